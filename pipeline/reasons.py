@@ -1,0 +1,115 @@
+"""Why a unit was dropped or failed: one list, each reason with a class and a sentence for people."""
+
+from enum import Enum, StrEnum
+
+
+class ReasonClass(StrEnum):
+    """What a reason means for whoever runs the pipeline."""
+
+    DEAD = "dead"  # gone for ever
+    LATER = "later"  # throttled, network, disk: try again
+    BLOCKED = "blocked"  # bot wall: the stage stops and says what to do
+    BAD = "bad"  # corrupt or hostile input
+    UNWANTED = "unwanted"  # a filter said no
+    BUG = "bug"  # ours
+
+
+class Reason(Enum):
+    """A reason's value is (code, class, sentence); tables store the code."""
+
+    # sources
+    GONE = ("gone", ReasonClass.DEAD, "the source no longer exists")
+    NETWORK = ("network", ReasonClass.LATER, "the network or the server failed; another run may succeed")
+    THROTTLED = ("throttled", ReasonClass.LATER, "the server asked to slow down")
+    BOT_WALL = ("bot_wall", ReasonClass.BLOCKED, "the server asks for proof of not being a robot")
+    DISK_FULL = ("disk_full", ReasonClass.LATER, "no space was left on the disk")
+    NOT_WRITABLE = ("not_writable", ReasonClass.LATER, "a file or folder of the run could not be written")
+    BAD_LINK = ("bad_link", ReasonClass.BAD, "the link or id is malformed or not allowed")
+    SOURCE_MISSING = ("source_missing", ReasonClass.LATER, "the source file is not where it was")
+    DUPLICATE = ("duplicate", ReasonClass.UNWANTED, "the same video is already in the run")
+    OPTED_OUT = ("opted_out", ReasonClass.UNWANTED, "its owner asked not to be included")
+    # media
+    NOT_MEDIA = ("not_media", ReasonClass.BAD, "the file is not a video")
+    CORRUPT = ("corrupt", ReasonClass.BAD, "the video cannot be decoded")
+    EMPTY_FILE = ("empty_file", ReasonClass.BAD, "the file has no bytes")
+    NO_VIDEO = ("no_video", ReasonClass.BAD, "the file has no video stream")
+    UNKNOWN_CODEC = ("unknown_codec", ReasonClass.BAD, "no decoder for its video codec")
+    TOO_LARGE = ("too_large", ReasonClass.BAD, "its pictures have more pixels than the limit")
+    TOO_LONG = ("too_long", ReasonClass.BAD, "it lasts longer than the limit")
+    TOO_MANY_STREAMS = ("too_many_streams", ReasonClass.BAD, "it holds more streams than the limit")
+    # clips and persons
+    TOO_SHORT = ("too_short", ReasonClass.UNWANTED, "no shot is long enough for a clip")
+    NO_PERSON = ("no_person", ReasonClass.UNWANTED, "no person was found")
+    UPPER_BODY_INCOMPLETE = ("upper_body_incomplete", ReasonClass.UNWANTED, "joints of the upper body are not seen")
+    HANDS_NOT_SEEN = ("hands_not_seen", ReasonClass.UNWANTED, "the hands are not seen in enough frames")
+    FACE_NOT_SEEN = ("face_not_seen", ReasonClass.UNWANTED, "the face is not seen in enough frames")
+    SIDE_VIEW = ("side_view", ReasonClass.UNWANTED, "the person is seen from the side")
+    BACK_VIEW = ("back_view", ReasonClass.UNWANTED, "the person is seen from the back")
+    FIGURE_TOO_SMALL = ("figure_too_small", ReasonClass.UNWANTED, "the person is too small in the picture")
+    STATIC_POSE = ("static_pose", ReasonClass.UNWANTED, "arms and hands hardly move")
+    CAMERA_MOVES = ("camera_moves", ReasonClass.UNWANTED, "the camera moves within the clip")
+    ANOTHER_PERSON = ("another_person", ReasonClass.UNWANTED, "another person stands inside the crop")
+    BLURRED_FACE = ("blurred_face", ReasonClass.UNWANTED, "the face is not sharp")
+    JITTERY = ("jittery", ReasonClass.UNWANTED, "the keypoints tremble")
+    REPEATED_FRAMES = ("repeated_frames", ReasonClass.UNWANTED, "too many pictures repeat the one before")
+    TRACK_TOO_SHORT = ("track_too_short", ReasonClass.UNWANTED, "the person is seen in too few frames of the clip")
+    CROP_TOO_SMALL = ("crop_too_small", ReasonClass.UNWANTED, "the crop would have to be enlarged too much")
+    # sound
+    NO_AUDIO = ("no_audio", ReasonClass.UNWANTED, "there is no sound track")
+    SILENT = ("silent", ReasonClass.UNWANTED, "the sound is silence")
+    NO_SPEECH = ("no_speech", ReasonClass.UNWANTED, "too little of the sound is speech")
+    CLIPPED_SOUND = ("clipped_sound", ReasonClass.UNWANTED, "the sound is clipped")
+    # people
+    OVERRIDDEN = ("overridden", ReasonClass.UNWANTED, "a human override dropped it")
+    # the machine
+    TIMED_OUT = ("timed_out", ReasonClass.BUG, "the unit ran past its time limit and was stopped")
+    OUT_OF_MEMORY = ("out_of_memory", ReasonClass.BUG, "the unit needed more memory than its limit")
+    CRASHED = ("crashed", ReasonClass.BUG, "the worker process died")
+    EXCEPTION = ("exception", ReasonClass.BUG, "the stage raised an error")
+
+    def __init__(self, code: str, kind: ReasonClass, sentence: str) -> None:
+        self.code = code
+        self.kind = kind
+        self.sentence = sentence
+
+    @classmethod
+    def of(cls, code: str) -> "Reason":
+        """The reason with this code; KeyError when there is none."""
+        return _BY_CODE[code]
+
+
+_BY_CODE = {reason.code: reason for reason in Reason}
+
+
+class Reject(Exception):  # noqa: N818 - a result, not an error
+    """A unit's verdict "not wanted" or "not usable": a result that is stored and not tried again.
+
+    Args:
+        reason: the main reason.
+        detail: what was found, with numbers and units, in one line.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)  # both in args, so that the exception survives pickling
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason.code}: {self.detail or self.reason.sentence}"
+
+
+class Failure(Exception):  # noqa: N818 - named for the outcome it leads to
+    """A unit that could not be judged this time; the next run tries it again.
+
+    Args:
+        reason: usually of class `later` or `blocked`.
+        detail: what happened and what to do, in one line.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason.code}: {self.detail or self.reason.sentence}"
