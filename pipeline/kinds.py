@@ -1,0 +1,275 @@
+"""The table kinds: what each row is, what each column holds, and in which unit.
+
+Stages meet in these tables and nowhere else. A schema grows by nullable columns only; readers fill what older parts lack
+with nulls. Field metadata carries the unit and a sentence, which the report, the shards and `csg405 show` print.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+KEYPOINTS = 133
+FRAME_LIST_WIDTH = 2 * KEYPOINTS
+
+
+def column(name: str, kind: pa.DataType, unit: str, text: str) -> pa.Field:
+    """One column: its Arrow type, unit ("" where none applies) and description."""
+    return pa.field(name, kind, metadata={"unit": unit, "text": text})
+
+
+def frames(width: int, dtype: pa.DataType | None = None) -> pa.DataType:
+    """A list over frames of `width` numbers each: numpy shape (frames, width)."""
+    return pa.list_(pa.list_(dtype or pa.float32(), width))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A table kind.
+
+    Attributes:
+        name: folder name under `tables/`.
+        key: the column that names a row.
+        parent: the kind whose live rows this one hangs on; a row whose parent row is gone does not count.
+        parent_where: a boolean column of the parent that must be true, or "".
+        columns: the schema without the bookkeeping columns that the table adds.
+    """
+
+    name: str
+    key: str
+    parent: str
+    parent_where: str
+    columns: tuple[pa.Field, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(self.columns)
+
+    @property
+    def heavy(self) -> tuple[str, ...]:
+        """Columns whose hash is stored beside them, so that planning never reads their content."""
+        return tuple(f.name for f in self.columns if pa.types.is_nested(f.type) or pa.types.is_binary(f.type))
+
+
+S, F, I, B = pa.string(), pa.float64(), pa.int32(), pa.bool_()  # noqa: E741 - a table of types reads better short
+BOX = pa.list_(I, 4)
+
+_VIDEO = column("video_id", S, "", "yt:<11 characters> or file:<first 16 hex of its sha256>")
+_CLIP = column("clip_id", S, "", "<video_id>/<first frame>+<frames>")
+_PERSON = column("person_id", S, "", "<clip_id>#<rank by first frame seen, then x>")
+
+_KINDS = (
+    Kind(
+        "videos",
+        "video_id",
+        "",
+        "",
+        (
+            _VIDEO,
+            column("source", S, "", "the link or file that was asked for"),
+            column("url", S, "", "canonical web address; null for local files"),
+            column("path", S, "path", "the file: relative to the run folder, or absolute where it was found"),
+            column("sha256", S, "hex", "hash of the file"),
+            column("bytes", pa.int64(), "B", "size of the file"),
+            column("container", S, "", "demuxer that reads it"),
+            column("duration_seconds", F, "s", "measured from its packets"),
+            column("grid_frames", I, "frames", "pictures on the 25-fps grid"),
+            column("width", I, "px", "after rotation and sample aspect"),
+            column("height", I, "px", "after rotation and sample aspect"),
+            column("source_fps", F, "1/s", "measured picture rate of the source"),
+            column("variable_rate", B, "", "pictures are not evenly spaced"),
+            column("rotation_degrees", I, "deg", "rotation that a player applies"),
+            column("interlaced", B, "", "was deinterlaced on reading"),
+            column("video_codec", S, "", ""),
+            column("pixel_format", S, "", ""),
+            column("audio_codec", S, "", "null when there is no sound track"),
+            column("audio_sample_rate", I, "Hz", ""),
+            column("audio_channels", I, "", ""),
+            column("truncated", B, "", "ends before its container says"),
+            column("title", S, "", ""),
+            column("channel", S, "", ""),
+            column("channel_id", S, "", ""),
+            column("licence", S, "", "as the source states it; null when unknown"),
+            column("upload_date", S, "YYYY-MM-DD", ""),
+            column("speech_type", S, "", "null when unknown"),
+            column("language", S, "", ""),
+            column("query", S, "", "the search that found it"),
+            column("query_rank", I, "", "its place in that search"),
+            column("footage", S, "", "`theatre` for the demo's puppets, else null"),
+        ),
+    ),
+    Kind(
+        "clips",
+        "clip_id",
+        "videos",
+        "",
+        (
+            _CLIP,
+            _VIDEO,
+            column("first_frame", I, "frames", "on the 25-fps grid of the video"),
+            column("frames", I, "frames", "at 25 fps"),
+            column("start_seconds", F, "s", "first_frame / 25, or what the manifest said"),
+            column("end_seconds", F, "s", ""),
+            column("shot", I, "", "index of the shot in the video"),
+            column("shot_first_frame", I, "frames", ""),
+            column("shot_frames", I, "frames", ""),
+            column("camera_motion", F, "picture widths/s", "95th percentile of global camera motion"),
+            column(
+                "repeated_frames",
+                F,
+                "share",
+                "pictures that repeat the one before beyond what the source rate explains",
+            ),
+            column("manifest_crop_box", pa.list_(F, 4), "px", "x1, y1, x2, y2 as released, in pixels of the video"),
+        ),
+    ),
+    Kind(
+        "persons",
+        "person_id",
+        "clips",
+        "",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("person", I, "", "rank by (first frame seen, x)"),
+            column("frames", I, "frames", "of the clip"),
+            column("frames_seen", I, "frames", "in which the person is seen"),
+            column("width", I, "px", "picture"),
+            column("height", I, "px", "picture"),
+            column(
+                "keypoints", frames(FRAME_LIST_WIDTH), "px", "x, y of 133 points in source pixels; NaN where unseen"
+            ),
+            column("scores", frames(KEYPOINTS), "0..1", "confidence a point"),
+            column("boxes", frames(4), "px", "x1, y1, x2, y2 a frame; NaN where unseen"),
+            column(
+                "face_sharpness",
+                pa.list_(pa.float32()),
+                "grey levels^2",
+                "variance of the Laplacian of the face at a fixed size, a frame",
+            ),
+        ),
+    ),
+    Kind(
+        "pose_measures",
+        "person_id",
+        "persons",
+        "",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("persons_in_clip", I, "", ""),
+            column("seen_share", F, "share", "frames in which the person is seen"),
+            column("upper_body_share", F, "share", "frames with nose, shoulders and elbows all scored"),
+            column("worst_joint", S, "", "upper-body joint seen least often"),
+            column("worst_joint_share", F, "share", "frames in which that joint is seen"),
+            column("wrists_share", F, "share", "frames with both wrists scored"),
+            column("shoulder_width_px", F, "px", "median distance of the shoulders, source pixels"),
+            column("shoulder_width_share", F, "share", "of the picture's width"),
+            column("box_height_px", F, "px", "median height of the person's box"),
+            column("box_height_share", F, "share", "of the picture's height"),
+            column("yaw_degrees", F, "deg", "median of |yaw| of head and shoulders; 90 is a profile"),
+            column("back_share", F, "share", "frames in which the person is seen from the back"),
+            column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
+            column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),
+            column("hand_seen_share", F, "share", "frames with at least one hand scored"),
+            column("both_hands_share", F, "share", "frames with both hands scored"),
+            column("face_seen_share", F, "share", "frames with the face scored"),
+            column("face_sharpness", F, "grey levels^2", "median over frames"),
+            column("jitter", F, "shoulder widths", "median high-frequency residual of the body"),
+            column("camera_motion", F, "picture widths/s", "of the clip"),
+            column("repeated_frames", F, "share", "of the clip"),
+            column(
+                "another_person_share",
+                F,
+                "share",
+                "frames in which another person's head or shoulders are inside the crop",
+            ),
+            column("crop_box", BOX, "px", "x1, y1, x2, y2, half open; may leave the picture"),
+            column("crop_side_px", I, "px", "side of the crop in source pixels"),
+        ),
+    ),
+    Kind(
+        "sound_measures",
+        "clip_id",
+        "clips",
+        "",
+        (
+            _CLIP,
+            _VIDEO,
+            column("has_audio", B, "", ""),
+            column("speech_share", F, "share", "of the clip that the voice detector hears as speech"),
+            column("longest_pause_seconds", F, "s", "without speech"),
+            column("loudness_dbfs", F, "dBFS", "root mean square"),
+            column("peak_dbfs", F, "dBFS", ""),
+            column("clipped_share", F, "share", "samples at full scale"),
+            column("silence_share", F, "share", "20-ms frames under -60 dBFS"),
+        ),
+    ),
+    Kind(
+        "verdicts",
+        "person_id",
+        "persons",
+        "",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("keep", B, "", ""),
+            column("reasons", pa.list_(S), "", "codes of every reason against it, not the first alone"),
+            column("details", pa.list_(S), "", "a line a reason: measure, value, threshold"),
+            column("unmeasured", pa.list_(S), "", "measures that were not there to be judged"),
+            column("overridden", B, "", "a human decided"),
+        ),
+    ),
+    Kind(
+        "samples",
+        "person_id",
+        "verdicts",
+        "keep",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("frames", I, "frames", "at 25 fps"),
+            column("crop_box", BOX, "px", "x1, y1, x2, y2, half open, source pixels"),
+            column("keypoints", frames(FRAME_LIST_WIDTH), "px", "smoothed, of the 512 crop; NaN where unseen"),
+            column("scores", frames(KEYPOINTS), "0..1", ""),
+            column("local", frames(FRAME_LIST_WIDTH), "px", "relative to neck, nose and wrists"),
+            column("neck", frames(2), "px", "the neck's own path in the 512 crop"),
+            column("video", S, "path", "512x512 mp4, relative to the run folder"),
+            column("video_sha256", S, "hex", ""),
+            column("video_bytes", pa.int64(), "B", ""),
+            column("audio", pa.binary(), "", "FLAC, 16 kHz mono, frames x 640 samples; null without sound"),
+        ),
+    ),
+    Kind(
+        "previews",
+        "preview_id",
+        "",
+        "",
+        (
+            column("preview_id", S, "", "a person_id, clip_id or video_id"),
+            _VIDEO,
+            column("path", S, "path", "picture, relative to the run folder"),
+        ),
+    ),
+    Kind(
+        "shards",
+        "bucket",
+        "",
+        "",
+        (
+            column("bucket", S, "", "<split>-<number>"),
+            column("split", S, "", "train, validation or test"),
+            column("path", S, "path", "Parquet file, relative to the run folder"),
+            column("sha256", S, "hex", ""),
+            column("bytes", pa.int64(), "B", ""),
+            column("rows", I, "", "samples in it"),
+            column("seconds", F, "s", "of clips in it"),
+        ),
+    ),
+    Kind("reports", "report", "", "", (column("report", S, "", "name"), column("path", S, "path", "its first page"))),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

@@ -1,0 +1,185 @@
+"""What a stage is: settings, declared inputs and outputs, and one method that turns a unit into rows."""
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pipeline.registry import Registry
+    from pipeline.table import Store
+
+ALL = "all"  # the unit of a stage that looks at the whole run at once
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """A table kind that a stage reads, and the columns whose content its result depends on.
+
+    Attributes:
+        kind: name of the table kind.
+        columns: what `Unit.rows` yields, and what the fingerprint hashes.
+        where: a boolean column that must be true for a row to be read, or "".
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Limits of one unit, and what a worker needs.
+
+    Attributes:
+        seconds: wall time after which a unit is stopped.
+        memory_gb: private memory of a worker process, in GiB.
+        gpu: the stage can use a GPU.
+        one_worker: the stage writes shared files, or is too small to be worth more than one process.
+    """
+
+    seconds: float = 600.0
+    memory_gb: float = 8.0
+    gpu: bool = False
+    one_worker: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a worker is told beside its settings; nothing in it may change results.
+
+    Attributes:
+        run: the run's folder.
+        device: "cpu" or "cuda".
+        threads: processor threads that this worker may use.
+        models: the model registry.
+        given: what the stage's `driver` hook prepared (a server's address, say).
+    """
+
+    run: Path
+    device: str = "cpu"
+    threads: int = 1
+    models: "Registry | None" = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Unit:
+    """One piece of work: its id and the rows that the stage declared to read.
+
+    `rows(kind)` are dicts of the declared columns. Heavy columns (keypoints, sound) are fetched from the table on first use, in the
+    worker: (frames, width) arrays for lists over frames, bytes for binary.
+    """
+
+    def __init__(self, id: str, light: Mapping[str, list[Row]], heavy: "Mapping[str, HeavyRows] | None" = None) -> None:
+        self.id = id
+        self._light = light
+        self._heavy = dict(heavy or {})
+
+    def rows(self, kind: str) -> list[Row]:
+        """The unit's rows of this kind, in key order; empty when the table has none for it."""
+        rows = self._light.get(kind, [])
+        pending = self._heavy.pop(kind, None)
+        if pending is not None:
+            for row, values in zip(rows, pending.load(), strict=True):
+                row.update(values)
+        return rows
+
+    def row(self, kind: str) -> Row:
+        """The only row of this kind; LookupError when there is none or more than one."""
+        rows = self.rows(kind)
+        if len(rows) != 1:
+            raise LookupError(f"{self.id} has {len(rows)} rows of {kind}, not one")
+        return rows[0]
+
+
+class HeavyRows:
+    """Where the heavy columns of a unit's rows lie: read in the worker, not sent through a pipe."""
+
+    def __init__(self, columns: tuple[str, ...], places: list[tuple[str, int]]) -> None:
+        self.columns = columns
+        self.places = places  # (Parquet file, row number in it)
+
+    def load(self) -> list[Row]:
+        from pipeline.table import read_places
+
+        return read_places(self.places, self.columns)
+
+
+class Stage(BaseModel):
+    """A stage: its fields are its settings, with defaults, and units in their names.
+
+    A field marked `json_schema_extra={"runtime": True}` (batch sizes, paths, pace) never changes results and is left out of the fingerprint.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # bump when results change
+    summary: ClassVar[str] = ""
+    reads: ClassVar[tuple[Reads, ...]] = ()
+    writes: ClassVar[str]
+    unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
+    resources: ClassVar[Resources] = Resources()
+    extra: ClassVar[str] = ""  # the pip extra without which it cannot run
+
+    def model_names(self) -> tuple[tuple[str, ...], ...]:
+        """For each net the stage needs, the registry names that will do, best first."""
+        return ()
+
+    def sources(self, store: "Store") -> list[str] | None:
+        """Units that come from outside the tables (links, files), or None: units are what the first kind read holds."""
+        return None
+
+    def choose(self, store: "Store", units: list[str]) -> list[str]:
+        """The units worth doing among those that the tables hold; all of them unless a stage knows better."""
+        return units
+
+    def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
+        """Something to hold open in the driver while units run; what it yields becomes `Context.given` of the workers."""
+        return nullcontext({})
+
+    def setup(self, context: Context) -> None:
+        """Load models, once a worker. May set private attributes."""
+
+    @abstractmethod
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the unit's rows. Raise `Reject` for a result that is "no", `Failure` for one that could not be had this time."""
+
+    def finish(self, context: Context, store: "Store") -> None:
+        """Called in the driver after the units, whenever the stage's rows are not those it last finished with."""
+
+    def result_settings(self) -> dict[str, Any]:
+        """The settings that can change results: every field but the runtime ones."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if not is_runtime(type(self), name)}
+
+
+def is_runtime(stage: type[Stage], name: str) -> bool:
+    """Whether the stage's field of this name is marked `runtime`."""
+    extra = stage.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("runtime"))
+
+
+def runtime(**extra: Any) -> dict[str, Any]:
+    """`Field(json_schema_extra=runtime())`: this setting never changes results."""
+    return {"runtime": True, **extra}
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The class of the stage `stages.<name>`; ModuleNotFoundError when there is none."""
+    module = importlib.import_module(f"stages.{name}")
+    for value in vars(module).values():
+        if (
+            isinstance(value, type)
+            and issubclass(value, Stage)
+            and value is not Stage
+            and getattr(value, "name", "") == name
+        ):
+            return value
+    raise LookupError(f"stages/{name} defines no Stage with name = {name!r}")
