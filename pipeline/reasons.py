@@ -59,6 +59,7 @@ class Reason(Enum):
     SILENT = ("silent", ReasonClass.UNWANTED, "the sound is silence")
     NO_SPEECH = ("no_speech", ReasonClass.UNWANTED, "too little of the sound is speech")
     CLIPPED_SOUND = ("clipped_sound", ReasonClass.UNWANTED, "the sound is clipped")
+    NOT_MEASURED = ("not_measured", ReasonClass.UNWANTED, "a measure that the profile requires is not there")
     # people
     OVERRIDDEN = ("overridden", ReasonClass.UNWANTED, "a human override dropped it")
     # the machine

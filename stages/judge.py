@@ -1,0 +1,279 @@
+"""Who is kept: thresholds over stored measures, every reason named, people's overrides honoured."""
+
+import csv
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from pipeline.kinds import KINDS
+from pipeline.reasons import Reason
+from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+Share = float | None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One threshold: the setting that holds it, the measure it looks at, and what it means to fail it.
+
+    The setting's prefix says the side: `min_` drops what lies below, `max_` what lies above; the rest is the measure.
+    """
+
+    setting: str
+    reason: Reason
+    kind: str = "pose_measures"
+
+    @property
+    def measure(self) -> str:
+        return self.setting[4:]
+
+    @property
+    def unit(self) -> str:
+        metadata = KINDS[self.kind].schema.field(self.measure).metadata
+        return str(metadata[b"unit"].decode())
+
+
+CHECKS = (
+    Check("min_seen_share", Reason.TRACK_TOO_SHORT),
+    Check("min_upper_body_share", Reason.UPPER_BODY_INCOMPLETE),
+    Check("min_wrists_share", Reason.UPPER_BODY_INCOMPLETE),
+    Check("min_hand_seen_share", Reason.HANDS_NOT_SEEN),
+    Check("min_both_hands_share", Reason.HANDS_NOT_SEEN),
+    Check("min_face_seen_share", Reason.FACE_NOT_SEEN),
+    Check("max_yaw_degrees", Reason.SIDE_VIEW),
+    Check("max_back_share", Reason.BACK_VIEW),
+    Check("min_shoulder_width_px", Reason.FIGURE_TOO_SMALL),
+    Check("min_shoulder_width_share", Reason.FIGURE_TOO_SMALL),
+    Check("min_box_height_px", Reason.FIGURE_TOO_SMALL),
+    Check("min_box_height_share", Reason.FIGURE_TOO_SMALL),
+    Check("min_wrist_speed_median", Reason.STATIC_POSE),
+    Check("min_wrist_speed_p95", Reason.STATIC_POSE),
+    Check("max_camera_motion", Reason.CAMERA_MOVES),
+    Check("max_another_person_share", Reason.ANOTHER_PERSON),
+    Check("min_face_sharpness", Reason.BLURRED_FACE),
+    Check("max_jitter", Reason.JITTERY),
+    Check("max_repeated_frames", Reason.REPEATED_FRAMES),
+    Check("min_crop_side_px", Reason.CROP_TOO_SMALL),
+    Check("max_silence_share", Reason.SILENT, "sound_measures"),
+    Check("min_loudness_dbfs", Reason.SILENT, "sound_measures"),
+    Check("min_speech_share", Reason.NO_SPEECH, "sound_measures"),
+    Check("max_longest_pause_seconds", Reason.NO_SPEECH, "sound_measures"),
+    Check("max_clipped_share", Reason.CLIPPED_SOUND, "sound_measures"),
+)
+_KEYS = {"pose_measures": "person_id", "sound_measures": "clip_id"}  # what a measure's row is about
+
+
+def _columns(kind: str, *more: str) -> tuple[str, ...]:
+    return (_KEYS[kind], *more, *(check.measure for check in CHECKS if check.kind == kind))
+
+
+class Judge(Stage):
+    """Thresholds over stored measures; None switches one off. A null measure is listed, not held against a person."""
+
+    name: ClassVar[str] = "judge"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("persons", ("person_id", "clip_id", "video_id")),
+        Reads("pose_measures", _columns("pose_measures", "worst_joint", "worst_joint_share")),
+        Reads("sound_measures", _columns("sound_measures", "has_audio")),
+    )
+    writes: ClassVar[str] = "verdicts"
+    resources: ClassVar[Resources] = Resources(one_worker=True)
+
+    # the skeleton
+    min_seen_share: Share = Field(0.9, description="share of the clip's frames in which the person is seen")
+    min_upper_body_share: Share = Field(0.9, description="share of frames with nose, shoulders and elbows all scored")
+    min_wrists_share: Share = Field(None, description="share of frames with both wrists scored")
+    min_hand_seen_share: Share = Field(0.5, description="share of frames with at least one hand scored")
+    min_both_hands_share: Share = Field(None, description="share of frames with both hands scored")
+    min_face_seen_share: Share = Field(0.8, description="share of frames with the face scored")
+    max_yaw_degrees: float | None = Field(50.0, description="median turn from the camera, degrees; 90 is a profile")
+    max_back_share: Share = Field(0.2, description="share of frames in which the person is seen from the back")
+    # the figure
+    min_shoulder_width_px: float | None = Field(80.0, description="median shoulder width, source pixels")
+    min_shoulder_width_share: Share = Field(None, description="median shoulder width, share of the picture's width")
+    min_box_height_px: float | None = Field(None, description="median height of the person's box, source pixels")
+    min_box_height_share: Share = Field(None, description="median height of the person's box, share of the picture's")
+    min_crop_side_px: int | None = Field(200, description="side of the crop, source pixels; it is enlarged to 512")
+    # motion
+    min_wrist_speed_median: float | None = Field(None, description="median wrist speed, shoulder widths a second")
+    min_wrist_speed_p95: float | None = Field(
+        0.4, description="95th percentile of wrist speed, shoulder widths a second"
+    )
+    max_jitter: float | None = Field(0.03, description="high-frequency residual of the body, shoulder widths")
+    max_camera_motion: float | None = Field(0.25, description="95th percentile, picture widths a second")
+    max_repeated_frames: Share = Field(0.2, description="share of pictures that repeat the one before")
+    # the picture
+    max_another_person_share: Share = Field(0.1, description="share of frames with someone else's head in the crop")
+    min_face_sharpness: float | None = Field(15.0, description="variance of the face's Laplacian, grey levels^2")
+    # the sound
+    require_audio: bool = Field(True, description="drop clips without a sound track")
+    max_silence_share: Share = Field(0.8, description="share of 20-ms frames under -60 dBFS")
+    min_loudness_dbfs: float | None = Field(-55.0, description="root mean square of the clip, dBFS")
+    min_speech_share: Share = Field(0.4, description="share of the clip that is heard as speech")
+    max_longest_pause_seconds: float | None = Field(None, description="longest span without speech, seconds")
+    max_clipped_share: Share = Field(0.01, description="share of samples at full scale")
+    # what is not known, and what people said
+    require_measured: tuple[str, ...] = Field(
+        ("upper_body_share",), description="measures without which a person is dropped; others may be missing"
+    )
+    overrides: Path | None = Field(
+        None,
+        description="CSV of people's decisions: id (person, clip or video), verdict (keep or drop), who, why",
+        json_schema_extra=runtime(),  # where the file lies changes nothing; what it says is in `result_settings`
+    )
+
+    def result_settings(self) -> dict[str, Any]:
+        """The settings, and what the overrides file says."""
+        return {**super().result_settings(), "overrides": [vars(o) for o in read_overrides(self.overrides)]}
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        persons = unit.rows("persons")
+        if not persons:
+            return
+        table = _joined(unit)
+        found = self._found(table)
+        overrides = {o.id: o for o in read_overrides(self.overrides)}
+        _warn_of_strangers(overrides, persons)
+        for i, person in enumerate(persons):
+            reasons, details = [r.code for r in found.reasons[i]], list(found.reasons[i].values())
+            override = _override_of(person, overrides)
+            if override and override.verdict == "drop":
+                reasons.append(Reason.OVERRIDDEN.code)
+                details.append(f"dropped by {override.who or 'someone'}: {override.why or 'no reason given'}")
+            yield {
+                "person_id": person["person_id"],
+                "clip_id": person["clip_id"],
+                "video_id": person["video_id"],
+                "keep": override.verdict == "keep" if override else not reasons,
+                "reasons": reasons,
+                "details": details,
+                "unmeasured": found.unmeasured[i],
+                "overridden": override is not None,
+            }
+
+    def _found(self, table: "pd.DataFrame") -> "_Found":
+        found = _Found(len(table))
+        silent = table["has_audio"].eq(False).fillna(False).to_numpy(bool)
+        if self.require_audio:
+            for i in silent.nonzero()[0]:
+                found.add(i, Reason.NO_AUDIO, "has_audio false")
+        for check in CHECKS:
+            limit = getattr(self, check.setting)
+            if limit is None:
+                continue
+            values = table[check.measure].to_numpy("float64", na_value=float("nan"))
+            applies = ~silent if check.kind == "sound_measures" else silent | True
+            for i in _failing(check, values, limit, applies):
+                found.add(i, check.reason, _detail(check, values[i], limit, table, i))
+            for i in (applies & (values != values)).nonzero()[0]:
+                found.unmeasured[i].append(check.measure)
+        self._demand(table, found)
+        return found
+
+    def _demand(self, table: "pd.DataFrame", found: "_Found") -> None:
+        for measure in self.require_measured:
+            if measure not in table:
+                raise ValueError(f"require_measured names {measure!r}, which is no measure that judge reads")
+            for i in table[measure].isna().to_numpy().nonzero()[0]:
+                found.add(i, Reason.NOT_MEASURED, f"{measure} is not known")
+
+
+class _Found:
+    """What speaks against each person: reason -> detail in the order found, and what could not be looked at."""
+
+    def __init__(self, persons: int) -> None:
+        self.reasons: list[dict[Reason, str]] = [{} for _ in range(persons)]
+        self.unmeasured: list[list[str]] = [[] for _ in range(persons)]
+
+    def add(self, person: int, reason: Reason, detail: str) -> None:
+        reasons = self.reasons[person]
+        reasons[reason] = f"{reasons[reason]}; {detail}" if reason in reasons else detail
+
+
+def _joined(unit: Unit) -> "pd.DataFrame":
+    """One row a person, in the order of `persons`, with all measures; NaN where a measure is not there."""
+    import pandas as pd
+
+    table = pd.DataFrame(unit.rows("persons"))
+    for kind, key in _KEYS.items():
+        columns = next(reads.columns for reads in Judge.reads if reads.kind == kind)
+        measures = pd.DataFrame(unit.rows(kind), columns=list(columns)).drop_duplicates(key)
+        table = table.merge(measures, on=key, how="left")
+    return table
+
+
+def _failing(check: Check, values: "np.ndarray", limit: float, applies: "np.ndarray") -> "np.ndarray":
+    """Rows that lie on the wrong side; a value equal to the limit passes, one that is NaN too."""
+    wrong = values < limit if check.setting.startswith("min_") else values > limit
+    rows: np.ndarray = (wrong & applies).nonzero()[0]
+    return rows
+
+
+def _detail(check: Check, value: float, limit: float, table: "pd.DataFrame", row: int) -> str:
+    """`shoulder_width_px 38.2 px < 60`."""
+    side = "<" if check.setting.startswith("min_") else ">"
+    text = " ".join(filter(None, (check.measure, f"{value:.4g}", check.unit, side, f"{limit:g}")))
+    worst = table["worst_joint"].iloc[row] if check.measure == "upper_body_share" else None
+    if isinstance(worst, str) and worst:
+        text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"
+    return text
+
+
+@dataclass(frozen=True)
+class Override:
+    """What a person decided about a person, a clip or a video."""
+
+    id: str
+    verdict: Literal["keep", "drop"]
+    who: str
+    why: str
+
+
+def read_overrides(path: Path | None) -> list[Override]:
+    """The overrides of a CSV file with the columns id, verdict, who, why, sorted by id; the last line about an id wins.
+
+    Raises:
+        ValueError: a line is not understood; the message names file and line.
+        FileNotFoundError: there is no such file.
+    """
+    if path is None:
+        return []
+    found = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not {"id", "verdict"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{path}: line 1: the columns must be id, verdict, who, why")
+        for line in reader:
+            values = {key: (value or "").strip() for key, value in line.items() if isinstance(key, str)}
+            verdict = values["verdict"].lower()
+            if not values["id"] or verdict not in ("keep", "drop"):
+                raise ValueError(f"{path}: line {reader.line_num}: needs an id, and keep or drop, not {verdict!r}")
+            decided: Literal["keep", "drop"] = "keep" if verdict == "keep" else "drop"
+            found[values["id"]] = Override(values["id"], decided, values.get("who", ""), values.get("why", ""))
+    return [found[id] for id in sorted(found)]
+
+
+def _override_of(person: Row, overrides: dict[str, Override]) -> Override | None:
+    """The most specific one: about the person, else the clip, else the video."""
+    return next((overrides[id] for id in _ids(person) if id in overrides), None)
+
+
+def _ids(person: Row) -> tuple[str, str, str]:
+    return person["person_id"], person["clip_id"], person["video_id"]
+
+
+def _warn_of_strangers(overrides: dict[str, Override], persons: list[Row]) -> None:
+    if strangers := set(overrides) - {id for person in persons for id in _ids(person)}:
+        log.warning("%d overrides name nobody in this run, for example %s", len(strangers), min(strangers))

@@ -1,0 +1,148 @@
+"""The judge, by table: each threshold from both sides, what is not known, and what people decided."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.kinds import KINDS
+from pipeline.stage import Unit
+from stages.judge import CHECKS, Judge, read_overrides
+
+OFF = {check.setting: None for check in CHECKS}
+GOOD_POSE = {check.measure: 1.0 for check in CHECKS if check.kind == "pose_measures"}
+GOOD_SOUND = {check.measure: 1.0 for check in CHECKS if check.kind == "sound_measures"}
+PERSON = {"person_id": "file:0/0+250#0", "clip_id": "file:0/0+250", "video_id": "file:0"}
+
+
+def unit(pose: dict[str, Any] | None, sound: dict[str, Any] | None) -> Unit:
+    rows: dict[str, list[dict[str, Any]]] = {"persons": [dict(PERSON)]}
+    if pose is not None:
+        rows["pose_measures"] = [
+            {"person_id": PERSON["person_id"], "worst_joint": "left_elbow", "worst_joint_share": 0.5}
+        ]
+        rows["pose_measures"][0] |= GOOD_POSE | pose
+    if sound is not None:
+        rows["sound_measures"] = [{"clip_id": PERSON["clip_id"], "has_audio": True} | GOOD_SOUND | sound]
+    return Unit("all", rows)
+
+
+def verdict(judge: Judge, pose: dict[str, Any] | None = None, sound: dict[str, Any] | None = None) -> dict[str, Any]:
+    [row] = judge.process(unit(pose or {}, sound or {}))
+    return row
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.setting)
+def test_a_threshold_drops_one_side_only(check) -> None:
+    judge = Judge(**{**OFF, check.setting: 10})
+    worse, better = (9.5, 10.5) if check.setting.startswith("min_") else (10.5, 9.5)
+    where = "pose" if check.kind == "pose_measures" else "sound"
+
+    dropped = verdict(judge, **{where: {check.measure: worse}})
+    assert (dropped["keep"], dropped["reasons"]) == (False, [check.reason.code])
+    for needle in (check.measure, f"{worse:g}", check.unit, "10"):
+        assert needle in dropped["details"][0]
+
+    for value in (better, 10.0):
+        kept = verdict(judge, **{where: {check.measure: value}})
+        assert (kept["keep"], kept["reasons"], kept["unmeasured"]) == (True, [], [])
+
+    unknown = verdict(judge, **{where: {check.measure: None}})
+    listed = [] if check.measure == "upper_body_share" else [check.measure]
+    assert unknown["keep"] is (check.measure != "upper_body_share")  # the one measure required by default
+    assert unknown["unmeasured"] == (listed or [check.measure])
+
+    assert verdict(Judge(**OFF), **{where: {check.measure: worse}})["keep"]
+
+
+def test_every_check_names_a_setting_and_a_measure() -> None:
+    for check in CHECKS:
+        assert check.setting in Judge.model_fields
+        assert check.measure in KINDS[check.kind].schema.names
+        assert check.unit or check.measure.endswith("_share"), check
+    for name, field in Judge.model_fields.items():
+        assert field.description, name
+
+
+def test_all_reasons_are_told_with_one_line_each() -> None:
+    judge = Judge(**{**OFF, "min_upper_body_share": 0.8, "max_yaw_degrees": 50, "min_shoulder_width_px": 60})
+    judge = judge.model_copy(update={"min_box_height_px": 200.0, "min_speech_share": 0.5})
+    bad = {"upper_body_share": 0.25, "yaw_degrees": 80.0, "shoulder_width_px": 38.2, "box_height_px": 100.0}
+    row = verdict(judge, pose=bad, sound={"speech_share": 0.0})
+    assert row["reasons"] == ["upper_body_incomplete", "side_view", "figure_too_small", "no_speech"]
+    assert row["details"] == [
+        "upper_body_share 0.25 share < 0.8 (left_elbow seen in 50%)",
+        "yaw_degrees 80 deg > 50",
+        "shoulder_width_px 38.2 px < 60; box_height_px 100 px < 200",
+        "speech_share 0 share < 0.5",
+    ]
+
+
+def test_a_clip_without_sound_is_told_once() -> None:
+    nothing = dict.fromkeys(GOOD_SOUND) | {"has_audio": False}
+    judge = Judge(**{**OFF, "min_speech_share": 0.5, "min_loudness_dbfs": -50})
+    row = verdict(judge, sound=nothing)
+    assert (row["keep"], row["reasons"], row["unmeasured"]) == (False, ["no_audio"], [])
+    assert verdict(judge.model_copy(update={"require_audio": False}), sound=nothing)["keep"]
+
+
+def test_missing_tables_are_unmeasured_and_required_ones_drop() -> None:
+    [row] = Judge(**{**OFF, "min_speech_share": 0.5}).process(unit({}, None))
+    assert (row["keep"], row["unmeasured"]) == (True, ["speech_share"])
+    [row] = Judge(**{**OFF, "min_speech_share": 0.5, "require_measured": ("speech_share",)}).process(unit({}, None))
+    assert (row["keep"], row["reasons"]) == (False, ["not_measured"])
+    [row] = Judge(**OFF).process(unit(None, {}))
+    assert (row["keep"], row["reasons"]) == (False, ["not_measured"])
+    with pytest.raises(ValueError, match="beauty"):
+        list(Judge(require_measured=("beauty",)).process(unit({}, {})))
+
+
+def test_nobody_gives_no_rows() -> None:
+    assert list(Judge().process(Unit("all", {}))) == []
+
+
+@pytest.mark.parametrize("level", ["person_id", "clip_id", "video_id"])
+def test_overrides_by_person_clip_or_video(tmp_path: Path, level: str) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_text(f"id,verdict,who,why\n{PERSON[level]},drop,Ann,watermark\n")
+    row = verdict(Judge(**OFF, overrides=path))
+    assert (row["keep"], row["reasons"], row["overridden"]) == (False, ["overridden"], True)
+    assert row["details"] == ["dropped by Ann: watermark"]
+
+    path.write_text(f"id,verdict\n{PERSON[level]},keep\n")
+    row = verdict(Judge(**{**OFF, "min_speech_share": 2}, overrides=path))
+    assert (row["keep"], row["reasons"], row["overridden"]) == (True, ["no_speech"], True)
+
+
+def test_the_most_specific_override_wins_and_the_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "overrides.csv"
+    lines = [f"{PERSON['video_id']},drop", f"{PERSON['person_id']},drop", f"{PERSON['person_id']},KEEP"]
+    path.write_text("\n".join(["id,verdict", *lines]))
+    assert verdict(Judge(**OFF, overrides=path))["keep"]
+
+
+def test_what_overrides_say_is_part_of_the_settings_and_where_they_lie_is_not(tmp_path: Path) -> None:
+    for name, text in (("a", "x,keep"), ("b", "x,keep"), ("c", "x,drop")):
+        (tmp_path / name).write_text("id,verdict\n" + text)
+    a, b, c = (Judge(overrides=tmp_path / name).result_settings() for name in "abc")
+    assert a == b != c
+
+
+@pytest.mark.parametrize(
+    ("text", "match"), [("id,verdict\nx,maybe", "line 2"), ("a,b\n", "line 1"), ("id,verdict\n,keep", "line 2")]
+)
+def test_a_bad_override_names_file_and_line(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=match):
+        read_overrides(path)
+
+
+def test_judging_a_large_set_takes_seconds() -> None:
+    """Not a time limit: that a hundred thousand rows pass shows that nothing is quadratic."""
+    persons = [{"person_id": f"v/0+1#{i}", "clip_id": f"v/{i}+1", "video_id": "v"} for i in range(20_000)]
+    pose = [{"person_id": p["person_id"], "upper_body_share": i / 20_000} for i, p in enumerate(persons)]
+    rows = list(
+        Judge(**{**OFF, "min_upper_body_share": 0.5}).process(Unit("all", {"persons": persons, "pose_measures": pose}))
+    )
+    assert sum(row["keep"] for row in rows) == 10_000
