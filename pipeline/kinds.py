@@ -1,7 +1,7 @@
 """The table kinds: what each row is, what each column holds, and in which unit.
 
-Stages meet in these tables and nowhere else. A schema grows by nullable columns only; readers fill what older parts lack
-with nulls. Field metadata carries the unit and a sentence, which the report, the shards and `csg405 show` print.
+Stages meet in these tables and nowhere else. A schema grows by nullable columns only; readers fill what older
+parts lack with nulls. Field metadata carries the unit and a sentence, which report, shards and `csg405 show` print.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ class Kind:
         key: the column that names a row.
         parent: the kind whose live rows this one hangs on; a row whose parent row is gone does not count.
         parent_where: a boolean column of the parent that must be true, or "".
+        unit_of: the kind whose keys are the units of the stage that writes this one; "" where units come from outside.
         columns: the schema without the bookkeeping columns that the table adds.
     """
 
@@ -38,6 +39,7 @@ class Kind:
     key: str
     parent: str
     parent_where: str
+    unit_of: str
     columns: tuple[pa.Field, ...]
 
     @property
@@ -61,6 +63,7 @@ _KINDS = (
     Kind(
         "videos",
         "video_id",
+        "",
         "",
         "",
         (
@@ -102,6 +105,7 @@ _KINDS = (
         "clip_id",
         "videos",
         "",
+        "videos",
         (
             _CLIP,
             _VIDEO,
@@ -127,6 +131,7 @@ _KINDS = (
         "person_id",
         "clips",
         "",
+        "clips",
         (
             _PERSON,
             _CLIP,
@@ -154,6 +159,7 @@ _KINDS = (
         "person_id",
         "persons",
         "",
+        "clips",
         (
             _PERSON,
             _CLIP,
@@ -194,6 +200,7 @@ _KINDS = (
         "clip_id",
         "clips",
         "",
+        "clips",
         (
             _CLIP,
             _VIDEO,
@@ -211,6 +218,7 @@ _KINDS = (
         "person_id",
         "persons",
         "",
+        "",
         (
             _PERSON,
             _CLIP,
@@ -227,6 +235,7 @@ _KINDS = (
         "person_id",
         "verdicts",
         "keep",
+        "verdicts",
         (
             _PERSON,
             _CLIP,
@@ -248,6 +257,7 @@ _KINDS = (
         "preview_id",
         "",
         "",
+        "",
         (
             column("preview_id", S, "", "a person_id, clip_id or video_id"),
             _VIDEO,
@@ -257,6 +267,7 @@ _KINDS = (
     Kind(
         "shards",
         "bucket",
+        "",
         "",
         "",
         (
@@ -269,7 +280,9 @@ _KINDS = (
             column("seconds", F, "s", "of clips in it"),
         ),
     ),
-    Kind("reports", "report", "", "", (column("report", S, "", "name"), column("path", S, "path", "its first page"))),
+    Kind(
+        "reports", "report", "", "", "", (column("report", S, "", "name"), column("path", S, "path", "its first page"))
+    ),
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

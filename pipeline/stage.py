@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipeline.registry import Registry
     from pipeline.table import Store
 
@@ -73,8 +75,8 @@ class Context:
 class Unit:
     """One piece of work: its id and the rows that the stage declared to read.
 
-    `rows(kind)` are dicts of the declared columns. Heavy columns (keypoints, sound) are fetched from the table on first use, in the
-    worker: (frames, width) arrays for lists over frames, bytes for binary.
+    `rows(kind)` are dicts of the declared columns. Heavy columns (keypoints, sound) are fetched from the table
+    on first use, in the worker: (frames, width) arrays for lists over frames, bytes for binary.
     """
 
     def __init__(self, id: str, light: Mapping[str, list[Row]], heavy: "Mapping[str, HeavyRows] | None" = None) -> None:
@@ -115,7 +117,8 @@ class HeavyRows:
 class Stage(BaseModel):
     """A stage: its fields are its settings, with defaults, and units in their names.
 
-    A field marked `json_schema_extra={"runtime": True}` (batch sizes, paths, pace) never changes results and is left out of the fingerprint.
+    A field marked `json_schema_extra=runtime()` (batch sizes, paths, pace) never changes results and is left out of
+    the fingerprint.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -141,8 +144,12 @@ class Stage(BaseModel):
         """The units worth doing among those that the tables hold; all of them unless a stage knows better."""
         return units
 
+    def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None] | None:
+        """The unit of each row of the first kind read (None leaves a row out), when no column says it; else None."""
+        return None
+
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
-        """Something to hold open in the driver while units run; what it yields becomes `Context.given` of the workers."""
+        """Held open in the driver while units run; what it yields becomes `Context.given` of the workers."""
         return nullcontext({})
 
     def setup(self, context: Context) -> None:
@@ -150,7 +157,7 @@ class Stage(BaseModel):
 
     @abstractmethod
     def process(self, unit: Unit) -> Iterator[Row]:
-        """Yield the unit's rows. Raise `Reject` for a result that is "no", `Failure` for one that could not be had this time."""
+        """Yield the unit's rows. Raise `Reject` for a result that is "no", `Failure` for none this time."""
 
     def finish(self, context: Context, store: "Store") -> None:
         """Called in the driver after the units, whenever the stage's rows are not those it last finished with."""

@@ -1,0 +1,57 @@
+"""Writing files so that a kill at any moment leaves either the old file or the new one."""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.reasons import Failure, Reason
+
+TEMPORARY = ".writing-"  # names that begin so are leftovers of a kill; `csg405 gc` removes them
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well it is fsynced and renamed over `path`.
+
+    The temporary file keeps the target's suffix, because writers look at it. It is removed when the block fails.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex[:12]}{path.suffix}"
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to the disk; folders too, because a rename lives in the folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def failure_of(error: OSError) -> Failure | None:
+    """A full disk or a read-only folder as a `Failure` that says what to do; None for other errors."""
+    where = error.filename or "the run folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(
+            Reason.DISK_FULL, f"no space left while writing {where}: free some and run the same command again"
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return Failure(Reason.NOT_WRITABLE, f"{where} cannot be written: check its owner and mount, then run again")
+    return None

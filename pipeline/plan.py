@@ -1,0 +1,217 @@
+"""What a stage has to do: its units, their fingerprints, and which of them lack an outcome of today's fingerprint."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.hashing import Hashes, digest, mix, row_hashes, unit_hashes
+from pipeline.kinds import KINDS
+from pipeline.reasons import Reason, ReasonClass
+from pipeline.stage import ALL, HeavyRows, Reads, Row, Stage, Unit
+from pipeline.table import FAILED, HASH, OK, REJECTED, Store
+
+MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass
+class _Input:
+    """One kind read: its rows, and which of them belong to which unit (sorted by unit: a compressed sparse row index)."""
+
+    reads: Reads
+    table: pa.Table
+    parts: list[str]
+    rows: Indices  # row numbers, grouped by unit
+    starts: Indices  # (units + 1,) where each unit's group begins in `rows`
+
+    def of(self, unit: int) -> pa.Table:
+        numbers = self.rows[self.starts[unit] : self.starts[unit + 1]]
+        table = self.table.take(pa.array(numbers))
+        return table.take(pc.sort_indices(table[KINDS[self.reads.kind].key])) if len(table) > 1 else table
+
+
+@dataclass
+class Plan:
+    """The units of a stage and their state.
+
+    Attributes:
+        units: every unit id, sorted.
+        fingerprints: (units,) 64-bit hashes of everything that the unit's result depends on.
+        status: (units,) ok, rejected, failed or pending, as of today's fingerprint.
+        attempts: (units,) attempts made so far, whatever the fingerprint.
+        pending: (pending,) indices of the units that a run would do.
+    """
+
+    stage: Stage
+    units: list[str]
+    fingerprints: Hashes
+    status: npt.NDArray[np.str_]
+    attempts: npt.NDArray[np.int32]
+    pending: Indices
+    inputs: list[_Input]
+
+    def unit(self, index: int) -> Unit:
+        """The unit with its light rows, and the addresses of its heavy ones."""
+        light: dict[str, list[Row]] = {}
+        heavy: dict[str, HeavyRows] = {}
+        for item in self.inputs:
+            spec = KINDS[item.reads.kind]
+            table = item.of(index)
+            names = [n for n in (spec.key, *item.reads.columns) if n not in spec.heavy]
+            light[item.reads.kind] = table.select(list(dict.fromkeys(names))).to_pylist()
+            wanted = tuple(n for n in item.reads.columns if n in spec.heavy)
+            if wanted:
+                files, places = table["file"].to_pylist(), table["place"].to_pylist()
+                found = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
+                heavy[item.reads.kind] = HeavyRows(wanted, found)
+        return Unit(self.units[index], light, heavy)
+
+    def pending_units(self, shard: tuple[int, int] | None = None) -> Iterator[tuple[int, Unit]]:
+        """(index, unit) of what is pending; `shard` = (i, n) keeps the units whose hash is i modulo n."""
+        for index in self.pending:
+            if shard is None or digest(self.units[index]) % shard[1] == shard[0]:
+                yield int(index), self.unit(int(index))
+
+    def counts(self) -> dict[str, int]:
+        """Units by status."""
+        names, counts = np.unique(self.status, return_counts=True)
+        return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
+    """Find a stage's units and which are pending; reads hashes and small columns, never keypoints.
+
+    Args:
+        stage: with its settings.
+        store: the run's tables.
+        model_hashes: sha256 of the nets that the stage will use, in its own order.
+    """
+    settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)
+    signature = digest(stage.name, str(stage.version), settings, *model_hashes)
+    from_outside = stage.sources(store)
+    if from_outside is not None:
+        units = sorted(set(from_outside))
+        hashes = np.array([digest(unit) for unit in units], dtype=np.uint64)
+        inputs: list[_Input] = []
+    else:
+        units, hashes, inputs = _from_tables(stage, store)
+    fingerprints = mix(hashes ^ np.uint64(signature))
+    status, attempts, pending = _state(stage, store, units, fingerprints)
+    if from_outside is None and stage.unit != ALL:
+        worth = set(stage.choose(store, [units[i] for i in pending]))
+        pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
+    return Plan(stage, units, fingerprints, status, attempts, pending, inputs)
+
+
+def _from_tables(stage: Stage, store: Store) -> tuple[list[str], Hashes, list[_Input]]:
+    """Units, their content hashes, and their rows, from the kinds that the stage reads."""
+    tables = [_load(reads, store) for reads in stage.reads]
+    base = tables[0] if tables else None
+    grouped = stage.group({r.kind: t for r, t in zip(stage.reads, tables, strict=True)}) if tables else None
+    if stage.unit == ALL and grouped is None:
+        units = [ALL]
+        base_units = None
+    else:
+        assert base is not None, f"{stage.name} reads nothing and has no sources"
+        base_units = pa.array(grouped, pa.string()) if grouped is not None else base[stage.unit].combine_chunks()
+        units = sorted(pc.unique(base_units.drop_null()).to_pylist())
+    values = pa.array(units, pa.string())
+    total = np.zeros(len(units), dtype=np.uint64)
+    inputs = []
+    for number, (reads, table) in enumerate(zip(stage.reads, tables, strict=True)):
+        codes, rows = _codes(reads, table, stage, base, base_units, values, number == 0, grouped is not None)
+        hashed = _row_hashes(reads, table)[rows]
+        with np.errstate(over="ignore"):
+            total = mix(total ^ np.uint64(digest(reads.kind))) + unit_hashes(codes, hashed, len(units))
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(len(units) + 1))
+        parts = [str(p) for p in store.table(reads.kind).parts("rows")]
+        inputs.append(_Input(reads, table, parts, rows[order], starts))
+    return units, total, inputs
+
+
+def _load(reads: Reads, store: Store) -> pa.Table:
+    """Live rows of a kind: key columns, declared light columns, hashes of declared heavy ones, and places."""
+    spec = KINDS[reads.kind]
+    keys = [name for name in ("video_id", "clip_id", "person_id") if name in spec.schema.names]
+    columns = [name + HASH if name in spec.heavy else name for name in reads.columns]
+    return store.live(reads.kind, [spec.key, *keys, *columns], where=reads.where, places=True)
+
+
+def _row_hashes(reads: Reads, table: pa.Table) -> Hashes:
+    """Hashes over the key and the declared columns. Columns that hold nothing but null do not count: schemas may grow."""
+    spec = KINDS[reads.kind]
+    names = [spec.key, *(name + HASH if name in spec.heavy else name for name in reads.columns)]
+    return row_hashes(table, [n for n in dict.fromkeys(names) if table[n].null_count < max(1, len(table))])
+
+
+def _codes(
+    reads: Reads,
+    table: pa.Table,
+    stage: Stage,
+    base: pa.Table | None,
+    base_units: pa.Array | None,
+    units: pa.Array,
+    first: bool,
+    grouped: bool,
+) -> tuple[Indices, Indices]:
+    """(unit code, row number) pairs: which rows of this kind belong to which unit."""
+    everything = np.arange(len(table), dtype=np.int64)
+    if base is None or base_units is None:
+        return np.zeros(len(table), dtype=np.int64), everything
+    if first or (not grouped and stage.unit in table.column_names):
+        own = base_units if first else table[stage.unit].combine_chunks()
+        found = pc.index_in(own, value_set=units)
+        return _valid(found, everything)
+    key = KINDS[reads.kind].key
+    at = pc.index_in(base[key].combine_chunks(), value_set=table[key].combine_chunks())
+    unit_of_base = pc.index_in(base_units, value_set=units)
+    both = np.asarray(pc.and_(at.is_valid(), unit_of_base.is_valid()))
+    codes = unit_of_base.fill_null(0).to_numpy(zero_copy_only=False)[both].astype(np.int64)
+    rows = at.fill_null(0).to_numpy(zero_copy_only=False)[both].astype(np.int64)
+    pairs = np.unique(np.stack([codes, rows], axis=1), axis=0) if len(codes) else np.zeros((0, 2), np.int64)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _valid(found: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
+    valid = np.asarray(found.is_valid())
+    return found.fill_null(0).to_numpy(zero_copy_only=False)[valid].astype(np.int64), rows[valid]
+
+
+def _state(
+    stage: Stage, store: Store, units: list[str], fingerprints: Hashes
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int32], Indices]:
+    """Status, attempts and pending indices of the units, from the winning outcomes."""
+    won = store.table(stage.writes).winners()
+    status = np.full(len(units), "pending", dtype="U8")
+    attempts = np.zeros(len(units), dtype=np.int32)
+    if len(won) and units:
+        at = pc.index_in(pa.array(units, pa.string()), value_set=won["unit"].combine_chunks())
+        known = np.asarray(at.is_valid())
+        rows = won.take(at.drop_null())
+        attempts[known] = rows["attempt"].to_numpy()
+        same = rows["fingerprint"].to_numpy() == fingerprints[known]
+        found = np.asarray(rows["status"].to_pylist(), dtype="U8")
+        status[known] = np.where(same & np.isin(found, (OK, REJECTED, FAILED)), found, "pending")
+        reasons = rows["reason"].to_pylist()
+        given_up = np.array([_given_up(r) for r in reasons], dtype=bool) & (attempts[known] % MAX_ATTEMPTS == 0)
+        waiting = np.zeros(len(units), dtype=bool)
+        waiting[known] = given_up
+    else:
+        waiting = np.zeros(len(units), dtype=bool)
+    pending = np.flatnonzero((status == "pending") | ((status == FAILED) & ~waiting))
+    return status, attempts, pending
+
+
+def _given_up(reason: str) -> bool:
+    """Whether repeated failures of this kind stop automatic retries: ours do, the network's never do."""
+    try:
+        return Reason.of(reason).kind not in (ReasonClass.LATER, ReasonClass.BLOCKED)
+    except KeyError:
+        return False

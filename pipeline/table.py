@@ -1,0 +1,334 @@
+"""Tables that survive anything: append-only Parquet parts, where only the winning attempt of a unit counts.
+
+Layout (DESIGN 4): `tables/<kind>/{rows,outcomes}/part-<commit>.parquet`. A part is written beside its target, fsynced and
+renamed; rows first, outcomes last. A row counts if and only if its commit is its unit's winning one, and the winner is the
+highest (attempt, commit). A kill between the two files leaves rows that count for nobody.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import files
+from pipeline.hashing import payload_hash
+from pipeline.kinds import KINDS, Kind
+
+OK, REJECTED, FAILED, RETRY = "ok", "rejected", "failed", "retry"
+
+OUTCOME = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("stage", pa.string()),
+        ("fingerprint", pa.uint64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("attempt", pa.int32()),
+        ("commit", pa.string()),
+        ("rows", pa.int32()),
+        ("wall_seconds", pa.float32()),
+        ("cpu_seconds", pa.float32()),
+        ("gpu_seconds", pa.float32()),
+        ("host", pa.string()),
+        ("at", pa.timestamp("us", tz="UTC")),
+        ("versions", pa.string()),
+    ]
+)
+RUN_COLUMNS = (
+    "at",
+    "host",
+    "wall_seconds",
+    "cpu_seconds",
+    "gpu_seconds",
+    "attempt",
+    "commit",
+)  # differ from run to run
+ROW_GROUP_BYTES = 1 << 20  # small groups: one person's keypoints are read without those of a hundred others
+HASH = "__hash"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a unit; see `OUTCOME` for the columns that the driver adds."""
+
+    unit: str
+    stage: str
+    fingerprint: int
+    status: str
+    reason: str = ""
+    detail: str = ""
+    attempt: int = 1
+    rows: int = 0
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    host: str = ""
+    at: Any = None
+    versions: str = ""
+
+
+def stored_schema(kind: Kind) -> pa.Schema:
+    """The kind's columns, plus a hash beside each heavy one, plus `unit` and `commit`."""
+    hashes = [pa.field(name + HASH, pa.uint64()) for name in kind.heavy]
+    return pa.schema([*kind.columns, *hashes, pa.field("unit", pa.string()), pa.field("commit", pa.string())])
+
+
+def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows of one unit as an Arrow table of `stored_schema` without `commit`.
+
+    Lists over frames may be numpy arrays of shape (frames, width). Raises ValueError on unknown columns or repeated keys.
+    """
+    names = set(kind.schema.names)
+    for row in rows:
+        if unknown := set(row) - names:
+            raise ValueError(f"{kind.name} has no column {', '.join(sorted(unknown))}")
+    keys = [row[kind.key] for row in rows]
+    if len(set(keys)) != len(keys):
+        raise ValueError(f"{unit} yields a {kind.key} twice")
+    arrays = [_to_arrow([row.get(field.name) for row in rows], field.type) for field in kind.columns]
+    hashes = [
+        pa.array([payload_hash(row.get(name), KINDS[kind.name].schema.field(name).type) for row in rows], pa.uint64())
+        for name in kind.heavy
+    ]
+    unit_column = pa.array([unit] * len(rows), pa.string())
+    schema = stored_schema(kind)
+    return pa.Table.from_arrays([*arrays, *hashes, unit_column], schema=schema.remove(len(schema) - 1))
+
+
+def _to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Python or numpy values as an Arrow array; (frames, width) arrays become lists over frames without a copy a number."""
+    if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
+        width, leaf = kind.value_type.list_size, kind.value_type.value_type
+        parts, offsets, mask = [], [0], []
+        for value in values:
+            array = np.zeros((0, width), leaf.to_pandas_dtype()) if value is None else np.asarray(value)
+            if array.ndim != 2 or array.shape[1] != width:
+                raise ValueError(f"expected an array of shape (frames, {width}), got {array.shape}")
+            parts.append(array.astype(leaf.to_pandas_dtype(), copy=False).reshape(-1))
+            offsets.append(offsets[-1] + len(array))
+            mask.append(value is None)
+        flat = pa.array(np.concatenate(parts) if parts else np.zeros(0, leaf.to_pandas_dtype()), leaf)
+        inner = pa.FixedSizeListArray.from_arrays(flat, width)
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner, mask=pa.array(mask, pa.bool_())).cast(
+            kind
+        )
+    return pa.array([v.tolist() if isinstance(v, np.ndarray) else v for v in values], kind)
+
+
+def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
+    """The reverse of `_to_arrow`: lists over frames come back as (frames, width) arrays, lists of numbers as 1-D arrays."""
+    if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
+        width = kind.value_type.list_size
+        return [
+            None if not v.is_valid else v.values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+            for v in array
+        ]
+    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+        return [None if not v.is_valid else v.values.to_numpy(zero_copy_only=False) for v in array]
+    return array.to_pylist()
+
+
+class Table:
+    """One kind's parts on disk.
+
+    Args:
+        kind: what its rows are.
+        folder: `tables/<kind>` of a run; need not exist yet.
+    """
+
+    def __init__(self, kind: Kind, folder: Path) -> None:
+        self.kind = kind
+        self.folder = folder
+        self._cache: dict[str, Any] = {}
+
+    def parts(self, side: str) -> list[Path]:
+        """The files that count on this side ("rows" or "outcomes"): merged ones of today's generation, then parts not merged."""
+        generation = self.generation()
+        replaced = set(generation.get("replaced", []))
+        merged = [self.folder / side / name for name in generation.get(side, [])]
+        folder = self.folder / side
+        fresh = sorted(p for p in folder.glob("part-*.parquet") if p.name not in replaced) if folder.is_dir() else []
+        return merged + fresh
+
+    def generation(self) -> dict[str, Any]:
+        """What the last `compact` left: {"generation", "rows", "outcomes", "replaced"}; empty before the first."""
+        try:
+            return dict(json.loads((self.folder / "generation.json").read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def append(self, rows: Sequence[pa.Table], outcomes: Sequence[Outcome]) -> str:
+        """Write one part: rows first, outcomes last, each fsynced and renamed.
+
+        Args:
+            rows: tables of `pack_rows`, one a unit.
+            outcomes: one a unit, those of units without rows included.
+
+        Returns: the commit id. Raises OSError when the disk is full or not writable; nothing of the part counts then.
+        """
+        commit = uuid.uuid4().hex
+        if any(len(table) for table in rows):
+            table = pa.concat_tables(rows)
+            table = table.append_column("commit", pa.array([commit] * len(table), pa.string()))
+            write_parquet(table, self.folder / "rows" / f"part-{commit}.parquet", self.kind)
+        records = [{**outcome.__dict__, "commit": commit} for outcome in outcomes]
+        table = pa.Table.from_pylist(records, OUTCOME)
+        write_parquet(table, self.folder / "outcomes" / f"part-{commit}.parquet")
+        return commit
+
+    def winners(self) -> pa.Table:
+        """The winning outcome of every unit (columns of `OUTCOME`), sorted by unit; marks of `retry` included."""
+        parts = self.parts("outcomes")
+        if self._cache.get("parts") != parts:
+            self._cache = {"parts": parts, "winners": _winners(_read_parts(parts, OUTCOME.names, OUTCOME))}
+        return self._cache["winners"]
+
+    def rows(self, columns: Sequence[str], *, places: bool = False) -> pa.Table:
+        """Winning rows: the columns asked for, `unit` and `commit`; with `places`, also `file` (index into parts) and `place`."""
+        schema = stored_schema(self.kind)
+        wanted = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "unit", "commit"])])
+        parts = self.parts("rows")
+        table = _read_parts(parts, wanted.names, wanted, places=places)
+        winners = self.winners()
+        at = pc.index_in(table["unit"], value_set=winners["unit"].combine_chunks())
+        won = pc.equal(pc.take(winners["commit"], at), table["commit"])
+        return table.filter(pc.fill_null(won, False))
+
+
+def _read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places: bool = False) -> pa.Table:
+    """Parts as one table of `schema`: columns that older parts lack are null. `places` adds `file` and `place` columns."""
+    tables = []
+    for number, part in enumerate(parts):
+        table = pq.ParquetFile(part, memory_map=True).read(columns=names, use_threads=False)
+        if places:
+            table = table.append_column("file", pa.array(np.full(len(table), number, np.int32)))
+            table = table.append_column("place", pa.array(np.arange(len(table), dtype=np.int32)))
+        tables.append(table)
+    full = schema
+    if places:
+        full = full.append(pa.field("file", pa.int32())).append(pa.field("place", pa.int32()))
+    empty = full.empty_table()
+    table = pa.concat_tables([empty, *tables], promote_options="default") if tables else empty
+    return table.select(full.names).combine_chunks()
+
+
+def _winners(outcomes: pa.Table) -> pa.Table:
+    """Of each unit, the outcome with the highest (attempt, commit)."""
+    if not len(outcomes):
+        return outcomes
+    units = outcomes["unit"].combine_chunks().dictionary_encode()
+    codes = units.indices.to_numpy(zero_copy_only=False)
+    commits = outcomes["commit"].combine_chunks().dictionary_encode()
+    order_of_commit = np.argsort(np.argsort(np.asarray(commits.dictionary.to_pylist(), dtype=str)))
+    commit_rank = order_of_commit[commits.indices.to_numpy(zero_copy_only=False)]
+    attempts = outcomes["attempt"].to_numpy()
+    order = np.lexsort((commit_rank, attempts, codes))
+    last = np.append(codes[order][1:] != codes[order][:-1], True)
+    won = outcomes.take(pa.array(order[last]))
+    return won.take(pc.sort_indices(won["unit"])).combine_chunks()
+
+
+def write_parquet(table: pa.Table, path: Path, kind: Kind | None = None) -> None:
+    """Write beside the target, fsync, rename. Row groups are small where rows are heavy, so that one row is cheap to read."""
+    size = max(1, len(table))
+    if kind is not None and kind.heavy:
+        size = max(1, int(ROW_GROUP_BYTES / max(1, table.nbytes / size)))
+    with files.replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=size, use_dictionary=["unit", "commit"])
+
+
+@lru_cache(maxsize=32)
+def _open_part(path: str) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True)
+
+
+def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns of single rows, by (Parquet file, row number): what a worker fetches for its unit."""
+    found = []
+    for path, place in places:
+        part = _open_part(path)
+        group, first = 0, 0
+        while place >= first + part.metadata.row_group(group).num_rows:
+            first += part.metadata.row_group(group).num_rows
+            group += 1
+        table = part.read_row_group(group, columns=list(columns), use_threads=False).slice(place - first, 1)
+        row = {
+            name: to_python(table[name].combine_chunks(), table.schema.field(name).type)[0]
+            for name in table.column_names
+        }
+        found.append({name: row.get(name) for name in columns})
+    return found
+
+
+class Store:
+    """All tables of one run.
+
+    Args:
+        run: the run's folder; need not exist yet.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = Path(run)
+        self._tables: dict[str, Table] = {}
+
+    def table(self, kind: str) -> Table:
+        if kind not in self._tables:
+            self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind)
+        return self._tables[kind]
+
+    def live(self, kind: str, columns: Sequence[str], *, where: str = "", places: bool = False) -> pa.Table:
+        """Winning rows whose parent row still counts, with the kind's key; `where` keeps rows with that boolean true."""
+        spec = KINDS[kind]
+        parent = KINDS[spec.parent].key if spec.parent else ""
+        needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns]) if name]
+        rows = self.table(kind).rows(needed, places=places)
+        if where:
+            rows = rows.filter(pc.fill_null(rows[where], False))
+        if parent:
+            alive = self.keys(spec.parent, where=spec.parent_where)
+            rows = rows.filter(pc.is_in(rows[parent], value_set=alive))
+        return rows
+
+    def keys(self, kind: str, *, where: str = "") -> pa.Array:
+        """Keys of the live rows of a kind."""
+        return self.live(kind, [], where=where)[KINDS[kind].key].combine_chunks()
+
+    def read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Live rows of a kind, clean: the columns asked for (all by default), no bookkeeping, sorted by key."""
+        spec = KINDS[kind]
+        names = list(columns) if columns is not None else spec.schema.names
+        rows = self.live(kind, names)
+        return rows.take(pc.sort_indices(rows[spec.key])).select(names)
+
+    def outcomes(self, kind: str) -> pa.Table:
+        """Winning outcomes of the units that still exist, without marks of `retry`."""
+        spec = KINDS[kind]
+        won = self.table(kind).winners()
+        won = won.filter(pc.not_equal(won["status"], RETRY))
+        if spec.unit_of:
+            where = spec.parent_where if spec.unit_of == spec.parent else ""
+            won = won.filter(pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
+        return won
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds that have at least one part."""
+        folder = self.run / "tables"
+        return [name for name in KINDS if (folder / name / "outcomes").is_dir()]
+
+
+def part_files(folder: Path) -> Iterable[os.DirEntry[str]]:
+    """Every file under a table's folder, for `gc`."""
+    for side in ("rows", "outcomes"):
+        if (folder / side).is_dir():
+            yield from os.scandir(folder / side)
