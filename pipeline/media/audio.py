@@ -1,0 +1,228 @@
+"""Sound: a file's track as one 16-kHz mono wave on the presentation clock, cut by index."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+import soxr
+
+from pipeline.media.guard import Limits, audio_streams, open_container, picture_streams
+from pipeline.media.timeline import FPS, GridClock, SpanMeter, presentation_zero, read_packets
+
+RATE = 16000
+SAMPLES_PER_FRAME = RATE // FPS
+
+_GAP_SECONDS = 0.02  # clocks in milliseconds wander this far without anything missing
+_CHUNK_SECONDS = 2
+_SILENT_SHARE = 1e-4  # -40 dB below the loudest channel: carries no voice
+_CANCELLED_SHARE = 0.05  # of the channels' mean energy left in their mean: they work against each other
+
+
+def read_wave(path: str | Path, limits: Limits | None = None) -> np.ndarray | None:
+    """The default sound track as a wave at 16 kHz; None when there is no track that decodes.
+
+    Returns:
+        (samples,) float32. Sample 0 is presentation zero: a late start is padded with zeros, priming and hidden
+        pre-roll are cut, holes in the timestamps are filled with zeros. It is at least as long as the picture grid.
+        Channels are averaged; silent ones are left out and inverted ones turned over.
+
+    Raises:
+        Reject, Failure: what `open_container` raises.
+    """
+    limits = limits or Limits()
+    track = _Track(path, limits)
+    wave = track.read(None)
+    weights = track.better_weights()
+    if weights is not None:
+        wave = track.read(weights)
+    if wave is None:
+        return None
+    needed = track.grid_frames * SAMPLES_PER_FRAME
+    return np.pad(wave, (0, needed - len(wave))) if len(wave) < needed else wave
+
+
+def cut(wave: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
+    """The sound of grid pictures [first_frame, first_frame + frames): frames x 640 samples, zeros past the ends."""
+    begin, end = first_frame * SAMPLES_PER_FRAME, (first_frame + frames) * SAMPLES_PER_FRAME
+    out = np.zeros(max(end - begin, 0), dtype=np.float32)
+    have = wave[max(begin, 0) : max(end, 0)]
+    at = max(-begin, 0)
+    out[at : at + len(have)] = have
+    return out
+
+
+def to_flac(wave: np.ndarray) -> bytes:
+    """A wave (samples,) in -1..1 as 16-bit FLAC at 16 kHz; louder samples are clipped."""
+    samples = np.clip(np.rint(np.asarray(wave, dtype=np.float64) * 32768), -32768, 32767).astype(np.int16)
+    out = io.BytesIO()
+    soundfile.write(out, samples, RATE, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def from_flac(data: bytes) -> np.ndarray:
+    """The wave (samples,) float32 of FLAC bytes; ValueError when they are not 16-kHz mono FLAC."""
+    try:
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="int16")
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"not FLAC: {error}") from error
+    if rate != RATE or samples.ndim != 1:
+        raise ValueError(f"FLAC at {rate} Hz with shape {samples.shape}, wanted mono at {RATE} Hz")
+    return samples.astype(np.float32) / np.float32(32768)
+
+
+def write_wav(path: str | Path, wave: np.ndarray, rate: int = RATE) -> None:
+    """Write a wave (samples,) or (samples, channels) as 32-bit float WAV."""
+    soundfile.write(Path(path), np.asarray(wave, dtype=np.float32), rate, format="WAV", subtype="FLOAT")
+
+
+class _Track:
+    """One file's sound track; each `read` is one pass over the file."""
+
+    def __init__(self, path: str | Path, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self.grid_frames = 0
+        self._products: np.ndarray | None = None  # (channels, channels) sums of products of samples
+
+    def read(self, weights: np.ndarray | None) -> np.ndarray | None:
+        """(samples,) float32 at 16 kHz, mixed with these channel weights (None: the mean)."""
+        with open_container(self._path, self._limits, need_video=False) as container:
+            stream = next(iter(audio_streams(container)), None)
+            if stream is None:
+                return None
+            mixer = _Mixer(presentation_zero(container), self._limits.max_duration_seconds)
+            for samples, time, rate in self._decode(container, stream):
+                self._count(samples)
+                usable = weights is not None and len(weights) == len(samples)
+                mixer.add(weights @ samples if usable else samples.mean(axis=0), time, rate)
+            return mixer.finish()
+
+    def better_weights(self) -> np.ndarray | None:
+        """Channel weights when the plain mean would lose the voice, else None."""
+        if self._products is None or len(self._products) < 2:
+            return None
+        energy = np.diag(self._products)
+        loudest = int(np.argmax(energy))
+        if energy[loudest] <= 0:
+            return None
+        used = energy > _SILENT_SHARE * energy[loudest]
+        signs = np.where(used, 1.0, 0.0)
+        mean = signs / used.sum()
+        if mean @ self._products @ mean < _CANCELLED_SHARE * energy[used].mean():
+            signs = np.where(used & (self._products[loudest] < 0), -1.0, signs)
+        if (signs == 1).all():
+            return None
+        return (signs / used.sum()).astype(np.float32)
+
+    def _count(self, samples: np.ndarray) -> None:
+        products = samples @ samples.T
+        if self._products is None or len(self._products) == len(products):
+            self._products = products.astype(np.float64) + (0 if self._products is None else self._products)
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, Any, int]]:
+        """(channels, samples) float32, time in seconds of the file's clock or None, rate; video only counted."""
+        pictures = next(iter(picture_streams(container)), None)
+        meter = None
+        if pictures is not None and pictures.time_base:
+            clock = GridClock(presentation_zero(container), pictures.time_base)
+            meter = SpanMeter(clock)
+        wanted = [stream] if meter is None else [stream, pictures]
+        for packet in read_packets(container, *wanted):
+            if packet.stream_index != stream.index:
+                if meter is not None:
+                    meter.add(packet)
+                continue
+            try:
+                decoded = stream.codec_context.decode(packet if packet.size else None)
+            except av.FFmpegError:
+                continue
+            for frame in decoded:
+                time = None if frame.pts is None else frame.pts * (frame.time_base or stream.time_base)
+                yield _as_float(frame), time, frame.sample_rate
+        span = meter.span() if meter is not None else None
+        self.grid_frames = max(clock.first_picture(span.end_pts), 1) if span else 0
+
+
+def _as_float(frame: Any) -> np.ndarray:
+    """(channels, samples) float32 in -1..1."""
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, len(frame.layout.channels)).T
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - 128) / 128
+    if raw.dtype.kind == "i":
+        return raw.astype(np.float32) / float(-int(np.iinfo(raw.dtype).min))
+    return np.nan_to_num(raw.astype(np.float32), posinf=0.0, neginf=0.0)
+
+
+class _Mixer:
+    """Lays mono pieces on the presentation clock and resamples them in one stream, whatever the length."""
+
+    def __init__(self, zero: Any, longest_seconds: float) -> None:
+        self._zero = zero
+        self._longest = longest_seconds
+        self._rate = 0
+        self._resampler: Any = None
+        self._at = 0  # samples at the track's rate since presentation zero
+        self._pieces: list[np.ndarray] = []
+        self._held = 0
+        self._out: list[np.ndarray] = []
+
+    def add(self, mono: np.ndarray, time: Any, rate: int) -> None:
+        """Append samples that begin at this time (seconds of the file's clock; None: right after the last)."""
+        if rate != self._rate:
+            self._restart(rate)
+        if time is not None:
+            mono = self._place(mono, round((time - self._zero) * rate))
+        if len(mono):
+            self._push(mono)
+
+    def finish(self) -> np.ndarray | None:
+        """Everything, at 16 kHz; None when nothing was added."""
+        if self._rate == 0:
+            return None
+        self._flush(last=True)
+        return np.concatenate(self._out) if self._out else np.zeros(0, dtype=np.float32)
+
+    def _restart(self, rate: int) -> None:
+        if self._rate:
+            self._flush(last=True)
+            self._at = round(sum(map(len, self._out)) * rate / RATE)
+        self._rate = rate
+        self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+
+    def _place(self, mono: np.ndarray, start: int) -> np.ndarray:
+        """Fill a hole before the piece, or cut off what overlaps with what is there."""
+        ahead = start - self._at
+        if self._at and abs(ahead) <= _GAP_SECONDS * self._rate:
+            return mono
+        if ahead < 0:
+            return mono[-ahead:]
+        if start > self._longest * self._rate:
+            return mono[:0]  # a broken timestamp, not hours of silence
+        while ahead > 0:
+            piece = min(ahead, _CHUNK_SECONDS * self._rate)
+            self._push(np.zeros(piece, dtype=np.float32))
+            ahead -= piece
+        return mono
+
+    def _push(self, mono: np.ndarray) -> None:
+        if self._at > self._longest * self._rate:
+            return
+        self._pieces.append(mono.astype(np.float32, copy=False))
+        self._at += len(mono)
+        self._held += len(mono)
+        if self._held >= _CHUNK_SECONDS * self._rate:
+            self._flush(last=False)
+
+    def _flush(self, *, last: bool) -> None:
+        chunk = np.concatenate(self._pieces) if self._pieces else np.zeros(0, dtype=np.float32)
+        self._pieces, self._held = [], 0
+        if self._resampler is not None:
+            chunk = self._resampler.resample_chunk(chunk, last=last)
+        if len(chunk):
+            self._out.append(chunk)

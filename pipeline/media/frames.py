@@ -1,0 +1,125 @@
+"""Decoded source frames in presentation order, from the start of a file or from a place inside it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+from av.stream import Discard
+
+from pipeline.media.guard import Limits, open_container, picture_streams
+from pipeline.media.picture import deinterlace
+from pipeline.media.timeline import GridClock, presentation_zero, read_packets
+from pipeline.reasons import Reason, Reject
+
+# Containers whose index or timestamps let a seek be trusted. In the others (AVI, MPEG-PS, ASF, Ogg) timestamps after a
+# seek are guesses, so they are decoded from their start.
+_SEEKABLE = ("mov", "matroska", "mpegts", "flv")
+_STEP_BACK_SECONDS = (0, 1, 5)
+_NEAR_START = 25  # grid pictures; a seek would gain nothing
+
+
+class FrameSource:
+    """The best picture stream of one file as a stream of decoded frames; close it when done.
+
+    Args:
+        path: a local file.
+        limits: bounds for the file.
+        threads: decoder threads, 0 for as many as there are cores.
+
+    Raises:
+        Reject, Failure: what `open_container` raises.
+    """
+
+    def __init__(self, path: str | Path, limits: Limits, threads: int = 0) -> None:
+        self._path = path
+        self._limits = limits
+        self._threads = threads
+        self._open()
+
+    def _open(self) -> None:
+        self.container = open_container(self._path, self._limits)
+        self.stream = picture_streams(self.container)[0]
+        self.clock = GridClock(presentation_zero(self.container), self.stream.time_base)
+        self.stream.thread_type = "AUTO"
+        if self._threads:
+            self.stream.codec_context.thread_count = self._threads
+        for other in self.container.streams:
+            if other.index != self.stream.index:
+                other.discard = Discard.all
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+    def frames(self) -> Iterator[Any]:
+        """All frames from the start, deinterlaced; call it on a source that has not been read yet."""
+        return deinterlace(self._decode(read_packets(self.container, self.stream)), self.stream.time_base)
+
+    def frames_from(self, picture: int) -> Iterator[Any]:
+        """Frames of which the first is shown in this grid picture or before it; the caller skips what is too early.
+
+        A seek is proven by the first frame that comes out of it: one that lands late is repeated from further back,
+        and at last the file is decoded from its start.
+        """
+        if picture > _NEAR_START and self.container.format.name.startswith(_SEEKABLE):
+            for back in _STEP_BACK_SECONDS:
+                decoded = self._seek(picture - round(back * 25))
+                first = next(decoded, None)
+                if first is not None and self._early_enough(first, picture):
+                    return deinterlace(_chain(first, decoded), self.stream.time_base)
+            self.close()
+            self._open()
+        return self.frames()
+
+    def _early_enough(self, first: Any, picture: int) -> bool:
+        if first.pts is None:
+            return False
+        shown = self.clock.first_picture(first.pts)
+        # An interlaced frame is rebuilt with the help of the one before it, so one more is needed.
+        return shown < picture if first.interlaced_frame else shown <= picture
+
+    def _seek(self, picture: int) -> Iterator[Any]:
+        try:
+            self.container.seek(self.clock.ticks(max(picture, 0)), stream=self.stream, backward=True)
+        except av.FFmpegError:
+            return iter(())
+        return self._decode_from_key(read_packets(self.container, self.stream))
+
+    def _decode_from_key(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Frames from the first keyframe on; pictures that lean on what came before it are left out."""
+        key = next((p for p in packets if p.is_keyframe and p.size and p.pts is not None), None)
+        if key is None:
+            return
+        for frame in self._decode(_chain(key, packets)):
+            if frame.pts is not None and frame.pts >= key.pts:
+                yield frame
+
+    def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """What decodes; packets that do not are passed over."""
+        flushed = False
+        context = self.stream.codec_context
+        for packet in packets:
+            flushed = packet.size == 0
+            try:
+                decoded = context.decode(packet if packet.size else None)
+            except av.FFmpegError:
+                continue
+            yield from self._within_limits(decoded)
+        if not flushed:
+            try:
+                decoded = context.decode(None)
+            except av.FFmpegError:
+                return
+            yield from self._within_limits(decoded)
+
+    def _within_limits(self, decoded: list[Any]) -> list[Any]:
+        for frame in decoded:
+            if frame.width * frame.height > self._limits.max_pixels:
+                raise Reject(Reason.TOO_LARGE, f"{frame.width}x{frame.height} pixels inside the stream")
+        return decoded
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest

@@ -1,0 +1,132 @@
+"""The frame grid: 25 pictures a second out of any video, the same for annotation and for export."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from pipeline.media.frames import FrameSource
+from pipeline.media.guard import Limits
+from pipeline.media.picture import Converter, geometry_of
+from pipeline.media.timeline import FPS, last_step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridFrame:
+    """One picture of the grid.
+
+    n: its number; its time is n/25 s. pixels: (H, W, 3) uint8 RGB or (H, W) uint8; repeated pictures share one array,
+    so do not write into it. repeated: it shows the same source frame as picture n-1.
+    """
+
+    n: int
+    pixels: np.ndarray
+    repeated: bool
+
+
+class GridReader:
+    """Iterates over grid pictures [first_frame, first_frame + frames) of one video.
+
+    Picture n is the last source frame with presentation time strictly before n/25 + 1/50 s; before the first frame it
+    is the first frame, in gaps the one before the gap. Pictures are upright, in square pixels, deinterlaced. Broken
+    frames are passed over; when the video ends early, so does the iteration. Memory does not grow with the length.
+
+    Args:
+        path: a local file.
+        first_frame: the first grid picture wanted.
+        frames: how many; None for all to the end.
+        size: (width, height) to scale to; None for the display size.
+        pixel_format: "rgb24" or "gray".
+        limits: bounds for the file.
+        threads: decoder threads, 0 for as many as there are cores; never changes the pictures.
+
+    Raises:
+        Reject, Failure: on entering, what `open_container` raises; ValueError for impossible arguments.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        first_frame: int = 0,
+        frames: int | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        pixel_format: str = "rgb24",
+        limits: Limits | None = None,
+        threads: int = 0,
+    ) -> None:
+        if first_frame < 0 or (frames is not None and frames < 0):
+            raise ValueError(f"first_frame {first_frame}, frames {frames}: not below 0")
+        self._path = path
+        self._first = first_frame
+        self._limits = limits or Limits()
+        longest = int(self._limits.max_duration_seconds * FPS)
+        self._stop = min(longest, first_frame + frames) if frames is not None else longest
+        self._size = size
+        self._format = pixel_format
+        self._threads = threads
+        self._source: FrameSource | None = None
+        self._pictures: Iterator[GridFrame] | None = None
+
+    def __enter__(self) -> Self:
+        self._source = FrameSource(self._path, self._limits, self._threads)
+        self._pictures = self._read(self._source)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pictures = None
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def __iter__(self) -> Iterator[GridFrame]:
+        if self._pictures is None:
+            raise RuntimeError("use GridReader in a with statement")
+        return self._pictures
+
+    def _read(self, source: FrameSource) -> Iterator[GridFrame]:
+        """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
+        convert: Converter | None = None
+        for frame, begin, end in _shown(source, self._first, self._stop):
+            if convert is None:
+                convert = Converter(geometry_of(source.stream, frame, self._limits), self._size, self._format)
+            pixels = convert(frame)
+            for n in range(max(begin, self._first), end):
+                yield GridFrame(n, pixels, n > begin)
+
+
+def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, int, int]]:
+    """Frames that are shown in pictures [first, stop): each with the range of pictures it fills."""
+    if first >= stop:
+        return
+    first_picture = source.clock.first_picture
+    file_start = source.stream.start_time
+    held: Any = None
+    begin = 0
+    pts = step = 0
+    for frame in source.frames_from(first):
+        now = frame.pts if frame.pts is not None else (frame.dts if frame.dts is not None else pts + step)
+        if held is None:
+            # The first frame of the file also fills what comes before it.
+            begin = 0 if first == 0 or file_start is None or now <= file_start else max(first_picture(now), 0)
+        elif now <= pts:
+            continue  # time does not run backwards: a broken timestamp
+        else:
+            end = max(first_picture(now), 0)
+            if end > max(begin, first):
+                yield held, begin, min(end, stop)
+            if end >= stop:
+                return
+            step = now - pts
+            begin = max(begin, end)
+        held, pts = frame, now
+    if held is not None:
+        end_pts = pts + last_step(held.duration or 0, step, source.clock.time_base)
+        end = max(first_picture(end_pts), 1)
+        if end > max(begin, first):
+            yield held, begin, min(end, stop)

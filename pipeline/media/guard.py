@@ -1,0 +1,209 @@
+"""The gate for files and ids from outside: nothing is opened, named or requested before it passed here."""
+
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+from av.stream import Disposition
+
+from pipeline.media.ids import (
+    ClipId,
+    PersonId,
+    check_clip_id,
+    check_person_id,
+    check_url,
+    disk_name,
+    safe_video_id,
+)
+from pipeline.reasons import Failure, Reason, Reject
+
+__all__ = [
+    "AUDIO_CODECS",
+    "VIDEO_CODECS",
+    "ClipId",
+    "Limits",
+    "PersonId",
+    "audio_streams",
+    "check_clip_id",
+    "check_person_id",
+    "check_url",
+    "disk_name",
+    "open_container",
+    "picture_streams",
+    "safe_video_id",
+]
+
+# Demuxers that read one file and nothing else. Playlists (hls, dash, concat, imf) and raw or text formats, which
+# almost any bytes can be taken for, stay out.
+DEMUXERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "asf", "ogg", "wav", "flac")
+
+VIDEO_CODECS = frozenset(
+    "h264 hevc vp8 vp9 libvpx-vp9 av1 libdav1d libaom-av1 mpeg1video mpeg2video mpegvideo mpeg4 msmpeg4 msmpeg4v1 msmpeg4v2 "
+    "h263 h263p flv theora wmv1 wmv2 wmv3 vc1 mjpeg prores dnxhd ffv1 png rawvideo".split()
+)
+AUDIO_CODECS = frozenset(
+    "aac aac_latm mp3 mp3float mp2 mp2float mp1 mp1float opus libopus vorbis flac alac ac3 eac3 wmav1 wmav2 wmapro amrnb amrwb "
+    "libopencore_amrnb libopencore_amrwb pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_u8 pcm_s8 "
+    "pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw pcm_dvd pcm_bluray adpcm_ms adpcm_ima_wav".split()
+)
+
+_OPEN_SECONDS = 60.0
+_COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_MAGIC = (
+    (0, b"\x1aE\xdf\xa3"),
+    (0, b"RIFF"),
+    (0, b"\x00\x00\x01\xba"),
+    (0, b"FLV\x01"),
+    (0, b"OggS"),
+    (4, b"ftyp"),
+    (4, b"moov"),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file from outside may ask of this machine."""
+
+    max_pixels: int = 8192 * 4320  # of one picture, coded or displayed
+    max_duration_seconds: float = 6 * 3600.0
+    max_streams: int = 32
+    max_bytes: int = 64 << 30
+
+
+def open_container(path: str | Path, limits: Limits | None = None, *, need_video: bool = True) -> Any:
+    """An open av.container.InputContainer over one local file that passed every check.
+
+    Args:
+        path: a regular file; URLs and names that begin with `-` are refused.
+        limits: bounds on what it may hold.
+        need_video: refuse files without a picture stream (cover art does not count).
+
+    Raises:
+        Reject: BAD_LINK, EMPTY_FILE, NOT_MEDIA, CORRUPT, NO_VIDEO, UNKNOWN_CODEC, TOO_LARGE, TOO_LONG, TOO_MANY_STREAMS.
+        Failure: SOURCE_MISSING when there is no such file.
+    """
+    limits = limits or Limits()
+    local = _check_path(path, limits)
+    head = _head(local)
+    _refuse_text(head)
+    # `file:` keeps ffmpeg from reading a protocol out of the name.
+    try:
+        container = av.open(
+            f"file:{local}",
+            mode="r",
+            options=_options(limits),
+            metadata_errors="replace",
+            timeout=(_OPEN_SECONDS, _OPEN_SECONDS),
+        )
+    except (av.FFmpegError, ValueError, UnicodeError) as error:
+        raise _unreadable(head, error) from error
+    try:
+        _check_container(container, limits, need_video)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def picture_streams(container: Any) -> list[Any]:
+    """The video streams that are moving pictures, best first: those with a decoder, default ones, in file order."""
+    streams = [s for s in container.streams.video if not s.disposition & _COVER]
+    return sorted(streams, key=lambda s: (not _decodable(s), not s.disposition & Disposition.default, s.index))
+
+
+def audio_streams(container: Any) -> list[Any]:
+    """The audio streams that can be decoded, best first: default ones, then in file order."""
+    streams = [
+        s for s in container.streams.audio if s.codec_context is not None and s.codec_context.name in AUDIO_CODECS
+    ]
+    return sorted(streams, key=lambda s: (not s.disposition & Disposition.default, s.index))
+
+
+def _decodable(stream: Any) -> bool:
+    return stream.codec_context is not None and stream.codec_context.name in VIDEO_CODECS
+
+
+def _options(limits: Limits) -> dict[str, str]:
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(DEMUXERS),
+        "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),
+        "max_streams": str(limits.max_streams + 1),  # one more, so that too many can be told from unreadable
+        "max_pixels": str(limits.max_pixels),
+        "enable_drefs": "0",
+    }
+
+
+def _check_path(path: str | Path, limits: Limits) -> Path:
+    text = str(path)
+    if text.startswith("-") or "://" in text or "\0" in text:
+        raise Reject(Reason.BAD_LINK, f"not a local file: {text[:80]!r}")
+    local = Path(text).absolute()
+    try:
+        status = local.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Failure(Reason.SOURCE_MISSING, f"no file {local.name}") from error
+    except OSError as error:
+        raise Failure(Reason.SOURCE_MISSING, f"{local.name}: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise Reject(Reason.NOT_MEDIA, f"{local.name} is not a regular file")
+    if status.st_size == 0:
+        raise Reject(Reason.EMPTY_FILE, "0 bytes")
+    if status.st_size > limits.max_bytes:
+        raise Reject(Reason.TOO_LARGE, f"{status.st_size} bytes, limit {limits.max_bytes}")
+    return local
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(1024)
+    except FileNotFoundError as error:
+        raise Failure(Reason.SOURCE_MISSING, f"no file {path.name}") from error
+    except OSError as error:
+        raise Failure(Reason.SOURCE_MISSING, f"{path.name}: {error.strerror}") from error
+
+
+def _refuse_text(head: bytes) -> None:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n\0")[:512].lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<mpd", b"<script", b"<!--")):
+        raise Reject(Reason.NOT_MEDIA, "a web page or XML document, not a video")
+    if start.startswith((b"#extm3u", b"ffconcat", b"[playlist]", b"v=0")):
+        raise Reject(Reason.NOT_MEDIA, "a playlist, not a video")
+
+
+def _unreadable(head: bytes, error: Exception) -> Reject:
+    known = any(head[at : at + len(magic)] == magic for at, magic in _MAGIC)
+    detail = f"{type(error).__name__}: {getattr(error, 'strerror', None) or 'unreadable'}"
+    if known:
+        return Reject(Reason.CORRUPT, f"the container cannot be read ({detail})")
+    return Reject(Reason.NOT_MEDIA, f"no video container recognised ({detail})")
+
+
+def _check_container(container: Any, limits: Limits, need_video: bool) -> None:
+    count = len(container.streams)
+    if count > limits.max_streams:
+        raise Reject(Reason.TOO_MANY_STREAMS, f"more than {limits.max_streams} streams")
+    if count == 0:
+        raise Reject(Reason.NOT_MEDIA, "no streams")
+    seconds = (container.duration or 0) / av.time_base
+    if seconds > limits.max_duration_seconds:
+        raise Reject(Reason.TOO_LONG, f"{seconds:.0f} s, limit {limits.max_duration_seconds:.0f} s")
+    if need_video:
+        _check_video(picture_streams(container), limits)
+
+
+def _check_video(streams: list[Any], limits: Limits) -> None:
+    if not streams:
+        raise Reject(Reason.NO_VIDEO, "no picture stream besides cover art")
+    stream = streams[0]
+    context = stream.codec_context
+    if not _decodable(stream):
+        raise Reject(Reason.UNKNOWN_CODEC, f"codec {context.name if context else 'unknown'}")
+    if context.width <= 0 or context.height <= 0:
+        raise Reject(Reason.CORRUPT, "the picture size cannot be read")
+    if context.width * context.height > limits.max_pixels:
+        raise Reject(Reason.TOO_LARGE, f"{context.width}x{context.height} pixels, limit {limits.max_pixels}")
+    context.options = {**context.options, "max_pixels": str(limits.max_pixels)}

@@ -1,0 +1,28 @@
+"""The last track that was decoded: clips of one video come one after the other, and each needs a piece of it."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.media.audio import cut, read_wave
+
+
+class LastWave:
+    """Remembers the 16-kHz wave of one file. A worker's own: not shared, not thread-safe."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._wave: NDArray[np.float32] | None = None
+
+    def piece(self, path: Path, first_frame: int, frames: int) -> NDArray[np.float32] | None:
+        """(frames x 640,) float32: the sound of these grid pictures; None when the file has no sound track.
+
+        Raises:
+            Reject, Failure: as `read_wave` does.
+        """
+        if path != self._path:
+            self._path = self._wave = None  # before the new one, so that two never lie in memory
+            self._wave = read_wave(path)
+            self._path = path
+        return None if self._wave is None else cut(self._wave, first_frame, frames)

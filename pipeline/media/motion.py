@@ -1,0 +1,120 @@
+"""Camera motion between two small grey pictures, by what the picture's borders do.
+
+A speaker stands in the middle and at the bottom; the left, right and top bands show the room. Points there are followed by pyramidal
+Lucas-Kanade, and a similarity transform (shift, zoom, roll) is fitted by RANSAC, so that arms which reach into the bands are outvoted.
+Where too little can be followed (a blurred whip, a flat wall), phase correlation of the whole picture is the second opinion.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Grey = npt.NDArray[np.uint8]
+
+SIDE_BANDS = 0.22  # of the width, left and right
+TOP_BAND = 0.25  # of the height
+_POINTS_LONG, _POINTS_SHORT = 16, 10  # grid of followed points along the long and the short side
+_WINDOW_PX = 9
+_LEVELS = 3
+_MIN_POINTS = 10
+_MIN_CONSENSUS = 0.5  # share of the followed points that must agree
+_INLIER_PX = 0.6
+_STILL_PX = 0.12  # followed points jump by less when nothing moves
+_STILL_SHARE = 0.35  # so many points at rest cannot happen under a moving camera
+_MIN_TEXTURE = 1e-3  # smallest eigenvalue at which a point can be followed
+_MIN_RESPONSE = 0.08  # peak of a phase correlation worth believing
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the picture moved.
+
+    Attributes:
+        matrix: (2, 3) similarity transform, pixels of the earlier picture to pixels of the later one.
+        widths: root mean square displacement over the picture, in picture widths.
+    """
+
+    matrix: npt.NDArray[np.float64]
+    widths: float
+
+
+class MotionMeter:
+    """Measures camera motion between pictures of one size.
+
+    Args:
+        width, height: of the pictures, px (a long side of about 256 is right).
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self._points = _border_points(width, height)
+        self._corners = np.array([[x, y] for x in (0, width) for y in (0, height)], dtype=np.float64)
+        self._hann = cv2.createHanningWindow((width, height), cv2.CV_32F)
+
+    def follow(self, before: Grey, after: Grey) -> Motion | None:
+        """Motion by the border points; None when too few can be followed or they disagree.
+
+        Args:
+            before, after: (height, width) uint8.
+        """
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(
+            before,
+            after,
+            self._points,
+            None,
+            winSize=(_WINDOW_PX, _WINDOW_PX),
+            maxLevel=_LEVELS,
+            criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.03),
+            minEigThreshold=_MIN_TEXTURE,
+        )
+        kept = status.ravel() > 0
+        count = int(kept.sum())
+        if count < _MIN_POINTS:
+            return None
+        start, end = self._points[kept, 0], moved[kept, 0]
+        if np.mean(np.abs(end - start).max(axis=1) < _STILL_PX) >= _STILL_SHARE:
+            return Motion(np.eye(2, 3), 0.0)
+        matrix, inliers = cv2.estimateAffinePartial2D(
+            start, end, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=100, refineIters=2
+        )
+        if matrix is None or inliers.sum() < max(_MIN_POINTS, _MIN_CONSENSUS * count):
+            return None
+        return self._motion(matrix)
+
+    def correlate(self, before: Grey, after: Grey) -> Motion | None:
+        """A plain shift by phase correlation of the whole pictures; None when there is no clear peak."""
+        (dx, dy), response = cv2.phaseCorrelate(before.astype(np.float32), after.astype(np.float32), self._hann)
+        if response < _MIN_RESPONSE:
+            return None
+        return self._motion(np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]]))
+
+    def _motion(self, matrix: Any) -> Motion:
+        moved = self._corners @ matrix[:, :2].T + matrix[:, 2]
+        # Mean square over the rectangle is a third of the corners' for the linear part, and all of it for the shift.
+        offset = moved - self._corners
+        shift = offset.mean(axis=0)
+        spread = ((offset - shift) ** 2).sum(axis=1).mean() / 3
+        return Motion(np.asarray(matrix, dtype=np.float64), float(np.sqrt(shift @ shift + spread)) / self.width)
+
+
+def compensate(before: npt.NDArray[np.uint8], motion: Motion) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The earlier picture moved to where the later one should be, and (height, width) where it covers that one."""
+    height, width = before.shape[:2]
+    moved = cv2.warpAffine(before, motion.matrix, (width, height), flags=cv2.INTER_LINEAR)
+    covered = cv2.warpAffine(
+        np.ones((height, width), np.uint8), motion.matrix, (width, height), flags=cv2.INTER_NEAREST
+    )
+    return moved.astype(np.uint8, copy=False), covered > 0
+
+
+def _border_points(width: int, height: int) -> npt.NDArray[np.float32]:
+    """(points, 1, 2) a grid over the left, right and top bands of the picture."""
+    across, down = (_POINTS_LONG, _POINTS_SHORT) if width >= height else (_POINTS_SHORT, _POINTS_LONG)
+    margin = _WINDOW_PX // 2 + 2
+    xs, ys = np.meshgrid(np.linspace(margin, width - margin, across), np.linspace(margin, height - margin, down))
+    x, y = xs.ravel(), ys.ravel()
+    border = (x < SIDE_BANDS * width) | (x > (1 - SIDE_BANDS) * width) | (y < TOP_BAND * height)
+    return np.stack([x[border], y[border]], axis=1).astype(np.float32)[:, None, :]

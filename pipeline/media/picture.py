@@ -1,0 +1,203 @@
+"""From a decoded frame to upright square pixels: orientation, sample aspect, colour, scaling, deinterlacing."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from pipeline.media.guard import Limits
+from pipeline.reasons import Reason, Reject
+
+PIXEL_FORMATS = ("rgb24", "gray")
+
+_UNSPECIFIED = (2, 3)  # AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_RESERVED
+_PLAUSIBLE_ASPECT = 8  # sample aspects beyond 1:8 and 8:1 are broken headers
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """One of the eight ways to lay a picture: transpose first, then flip."""
+
+    transposed: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise turn for display: 0, 90, 180 or 270 (a mirror image counts as its turn)."""
+        if self.transposed:
+            return 90 if self.flip_x else 270
+        return 180 if self.flip_y else 0
+
+    def apply(self, pixels: np.ndarray) -> np.ndarray:
+        """The upright picture, contiguous; pixels: (H, W) or (H, W, 3)."""
+        if self.transposed:
+            pixels = pixels.swapaxes(0, 1)
+        if self.flip_x:
+            pixels = pixels[:, ::-1]
+        if self.flip_y:
+            pixels = pixels[::-1]
+        return np.ascontiguousarray(pixels)
+
+
+def orientation_of(frame: Any) -> Orientation:
+    """How the frame's display matrix wants it laid, to the nearest quarter turn."""
+    side = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if side is None or len(bytes(side)) < 36:
+        return Orientation()
+    a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(side), dtype=np.int32)[:5])
+    # x' = a x + c y, y' = b x + d y
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return Orientation(transposed=True, flip_x=c < 0, flip_y=b < 0)
+    return Orientation(flip_x=a < 0, flip_y=d < 0)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes in pixels: as coded, and upright in square pixels."""
+
+    coded_width: int
+    coded_height: int
+    sample_aspect: Fraction
+    orientation: Orientation
+    width: int
+    height: int
+
+
+def geometry_of(stream: Any, frame: Any, limits: Limits) -> Geometry:
+    """The picture's sizes. An oblong pixel is stretched along its short side, so that nothing is thrown away.
+
+    Raises:
+        Reject: TOO_LARGE when the displayed picture has more pixels than the limit.
+    """
+    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    if not Fraction(1, _PLAUSIBLE_ASPECT) <= aspect <= _PLAUSIBLE_ASPECT:
+        aspect = Fraction(1)
+    width, height = frame.width, frame.height
+    if aspect > 1:
+        width = round(width * aspect)
+    else:
+        height = round(height / aspect)
+    if width * height > limits.max_pixels:
+        raise Reject(Reason.TOO_LARGE, f"{width}x{height} pixels displayed, limit {limits.max_pixels}")
+    orientation = orientation_of(frame)
+    if orientation.transposed:
+        width, height = height, width
+    return Geometry(frame.width, frame.height, aspect, orientation, width, height)
+
+
+class Converter:
+    """Turns frames into arrays of one size and pixel format; keeps swscale's tables between frames.
+
+    Args:
+        geometry: of the stream's pictures.
+        size: (width, height) wanted, upright; None for the display size.
+        pixel_format: "rgb24" -> (H, W, 3) uint8 RGB; "gray" -> (H, W) uint8 full-range luma.
+    """
+
+    def __init__(self, geometry: Geometry, size: tuple[int, int] | None, pixel_format: str) -> None:
+        if pixel_format not in PIXEL_FORMATS:
+            raise ValueError(f"pixel_format {pixel_format!r}: one of {PIXEL_FORMATS}")
+        self.size = size or (geometry.width, geometry.height)
+        if min(self.size) < 1:
+            raise ValueError(f"size {self.size}: at least 1x1")
+        self._orientation = geometry.orientation
+        self._upright = geometry.orientation == Orientation()
+        self._width, self._height = self.size[::-1] if geometry.orientation.transposed else self.size
+        self._format = pixel_format
+        shrinks = self._width <= geometry.coded_width and self._height <= geometry.coded_height
+        self._interpolation = Interpolation.AREA if shrinks else Interpolation.BICUBIC
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        """The frame's pixels, upright and in square pixels."""
+        picture = self._reformatter.reformat(
+            frame,
+            width=self._width,
+            height=self._height,
+            format=self._format,
+            src_colorspace=_matrix(frame),
+            dst_color_range=ColorRange.JPEG,
+            interpolation=self._interpolation,
+            threads=1,
+        )
+        pixels: np.ndarray = picture.to_ndarray()
+        return pixels if self._upright else self._orientation.apply(pixels)
+
+
+def _matrix(frame: Any) -> int | None:
+    """The colour matrix to assume when the file does not say: BT.709 for HD, BT.601 below, as players do."""
+    if frame.colorspace not in _UNSPECIFIED:
+        return None
+    hd = frame.width >= 1280 or frame.height > 576
+    return int(Colorspace.ITU709 if hd else Colorspace.ITU601)
+
+
+def deinterlace(frames: Iterable[Any], time_base: Fraction) -> Iterator[Any]:
+    """The frames with interlaced ones rebuilt from their neighbours (bwdif), times and count unchanged.
+
+    Progressive frames pass untouched, and the filter is not even built before the first interlaced one.
+    """
+    filters: _Bwdif | None = None
+    before: Any = None  # held back one step: an interlaced frame needs its neighbour
+    for frame in frames:
+        if filters is None and not frame.interlaced_frame:
+            if before is not None:
+                yield before
+            before = frame
+            continue
+        if filters is None:
+            filters = _Bwdif(time_base)
+            if before is not None:
+                yield from filters.push(before)
+        yield from filters.push(frame)
+    if filters is not None:
+        yield from filters.push(None)
+    elif before is not None:
+        yield before
+
+
+class _Bwdif:
+    """A bwdif graph, rebuilt when the pictures change size or format."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._time_base = time_base
+        self._shape: tuple[int, int, str] | None = None
+        self._graph: Any = None
+
+    def push(self, frame: Any) -> list[Any]:
+        """Feed one frame, None at the end; returns the frames that are ready."""
+        out: list[Any] = []
+        if frame is not None and (frame.width, frame.height, frame.format.name) != self._shape:
+            if self._graph is not None:
+                self._graph.push(None)
+                out = self._pull()
+            self._build(frame)
+        self._graph.push(frame)
+        return out + self._pull()
+
+    def _build(self, frame: Any) -> None:
+        self._shape = (frame.width, frame.height, frame.format.name)
+        self._graph = Graph()
+        source = self._graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format.name, time_base=self._time_base
+        )
+        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
+
+    def _pull(self) -> list[Any]:
+        out = []
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (BlockingIOError, EOFError):
+                return out
+            # The filter halves the time base to have room for fields.
+            frame.pts = round(frame.pts * frame.time_base / self._time_base)
+            frame.time_base = self._time_base
+            out.append(frame)
