@@ -1,0 +1,198 @@
+"""133 keypoints a person with DWPose or any model of its signature (RTMW among them), batched over people and pictures.
+
+Input N x 3 x H x W (384 x 288), RGB, normalised as ImageNet; outputs SimCC rows N x 133 x rW and N x 133 x rH, r = 2 bins a
+pixel. Decoding as SimCC (Li et al., ECCV 2022), refined by a parabola through the highest bin's neighbours: DWPose's own
+argmax moves in steps of half a pixel of its input, which is several pixels of a large picture.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.skeleton.layout import K
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Picture = NDArray[np.uint8]
+Crop = tuple[NDArray[np.float32], NDArray[np.float64]]
+Pose = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+PADDING = 1.25
+MEAN = np.array([123.675, 116.28, 103.53])
+STD = np.array([58.395, 57.12, 57.375])
+_LEVELS = ((np.arange(256)[:, None] - MEAN) / STD).astype(np.float32)  # (256, 3): a byte's normalised value, by channel
+
+
+class PoseEstimator(Protocol):
+    """What annotation needs of a pose net."""
+
+    batch: int
+
+    def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
+        """A person's input and the way back."""
+
+    def run(self, crops: Sequence[Crop]) -> Pose:
+        """Poses of prepared crops."""
+
+
+class PoseNet:
+    """A whole-body pose net.
+
+    Args:
+        session: of the model.
+        batch: people a run, where the model takes any number.
+        workers: threads that prepare crops while the net runs.
+        size: (height, width) of the input, for models that leave it open.
+
+    Raises:
+        ValueError: the model has not DWPose's signature.
+    """
+
+    def __init__(
+        self,
+        session: "onnxruntime.InferenceSession",
+        batch: int = 16,
+        workers: int = 2,
+        size: tuple[int, int] = (384, 288),
+    ) -> None:
+        source, outputs = session.get_inputs()[0], session.get_outputs()
+        if len(source.shape) != 4 or source.shape[1] != 3 or len(outputs) != 2:
+            raise ValueError(
+                f"a pose net takes N x 3 x H x W and gives two SimCC outputs; this model takes {source.shape} and gives "
+                f"{[o.shape for o in outputs]}"
+            )
+        self._session, self._input = session, source.name
+        self._outputs = [o.name for o in outputs]
+        self.height, self.width = (s if isinstance(s, int) else size[i] for i, s in enumerate(source.shape[2:]))
+        self._fixed = isinstance(source.shape[0], int)
+        self.batch = source.shape[0] if self._fixed else batch
+        self.workers = workers
+
+    def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
+        """The net's input for one person.
+
+        Args:
+            picture: (H, W, 3) RGB.
+            box: x1, y1, x2, y2 in its pixels; it may leave the picture.
+
+        Returns:
+            (3, h, w) float32, normalised, and the affine (2, 3) from the net's pixels back to the picture's.
+        """
+        extent, x, y = _framing(np.asarray(box, np.float64), self.width, self.height)
+        forward = _affine(extent, x, y, self.width, self.height)
+        warped = cv2.warpAffine(picture, forward, (self.width, self.height), flags=cv2.INTER_LINEAR)
+        crop = np.empty((3, self.height, self.width), np.float32)
+        for channel, plane in enumerate(cv2.split(warped)):
+            cv2.LUT(plane, _LEVELS[:, channel].copy(), dst=crop[channel])
+        scale = extent / self.width
+        back = np.array([[scale, 0, x - extent / 2], [0, scale, y - scale * self.height / 2]])
+        return crop, back
+
+    def run(self, crops: Sequence[Crop]) -> Pose:
+        """Keypoints (N, 133, 2) float32 in picture pixels, NaN where not found, and scores (N, 133) in 0..1."""
+        if not crops:
+            return np.empty((0, K, 2), np.float32), np.empty((0, K), np.float32)
+        parts = [self._run(crops[i : i + self.batch]) for i in range(0, len(crops), self.batch)]
+        return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
+
+    def _run(self, crops: Sequence[Crop]) -> Pose:
+        inputs = np.zeros((self.batch if self._fixed else len(crops), 3, self.height, self.width), np.float32)
+        np.stack([crop for crop, _ in crops], out=inputs[: len(crops)])
+        simcc_x, simcc_y = (part[: len(crops)] for part in self._session.run(self._outputs, {self._input: inputs}))
+        if simcc_x.shape[1] != K:
+            raise ValueError(f"the model gives {simcc_x.shape[1]} keypoints, not {K}")
+        points, scores = decode_simcc(simcc_x, simcc_y, simcc_x.shape[2] / self.width)
+        return _to_picture(points, np.stack([back for _, back in crops])), np.clip(scores, 0, 1)
+
+    def estimate(self, pictures: Sequence[Picture], boxes_per_picture: Sequence[ArrayLike]) -> list[Pose]:
+        """Poses of everybody in several pictures, with the batches filled across them.
+
+        Args:
+            pictures: (H, W, 3) RGB, sizes may differ.
+            boxes_per_picture: for each of them (P, 4 or more): x1, y1, x2, y2 and what is ignored. No box, no skeleton.
+
+        Returns:
+            for each picture keypoints (P, 133, 2) float32 in its pixels, NaN where not found, and scores (P, 133).
+        """
+        counts = [len(np.asarray(boxes)) for boxes in boxes_per_picture]
+        points, scores = self._estimate_all(list(_jobs(pictures, boxes_per_picture)))
+        ends = np.cumsum(counts)
+        return [(points[end - n : end], scores[end - n : end]) for n, end in zip(counts, ends, strict=True)]
+
+    def _estimate_all(self, jobs: list[tuple[Picture, NDArray[np.float64]]]) -> Pose:
+        parts = [self.run([])]
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            ahead = [pool.submit(self.prepare_crop, *job) for job in jobs[: 2 * self.batch]]
+            for first in range(0, len(jobs), self.batch):
+                crops = [future.result() for future in ahead[: self.batch]]
+                after = jobs[first + 2 * self.batch : first + 3 * self.batch]
+                ahead = ahead[self.batch :] + [pool.submit(self.prepare_crop, *job) for job in after]
+                parts.append(self.run(crops))
+        return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
+
+
+def decode_simcc(
+    simcc_x: NDArray[np.float32], simcc_y: NDArray[np.float32], ratio: float = 2.0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Locations and scores from SimCC rows.
+
+    Args:
+        simcc_x, simcc_y: (N, K, W r) and (N, K, H r).
+        ratio: bins a pixel, r.
+
+    Returns:
+        points (N, K, 2) in the net's pixels, NaN where the score is 0 or less, and scores (N, K): the lower of both
+        rows' maxima, as they are (DWPose's pass 1).
+    """
+    x, highest_x = _peak(simcc_x)
+    y, highest_y = _peak(simcc_y)
+    scores = np.minimum(highest_x, highest_y)
+    points = np.stack([x, y], -1) / np.float32(ratio)
+    points[~(scores > 0)] = np.nan
+    return points, scores
+
+
+def _peak(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Place and height of the highest bin of (..., B); the place at most half a bin from it, whole at the edges."""
+    at = rows.argmax(-1)
+    bins = rows.shape[-1]
+    neighbours = np.clip(at, 1, bins - 2)[..., None] + np.array([-1, 0, 1])
+    left, middle, right = np.moveaxis(np.take_along_axis(rows, neighbours, -1), -1, 0)
+    bend = left - 2 * middle + right
+    curved = (bend < 0) & (at > 0) & (at < bins - 1)
+    shift = np.where(curved, 0.5 * (left - right) / np.where(curved, bend, 1), 0)
+    highest = np.take_along_axis(rows, at[..., None], -1)[..., 0]
+    return (at + np.clip(shift, -0.5, 0.5)).astype(np.float32), highest
+
+
+def _framing(box: NDArray[np.float64], width: int, height: int) -> tuple[float, float, float]:
+    """Width and centre in the picture of what the net sees: the box padded, then widened to the net's shape."""
+    x1, y1, x2, y2 = (float(v) for v in box[:4])
+    extent = max((x2 - x1) * PADDING, (y2 - y1) * PADDING * (width / height))
+    return max(extent, 1.0), (x1 + x2) * 0.5, (y1 + y2) * 0.5
+
+
+def _affine(extent: float, x: float, y: float, width: int, height: int) -> NDArray[np.float64]:
+    """From the picture to the net's pixels, through three float32 points as upstream does it: bit by bit the same crop."""
+    source = np.array([[x, y], [x, y - extent * 0.5], [0, 0]], np.float32)
+    source[2] = source[1] - [source[0, 1] - source[1, 1], 0]
+    corner = (height - width) / 2
+    target = np.array([[width / 2, height / 2], [width / 2, corner], [0, corner]], np.float32)
+    return np.asarray(cv2.getAffineTransform(source, target))
+
+
+def _to_picture(points: NDArray[np.float32], back: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (points * back[:, None, [0, 1], [0, 1]] + back[:, None, :, 2]).astype(np.float32)
+
+
+def _jobs(
+    pictures: Sequence[Picture], boxes_per_picture: Sequence[ArrayLike]
+) -> Iterator[tuple[Picture, NDArray[np.float64]]]:
+    for picture, boxes in zip(pictures, boxes_per_picture, strict=True):
+        for box in np.asarray(boxes, np.float64).reshape(len(np.asarray(boxes)), -1):
+            yield picture, box
