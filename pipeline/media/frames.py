@@ -35,6 +35,7 @@ class FrameSource:
         self._path = path
         self._limits = limits
         self._threads = threads
+        self.from_start = True  # whether the frames handed out begin with the file's first
         self._open()
 
     def _open(self) -> None:
@@ -67,6 +68,7 @@ class FrameSource:
                 decoded = self._seek(picture - round(back * 25))
                 first = next(decoded, None)
                 if first is not None and self._early_enough(first, picture):
+                    self.from_start = self.stream.start_time is not None and first.pts <= self.stream.start_time
                     return deinterlace(_chain(first, decoded), self.stream.time_base)
             self.close()
             self._open()

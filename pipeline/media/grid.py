@@ -105,7 +105,6 @@ def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, in
     if first >= stop:
         return
     first_picture = source.clock.first_picture
-    file_start = source.stream.start_time
     held: Any = None
     begin = 0
     pts = step = 0
@@ -113,7 +112,7 @@ def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, in
         now = frame.pts if frame.pts is not None else (frame.dts if frame.dts is not None else pts + step)
         if held is None:
             # The first frame of the file also fills what comes before it.
-            begin = 0 if first == 0 or file_start is None or now <= file_start else max(first_picture(now), 0)
+            begin = 0 if source.from_start else max(first_picture(now), 0)
         elif now <= pts:
             continue  # time does not run backwards: a broken timestamp
         else:

@@ -35,18 +35,23 @@ __all__ = [
     "safe_video_id",
 ]
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Demuxers that read one file and nothing else. Playlists (hls, dash, concat, imf) and raw or text formats, which
 # almost any bytes can be taken for, stay out.
 DEMUXERS = ("mov", "mp4", "matroska", "webm", "mpegts", "mpeg", "avi", "flv", "asf", "ogg", "wav", "flac")
 
-VIDEO_CODECS = frozenset(
+VIDEO_CODECS = _names(
     "h264 hevc vp8 vp9 libvpx-vp9 av1 libdav1d libaom-av1 mpeg1video mpeg2video mpegvideo mpeg4 msmpeg4 msmpeg4v1 msmpeg4v2 "
-    "h263 h263p flv theora wmv1 wmv2 wmv3 vc1 mjpeg prores dnxhd ffv1 png rawvideo".split()
+    "h263 h263p flv theora wmv1 wmv2 wmv3 vc1 mjpeg prores dnxhd ffv1 png rawvideo"
 )
-AUDIO_CODECS = frozenset(
+AUDIO_CODECS = _names(
     "aac aac_latm mp3 mp3float mp2 mp2float mp1 mp1float opus libopus vorbis flac alac ac3 eac3 wmav1 wmav2 wmapro amrnb amrwb "
     "libopencore_amrnb libopencore_amrwb pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le pcm_s32be pcm_u8 pcm_s8 "
-    "pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw pcm_dvd pcm_bluray adpcm_ms adpcm_ima_wav".split()
+    "pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw pcm_dvd pcm_bluray adpcm_ms adpcm_ima_wav"
 )
 
 _OPEN_SECONDS = 60.0

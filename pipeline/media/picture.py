@@ -121,7 +121,7 @@ class Converter:
             width=self._width,
             height=self._height,
             format=self._format,
-            src_colorspace=_matrix(frame),
+            src_colorspace=_matrix(frame) if self._format == "rgb24" else Colorspace.ITU601,
             dst_color_range=ColorRange.JPEG,
             interpolation=self._interpolation,
             threads=1,
@@ -191,13 +191,14 @@ class _Bwdif:
         self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
 
     def _pull(self) -> list[Any]:
-        out = []
+        out: list[Any] = []
         while True:
             try:
                 frame = self._graph.pull()
             except (BlockingIOError, EOFError):
                 return out
             # The filter halves the time base to have room for fields.
-            frame.pts = round(frame.pts * frame.time_base / self._time_base)
+            scale = frame.time_base / self._time_base
+            frame.pts, frame.duration = round(frame.pts * scale), round(frame.duration * scale)
             frame.time_base = self._time_base
             out.append(frame)

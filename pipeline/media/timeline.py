@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -114,7 +115,7 @@ class SpanMeter:
         if self._last_pts is None:
             return None
         order = sorted(self._pts)
-        steps = array("q", (b - a for a, b in zip(order, order[1:], strict=False)))
+        steps = array("q", (b - a for a, b in pairwise(order)))
         end_pts = order[-1] + last_step(self._last_duration, steps[-1] if steps else 0, self._clock.time_base)
         return Span(
             packets=len(order),

@@ -1,5 +1,6 @@
 """Writes clips: raw pictures through a pipe into the ffmpeg binary, whole files or none."""
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -8,7 +9,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import ffmpeg
 import numpy as np
@@ -201,23 +202,16 @@ def _run(
         raise WriteError(f"ffmpeg ended with status {status}: {said}")
 
 
-def _feed(stdin: BinaryIO | Any, pictures: Iterable[np.ndarray], size: tuple[int, int]) -> None:
+def _feed(stdin: Any, pictures: Iterable[np.ndarray], size: tuple[int, int]) -> None:
+    """Write all pictures; a pipe that breaks is left to ffmpeg's exit status to explain."""
     shape = (size[1], size[0], 3)
     count = 0
-    try:
+    with contextlib.suppress(BrokenPipeError), stdin:
         for picture in pictures:
             if picture.shape != shape or picture.dtype != np.uint8:
                 raise ValueError(f"picture {count} is {picture.shape} {picture.dtype}, wanted {shape} uint8")
             stdin.write(np.ascontiguousarray(picture).data)
             count += 1
-        stdin.close()
-    except BrokenPipeError:
-        pass  # ffmpeg stopped reading: its exit status says why
-    finally:
-        try:
-            stdin.close()
-        except BrokenPipeError:
-            pass
     if count == 0:
         raise ValueError("no pictures")
 
@@ -225,7 +219,7 @@ def _feed(stdin: BinaryIO | Any, pictures: Iterable[np.ndarray], size: tuple[int
 def _commit(result: Path, target: Path) -> None:
     with result.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(result, target)
+    result.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
