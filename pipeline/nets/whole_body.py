@@ -1,0 +1,327 @@
+"""From frames to skeletons: who is in a clip, and everybody's 133 keypoints in every frame.
+
+People are detected on every n-th frame and posed there; a tracker links these sightings; the boxes in between are interpolated, so
+that nothing in between waits for the frame before it and every batch of the pose net is full. No detection, no skeleton.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.nets.dwpose import Crop, Picture, PoseEstimator
+from pipeline.nets.tracker import Tracker, TrackerSettings, pose_similarity, scales
+from pipeline.nets.yolox import Detector
+from pipeline.skeleton import layout
+from pipeline.skeleton.crop import cut
+
+FACE_SIDE = 96
+"""Faces are scaled to this many pixels before their sharpness is measured."""
+
+_DETECTIONS_A_GROUP = 4  # detected together; also bounds how many frames are held
+_SURE = 5  # keypoints that must be found for somebody to be there
+
+
+@dataclass(frozen=True)
+class PersonTrack:
+    """One person of a clip of F frames.
+
+    Attributes:
+        person: rank by (first frame seen, x), from 0.
+        keypoints: (F, 133, 2) float32, source pixels; NaN where a point or the person is not seen.
+        scores: (F, 133) float32 in 0..1; 0 where the person is not seen.
+        boxes: (F, 4) float32 x1, y1, x2, y2 in source pixels: detected, or interpolated between detections; NaN elsewhere.
+        seen: (F,) bool.
+        face_sharpness: (F,) float32, variance of the Laplacian (grey levels squared) of the face scaled to 96 px; NaN
+            where no face is seen.
+    """
+
+    person: int
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    face_sharpness: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AnnotationSettings:
+    """What changes the result of `annotate_frames`.
+
+    Attributes:
+        detect_every: frames from one detection to the next; the last frame is one too.
+        max_persons: people a frame, the largest boxes first; bounds the work on a crowd.
+        min_presence: mean score of the five surest body points, 0..1, for somebody to be there at all.
+        min_detections: sightings that make a person; less is a false alarm.
+        min_score: keypoints below it are not used for comparing people.
+        tracker: see `TrackerSettings`.
+    """
+
+    detect_every: int = 5
+    max_persons: int = 8
+    min_presence: float = 0.3
+    min_detections: int = 2
+    min_score: float = 0.3
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+
+
+def annotate_frames(
+    frames: Iterable[tuple[int, Picture]],
+    detector: Detector,
+    pose: PoseEstimator,
+    settings: AnnotationSettings | None = None,
+    *,
+    workers: int = 2,
+) -> list[PersonTrack]:
+    """Whole-body keypoints of everybody in a clip.
+
+    Holds at most a few groups of frames: 4 x `detect_every` being worked on, as many being decoded meanwhile, and those of
+    the last `max_gap` in which somebody is out of sight.
+
+    Args:
+        frames: (n, picture) with n = 0, 1, 2, ... and pictures (H, W, 3) RGB of one size, each an array of its own; they
+            are read ahead in this thread while the nets run in another.
+        detector, pose: the nets.
+        settings: what is looked for, and how often.
+        workers: threads that prepare crops.
+
+    Returns:
+        people in order of rank; empty when there is nobody.
+
+    Raises:
+        ValueError: frames are not numbered 0, 1, 2, ...; whatever the nets and the iterator raise.
+    """
+    settings = settings or AnnotationSettings()
+    with ThreadPoolExecutor(workers) as helpers, ThreadPoolExecutor(1) as runner:
+        annotator = _Annotator(detector, pose, settings, helpers)
+        running: Future[None] | None = None
+        count = 0
+        for group, last in _groups(frames, settings.detect_every):
+            if running:
+                running.result()
+            running = runner.submit(annotator.take, group, last)
+            count += len(group)
+        if running:
+            running.result()
+        # Leaving waits for what still runs, so nothing outlives an error of the iterator's.
+    return annotator.people(count)
+
+
+def _groups(frames: Iterable[tuple[int, Picture]], every: int) -> Iterator[tuple[list[tuple[int, Picture]], bool]]:
+    """Frames in groups that end on a detection, and whether a group is the last, which may be empty."""
+    group: list[tuple[int, Picture]] = []
+    for expected, (n, picture) in enumerate(frames):
+        if n != expected:
+            raise ValueError(f"frame {n} came where frame {expected} was due")
+        group.append((n, picture))
+        if n % (every * _DETECTIONS_A_GROUP) == 0:
+            yield group, False
+            group = []
+    yield group, True
+
+
+@dataclass
+class _Sight:
+    """A person in a frame: asked for with a box, answered with a pose."""
+
+    frame: int
+    box: NDArray[np.float32]  # x1, y1, x2, y2, score
+    picture: Picture | None
+    detected: bool = True  # not interpolated
+    sure: bool = True  # detected, or between two detections as near as they come
+    crop: "Future[Crop] | None" = None
+    keypoints: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    sharpness: float = np.nan
+
+    @property
+    def presence(self) -> float:
+        """Mean score of the five surest points from nose to hips."""
+        return float(np.sort(self.scores[: layout.RIGHT_HIP + 1])[-_SURE:].mean())
+
+
+class _Annotator:
+    def __init__(
+        self, detector: Detector, pose: PoseEstimator, settings: AnnotationSettings, helpers: ThreadPoolExecutor
+    ) -> None:
+        self._detector, self._pose, self._settings, self._helpers = detector, pose, settings, helpers
+        self._tracker = Tracker(settings.tracker)
+        self._sights: dict[int, list[_Sight]] = {}
+        self._latest: dict[int, _Sight] = {}  # each track's newest detection
+        self._pictures: dict[int, Picture] = {}
+        self._waiting: list[_Sight] = []
+
+    def take(self, group: Sequence[tuple[int, Picture]], last: bool) -> None:
+        """Works a group of frames in; detection frames are every n-th, and the very last."""
+        self._pictures.update(group)
+        chosen = [n for n, _ in group if n % self._settings.detect_every == 0 or (last and n == group[-1][0])]
+        found = self._detect(chosen)
+        self._run([sight for sights in found for sight in sights], fill=True)
+        for frame, sights in zip(chosen, found, strict=True):
+            self._link(frame, [s for s in sights if s.presence >= self._settings.min_presence])
+        whole = len(self._waiting) if last else len(self._waiting) // self._pose.batch * self._pose.batch
+        ready, self._waiting = self._waiting[:whole], self._waiting[whole:]
+        self._run(ready)
+        if group:
+            self._forget(group[-1][0])
+
+    def _detect(self, chosen: list[int]) -> list[list[_Sight]]:
+        pictures = [self._pictures[n] for n in chosen]
+        found = []
+        for n, picture, boxes in zip(chosen, pictures, self._detector.detect(pictures), strict=True):
+            largest = np.argsort(-scales(boxes), kind="stable")[: self._settings.max_persons]
+            found.append([_Sight(n, boxes[i], picture) for i in sorted(largest)])
+        return found
+
+    def _run(self, sights: list[_Sight], *, fill: bool = False) -> None:
+        """Poses of the sights; the last batch is filled up with others that can wait, where `fill`."""
+        if fill:
+            spare = -len(sights) % self._pose.batch
+            sights, self._waiting = sights + self._waiting[:spare], self._waiting[spare:]
+        for sight in sights:
+            self._prepare(sight)
+        size = self._pose.batch
+        checks = []
+        for first in range(0, len(sights), size):
+            batch = sights[first : first + size]
+            crops = [sight.crop.result() for sight in batch if sight.crop]
+            for sight, keypoints, scores in zip(batch, *self._pose.run(crops), strict=True):
+                sight.keypoints, sight.scores, sight.crop = keypoints, scores, None
+                checks.append(self._helpers.submit(_sharpen, sight, self._settings.min_score))
+        for check in checks:
+            check.result()
+
+    def _prepare(self, sight: _Sight) -> None:
+        if sight.crop is None and sight.picture is not None:
+            sight.crop = self._helpers.submit(self._pose.prepare_crop, sight.picture, sight.box)
+
+    def _link(self, frame: int, sights: list[_Sight]) -> None:
+        boxes = np.stack([s.box for s in sights]) if sights else np.empty((0, 5), np.float32)
+        points = np.stack([s.keypoints for s in sights]) if sights else np.empty((0, layout.K, 2), np.float32)
+        scores = np.stack([s.scores for s in sights]) if sights else np.empty((0, layout.K), np.float32)
+        for track, sight in zip(self._tracker.update(frame, boxes, points, scores).tolist(), sights, strict=True):
+            if track < 0:
+                continue
+            if track in self._latest:
+                self._between(track, self._latest[track], sight)
+            self._latest[track] = sight
+            self._sights.setdefault(track, []).append(sight)
+
+    def _between(self, track: int, before: _Sight, after: _Sight) -> None:
+        """Asks for the frames between two detections of a person, their boxes interpolated."""
+        span = after.frame - before.frame
+        for frame in range(before.frame + 1, after.frame):
+            weight = np.float32((frame - before.frame) / span)
+            box = (1 - weight) * before.box + weight * after.box
+            sure = span <= self._settings.detect_every
+            sight = _Sight(frame, box, self._pictures[frame], detected=False, sure=sure)
+            self._prepare(sight)
+            self._waiting.append(sight)
+            self._sights[track].append(sight)
+
+    def _forget(self, now: int) -> None:
+        """Lets go of pictures that no link to come can ask for."""
+        oldest = min((self._tracker.last_seen(track) for track in self._tracker.live(now)), default=now)
+        for frame in [n for n in self._pictures if n <= oldest]:
+            del self._pictures[frame]
+
+    def people(self, count: int) -> list[PersonTrack]:
+        """Everybody seen, ranked, over `count` frames."""
+        tracks = []
+        least = min(self._settings.min_detections, -(-count // self._settings.detect_every))
+        for sights in self._sights.values():
+            # Between far detections nobody vouches for the person but the pose itself.
+            real = [s for s in sights if s.sure or s.presence >= self._settings.min_presence]
+            if sum(s.detected for s in real) >= least:
+                tracks.append(_arrays(real, count))
+        tracks = _without_doubles(tracks, self._settings)
+        order = sorted(range(len(tracks)), key=lambda i: (int(np.argmax(tracks[i].seen)), _first_x(tracks[i])))
+        return [_ranked(tracks[i], rank) for rank, i in enumerate(order)]
+
+
+def _sharpen(sight: _Sight, min_score: float) -> None:
+    """Measures the face, and lets go of the picture."""
+    if sight.picture is not None:
+        sight.sharpness = face_sharpness(sight.picture, sight.keypoints, sight.scores, min_score)
+        sight.picture = None
+
+
+def face_sharpness(
+    picture: Picture, keypoints: NDArray[np.float32], scores: NDArray[np.float32], min_score: float = 0.3
+) -> float:
+    """Variance of the Laplacian of a face scaled to 96 px, in grey levels squared; NaN where no face is seen.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        keypoints: (133, 2) in its pixels.
+        scores: (133,).
+        min_score: least mean score of the 68 face points.
+    """
+    face = keypoints[layout.FACE][layout.seen(keypoints[layout.FACE])]
+    if len(face) < 2 or scores[layout.FACE].mean() < min_score:
+        return float("nan")
+    low, high = face.min(0), face.max(0)
+    side = int(np.ceil((high - low).max())) + 1
+    if side < 4 or side > max(picture.shape[:2]):
+        return float("nan")
+    x, y = np.floor((low + high - side) / 2).astype(int)
+    grey = cv2.cvtColor(cut(picture, (int(x), int(y), int(x) + side, int(y) + side), FACE_SIDE), cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
+
+
+def _arrays(sights: list[_Sight], count: int) -> PersonTrack:
+    keypoints = np.full((count, layout.K, 2), np.nan, np.float32)
+    scores = np.zeros((count, layout.K), np.float32)
+    boxes = np.full((count, 4), np.nan, np.float32)
+    sharpness = np.full(count, np.nan, np.float32)
+    for sight in sights:
+        keypoints[sight.frame], scores[sight.frame] = sight.keypoints, sight.scores
+        boxes[sight.frame], sharpness[sight.frame] = sight.box[:4], sight.sharpness
+    return PersonTrack(-1, keypoints, scores, boxes, layout.seen(boxes), sharpness)
+
+
+def _without_doubles(tracks: list[PersonTrack], settings: AnnotationSettings) -> list[PersonTrack]:
+    """Where two tracks show one person, only one does: the longer; a track that is mostly such a double goes altogether.
+
+    It happens when somebody passes behind somebody: both boxes are right, both skeletons are the one in front's.
+    """
+    kept: list[PersonTrack] = []
+    for track in sorted(tracks, key=lambda t: (-int(t.seen.sum()), int(np.argmax(t.seen)), _first_x(t))):
+        double = np.zeros_like(track.seen)
+        for other in kept:
+            double |= _same(track, other, settings)
+        if double.sum() <= track.seen.sum() / 2:
+            kept.append(_blanked(track, double))
+    return kept
+
+
+def _same(a: PersonTrack, b: PersonTrack, settings: AnnotationSettings) -> NDArray[np.bool_]:
+    """(F,) bool: both tracks show the same pose in the same place."""
+    same = np.zeros_like(a.seen)
+    for frame in np.flatnonzero(a.seen & b.seen):
+        points = [
+            np.where((t.scores[frame] >= settings.min_score)[:, None], t.keypoints[frame], np.nan) for t in (a, b)
+        ]
+        scale = np.minimum(scales(a.boxes[[frame]]), scales(b.boxes[[frame]]))
+        same[frame] = pose_similarity(points[0][None], points[1][None], scale)[0, 0] >= settings.tracker.duplicate
+    return same
+
+
+def _blanked(track: PersonTrack, frames: NDArray[np.bool_]) -> PersonTrack:
+    track.keypoints[frames], track.scores[frames], track.boxes[frames] = np.nan, 0, np.nan
+    track.face_sharpness[frames] = np.nan
+    return PersonTrack(
+        track.person, track.keypoints, track.scores, track.boxes, track.seen & ~frames, track.face_sharpness
+    )
+
+
+def _first_x(track: PersonTrack) -> float:
+    box = track.boxes[int(np.argmax(track.seen))]
+    return float(box[0] + box[2])
+
+
+def _ranked(track: PersonTrack, rank: int) -> PersonTrack:
+    return PersonTrack(rank, track.keypoints, track.scores, track.boxes, track.seen, track.face_sharpness)
