@@ -1,8 +1,9 @@
 """Camera motion between two small grey pictures, by what the picture's borders do.
 
-A speaker stands in the middle and at the bottom; the left, right and top bands show the room. Points there are followed by pyramidal
-Lucas-Kanade, and a similarity transform (shift, zoom, roll) is fitted by RANSAC, so that arms which reach into the bands are outvoted.
-Where too little can be followed (a blurred whip, a flat wall), phase correlation of the whole picture is the second opinion.
+A speaker stands in the middle and at the bottom; the left, right and top bands show the room. Points there are followed
+by pyramidal Lucas-Kanade, and a similarity transform (shift, zoom, roll) is fitted by RANSAC, so that arms which reach
+into the bands are outvoted. Where too little can be followed (a blurred whip, a flat wall), phase correlation of the
+whole picture is the second opinion.
 """
 
 from dataclasses import dataclass
