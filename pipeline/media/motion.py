@@ -61,7 +61,7 @@ class MotionMeter:
         Args:
             before, after: (height, width) uint8.
         """
-        moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # it may be None
             before,
             after,
             self._points,

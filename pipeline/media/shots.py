@@ -18,7 +18,7 @@ from scenedetect.detectors import AdaptiveDetector, ContentDetector
 from pipeline.media.motion import Motion, MotionMeter, compensate
 from pipeline.media.timeline import FPS
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]  # uint8
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
@@ -93,14 +93,14 @@ def analysis_size(width: int, height: int) -> tuple[int, int]:
     return max(16, round(width * scale)), max(16, round(height * scale))
 
 
-class _GivenContent(ContentDetector):  # type: ignore[misc]
+class _GivenContent(ContentDetector):
     """The library's decision over a score that was measured before."""
 
     def _calculate_frame_score(self, frame_num: int, frame_img: Any) -> float:
         return float(frame_img)
 
 
-class _GivenAdaptive(AdaptiveDetector):  # type: ignore[misc]
+class _GivenAdaptive(AdaptiveDetector):
     """The library's decision over a score that was measured before."""
 
     def _calculate_frame_score(self, frame_num: int, frame_img: Any) -> float:
@@ -300,7 +300,7 @@ def _with_fades(flat: list[bool], spread: list[int]) -> Flags:
     shortest, longest = _FADE_PICTURES
     for first, end in _flag_runs(outside):
         for at, step in ((first, -1), (end - 1, 1)):
-            faded = []
+            faded: list[int] = []
             while len(faded) < longest:
                 ahead = at + step
                 if not 0 <= ahead < len(flat) or flat[ahead]:

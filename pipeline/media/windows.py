@@ -25,6 +25,25 @@ class WindowLimits:
             raise ValueError(f"window lengths {self}: 1 <= shortest <= target <= longest, and longest >= 2 x shortest")
 
 
+def guarded(first: int, end: int, video_frames: int, guard: int, shortest: int) -> tuple[int, int]:
+    """A shot without its guard bands: the pictures next to a cut, where encoders smear and blends begin.
+
+    The video's own ends need none, and the band gives way where it would cost the whole shot: cuts are exact.
+
+    Args:
+        first, end: the shot, half open, in frames of the video.
+        video_frames: length of the video.
+        guard: frames of the band.
+        shortest: length in frames that is still worth having.
+    """
+    before, after = (guard if first > 0 else 0), (guard if end < video_frames else 0)
+    spare = end - first - shortest
+    if spare < before + after:
+        after = max(0, min(after, spare // 2 if before else spare))
+        before = max(0, min(before, spare - after))
+    return first + before, end - after
+
+
 def windows(frames: int, limits: WindowLimits, speech: Sequence[tuple[float, float]] = ()) -> list[tuple[int, int]]:
     """Cut a shot of this many frames into windows that touch each other and cover it.
 
