@@ -45,27 +45,26 @@ def mix(values: Hashes) -> Hashes:
 
 
 def column_hashes(column: pa.Array) -> Hashes:
-    """(rows,) hashes of a light column (numbers, booleans, strings, times); null has a hash of its own."""
-    valid = np.asarray(column.is_valid())
+    """(rows,) hashes of a light column (numbers, booleans, strings, times); those of nulls mean nothing."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         encoded = column.dictionary_encode()
         words = np.array([digest(word) for word in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
-        hashes = words[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)]
-    else:
-        numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
-        values = numbers.fill_null(0).to_numpy(zero_copy_only=False)
-        wide = values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64, casting="unsafe")
-        hashes = mix(wide.view(np.uint64))
-    return np.where(valid, hashes, np.uint64(0x6E756C6C))
+        return words[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)]
+    numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+    values = numbers.fill_null(0).to_numpy(zero_copy_only=False)
+    wide = values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64, casting="unsafe")
+    return mix(wide.view(np.uint64))
 
 
 def row_hashes(table: pa.Table, columns: Sequence[str]) -> Hashes:
-    """(rows,) hashes over the named columns, their names and order included."""
-    state = np.zeros(len(table), dtype=np.uint64)
+    """(rows,) hashes over the named columns. A null adds nothing, so that a schema may grow by nullable columns."""
+    total = np.zeros(len(table), dtype=np.uint64)
     for name in columns:
+        column = table[name].combine_chunks()
         with np.errstate(over="ignore"):
-            state = mix(state ^ np.uint64(digest(name))) + column_hashes(table[name].combine_chunks())
-    return mix(state)
+            hashes = mix(column_hashes(column) ^ np.uint64(digest(name)))
+            total += np.where(np.asarray(column.is_valid()), hashes, np.uint64(0))
+    return mix(total)
 
 
 def unit_hashes(codes: npt.NDArray[np.int64], hashes: Hashes, units: int) -> Hashes:

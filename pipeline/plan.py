@@ -63,7 +63,7 @@ class Plan:
         for item in self.inputs:
             spec = KINDS[item.reads.kind]
             table = item.of(index)
-            names = [n for n in (spec.key, *item.reads.columns) if n not in spec.heavy]
+            names = [n for n in (*id_columns(item.reads.kind), *item.reads.columns) if n not in spec.heavy]
             light[item.reads.kind] = table.select(list(dict.fromkeys(names))).to_pylist()
             wanted = tuple(n for n in item.reads.columns if n in spec.heavy)
             if wanted:
@@ -139,16 +139,21 @@ def _from_tables(stage: Stage, store: Store) -> tuple[list[str], Hashes, list[_I
 def _load(reads: Reads, store: Store) -> pa.Table:
     """Live rows of a kind: key columns, declared light columns, hashes of declared heavy ones, and places."""
     spec = KINDS[reads.kind]
-    keys = [name for name in ("video_id", "clip_id", "person_id") if name in spec.schema.names]
     columns = [name + HASH if name in spec.heavy else name for name in reads.columns]
-    return store.live(reads.kind, [spec.key, *keys, *columns], where=reads.where, places=True)
+    return store.live(reads.kind, [*id_columns(reads.kind), *columns], where=reads.where, places=True)
+
+
+def id_columns(kind: str) -> list[str]:
+    """The columns of a kind by which rows are joined: its key, and the ids of what contains it. Units always carry them."""
+    spec = KINDS[kind]
+    return [n for n in dict.fromkeys((spec.key, "video_id", "clip_id", "person_id")) if n in spec.schema.names]
 
 
 def _row_hashes(reads: Reads, table: pa.Table) -> Hashes:
-    """Hashes over the key and the declared columns. Columns that hold nothing but null do not count: schemas may grow."""
+    """Hashes over the key and the declared columns."""
     spec = KINDS[reads.kind]
     names = [spec.key, *(name + HASH if name in spec.heavy else name for name in reads.columns)]
-    return row_hashes(table, [n for n in dict.fromkeys(names) if table[n].null_count < max(1, len(table))])
+    return row_hashes(table, list(dict.fromkeys(names)))
 
 
 def _codes(

@@ -82,7 +82,7 @@ class Reason(Enum):
 _BY_CODE = {reason.code: reason for reason in Reason}
 
 
-class Reject(Exception):  # noqa: N818 - a result, not an error
+class Reject(Exception):
     """A unit's verdict "not wanted" or "not usable": a result that is stored and not tried again.
 
     Args:
@@ -99,7 +99,7 @@ class Reject(Exception):  # noqa: N818 - a result, not an error
         return f"{self.reason.code}: {self.detail or self.reason.sentence}"
 
 
-class Failure(Exception):  # noqa: N818 - named for the outcome it leads to
+class Failure(Exception):
     """A unit that could not be judged this time; the next run tries it again.
 
     Args:

@@ -27,7 +27,7 @@ class Reads:
 
     Attributes:
         kind: name of the table kind.
-        columns: what `Unit.rows` yields, and what the fingerprint hashes.
+        columns: what `Unit.rows` yields (beside the ids, which are always there), and what the fingerprint hashes.
         where: a boolean column that must be true for a row to be read, or "".
     """
 
@@ -130,7 +130,8 @@ class Stage(BaseModel):
     writes: ClassVar[str]
     unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
     resources: ClassVar[Resources] = Resources()
-    extra: ClassVar[str] = ""  # the pip extra without which it cannot run
+    extra: ClassVar[str] = ""  # the pip extra that brings `modules`
+    modules: ClassVar[tuple[str, ...]] = ()  # importable packages without which it cannot run
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""

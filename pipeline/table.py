@@ -6,7 +6,6 @@ highest (attempt, commit). A kill between the two files leaves rows that count f
 """
 
 import json
-import os
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ RUN_COLUMNS = (
     "attempt",
     "commit",
 )  # differ from run to run
-ROW_GROUP_BYTES = 1 << 20  # small groups: one person's keypoints are read without those of a hundred others
+ROW_GROUP_BYTES = 1 << 20
 HASH = "__hash"
 
 
@@ -190,7 +189,7 @@ class Table:
         """The winning outcome of every unit (columns of `OUTCOME`), sorted by unit; marks of `retry` included."""
         parts = self.parts("outcomes")
         if self._cache.get("parts") != parts:
-            self._cache = {"parts": parts, "winners": _winners(_read_parts(parts, OUTCOME.names, OUTCOME))}
+            self._cache = {"parts": parts, "winners": _winners(read_parts(parts, OUTCOME.names, OUTCOME))}
         return self._cache["winners"]
 
     def rows(self, columns: Sequence[str], *, places: bool = False) -> pa.Table:
@@ -198,14 +197,14 @@ class Table:
         schema = stored_schema(self.kind)
         wanted = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "unit", "commit"])])
         parts = self.parts("rows")
-        table = _read_parts(parts, wanted.names, wanted, places=places)
+        table = read_parts(parts, wanted.names, wanted, places=places)
         winners = self.winners()
         at = pc.index_in(table["unit"], value_set=winners["unit"].combine_chunks())
         won = pc.equal(pc.take(winners["commit"], at), table["commit"])
         return table.filter(pc.fill_null(won, False))
 
 
-def _read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places: bool = False) -> pa.Table:
+def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places: bool = False) -> pa.Table:
     """Parts as one table of `schema`: columns that older parts lack are null. `places` adds `file` and `place` columns."""
     tables = []
     for number, part in enumerate(parts):
@@ -238,12 +237,16 @@ def _winners(outcomes: pa.Table) -> pa.Table:
     return won.take(pc.sort_indices(won["unit"])).combine_chunks()
 
 
+def row_group_size(table: pa.Table, kind: Kind | None) -> int:
+    """Rows a group: few where rows are heavy, so that one person's keypoints are read without those of a hundred others."""
+    rows = max(1, len(table))
+    return max(1, int(ROW_GROUP_BYTES / max(1, table.nbytes / rows))) if kind is not None and kind.heavy else rows
+
+
 def write_parquet(table: pa.Table, path: Path, kind: Kind | None = None) -> None:
-    """Write beside the target, fsync, rename. Row groups are small where rows are heavy, so that one row is cheap to read."""
-    size = max(1, len(table))
-    if kind is not None and kind.heavy:
-        size = max(1, int(ROW_GROUP_BYTES / max(1, table.nbytes / size)))
+    """Write beside the target, fsync, rename."""
     with files.replacing(path) as temporary:
+        size = row_group_size(table, kind)
         pq.write_table(table, temporary, compression="zstd", row_group_size=size, use_dictionary=["unit", "commit"])
 
 
@@ -325,10 +328,3 @@ class Store:
         """Kinds that have at least one part."""
         folder = self.run / "tables"
         return [name for name in KINDS if (folder / name / "outcomes").is_dir()]
-
-
-def part_files(folder: Path) -> Iterable[os.DirEntry[str]]:
-    """Every file under a table's folder, for `gc`."""
-    for side in ("rows", "outcomes"):
-        if (folder / side).is_dir():
-            yield from os.scandir(folder / side)

@@ -136,9 +136,14 @@ def _options(limits: Limits) -> dict[str, str]:
         "format_whitelist": ",".join(DEMUXERS),
         "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),
         "max_streams": str(limits.max_streams + 1),  # one more, so that too many can be told from unreadable
-        "max_pixels": str(limits.max_pixels),
+        "max_pixels": _decoder_pixels(limits),
         "enable_drefs": "0",
     }
+
+
+def _decoder_pixels(limits: Limits) -> str:
+    # Decoders count their padding too; what they hand out is checked again against the limit itself.
+    return str(limits.max_pixels + limits.max_pixels // 4 + 65536)
 
 
 def _check_path(path: str | Path, limits: Limits) -> Path:
@@ -211,4 +216,4 @@ def _check_video(streams: list[Any], limits: Limits) -> None:
         raise Reject(Reason.CORRUPT, "the picture size cannot be read")
     if context.width * context.height > limits.max_pixels:
         raise Reject(Reason.TOO_LARGE, f"{context.width}x{context.height} pixels, limit {limits.max_pixels}")
-    context.options = {**context.options, "max_pixels": str(limits.max_pixels)}
+    context.options = {**context.options, "max_pixels": _decoder_pixels(limits)}

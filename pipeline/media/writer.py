@@ -20,6 +20,10 @@ from pipeline.reasons import Failure, Reason
 _STDERR_KEPT = 2000
 # The number of x264 threads changes its bytes, so "automatic" must not follow the machine.
 _FIXED_THREADS = 4
+_TO_BT709 = (
+    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact,"
+    "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+)
 
 
 class WriteError(RuntimeError):
@@ -139,11 +143,7 @@ def _output_options(
         "fflags": "+bitexact",
         "flags:v": "+bitexact",
         "flags:a": "+bitexact",
-        "colorspace": "bt709",
-        "color_primaries": "bt709",
-        "color_trc": "bt709",
-        "color_range": "tv",
-        "vf": "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact",
+        "vf": _TO_BT709,
     }
     if video_codec == "libx264":
         # Without B-frames decoding order is presentation order: no reader needs the edit list to find picture 0.

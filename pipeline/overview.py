@@ -1,0 +1,160 @@
+"""What a run has done so far: the funnel of `csg405 status`, and the story of one unit of `csg405 show`."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.kinds import KINDS
+from pipeline.plan import plan
+from pipeline.profile import Profile
+from pipeline.reasons import Reason
+from pipeline.registry import MissingModel, Registry
+from pipeline.stage import Stage
+from pipeline.table import FAILED, OK, REJECTED, Store
+
+RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
+_SECONDS = {  # how many seconds of video a row of this kind stands for: (column, seconds a unit of it)
+    "videos": ("duration_seconds", 1.0),
+    "clips": ("frames", 1 / 25),
+    "persons": ("frames_seen", 1 / 25),
+    "samples": ("frames", 1 / 25),
+    "shards": ("seconds", 1.0),
+}
+
+
+@dataclass
+class StageState:
+    """A stage's line of the funnel.
+
+    Attributes:
+        units: units in all; None when they cannot be known (a net is missing).
+        hours: of video, in the rows that count; None where a row is no video.
+        rate: units a second over the last ten minutes of work.
+        eta_seconds: time left for what is pending at that rate.
+        reasons: {reason code: units} of what was rejected or failed.
+        bytes: of the stage's tables.
+    """
+
+    stage: str
+    summary: str
+    units: int | None
+    ok: int = 0
+    rejected: int = 0
+    failed: int = 0
+    pending: int = 0
+    hours: float | None = None
+    rate: float | None = None
+    eta_seconds: float | None = None
+    bytes: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+def funnel(profile: Profile, run: Path, models: Registry) -> list[StageState]:
+    """The state of every stage of a profile, in order."""
+    store = Store(run)
+    return [_state(profile.stage(name), store, models) for name in profile.all_stages]
+
+
+def _state(stage: Stage, store: Store, models: Registry) -> StageState:
+    state = StageState(stage.name, stage.summary, None)
+    won = store.outcomes(stage.writes)
+    won = won.filter(pc.equal(won["stage"], stage.name))
+    try:
+        hashes = [models.resolve(names).sha256 for names in stage.model_names()]
+        work = plan(stage, store, hashes)
+        counts = work.counts()
+        state.units, state.pending = len(work.units), len(work.pending)
+        state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
+    except (MissingModel, OSError) as error:
+        state.note = str(error)
+        state.ok, state.rejected, state.failed = (
+            pc.sum(pc.equal(won["status"], s)).as_py() or 0 for s in (OK, REJECTED, FAILED)
+        )
+    unwell = won.filter(pc.not_equal(won["status"], OK))
+    for item in pc.value_counts(unwell["reason"].combine_chunks()):
+        state.reasons[item["values"].as_py()] = item["counts"].as_py()
+    if stage.writes in _SECONDS:
+        column, seconds = _SECONDS[stage.writes]
+        state.hours = (pc.sum(store.read(stage.writes, [column])[column]).as_py() or 0) * seconds / 3600
+    state.rate = _rate(won)
+    state.eta_seconds = state.pending / state.rate if state.pending and state.rate else None
+    state.bytes = sum(p.stat().st_size for p in store.table(stage.writes).folder.rglob("*") if p.is_file())
+    return state
+
+
+def _rate(won: pa.Table) -> float | None:
+    """Units a second over the last ten minutes that had any; None before there are two."""
+    if len(won) < 2:
+        return None
+    last = pc.max(won["at"]).as_py()
+    recent = won.filter(pc.greater(won["at"], pa.scalar(last - RECENT, won["at"].type)))
+    seconds = (last - pc.min(recent["at"]).as_py()).total_seconds()
+    return len(recent) / seconds if seconds > 0 else None
+
+
+def bytes_on_disk(run: Path) -> dict[str, int]:
+    """Bytes of each folder of a run."""
+    folders = sorted(p for p in run.iterdir() if p.is_dir()) if run.is_dir() else []
+    return {p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in folders}
+
+
+@dataclass
+class Chapter:
+    """What one stage did with a unit: its outcome, and the rows that it left with their light columns."""
+
+    kind: str
+    outcome: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def story(store: Store, unit: str) -> list[Chapter]:
+    """Everything that the run knows of a video, clip or person, in the order of the tables.
+
+    An id stands for what it contains: a video's story holds its clips and persons; a person's, its clip and its video.
+    """
+    video, clip = unit.partition("/")[0], unit.partition("#")[0]
+    chapters = []
+    for kind in store.kinds:
+        spec = KINDS[kind]
+        light = [
+            name for name in spec.schema.names if name not in spec.heavy or name in ("reasons", "details", "crop_box")
+        ]
+        rows = [row for row in store.read(kind, light).to_pylist() if _concerns(row, unit, clip, video)]
+        units = {unit, clip, video, *(str(row.get("source", "")) for row in rows)}
+        outcomes = store.outcomes(kind)
+        inside = pc.or_(pc.is_in(outcomes["unit"], value_set=pa.array(sorted(units))), _within(outcomes["unit"], unit))
+        found = [o for o in outcomes.filter(inside).to_pylist() if o["unit"] != "all"]
+        chapters += [Chapter(kind, o, [r for r in rows if _row_of(r, o["unit"])]) for o in found]
+        if rows and not found:
+            chapters.append(Chapter(kind, {}, rows))
+    return chapters
+
+
+def _within(units: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
+    return pc.or_(pc.starts_with(units, unit + "/"), pc.starts_with(units, unit + "#"))
+
+
+def _concerns(row: dict[str, Any], unit: str, clip: str, video: str) -> bool:
+    """Whether a row is of the unit, of something inside it, or of what contains it."""
+    if unit in (row.get("video_id"), row.get("clip_id"), row.get("person_id"), row.get("source")):
+        return True
+    if row.get("person_id"):
+        return False
+    return row.get("clip_id") == clip if row.get("clip_id") else row.get("video_id") == video
+
+
+def _row_of(row: dict[str, Any], unit: str) -> bool:
+    return unit in row.values()
+
+
+def sentence(code: str) -> str:
+    """A reason's sentence; the code itself when it is from another version."""
+    try:
+        return Reason.of(code).sentence
+    except KeyError:
+        return code

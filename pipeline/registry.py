@@ -1,0 +1,214 @@
+"""The nets: where each comes from, what its bytes must hash to, and where it lies on this machine.
+
+Search order: the folder given as MODELS (or `CSG405_MODELS`), the cache, a package that carries it, then a download.
+A file without a known hash is refused until `csg405 models pin NAME` records the one that is there.
+"""
+
+import hashlib
+import json
+import os
+import tomllib
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources, util
+from pathlib import Path
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline import files
+
+
+class MissingModel(Exception):
+    """A net that a stage needs is not here and could not be fetched; the message says what to do."""
+
+
+class BadModel(Exception):
+    """A net's bytes are not those that were expected."""
+
+
+class Entry(BaseModel):
+    """One net of `manifests/models.toml`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    purpose: str
+    file: str = Field(description="name of the file on disk")
+    licence: str
+    url: str = ""
+    bytes: int | None = None
+    sha256: str = ""
+    member: str = Field("", description="file inside the archive that the URL gives; the hash is the member's")
+    package: str = Field("", description="importable package that carries the file")
+    package_file: str = Field("", description="where in that package")
+    install: str = Field("", description="command that brings the package")
+    builder: str = Field("", description="module:function that makes the net by code")
+    token: str = Field("", description="environment variable with the access token that the URL asks for")
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A net on disk whose hash was checked."""
+
+    name: str
+    path: Path
+    sha256: str
+    entry: Entry
+
+
+class Registry:
+    """Finds nets by name.
+
+    Args:
+        models: folder named by the user, or None to use `CSG405_MODELS`.
+        cache: where downloads and pins live; the user's cache folder by default.
+        download: whether a missing net may be fetched.
+    """
+
+    def __init__(self, models: Path | None = None, cache: Path | None = None, *, download: bool = True) -> None:
+        given = models or (Path(os.environ["CSG405_MODELS"]) if os.environ.get("CSG405_MODELS") else None)
+        self.models = given.resolve() if given else None
+        self.cache = cache or Path(os.environ.get("CSG405_CACHE") or platformdirs.user_cache_dir("csg405")) / "models"
+        self.download = download
+        self.entries = load_entries()
+
+    def resolve(self, names: Sequence[str]) -> ModelFile:
+        """The first of these nets that is on this machine, else the first that can be fetched.
+
+        Raises `MissingModel` with what to do; `BadModel` when a file's hash is not the recorded one.
+        """
+        given = [(n, self.models / self.entry(n).file) for n in names if self.models]
+        known = [*given, *((n, self.find(n)) for n in names)]
+        for name, path in known:
+            if path is not None and path.is_file():
+                return self.checked(name, path)
+        problems = []
+        for name in names:
+            entry = self.entry(name)
+            if entry.builder or (entry.url and self.download):
+                try:
+                    return self.checked(name, self.fetch(name))
+                except MissingModel as error:
+                    problems.append(str(error))
+        raise MissingModel("; ".join(problems) or self.advice(names))
+
+    def entry(self, name: str) -> Entry:
+        """The entry of this name; MissingModel when the registry has none."""
+        if name not in self.entries:
+            raise MissingModel(f"no net is called {name!r}; `csg405 models` lists them")
+        return self.entries[name]
+
+    def find(self, name: str) -> Path | None:
+        """Where the net lies on this machine, or None. Nothing is downloaded or hashed."""
+        entry = self.entry(name)
+        for folder in (self.models, self.cache):
+            if folder and (folder / entry.file).is_file():
+                return folder / entry.file
+        spec = util.find_spec(entry.package) if entry.package else None
+        for location in spec.submodule_search_locations or [] if spec else []:  # found, never imported
+            if (path := Path(location) / entry.package_file).is_file():
+                return path
+        return None
+
+    def checked(self, name: str, path: Path) -> ModelFile:
+        """The net at this path, after its hash was compared with the recorded one."""
+        entry = self.entry(name)
+        stat = path.stat()
+        found = sha256_of(str(path), stat.st_size, stat.st_mtime_ns)
+        if entry.builder:
+            return ModelFile(name, path, found, entry)
+        expected = entry.sha256 or self.pins().get(name, "")
+        if not expected:
+            raise MissingModel(
+                f"{path} is there, but no hash of {name} is recorded; if you trust the file: csg405 models pin {name}"
+            )
+        if found != expected:
+            raise BadModel(
+                f"{path} is not {name}: sha256 {found}, expected {expected}; delete it and run csg405 models fetch {name}"
+            )
+        return ModelFile(name, path, found, entry)
+
+    def advice(self, names: Sequence[str]) -> str:
+        """One line: how to get one of these nets."""
+        entry = self.entry(names[0])
+        if entry.package:
+            return f"{entry.purpose} ({names[0]}) is missing: {entry.install}"
+        where = f"put {entry.file} into a folder and name it with MODELS=..."
+        return f"{entry.purpose} ({names[0]}) is missing: csg405 models fetch {names[0]}, or {where}"
+
+    def fetch(self, name: str, report: "Callable[[int, int | None], None] | None" = None) -> Path:
+        """Build or download a net into the cache and check it; `report(bytes so far, bytes in all)` is called now and then."""
+        entry = self.entry(name)
+        if entry.builder:
+            return self._build(name, entry)
+        if not entry.url:
+            raise MissingModel(self.advice([name]))
+        from pipeline.download import download  # httpx: only when something is fetched
+
+        archive = self.cache / (Path(entry.url).name if entry.member else entry.file)
+        headers = {"Authorization": f"Bearer {os.environ[entry.token]}"} if os.environ.get(entry.token) else {}
+        try:
+            download(entry.url, archive, entry.bytes, "" if entry.member else self._expected(name), headers, report)
+        except OSError as error:
+            raise MissingModel(
+                f"{name} could not be fetched from {entry.url}: {error}. {self.advice([name])}"
+            ) from error
+        if entry.member:
+            _unpack(archive, entry.member, self.cache / entry.file)
+        return self.cache / entry.file
+
+    def _expected(self, name: str) -> str:
+        return self.entry(name).sha256 or self.pins().get(name, "")
+
+    def _build(self, name: str, entry: Entry) -> Path:
+        module, _, function = entry.builder.partition(":")
+        built = getattr(__import__(module, fromlist=[function]), function)(self.cache)
+        return Path(built[name])
+
+    def pins(self) -> dict[str, str]:
+        """Hashes that the user recorded: {name: sha256}."""
+        try:
+            return dict(json.loads((self.cache / "pins.json").read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def pin(self, name: str) -> str:
+        """Record the hash of the file that is there as the right one. Raises MissingModel when there is no file or it is pinned."""
+        path = self.find(name)
+        if path is None:
+            raise MissingModel(self.advice([name]))
+        if self.entry(name).sha256:
+            raise MissingModel(f"{name} already has a hash in the registry: {self.entry(name).sha256}")
+        stat = path.stat()
+        digest = sha256_of(str(path), stat.st_size, stat.st_mtime_ns)
+        files.write_text(self.cache / "pins.json", json.dumps({**self.pins(), name: digest}, indent=1))
+        return digest
+
+
+def load_entries() -> dict[str, Entry]:
+    """The registry that ships with the project."""
+    text = resources.files("manifests").joinpath("models.toml").read_text(encoding="utf-8")
+    return {name: Entry(**values) for name, values in tomllib.loads(text).items()}
+
+
+@lru_cache(maxsize=256)
+def sha256_of(path: str, size: int, mtime_ns: int) -> str:
+    """The file's sha256; size and time are there so that a changed file is hashed anew."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _unpack(archive: Path, member: str, target: Path) -> None:
+    """Copy one member of a zip archive to the target; nothing else of the archive touches the disk."""
+    with zipfile.ZipFile(archive) as packed, files.replacing(target) as temporary:
+        name = next((n for n in packed.namelist() if n == member or n.endswith("/" + member)), None)
+        if name is None:
+            raise BadModel(f"{archive.name} holds no {member}")
+        if packed.getinfo(name).file_size > 4 << 30:
+            raise BadModel(f"{member} in {archive.name} would unpack to more than 4 GiB")
+        with packed.open(name) as source, temporary.open("wb") as out:
+            while block := source.read(1 << 20):
+                out.write(block)

@@ -1,0 +1,292 @@
+"""Runs a stage: plans, drives the engine, commits what came back. The only writer of a table is the driver here."""
+
+import importlib.util
+import json
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+from pipeline import files
+from pipeline.hashing import digest
+from pipeline.lock import driving
+from pipeline.plan import Plan, plan
+from pipeline.progress import Progress, log_to
+from pipeline.reasons import Reason, ReasonClass
+from pipeline.registry import MissingModel, Registry
+from pipeline.stage import Context, Stage
+from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store
+
+COMMIT_BYTES = 64 << 20
+COMMIT_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+class StageError(Exception):
+    """A stage could not go on; the message says why and what to do. What was done before is committed."""
+
+
+class Skipped(Exception):
+    """A stage cannot run here because a package or a net is missing; the message says how to get it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, as against what: none of it changes results.
+
+    Attributes:
+        workers: processes; 0 runs in the driver.
+        threads: processor threads in all, shared among the workers.
+        device: "cpu" or "cuda".
+        shard: (i, n) does only the units whose hash is i modulo n.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    device: str = "cpu"
+    shard: tuple[int, int] | None = None
+
+
+@dataclass
+class Summary:
+    """What one call of `run_stage` did: units by status, and whether it was interrupted."""
+
+    stage: str
+    units: int
+    pending: int
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Options()) -> Summary:
+    """Do what is pending of a stage and commit it.
+
+    Raises `Skipped` when a package or net is missing, `pipeline.lock.Occupied` when another driver is at it, `StageError` when the
+    stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
+    """
+    missing = [name for name in stage.modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
+    try:
+        hashes = [models.resolve(names).sha256 for names in stage.model_names()]
+    except MissingModel as error:
+        raise Skipped(f"{stage.name}: {error}") from error
+    store = Store(run)
+    work = plan(stage, store, hashes)
+    summary = Summary(stage.name, len(work.units), len(work.pending))
+    if not len(work.pending) and not _finish_needed(stage, store, work):
+        return summary
+    began = time.monotonic()
+    with _writable(run), driving(run, stage.writes):
+        handler = log_to(run, stage.name)
+        try:
+            _drive(stage, store, plan(stage, store, hashes), models, options, summary)
+        finally:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+@contextmanager
+def _writable(run: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into a `StageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        known = files.failure_of(error)
+        if known is None:
+            raise
+        raise StageError(f"{known.detail}. What was committed is safe.") from error
+
+
+def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Options, summary: Summary) -> None:
+    """Hold the stage's driver hook open, run what is pending, and let the stage finish."""
+    workers = min(1 if stage.resources.one_worker else options.workers, max(1, len(work.pending)))
+    workers = 0 if options.workers == 0 else workers
+    device = options.device if stage.resources.gpu else "cpu"
+    context = Context(store.run, device, max(1, options.threads // max(1, workers)), models)
+    if len(work.pending):
+        with stage.driver(context) as given:
+            _run_units(stage, store, work, replace(context, given=given), workers, options, summary)
+    if not summary.interrupted and options.shard is None:
+        stage.finish(context, store)
+        _mark_finished(stage, store, work)
+
+
+def _run_units(
+    stage: Stage, store: Store, work: Plan, context: Context, workers: int, options: Options, summary: Summary
+) -> None:
+    from pipeline.engines.local import LocalEngine, Result  # heavy: only when something is pending
+
+    commits = _Commits(stage, store, work)
+    interruption = _Interruption()
+    engine = LocalEngine(stage, context, workers, stopping=lambda: interruption.asked)
+    results: Iterator[tuple[int, Result]] = engine.results(work.pending_units(options.shard))
+    try:
+        with interruption, Progress(stage.name, len(work.pending)) as progress:
+            for index, result in results:
+                for level, name, message in result.logs:
+                    logging.getLogger(name).log(level, message, extra={"stage": stage.name, "unit": work.units[index]})
+                _stop_if_hopeless(stage, result.reason, result.detail, result.broken)
+                commits.add(index, result)
+                progress.advance(result.status)
+                if interruption.asked:
+                    break
+            summary.counts = dict(progress.counts)
+            summary.interrupted = interruption.asked
+    finally:
+        results.close()  # type: ignore[attr-defined] # a generator: this stops the workers
+        commits.flush()
+
+
+def _stop_if_hopeless(stage: Stage, reason: str, detail: str, broken: bool) -> None:
+    """A stage that cannot start, a bot wall or a full disk would fail every unit that follows: stop and say so."""
+    if broken:
+        raise StageError(detail)
+    if reason and (
+        Reason.of(reason).kind is ReasonClass.BLOCKED or reason in (Reason.DISK_FULL.code, Reason.NOT_WRITABLE.code)
+    ):
+        raise StageError(f"{stage.name} stopped: {detail}. What was done is committed; run the same command to go on.")
+
+
+class _Commits:
+    """Gathers results and writes a part every 64 MB or 60 s, and when told."""
+
+    def __init__(self, stage: Stage, store: Store, work: Plan) -> None:
+        self.stage, self.work = stage, work
+        self.table = store.table(stage.writes)
+        self.rows: list = []
+        self.outcomes: list[Outcome] = []
+        self.bytes = 0
+        self.since = time.monotonic()
+        self.versions = f"csg405 {version('csg405')}, {stage.name} {stage.version}"
+
+    def add(self, index: int, result) -> None:  # type: ignore[no-untyped-def] # Result is imported only when running
+        if result.count:
+            self.rows.append(result.table())
+            self.bytes += len(result.rows)
+        self.outcomes.append(
+            Outcome(
+                unit=self.work.units[index],
+                stage=self.stage.name,
+                fingerprint=int(self.work.fingerprints[index]),
+                status=result.status,
+                reason=result.reason,
+                detail=result.detail,
+                attempt=int(self.work.attempts[index]) + 1,
+                rows=result.count,
+                wall_seconds=result.wall_seconds,
+                cpu_seconds=result.cpu_seconds,
+                gpu_seconds=result.gpu_seconds,
+                host=socket.gethostname(),
+                at=datetime.now(UTC),
+                versions=self.versions,
+            )
+        )
+        level = logging.WARNING if result.status == FAILED else logging.INFO
+        extra = {
+            "stage": self.stage.name,
+            "unit": self.work.units[index],
+            "status": result.status,
+            "reason": result.reason,
+        }
+        log.log(level, "%s", result.detail, extra=extra)
+        if self.bytes >= COMMIT_BYTES or time.monotonic() - self.since >= COMMIT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.outcomes:
+            self.table.append(self.rows, self.outcomes)
+        self.rows, self.outcomes, self.bytes, self.since = [], [], 0, time.monotonic()
+
+
+class _Interruption:
+    """Ctrl-C and SIGTERM end a run after the unit at hand; a second one at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "_Interruption":
+        self._old = {}
+        if threading.current_thread() is threading.main_thread():  # elsewhere, whoever runs us handles signals
+            self._old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def _finish_needed(stage: Stage, store: Store, work: Plan) -> bool:
+    """Whether the stage overrides `finish` and its rows are not those it last finished with."""
+    if type(stage).finish is Stage.finish:
+        return False
+    try:
+        return json.loads(_stamp(stage, store).read_text()).get("rows") != _rows_signature(stage, store, work)
+    except (FileNotFoundError, ValueError):
+        return True
+
+
+def _mark_finished(stage: Stage, store: Store, work: Plan) -> None:
+    if type(stage).finish is not Stage.finish:
+        files.write_text(_stamp(stage, store), json.dumps({"rows": _rows_signature(stage, store, work)}))
+
+
+def _stamp(stage: Stage, store: Store) -> Path:
+    return store.run / "stamps" / f"{stage.name}.json"
+
+
+def _rows_signature(stage: Stage, store: Store, work: Plan) -> str:
+    """A hash of the winning attempts of the stage's units and of its settings."""
+    won = store.table(stage.writes).winners().select(["unit", "commit"])
+    alive = set(work.units)
+    lines = [f"{u} {c}" for u, c in zip(*won.to_pydict().values(), strict=True) if u in alive]
+    settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)
+    return f"{digest(settings, stage.name, str(stage.version), *lines):016x}"
+
+
+def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:
+    """Mark rejected or failed units to be tried again; their rows no longer count.
+
+    Raises KeyError on a reason that does not exist. Returns: units marked, by table kind.
+    """
+    for code in reasons:
+        Reason.of(code)
+    counts = {}
+    for kind in store.kinds:
+        marks = []
+        for outcome in store.outcomes(kind).to_pylist():
+            wanted = outcome["reason"] in reasons or (all_failed and outcome["status"] == FAILED)
+            if wanted and outcome["status"] in (FAILED, REJECTED) and (not stages or outcome["stage"] in stages):
+                marks.append(
+                    Outcome(
+                        outcome["unit"],
+                        outcome["stage"],
+                        outcome["fingerprint"],
+                        RETRY,
+                        attempt=outcome["attempt"] + 1,
+                        host=socket.gethostname(),
+                        at=datetime.now(UTC),
+                    )
+                )
+        if marks:
+            with driving(store.run, kind):
+                store.table(kind).append([], marks)
+            counts[kind] = len(marks)
+    return counts

@@ -1,0 +1,114 @@
+"""How the command line prints funnels, stories and lists; the only place that knows rich's tables."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.kinds import KINDS
+from pipeline.overview import Chapter, StageState, sentence
+from pipeline.progress import duration
+from pipeline.registry import MissingModel, Registry
+
+
+def size(count: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -> None:
+    """One line a stage, its reasons below it."""
+    console = Console()
+    table = Table(title=str(run), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    for name in ("units", "ok", "rejected", "failed", "pending", "hours", "rate", "time left", "tables"):
+        table.add_column(name, justify="right")
+    for state in states:
+        table.add_row(*_line(state), style="" if not state.note else "dim")
+        for code, count in sorted(state.reasons.items(), key=lambda item: -item[1]):
+            table.add_row(f"  {code}", "", "", str(count), style="dim")
+    console.print(table)
+    for state in states:
+        if state.note:
+            console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
+    console.print("on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items()), markup=False)
+
+
+def _line(state: StageState) -> list[str]:
+    return [
+        state.stage,
+        "?" if state.units is None else str(state.units),
+        str(state.ok),
+        str(state.rejected),
+        f"[red]{state.failed}[/red]" if state.failed else "0",
+        f"[cyan]{state.pending}[/cyan]" if state.pending else "0",
+        "" if state.hours is None else f"{state.hours:.3g}",
+        "" if not state.rate else f"{state.rate:.3g}/s",
+        "" if state.eta_seconds is None else duration(state.eta_seconds),
+        size(state.bytes),
+    ]
+
+
+def print_story(unit: str, chapters: list[Chapter]) -> None:
+    """Stage by stage: what came of the unit, and every measure with its unit of measurement."""
+    console = Console()
+    console.print(unit, style="bold", markup=False)
+    for chapter in chapters:
+        _print_outcome(console, chapter)
+        for row in chapter.rows:
+            table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
+            for name, value in row.items():
+                if value is not None:
+                    unit_text = KINDS[chapter.kind].schema.field(name).metadata[b"unit"].decode()
+                    table.add_row(name, _value(value), unit_text, style=_style(name, value))
+            console.print(table)
+
+
+def _print_outcome(console: Console, chapter: Chapter) -> None:
+    outcome = chapter.outcome
+    if not outcome:
+        console.print(f"\n{chapter.kind}", style="bold", markup=False)
+        return
+    style = {"ok": "bold green", "rejected": "bold yellow", "failed": "bold red"}.get(outcome["status"], "bold")
+    console.print(f"\n{outcome['stage']}: {outcome['status']}  {outcome['unit']}", style=style, markup=False)
+    if outcome["reason"]:
+        console.print(f"    {outcome['reason']}: {sentence(outcome['reason'])}; {outcome['detail']}", markup=False)
+    took = f"attempt {outcome['attempt']}, {outcome['wall_seconds']:.3g} s on {outcome['host']}, {outcome['at']:%Y-%m-%d %H:%M} UTC"
+    console.print(f"    {took}, {outcome['versions']}", style="dim", markup=False)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return "\n".join(str(item) for item in value) if value and isinstance(value[0], str) else str(value)
+    return "".join(character if character.isprintable() else "?" for character in str(value))
+
+
+def _style(name: str, value: Any) -> str:
+    return ("bold green" if value else "bold yellow") if name == "keep" else ""
+
+
+def print_models(registry: Registry) -> None:
+    """The registry: what each net is for, and whether it is on this machine."""
+    console = Console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("net", "purpose", "size", "licence", "here"):
+        table.add_column(name)
+    for name, entry in registry.entries.items():
+        try:
+            path = registry.find(name)
+            here = str(registry.checked(name, path).path) if path else "-"
+        except MissingModel as error:
+            here = f"not pinned: {error}"
+        except Exception as error:  # noqa: BLE001 - one bad file must not hide the list
+            here = f"bad: {error}"
+        if entry.builder and here == "-":
+            here = "built when needed"
+        table.add_row(name, entry.purpose, size(entry.bytes) if entry.bytes else "", entry.licence, here)
+    console.print(table)

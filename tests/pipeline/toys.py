@@ -1,0 +1,146 @@
+"""Small stages for tests of the machine: no media, known results, and every way to go wrong."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.reasons import Failure, Reason, Reject
+from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.table import Store
+
+
+class ToyCrawl(Stage):
+    """Units come from a list; a unit's name says what happens to it."""
+
+    name: ClassVar[str] = "toy_crawl"
+    writes: ClassVar[str] = "videos"
+    resources: ClassVar[Resources] = Resources(seconds=5.0, memory_gb=2.0)
+
+    units: tuple[str, ...] = Field((), description="what to do", json_schema_extra=runtime())
+    salt: int = 0
+    pause_seconds: float = Field(0.0, json_schema_extra=runtime())
+
+    def sources(self, store: Store) -> list[str]:
+        return list(self.units)
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        time.sleep(self.pause_seconds)
+        deed = unit.id.partition("-")[0]
+        if deed == "reject":
+            raise Reject(Reason.NOT_MEDIA, "as asked")
+        if deed == "fail":
+            raise Failure(Reason.NETWORK, "as asked")
+        if deed == "raise":
+            raise ValueError("as asked")
+        if deed == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if deed == "exit":
+            os._exit(3)
+        if deed == "hang":
+            time.sleep(3600)
+        if deed == "eat":
+            _ = [np.ones(1 << 24) for _ in range(64)]  # 8 GiB
+        if deed == "full":
+            raise OSError(28, "No space left on device", "somewhere")
+        yield {"video_id": f"file:{unit.id}", "source": unit.id, "width": 1280 + self.salt, "height": 720, "title": unit.id}
+
+
+class ToySplit(Stage):
+    """Two clips a video; reads the width alone."""
+
+    name: ClassVar[str] = "toy_split"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("videos", ("width",)),)
+    writes: ClassVar[str] = "clips"
+    unit: ClassVar[str] = "video_id"
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        width = unit.row("videos")["width"]
+        for first in (0, 250):
+            yield {"clip_id": f"{unit.id}/{first}+250", "video_id": unit.id, "first_frame": first, "frames": 250, "shot": width}
+
+
+class ToyAnnotate(Stage):
+    """One person a clip, with planted keypoints."""
+
+    name: ClassVar[str] = "toy_annotate"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("clips", ("frames", "first_frame")), Reads("videos", ("width",)))
+    writes: ClassVar[str] = "persons"
+    unit: ClassVar[str] = "clip_id"
+
+    batch: int = Field(8, json_schema_extra=runtime())
+    value: float = 1.0
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        clip = unit.row("clips")
+        keypoints = np.full((clip["frames"], 266), self.value, np.float32) + clip["first_frame"]
+        yield {
+            "person_id": f"{unit.id}#0",
+            "clip_id": unit.id,
+            "video_id": unit.id.partition("/")[0],
+            "person": 0,
+            "width": unit.row("videos")["width"],
+            "frames": clip["frames"],
+            "frames_seen": clip["frames"],
+            "keypoints": keypoints,
+            "scores": np.ones((clip["frames"], 133), np.float32),
+        }
+
+
+class ToyMeasure(Stage):
+    """Reads heavy columns: the mean of the keypoints of each person."""
+
+    name: ClassVar[str] = "toy_measure"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("persons", ("keypoints", "person")),)
+    writes: ClassVar[str] = "pose_measures"
+    unit: ClassVar[str] = "clip_id"
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        for row in unit.rows("persons"):
+            mean = float(row["keypoints"].mean())
+            yield {"person_id": row["person_id"], "clip_id": unit.id, "video_id": row["video_id"], "jitter": mean}
+
+
+class ToyJudge(Stage):
+    """Keeps persons whose measure is at most a threshold; one unit."""
+
+    name: ClassVar[str] = "toy_judge"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("persons", ()), Reads("pose_measures", ("jitter",)))
+    writes: ClassVar[str] = "verdicts"
+
+    most: float = 1e9
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        measures = {row["person_id"]: row["jitter"] for row in unit.rows("pose_measures")}
+        for row in unit.rows("persons"):
+            keep = measures[row["person_id"]] <= self.most
+            ids = {name: row[name] for name in ("person_id", "clip_id", "video_id")}
+            yield {**ids, "keep": keep, "reasons": [] if keep else ["jittery"]}
+
+
+class ToyExport(Stage):
+    """Writes a file for each kept person; its finish writes an index."""
+
+    name: ClassVar[str] = "toy_export"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("verdicts", ("keep",), where="keep"), Reads("persons", ("scores",)))
+    writes: ClassVar[str] = "samples"
+    unit: ClassVar[str] = "person_id"
+
+    _run: Path = Path()
+
+    def setup(self, context: Context) -> None:
+        self._run = context.run
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        person = unit.row("persons")
+        ids = {name: person[name] for name in ("person_id", "clip_id", "video_id")}
+        yield {**ids, "frames": len(person["scores"]), "audio": b"sound of " + unit.id.encode()}
+
+    def finish(self, context: Context, store: Store) -> None:
+        lines = "\n".join(store.read("samples", ["person_id"])["person_id"].to_pylist())
+        (context.run / "index.txt").write_text(lines)
