@@ -93,19 +93,14 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
     local = _check_path(path, limits)
     head = _head(local)
     _refuse_text(head)
-    # `file:` keeps ffmpeg from reading a protocol out of the name.
     try:
-        container = av.open(
-            f"file:{local}",
-            mode="r",
-            options=_options(limits),
-            metadata_errors="replace",
-            timeout=(_OPEN_SECONDS, _OPEN_SECONDS),
-        )
+        container = _open(local, _options(limits))
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         raise _unreadable(head, error) from error
     try:
-        _check_container(container, limits, need_video)
+        _check_container(container, limits)
+        if need_video:
+            _check_video(container, local, limits)
     except BaseException:
         container.close()
         raise
@@ -128,6 +123,17 @@ def audio_streams(container: Any) -> list[Any]:
 
 def _decodable(stream: Any) -> bool:
     return stream.codec_context is not None and stream.codec_context.name in VIDEO_CODECS
+
+
+def _open(local: Path, options: dict[str, str]) -> Any:
+    # `file:` keeps ffmpeg from reading a protocol out of the name.
+    return av.open(
+        f"file:{local}",
+        mode="r",
+        options=options,
+        metadata_errors="replace",
+        timeout=(_OPEN_SECONDS, _OPEN_SECONDS),
+    )
 
 
 def _options(limits: Limits) -> dict[str, str]:
@@ -192,7 +198,7 @@ def _unreadable(head: bytes, error: Exception) -> Reject:
     return Reject(Reason.NOT_MEDIA, f"no video container recognised ({detail})")
 
 
-def _check_container(container: Any, limits: Limits, need_video: bool) -> None:
+def _check_container(container: Any, limits: Limits) -> None:
     count = len(container.streams)
     if count > limits.max_streams:
         raise Reject(Reason.TOO_MANY_STREAMS, f"more than {limits.max_streams} streams")
@@ -200,20 +206,32 @@ def _check_container(container: Any, limits: Limits, need_video: bool) -> None:
         raise Reject(Reason.NOT_MEDIA, "no streams")
     seconds = (container.duration or 0) / av.time_base
     if seconds > limits.max_duration_seconds:
-        raise Reject(Reason.TOO_LONG, f"{seconds:.0f} s, limit {limits.max_duration_seconds:.0f} s")
-    if need_video:
-        _check_video(picture_streams(container), limits)
+        raise Reject(Reason.TOO_LONG, f"{seconds:.0f} s declared, limit {limits.max_duration_seconds:.0f} s")
 
 
-def _check_video(streams: list[Any], limits: Limits) -> None:
+def _check_video(container: Any, local: Path, limits: Limits) -> None:
+    streams = picture_streams(container)
     if not streams:
         raise Reject(Reason.NO_VIDEO, "no picture stream besides cover art")
-    stream = streams[0]
-    context = stream.codec_context
-    if not _decodable(stream):
+    context = streams[0].codec_context
+    if not _decodable(streams[0]):
         raise Reject(Reason.UNKNOWN_CODEC, f"codec {context.name if context else 'unknown'}")
+    # The probing decoder wipes a size that it is not allowed to decode.
+    width, height = (
+        (context.width, context.height) if context.width else _declared_size(local, streams[0].index, limits)
+    )
+    if width * height > limits.max_pixels:
+        raise Reject(Reason.TOO_LARGE, f"{width}x{height} pixels, limit {limits.max_pixels}")
     if context.width <= 0 or context.height <= 0:
         raise Reject(Reason.CORRUPT, "the picture size cannot be read")
-    if context.width * context.height > limits.max_pixels:
-        raise Reject(Reason.TOO_LARGE, f"{context.width}x{context.height} pixels, limit {limits.max_pixels}")
     context.options = {**context.options, "max_pixels": _decoder_pixels(limits)}
+
+
+def _declared_size(local: Path, index: int, limits: Limits) -> tuple[int, int]:
+    """The picture size that the header claims, read with every decoder forbidden; (0, 0) when it claims none."""
+    try:
+        with _open(local, _options(limits) | {"codec_whitelist": "none"}) as container:
+            context = container.streams[index].codec_context
+            return context.width, context.height
+    except (av.FFmpegError, ValueError, IndexError):
+        return 0, 0

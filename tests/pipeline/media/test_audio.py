@@ -1,0 +1,242 @@
+"""Sample 0 of the wave is presentation zero, and a click stays where it was put."""
+
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline.media.audio import RATE, SAMPLES_PER_FRAME, cut, from_flac, read_wave, to_flac, write_wav
+from pipeline.media.video import ffmpeg_exe, probe
+
+from .footage import constant_times, ffmpeg, speckle, write_footage
+
+
+def clicks(seconds: float, at: list[float], rate: int) -> np.ndarray:
+    """(samples,) float32 silence with single-sample pulses at these seconds."""
+    wave = np.zeros(round(seconds * rate), dtype=np.float32)
+    for time in at:
+        wave[round(time * rate)] = 0.9
+    return wave
+
+
+def peak_near(wave: np.ndarray, seconds: float, reach: float = 0.1) -> float:
+    """Samples (at 16 kHz) from the expected place to the largest magnitude near it."""
+    centre, width = round(seconds * RATE), round(reach * RATE)
+    begin = max(centre - width, 0)
+    return begin + int(np.argmax(np.abs(wave[begin : centre + width]))) - seconds * RATE
+
+
+def shift_between(a: np.ndarray, b: np.ndarray, most: int = 400) -> int:
+    """The shift (samples) by which b lags a, by correlation."""
+    size = min(len(a), len(b))
+    spectrum = np.fft.rfft(a[:size], 2 * size).conj() * np.fft.rfft(b[:size], 2 * size)
+    correlation = np.fft.irfft(spectrum)
+    shifts = np.arange(-most, most + 1)
+    return int(shifts[np.argmax(correlation[shifts])])
+
+
+def ffmpeg_wave(path: Path) -> np.ndarray:
+    """What the ffmpeg binary makes of the default track, laid on the presentation clock."""
+    command = [ffmpeg_exe(), "-v", "error", "-i", str(path), "-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
+    command += ["-ac", "1", "-ar", str(RATE), "-f", "f32le", "-"]
+    command += ["-map", "0:v", "-f", "null", "/dev/null"]  # in MPEG-TS it takes zero from the streams that it uses
+    return np.frombuffer(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout, np.float32)
+
+
+def wave_of(path: Path) -> np.ndarray:
+    wave = read_wave(path)
+    assert wave is not None
+    assert wave.dtype == np.float32
+    assert wave.ndim == 1
+    assert len(wave) >= probe(path).grid_frames * SAMPLES_PER_FRAME
+    return wave
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "tolerance"),
+    [
+        ("pcm.mkv", "pcm_s16le", 16000, 0),
+        ("pcm44.mov", "pcm_s16le", 44100, 1),
+        ("pcm8.mov", "pcm_s16le", 8000, 1),
+        ("flac48.mkv", "flac", 48000, 1),
+        ("aac48.mp4", "aac", 48000, 8),
+        ("aac16.mp4", "aac", 16000, 8),
+        ("aac44.mkv", "aac", 44100, 16),
+        ("aac44.ts", "aac", 44100, 400),
+        ("mp3.mp4", "libmp3lame", 44100, 16),
+        ("opus.webm", "libopus", 48000, 120),
+        ("mp2.mpg", "mp2", 44100, 600),
+    ],
+)
+def test_clicks_keep_their_place(shelf: Path, name: str, codec: str, rate: int, tolerance: int) -> None:
+    """Tolerances follow the containers: whole samples, milliseconds, or (ts, mpg) a priming that nobody declares."""
+    at = [0.25, 0.7, 1.0, 1.6]
+    video = {"webm": "libvpx", "mpg": "mpeg1video"}.get(name.split(".")[1], "libx264")
+    path = write_footage(
+        shelf / f"click-{name}",
+        constant_times(25, 50),
+        time_base=Fraction(1, 25),
+        codec=video,
+        options={"deadline": "realtime", "cpu-used": "8"} if video == "libvpx" else {},
+        sound=clicks(2.0, at, rate),
+        sound_rate=rate,
+        sound_codec=codec,
+    )
+    wave = wave_of(path)
+    for time in at:
+        assert abs(peak_near(wave, time)) <= tolerance
+    measured = probe(path)
+    assert measured.audio_sample_rate == rate
+    assert measured.audio_channels == 1
+    assert abs((measured.audio_start_seconds or 0) * RATE) <= max(tolerance, 1)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2)])
+def test_noise_lies_where_ffmpeg_lays_it(shelf: Path, suffix: str, start: Fraction) -> None:
+    path = write_footage(
+        shelf / f"noise-{suffix}-{start.denominator}.{suffix}",
+        constant_times(25, 50),
+        sound=speckle(1.2, 44100),
+        sound_rate=44100,
+        sound_start=start,
+    )
+    wave = wave_of(path)
+    assert abs(shift_between(ffmpeg_wave(path), wave)) <= 1
+    if start:
+        assert np.abs(wave[: int(0.45 * RATE)]).max() < 1e-3
+        assert np.abs(wave[int(0.55 * RATE) : RATE]).max() > 0.02
+        assert probe(path).audio_start_seconds == pytest.approx(0.5, abs=0.03)
+    assert probe(path).audio_end_seconds == pytest.approx(1.2 + float(start), abs=0.06)
+
+
+def test_hidden_preroll_is_cut(shelf: Path, plain: Path) -> None:
+    path = shelf / "preroll-sound.mp4"
+    ffmpeg("-ss", "0.72", "-i", plain, "-c", "copy", path)
+    wave = wave_of(path)
+    assert abs(shift_between(ffmpeg_wave(path), wave)) <= 1
+    whole = wave_of(plain)
+    assert abs(shift_between(whole[round(0.72 * RATE) :], wave)) <= 1
+
+
+def test_a_hole_in_the_timestamps_is_silence(shelf: Path) -> None:
+    path = shelf / "hole.mkv"
+    noise = speckle(2.0)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for begin in range(0, len(noise), 1600):
+            frame = av.AudioFrame.from_ndarray(
+                (noise[None, begin : begin + 1600] * 32767).astype(np.int16), format="s16", layout="mono"
+            )
+            frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+            frame.pts = begin + (RATE if begin >= RATE else 0)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    wave = read_wave(path)
+    assert wave is not None
+    assert len(wave) == 3 * RATE
+    assert np.abs(wave[:RATE] - noise[:RATE]).max() < 1e-3
+    assert np.abs(wave[RATE + 20 : 2 * RATE]).max() == 0
+    assert np.abs(wave[2 * RATE :] - noise[RATE:]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "gain"), [(1, 1, 1.0), (1, -1, 1.0), (1, 0, 1.0), (0, 1, 1.0), (0.5, 1, 0.75)]
+)
+def test_channels(shelf: Path, left: float, right: float, gain: float) -> None:
+    """Neither an inverted nor a silent channel eats the voice."""
+    noise = speckle(1.0)
+    path = shelf / f"stereo{left}{right}.wav"
+    write_wav(path, np.stack([noise * left, noise * right], axis=1))
+    wave = read_wave(path)
+    assert wave is not None
+    assert np.abs(np.abs(wave) - np.abs(noise * gain)).max() < 1e-4
+
+
+def test_no_sound(shelf: Path) -> None:
+    path = write_footage(shelf / "mute.mp4", constant_times(25, 5))
+    assert read_wave(path) is None
+    measured = probe(path)
+    assert measured.audio_streams == 0
+    assert measured.audio_codec is None
+    assert measured.audio_start_seconds is None
+
+
+def test_sound_that_ends_early_is_padded_to_the_grid(shelf: Path) -> None:
+    path = write_footage(shelf / "early.mp4", constant_times(25, 50), sound=speckle(0.8))
+    wave = wave_of(path)
+    assert len(wave) == 50 * SAMPLES_PER_FRAME
+    assert np.abs(wave[RATE:]).max() == 0
+
+
+def test_broken_sound_packets_are_passed_over(shelf: Path, plain: Path) -> None:
+    data = bytearray(plain.read_bytes())
+    with av.open(str(plain)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(audio=0) if p.pos is not None and p.size]
+    for position, size in packets[20:24]:
+        data[position : position + size] = b"\xff" * size
+    path = shelf / "crackle.mp4"
+    path.write_bytes(data)
+    good, wave = wave_of(plain), wave_of(path)
+    assert abs(len(good) - len(wave)) <= 2048
+    assert np.abs(good[: 15 * 1024] - wave[: 15 * 1024]).max() < 1e-3
+    late = slice(40 * 1024, 55 * 1024)
+    assert np.abs(good[late] - wave[late]).max() < 1e-3
+
+
+def test_long_sound_resampled_in_pieces_equals_one_piece(shelf: Path) -> None:
+    import soxr
+
+    noise = speckle(7.3, 44100)
+    path = shelf / "long.wav"
+    write_wav(path, noise, 44100)
+    wave = read_wave(path)
+    assert wave is not None
+    whole = soxr.resample(noise, 44100, RATE, quality="HQ")
+    assert abs(len(wave) - len(whole)) <= 1
+    assert np.abs(wave[: len(whole)] - whole[: len(wave)]).max() < 1e-4
+
+
+def test_cut() -> None:
+    wave = np.arange(10 * SAMPLES_PER_FRAME, dtype=np.float32)
+    assert np.array_equal(cut(wave, 2, 3), wave[2 * SAMPLES_PER_FRAME : 5 * SAMPLES_PER_FRAME])
+    past = cut(wave, 9, 4)
+    assert len(past) == 4 * SAMPLES_PER_FRAME
+    assert np.array_equal(past[:SAMPLES_PER_FRAME], wave[-SAMPLES_PER_FRAME:])
+    assert not past[SAMPLES_PER_FRAME:].any()
+    assert len(cut(wave, 50, 2)) == 2 * SAMPLES_PER_FRAME
+    assert not cut(wave, 50, 2).any()
+
+
+def test_flac_round_trip_is_exact_at_16_bit() -> None:
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-32768, 32768, 5000).astype(np.float32) / 32768
+    samples[:3] = (-1.0, 32767 / 32768, 0.0)
+    assert np.array_equal(from_flac(to_flac(samples)), samples)
+    assert from_flac(to_flac(np.array([2.0, -2.0], np.float32))).tolist() == [32767 / 32768, -1.0]
+    assert to_flac(samples) == to_flac(samples)
+    with pytest.raises(ValueError, match="not FLAC"):
+        from_flac(b"RIFF nonsense")
+
+
+def test_flac_of_another_rate_is_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.flac", np.zeros(100), 8000)
+    with pytest.raises(ValueError, match="8000 Hz"):
+        from_flac((tmp_path / "x.flac").read_bytes())
+
+
+def test_a_click_survives_cut_and_flac_within_one_sample(shelf: Path) -> None:
+    """At 44.1 kHz in the source, at its grid index in the clip."""
+    path = write_footage(
+        shelf / "cutclick.mov",
+        constant_times(25, 75),
+        sound=clicks(3.0, [1.48], 44100),
+        sound_rate=44100,
+        sound_codec="pcm_s16le",
+    )
+    clip = from_flac(to_flac(cut(wave_of(path), 30, 20)))
+    assert abs(peak_near(clip, 1.48 - 30 / 25)) <= 1
