@@ -1,0 +1,219 @@
+"""Shards: stable buckets, splits that hold groups together, files that change only when their rows do."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import fake_run
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import shard
+from pipeline.table import Store
+from stages.shards import Shards, bucket_of
+
+GROUPS = st.dictionaries(st.text("abcdef0123", min_size=1, max_size=6), st.integers(1, 40), max_size=40)
+
+
+def held(sizes: dict[str, int], splits: dict[str, str]) -> dict[str, int]:
+    """Samples in each split."""
+    return {name: sum(sizes[group] for group, split in splits.items() if split == name) for name in shard.SPLITS}
+
+
+@settings(deadline=None)
+@given(GROUPS)
+def test_every_group_gets_one_split_and_test_stays_within_its_bound(sizes: dict[str, int]) -> None:
+    splits = Shards().splits(sizes, sizes)
+    assert set(splits) == set(sizes)
+    counts = held(sizes, splits)
+    assert counts["test"] <= max(0.05 * sum(sizes.values()), max(sizes.values(), default=0))
+    assert counts["test"] <= 133
+    assert (counts["test"] > 0) == (len(sizes) >= 2)
+    assert (counts["validation"] > 0) == (len(sizes) >= 3) or len(sizes) == 2
+    assert counts["train"] > 0 or len(sizes) in (0, 2) or counts["validation"]
+
+
+@settings(deadline=None)
+@given(GROUPS, st.randoms(use_true_random=False))
+def test_order_changes_nothing(sizes: dict[str, int], random: Random) -> None:
+    names = list(sizes)
+    random.shuffle(names)
+    shuffled = {name: sizes[name] for name in names}
+    assert Shards().splits(sizes, sizes) == Shards().splits(shuffled, shuffled)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(10, 400), st.integers(0, 10_000))
+def test_growth_hardly_moves_anybody(size: int, seed: int) -> None:
+    groups = {f"{seed}-{i}": 1 + i % 3 for i in range(size)}
+    before, after = Shards().splits(groups, groups), Shards().splits(groups | {"new": 2}, groups | {"new": 2})
+    moved = [group for group, split in before.items() if after[group] != split]
+    assert len(moved) <= max(4, 0.02 * size)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(10, 400), st.integers(0, 10_000), st.floats(0.1, 1))
+def test_an_argument_about_thresholds_moves_nobody_out_of_test_or_into_it(size: int, seed: int, share: float) -> None:
+    random = Random(seed)
+    persons = {f"{seed}-{i}": random.randint(1, 5) for i in range(size)}
+    strict = {group: 1 for group in persons if random.random() < share}
+    loose = strict | {group: 2 for group in persons if random.random() < share}
+    before, after = Shards().splits(strict, persons), Shards().splits(loose, persons)
+    moved = [group for group, split in before.items() if after[group] != split]
+    assert len(moved) <= 3, "but for the fallbacks of splits that would be empty"
+
+
+def test_shares_at_scale() -> None:
+    sizes = {f"channel-{i}": 1 + i % 17 for i in range(4000)}
+    counts = held(sizes, Shards().splits(sizes, sizes))
+    assert 133 - 17 < counts["test"] <= 133
+    assert 0.08 < counts["validation"] / (counts["train"] + counts["validation"]) < 0.12
+
+
+def test_five_percent_below_the_cap() -> None:
+    sizes = {f"video-{i}": 1 for i in range(1000)}
+    assert held(sizes, Shards().splits(sizes, sizes))["test"] == 50
+
+
+def test_a_huge_channel_is_never_the_test_split() -> None:
+    sizes = {"huge": 5000, **{f"small-{i}": 2 for i in range(100)}}
+    assert all(Shards(split_seed=seed).splits(sizes, sizes)["huge"] != "test" for seed in range(50))
+
+
+def test_another_seed_draws_others() -> None:
+    sizes = {f"v{i}": 1 for i in range(1000)}
+    assert Shards().splits(sizes, sizes) != Shards(split_seed=1).splits(sizes, sizes)
+
+
+def test_buckets_are_even_and_the_same_everywhere() -> None:
+    assert [bucket_of(f"file:{i:016x}", 16) for i in range(6)] == [14, 13, 11, 7, 4, 7]
+    counts = np.bincount([bucket_of(f"file:{i:016x}", 16) for i in range(16_000)])
+    assert counts.min() > 850
+    assert counts.max() < 1150
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    with fake_run.together(store):
+        for video in range(12):
+            fake_run.kept(store, video, 0, 200, channel=f"channel {video // 3}", speech_type="lecture")
+    return store
+
+
+def files_of(run: Path) -> dict[str, tuple[str, int]]:
+    return {p.name: (sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns) for p in run.glob("shards/*.parquet")}
+
+
+def test_every_sample_is_in_one_file_that_the_index_lists(store: Store) -> None:
+    done = fake_run.run(Shards(buckets=4), store.run)
+    index = json.loads((store.run / "shards/index.json").read_text())
+    assert {entry["bucket"] for entry in index["files"]} == set(done)
+    assert {entry["path"]: entry["sha256"] for entry in index["files"]} == {
+        name: digest for name, (digest, _) in files_of(store.run).items()
+    }
+    assert index["clips"] == 24
+    assert index["hours"] == pytest.approx(24 * fake_run.FRAMES / 25 / 3600)
+    rows = list(shard.open_shards(store.run / "shards").rows(["clip_id", "video_id"]))
+    assert len({row["clip_id"] for row in rows}) == len(rows) == 24
+
+
+@pytest.mark.parametrize("split_by", ["video", "channel"])
+def test_no_group_is_in_two_splits(store: Store, split_by: str) -> None:
+    fake_run.run(Shards(buckets=4, split_by=split_by), store.run)
+    of_split = [
+        {
+            row["video_id" if split_by == "video" else "channel"]
+            for row in shard.open_shards(store.run / "shards", split).rows()
+        }
+        for split in shard.SPLITS
+    ]
+    assert all(of_split)
+    assert sum(map(len, of_split)) == len(set.union(*of_split))
+
+
+def test_a_second_run_does_nothing(store: Store) -> None:
+    fake_run.run(Shards(), store.run)
+    before = files_of(store.run)
+    assert fake_run.run(Shards(), store.run) == []
+    assert files_of(store.run) == before
+
+
+def test_a_new_verdict_rewrites_its_bucket_alone(store: Store) -> None:
+    stage = Shards(buckets=4)
+    fake_run.run(stage, store.run)
+    before = files_of(store.run)
+    fake_run.judge(store, 7, 200, keep=False, reasons=["side_view"], attempt=2)
+    done = fake_run.run(stage, store.run)
+    after = files_of(store.run)
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert [f"{unit}-of-00004.parquet" for unit in done] == sorted(changed)
+    assert len(changed) == 1
+    assert changed.pop().split("-")[1] == f"{bucket_of(fake_run.video_id(7), 4):05d}"
+    assert shard.open_shards(store.run / "shards").index["clips"] == 23
+
+
+def test_a_bucket_without_samples_has_no_file(store: Store) -> None:
+    stage = Shards(buckets=9973)
+    fake_run.run(stage, store.run)
+    before = files_of(store.run)
+    for first in (0, 200):
+        fake_run.judge(store, 5, first, keep=False, attempt=2)
+    fake_run.run(stage, store.run)
+    gone = set(before) - set(files_of(store.run))
+    assert len(gone) == 1
+    assert shard.open_shards(store.run / "shards").index["clips"] == 22
+
+
+def test_killed_before_the_index_is_noticed_and_repaired(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_run.run(Shards(buckets=2), store.run)
+    fake_run.judge(store, 7, 200, keep=False, attempt=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fake_run.run(Shards(buckets=2), store.run)
+    with pytest.raises(shard.ShardError, match="cut short"):
+        shard.open_shards(store.run / "shards")
+    assert fake_run.run(Shards(buckets=2), store.run) == []
+    assert len(list(shard.open_shards(store.run / "shards").rows(["frames"]))) == 23
+
+
+def test_a_write_that_fails_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_run.run(Shards(buckets=1), store.run)
+    before = files_of(store.run)
+    fake_run.judge(store, 7, keep=False, attempt=2)
+    monkeypatch.setattr(shard, "to_arrow", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        fake_run.run(Shards(buckets=1), store.run)
+    assert files_of(store.run) == before
+    assert not list((store.run / "shards").glob(".writing-*"))
+
+
+def test_rows_hold_what_the_tables_hold(store: Store) -> None:
+    fake_run.run(Shards(), store.run)
+    rows = {row["clip_id"]: row for row in shard.open_shards(store.run / "shards").rows()}
+    row = rows[fake_run.clip_id(3, 200)]
+    assert row["person"] == 0
+    assert row["start_seconds"] == 8.0
+    assert (row["fps"], row["frames"]) == (25.0, fake_run.FRAMES)
+    assert (row["source_width"], row["source_height"]) == (1280, 720)
+    assert row["speech_type"] == "lecture"
+    assert row["channel"] == "channel 1"
+    assert row["yaw_degrees"] == 8.0
+    assert row["speech_share"] == 0.8
+    assert row["audio"] == b"fLaC"
+    assert row["audio_features"] is None
+    assert row["video"] == "clips/3-200.mp4"
+    expected = fake_run.skeleton(3200)
+    np.testing.assert_array_equal(np.isnan(row["keypoints"]), np.isnan(expected))
+    assert np.nanmax(np.abs(row["keypoints"] - expected)) <= 1 / 128
+
+
+def test_nothing_kept_writes_no_shard(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    fake_run.add_video(store, 1)
+    assert fake_run.run(Shards(), tmp_path) == []
+    assert not (tmp_path / "shards").exists()
