@@ -1,0 +1,150 @@
+"""Draws a skeleton in the OpenPose colours that DWPose's users know: on black for a net, over the picture for people.
+
+RGB order as StableAnimator reads it: the limb to the right shoulder is red.
+"""
+
+import colorsys
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.skeleton import layout
+
+Picture = NDArray[np.uint8]
+Color = tuple[int, int, int]
+
+_SHIFT = 4  # sub-pixel bits that OpenCV takes
+_WHEEL = (
+    (255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0), (0, 255, 0), (0, 255, 85), (0, 255, 170),
+    (0, 255, 255), (0, 170, 255), (0, 85, 255), (0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0,
+    170), (255, 0, 85),
+)  # fmt: skip
+_HAND_COLORS = tuple(
+    tuple(round(255 * v) for v in colorsys.hsv_to_rgb(i / len(layout.HAND_EDGES), 1, 1)) for i in range(20)
+)
+_HANDS = (layout.LEFT_HAND, layout.RIGHT_HAND)
+
+
+def draw(
+    keypoints: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    size: tuple[int, int] = (512, 512),
+    background: Picture | None = None,
+    threshold: float = 0.3,
+) -> Picture:
+    """One person's skeleton.
+
+    On black: limbs at 0.6 of their colour, hands and a grey face as DWPose draws them, each as bright as its score. Over a
+    picture: the same colours, outlined and blended so that both can be seen, lines as wide as the picture asks for.
+
+    Args:
+        keypoints: (133, 2) pixels, NaN where not seen.
+        scores: (133,).
+        size: (width, height) of the result; ignored where there is a background.
+        background: (H, W, 3) RGB, left as it is.
+        threshold: points scored lower are not drawn.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    points = np.where((np.asarray(scores) >= threshold)[:, None], keypoints, np.nan)
+    if background is None:
+        return _on_black(points, np.clip(np.nan_to_num(scores), 0, 1), size)
+    return _over(points, background)
+
+
+def _on_black(points: NDArray[np.floating], scores: NDArray[np.floating], size: tuple[int, int]) -> Picture:
+    width, height = size
+    scale = 2  # drawn twice as large, then halved: smoother than OpenCV's own thin lines
+    canvas = np.zeros((height * scale, width * scale, 3), np.uint8)
+    grown = (points + 0.5) * scale - 0.5
+    unit = min(width, height) * scale / 512
+    joints, joint_scores = layout.openpose_18(grown, scores)
+    for i, (a, b) in enumerate(layout.OPENPOSE_EDGES):
+        _limb(canvas, joints[a], joints[b], 4 * unit, _dim(_WHEEL[i], joint_scores[a] * joint_scores[b]))
+    canvas = (canvas * 0.6).astype(np.uint8)
+    for joint, score, color in zip(joints, joint_scores, _WHEEL, strict=True):
+        _dot(canvas, joint, 4 * unit, _dim(color, score))
+    for hand in _HANDS:
+        for (p, q, weight), hue in zip(_hand_edges(grown[hand], scores[hand]), _HAND_COLORS, strict=True):
+            _line(canvas, p, q, 2 * unit, _dim(hue, weight))
+        for joint, score in zip(grown[hand], scores[hand], strict=True):
+            _dot(canvas, joint, 2.5 * unit, _dim((0, 0, 255), score))
+    for point, score in zip(grown[layout.FACE], scores[layout.FACE], strict=True):
+        _dot(canvas, point, 1.5 * unit, _dim((255, 255, 255), score))
+    return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _over(points: NDArray[np.floating], background: Picture) -> Picture:
+    """Outlines in near black first, colours on top, both blended into the picture."""
+    height, width = background.shape[:2]
+    extent = np.nanmax(points, 0) - np.nanmin(points, 0) if layout.seen(points).any() else np.zeros(2)
+    # Wide enough for the picture, narrow enough for a small figure in it.
+    unit = float(np.clip(min(min(width, height), 1.4 * extent.max()) / 260, 0.8, 8))
+    layer = background.copy()
+    for outline in (True, False):
+        _strokes(layer, points, unit, outline=outline)
+    return np.asarray(cv2.addWeighted(layer, 0.85, background, 0.15, 0), np.uint8)
+
+
+def _strokes(layer: Picture, points: NDArray[np.floating], unit: float, *, outline: bool) -> None:
+    more, shade = (0.9 * unit, True) if outline else (0.0, False)
+    dark: Color = (18, 18, 24)
+    joints, _ = layout.openpose_18(points, np.ones(layout.K))
+    for (a, b), color in zip(layout.OPENPOSE_EDGES, _WHEEL, strict=False):
+        _line(layer, joints[a], joints[b], 1.9 * unit + more, dark if shade else _soft(color))
+    for a, b in layout.FACE_EDGES:
+        p, q = points[layout.FACE.start + a], points[layout.FACE.start + b]
+        _line(layer, p, q, 0.6 * unit + 0.6 * more, dark if shade else (245, 245, 245))
+    for hand in _HANDS:
+        for (p, q, _), hue in zip(_hand_edges(points[hand], np.ones(21)), _HAND_COLORS, strict=True):
+            _line(layer, p, q, 0.9 * unit + more, dark if shade else _soft(hue))
+    for joint, color in zip(joints, _WHEEL, strict=True):
+        _dot(layer, joint, 1.7 * unit + more / 2, dark if shade else _soft(color, 0.5))
+
+
+def _hand_edges(
+    hand: NDArray[np.floating], scores: NDArray[np.floating]
+) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating], float]]:
+    for a, b in layout.HAND_EDGES:
+        yield hand[a], hand[b], float(min(scores[a], scores[b]))
+
+
+def _dim(color: tuple[int, ...], weight: float) -> Color:
+    r, g, b = (int(v * float(np.clip(weight, 0, 1))) for v in color)
+    return r, g, b
+
+
+def _soft(color: tuple[int, ...], white: float = 0.25) -> Color:
+    """Towards white: pure primaries glare over a photograph."""
+    r, g, b = (int(v + (255 - v) * white) for v in color)
+    return r, g, b
+
+
+def _at(point: NDArray[np.floating]) -> tuple[int, int]:
+    x, y = np.clip(point, -20_000, 20_000)
+    return round(float(x) * 2**_SHIFT), round(float(y) * 2**_SHIFT)
+
+
+def _line(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], width: float, color: Color) -> None:
+    if np.isfinite(p).all() and np.isfinite(q).all():
+        cv2.line(canvas, _at(p), _at(q), color, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
+def _dot(canvas: Picture, point: NDArray[np.floating], radius: float, color: Color) -> None:
+    if np.isfinite(point).all():
+        cv2.circle(canvas, _at(point), round(radius * 2**_SHIFT), color, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _limb(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], half: float, color: Color) -> None:
+    """OpenPose's limb: a filled ellipse from joint to joint."""
+    if not (np.isfinite(p).all() and np.isfinite(q).all()):
+        return
+    along = (q - p) / 2
+    length = float(np.hypot(*along))
+    across = np.array([-along[1], along[0]]) / max(length, 1e-6) * half
+    turn = np.linspace(0, 2 * np.pi, 36, endpoint=False)[:, None]
+    ring = np.clip((p + q) / 2 + np.cos(turn) * along + np.sin(turn) * across, -20_000, 20_000)
+    cv2.fillConvexPoly(canvas, np.round(ring * 2**_SHIFT).astype(np.int32), color, cv2.LINE_AA, _SHIFT)
