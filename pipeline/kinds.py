@@ -17,6 +17,11 @@ def column(name: str, kind: pa.DataType, unit: str, text: str) -> pa.Field:
     return pa.field(name, kind, metadata={"unit": unit, "text": text})
 
 
+def is_path(field: pa.Field) -> bool:
+    """Whether a column holds the path of a file."""
+    return bool(field.metadata and field.metadata.get(b"unit") == b"path")
+
+
 def frames(width: int, dtype: pa.DataType | None = None) -> pa.DataType:
     """A list over frames of `width` numbers each: numpy shape (frames, width)."""
     return pa.list_(pa.list_(dtype or pa.float32(), width))
@@ -178,6 +183,7 @@ _KINDS = (
             column("back_share", F, "share", "frames in which the person is seen from the back"),
             column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
             column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),
+            column("arm_range", F, "shoulder widths", "how far the widest-ranging wrist or elbow gets about"),
             column("hand_seen_share", F, "share", "frames with at least one hand scored"),
             column("both_hands_share", F, "share", "frames with both hands scored"),
             column("face_seen_share", F, "share", "frames with the face scored"),

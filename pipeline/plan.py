@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.hashing import Hashes, digest, mix, row_hashes, unit_hashes
-from pipeline.kinds import KINDS
+from pipeline.kinds import KINDS, is_path
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.stage import ALL, HeavyRows, Reads, Row, Stage, Unit
 from pipeline.table import FAILED, HASH, OK, REJECTED, Store
@@ -152,7 +152,8 @@ def id_columns(kind: str) -> list[str]:
 def _row_hashes(reads: Reads, table: pa.Table) -> Hashes:
     """Hashes over the key and the declared columns."""
     spec = KINDS[reads.kind]
-    names = [spec.key, *(name + HASH if name in spec.heavy else name for name in reads.columns)]
+    content = [name for name in reads.columns if not is_path(spec.schema.field(name))]  # a path says where, not what
+    names = [spec.key, *(name + HASH if name in spec.heavy else name for name in content)]
     return row_hashes(table, list(dict.fromkeys(names)))
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files
-from pipeline.kinds import KINDS
+from pipeline.kinds import KINDS, is_path
 from pipeline.lock import driving
 from pipeline.table import OUTCOME, Store, Table, read_parts, row_group_size, stored_schema, write_parquet
 
@@ -115,7 +115,7 @@ def _wasted_files(store: Store, limit: float) -> Iterator[Waste]:
 
 def _paths(store: Store, kind: str) -> list[str]:
     """Every path that live rows of a kind name."""
-    columns = [f.name for f in KINDS[kind].columns if (f.metadata or {}).get(b"unit") == b"path"]
+    columns = [f.name for f in KINDS[kind].columns if is_path(f)]
     return [path for name in columns for path in store.read(kind, [name])[name].to_pylist() if path]
 
 

@@ -1,0 +1,73 @@
+# CSG-405 builder. `make help` says what there is; set-up happens by itself, in .venv.
+#   PROFILE   what to build and how: demo, folder, csg405, or a TOML file     RUN       run folder (runs/PROFILE)
+#   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
+#   MANIFEST  list of links                                                   SET       settings, such as "split.min_clip_seconds=6"
+PROFILE ?=
+RUN ?=
+INPUT ?=
+MANIFEST ?=
+MODELS ?=
+SET ?=
+GPU ?=
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+ENGINE := $(if $(GPU),gpu,cpu)
+CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
+	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(MODELS),--models "$(MODELS)") $(foreach s,$(SET),--set "$(s)")
+CSG := $(BIN)/csg405
+READY := $(VENV)/.ready-$(ENGINE)
+READY_DEV := $(VENV)/.ready-dev
+
+.PHONY: help setup crawl annotate filter status test test-slow bench lint clean
+
+help: ## this list
+	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
+
+setup: $(READY) ## make .venv with everything the pipeline needs (the other targets do it by themselves)
+
+$(READY): pyproject.toml docker/constraints-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "csg405 needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "setting up $(VENV) (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo]"
+	@# their declared dependencies would bring torch and a second OpenCV; neither is needed for what is used of them
+	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad rtmlib
+	@touch $@
+
+$(READY_DEV): $(READY)
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev]"
+	@touch $@
+
+crawl: $(READY) ## find, fetch and verify videos, and split them into clips
+	@$(CSG) run crawl $(FLAGS)
+
+annotate: $(READY) ## track people and estimate 133 keypoints in every frame
+	@$(CSG) run annotate $(FLAGS)
+
+filter: $(READY) ## measure, judge, export, pack shards, and write the report
+	@$(CSG) run filter --funnel $(FLAGS)
+
+status: $(READY) ## the funnel of a run
+	@$(CSG) status $(FLAGS)
+
+test: $(READY_DEV) ## every test but the slow ones
+	@$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real footage
+	@$(BIN)/python -m pytest -q -m slow
+
+bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
+	@$(BIN)/python -m tests.bench
+
+lint: $(READY_DEV) ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean: ## remove .venv (runs stay)
+	rm -rf $(VENV)
