@@ -1,0 +1,27 @@
+"""A theatre of puppets: short videos whose every keypoint is known, and the nets that see them.
+
+The demo crawls them, and the tests measure against them. Everything follows from a seed.
+"""
+
+from pathlib import Path
+
+from pipeline.theatre.build import build, truth
+from pipeline.theatre.film import Film, Truth, render_take
+from pipeline.theatre.server import serve
+from pipeline.theatre.takes import TAKES, Actor, Shot, Take, take_named
+
+__all__ = [
+    "TAKES", "Actor", "Film", "Shot", "Take", "Truth", "build", "build_nets", "render_take", "serve", "take_named", "truth",
+]  # fmt: skip
+
+
+def build_nets(folder: Path) -> dict[str, Path]:
+    """Write both nets into a folder: `detector` (YOLOX's signature) and `pose` (DWPose's), as ONNX files."""
+    from pipeline.theatre.detector import build_detector  # needs onnx, which only the demo and the tests have
+    from pipeline.theatre.posenet import build_pose_net
+
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "detector": build_detector(folder / "theatre_detector.onnx"),
+        "pose": build_pose_net(folder / "theatre_pose.onnx"),
+    }

@@ -1,0 +1,241 @@
+"""A take as pictures, sound and truth, in memory; nothing here touches a disk."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.theatre import voice
+from pipeline.theatre.backdrop import backdrop, lectern
+from pipeline.theatre.draw import draw, figure_of
+from pipeline.theatre.motion import Motion, perform
+from pipeline.theatre.paint import Image
+from pipeline.theatre.rig import FULL_FRAME, HIP_DOWN, Camera, Puppet, pose
+from pipeline.theatre.takes import FPS, Actor, Shot, Take
+
+Floats = NDArray[np.float64]
+_VFR_STEPS_MS = (20, 33, 40)  # never longer than a grid step, so that no picture has to be repeated
+PAN_PX_A_SECOND, ZOOM_A_SECOND = 24.0, 0.022
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a take on the 25-fps grid.
+
+    Attributes:
+        keypoints: (P, F, 133, 2) source pixels, pixel centres at whole numbers; NaN outside of the person's shot.
+        visible: (P, F, 133) whether a point can be seen.
+        shot: (P,) index of the person's shot.
+        unit: (P, F) pixels in a shoulder width.
+        cuts: first frames of new shots.
+        whips: (n, 2) half-open frame ranges of whip pans.
+    """
+
+    keypoints: Floats
+    visible: NDArray[np.bool_]
+    shot: NDArray[np.int64]
+    unit: Floats
+    cuts: NDArray[np.int64]
+    whips: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Role:
+    """One actor performed: its motion and puppet over the source frames of its shot."""
+
+    actor: Actor
+    motion: Motion
+    puppet: Puppet
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """One shot performed: source frames first..first+count, camera and roles."""
+
+    shot: Shot
+    first: int
+    camera: Camera
+    roles: tuple[_Role, ...]
+
+
+def _seed(take: Take, seed: int, *parts: int) -> int:
+    return zlib.crc32(f"{seed}/{take.name}/{parts}".encode())
+
+
+def source_times(take: Take, seed: int, seconds: float) -> list[Fraction]:
+    """Presentation times of the source pictures, in seconds."""
+    if take.fps:
+        return [Fraction(k, take.fps) for k in range(round(seconds * take.fps))]
+    rng = np.random.default_rng(_seed(take, seed, -1))
+    clock, times = 0, []
+    while clock < seconds * 1000:
+        times.append(Fraction(clock, 1000))
+        clock += int(rng.choice(_VFR_STEPS_MS))
+    return times
+
+
+def on_grid(times: list[Fraction], frames: int) -> NDArray[np.int64]:
+    """Which source picture is picture n of the grid: the last one with time < n/25 + 1/50."""
+    picks, k = [], 0
+    for n in range(frames):
+        limit = Fraction(n, FPS) + Fraction(1, 2 * FPS)
+        while k + 1 < len(times) and times[k + 1] < limit:
+            k += 1
+        picks.append(k)
+    return np.array(picks, dtype=np.int64)
+
+
+def _camera(shot: Shot, clock: Floats) -> Camera:
+    """The camera at seconds of the shot."""
+    centre = np.tile([FULL_FRAME[0] / 2, FULL_FRAME[1] / 2], (len(clock), 1))
+    zoom = np.ones(len(clock))
+    if shot.camera == "pan":
+        centre[:, 0] += 20.0 + PAN_PX_A_SECOND * clock
+    elif shot.camera == "zoom":
+        zoom += ZOOM_A_SECOND * clock
+    elif shot.camera == "whip":
+        start, end = shot.whip
+        s = np.clip((clock - start) / (end - start), 0.0, 1.0)
+        centre[:, 0] += (shot.actors[1].x - shot.actors[0].x) * s**2 * (3 - 2 * s)
+    return Camera(centre, zoom)
+
+
+class Film:
+    """A take, ready to be looked at.
+
+    Args:
+        take: which.
+        seed: of everything random.
+        seconds: only the first so many.
+    """
+
+    def __init__(self, take: Take, seed: int = 405, seconds: float | None = None) -> None:
+        self.take = take
+        self.seconds = min(take.seconds, seconds or take.seconds)
+        self.frames = round(self.seconds * FPS)
+        self.times = source_times(take, seed, self.seconds)
+        self._seed = seed
+        self._voices: list[Floats] = []
+        self._scenes = [self._scene(k) for k in range(len(take.shots)) if take.shot_starts[k] < self.seconds]
+
+    def _scene(self, number: int) -> _Scene:
+        shot, start = self.take.shots[number], self.take.shot_starts[number]
+        clock = np.array([float(t) for t in self.times])
+        inside = np.flatnonzero((clock >= start - 1e-9) & (clock < start + shot.seconds - 1e-9))
+        clock = clock[inside] - start
+        camera = _camera(shot, clock)
+        roles = tuple(self._role(number, k, clock, camera) for k in range(len(shot.actors)))
+        return _Scene(shot, int(inside[0]), camera, roles)
+
+    def _role(self, number: int, index: int, clock: Floats, camera: Camera) -> _Role:
+        shot, start = self.take.shots[number], self.take.shot_starts[number]
+        actor = shot.actors[index]
+        seed = _seed(self.take, self._seed, number, index)
+        first, last = actor.speaks or (0.0, shot.seconds)
+        said = np.zeros(round(shot.seconds * voice.RATE))
+        if self.take.sound == "voice":
+            words = voice.speech(actor.voice, last - first, seed, pause=shot.pause)
+            at = round(first * voice.RATE)
+            said[at : at + len(words)] = words[: len(said) - at]
+        track = np.zeros(round(self.take.seconds * voice.RATE))
+        at = round(start * voice.RATE)
+        track[at : at + len(said)] = said
+        self._voices.append(track)
+        mouth = voice.loudness(said, clock)
+        if self.take.sound != "voice":  # the mouth moves, and nothing is heard
+            mouth = np.clip(0.45 + 0.45 * np.sin(clock * 17.0) * np.sin(clock * 5.3), 0.0, 1.0)
+        motion = perform(seed, clock, actor.style, mouth, actor.face_at)
+        return _Role(actor, motion, pose(motion, (actor.x, actor.y), actor.unit, actor.facing, camera))
+
+    @property
+    def sound(self) -> Floats | None:
+        """(samples,) at `voice.RATE`, -1..1; None when the take has no track."""
+        if self.take.sound == "none":
+            return None
+        mixed = np.sum(self._voices, axis=0) if self._voices else np.zeros(round(self.take.seconds * voice.RATE))
+        return np.asarray(mixed[: round(self.seconds * voice.RATE)])
+
+    def picture(self, k: int) -> Image:
+        """Source picture k: (720, 1280, 3) BGR."""
+        scene = next(scene for scene in reversed(self._scenes) if k >= scene.first)
+        i = k - scene.first
+        centre, zoom = scene.camera.centre[i], float(scene.camera.zoom[i])
+        image = _background(scene.shot, centre, zoom)
+        for role in scene.roles:
+            if abs(role.actor.x - centre[0]) < 1000:
+                draw(image, figure_of(role.puppet, i, role.actor.look, bool(role.motion.blink[i])))
+        if scene.shot.lectern:
+            actor = scene.roles[0].actor
+            lectern(image, actor.x, actor.y + (HIP_DOWN + 0.25) * actor.unit, 1.7 * actor.unit)
+        speed = abs(float(centre[0] - scene.camera.centre[max(0, i - 1), 0]))
+        if speed > 12:
+            image = np.asarray(cv2.blur(image, (round(speed * 0.5) | 1, 1)), dtype=np.uint8)
+        return image
+
+    def pictures(self) -> Iterator[tuple[Fraction, Image]]:
+        """Every source picture with its presentation time."""
+        for k, time in enumerate(self.times):
+            yield time, self.picture(k)
+
+    def truth(self) -> Truth:
+        """Keypoints of all persons on the grid."""
+        picks = on_grid(self.times, self.frames)
+        rows = [self._person(number, role, picks) for number, scene in enumerate(self._scenes) for role in scene.roles]
+        return Truth(
+            np.array([row[0] for row in rows]).reshape(-1, self.frames, 133, 2),
+            np.array([row[1] for row in rows], dtype=bool).reshape(-1, self.frames, 133),
+            np.array([row[3] for row in rows], dtype=np.int64),
+            np.array([row[2] for row in rows]).reshape(-1, self.frames),
+            np.array([cut for cut in self.take.cuts if cut < self.frames], dtype=np.int64),
+            np.array([w for w in self.take.whips if w[0] < self.frames], dtype=np.int64).reshape(-1, 2),
+        )
+
+    def _person(self, number: int, role: _Role, picks: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], Floats, int]:
+        first, count = self._scenes[number].first, len(role.puppet.unit)
+        mine = (picks >= first) & (picks < first + count)
+        keypoints = np.full((self.frames, 133, 2), np.nan)
+        visible = np.zeros((self.frames, 133), dtype=bool)
+        unit = np.full(self.frames, np.nan)
+        keypoints[mine] = role.puppet.keypoints[picks[mine] - first]
+        visible[mine] = role.puppet.visible[picks[mine] - first]
+        unit[mine] = role.puppet.unit[picks[mine] - first]
+        return keypoints, visible, unit, number
+
+
+def _background(shot: Shot, centre: Floats, zoom: float) -> Image:
+    width = int(max(1280, *(actor.x + 640 for actor in shot.actors), 1280)) if shot.camera in ("whip", "pan") else 1280
+    room = backdrop(shot.room, width + (320 if shot.camera == "pan" else 0))
+    half = np.array([FULL_FRAME[0] / 2, FULL_FRAME[1] / 2])
+    if zoom == 1.0 and shot.camera == "still":
+        return room.copy()
+    shift = half - centre * zoom
+    matrix = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
+    warped = cv2.warpAffine(room, matrix, FULL_FRAME, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def render_take(
+    take: Take, seconds: float | None = None, scale: float = 1.0, seed: int = 405
+) -> tuple[NDArray[np.uint8], Truth]:
+    """A take on the 25-fps grid, in memory: pictures (F, h, w, 3) RGB and their truth, both at `scale`.
+
+    Args:
+        take: which.
+        seconds: only the first so many.
+        scale: of the pictures' sides.
+        seed: of everything random.
+    """
+    film = Film(take, seed, seconds)
+    size = (round(FULL_FRAME[0] * scale), round(FULL_FRAME[1] * scale))
+    pictures = [film.picture(int(k)) for k in on_grid(film.times, film.frames)]
+    if scale != 1.0:
+        pictures = [np.asarray(cv2.resize(p, size, interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
+    truth = film.truth()
+    moved = Truth(
+        (truth.keypoints + 0.5) * scale - 0.5, truth.visible, truth.shot, truth.unit * scale, truth.cuts, truth.whips
+    )
+    return np.stack(pictures)[..., ::-1], moved

@@ -1,0 +1,245 @@
+"""The programme: every take with its cast, camera, sound, and the verdict that it deserves."""
+
+from dataclasses import dataclass, field
+
+from pipeline.reasons import Reason
+from pipeline.theatre.draw import Look
+from pipeline.theatre.voice import Voice
+
+FPS = 25  # of the grid on which truth is told
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A puppet in a shot.
+
+    Attributes:
+        look, voice: of whom.
+        x, y: the neck's place in world pixels.
+        unit: shoulder width in world pixels.
+        facing: degrees, 0 to us, 90 to the right edge, 180 away.
+        style: a key of `motion.STYLES`.
+        speaks: seconds of the shot during which it has the word; None means all of it.
+        face_at: second of the shot at which a hand comes before the face.
+    """
+
+    look: Look
+    voice: Voice
+    x: float = 640.0
+    y: float = 330.0
+    unit: float = 190.0
+    facing: float = 0.0
+    style: str = "talk"
+    speaks: tuple[float, float] | None = None
+    face_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What one camera sees without a cut.
+
+    Attributes:
+        seconds: length, a multiple of 1/25.
+        actors: from left to right.
+        room: a backdrop's name.
+        camera: still, pan, zoom or whip (within `whip` seconds, from the first actor to the second).
+        whip: start and end second of the whip pan.
+        lectern: a lectern hides the legs.
+    """
+
+    seconds: float
+    actors: tuple[Actor, ...]
+    room: str = "study"
+    camera: str = "still"
+    whip: tuple[float, float] = (0.0, 0.0)
+    lectern: bool = False
+    pause: float = 0.45
+
+
+@dataclass(frozen=True)
+class Take:
+    """One file of the demo and what the pipeline should make of it.
+
+    Attributes:
+        name: file name without suffix.
+        title: a line for people.
+        shots: in order.
+        verdict: keep or drop, for every person of every clip.
+        reasons: codes that a dropped take must carry.
+        may: codes that may come along with them.
+        clips: clips expected after splitting.
+        fps: source frames a second; 0 means variable.
+        suffix: container.
+        sound: voice, silence (a track of zeros) or none (no track).
+        kept_bytes: share of the file's bytes that is left.
+    """
+
+    name: str
+    title: str
+    shots: tuple[Shot, ...]
+    verdict: str = "keep"
+    reasons: frozenset[str] = field(default_factory=frozenset)
+    may: frozenset[str] = field(default_factory=frozenset)
+    clips: int = 1
+    fps: int = FPS
+    suffix: str = ".mp4"
+    sound: str = "voice"
+    kept_bytes: float = 1.0
+
+    @property
+    def file(self) -> str:
+        """File name with suffix."""
+        return self.name + self.suffix
+
+    @property
+    def seconds(self) -> float:
+        """Length as written (before bytes were taken away)."""
+        return sum(shot.seconds for shot in self.shots)
+
+    @property
+    def frames(self) -> int:
+        """Length on the 25-fps grid."""
+        return round(self.seconds * FPS)
+
+    @property
+    def shot_starts(self) -> tuple[float, ...]:
+        """Second at which each shot begins."""
+        return tuple(sum(shot.seconds for shot in self.shots[:k]) for k in range(len(self.shots)))
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """Hard cuts: the first frame of each new shot, on the grid."""
+        return tuple(round(start * FPS) for start in self.shot_starts[1:])
+
+    @property
+    def whips(self) -> tuple[tuple[int, int], ...]:
+        """Frame ranges (half open) of whip pans, in which one cut or more must lie."""
+        starts = zip(self.shot_starts, self.shots, strict=True)
+        return tuple(
+            (round((at + shot.whip[0]) * FPS), round((at + shot.whip[1]) * FPS))
+            for at, shot in starts
+            if shot.camera == "whip"
+        )
+
+    @property
+    def persons(self) -> int:
+        """Puppets, counted anew in every shot."""
+        return sum(len(shot.actors) for shot in self.shots)
+
+
+ADA = Look("fair", "auburn", "forest", "charcoal", "long", "shirt")
+BEN = Look("deep", "black", "sand", "navy", "curly", "jacket", True)
+CAI = Look("tan", "black", "burgundy", "charcoal", "bun", "sweater")
+DOV = Look("fair", "grey", "navy", "charcoal", "short", "jacket", True)
+EVA = Look("brown", "brown", "cream", "plum", "long", "sweater")
+FYN = Look("fair", "blond", "dusk", "navy", "short", "shirt")
+GIA = Look("brown", "black", "plum", "charcoal", "curly", "shirt", True)
+HAL = Look("tan", "brown", "charcoal", "navy", "short", "sweater")
+
+V_ADA = Voice("en-us+f2", 158, 52)
+V_BEN = Voice("en-us+m3", 150, 38)
+V_CAI = Voice("en+f3", 166, 55)
+V_DOV = Voice("en-gb-scotland", 150, 36)
+V_EVA = Voice("en-us+f4", 160, 48)
+V_FYN = Voice("en+m7", 165, 50)
+V_GIA = Voice("en-us+f5", 154, 50)
+V_HAL = Voice("en-us", 152, 42)
+
+
+def _codes(*reasons: Reason) -> frozenset[str]:
+    return frozenset(reason.code for reason in reasons)
+
+
+_UNCLEAR = _codes(Reason.FACE_NOT_SEEN, Reason.HANDS_NOT_SEEN, Reason.UPPER_BODY_INCOMPLETE)
+
+
+def _good() -> list[Take]:
+    return [
+        Take("talk-1", "A good take", (Shot(7.0, (Actor(ADA, V_ADA),)),)),
+        Take("talk-2", "Another speaker, another room", (Shot(6.6, (Actor(BEN, V_BEN, unit=200, y=325),), "stage"),), suffix=".mkv"),
+        Take("talk-30", "Thirty pictures a second", (Shot(6.4, (Actor(CAI, V_CAI, x=600),), "lounge"),), fps=30),
+        Take("talk-vfr", "A variable frame rate", (Shot(6.4, (Actor(DOV, V_DOV, x=690),), "news"),), fps=0),
+        Take(
+            "duo",
+            "Two speakers, in turn",
+            (
+                Shot(
+                    8.0,
+                    (
+                        Actor(EVA, V_EVA, x=330, unit=150, y=350, speaks=(0.0, 4.0)),
+                        Actor(FYN, V_FYN, x=960, unit=150, y=340, speaks=(4.0, 8.0)),
+                    ),
+                    "lounge",
+                ),
+            ),
+        ),
+        Take(
+            "shots",
+            "Three shots with hard cuts",
+            (
+                Shot(5.92, (Actor(GIA, V_GIA, x=560),), "class"),
+                Shot(5.72, (Actor(HAL, V_HAL, unit=205, x=700, y=320),), "study"),
+                Shot(5.84, (Actor(ADA, V_ADA, unit=180),), "stage"),
+            ),
+            clips=3,
+        ),
+        Take("pan", "A slow pan", (Shot(6.4, (Actor(FYN, V_FYN, x=730),), "class", "pan"),)),
+        Take("zoom", "A slow zoom", (Shot(6.4, (Actor(CAI, V_CAI, unit=170),), "study", "zoom"),)),
+        Take(
+            "whip",
+            "A whip pan from one speaker to another",
+            (
+                Shot(
+                    12.2,
+                    (Actor(HAL, V_HAL, x=640, speaks=(0.0, 5.9)), Actor(EVA, V_EVA, x=2240, speaks=(6.3, 12.2))),
+                    "news",
+                    "whip",
+                    whip=(5.92, 6.28),
+                ),
+            ),
+            clips=2,
+        ),
+        Take("cross", "Hands before torso and, once, before the face",
+             (Shot(7.0, (Actor(BEN, V_BEN, style="cross", face_at=3.4),), "lounge"),)),
+        Take("long", "Twenty seconds, to be split at a pause",
+             (Shot(20.0, (Actor(GIA, V_GIA, style="calm", unit=185),), "stage", pause=0.7),), clips=2),
+        Take("cut-short", "A file whose end is missing", (Shot(8.0, (Actor(DOV, V_DOV),), "study"),),
+             suffix=".mkv", kept_bytes=0.8),
+    ]  # fmt: skip
+
+
+def _bad() -> list[Take]:
+    def one(name: str, title: str, actor: Actor | None, *reasons: Reason, may: frozenset[str] = frozenset(),
+            room: str = "study", seconds: float = 5.8, sound: str = "voice", lectern: bool = False) -> Take:  # fmt: skip
+        shot = Shot(seconds, (actor,) if actor else (), room, lectern=lectern)
+        return Take(name, title, (shot,), "drop", _codes(*reasons), may, sound=sound)
+
+    return [
+        one("side", "Seen from the side", Actor(ADA, V_ADA, facing=66), Reason.SIDE_VIEW, may=_UNCLEAR, room="class"),
+        one("back", "Seen from behind", Actor(EVA, V_EVA, facing=180), Reason.BACK_VIEW,
+            may=_UNCLEAR | _codes(Reason.SIDE_VIEW), room="stage"),
+        one("small", "A small figure", Actor(HAL, V_HAL, unit=44, y=400), Reason.FIGURE_TOO_SMALL,
+            may=_UNCLEAR | _codes(Reason.CROP_TOO_SMALL, Reason.BLURRED_FACE, Reason.JITTERY),
+            room="stage", lectern=True),
+        one("still", "Standing still", Actor(CAI, V_CAI, style="still"), Reason.STATIC_POSE, room="lounge"),
+        one("hands-out", "Hands below the picture", Actor(FYN, V_FYN, style="down", unit=250, y=345),
+            Reason.HANDS_NOT_SEEN, may=_codes(Reason.UPPER_BODY_INCOMPLETE, Reason.STATIC_POSE), room="news"),
+        one("silent", "A sound track of zeros", Actor(GIA, V_GIA), Reason.SILENT, may=_codes(Reason.NO_SPEECH),
+            room="class", sound="silence"),
+        one("mute", "No sound track", Actor(DOV, V_DOV), Reason.NO_AUDIO,
+            may=_codes(Reason.SILENT, Reason.NO_SPEECH), room="lounge", sound="none"),
+        one("short", "Too short for a clip", Actor(BEN, V_BEN), Reason.TOO_SHORT, seconds=4.0),
+        one("empty", "Nobody on the stage", None, Reason.NO_PERSON, may=_codes(Reason.SILENT, Reason.NO_SPEECH),
+            room="stage", seconds=5.6, sound="silence"),
+    ]  # fmt: skip
+
+
+TAKES: tuple[Take, ...] = (*_good(), *_bad())
+
+
+def take_named(name: str) -> Take:
+    """The take of that name; KeyError when there is none."""
+    for take in TAKES:
+        if take.name == name:
+            return take
+    raise KeyError(name)
