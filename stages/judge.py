@@ -58,6 +58,7 @@ CHECKS = (
     Check("min_box_height_share", Reason.FIGURE_TOO_SMALL),
     Check("min_wrist_speed_median", Reason.STATIC_POSE),
     Check("min_wrist_speed_p95", Reason.STATIC_POSE),
+    Check("min_arm_range", Reason.STATIC_POSE),
     Check("max_camera_motion", Reason.CAMERA_MOVES),
     Check("max_another_person_share", Reason.ANOTHER_PERSON),
     Check("min_face_sharpness", Reason.BLURRED_FACE),
@@ -111,6 +112,7 @@ class Judge(Stage):
     min_wrist_speed_p95: float | None = Field(
         0.4, description="95th percentile of wrist speed, shoulder widths a second"
     )
+    min_arm_range: float | None = Field(0.15, description="how far wrists or elbows get about, shoulder widths")
     max_jitter: float | None = Field(0.03, description="high-frequency residual of the body, shoulder widths")
     max_camera_motion: float | None = Field(0.25, description="95th percentile, picture widths a second")
     max_repeated_frames: Share = Field(0.2, description="share of pictures that repeat the one before")
@@ -206,7 +208,7 @@ def _joined(unit: Unit) -> "pd.DataFrame":
     """One row a person, in the order of `persons`, with all measures; NaN where a measure is not there."""
     import pandas as pd
 
-    table = pd.DataFrame(unit.rows("persons"))
+    table = pd.DataFrame(unit.rows("persons"), columns=["person_id", "clip_id", "video_id"])
     for kind, key in _KEYS.items():
         columns = next(reads.columns for reads in Judge.reads if reads.kind == kind)
         measures = pd.DataFrame(unit.rows(kind), columns=list(columns)).drop_duplicates(key)

@@ -95,7 +95,7 @@ def wrist_speeds(keypoints: Floats, scores: Floats, fps: float = 25.0, min_score
     paths = points[:, _WRISTS] - points[:, _SHOULDERS].mean(1, keepdims=True)
     paths = filter_paths(paths, layout.seen(paths), _WINDOW)
     speeds = np.linalg.norm(np.diff(paths, axis=0), axis=-1) * fps
-    return np.fmax(speeds[:, 0], speeds[:, 1]) / measure.shoulder_width_px(keypoints, scores, min_score)
+    return np.fmax(speeds[:, 0], speeds[:, 1]) / measure.body_scale_px(keypoints, scores, min_score)
 
 
 def body_jitter(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> float:
@@ -112,7 +112,7 @@ def body_jitter(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> fl
     if not long.any():
         return measure.NAN
     tremble = np.sqrt(np.nansum(residual[:, long], 0) / found[:, long].sum(0))
-    return float(np.median(tremble)) / measure.shoulder_width_px(keypoints, scores, min_score)
+    return float(np.median(tremble)) / measure.body_scale_px(keypoints, scores, min_score)
 
 
 def others_in_crop(others: Sequence[tuple[Floats, Floats]], box: Box, min_score: float = 0.3) -> float:

@@ -1,0 +1,114 @@
+"""Cheap measures of everybody's skeleton: geometry alone, nothing is decoded."""
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.skeleton import person as skeleton
+from pipeline.skeleton.crop import Box, Framing, crop_box, square
+from pipeline.stage import Reads, Resources, Row, Stage, Unit
+
+Points = NDArray[np.float32]
+
+
+class MeasurePose(Stage):
+    """Completeness, view, size, motion and surroundings of every person; a row each."""
+
+    name: ClassVar[str] = "measure_pose"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "completeness, view, size, motion and crop of every person"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads(
+            "persons",
+            (
+                "person_id",
+                "clip_id",
+                "video_id",
+                "frames",
+                "width",
+                "height",
+                "keypoints",
+                "scores",
+                "boxes",
+                "face_sharpness",
+            ),
+        ),
+        Reads("clips", ("camera_motion", "repeated_frames", "manifest_crop_box")),
+    )
+    writes: ClassVar[str] = "pose_measures"
+    unit: ClassVar[str] = "clip_id"
+    resources: ClassVar[Resources] = Resources(seconds=300, memory_gb=4)
+
+    min_keypoint_score: float = Field(0.3, ge=0, le=1, description="keypoints below it count as not seen")
+    use_manifest_crop: bool = Field(True, description="where a link manifest gave a crop, take it as it is")
+    crop_margin_share: float = Field(0.08, ge=0, lt=1, description="border around the speaker, share of what is framed")
+    crop_min_score: float = Field(0.3, ge=0, le=1, description="keypoints below it do not widen the crop")
+    crop_min_seen_share: float = Field(0.05, ge=0, le=1, description="points seen in a smaller share of frames do not")
+    crop_spike_frames: int = Field(5, ge=1, description="excursions of up to half as many frames do not widen it")
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        persons, clip = unit.rows("persons"), unit.row("clips")
+        people = [(_points(row), np.asarray(row["scores"])) for row in persons]
+        for i, row in enumerate(persons):
+            others = [one for j, one in enumerate(people) if j != i]
+            measured = self._measures(row, *people[i])
+            yield {
+                **{key: row[key] for key in ("person_id", "clip_id", "video_id")},
+                "persons_in_clip": len(persons),
+                **{name: _known(value) for name, value in measured.items()},
+                **self._joint(*people[i]),
+                "camera_motion": clip["camera_motion"],
+                "repeated_frames": clip["repeated_frames"],
+                **self._crop(row, clip, people[i], others),
+            }
+
+    def _measures(self, row: Row, points: Points, scores: Points) -> dict[str, float]:
+        boxes = np.asarray(row["boxes"])
+        measured = skeleton.measures(points, scores, boxes, row["width"], row["height"], self.min_keypoint_score)
+        sharp = np.asarray(row["face_sharpness"], np.float64)
+        sharp = sharp[np.isfinite(sharp)]
+        return {**measured, "face_sharpness": float(np.median(sharp)) if sharp.size else math.nan}
+
+    def _joint(self, points: Points, scores: Points) -> Row:
+        name, share = skeleton.worst_joint(points, scores, self.min_keypoint_score)
+        return {"worst_joint": name, "worst_joint_share": _known(share)}
+
+    def _crop(self, row: Row, clip: Row, who: tuple[Points, Points], others: list[tuple[Points, Points]]) -> Row:
+        box = self._box(row, clip, *who)
+        if box is None:
+            return {"crop_box": None, "crop_side_px": None, "another_person_share": None}
+        left, _, right, _ = square(box)
+        share = skeleton.others_in_crop(others, box, self.min_keypoint_score)
+        return {"crop_box": list(box), "crop_side_px": right - left, "another_person_share": share}
+
+    def _box(self, row: Row, clip: Row, points: Points, scores: Points) -> Box | None:
+        """The manifest's crop, else one around the speaker; None when nothing of the upper body is seen."""
+        given = clip["manifest_crop_box"]
+        if self.use_manifest_crop and given:
+            x1, y1, x2, y2 = (round(value) for value in given)
+            if x2 > x1 and y2 > y1:
+                return x1, y1, x2, y2
+        framing = Framing(
+            margin=self.crop_margin_share,
+            min_score=self.crop_min_score,
+            min_seen=self.crop_min_seen_share,
+            spike_frames=self.crop_spike_frames,
+        )
+        try:
+            return crop_box(points, scores, row["width"], row["height"], framing)
+        except ValueError:
+            return None
+
+
+def _points(row: Row) -> Points:
+    """(F, 133, 2)."""
+    return np.asarray(row["keypoints"], np.float32).reshape(row["frames"], -1, 2)
+
+
+def _known(value: float) -> float | None:
+    """What is not known is null in the table, not NaN."""
+    return float(value) if math.isfinite(value) else None

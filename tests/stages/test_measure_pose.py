@@ -1,0 +1,176 @@
+"""Measures of skeletons that were made to have them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.kinds import KINDS
+from pipeline.skeleton import layout
+from pipeline.stage import Unit
+from stages.measure_pose import MeasurePose
+
+F, WIDTH, HEIGHT, SHOULDERS = 100, 1280, 720, 160.0
+CLIP = {"camera_motion": 0.02, "repeated_frames": 0.1, "manifest_crop_box": None}
+
+
+def speaker(x: float = 640.0, narrow: float = 1.0) -> dict[str, Any]:
+    """A row of `persons`: somebody seen from the front, 160 px across the shoulders, still, the neck at (x, 300).
+
+    narrow: shrinks everything sideways, as a turn does; negative shows the back of one who is named by his own sides.
+    """
+    p = np.zeros((layout.K, 2))  # in shoulder widths from the neck
+    p[:5] = [[0, -0.6], [0.09, -0.68], [-0.09, -0.68], [0.2, -0.65], [-0.2, -0.65]]
+    p[5:13] = [[0.5, 0], [-0.5, 0], [0.6, 0.8], [-0.6, 0.8], [0.4, 1.2], [-0.4, 1.2], [0.3, 1.5], [-0.3, 1.5]]
+    p[13:23] = [0, 3]
+    p[layout.FACE] = [0, -0.6]
+    p[layout.CHIN] = [0, -0.4]
+    p[layout.RIGHT_BROW.start : layout.LEFT_BROW.stop] = [0, -0.4 - 1 / 2.3]
+    p[layout.LEFT_HAND], p[layout.RIGHT_HAND] = [0.4, 1.3], [-0.4, 1.3]
+    points = np.tile(p * [SHOULDERS * narrow, SHOULDERS] + [x, 300], (F, 1, 1)).astype(np.float32)
+    box = [x - 150, 120, x + 150, 560]
+    return {
+        "person_id": f"v/0+100#{x:.0f}",
+        "clip_id": "v/0+100",
+        "video_id": "v",
+        "frames": F,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "keypoints": points.reshape(F, -1),
+        "scores": np.ones((F, layout.K), np.float32),
+        "boxes": np.tile(np.array(box, np.float32), (F, 1)),
+        "face_sharpness": np.full(F, 50, np.float32),
+    }
+
+
+def points_of(row: dict[str, Any]) -> np.ndarray:
+    return row["keypoints"].reshape(F, layout.K, 2)
+
+
+def measure(*persons: dict[str, Any], clip: dict[str, Any] = CLIP, **settings: Any) -> list[dict[str, Any]]:
+    rows = list(MeasurePose(**settings).process(Unit("v/0+100", {"persons": list(persons), "clips": [clip]})))
+    for row in rows:
+        assert set(row) == set(KINDS["pose_measures"].schema.names)
+    return rows
+
+
+def test_somebody_who_stands_still_and_faces_the_camera() -> None:
+    [row] = measure(speaker())
+    for name in (
+        "seen_share",
+        "upper_body_share",
+        "wrists_share",
+        "hand_seen_share",
+        "both_hands_share",
+        "face_seen_share",
+    ):
+        assert row[name] == 1, name
+    assert row["shoulder_width_px"] == pytest.approx(160)
+    assert row["shoulder_width_share"] == pytest.approx(160 / 1280)
+    assert (row["box_height_px"], row["box_height_share"]) == (440, pytest.approx(440 / 720))
+    assert row["yaw_degrees"] == pytest.approx(0, abs=1) and row["back_share"] == 0
+    assert max(row["wrist_speed_p95"], row["arm_range"], row["jitter"]) < 1e-4
+    assert (row["face_sharpness"], row["camera_motion"], row["repeated_frames"]) == (50, 0.02, 0.1)
+    assert (row["persons_in_clip"], row["another_person_share"]) == (1, 0)
+
+
+def test_motion_of_a_wrist_at_a_known_speed() -> None:
+    row = speaker()
+    t = np.arange(F) / 25
+    points_of(row)[:, layout.RIGHT_WRIST, 1] += 160 * np.sin(2 * np.pi * 0.5 * t)  # up to pi shoulder widths a second
+    points_of(row)[:] += 40 * np.sin(t)[:, None, None]  # the whole body sways: that is no gesture
+    [measured] = measure(row)
+    assert measured["wrist_speed_p95"] == pytest.approx(np.pi, rel=0.03)
+    assert measured["wrist_speed_median"] == pytest.approx(np.pi * np.sqrt(0.5), rel=0.05)
+    assert measured["arm_range"] == pytest.approx(2, rel=0.05)
+    assert measured["jitter"] < 0.001
+
+
+def test_trembling_keypoints() -> None:
+    row = speaker()
+    points_of(row)[:, :17] += np.random.default_rng(0).normal(0, 4, (F, 17, 2))
+    assert 0.015 < measure(row)[0]["jitter"] < 0.05  # 4 px of 160 in each direction
+    assert measure(row)[0]["wrist_speed_p95"] < 0.6
+
+
+def test_shares_count_frames() -> None:
+    row = speaker()
+    row["scores"][:30, layout.LEFT_ELBOW] = 0.1
+    points_of(row)[20:60, layout.LEFT_WRIST] = np.nan
+    row["scores"][:70, layout.LEFT_HAND] = 0.01
+    row["scores"][50:, layout.RIGHT_HAND] = 0.01
+    row["scores"][:25, layout.FACE] = 0.01
+    row["boxes"][90:] = np.nan
+    [measured] = measure(row)
+    expected = {
+        "upper_body_share": 0.7,
+        "wrists_share": 0.6,
+        "hand_seen_share": 0.8,
+        "both_hands_share": 0,
+        "seen_share": 0.9,
+    }
+    assert {name: measured[name] for name in expected} == pytest.approx(expected)
+    assert measured["face_seen_share"] == 0.75
+    assert (measured["worst_joint"], measured["worst_joint_share"]) == ("left_elbow", pytest.approx(0.7))
+
+
+def test_side_and_back_are_told_apart() -> None:
+    side = speaker(narrow=0.1)
+    points_of(side)[:, layout.NOSE, 0] += 40
+    assert measure(side)[0]["yaw_degrees"] > 70
+    side["scores"][:, layout.FACE] = 0.01  # many nets lose the face in a profile
+    assert measure(side)[0]["back_share"] == 0
+
+    faceless = speaker()
+    faceless["scores"][:, layout.FACE] = 0.01
+    assert measure(faceless)[0]["back_share"] == 1
+    assert measure(speaker(narrow=-1))[0]["back_share"] == 1
+
+
+def test_somebody_else_in_the_crop() -> None:
+    near, far = speaker(760), speaker(1200)
+    assert [row["another_person_share"] for row in measure(speaker(), near)] == [1, 1]
+    assert [row["another_person_share"] for row in measure(speaker(), far)] == [0, 0]
+    near["keypoints"][50:] = np.nan
+    rows = measure(speaker(), near, far)
+    assert rows[0]["another_person_share"] == pytest.approx(0.5)
+    assert [row["persons_in_clip"] for row in rows] == [3, 3, 3]
+
+
+def test_a_hand_that_reaches_into_the_crop_is_nobody() -> None:
+    other = speaker(1200)
+    points_of(other)[:, layout.RIGHT_HAND] = points_of(other)[:, layout.RIGHT_WRIST, None] = [700, 400]
+    assert measure(speaker(), other)[0]["another_person_share"] == 0
+
+
+def test_the_crop_holds_the_speaker_or_is_the_manifests() -> None:
+    [row] = measure(speaker())
+    x1, y1, x2, y2 = row["crop_box"]
+    assert x2 - x1 == y2 - y1 == row["crop_side_px"]
+    upper = points_of(speaker())[0, :13]
+    assert ((upper >= [x1, y1]) & (upper < [x2, y2])).all()
+
+    given = {**CLIP, "manifest_crop_box": [300.4, 0.0, 800.6, 700.0]}
+    [row] = measure(speaker(), clip=given)
+    assert (row["crop_box"], row["crop_side_px"]) == ([300, 0, 801, 700], 700)
+    [row] = measure(speaker(), clip=given, use_manifest_crop=False)
+    assert row["crop_box"] == [x1, y1, x2, y2]
+
+
+def test_what_is_not_seen_is_null_and_never_a_number() -> None:
+    row = speaker()
+    row["keypoints"][:] = np.nan
+    row["scores"][:], row["boxes"][:], row["face_sharpness"][:] = 0, np.nan, np.nan
+    [measured] = measure(row)
+    for name in (
+        "shoulder_width_px",
+        "box_height_px",
+        "yaw_degrees",
+        "back_share",
+        "wrist_speed_p95",
+        "arm_range",
+        "jitter",
+    ):
+        assert measured[name] is None, name
+    assert measured["crop_box"] is measured["crop_side_px"] is measured["face_sharpness"] is None
+    assert measured["seen_share"] == measured["upper_body_share"] == measured["hand_seen_share"] == 0
