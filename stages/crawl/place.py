@@ -1,0 +1,58 @@
+"""Where files lie: content hashes, one owner a video, and renames into place."""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+from pipeline import files
+from pipeline.media.ids import disk_name, safe_video_id
+from pipeline.reasons import Reason, Reject
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_id(sha256: str) -> str:
+    """The video id of content that no site names."""
+    return safe_video_id(f"file:{sha256[:16]}")
+
+
+def folder_of(run: Path, video_id: str) -> Path:
+    """`raw/<2 hex>`: a thousand videos do not fill one folder."""
+    return run / "raw" / disk_name(video_id)[-10:-8]
+
+
+def claim(run: Path, video_id: str, unit: str) -> None:
+    """Make this unit the owner of a video; the first to ask owns it for good, also in later runs.
+
+    Raises:
+        Reject: DUPLICATE when another unit owns it.
+    """
+    folder = folder_of(run, video_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = folder / f"{disk_name(video_id)}.owner"
+    mine = folder / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+    try:
+        mine.write_text(unit, encoding="utf-8")
+        os.link(mine, owner)  # fails when the name is taken, and never shows a half-written file
+    except FileExistsError:
+        found = owner.read_text(encoding="utf-8")
+        if found != unit:
+            raise Reject(Reason.DUPLICATE, f"the same video as {found[:200]}") from None
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+def put(run: Path, video_id: str, path: Path) -> Path:
+    """Move a verified file to its place; returns that, relative to the run."""
+    suffix = path.suffix if path.suffix[1:].isalnum() and len(path.suffix) <= 6 else ".bin"
+    target = folder_of(run, video_id) / (disk_name(video_id) + suffix)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    files.sync(path)
+    path.replace(target)
+    files.sync(target.parent)
+    return target.relative_to(run)

@@ -1,0 +1,66 @@
+"""A row of `videos`: what was measured, and what a site says, cleaned."""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from pipeline.media.video import Probe
+from pipeline.stage import Row
+
+_MEASURED = (
+    "container",
+    "duration_seconds",
+    "grid_frames",
+    "width",
+    "height",
+    "source_fps",
+    "variable_rate",
+    "rotation_degrees",
+    "interlaced",
+    "video_codec",
+    "pixel_format",
+    "audio_codec",
+    "audio_sample_rate",
+    "audio_channels",
+    "truncated",
+    "bytes",
+)
+
+
+def row(video_id: str, source: str, path: Path, sha256: str, found: Probe) -> Row:
+    """The measured part of a row."""
+    measured = {name: getattr(found, name) for name in _MEASURED}
+    return {"video_id": video_id, "source": source, "path": str(path), "sha256": sha256, **measured}
+
+
+def metadata(info: dict[str, Any]) -> Row:
+    """What the site says about a video; nothing in it is trusted, and what is not said is null."""
+    page = info.get("webpage_url") or info.get("original_url")
+    return {
+        "url": clean(page, 2048),
+        "title": clean(info.get("title"), 300),
+        "channel": clean(info.get("channel") or info.get("uploader"), 200),
+        "channel_id": clean(info.get("channel_id") or info.get("uploader_id"), 100),
+        "licence": clean(info.get("license"), 200),
+        "upload_date": _date(info.get("upload_date")),
+        "language": clean(info.get("language"), 35),
+    }
+
+
+def clean(text: Any, longest: int) -> str | None:
+    """One line of at most `longest` characters without control, format or surrogate characters; null when nothing is left."""
+    if not isinstance(text, str):
+        return None
+    kept = "".join(" " if ch.isspace() else ch for ch in text[: 4 * longest] if _speaks(ch))
+    return " ".join(kept.split())[:longest].strip() or None
+
+
+def _speaks(ch: str) -> bool:
+    # Zero-width joiners (Cf) shape words in many scripts; the bidirectional controls beside them can disguise text.
+    return ch.isspace() or ch in "\u200c\u200d" or not unicodedata.category(ch).startswith("C")
+
+
+def _date(text: Any) -> str | None:
+    match = re.fullmatch(r"(\d{4})-?(\d\d)-?(\d\d)", text) if isinstance(text, str) else None
+    return f"{match[1]}-{match[2]}-{match[3]}" if match else None

@@ -1,0 +1,201 @@
+"""What to crawl: a folder of videos, a list of links, or the demo's takes, as unit ids."""
+
+import csv
+import io
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, quote_from_bytes, unquote_to_bytes, urlsplit, urlunsplit
+
+from pipeline.media.ids import check_url, safe_video_id
+from pipeline.reasons import Reason, Reject
+
+THEATRE = "theatre"
+THEATRE_PREFIX = "theatre://"
+BAD_LINE_PREFIX = "line "
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts"),
+        *("m2ts", "mts", "flv", "wmv", "asf", "ogv", "3gp", "vob"),
+    )
+)
+MAX_LIST_BYTES = 256 << 20
+
+_YOUTUBE_HOSTS = {"youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be", "youtube-nocookie.com"}
+_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
+_LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
+
+
+class InputError(ValueError):
+    """`crawl.input` names nothing that can be crawled; the message says what it should be."""
+
+
+@dataclass
+class LinkList:
+    """A list of links, read.
+
+    Attributes:
+        links: normalised links in order, each once.
+        bad: unit id of each unusable line -> what is wrong with it, the line's number included.
+        repeated: lines that name a link again.
+    """
+
+    links: list[str] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    repeated: int = 0
+
+
+def kind_of(text: str) -> str:
+    """`theatre`, `folder` or `list`; InputError when there is no such thing."""
+    if text == THEATRE:
+        return THEATRE
+    if not text:
+        raise InputError("crawl.input is not set: a folder of videos, a list of links, or `theatre`")
+    path = Path(text)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES):
+        return "folder"
+    if path.is_file():
+        return "list"
+    raise InputError(f"crawl.input: no file or folder {text}")
+
+
+def folder_units(text: str) -> list[str]:
+    """Videos of a folder and its subfolders as paths relative to it, with `/`; one file stands for itself.
+
+    Names with control characters or without a Unicode reading are percent-encoded. Hidden files and folders are left out.
+    """
+    root = Path(text)
+    if root.is_file():
+        return [_encoded(root.name)]
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
+                found.append(_encoded((Path(folder) / name).relative_to(root).as_posix()))
+    return found
+
+
+def local_path(text: str, unit: str) -> Path:
+    """The absolute path of a folder's unit; Reject(BAD_LINK) when it would lead out of the folder."""
+    root = Path(text).absolute()
+    root = root.parent if root.is_file() else root
+    for name in (unit, os.fsdecode(unquote_to_bytes(unit))):
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts or "\0" in name:
+            raise Reject(Reason.BAD_LINK, f"leads out of the folder: {unit[:80]!r}")
+        path = root / parts
+        if path.exists():
+            return path
+    return root / unit
+
+
+def same_size(text: str, units: list[str]) -> dict[str, list[str]]:
+    """For each unit, those before it (in order of their names) of the same size in bytes: what it may be a copy of."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for unit in sorted(units):
+        try:
+            by_size[local_path(text, unit).stat().st_size].append(unit)
+        except (OSError, Reject):
+            continue  # process() says what is wrong with it
+    groups = (group for size, group in by_size.items() if size > 0 and len(group) > 1)
+    return {unit: group[:at] for group in groups for at, unit in enumerate(group) if at}
+
+
+def read_list(path: Path) -> LinkList:
+    """Read a text file (one link a line, `#` starts a comment) or a CSV file with a column of links.
+
+    Raises InputError when the file is no text or too large to be a list.
+    """
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise InputError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB, which is no list of links")
+    raw = path.read_bytes()
+    if b"\0" in raw[:4096]:
+        raise InputError(f"{path}: not a text file")
+    lines = raw.decode("utf-8-sig", "replace").splitlines()
+    found = LinkList()
+    known: set[str] = set()
+    for number, text in _csv_cells(lines) if path.suffix.lower() == ".csv" else _text_cells(lines):
+        try:
+            link = normalised(text)
+        except Reject as reject:
+            found.bad[f"{BAD_LINE_PREFIX}{number}: {text[:80]!r}"] = f"line {number}: {reject.detail}"
+            continue
+        found.repeated += link in known
+        if link not in known:
+            known.add(link)
+            found.links.append(link)
+    return found
+
+
+def normalised(text: str) -> str:
+    """One spelling for one link: host in lower case, no fragment; any link to a YouTube video becomes its watch page.
+
+    Raises:
+        Reject: BAD_LINK, with what is wrong. Where a host leads is checked when it is requested.
+    """
+    if text.startswith("yt:"):
+        return _watch_page(safe_video_id(text)[3:])
+    check_url(text, allow_loopback=True)
+    parts = urlsplit(text)
+    host = (parts.hostname or "").lower().rstrip(".")
+    if host.removeprefix("www.") in _YOUTUBE_HOSTS:
+        return _watch_page(_youtube_id(host, parts.path, parts.query))
+    port = f":{parts.port}" if parts.port and parts.port != {"http": 80, "https": 443}[parts.scheme] else ""
+    host = f"[{host}]" if ":" in host else host
+    return urlunsplit((parts.scheme, host + port, parts.path or "/", parts.query, ""))
+
+
+def _watch_page(video: str) -> str:
+    return f"https://www.youtube.com/watch?v={video}"
+
+
+def _youtube_id(host: str, path: str, query: str) -> str:
+    steps = [step for step in path.split("/") if step]
+    if host.endswith("youtu.be"):
+        named = steps[0] if steps else ""
+    elif steps[:1] == ["watch"]:
+        named = parse_qs(query).get("v", [""])[0]
+    elif len(steps) > 1 and steps[0] in ("shorts", "embed", "live", "v", "e"):
+        named = steps[1]
+    else:
+        raise Reject(Reason.BAD_LINK, f"names no single YouTube video: {path[:60]!r}")
+    if not _YOUTUBE_ID.fullmatch(named):
+        raise Reject(Reason.BAD_LINK, f"not a YouTube id of 11 characters: {named[:60]!r}")
+    return named
+
+
+def _text_cells(lines: list[str]) -> list[tuple[int, str]]:
+    cells = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            cells.append((number, re.split(r"\s+#", text, maxsplit=1)[0].strip()))
+    return cells
+
+
+def _csv_cells(lines: list[str]) -> list[tuple[int, str]]:
+    """The link of every row: of the column that is called so, else of the first."""
+    reader = csv.reader(io.StringIO("\n".join(lines)))
+    column, cells = 0, []
+    try:
+        for row in reader:
+            names = [cell.strip().lower() for cell in row]
+            if reader.line_num == 1 and (named := [n for n in _LINK_COLUMNS if n in names]):
+                column = names.index(named[0])
+                continue
+            if any(names) and not names[0].startswith("#"):
+                cells.append((reader.line_num, row[column].strip() if column < len(row) else ""))
+    except csv.Error as error:
+        raise InputError(f"line {reader.line_num} of the list: {error}") from error
+    return cells
+
+
+def _encoded(name: str) -> str:
+    """A name that every table can hold: itself where it is plain text, percent-encoded where it is not."""
+    if name.isprintable() and not re.search("[\ud800-\udfff]", name):
+        return name
+    return quote_from_bytes(os.fsencode(name), safe="/")
