@@ -194,5 +194,5 @@ def _jobs(
     pictures: Sequence[Picture], boxes_per_picture: Sequence[ArrayLike]
 ) -> Iterator[tuple[Picture, NDArray[np.float64]]]:
     for picture, boxes in zip(pictures, boxes_per_picture, strict=True):
-        for box in np.asarray(boxes, np.float64).reshape(len(np.asarray(boxes)), -1):
+        for box in np.asarray(boxes, np.float64):
             yield picture, box

@@ -1,0 +1,113 @@
+import builtins
+
+import numpy as np
+import pytest
+
+from pipeline.nets.session import DeviceMissing, ModelRefused, check_model, open_session
+
+from .fakes import asset
+
+onnx = pytest.importorskip("onnx", reason="onnx builds the models that are refused")
+from onnx import TensorProto, helper  # noqa: E402
+
+
+def model(domain: str = "", external: str | None = None, nested: bool = False) -> bytes:
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])
+    if external:
+        weights.ClearField("float_data")
+        weights.data_location = TensorProto.EXTERNAL
+        weights.external_data.add(key="location", value=external)
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [2]) for n in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"], domain=domain)], "g", ends[:1], ends[1:], [weights]
+    )
+    if nested:
+        flag = helper.make_tensor("c", TensorProto.BOOL, [], [True])
+        branches = {
+            k: helper.make_graph(graph.node, k, [], ends[1:], graph.initializer) for k in ("then_branch", "else_branch")
+        }
+        graph = helper.make_graph([helper.make_node("If", ["c"], ["y"], **branches)], "o", ends[:1], ends[1:], [flag])
+    opsets = [helper.make_opsetid("", 17)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_good_model_runs(nested: bool) -> None:
+    running = open_session(model(nested=nested), threads=1)
+    assert running.get_providers()[0] == "CPUExecutionProvider"
+    np.testing.assert_array_equal(running.run(None, {"x": np.ones(2, np.float32)})[0], [2, 3])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("where", ["weights.bin", "../../etc/passwd"])
+def test_weights_outside_the_file_are_refused(where: str, nested: bool) -> None:
+    with pytest.raises(ModelRefused, match="outside the file"):
+        open_session(model(external=where, nested=nested))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_foreign_operators_are_refused(nested: bool) -> None:
+    with pytest.raises(ModelRefused, match=r"'evil\.ops'"):
+        open_session(model(domain="evil.ops", nested=nested))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, I am no model at all" * 9, b"\x0a" * 100, b"\x08\x08", b"\x3a\xff\xff\xff\xff\x0f"]
+)
+def test_rubbish_is_refused(content: bytes) -> None:
+    with pytest.raises(ModelRefused):
+        check_model(content)
+
+
+def test_every_cut_of_a_model_is_refused_or_at_least_survived() -> None:
+    whole = model()
+    for size in range(len(whole)):
+        try:
+            open_session(whole[:size])
+        except ModelRefused:
+            continue
+
+
+def test_a_missing_file_is_said(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_session(tmp_path / "no.onnx")
+
+
+def test_no_cuda_is_said_and_never_replaced() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("there is a CUDA provider here")
+    with pytest.raises(DeviceMissing, match=r"csg405\[gpu\]"):
+        open_session(model(), "cuda")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_silent_fall_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises((DeviceMissing, ModelRefused), match=r"fell back|CUDA"):
+        open_session(model(), "cuda")
+
+
+def test_no_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest, **more):
+        if name == "onnxruntime":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DeviceMissing, match=r"pip install 'csg405\[cpu\]'"):
+        open_session(model())
+    with pytest.raises(ValueError, match="device"):
+        open_session(model(), "tpu")
+
+
+@pytest.mark.parametrize(
+    "name", ["lite133", "yolox_nano_416", "silero_vad", "yunet_n_640_640", "mobilefacenet_arcface_112"]
+)
+def test_real_models_pass(name: str) -> None:
+    check_model(asset(f"models/{name}.onnx").read_bytes(), name)
