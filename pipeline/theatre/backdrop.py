@@ -97,7 +97,9 @@ def _lounge(width: int, rng: np.random.Generator) -> Image:
         _picture(image, left + 1100, 130, 110, 110, (170, 164, 128))
         _lamp(image, left + 80)
         _plant(image, left + 1190, 590, 110)
-        shape(image, np.array([[left + 20, 520], [left + 300, 520], [left + 320, 680], [left, 680]]), (138, 126, 140), 2)
+        shape(
+            image, np.array([[left + 20, 520], [left + 300, 520], [left + 320, 680], [left, 680]]), (138, 126, 140), 2
+        )
     return image
 
 
@@ -110,7 +112,7 @@ def _stage(width: int, rng: np.random.Generator) -> Image:
     for left in range(0, width, 1280):
         glow = image.copy()
         ellipse(glow, np.array([left + 640.0, 640.0]), 520, 60, (196, 170, 138))
-        image = cv2.addWeighted(glow, 0.6, image, 0.4, 0)
+        image = np.asarray(cv2.addWeighted(glow, 0.6, image, 0.4, 0), np.uint8)
         for x in range(left + 40, left + 1280, 100):
             ellipse(image, np.array([x, 700.0]), 15, 9, (240, 226, 190), 2)
     shape(image, np.array([[0, 0], [width, 0], [width, 56], [0, 56]]), (104, 58, 64), 3)
@@ -173,6 +175,8 @@ def backdrop(name: str, width: int = 1280, seed: int = 405) -> Image:
 
 def lectern(image: Image, x: float, top: float, size: float) -> None:
     """A lectern in front of a puppet: its top edge at `top`, `size` pixels wide, down to the bottom of the picture."""
-    body = np.array([[x - 0.42 * size, top], [x + 0.42 * size, top], [x + 0.36 * size, HEIGHT], [x - 0.36 * size, HEIGHT]])
+    body = np.array(
+        [[x - 0.42 * size, top], [x + 0.42 * size, top], [x + 0.36 * size, HEIGHT], [x - 0.36 * size, HEIGHT]]
+    )
     shape(image, body, (150, 112, 84), 2)
     _box(image, x - size / 2, top - 0.06 * size, size, 0.12 * size, (122, 90, 68))

@@ -64,7 +64,9 @@ def write_film(film: Film, path: Path) -> None:
             waiting = _sound_packets(sound, film)
         base = video.codec_context.time_base
         for time, picture in film.pictures():
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p", dst_colorspace="ITU601")
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(
+                format="yuv420p", dst_colorspace="ITU601"
+            )
             frame.pts, frame.time_base = int(time / base), base
             while waiting and waiting[0].pts is not None and waiting[0].pts * waiting[0].time_base <= time:
                 container.mux(waiting.pop(0))

@@ -10,10 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.theatre.figure import FIDUCIALS, INDEX, N
+from pipeline.theatre.figure import INDEX, N
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
-from pipeline.theatre.posenet import HEAD, TORSO, best_places, grid_places, nearness, trunk_of
+from pipeline.theatre.posenet import (
+    HEAD,
+    LIMBS,
+    TORSO,
+    TRUNK,
+    best_places,
+    grid_places,
+    nearness,
+    peak_at,
+    rest_of,
+    trunk_of,
+)
 
 Floats = NDArray[np.float64]
 SIZE, CELL = 640, 4
@@ -39,19 +50,14 @@ def _heat(g: Graph) -> str:
     weights = code_matrix()[:, ::-1] / 4.0  # BGR
     kernel = np.repeat(weights[:, :, None, None], 2, axis=2).repeat(2, axis=3)
     code = g.op("Conv", "images", kernel, strides=[2, 2])
-    distance = g.square_distance(code, fiducial_colours() @ code_matrix().T, N)
-    best = g.op("MaxPool", g.op("Neg", distance), kernel_shape=[2, 2], strides=[2, 2])
-    heat = g.op("Relu", g.add(g.mul(best, 1.0 / COLOUR_RADIUS**2), 1.0))
+    likeness = g.likeness(code, fiducial_colours() @ code_matrix().T, COLOUR_RADIUS)
+    heat = g.op("Relu", g.op("MaxPool", likeness, kernel_shape=[2, 2], strides=[2, 2]))
     return g.reshape(heat, 0, N, GRID * GRID)
-
-
-def _peak(g: Graph, heat: str, cell: str) -> str:
-    return g.op("Squeeze", g.op("GatherElements", heat, cell, axis=2), g.ints(2))
 
 
 def _box(g: Graph, at: str, present: str, unit: str) -> tuple[str, str]:
     """Corners (N, 1, 2) low and high around what is present, with its margins."""
-    margin = np.array([_MARGINS[name.split("_")[-1]] for name in (*TORSO, *OTHERS)])  # (19, 4)
+    margin = np.array([_MARGINS[name.split("_")[-1]] for name in (*TORSO, *HEAD, *LIMBS)])  # (19, 4)
     absent = g.mul(g.op("Unsqueeze", g.sub(1.0, g.op("Sign", present)), g.ints(2)), _FAR)
     low = g.add(g.sub(at, g.mul(unit, margin[None, :, :2])), absent)
     high = g.sub(g.add(at, g.mul(unit, margin[None, :, 2:])), absent)
@@ -61,44 +67,34 @@ def _box(g: Graph, at: str, present: str, unit: str) -> tuple[str, str]:
     )
 
 
-OTHERS = [name for name in FIDUCIALS if name not in TORSO]
-
-
-def _person(g: Graph, index: int, trunks: str, others: str, places: Floats) -> tuple[str, str]:
+def _person(g: Graph, index: int, trunks: str, heat: str, places: Floats) -> tuple[str, str]:
     """One person: the row (N, 1, 85) of anchor `index`, and the trunks' heat without it."""
-    seed_heat = g.op("ReduceMax", trunks, axes=[1], keepdims=1)
+    seed_heat = g.op("ReduceMax", g.take(trunks, list(range(TRUNK)), 1), axes=[1], keepdims=1)
     seed, seed_cell = best_places(g, seed_heat, places)  # (N, 1, 2)
-    found_seed = g.ramp(_peak(g, seed_heat, seed_cell), PRESENT_FROM, PRESENT_TO)  # (N, 1)
+    found_seed = g.ramp(peak_at(g, seed_heat, seed_cell), PRESENT_FROM, PRESENT_TO)  # (N, 1)
 
     # The four joints nearest to the seed; how near, beats how vivid, once a colour is there at all.
-    away = g.op("Sqrt", g.op("Relu", g.mul(g.sub(1.0, nearness(g, places, seed, g.const([[[2000.0]]]))), 2000.0**2)))
+    away = g.op("Sqrt", g.op("Relu", g.mul(g.sub(1.0, nearness(g, places, seed, g.const(np.full((1, 1, 1), 2000.0)))), 2000.0**2)))
     weight = g.div(60.0, g.add(away, 60.0))  # (N, 1, cells)
     joints, cells = best_places(g, g.mul(g.ramp(trunks, PRESENT_FROM, PRESENT_TO), weight), places)
-    present = g.ramp(_peak(g, trunks, cells), PRESENT_FROM, PRESENT_TO)  # (N, 4)
+    present = g.ramp(peak_at(g, trunks, cells), PRESENT_FROM, PRESENT_TO)  # (N, 6)
     trunk = trunk_of(g, joints, present, np.array([SIZE / 2, SIZE / 2]), 40.0)
 
-    lift = np.array([[0.0, -1.25] if name in HEAD else [0.0, -0.1] for name in OTHERS])[None]
-    reach = np.array([[1.0] if name in HEAD else [2.35] for name in OTHERS])[None]
-    near = nearness(g, places, g.add(trunk.centre, g.mul(trunk.unit, lift)), g.mul(trunk.unit, reach))
-    heat = g.mul(others, near)
-    spots, spot_cells = best_places(g, heat, places)
-    spots_present = g.ramp(_peak(g, g.mul(others, g.op("Sign", near)), spot_cells), PRESENT_FROM, PRESENT_TO)
-
-    low, high = _box(
-        g, g.op("Concat", joints, spots, axis=1), g.op("Concat", present, spots_present, axis=1), trunk.unit
-    )
+    rest, peaks = rest_of(g, heat, trunk, places)
+    rest_present = g.ramp(peaks, PRESENT_FROM, PRESENT_TO)
+    low, high = _box(g, g.op("Concat", joints, rest, axis=1), g.op("Concat", present, rest_present, axis=1), trunk.unit)
     low, high = g.op("Max", low, -0.5), g.op("Min", high, SIZE - 0.5)
     centre = g.add(g.mul(g.add(low, high), 0.5 / STRIDE), np.array([0.5 / STRIDE - index, 0.5 / STRIDE]))
     size = g.op("Log", g.op("Max", g.mul(g.sub(high, low), 1.0 / STRIDE), 1e-3))
-    share = g.op("ReduceMean", present, axes=[1], keepdims=1)  # (N, 1)
+    share = g.op("ReduceMean", g.take(present, list(range(TRUNK)), 1), axes=[1], keepdims=1)  # (N, 1)
     score = g.mul(g.mul(found_seed, g.ramp(share, 0.2, 0.75)), SCORE)
     score = g.op("Unsqueeze", score, g.ints(2))
     classes = np.eye(CLASSES)[0][None, None]
     row = g.op("Concat", centre, size, score, g.mul(g.op("Sign", score), classes), axis=2)
 
-    around = nearness(g, places, trunk.centre, g.mul(trunk.unit, 1.5))  # (N, 1, cells)
+    around = nearness(g, places, trunk.centre, g.mul(trunk.unit, 2.1))  # (N, 1, cells)
     left = g.mul(trunks, g.sub(1.0, g.op("Sign", around)))
-    seed_gone = g.sub(1.0, g.op("Sign", nearness(g, places, seed, g.const([[[16.0]]]))))
+    seed_gone = g.sub(1.0, g.op("Sign", nearness(g, places, seed, g.const(np.full((1, 1, 1), 16.0)))))
     return row, g.mul(left, seed_gone)
 
 
@@ -107,11 +103,10 @@ def build_detector(path: Path) -> Path:
     g = Graph("puppet_detector")
     heat = _heat(g)
     trunks = g.take(heat, [INDEX[name] for name in TORSO], 1)
-    others = g.take(heat, [INDEX[name] for name in OTHERS], 1)
     places = grid_places(GRID, GRID, float(CELL))
     rows = []
     for index in range(PERSONS):
-        row, trunks = _person(g, index, trunks, others, places)
+        row, trunks = _person(g, index, trunks, heat, places)
         rows.append(row)
     found = g.op("Concat", *rows, axis=1)  # (N, 4, 85)
     output = g.op("Pad", found, g.ints(0, 0, 0, 0, ANCHORS - PERSONS, 0), 0.0)

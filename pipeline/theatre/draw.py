@@ -136,7 +136,9 @@ def _garment(image: Image, figure: Figure, torso: _Torso, colour: Colour) -> Non
     elif figure.look.top_style == "shirt":
         shape(image, torso((-0.30, -0.11), (0.30, -0.11), (0.0, 0.20)), skin, figure.ink)
         for side in (-1, 1):
-            collar = torso((0.34 * side, -0.13), (0.40 * side, 0.08), (0.16 * side, 0.22), (0.0, 0.18), (0.26 * side, -0.10))
+            collar = torso(
+                (0.34 * side, -0.13), (0.40 * side, 0.08), (0.16 * side, 0.22), (0.0, 0.18), (0.26 * side, -0.10)
+            )
             shape(image, collar, light, figure.ink)
         line(image, torso((0.0, 0.2), (0.0, 1.08)), dark, figure.ink)
         for y in (0.34, 0.50, 0.66, 0.82):

@@ -49,7 +49,9 @@ CAP_HALF = 0.030  # half the straight part of a finger cap, shoulder widths
 FINGER_ROOTS = np.array([[1.45, 0.50], [1.54, 0.16], [1.48, -0.17], [1.36, -0.48]])
 FINGER_TIPS = np.array([[2.62, 0.74], [2.82, 0.20], [2.66, -0.30], [2.28, -0.78]])
 FINGER_JOINTS = (0.0, 0.42, 0.73, 1.0)  # along a finger
-FINGER_FOLLOWS = np.array([[0.0, 0.43, 0.75, 1.06], [0.0, 0.45, 0.80, 1.12], [0.0, 0.43, 0.75, 1.06], [0, 0.36, 0.62, 0.88]])
+FINGER_FOLLOWS = np.array(
+    [[0.0, 0.43, 0.75, 1.06], [0.0, 0.45, 0.80, 1.12], [0.0, 0.43, 0.75, 1.06], [0, 0.36, 0.62, 0.88]]
+)
 MIDDLE_MARK = FINGER_ROOTS[1] + 0.88 * (FINGER_TIPS[1] - FINGER_ROOTS[1])
 THUMB = np.array([[0.36, 0.42], [0.82, 0.84], [1.18, 1.10], [1.52, 1.30]])
 THUMB_FOLLOWS = (0.0, 0.15, 0.6, 1.12)

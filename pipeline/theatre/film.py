@@ -194,7 +194,9 @@ class Film:
             np.array([w for w in self.take.whips if w[0] < self.frames], dtype=np.int64).reshape(-1, 2),
         )
 
-    def _person(self, number: int, role: _Role, picks: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_], Floats, int]:
+    def _person(
+        self, number: int, role: _Role, picks: NDArray[np.int64]
+    ) -> tuple[Floats, NDArray[np.bool_], Floats, int]:
         first, count = self._scenes[number].first, len(role.puppet.unit)
         mine = (picks >= first) & (picks < first + count)
         keypoints = np.full((self.frames, 133, 2), np.nan)

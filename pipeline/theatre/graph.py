@@ -80,13 +80,20 @@ class Graph:
         """The listed entries along an axis."""
         return self.op("Gather", x, self.const(indices, np.int64), axis=axis)
 
-    def square_distance(self, x: str, colours: Array, channels: int) -> str:
-        """(N, 3, h, w) pictures in colour-code space -> (N, channels, h, w) squared distances to `colours` (channels, 3)."""
-        weights = (-2.0 * colours).reshape(channels, 3, 1, 1)
-        linear = self.op("Conv", x, weights, (colours**2).sum(1))
-        return self.add(linear, self.sum(self.mul(x, x), 1))
+    def likeness(self, x: str, colours: Array, radius: float) -> str:
+        """1 - (distance / radius)^2 of (N, 3, h, w) pixels to each of the colours (C, 3): (N, C, h, w), unclipped.
 
-    def save(self, path: Path, inputs: dict[str, list[int | str]], outputs: dict[str, tuple[str, list[int | str]]]) -> Path:
+        Written as one convolution of the pixel and its squared length, because distances to many colours would cost
+        many passes: |x - c|^2 = |x|^2 - 2 c.x + |c|^2.
+        """
+        count = len(colours)
+        lifted = self.op("Concat", x, self.sum(self.mul(x, x), 1), axis=1)
+        weights = np.concatenate([2.0 * colours, -np.ones((count, 1))], axis=1) / radius**2
+        return self.op("Conv", lifted, weights.reshape(count, 4, 1, 1), 1.0 - (colours**2).sum(1) / radius**2)
+
+    def save(
+        self, path: Path, inputs: dict[str, list[int | str]], outputs: dict[str, tuple[str, list[int | str]]]
+    ) -> Path:
         """Name the results (`outputs`: public name -> (node result, shape)), check and write the model."""
         for public, (result, _) in outputs.items():
             self._nodes.append(helper.make_node("Identity", [result], [public]))

@@ -27,7 +27,9 @@ def _cap(image: Image, figure: "Figure", name: str, way: Floats) -> None:
     """A finger cap: a short bar along the finger, with the fiducial as its centre."""
     along = way / max(1e-6, float(np.hypot(*way))) * CAP_HALF * figure.unit
     radius = RADII[name] * figure.unit
-    capsule(image, figure[name] - along, figure[name] + along, radius, radius, FIDUCIAL_COLOURS[name], _RING * figure.unit)
+    capsule(
+        image, figure[name] - along, figure[name] + along, radius, radius, FIDUCIAL_COLOURS[name], _RING * figure.unit
+    )
 
 
 def _hand(image: Image, figure: "Figure", side: str) -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 _BASE = ("nose", "clip", "left_ear", "right_ear")
 _SOLVE = np.linalg.inv(np.array([[*HEAD_DESIGN[name], 1.0] for name in _BASE]))
-_HAIRLINE = np.array([[0.97, 0.02, 0.05], [0.93, -0.34, 0.30], [0.76, -0.68, 0.50], [0.38, -0.82, 0.66], [0.0, -0.76, 0.74]])
+_HAIRLINE = np.array(
+    [[0.97, 0.02, 0.05], [0.93, -0.34, 0.30], [0.76, -0.68, 0.50], [0.38, -0.82, 0.66], [0.0, -0.76, 0.74]]
+)
 
 
 def _solid(figure: "Figure", points: Floats) -> Floats:
@@ -57,12 +59,18 @@ def _face(image: Image, figure: "Figure") -> None:
         line_of_hair[:, 1] += 0.16 * np.sin(np.clip((0.25 - line_of_hair[:, 0]) * 2.2, 0, np.pi))
     outline = np.concatenate([figure.keypoints[23:40], _solid(figure, line_of_hair)])
     if abs(np.sin(figure.turned)) > 0.6:  # the far cheek folds behind the profile
-        outline = cv2.convexHull(np.float32(outline))[:, 0].astype(float)
+        outline = np.asarray(cv2.convexHull(outline.astype(np.float32)), float)[:, 0]
     shape(image, outline, skin, figure.ink)
     blush = shade(skin, 0.93)
     for side in (-1.0, 1.0):
         spot = _one(figure, 0.60 * side, 0.38, 0.6)
-        ellipse(image, spot, 0.17 * HEAD_UNIT * figure.unit, 0.13 * HEAD_UNIT * figure.unit, (blush[0], int(blush[1] * 0.9), int(blush[2] * 0.9)))
+        ellipse(
+            image,
+            spot,
+            0.17 * HEAD_UNIT * figure.unit,
+            0.13 * HEAD_UNIT * figure.unit,
+            (blush[0], int(blush[1] * 0.9), int(blush[2] * 0.9)),
+        )
 
 
 def _eye(image: Image, figure: "Figure", first: int) -> None:
@@ -103,7 +111,15 @@ def _mouth(image: Image, figure: "Figure") -> None:
     squeeze = min(1.0, float(np.hypot(*ear)) / (2 * HEAD_UNIT * figure.unit))
     half, radius = LIP_BAR[0] * figure.unit * squeeze, LIP_BAR[1] * figure.unit
     centre = figure["lip"]
-    capsule(image, centre - half * along, centre + half * along, radius, radius, FIDUCIAL_COLOURS["lip"], 0.011 * figure.unit)
+    capsule(
+        image,
+        centre - half * along,
+        centre + half * along,
+        radius,
+        radius,
+        FIDUCIAL_COLOURS["lip"],
+        0.011 * figure.unit,
+    )
 
 
 def _features(image: Image, figure: "Figure") -> None:

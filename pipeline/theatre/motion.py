@@ -99,7 +99,8 @@ def glide(knots: Floats, values: Floats, times: Floats) -> Floats:
 
 def _strokes(rng: np.random.Generator, seconds: float, zones: tuple[Zone, ...]) -> tuple[Floats, Floats]:
     """Knot times (2M,) and targets (M, 4) of (out, down, depth, tilt): holds and moves in turn."""
-    knots, targets, clock = [0.0], [], -0.4
+    knots, clock = [0.0], -0.4
+    targets: list[tuple[float, float, float, float]] = []
     weights = np.array([zone.weight for zone in zones])
     while clock < seconds + 1.0:
         zone = zones[int(rng.choice(len(zones), p=weights / weights.sum()))]
@@ -138,7 +139,8 @@ def _arm(rng: np.random.Generator, times: Floats, style: str, face_at: float | N
 
 def _blinks(rng: np.random.Generator, times: Floats) -> NDArray[np.bool_]:
     starts = np.cumsum(rng.uniform(1.6, 4.2, 60))
-    return ((times[:, None] >= starts) & (times[:, None] < starts + 0.13)).any(axis=1)
+    shut = (times[:, None] >= starts) & (times[:, None] < starts + 0.13)
+    return np.asarray(shut.any(axis=1))
 
 
 def perform(seed: int, times: Floats, style: str, loudness: Floats, face_at: float | None = None) -> Motion:

@@ -54,7 +54,9 @@ def ellipse_points(centre: Floats, rx: float, ry: float, angle: float = 0.0) -> 
     return centre + (_CIRCLE * (rx, ry)) @ np.array([[c, s], [-s, c]])
 
 
-def ellipse(image: Image, centre: Floats, rx: float, ry: float, colour: Colour, ink: float = 0.0, angle: float = 0.0) -> None:
+def ellipse(
+    image: Image, centre: Floats, rx: float, ry: float, colour: Colour, ink: float = 0.0, angle: float = 0.0
+) -> None:
     """A filled ellipse; its outline is drawn outside of it."""
     if ink > 0:
         fill(image, ellipse_points(centre, rx + ink, ry + ink, angle), INK)

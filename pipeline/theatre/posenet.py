@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.theatre.figure import CAP_HALF, FIDUCIALS, INDEX, LIP_BAR, K, N, RADII, keypoint_map, needs
+from pipeline.theatre.figure import CAP_HALF, FIDUCIALS, INDEX, LIP_BAR, RADII, K, N, keypoint_map, needs
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
 
@@ -25,18 +25,22 @@ FINE_INNER, FINE_OUTER = 22.0, 52.0  # colour distance of full and of no members
 BUMP = 8.0  # half width of a SimCC bump, bins
 FLOOR = 0.03  # score of what was not found
 
-TORSO = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
-OTHERS = [name for name in FIDUCIALS if name not in TORSO]
-HEAD = {"nose", "lip", "clip", "left_ear", "right_ear"}
+TRUNK = 4  # the first so many of TORSO; the ears help to tell the scale of somebody seen from the side
+TORSO = ["left_shoulder", "right_shoulder", "left_hip", "right_hip", "left_ear", "right_ear"]
+HEAD = ["nose", "lip", "clip"]
+LIMBS = [name for name in FIDUCIALS if name not in (*TORSO, *HEAD)]
+# Where the rest of a person is looked for: centre below the trunk's and radius, both in shoulder widths.
+REACHES = ((HEAD, -1.25, 1.0), (LIMBS, -0.1, 2.35))
 # Pairs of the trunk and their distance in shoulder widths: the longest gives the scale, however the body is turned.
-PAIRS = ((0, 1, 1.0), (0, 2, 1.308), (1, 3, 1.308), (0, 3, 1.56), (1, 2, 1.56))
-# Measured mass of each whole patch after video, relative to its area on paper.
-SEEN_FROM, SEEN_TO = 0.50, 0.80
+PAIRS = ((0, 1, 1.0), (0, 2, 1.308), (1, 3, 1.308), (0, 3, 1.56), (1, 2, 1.56), (0, 4, 0.70), (1, 5, 0.70))
+# Share of a patch's area on paper: after video a whole patch shows 0.8 to 1.1 of it, a half-covered one has its
+# centroid elsewhere.
+SEEN_FROM, SEEN_TO = 0.64, 0.84
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """Names of graph results: places (N, 4, 2), presence (N, 4), centre (N, 1, 2), unit (N, 1, 1)."""
+    """Names of graph results: places (N, 6, 2), presence (N, 6), centre (N, 1, 2), unit (N, 1, 1)."""
 
     places: str
     present: str
@@ -59,9 +63,10 @@ def best_places(g: Graph, weighted: str, places: Floats) -> tuple[str, str]:
 
 def trunk_of(g: Graph, places: str, present: str, fallback_centre: Floats, fallback_unit: float) -> Trunk:
     """Centre and scale from whichever of shoulders and hips were found."""
-    weight = g.op("Unsqueeze", present, g.ints(2))  # (N, 4, 1)
+    first = list(range(TRUNK))
+    weight = g.op("Unsqueeze", g.take(present, first, 1), g.ints(2))  # (N, 4, 1)
     some = g.ramp(g.sum(weight, 1), 0.0, 0.5)  # (N, 1, 1)
-    mean = g.div(g.sum(g.mul(places, weight), 1), g.add(g.sum(weight, 1), 1e-6))
+    mean = g.div(g.sum(g.mul(g.take(places, first, 1), weight), 1), g.add(g.sum(weight, 1), 1e-6))
     centre = g.add(mean, g.mul(g.sub(fallback_centre.reshape(1, 1, 2), mean), g.sub(1.0, some)))
     a, b, rest = (list(column) for column in zip(*PAIRS, strict=True))
     way = g.sub(g.take(places, a, 1), g.take(places, b, 1))
@@ -83,13 +88,37 @@ def nearness(g: Graph, places: Floats, middle: str, reach: str) -> str:
     return g.op("Relu", g.sub(1.0, g.div(distance, g.mul(reach, reach))))
 
 
+def peak_at(g: Graph, heat: str, cell: str) -> str:
+    """The heat (N, k, cells) at cell numbers (N, k, 1): (N, k)."""
+    return g.op("Squeeze", g.op("GatherElements", heat, cell, axis=2), g.ints(2))
+
+
+def rest_of(g: Graph, heat: str, trunk: Trunk, places: Floats) -> tuple[str, str]:
+    """Head and limbs of the person with this trunk: places (N, 13, 2) and peaks (N, 13), in the order of `REACHES`.
+
+    Args:
+        g: the graph.
+        heat: (N, 19, cells).
+        trunk: whose.
+        places: of the cells.
+    """
+    found, peaks = [], []
+    for names, down, reach in REACHES:
+        mine = g.take(heat, [INDEX[name] for name in names], 1)
+        middle = g.add(trunk.centre, g.mul(trunk.unit, np.array([[[0.0, down]]])))
+        near = nearness(g, places, middle, g.mul(trunk.unit, reach))  # (N, 1, cells)
+        spots, cells = best_places(g, g.mul(mine, near), places)
+        found.append(spots)
+        peaks.append(peak_at(g, g.mul(mine, g.op("Sign", near)), cells))
+    return g.op("Concat", *found, axis=1), g.op("Concat", *peaks, axis=1)
+
+
 def _coarse(g: Graph) -> str:
     """How much of each colour lies at each cell: (N, 19, cells), 0..1."""
     weights = code_matrix() * STD[None] / 4.0
     kernel = np.repeat(weights[:, :, None, None], 2, axis=2).repeat(2, axis=3)
     code = g.op("Conv", "input", kernel, code_matrix() @ MEAN, strides=[2, 2])
-    distance = g.square_distance(code, fiducial_colours() @ code_matrix().T, N)
-    heat = g.op("Relu", g.sub(1.0, g.mul(distance, 1.0 / COARSE_RADIUS**2)))
+    heat = g.op("Relu", g.likeness(code, fiducial_colours() @ code_matrix().T, COARSE_RADIUS))
     heat = g.op("AveragePool", heat, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     return g.reshape(heat, 0, N, GRID_W * GRID_H)
 
@@ -101,19 +130,14 @@ def _search(g: Graph, heat: str, places: Floats) -> tuple[str, str, str]:
     across = (places[0, 0, :, 0] - (WIDTH - 1) / 2) / (WIDTH / 2)
     prior = (1.0 - 0.9 * across**2)[None, None]
     found, cell = best_places(g, g.mul(trunk_heat, prior), places)
-    peak = g.op("Squeeze", g.op("GatherElements", trunk_heat, cell, axis=2), g.ints(2))
+    peak = peak_at(g, trunk_heat, cell)
     trunk = trunk_of(g, found, g.ramp(peak, 0.2, 0.4), np.array([WIDTH / 2, HEIGHT * 0.62]), 70.0)
 
-    others = [INDEX[name] for name in OTHERS]
-    lift = np.array([[0.0, -1.25] if name in HEAD else [0.0, -0.1] for name in OTHERS])[None]
-    reach = np.array([[1.0] if name in HEAD else [2.35] for name in OTHERS])[None]
-    near = nearness(g, places, g.add(trunk.centre, g.mul(trunk.unit, lift)), g.mul(trunk.unit, reach))
-    heat_others = g.take(heat, others, 1)
-    spots, cells = best_places(g, g.mul(heat_others, near), places)
-    peaks = g.op("Squeeze", g.op("GatherElements", g.mul(heat_others, g.op("Sign", near)), cells, axis=2), g.ints(2))
-    back = [int(i) for i in np.argsort(order + others)]
-    all_spots = g.take(g.op("Concat", found, spots, axis=1), back, 1)
-    return all_spots, g.take(g.op("Concat", peak, peaks, axis=1), back, 1), trunk.unit
+    found_rest, peak_rest = rest_of(g, heat, trunk, places)
+    order += [INDEX[name] for names, _, _ in REACHES for name in names]
+    back = [int(i) for i in np.argsort(order)]
+    all_spots = g.take(g.op("Concat", found, found_rest, axis=1), back, 1)
+    return all_spots, g.take(g.op("Concat", peak, peak_rest, axis=1), back, 1), trunk.unit
 
 
 def _centroids(g: Graph, spots: str) -> tuple[str, str]:

@@ -156,7 +156,8 @@ _UNCLEAR = _codes(Reason.FACE_NOT_SEEN, Reason.HANDS_NOT_SEEN, Reason.UPPER_BODY
 def _good() -> list[Take]:
     return [
         Take("talk-1", "A good take", (Shot(7.0, (Actor(ADA, V_ADA),)),)),
-        Take("talk-2", "Another speaker, another room", (Shot(6.6, (Actor(BEN, V_BEN, unit=200, y=325),), "stage"),), suffix=".mkv"),
+        Take("talk-2", "Another speaker, another room", (Shot(6.6, (Actor(BEN, V_BEN, unit=200, y=325),), "stage"),),
+             suffix=".mkv"),
         Take("talk-30", "Thirty pictures a second", (Shot(6.4, (Actor(CAI, V_CAI, x=600),), "lounge"),), fps=30),
         Take("talk-vfr", "A variable frame rate", (Shot(6.4, (Actor(DOV, V_DOV, x=690),), "news"),), fps=0),
         Take(
@@ -222,7 +223,7 @@ def _bad() -> list[Take]:
             may=_UNCLEAR | _codes(Reason.CROP_TOO_SMALL, Reason.BLURRED_FACE, Reason.JITTERY),
             room="stage", lectern=True),
         one("still", "Standing still", Actor(CAI, V_CAI, style="still"), Reason.STATIC_POSE, room="lounge"),
-        one("hands-out", "Hands below the picture", Actor(FYN, V_FYN, style="down", unit=250, y=345),
+        one("hands-out", "Hands below the picture", Actor(FYN, V_FYN, style="down", unit=250, y=368),
             Reason.HANDS_NOT_SEEN, may=_codes(Reason.UPPER_BODY_INCOMPLETE, Reason.STATIC_POSE), room="news"),
         one("silent", "A sound track of zeros", Actor(GIA, V_GIA), Reason.SILENT, may=_codes(Reason.NO_SPEECH),
             room="class", sound="silence"),
