@@ -254,3 +254,9 @@ def _remove_others(folder: Path, names: set[str]) -> None:
         if path.name not in names:
             log.info("removing %s: no sample is in it any more", path.name)
             path.unlink()
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("shards")
