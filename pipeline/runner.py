@@ -131,7 +131,12 @@ def _run_units(
 
     commits = _Commits(stage, store, work)
     interruption = _Interruption()
-    engine = LocalEngine(stage, context, workers, stopping=lambda: interruption.asked)
+
+    def stopping() -> bool:  # asked twice a second: what is done waits for no unit that takes long
+        commits.flush_if_due()
+        return interruption.asked
+
+    engine = LocalEngine(stage, context, workers, stopping)
     results: Iterator[tuple[int, Result]] = engine.results(work.pending_units(options.shard))
     try:
         with interruption, Progress(stage.name, len(work.pending)) as progress:
@@ -175,7 +180,7 @@ class _Commits:
     def add(self, index: int, result) -> None:  # type: ignore[no-untyped-def] # Result is imported only when running
         if result.count:
             self.rows.append(result.table())
-            self.bytes += len(result.rows)
+            self.bytes += result.bytes
         self.outcomes.append(
             Outcome(
                 unit=self.work.units[index],
@@ -202,6 +207,9 @@ class _Commits:
             "reason": result.reason,
         }
         log.log(level, "%s", result.detail, extra=extra)
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
         if self.bytes >= COMMIT_BYTES or time.monotonic() - self.since >= COMMIT_SECONDS:
             self.flush()
 

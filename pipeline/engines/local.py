@@ -1,7 +1,8 @@
 """The local engine: a pool of worker processes that can be killed without taking anything else down.
 
 Workers come from pebble, which restarts one that died and stops one that ran past its time. A worker gets a unit, runs the
-stage on it and sends back packed rows and an outcome; it writes no table.
+stage on it and sends back packed rows and an outcome; it writes no table. Many rows go through a file: workers share one
+pipe, and one that is killed in the middle of a long message would leave the others unreadable.
 """
 
 import concurrent.futures
@@ -12,11 +13,17 @@ import signal
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
+from pathlib import Path
 
 import pebble
 import pyarrow as pa
+from pebble.pool.process import WORKERS_NAME
 
 from pipeline import files
 from pipeline.kinds import KINDS
@@ -28,17 +35,22 @@ SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout
 IN_FLIGHT = 3  # units a worker, so that none waits for the driver
 LOGS_PER_UNIT = 50
+MESSAGE_BYTES = 2048  # what a pipe takes in one piece, come what may
+DETAIL_CHARACTERS = 500
+POOLS = 3  # pools in a row that break before any unit ends: then the stage cannot run here
 
 
 @dataclass
 class Result:
-    """What a worker sends back for a unit: an outcome's columns, and its rows as an Arrow stream."""
+    """What a worker sends back for a unit: an outcome's columns, and its rows as an Arrow stream, here or in a file."""
 
     status: str
     reason: str = ""
     detail: str = ""
     rows: bytes = b""
+    file: Path | None = None
     count: int = 0
+    bytes: int = 0  # of the rows
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
@@ -46,8 +58,13 @@ class Result:
     broken: bool = False  # the stage itself cannot run here: stop, do not try the next unit
 
     def table(self) -> pa.Table:
-        """The rows, without `commit`."""
-        return pa.ipc.open_stream(self.rows).read_all()
+        """The rows, without `commit`. A file is removed: call this once."""
+        if self.file is None:
+            return pa.ipc.open_stream(self.rows).read_all()
+        with pa.memory_map(str(self.file)) as source:
+            table = pa.ipc.open_stream(source).read_all()
+        self.file.unlink()
+        return table
 
 
 class _Logs(logging.Handler):
@@ -79,6 +96,7 @@ class _Worker:
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._judge(unit)
         self.deadline = float("inf")
+        result.detail = printable(result.detail)
         result.wall_seconds = time.perf_counter() - wall
         result.cpu_seconds = _cpu_seconds() - cpu
         if self.stage.resources.gpu and self.context.device == "cuda":
@@ -98,8 +116,7 @@ class _Worker:
                 self.ready = True
             self.deadline = time.monotonic() + self.stage.resources.seconds
             rows = list(self.stage.process(unit))
-            table = pack_rows(KINDS[self.stage.writes], unit.id, rows)
-            return Result(OK, rows=_to_bytes(table), count=len(rows))
+            return self._packed(pack_rows(KINDS[self.stage.writes], unit.id, rows))
         except Reject as reject:
             return Result(REJECTED, reject.reason.code, reject.detail or reject.reason.sentence)
         except Failure as failure:
@@ -108,23 +125,47 @@ class _Worker:
             return Result(FAILED, Reason.OUT_OF_MEMORY.code, f"over {self.stage.resources.memory_gb:g} GiB")
         except OSError as error:
             known = files.failure_of(error)
-            return Result(FAILED, known.reason.code, known.detail) if known else _unexpected(error)
-        except Exception as error:  # noqa: BLE001 - a unit's error must not end the worker
+            ours = known and (known.reason is Reason.DISK_FULL or self._in_run(error.filename))
+            return Result(FAILED, known.reason.code, known.detail) if known and ours else _unexpected(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a unit's error must not end the worker
             return _unexpected(error)
 
+    def _in_run(self, path: object) -> bool:
+        """Whether a path lies in the run folder: an input that may not be read is one unit's trouble, not the stage's."""
+        return isinstance(path, str | os.PathLike) and Path(path).resolve().is_relative_to(self.context.run.resolve())
 
-def _unexpected(error: Exception) -> Result:
+    def _packed(self, table: pa.Table) -> Result:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        stream = sink.getvalue()
+        result = Result(OK, count=len(table), bytes=stream.size)
+        if stream.size <= MESSAGE_BYTES:
+            result.rows = stream.to_pybytes()
+            return result
+        folder = self.context.run / "tables" / self.stage.writes
+        folder.mkdir(parents=True, exist_ok=True)
+        result.file = folder / f"{files.TEMPORARY}{uuid.uuid4().hex}.arrow"
+        try:
+            with result.file.open("wb") as out:
+                out.write(stream)
+        except OSError:
+            result.file.unlink(missing_ok=True)
+            raise
+        return result
+
+
+def printable(text: str) -> str:
+    """One line without control characters and broken surrogates, for titles and file names from outside end up in details."""
+    line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: 2 * DETAIL_CHARACTERS])
+    return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
+
+
+def _unexpected(error: BaseException) -> Result:
     logging.getLogger("worker").error("%s", "".join(traceback.format_exception(error)))
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a code location, not a path to open
-    return Result(FAILED, Reason.EXCEPTION.code, f"{type(error).__name__}: {error} ({where})"[:500])
-
-
-def _to_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    return Result(FAILED, Reason.EXCEPTION.code, f"{type(error).__name__}: {error} ({where})")
 
 
 def _cpu_seconds() -> float:
@@ -164,6 +205,8 @@ def _limit_memory(gigabytes: float) -> None:
         return
     if hasattr(resource, "RLIMIT_DATA"):
         limit = int(gigabytes * 2**30)
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
@@ -196,34 +239,51 @@ class LocalEngine:
             worker = _Worker(self.stage, self.context)
             yield from ((index, worker.run(unit)) for index, unit in units)
             return
+        waiting = _Waiting(units)
+        breaks = 0
+        while not self.stopping():
+            try:
+                for item in self._collect(waiting):
+                    breaks = 0
+                    yield item
+                return
+            except BrokenProcessPool:
+                # pebble gives up when a worker dies between units; nothing is wrong with those that it held
+                breaks += 1
+                waiting.put_back()
+                if breaks == POOLS:
+                    problem = f"{self.stage.name} cannot start: its workers end before they begin a unit"
+                    yield waiting.first[0][0], Result(FAILED, Reason.CRASHED.code, problem, broken=True)
+                    return
+
+    def _collect(self, waiting: "_Waiting") -> Iterator[tuple[int, Result]]:
         pool = pebble.ProcessPool(
             max_workers=self.workers,
             initializer=_start,
             initargs=(self.stage, self.context, os.getpid()),
             context=multiprocessing.get_context("spawn"),  # forking a process with threads is not safe
         )
+        timeout = self.stage.resources.seconds + SETUP_SECONDS
         try:
-            yield from self._collect(pool, units)
+            while True:
+                while waiting.more and len(waiting.in_flight) < self.workers * IN_FLIGHT:
+                    waiting.send(pool, timeout)
+                if not waiting.in_flight:
+                    return
+                done, _ = concurrent.futures.wait(waiting.in_flight, 0.5, concurrent.futures.FIRST_COMPLETED)
+                if self.stopping():
+                    return
+                for future in done:
+                    result = self._result(future)
+                    yield waiting.in_flight.pop(future)[0], result
         finally:
             pool.stop()
+            for (
+                process
+            ) in multiprocessing.active_children():  # all at once: pebble would wait 3 s for each that is busy
+                if process.name == WORKERS_NAME:
+                    process.kill()
             pool.join()
-
-    def _collect(self, pool: pebble.ProcessPool, units: Iterator[tuple[int, Unit]]) -> Iterator[tuple[int, Result]]:
-        in_flight: dict[concurrent.futures.Future[Result], int] = {}
-        timeout = self.stage.resources.seconds + SETUP_SECONDS
-        exhausted = False
-        while in_flight or not exhausted:
-            while not exhausted and len(in_flight) < self.workers * IN_FLIGHT:
-                following = next(units, None)
-                if following is None:
-                    exhausted = True
-                    break
-                in_flight[pool.schedule(_run, args=[following[1]], timeout=timeout)] = following[0]
-            done, _ = concurrent.futures.wait(in_flight, 0.5, concurrent.futures.FIRST_COMPLETED)
-            if self.stopping():
-                return
-            for future in done:
-                yield in_flight.pop(future), self._result(future)
 
     def _result(self, future: "concurrent.futures.Future[Result]") -> Result:
         seconds = self.stage.resources.seconds
@@ -236,6 +296,53 @@ class LocalEngine:
             if error.exitcode == TIMED_OUT_EXIT:
                 return late
             return Result(FAILED, Reason.CRASHED.code, _how_it_died(error.exitcode or 0))
+
+
+class _Waiting:
+    """Units that are not done: in flight, put back from a broken pool, or not yet drawn."""
+
+    def __init__(self, units: Iterator[tuple[int, Unit]]) -> None:
+        self.in_flight: dict[concurrent.futures.Future[Result], tuple[int, Unit]] = {}
+        self._units = units
+        self.first: list[tuple[int, Unit]] = []
+        self._draw()
+
+    @property
+    def more(self) -> bool:
+        return bool(self.first)
+
+    def _draw(self) -> None:
+        if not self.first:
+            following = next(self._units, None)
+            self.first += [following] if following else []
+
+    def send(self, pool: pebble.ProcessPool, timeout: float) -> None:
+        """Give the next unit to the pool. Raises BrokenProcessPool; the unit is still the next one then."""
+        try:
+            with _deaf_to_interrupts():
+                future = pool.schedule(_run, args=[self.first[0][1]], timeout=timeout)
+        except RuntimeError as error:  # how pebble says that the pool is broken
+            raise BrokenProcessPool(str(error)) from error
+        self.in_flight[future] = self.first.pop(0)
+        self._draw()
+
+    def put_back(self) -> None:
+        self.first = [*self.in_flight.values(), *self.first]
+        self.in_flight = {}
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Threads and processes that begin in this block never see Ctrl-C, which a terminal sends to every process."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would lift the block when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _how_it_died(code: int) -> str:
