@@ -39,10 +39,7 @@ def read_wave(path: str | Path, limits: Limits | None = None) -> np.ndarray | No
     weights = track.better_weights()
     if weights is not None:
         wave = track.read(weights)
-    if wave is None:
-        return None
-    needed = track.grid_frames * SAMPLES_PER_FRAME
-    return np.pad(wave, (0, needed - len(wave))) if len(wave) < needed else wave
+    return wave
 
 
 def cut(wave: np.ndarray, first_frame: int, frames: int) -> np.ndarray:
@@ -99,7 +96,7 @@ class _Track:
                 self._count(samples)
                 usable = weights is not None and len(weights) == len(samples)
                 mixer.add(weights @ samples if usable else samples.mean(axis=0), time, rate)
-            return mixer.finish()
+            return mixer.finish(self.grid_frames * SAMPLES_PER_FRAME)
 
     def better_weights(self) -> np.ndarray | None:
         """Channel weights when the plain mean would lose the voice, else None."""
@@ -170,7 +167,7 @@ class _Mixer:
         self._at = 0  # samples at the track's rate since presentation zero
         self._pieces: list[np.ndarray] = []
         self._held = 0
-        self._out: list[np.ndarray] = []
+        self._out = bytearray()  # float32; grows in place, where joining pieces would need the memory twice
 
     def add(self, mono: np.ndarray, time: Any, rate: int) -> None:
         """Append samples that begin at this time (seconds of the file's clock; None: right after the last)."""
@@ -181,17 +178,18 @@ class _Mixer:
         if len(mono):
             self._push(mono)
 
-    def finish(self) -> np.ndarray | None:
-        """Everything, at 16 kHz; None when nothing was added."""
+    def finish(self, at_least: int) -> np.ndarray | None:
+        """Everything, at 16 kHz, zeros added up to this many samples; None when nothing was added."""
         if self._rate == 0:
             return None
         self._flush(last=True)
-        return np.concatenate(self._out) if self._out else np.zeros(0, dtype=np.float32)
+        self._out.extend(bytes(4 * max(at_least - len(self._out) // 4, 0)))
+        return np.frombuffer(self._out, dtype=np.float32)
 
     def _restart(self, rate: int) -> None:
         if self._rate:
             self._flush(last=True)
-            self._at = round(sum(map(len, self._out)) * rate / RATE)
+            self._at = round(len(self._out) // 4 * rate / RATE)
         self._rate = rate
         self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
 
@@ -224,5 +222,4 @@ class _Mixer:
         self._pieces, self._held = [], 0
         if self._resampler is not None:
             chunk = self._resampler.resample_chunk(chunk, last=last)
-        if len(chunk):
-            self._out.append(chunk)
+        self._out.extend(np.ascontiguousarray(chunk, dtype=np.float32).tobytes())

@@ -36,6 +36,7 @@ class FrameSource:
         self._limits = limits
         self._threads = threads
         self.from_start = True  # whether the frames handed out begin with the file's first
+        self.model: Any = None  # after a seek: the file's first frame, which the others are laid out like
         self._open()
 
     def _open(self) -> None:
@@ -64,6 +65,7 @@ class FrameSource:
         and at last the file is decoded from its start.
         """
         if picture > _NEAR_START and self.container.format.name.startswith(_SEEKABLE):
+            self.model = next(self._decode(read_packets(self.container, self.stream)), None)
             for back in _STEP_BACK_SECONDS:
                 decoded = self._seek(picture - round(back * 25))
                 first = next(decoded, None)

@@ -94,7 +94,8 @@ class GridReader:
         convert: Converter | None = None
         for frame, begin, end in _shown(source, self._first, self._stop):
             if convert is None:
-                convert = Converter(geometry_of(source.stream, frame, self._limits), self._size, self._format)
+                model = source.model or frame  # one size for all reads, even where the size changes on the way
+                convert = Converter(geometry_of(source.stream, model, self._limits), self._size, self._format)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
                 yield GridFrame(n, pixels, n > begin)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import av
 import numpy as np
 from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
@@ -15,7 +16,8 @@ from pipeline.reasons import Reason, Reject
 
 PIXEL_FORMATS = ("rgb24", "gray")
 
-_UNSPECIFIED = (2, 3)  # AVCOL_SPC_UNSPECIFIED, AVCOL_SPC_RESERVED
+_KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)  # AVCOL_SPC_: BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL
+_BT2020_CONSTANT_LUMINANCE = 10
 _PLAUSIBLE_ASPECT = 8  # sample aspects beyond 1:8 and 8:1 are broken headers
 
 
@@ -115,25 +117,36 @@ class Converter:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: Any) -> np.ndarray:
-        """The frame's pixels, upright and in square pixels."""
-        picture = self._reformatter.reformat(
-            frame,
-            width=self._width,
-            height=self._height,
-            format=self._format,
-            src_colorspace=_matrix(frame) if self._format == "rgb24" else Colorspace.ITU601,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=self._interpolation,
-            threads=1,
-        )
+        """The frame's pixels, upright and in square pixels; Reject(CORRUPT) when swscale cannot read them."""
+        try:
+            picture = self._reformatter.reformat(
+                frame,
+                width=self._width,
+                height=self._height,
+                format=self._format,
+                src_colorspace=_matrix(frame) if self._format == "rgb24" else Colorspace.ITU601,
+                dst_color_range=ColorRange.JPEG,
+                interpolation=self._interpolation,
+                threads=1,
+            )
+        except av.FFmpegError as error:
+            raise Reject(
+                Reason.CORRUPT, f"{frame.format.name} pictures cannot be converted: {error.strerror}"
+            ) from error
         pixels: np.ndarray = picture.to_ndarray()
         return pixels if self._upright else self._orientation.apply(pixels)
 
 
 def _matrix(frame: Any) -> int | None:
-    """The colour matrix to assume when the file does not say: BT.709 for HD, BT.601 below, as players do."""
-    if frame.colorspace not in _UNSPECIFIED:
+    """The colour matrix to assume; None for the frame's own.
+
+    When the file does not say, or names one that swscale does not know: BT.709 for HD, BT.601 below, as players do.
+    """
+    tagged = frame.colorspace
+    if tagged in _KNOWN_MATRICES or (tagged == 0 and frame.format.is_rgb):
         return None
+    if tagged == _BT2020_CONSTANT_LUMINANCE:
+        return int(Colorspace.BT2020)
     hd = frame.width >= 1280 or frame.height > 576
     return int(Colorspace.ITU709 if hd else Colorspace.ITU601)
 
