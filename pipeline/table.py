@@ -91,6 +91,8 @@ def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table
     for row in rows:
         if unknown := set(row) - names:
             raise ValueError(f"{kind.name} has no column {', '.join(sorted(unknown))}")
+        if not row.get(kind.key):
+            raise ValueError(f"{unit} yields a row without a {kind.key}")
     keys = [row[kind.key] for row in rows]
     if len(set(keys)) != len(keys):
         raise ValueError(f"{unit} yields a {kind.key} twice")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ class ToyCrawl(Stage):
 
     name: ClassVar[str] = "toy_crawl"
     writes: ClassVar[str] = "videos"
-    resources: ClassVar[Resources] = Resources(seconds=5.0, memory_gb=2.0)
+    resources: ClassVar[Resources] = Resources(seconds=3.0, memory_gb=2.0)
 
     units: tuple[str, ...] = Field((), description="what to do", json_schema_extra=runtime())
     salt: int = 0
@@ -42,10 +43,27 @@ class ToyCrawl(Stage):
             os.kill(os.getpid(), signal.SIGKILL)
         if deed == "exit":
             os._exit(3)
+        if deed == "quit":
+            sys.exit(4)
+        if deed == "secret":
+            raise ValueError(f"refused {os.environ['HF_TOKEN']} for Authorization: Bearer abc.def")
+        if deed == "odd":
+            raise Reject(Reason.NOT_MEDIA, "a\udcff name\x1b[31m\nof two lines " + "x" * 2000)
+        if deed == "unknown":
+            yield {"video_id": "file:unknown", "colour": "red"}
+        if deed == "twice":
+            yield {"video_id": "file:twice"}
+            yield {"video_id": "file:twice"}
+        if deed == "keyless":
+            yield {"title": "nobody"}
+        if deed == "denied":
+            raise PermissionError(13, "Permission denied", "/somewhere/else/video.mp4")
+        if deed == "wall":
+            raise Failure(Reason.BOT_WALL, "sign in first")
         if deed == "hang":
             time.sleep(3600)
         if deed == "eat":
-            _ = [np.ones(1 << 24) for _ in range(64)]  # 8 GiB
+            _ = [np.empty(1 << 26) for _ in range(16)]  # 8 GiB, asked for bit by bit
         if deed == "full":
             raise OSError(28, "No space left on device", "somewhere")
         yield {"video_id": f"file:{unit.id}", "source": unit.id, "width": 1280 + self.salt, "height": 720, "title": unit.id}
@@ -144,3 +162,31 @@ class ToyExport(Stage):
     def finish(self, context: Context, store: Store) -> None:
         lines = "\n".join(store.read("samples", ["person_id"])["person_id"].to_pylist())
         (context.run / "index.txt").write_text(lines)
+
+
+class ToyBroken(ToyCrawl):
+    """Its set-up fails, as that of a net that does not load."""
+
+    name: ClassVar[str] = "toy_broken"
+    how: str = "raise"
+
+    def setup(self, context: Context) -> None:
+        if self.how == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("the net does not load")
+
+
+class ToyHeavy(ToyCrawl):
+    """A unit's rows are many times what a pipe takes in one piece."""
+
+    name: ClassVar[str] = "toy_heavy"
+    writes: ClassVar[str] = "persons"
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        rng = np.random.default_rng(len(unit.id))
+        keypoints = rng.normal(size=(250, 266)).astype(np.float32)
+        yield {"person_id": f"{unit.id}#0", "clip_id": unit.id, "video_id": "v", "keypoints": keypoints, "frames": 250}
+        time.sleep(self.pause_seconds)
+
+
+CHAIN: tuple[type[Stage], ...] = (ToyCrawl, ToySplit, ToyAnnotate, ToyMeasure, ToyJudge, ToyExport)
