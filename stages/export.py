@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import to_flac
 from pipeline.media.guard import disk_name
 from pipeline.media.last_wave import LastWave
@@ -20,6 +21,7 @@ from pipeline.skeleton.smooth import Variant
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 FOLDER = "clips"
+AHEAD_PICTURES = 4  # decoded while others are cut and encoded
 
 Picture = NDArray[np.uint8]
 
@@ -106,10 +108,11 @@ class Export(Stage):
         clip, source = unit.row("clips"), self._context.run / unit.row("videos")["path"]
         first, frames = clip["first_frame"], clip["frames"]
         target.parent.mkdir(parents=True, exist_ok=True)
-        with GridReader(source, first, frames, threads=self._context.threads) as reader:
+        reader = GridReader(source, first, frames, threads=self._context.threads)
+        with reader, reading_ahead(reader, AHEAD_PICTURES) as pictures:
             write_clip(
                 target,
-                all_pictures(reader, first, frames, box, self.side_px, self.max_missing_share),
+                all_pictures(pictures, first, frames, box, self.side_px, self.max_missing_share),
                 sound,
                 size=(self.side_px, self.side_px),
                 crf=self.crf,
