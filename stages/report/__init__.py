@@ -1,0 +1,69 @@
+"""One static page that shows what a run kept, what it dropped and why; it opens from a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, PrivateAttr
+
+from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
+
+FOLDER = "report"
+PAGE = f"{FOLDER}/index.html"
+
+
+class Report(Stage):
+    """Every table -> `report/index.html`, its style, its script and its data as plain script files.
+
+    What is declared in `reads` decides when the page is made again; the rows themselves are read from the tables at once.
+    """
+
+    name: ClassVar[str] = "report"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "a static page: where hours go, what was kept, what was dropped and why"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("videos", ("title", "channel", "url", "licence", "speech_type", "duration_seconds")),
+        Reads("clips", ("frames",)),
+        Reads("persons", ("person",)),
+        Reads("verdicts", ("keep",)),
+        Reads("samples", ("video", "video_sha256")),
+        Reads("previews", ("path",)),
+        Reads("shards", ("sha256",)),
+    )
+    writes: ClassVar[str] = "reports"
+    resources: ClassVar[Resources] = Resources(seconds=3600, memory_gb=16, one_worker=True)
+
+    title: str = Field("", description="heading of the page; the run's name by default")
+    clips_a_file: int = Field(240, ge=10, le=5000, description="kept clips in one data file, loaded when looked at")
+    dropped_a_reason: int = Field(200, ge=0, description="dropped clips shown for each reason, at most")
+    failed_shown: int = Field(300, ge=0, description="failed units listed, at most")
+
+    _run: Path = PrivateAttr(default=Path())
+
+    def setup(self, context: Context) -> None:
+        self._run = context.run
+
+    def depends(self, store: "Store") -> str:
+        """What else the page shows: the winning attempt of every unit of every other stage, results or not."""
+        from pipeline.hashing import digest
+
+        commits = [
+            f"{kind} {unit} {commit}"
+            for kind in store.kinds
+            if kind != self.writes
+            for unit, commit in zip(
+                *store.table(kind).winners().select(["unit", "commit"]).to_pydict().values(), strict=True
+            )
+        ]
+        return f"{digest(*commits):016x}"
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        from pipeline.table import Store
+        from stages.report import gather, page
+
+        found = gather.gather(Store(self._run))
+        page.write(self._run / FOLDER, found, self)
+        yield {"report": "report", "path": PAGE}

@@ -1,0 +1,113 @@
+"""Histograms as plain numbers for inline SVG: kept below, dropped on top, the threshold as a line."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages.report.gather import Found, measures
+
+BINS = 36
+WIDTH, HEIGHT = 300.0, 84.0
+
+# Shown when they have values, thresholds or not; others only when the profile sets a threshold.
+ALWAYS = (
+    "yaw_degrees", "shoulder_width_px", "upper_body_share", "hand_seen_share", "wrist_speed_p95", "jitter",
+    "camera_motion", "speech_share", "loudness_dbfs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of the chart in its own units: x, width, and the heights of kept and dropped."""
+
+    x: float
+    width: float
+    kept: float
+    dropped: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """One measure over all people who have it.
+
+    Attributes:
+        limit: the threshold's place on the x axis and its text, or None.
+        side: "min" drops what lies left of the threshold, "max" what lies right of it.
+    """
+
+    name: str
+    unit: str
+    text: str
+    bars: list[Bar]
+    low: str
+    high: str
+    median: str
+    limit_x: float | None
+    limit: str
+    side: str
+    measured: int
+    unmeasured: int
+
+
+def histograms(found: Found) -> list[Histogram]:
+    """The measures worth looking at, those with a threshold first."""
+    limits = found.limits
+    fields = {field.name: field for field in measures()}
+    wanted = [name for name in fields if name in limits or name in ALWAYS]
+    wanted.sort(key=lambda name: (name not in limits, list(fields).index(name)))
+    keep = found.people["keep"].to_numpy(bool)
+    charts = []
+    for name in wanted:
+        values = found.people[name].to_numpy("float64", na_value=np.nan)
+        if np.isfinite(values).sum() >= 2:
+            charts.append(_histogram(fields[name], values, keep, limits.get(name)))
+    return charts
+
+
+def _histogram(
+    field: pa.Field, values: NDArray[np.float64], keep: NDArray[np.bool_], limit: tuple[str, float] | None
+) -> Histogram:
+    known = np.isfinite(values)
+    low, high = np.percentile(values[known], [0.5, 99.5])
+    if limit is not None:
+        low, high = min(low, limit[1]), max(high, limit[1])
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, BINS + 1)
+    clipped = np.clip(values, low, high)
+    kept = np.histogram(clipped[known & keep], edges)[0]
+    dropped = np.histogram(clipped[known & ~keep], edges)[0]
+    scale = HEIGHT / max(1, (kept + dropped).max())
+    step = WIDTH / BINS
+    bars = [
+        Bar(
+            i * step,
+            step - 1,
+            k * scale,
+            d * scale,
+            f"{_short(edges[i])} to {_short(edges[i + 1])}: {k} kept, {d} dropped",
+        )
+        for i, (k, d) in enumerate(zip(kept.tolist(), dropped.tolist(), strict=True))
+    ]
+    notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
+    return Histogram(
+        name=field.name.replace("_", " "),
+        unit=notes["unit"],
+        text=notes["text"],
+        bars=bars,
+        low=_short(low),
+        high=_short(high),
+        median=_short(float(np.median(values[known]))),
+        limit_x=None if limit is None else WIDTH * (limit[1] - low) / (high - low),
+        limit="" if limit is None else _short(limit[1]),
+        side="" if limit is None else limit[0],
+        measured=int(known.sum()),
+        unmeasured=int((~known).sum()),
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

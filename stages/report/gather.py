@@ -1,0 +1,152 @@
+"""What the report shows, read from the tables of a run."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.kinds import KINDS
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
+
+FPS = 25
+_VIDEO = [
+    "video_id",
+    "title",
+    "channel",
+    "url",
+    "licence",
+    "speech_type",
+    "duration_seconds",
+    "width",
+    "height",
+    "footage",
+]
+_IDS = ("person_id", "clip_id", "video_id")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The run's tables as data frames, without the heavy columns.
+
+    Attributes:
+        name: the run folder's.
+        profile: the resolved profile that the run left, {} when there is none.
+        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview.
+        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
+    """
+
+    name: str
+    profile: dict[str, Any]
+    videos: pd.DataFrame
+    clips: pd.DataFrame
+    people: pd.DataFrame
+    previews: dict[str, str]
+    shards: pd.DataFrame
+    outcomes: pd.DataFrame
+
+    @property
+    def kept(self) -> pd.DataFrame:
+        """People with a sample, in the order of the page."""
+        return self.people[self.people["sample"].notna() & self.people["keep"]]
+
+    @property
+    def dropped(self) -> pd.DataFrame:
+        return self.people[~self.people["keep"]]
+
+    @property
+    def limits(self) -> dict[str, tuple[str, float]]:
+        """Measure -> ("min" or "max", threshold), as the profile sets them."""
+        settings = self.profile.get("stages", {}).get("judge", {})
+        return {
+            key[4:]: (key[:3], float(value))
+            for key, value in settings.items()
+            if key[:4] in ("min_", "max_") and isinstance(value, int | float)
+        }
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Id of a video, clip or person -> how long it is."""
+        known: dict[str, float] = {}
+        for table, key, column in (
+            (self.videos, "video_id", "duration_seconds"),
+            (self.clips, "clip_id", "seconds"),
+            (self.people, "person_id", "seconds"),
+        ):
+            known |= dict(zip(table[key], table[column].fillna(0.0), strict=True))
+        return known
+
+    @property
+    def last(self) -> datetime | None:
+        """When the latest outcome was written."""
+        at = self.outcomes["at"].dropna()
+        return None if at.empty else at.max().to_pydatetime()
+
+
+def measures() -> list[pa.Field]:
+    """The measures of a person and of its clip's sound, in the order of the tables."""
+    return [
+        field
+        for kind in ("pose_measures", "sound_measures", "overlaps", "lip_syncs", "attributes")
+        if kind in KINDS
+        for field in KINDS[kind].columns
+        if field.name not in _IDS and not pa.types.is_nested(field.type) and not pa.types.is_binary(field.type)
+    ]
+
+
+def gather(store: "Store") -> Found:
+    """Read what the report needs; tables that are not there yet are empty."""
+    videos = _read(store, "videos", _VIDEO)
+    clips = _read(store, "clips", ["clip_id", "video_id", "start_seconds", "frames"])
+    clips["seconds"] = clips["frames"].astype("float64") / FPS
+    previews = _read(store, "previews", ["preview_id", "path"])
+    profile = store.run / "profile.toml"
+    return Found(
+        name=store.run.resolve().name,
+        profile=tomllib.loads(profile.read_text(encoding="utf-8")) if profile.is_file() else {},
+        videos=videos,
+        clips=clips,
+        people=_people(store, videos, clips),
+        previews=dict(zip(previews["preview_id"], previews["path"], strict=True)),
+        shards=_read(store, "shards", ["bucket", "split", "rows", "seconds", "bytes"]),
+        outcomes=_outcomes(store),
+    )
+
+
+def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+    table = _read(store, "verdicts", [*_IDS, "keep", "reasons", "details", "unmeasured", "overridden"])
+    for column in ("reasons", "details", "unmeasured"):
+        table[column] = [[] if value is None else list(value) for value in table[column]]
+    table["keep"] = table["keep"].fillna(False).astype(bool)
+    table["reason"] = [reasons[0] if reasons else "" for reasons in table["reasons"]]
+    table = table.merge(clips[["clip_id", "start_seconds", "seconds"]], on="clip_id", how="left")
+    table = table.merge(videos.drop(columns=["duration_seconds"]), on="video_id", how="left")
+    table = table.merge(_read(store, "persons", ["person_id", "person"]), on="person_id", how="left")
+    wanted = {field.name for field in measures()}
+    for kind, key in (("pose_measures", "person_id"), ("sound_measures", "clip_id")):
+        names = [name for name in KINDS[kind].schema.names if name in wanted]
+        more = [key, "crop_box"] if kind == "pose_measures" else [key]
+        table = table.merge(_read(store, kind, [*more, *names]), on=key, how="left")
+    samples = _read(store, "samples", ["person_id", "video"]).rename(columns={"video": "sample"})
+    table = table.merge(samples, on="person_id", how="left")
+    return table.sort_values(["video_id", "start_seconds", "person"], kind="stable").reset_index(drop=True)
+
+
+def _outcomes(store: "Store") -> pd.DataFrame:
+    columns = ["unit", "stage", "status", "reason", "detail", "attempt", "at", "wall_seconds"]
+    tables = []
+    for kind in store.kinds:
+        if kind != "reports":
+            won = store.outcomes(kind).select(columns)
+            tables.append(won.append_column("kind", pa.array([kind] * len(won), pa.string())))
+    if not tables:
+        return pd.DataFrame(columns=[*columns, "kind"])
+    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
+
+
+def _read(store: "Store", kind: str, columns: list[str]) -> pd.DataFrame:
+    return store.read(kind, columns).to_pandas()

@@ -1,0 +1,318 @@
+"""Writes the page: the template, its style and script, and the data in pieces that are loaded when looked at."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import numpy as np
+import pandas as pd
+
+from pipeline import files
+from stages.report import charts, funnel, gather
+
+if TYPE_CHECKING:
+    from stages.report import Report
+    from stages.report.gather import Found
+
+Record = dict[str, Any]
+
+SIDE = "512 \u00d7 512"
+DASH = "\u2013"  # where a number is not known
+
+# Table 1 of the paper, for comparison.
+PUBLISHED = (
+    ("CSG-405", "147,550", "405", SIDE, "17,787", "71", "9.9"),
+    ("TED-talks", "1,322", "3.1", "384 \u00d7 384", "391", "1", "8.4"),
+    ("PATS", "4,800", "13.1", "256 \u00d7 256", "4", "2", "9.8"),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Dropped units of one reason: what the page says of them, and the data file that holds some."""
+
+    code: str
+    text: str
+    kind: str
+    units: int
+    seconds: float
+    shown: int
+    file: str
+
+
+def write(folder: Path, found: "Found", settings: "Report") -> None:
+    """Write the folder; `index.html` comes last, and data files of an older page go."""
+    data = folder / "data"
+    kept = list(_write_kept(data, found, settings.clips_a_file))
+    groups = list(_write_dropped(data, found, settings.dropped_a_reason))
+    fields = [_described(field, found.limits) for field in gather.measures()]
+    summary = {
+        "fields": fields,
+        "kept": {"count": len(found.kept), "size": settings.clips_a_file},
+        "reasons": {group.code: group.text for group in groups} | _sentences(found),
+    }
+    _write_script(data / "summary.js", "CSG.summary = " + _json(summary) + ";\n")
+    written = {"summary.js", *(f"{name}.js" for name in kept), *(f"{group.file}.js" for group in groups)}
+    for name in ("style.css", "app.js"):
+        files.write_text(folder / name, package_files("stages.report").joinpath(name).read_text(encoding="utf-8"))
+    files.write_text(folder / "index.html", render(found, settings, groups))
+    for path in data.glob("*.js"):
+        if path.name not in written:
+            path.unlink()
+
+
+def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
+    """The page as HTML; every value is escaped by the template engine."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"hours": hours, "count": _count, "bytes": _bytes, "round": round}
+    steps = funnel.steps(found)
+    return environment.get_template("index.html.jinja").render(
+        title=settings.title or found.name,
+        found=found,
+        version=_version(),
+        steps=steps,
+        widest=max([step.entered_seconds for step in steps] or [1]) or 1,
+        totals=funnel.totals(found.dropped),
+        histograms=charts.histograms(found),
+        chart=(charts.WIDTH, charts.HEIGHT),
+        groups=groups,
+        splits=_splits(found),
+        published=PUBLISHED,
+        row=_row_of_table_one(found),
+        failed=_failed(found, settings.failed_shown),
+        stages=_stages(found),
+    )
+
+
+def hours(seconds: float | None) -> str:
+    """`12.3 h`, `4 min 5 s` or `7 s`; a dash where nobody knows."""
+    if seconds is None or math.isnan(seconds):
+        return DASH
+    if seconds >= 36_000:
+        return f"{seconds / 3600:,.0f} h" if seconds >= 360_000 else f"{seconds / 3600:,.1f} h"
+    if seconds >= 3600:
+        return f"{seconds / 3600:.2f} h"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def link(url: str | None, start_seconds: float | None = None) -> str | None:
+    """The url if a browser may follow it (http or https with a host), at the clip's start where YouTube can; else None."""
+    if not isinstance(url, str):
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return None
+    if parts.hostname.endswith(("youtube.com", "youtu.be")) and start_seconds and not math.isnan(start_seconds):
+        query = [(key, value) for key, value in parse_qsl(parts.query) if key != "t"]
+        return urlunsplit(parts._replace(query=urlencode([*query, ("t", f"{int(start_seconds)}s")])))
+    return url
+
+
+def _write_kept(data: Path, found: "Found", size: int) -> Iterator[str]:
+    kept = found.kept
+    for number, first in enumerate(range(0, len(kept), size)):
+        name = f"kept-{number}"
+        _write_data(data, name, [_person(row, found) for row in _dicts(kept.iloc[first : first + size])])
+        yield name
+
+
+def _write_dropped(data: Path, found: "Found", limit: int) -> Iterator[Group]:
+    """A data file a reason: people by their first reason, then what was refused before or after the verdicts."""
+    records: dict[str, list[Record]] = {}
+    seconds: dict[str, float] = {}
+    totals: dict[str, int] = {}
+    for code, rows in found.dropped.groupby("reason", sort=False):
+        totals[str(code)], seconds[str(code)] = len(rows), float(rows["seconds"].sum())
+        drawn = rows["person_id"].isin(found.previews.keys())
+        chosen = pd.concat([rows[drawn], rows[~drawn]]).head(limit)
+        records[str(code)] = [_person(row, found) for row in _dicts(chosen)]
+    refused = found.outcomes[found.outcomes["status"].eq("rejected")]
+    lengths = found.seconds
+    for code, rows in refused.groupby("reason", sort=False):
+        drawn = rows["unit"].isin(found.previews.keys())
+        others = _refused(pd.concat([rows[drawn], rows[~drawn]]).head(limit), found)
+        known = records.setdefault(str(code), [])
+        known += others[: max(0, limit - len(known))]
+        totals[str(code)] = totals.get(str(code), 0) + len(rows)
+        seconds[str(code)] = seconds.get(str(code), 0.0) + sum(lengths.get(unit, 0.0) for unit in rows["unit"])
+    for code in sorted(totals, key=lambda code: (-totals[code], code)):
+        file = "dropped-" + "".join(c if c.isalnum() or c == "_" else "-" for c in code)
+        _write_data(data, file, records[code])
+        text, kind = funnel.sentence(code), funnel.reason_kind(code)
+        yield Group(code, text, kind, totals[code], seconds[code], len(records[code]), file)
+
+
+def _person(row: Record, found: "Found") -> Record:
+    """One person's card: short keys, because there may be 200,000 of them."""
+    preview = found.previews.get(row["person_id"])
+    return {
+        "i": row["person_id"],
+        "t": row["title"] or row["video_id"],
+        "c": row["channel"],
+        "u": link(row["url"], row["start_seconds"]),
+        "s": row["start_seconds"],
+        "n": row["seconds"],
+        "p": _up(preview),
+        "l": _up(preview.removesuffix(".webp") + ".loop.webp") if preview and row["sample"] else None,
+        "v": _up(row["sample"]),
+        "k": row["keep"],
+        "o": row["overridden"],
+        "r": row["reasons"],
+        "d": row["details"],
+        "q": row["unmeasured"],
+        "b": row["crop_box"],
+        "a": [row["speech_type"], row["licence"]],
+        "m": [row[field.name] for field in gather.measures()],
+    }
+
+
+def _refused(rows: pd.DataFrame, found: "Found") -> list[Record]:
+    """Videos, clips or links that a stage said no to before there was anybody to judge."""
+    videos = {unit: unit.split("/")[0] for unit in rows["unit"]}
+    clips = {unit: unit.split("#")[0] for unit in rows["unit"]}
+    about = {row["video_id"]: row for row in _dicts(found.videos[found.videos["video_id"].isin(videos.values())])}
+    at = {row["clip_id"]: row for row in _dicts(found.clips[found.clips["clip_id"].isin(clips.values())])}
+    records = []
+    for row in _dicts(rows):
+        unit = row["unit"]
+        video, clip = about.get(videos[unit], {}), at.get(clips[unit], {})
+        records.append(
+            {
+                "i": unit,
+                "t": video.get("title") or unit,
+                "c": video.get("channel"),
+                "u": link(video.get("url") or unit, clip.get("start_seconds")),
+                "s": clip.get("start_seconds"),
+                "n": clip.get("seconds", video.get("duration_seconds")),
+                "p": _up(found.previews.get(unit)),
+                "k": False,
+                "r": [row["reason"]],
+                "d": [row["detail"]],
+            }
+        )
+    return records
+
+
+def _up(path: str | None) -> str | None:
+    """A path of the run folder as seen from the report's folder."""
+    return None if path is None else f"../{path}"
+
+
+def _dicts(table: pd.DataFrame) -> list[Record]:
+    """Rows as dicts with plain values; NaN and NaT are None."""
+    return [{str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is pd.NaT or value is pd.NA:
+        return None
+    return value
+
+
+def _write_data(data: Path, name: str, records: list[Record]) -> None:
+    _write_script(data / f"{name}.js", f"CSG.add({_json(name)}, {_json(records)});\n")
+
+
+def _write_script(path: Path, text: str) -> None:
+    files.write_text(path, text)
+
+
+def _json(value: Any) -> str:
+    """JSON that is also safe inside a script: no `<`, `>` or `&`, no line separators."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _described(field: Any, limits: dict[str, tuple[str, float]]) -> list[Any]:
+    notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
+    side, limit = limits.get(field.name, ("", None))
+    return [field.name, notes["unit"], notes["text"], side, limit]
+
+
+def _sentences(found: "Found") -> dict[str, str]:
+    codes = {code for reasons in found.dropped["reasons"] for code in reasons}
+    return {code: funnel.sentence(code) for code in codes}
+
+
+def _row_of_table_one(found: "Found") -> tuple[str, ...]:
+    kept = found.kept
+    seconds = float(kept["seconds"].sum())
+    types = kept["speech_type"].nunique()
+    mean = f"{seconds / len(kept):.1f}" if len(kept) else DASH
+    length = f"{seconds / 3600:,.1f}" if seconds >= 360 else f"{seconds / 3600:.3f}"
+    return (found.name, _count(len(kept)), length, SIDE, DASH, _count(types) if types else DASH, mean)
+
+
+def _splits(found: "Found") -> list[tuple[str, int, float]]:
+    """(split, clips, seconds) as the shards hold them."""
+    rows = found.shards.groupby("split")[["rows", "seconds"]].sum()
+    return [
+        (name, int(rows.loc[name, "rows"]), float(rows.loc[name, "seconds"]))
+        for name in ("train", "validation", "test")
+        if name in rows.index
+    ]
+
+
+def _failed(found: "Found", limit: int) -> tuple[int, list[Record]]:
+    rows = found.outcomes[found.outcomes["status"].eq("failed")]
+    listed = [row | {"text": funnel.sentence(row["reason"])} for row in _dicts(rows.head(limit))]
+    return len(rows), listed
+
+
+def _stages(found: "Found") -> list[Record]:
+    """Per stage: units by status, and the seconds that they took."""
+    result = []
+    for name, rows in found.outcomes.groupby("stage", sort=False):
+        counts = rows["status"].value_counts()
+        result.append(
+            {
+                "name": name,
+                **{status: int(counts.get(status, 0)) for status in ("ok", "rejected", "failed")},
+                "seconds": float(rows["wall_seconds"].sum()),
+                "last": rows["at"].max(),
+            }
+        )
+    return result
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} TB"
+
+
+def _version() -> str:
+    try:
+        return version("csg405")
+    except PackageNotFoundError:
+        return "unknown"
