@@ -29,9 +29,10 @@ _LEVELS = ((np.arange(256)[:, None] - MEAN) / STD).astype(np.float32)  # (256, 3
 
 
 class PoseEstimator(Protocol):
-    """What annotation needs of a pose net."""
+    """What annotation needs of a pose net: people a run, runs at a time, and the two halves of `estimate`."""
 
     batch: int
+    lanes: int
 
     def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
         """A person's input and the way back."""
@@ -72,6 +73,8 @@ class PoseNet:
         self._fixed = isinstance(source.shape[0], int)
         self.batch = source.shape[0] if self._fixed else batch
         self.workers = workers
+        # One run keeps a CPU busy; a GPU would wait while the batch before is decoded and the next is gathered.
+        self.lanes = 1 if session.get_providers()[0] == "CPUExecutionProvider" else 2
 
     def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
         """The net's input for one person.

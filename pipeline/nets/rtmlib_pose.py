@@ -32,6 +32,7 @@ class RtmlibPose:
     """
 
     batch = 1
+    lanes = 1
 
     def __init__(self, model: str | Path, device: Device = "cpu", size: tuple[int, int] = (384, 288)) -> None:
         try:

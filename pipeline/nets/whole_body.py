@@ -95,8 +95,12 @@ def annotate_frames(
         ValueError: frames are not numbered 0, 1, 2, ...; whatever the nets and the iterator raise.
     """
     settings = settings or AnnotationSettings()
-    with ThreadPoolExecutor(workers) as helpers, ThreadPoolExecutor(1) as runner:
-        annotator = _Annotator(detector, pose, settings, helpers)
+    with (
+        ThreadPoolExecutor(workers) as helpers,
+        ThreadPoolExecutor(pose.lanes) as lanes,
+        ThreadPoolExecutor(1) as runner,
+    ):
+        annotator = _Annotator(detector, pose, settings, helpers, lanes if pose.lanes > 1 else None)
         running: Future[None] | None = None
         count = 0
         for group, last in _groups(frames, settings.detect_every):
@@ -145,9 +149,16 @@ class _Sight:
 
 class _Annotator:
     def __init__(
-        self, detector: Detector, pose: PoseEstimator, settings: AnnotationSettings, helpers: ThreadPoolExecutor
+        self,
+        detector: Detector,
+        pose: PoseEstimator,
+        settings: AnnotationSettings,
+        helpers: ThreadPoolExecutor,
+        lanes: ThreadPoolExecutor | None,
     ) -> None:
-        self._detector, self._pose, self._settings, self._helpers = detector, pose, settings, helpers
+        self._detector, self._pose, self._settings = detector, pose, settings
+        self._helpers, self._lanes = helpers, lanes
+        self._running: list[Future[None]] = []  # batches nobody waits for yet
         self._tracker = Tracker(settings.tracker)
         self._sights: dict[int, list[_Sight]] = {}
         self._latest: dict[int, _Sight] = {}  # each track's newest detection
@@ -159,12 +170,18 @@ class _Annotator:
         self._pictures.update(group)
         chosen = [n for n, _ in group if n % self._settings.detect_every == 0 or (last and n == group[-1][0])]
         found = self._detect(chosen)
-        self._run([sight for sights in found for sight in sights], fill=True)
+        now = [sight for sights in found for sight in sights]
+        spare = -len(now) % self._pose.batch  # the last batch is filled up with others that can wait
+        now, self._waiting = now + self._waiting[:spare], self._waiting[spare:]
+        _wait(self._start(now))
         for frame, sights in zip(chosen, found, strict=True):
             self._link(frame, [s for s in sights if s.presence >= self._settings.min_presence])
         whole = len(self._waiting) if last else len(self._waiting) // self._pose.batch * self._pose.batch
         ready, self._waiting = self._waiting[:whole], self._waiting[whole:]
-        self._run(ready)
+        _wait(self._running)
+        self._running = self._start(ready)
+        if last:
+            _wait(self._running)
         if group:
             self._forget(group[-1][0])
 
@@ -176,23 +193,22 @@ class _Annotator:
             found.append([_Sight(n, boxes[i], picture) for i in sorted(largest)])
         return found
 
-    def _run(self, sights: list[_Sight], *, fill: bool = False) -> None:
-        """Poses of the sights; the last batch is filled up with others that can wait, where `fill`."""
-        if fill:
-            spare = -len(sights) % self._pose.batch
-            sights, self._waiting = sights + self._waiting[:spare], self._waiting[spare:]
+    def _start(self, sights: list[_Sight]) -> "list[Future[None]]":
+        """Sees to the poses of the sights, in batches: at once, or in the background where the net has several lanes."""
         for sight in sights:
             self._prepare(sight)
-        size = self._pose.batch
-        checks = []
-        for first in range(0, len(sights), size):
-            batch = sights[first : first + size]
-            crops = [sight.crop.result() for sight in batch if sight.crop]
-            for sight, keypoints, scores in zip(batch, *self._pose.run(crops), strict=True):
-                sight.keypoints, sight.scores, sight.crop = keypoints, scores, None
-                checks.append(self._helpers.submit(_sharpen, sight, self._settings.min_score))
-        for check in checks:
-            check.result()
+        batches = [sights[first : first + self._pose.batch] for first in range(0, len(sights), self._pose.batch)]
+        if self._lanes is not None:
+            return [self._lanes.submit(self._finish, batch) for batch in batches]
+        for batch in batches:
+            self._finish(batch)
+        return []
+
+    def _finish(self, batch: list[_Sight]) -> None:
+        crops = [sight.crop.result() for sight in batch if sight.crop]
+        for sight, keypoints, scores in zip(batch, *self._pose.run(crops), strict=True):
+            sight.keypoints, sight.scores, sight.crop = keypoints, scores, None
+        _wait([self._helpers.submit(_sharpen, sight, self._settings.min_score) for sight in batch])
 
     def _prepare(self, sight: _Sight) -> None:
         if sight.crop is None and sight.picture is not None:
@@ -240,6 +256,11 @@ class _Annotator:
         tracks = _without_doubles(tracks, self._settings)
         order = sorted(range(len(tracks)), key=lambda i: (int(np.argmax(tracks[i].seen)), _first_x(tracks[i])))
         return [_ranked(tracks[i], rank) for rank, i in enumerate(order)]
+
+
+def _wait(futures: "list[Future[None]]") -> None:
+    for future in futures:
+        future.result()
 
 
 def _sharpen(sight: _Sight, min_score: float) -> None:

@@ -32,6 +32,9 @@ class FakeSession:
     def get_inputs(self) -> list:
         return [self._source]
 
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
     def get_outputs(self) -> list:
         return self._outputs
 

@@ -23,6 +23,7 @@ class Stage:
 
     def __init__(self, people: list[Path], batch: int = 4, blind: set[tuple[int, int]] | None = None) -> None:
         self.people, self.batch, self.blind = people, batch, blind or set()
+        self.lanes = 1
         self.batches: list[int] = []
         self.posed: list[int] = []
 
@@ -75,6 +76,17 @@ def test_everybody_is_found_in_every_frame() -> None:
         np.testing.assert_allclose(person.keypoints, expected, atol=1e-3)
         np.testing.assert_allclose(person.boxes[:, 0], expected[:, 0, 0] - SIZE / 2, atol=0.01)
         assert person.scores.dtype == person.keypoints.dtype == np.float32
+
+
+def test_several_lanes_change_nothing() -> None:
+    results = []
+    for lanes in (1, 3):
+        stage = Stage([walk(0, 90, 300, -2), walk(13, 70, 60, 1.5)], batch=3)
+        stage.lanes = lanes
+        results.append(annotate_frames(stage.frames(90), stage, stage, workers=3))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a.keypoints, b.keypoints)
+        np.testing.assert_array_equal(a.boxes, b.boxes)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 20, 21, 22, 41])
