@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SAMPLES_PER_FRAME = RATE // FPS
 
 _GAP_SECONDS = 0.02  # clocks in milliseconds wander this far without anything missing
 _CHUNK_SECONDS = 2
+_MOST_PLANES = 8
 _SILENT_SHARE = 1e-4  # -40 dB below the loudest channel: carries no voice
 _CANCELLED_SHARE = 0.05  # of the channels' mean energy left in their mean: they work against each other
 
@@ -120,7 +122,7 @@ class _Track:
         if self._products is None or len(self._products) == len(products):
             self._products = products.astype(np.float64) + (0 if self._products is None else self._products)
 
-    def _decode(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, Any, int]]:
+    def _decode(self, container: Any, stream: Any) -> Iterator[tuple[np.ndarray, Fraction | None, int]]:
         """(channels, samples) float32, time in seconds of the file's clock or None, rate; video only counted."""
         pictures = next(iter(picture_streams(container)), None)
         meter = None
@@ -135,31 +137,46 @@ class _Track:
                 continue
             try:
                 decoded = stream.codec_context.decode(packet if packet.size else None)
-            except av.FFmpegError:
-                continue
-            for frame in decoded:
-                time = None if frame.pts is None else frame.pts * (frame.time_base or stream.time_base)
-                yield _as_float(frame), time, frame.sample_rate
+                pieces = [(_as_float(frame), _time(frame, stream), frame.sample_rate) for frame in decoded]
+            except (av.FFmpegError, ValueError):
+                continue  # broken packets, and frames whose sizes contradict each other
+            yield from pieces
         span = meter.span() if meter is not None else None
-        self.grid_frames = max(clock.first_picture(span.end_pts), 1) if span else 0
+        longest = int(self._limits.max_duration_seconds * FPS)
+        self.grid_frames = min(max(clock.first_picture(span.end_pts), 1), longest) if span else 0
+
+
+def _time(frame: Any, stream: Any) -> Fraction | None:
+    return None if frame.pts is None else frame.pts * (frame.time_base or stream.time_base)
 
 
 def _as_float(frame: Any) -> np.ndarray:
     """(channels, samples) float32 in -1..1."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels >= _MOST_PLANES:
+        frame = _packed(frame)
     raw = frame.to_ndarray()
     if not frame.format.is_planar:
-        raw = raw.reshape(-1, len(frame.layout.channels)).T
+        raw = raw.reshape(-1, channels).T
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128) / 128
     if raw.dtype.kind == "i":
         return raw.astype(np.float32) / float(-int(np.iinfo(raw.dtype).min))
-    return np.nan_to_num(raw.astype(np.float32), posinf=0.0, neginf=0.0)
+    raw = raw.astype(np.float32, copy=False)
+    return raw if np.isfinite(raw.sum()) else np.nan_to_num(raw, posinf=0.0, neginf=0.0)
+
+
+def _packed(frame: Any) -> Any:
+    """The frame with its channels interleaved: PyAV 18 walks past the end of eight planes and more."""
+    resampler = av.AudioResampler(format="flt")
+    (packed,) = resampler.resample(frame)
+    return packed
 
 
 class _Mixer:
     """Lays mono pieces on the presentation clock and resamples them in one stream, whatever the length."""
 
-    def __init__(self, zero: Any, longest_seconds: float) -> None:
+    def __init__(self, zero: Fraction, longest_seconds: float) -> None:
         self._zero = zero
         self._longest = longest_seconds
         self._rate = 0
@@ -169,7 +186,7 @@ class _Mixer:
         self._held = 0
         self._out = bytearray()  # float32; grows in place, where joining pieces would need the memory twice
 
-    def add(self, mono: np.ndarray, time: Any, rate: int) -> None:
+    def add(self, mono: np.ndarray, time: Fraction | None, rate: int) -> None:
         """Append samples that begin at this time (seconds of the file's clock; None: right after the last)."""
         if rate != self._rate:
             self._restart(rate)

@@ -114,7 +114,8 @@ class _Scan:
         self._in_order = False
         for packet in read_packets(container, *timed):
             self._in_order = packet.size == 0
-            meters[packet.stream_index].add(packet)
+            if packet.stream_index in meters:  # others can turn up in broken files
+                meters[packet.stream_index].add(packet)
         spans = {index: meter.span() for index, meter in meters.items()}
         self.video = spans[self.stream.index]
         self.sound_span = spans[self.sound.index] if self.sound else None

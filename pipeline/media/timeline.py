@@ -72,6 +72,8 @@ def read_packets(container: Any, *streams: Any) -> Iterator[Any]:
             return
         except av.FFmpegError:
             errors += 1
+        except IndexError:
+            return  # PyAV, at the end of a file in which streams turned up that its header did not announce
 
 
 @dataclass(frozen=True)

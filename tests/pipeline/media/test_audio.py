@@ -157,6 +157,19 @@ def test_channels(shelf: Path, left: float, right: float, gain: float) -> None:
     assert np.abs(np.abs(wave) - np.abs(noise * gain)).max() < 1e-4
 
 
+@pytest.mark.parametrize(("channels", "suffix"), [(6, "m4a"), (8, "m4a"), (8, "mka"), (16, "wav")])
+def test_many_channels(shelf: Path, channels: int, suffix: str) -> None:
+    path, source = shelf / f"surround{channels}.{suffix}", shelf / f"surround{channels}-source.wav"
+    noise = speckle(1.0)
+    write_wav(source, np.repeat(noise[:, None], channels, axis=1))
+    ffmpeg("-i", source, "-c:a", {"m4a": "aac", "wav": "pcm_s24le", "mka": "flac"}[suffix], "-b:a", "600k", path)
+    wave = read_wave(path)
+    assert wave is not None
+    assert abs(shift_between(noise, wave)) <= 1
+    size = min(len(noise), len(wave))
+    assert wave[:size].std() == pytest.approx(noise.std(), rel=0.2)
+
+
 def test_no_sound(shelf: Path) -> None:
     path = write_footage(shelf / "mute.mp4", constant_times(25, 5))
     assert read_wave(path) is None
