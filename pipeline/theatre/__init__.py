@@ -5,8 +5,8 @@ The demo crawls them, and the tests measure against them. Everything follows fro
 
 from pathlib import Path
 
-from pipeline.theatre.build import build, truth
 from pipeline.theatre.film import Film, Truth, render_take
+from pipeline.theatre.render import build, truth
 from pipeline.theatre.server import serve
 from pipeline.theatre.takes import TAKES, Actor, Shot, Take, take_named
 

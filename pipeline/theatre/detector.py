@@ -32,7 +32,7 @@ GRID = SIZE // CELL
 ANCHORS, CLASSES, STRIDE = 8400, 80, 8
 PERSONS = 4  # at most, in one picture
 COLOUR_RADIUS = 55.0
-PRESENT_FROM, PRESENT_TO = 0.25, 0.45
+PRESENT_FROM, PRESENT_TO = 0.35, 0.60
 SCORE = 0.92
 
 # How far the body goes on beyond a fiducial, in shoulder widths: left, up, right, down.
@@ -74,7 +74,10 @@ def _person(g: Graph, index: int, trunks: str, heat: str, places: Floats) -> tup
     found_seed = g.ramp(peak_at(g, seed_heat, seed_cell), PRESENT_FROM, PRESENT_TO)  # (N, 1)
 
     # The four joints nearest to the seed; how near, beats how vivid, once a colour is there at all.
-    away = g.op("Sqrt", g.op("Relu", g.mul(g.sub(1.0, nearness(g, places, seed, g.const(np.full((1, 1, 1), 2000.0)))), 2000.0**2)))
+    away = g.op(
+        "Sqrt",
+        g.op("Relu", g.mul(g.sub(1.0, nearness(g, places, seed, g.const(np.full((1, 1, 1), 2000.0)))), 2000.0**2)),
+    )
     weight = g.div(60.0, g.add(away, 60.0))  # (N, 1, cells)
     joints, cells = best_places(g, g.mul(g.ramp(trunks, PRESENT_FROM, PRESENT_TO), weight), places)
     present = g.ramp(peak_at(g, trunks, cells), PRESENT_FROM, PRESENT_TO)  # (N, 6)

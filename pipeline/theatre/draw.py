@@ -157,6 +157,19 @@ def _neck(image: Image, figure: Figure, torso: _Torso) -> None:
             shade(SKINS[figure.look.skin], 0.88), figure.ink)  # fmt: skip
 
 
+def _pads(image: Image, figure: Figure) -> None:
+    """What the buttons of shoulders and hips are sewn on: epaulettes and pockets."""
+    unit, ink = figure.unit, figure.ink
+    colour = CLOTHES[figure.look.top]
+    for side in ("left", "right"):
+        shoulder, hip = figure[f"{side}_shoulder"], figure[f"{side}_hip"]
+        if figure.shown[INDEX[f"{side}_shoulder"]]:
+            ellipse(image, shoulder, 0.112 * unit, 0.104 * unit, shade(colour, 0.84), ink)
+        if figure.shown[INDEX[f"{side}_hip"]]:
+            pocket = np.array([[-0.13, -0.12], [0.13, -0.12], [0.13, 0.06], [0.07, 0.14], [-0.07, 0.14], [-0.13, 0.06]])
+            shape(image, hip + 0.84 * unit * pocket, shade(colour, 0.88), ink)
+
+
 def _upper_arms(image: Image, figure: Figure) -> None:
     colour = CLOTHES[figure.look.top]
     for side in ("left", "right"):
@@ -175,6 +188,7 @@ def draw(image: Image, figure: Figure) -> None:
     _neck(image, figure, torso)
     _trunk(image, figure, torso)
     _upper_arms(image, figure)
+    _pads(image, figure)
     for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip"):
         figure.patch(image, name)
     heads.head(image, figure)

@@ -29,20 +29,20 @@ HEAD_UNIT = 0.30  # half the head's width, in shoulder widths
 HAND_UNIT = 0.22  # wrist to palm, in shoulder widths
 HEAD_DESIGN: dict[str, tuple[float, float, float]] = {  # head units
     "nose": (0.0, 0.22, 1.05),
-    "lip": (0.0, 0.74, 0.90),
+    "lip": (0.0, 0.755, 0.90),
     "clip": (0.0, -0.90, 0.50),
     "left_ear": (1.0, 0.14, 0.0),
     "right_ear": (-1.0, 0.14, 0.0),
 }
 # Half axes of each patch, in shoulder widths. The lip is a rounded bar, finger and thumb are capsules.
 RADII: dict[str, float] = {
-    "nose": 0.052, "lip": 0.030, "clip": 0.065, "left_ear": 0.062, "right_ear": 0.062,
-    "left_shoulder": 0.085, "right_shoulder": 0.085, "left_elbow": 0.075, "right_elbow": 0.075,
-    "left_hip": 0.080, "right_hip": 0.080,
-    "left_wrist": 0.066, "left_palm": 0.078, "left_finger": 0.040, "left_thumb": 0.040,
-    "right_wrist": 0.066, "right_palm": 0.078, "right_finger": 0.040, "right_thumb": 0.040,
+    "nose": 0.048, "lip": 0.027, "clip": 0.055, "left_ear": 0.052, "right_ear": 0.052,
+    "left_shoulder": 0.070, "right_shoulder": 0.070, "left_elbow": 0.064, "right_elbow": 0.064,
+    "left_hip": 0.066, "right_hip": 0.066,
+    "left_wrist": 0.056, "left_palm": 0.064, "left_finger": 0.039, "left_thumb": 0.039,
+    "right_wrist": 0.056, "right_palm": 0.064, "right_finger": 0.039, "right_thumb": 0.039,
 }  # fmt: skip
-LIP_BAR = (0.062, 0.030)  # half length and radius of the lower lip's bar, shoulder widths
+LIP_BAR = (0.055, 0.027)  # half length and radius of the lower lip's bar, shoulder widths
 CAP_HALF = 0.030  # half the straight part of a finger cap, shoulder widths
 
 # Hand design, hand units: (along wrist -> palm, towards the thumb).
@@ -108,7 +108,9 @@ def _jaw() -> list[Floats]:
 def _brow(side: float) -> list[Floats]:
     xs = np.linspace(0.72, 0.20, 5) if side < 0 else np.linspace(0.20, 0.72, 5)
     return [
-        _head_rows((side * x, -0.42 - 0.09 * np.sin((x - 0.1) / 0.75 * np.pi), 0.6), ("nose", "clip", _side(side)))
+        _head_rows(
+            (side * x, -0.46 - 0.07 * np.sin((x - 0.1) / 0.7 * np.pi) + 0.06 * x, 0.6), ("nose", "clip", _side(side))
+        )
         for x in xs
     ]
 
@@ -128,12 +130,12 @@ def _eye(side: float) -> list[Floats]:
 
 
 def _mouth() -> list[Floats]:
-    corner = 0.40
-    outer = [(-0.36, 0.66, corner), (-0.22, 0.57, 0.0), (-0.09, 0.53, 0.0), (0.0, 0.55, 0.0), (0.09, 0.53, 0.0),
-             (0.22, 0.57, 0.0), (0.36, 0.66, corner), (0.24, 0.80, 0.92), (0.11, 0.87, 1.0), (0.0, 0.88, 1.0),
-             (-0.11, 0.87, 1.0), (-0.24, 0.80, 0.92)]  # fmt: skip
-    inner = [(-0.30, 0.655, corner), (-0.13, 0.62, 0.0), (0.0, 0.63, 0.0), (0.13, 0.62, 0.0), (0.30, 0.655, corner),
-             (0.13, 0.64, 1.0), (0.0, 0.65, 1.0), (-0.13, 0.64, 1.0)]  # fmt: skip
+    corner = 0.30
+    outer = [(-0.37, 0.61, corner), (-0.22, 0.585, 0.0), (-0.09, 0.555, 0.0), (0.0, 0.57, 0.0), (0.09, 0.555, 0.0),
+             (0.22, 0.585, 0.0), (0.37, 0.61, corner), (0.24, 0.79, 0.92), (0.11, 0.86, 1.0), (0.0, 0.87, 1.0),
+             (-0.11, 0.86, 1.0), (-0.24, 0.79, 0.92)]  # fmt: skip
+    inner = [(-0.32, 0.615, corner), (-0.13, 0.645, 0.0), (0.0, 0.655, 0.0), (0.13, 0.645, 0.0), (0.32, 0.615, corner),
+             (0.13, 0.66, 1.0), (0.0, 0.67, 1.0), (-0.13, 0.66, 1.0)]  # fmt: skip
     return [_lip_rows(x, y, 0.9 - 1.4 * x * x, jaw) for x, y, jaw in (*outer, *inner)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.theatre.figure import CAP_HALF, RADII
-from pipeline.theatre.paint import Image, capsule, fill, line, shape, smooth
+from pipeline.theatre.paint import Image, capsule, ellipse, fill, line, shape, smooth
 from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, INK, SKINS, shade
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ def _hand(image: Image, figure: "Figure", side: str) -> None:
     edge = [wrist + 0.30 * across, thumb[0], 0.5 * (thumb[1] + joints[5]), joints[5] + 0.12 * across, joints[9], joints[13],
             joints[17] - 0.12 * across, 0.5 * (wrist + joints[17]) - 0.16 * across, wrist - 0.30 * across]  # fmt: skip
     _finger(image, figure, thumb)
-    outline = smooth(np.array(edge))
-    shape(image, outline, skin, 1.6 * figure.ink)
+    shape(image, smooth(np.array(edge)), skin, 1.6 * figure.ink)
     for k in (3, 2, 0, 1):  # the middle finger, which carries the cap, lies on top
         _finger(image, figure, fingers[k])
     fill(image, smooth(0.86 * np.array(edge) + 0.14 * palm), skin)
     line(image, thumb[:3], skin, _FINGER * figure.unit)
+    glove = 0.80 * np.array(edge) + 0.20 * (0.65 * palm + 0.35 * wrist)  # fingerless, with a button on its back
+    shape(image, smooth(glove), shade(CLOTHES[figure.look.top], 0.72), 0.8 * figure.ink)
     _cap(image, figure, f"{side}_finger", fingers[1][3] - fingers[1][1])
     _cap(image, figure, f"{side}_thumb", thumb[3] - thumb[1])
 
@@ -60,6 +61,7 @@ def _arm(image: Image, figure: "Figure", side: str) -> None:
     _hand(image, figure, side)
     capsule(image, 0.2 * elbow + 0.8 * wrist, 0.03 * elbow + 0.97 * wrist, 0.098 * unit, 0.098 * unit,
             shade(colour, 1.18), figure.ink)  # fmt: skip
+    ellipse(image, elbow, 0.092 * unit, 0.092 * unit, shade(colour, 0.84), figure.ink)  # a sewn-on elbow patch
     for name in ("elbow", "wrist", "palm"):
         figure.patch(image, f"{side}_{name}")
 

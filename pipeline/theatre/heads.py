@@ -100,7 +100,7 @@ def _glasses(image: Image, figure: "Figure") -> None:
 def _mouth(image: Image, figure: "Figure") -> None:
     lips, inside = figure.keypoints[71:83], figure.keypoints[83:91]
     lip_colour = shade(SKINS[figure.look.skin], 0.72)
-    fill(image, lips, lip_colour)
+    fill(image, smooth(lips), lip_colour)
     fill(image, inside, MOUTH)
     gap = inside[6] - inside[2]
     if float(np.hypot(*gap)) > 0.05 * figure.unit * HEAD_UNIT * 2:
@@ -129,7 +129,7 @@ def _features(image: Image, figure: "Figure") -> None:
         _glasses(image, figure)
     brow = shade(HAIRS[figure.look.hair], 0.8)
     for first in (40, 45):
-        line(image, figure.keypoints[first : first + 5], brow, 2.6 * figure.ink)
+        line(image, figure.keypoints[first : first + 5], brow, 2.1 * figure.ink)
     line(image, figure.keypoints[50:53], shade(SKINS[figure.look.skin], 0.82), 1.2 * figure.ink)
     _mouth(image, figure)
     figure.patch(image, "nose")
@@ -144,6 +144,14 @@ def _clip(image: Image, figure: "Figure") -> None:
     figure.patch(image, "clip")
 
 
+def _shine(image: Image, figure: "Figure", centre: Floats, size: float) -> None:
+    """Two strokes of light on the hair."""
+    for reach, span in ((0.94, (3.75, 4.45)), (0.80, (5.1, 5.5))):
+        angles = np.linspace(*span, 8)
+        arc = centre + reach * size * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        line(image, arc, shade(HAIRS[figure.look.hair], 1.28), 1.6 * figure.ink)
+
+
 def head(image: Image, figure: "Figure") -> None:
     """Paint the head, seen from the front, the side or behind."""
     hair = HAIRS[figure.look.hair]
@@ -152,6 +160,7 @@ def head(image: Image, figure: "Figure") -> None:
         ellipse(image, figure[name] - np.array([0.0, 0.10 * size]), 0.20 * size, 0.26 * size,
                 shade(SKINS[figure.look.skin], 0.92), figure.ink)  # fmt: skip
     ellipse(image, centre, 1.08 * size, 1.08 * size, hair, figure.ink)
+    _shine(image, figure, centre, size)
     if figure.away:
         back_hair(image, figure)
         ellipse(image, centre, 1.06 * size, 1.06 * size, hair)

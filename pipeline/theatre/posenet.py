@@ -72,6 +72,9 @@ def trunk_of(g: Graph, places: str, present: str, fallback_centre: Floats, fallb
     way = g.sub(g.take(places, a, 1), g.take(places, b, 1))
     length = g.div(g.op("Sqrt", g.sum(g.mul(way, way), 2, keep=False)), np.array([rest]))
     both = g.mul(g.take(present, a, 1), g.take(present, b, 1))
+    hips, ears = [i for i, pair in enumerate(PAIRS) if pair[1] in (2, 3)], [[0.0] * 5 + [1.0] * 2]
+    alone = g.sub(1.0, g.op("ReduceMax", g.take(both, hips, 1), axes=[1], keepdims=1))  # no hip is seen
+    both = g.mul(both, g.sub(1.0, g.mul(g.sub(1.0, alone), np.array(ears))))
     unit = g.op("ReduceMax", g.mul(length, both), axes=[1], keepdims=1)  # (N, 1)
     missing = g.sub(1.0, g.op("ReduceMax", both, axes=[1], keepdims=1))
     unit = g.add(unit, g.mul(missing, fallback_unit))

@@ -26,8 +26,8 @@ class Actor:
     look: Look
     voice: Voice
     x: float = 640.0
-    y: float = 330.0
-    unit: float = 190.0
+    y: float = 342.0
+    unit: float = 212.0
     facing: float = 0.0
     style: str = "talk"
     speaks: tuple[float, float] | None = None
@@ -156,7 +156,7 @@ _UNCLEAR = _codes(Reason.FACE_NOT_SEEN, Reason.HANDS_NOT_SEEN, Reason.UPPER_BODY
 def _good() -> list[Take]:
     return [
         Take("talk-1", "A good take", (Shot(7.0, (Actor(ADA, V_ADA),)),)),
-        Take("talk-2", "Another speaker, another room", (Shot(6.6, (Actor(BEN, V_BEN, unit=200, y=325),), "stage"),),
+        Take("talk-2", "Another speaker, another room", (Shot(6.6, (Actor(BEN, V_BEN, unit=218, y=340),), "stage"),),
              suffix=".mkv"),
         Take("talk-30", "Thirty pictures a second", (Shot(6.4, (Actor(CAI, V_CAI, x=600),), "lounge"),), fps=30),
         Take("talk-vfr", "A variable frame rate", (Shot(6.4, (Actor(DOV, V_DOV, x=690),), "news"),), fps=0),
@@ -167,8 +167,8 @@ def _good() -> list[Take]:
                 Shot(
                     8.0,
                     (
-                        Actor(EVA, V_EVA, x=330, unit=150, y=350, speaks=(0.0, 4.0)),
-                        Actor(FYN, V_FYN, x=960, unit=150, y=340, speaks=(4.0, 8.0)),
+                        Actor(EVA, V_EVA, x=318, unit=156, y=352, speaks=(0.0, 4.0)),
+                        Actor(FYN, V_FYN, x=972, unit=156, y=338, speaks=(4.0, 8.0)),
                     ),
                     "lounge",
                 ),
@@ -179,13 +179,13 @@ def _good() -> list[Take]:
             "Three shots with hard cuts",
             (
                 Shot(5.92, (Actor(GIA, V_GIA, x=560),), "class"),
-                Shot(5.72, (Actor(HAL, V_HAL, unit=205, x=700, y=320),), "study"),
-                Shot(5.84, (Actor(ADA, V_ADA, unit=180),), "stage"),
+                Shot(5.72, (Actor(HAL, V_HAL, unit=220, x=700),), "study"),
+                Shot(5.84, (Actor(ADA, V_ADA, unit=200),), "stage"),
             ),
             clips=3,
         ),
         Take("pan", "A slow pan", (Shot(6.4, (Actor(FYN, V_FYN, x=730),), "class", "pan"),)),
-        Take("zoom", "A slow zoom", (Shot(6.4, (Actor(CAI, V_CAI, unit=170),), "study", "zoom"),)),
+        Take("zoom", "A slow zoom", (Shot(6.4, (Actor(CAI, V_CAI, unit=190),), "study", "zoom"),)),
         Take(
             "whip",
             "A whip pan from one speaker to another",
@@ -203,7 +203,7 @@ def _good() -> list[Take]:
         Take("cross", "Hands before torso and, once, before the face",
              (Shot(7.0, (Actor(BEN, V_BEN, style="cross", face_at=3.4),), "lounge"),)),
         Take("long", "Twenty seconds, to be split at a pause",
-             (Shot(20.0, (Actor(GIA, V_GIA, style="calm", unit=185),), "stage", pause=0.7),), clips=2),
+             (Shot(20.0, (Actor(GIA, V_GIA, style="calm", unit=208),), "stage", pause=0.7),), clips=2),
         Take("cut-short", "A file whose end is missing", (Shot(8.0, (Actor(DOV, V_DOV),), "study"),),
              suffix=".mkv", kept_bytes=0.8),
     ]  # fmt: skip
@@ -219,11 +219,11 @@ def _bad() -> list[Take]:
         one("side", "Seen from the side", Actor(ADA, V_ADA, facing=66), Reason.SIDE_VIEW, may=_UNCLEAR, room="class"),
         one("back", "Seen from behind", Actor(EVA, V_EVA, facing=180), Reason.BACK_VIEW,
             may=_UNCLEAR | _codes(Reason.SIDE_VIEW), room="stage"),
-        one("small", "A small figure", Actor(HAL, V_HAL, unit=44, y=400), Reason.FIGURE_TOO_SMALL,
+        one("small", "A small figure", Actor(HAL, V_HAL, unit=48, y=395), Reason.FIGURE_TOO_SMALL,
             may=_UNCLEAR | _codes(Reason.CROP_TOO_SMALL, Reason.BLURRED_FACE, Reason.JITTERY),
             room="stage", lectern=True),
         one("still", "Standing still", Actor(CAI, V_CAI, style="still"), Reason.STATIC_POSE, room="lounge"),
-        one("hands-out", "Hands below the picture", Actor(FYN, V_FYN, style="down", unit=250, y=368),
+        one("hands-out", "Hands below the picture", Actor(FYN, V_FYN, style="down", unit=250, y=366),
             Reason.HANDS_NOT_SEEN, may=_codes(Reason.UPPER_BODY_INCOMPLETE, Reason.STATIC_POSE), room="news"),
         one("silent", "A sound track of zeros", Actor(GIA, V_GIA), Reason.SILENT, may=_codes(Reason.NO_SPEECH),
             room="class", sound="silence"),
