@@ -102,9 +102,9 @@ class Judge(Stage):
     max_yaw_degrees: float | None = Field(50.0, description="median turn from the camera, degrees; 90 is a profile")
     max_back_share: Share = Field(0.2, description="share of frames in which the person is seen from the back")
     # the figure
-    min_shoulder_width_px: float | None = Field(80.0, description="median shoulder width, source pixels")
+    min_shoulder_width_px: float | None = Field(100.0, description="median shoulder width, source pixels")
     min_shoulder_width_share: Share = Field(None, description="median shoulder width, share of the picture's width")
-    min_box_height_px: float | None = Field(None, description="median height of the person's box, source pixels")
+    min_box_height_px: float | None = Field(220.0, description="median height of the person's box, source pixels")
     min_box_height_share: Share = Field(None, description="median height of the person's box, share of the picture's")
     min_crop_side_px: int | None = Field(200, description="side of the crop, source pixels; it is enlarged to 512")
     # motion

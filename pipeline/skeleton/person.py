@@ -45,7 +45,7 @@ def measures(
         "shoulder_width_share": shoulders / width,
         "box_height_px": box_height,
         "box_height_share": box_height / height,
-        "yaw_degrees": measure.yaw_degrees(keypoints, scores, min_score),
+        "yaw_degrees": _from_profile(measure.yaw_degrees(keypoints, scores, min_score)),
         "back_share": back_share(keypoints, scores, boxes, min_score),
         "wrist_speed_median": _percentile(speeds, 50),
         "wrist_speed_p95": _percentile(speeds, 95),
@@ -128,6 +128,11 @@ def others_in_crop(others: Sequence[tuple[Floats, Floats]], box: Box, min_score:
         kept[:, _HEAD_AND_SHOULDERS] = scores[:, _HEAD_AND_SHOULDERS]
         heads.append((keypoints, kept))
     return measure.other_person_share(heads, box, min_score)
+
+
+def _from_profile(yaw: float) -> float:
+    """0 for front and back, 90 for a profile: which of the two it is, `back_share` says."""
+    return 180 - yaw if yaw > 90 else yaw
 
 
 def _percentile(values: NDArray[np.float64], percent: float) -> float:
