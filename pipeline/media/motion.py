@@ -1,9 +1,9 @@
 """Camera motion between two small grey pictures, by what the picture's borders do.
 
-A speaker stands in the middle and at the bottom; the left, right and top bands show the room. Points there are followed
-by pyramidal Lucas-Kanade, and a similarity transform (shift, zoom, roll) is fitted by RANSAC, so that arms which reach
-into the bands are outvoted. Where too little can be followed (a blurred whip, a flat wall), phase correlation of the
-whole picture is the second opinion.
+A speaker stands in the middle and at the bottom; the left, right and top bands show the room. Corners there (Shi and
+Tomasi 1994) are followed by pyramidal Lucas-Kanade, and a similarity transform (shift, zoom, roll) is fitted by RANSAC,
+so that arms which reach into the bands are outvoted. Where too little can be followed (a blurred whip, a flat wall),
+phase correlation of the whole picture is the second opinion.
 """
 
 from dataclasses import dataclass
@@ -17,15 +17,18 @@ Grey = npt.NDArray[np.uint8]
 
 SIDE_BANDS = 0.22  # of the width, left and right
 TOP_BAND = 0.25  # of the height
-_POINTS_LONG, _POINTS_SHORT = 16, 10  # grid of followed points along the long and the short side
-_WINDOW_PX = 9
+_CORNERS = 80
+_CORNER_QUALITY = 0.01  # of the best one's
+_CORNER_DISTANCE_PX = 8  # so that one poster does not speak for the room
+_CORNER_BLOCK_PX = 5
+_CORNERS_LAST = 5  # pictures, then new ones are looked for
+_WINDOW_PX = 11
 _LEVELS = 3
 _MIN_POINTS = 10
 _MIN_CONSENSUS = 0.5  # share of the followed points that must agree
 _INLIER_PX = 0.6
 _STILL_PX = 0.12  # followed points jump by less when nothing moves
 _STILL_SHARE = 0.35  # so many points at rest cannot happen under a moving camera
-_MIN_TEXTURE = 1e-3  # smallest eigenvalue at which a point can be followed
 _MIN_RESPONSE = 0.08  # peak of a phase correlation worth believing
 
 
@@ -51,16 +54,36 @@ class MotionMeter:
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
-        self._points = _border_points(width, height)
+        self._bands = _bands(width, height)
+        self._points: Any = None  # (corners, 1, 2) float32
+        self._age = _CORNERS_LAST
         self._corners = np.array([[x, y] for x in (0, width) for y in (0, height)], dtype=np.float64)
         self._hann = cv2.createHanningWindow((width, height), cv2.CV_32F)
 
     def follow(self, before: Grey, after: Grey) -> Motion | None:
-        """Motion by the border points; None when too few can be followed or they disagree.
+        """Motion by the corners in the bands; None when too few can be followed or they disagree.
+
+        Pictures come in order: corners are kept for a few of them.
 
         Args:
             before, after: (height, width) uint8.
         """
+        if self._age >= _CORNERS_LAST:
+            self._points, self._age = self._corners_of(before), 0
+        self._age += 1
+        motion = self._followed(before, after)
+        if motion is None:
+            self._age = _CORNERS_LAST  # what they were corners of may be gone
+        return motion
+
+    def _corners_of(self, grey: Grey) -> Any:
+        return cv2.goodFeaturesToTrack(
+            grey, _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX, mask=self._bands, blockSize=_CORNER_BLOCK_PX
+        )
+
+    def _followed(self, before: Grey, after: Grey) -> Motion | None:
+        if self._points is None or len(self._points) < _MIN_POINTS:
+            return None
         moved, status, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # it may be None
             before,
             after,
@@ -69,7 +92,6 @@ class MotionMeter:
             winSize=(_WINDOW_PX, _WINDOW_PX),
             maxLevel=_LEVELS,
             criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.03),
-            minEigThreshold=_MIN_TEXTURE,
         )
         kept = status.ravel() > 0
         count = int(kept.sum())
@@ -111,11 +133,11 @@ def compensate(before: npt.NDArray[np.uint8], motion: Motion) -> tuple[npt.NDArr
     return moved.astype(np.uint8, copy=False), covered > 0
 
 
-def _border_points(width: int, height: int) -> npt.NDArray[np.float32]:
-    """(points, 1, 2) a grid over the left, right and top bands of the picture."""
-    across, down = (_POINTS_LONG, _POINTS_SHORT) if width >= height else (_POINTS_SHORT, _POINTS_LONG)
-    margin = _WINDOW_PX // 2 + 2
-    xs, ys = np.meshgrid(np.linspace(margin, width - margin, across), np.linspace(margin, height - margin, down))
-    x, y = xs.ravel(), ys.ravel()
-    border = (x < SIDE_BANDS * width) | (x > (1 - SIDE_BANDS) * width) | (y < TOP_BAND * height)
-    return np.stack([x[border], y[border]], axis=1).astype(np.float32)[:, None, :]
+def _bands(width: int, height: int) -> Grey:
+    """(height, width) 255 in the left, right and top bands, where the room is seen."""
+    side, top, margin = int(SIDE_BANDS * width), int(TOP_BAND * height), 3
+    mask = np.full((height, width), 255, np.uint8)
+    mask[top:, side : width - side] = 0
+    mask[:margin] = mask[-margin:] = 0
+    mask[:, :margin] = mask[:, -margin:] = 0
+    return mask

@@ -34,6 +34,7 @@ _FLAT_LEVELS = 12  # 2nd to 98th percentile of luma of a flat picture
 _DARK_LEVEL = 24  # 98th percentile of a black one
 _FADE_LEVELS = (1.5, 40)  # least and most contrast that a fade gains or loses a picture
 _FADE_PICTURES = (3, 75)  # shortest and longest
+_LEAST_PICTURES = 5  # between two cuts; less is a part of the change, not a shot
 _UNKNOWN = float("nan")
 _STEADIED = 5  # pictures over which speed is averaged: odd rates on the grid move in uneven steps
 
@@ -184,7 +185,7 @@ class ShotFinder:
         speed = _speed(np.array(trace.frame), np.array(trace.widths), held)
         jumps, whips = _jumps(speed, self.settings.jump_widths_per_second)
         starts |= jumps
-        outside |= whips
+        outside |= whips | _flicker(starts)
         at = [*trace.frame, frames]
         shots = [(at[a], at[b]) for a, b in _runs(starts, outside)]
         cuts = [first for first, _ in shots[1:]]
@@ -312,6 +313,14 @@ def _with_fades(flat: list[bool], spread: list[int]) -> Flags:
             if len(faded) >= shortest:
                 outside[faded] = True
     return outside
+
+
+def _flicker(starts: Flags) -> Flags:
+    """(pictures,) between two cuts that follow each other so closely that nothing is shown there."""
+    inside = np.zeros(len(starts), dtype=bool)
+    for first, end in pairwise(np.flatnonzero(starts).tolist()):
+        inside[first:end] = end - first < _LEAST_PICTURES
+    return inside
 
 
 def _jumps(speed: Values, limit: float) -> tuple[Flags, Flags]:
