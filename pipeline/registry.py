@@ -5,6 +5,7 @@ A file without a known hash is refused until `csg405 models pin NAME` records th
 """
 
 import hashlib
+import importlib
 import json
 import os
 import tomllib
@@ -44,7 +45,7 @@ class Entry(BaseModel):
     package: str = Field("", description="importable package that carries the file")
     package_file: str = Field("", description="where in that package")
     install: str = Field("", description="command that brings the package")
-    builder: str = Field("", description="module:function that makes the net by code")
+    builder: str = Field("", description="module:function(folder) that writes the net's file into a folder by code")
     token: str = Field("", description="environment variable with the access token that the URL asks for")
     note: str = ""
 
@@ -104,6 +105,9 @@ class Registry:
     def find(self, name: str) -> Path | None:
         """Where the net lies on this machine, or None. Nothing is downloaded or hashed."""
         entry = self.entry(name)
+        if entry.builder:
+            path = self._built(entry) / entry.file
+            return path if path.is_file() else None
         for folder in (self.models, self.cache):
             if folder and (folder / entry.file).is_file():
                 return folder / entry.file
@@ -164,9 +168,21 @@ class Registry:
         return self.entry(name).sha256 or self.pins().get(name, "")
 
     def _build(self, name: str, entry: Entry) -> Path:
+        folder = self._built(entry)
         module, _, function = entry.builder.partition(":")
-        built = getattr(__import__(module, fromlist=[function]), function)(self.cache)
-        return Path(built[name])
+        getattr(importlib.import_module(module), function)(folder)
+        if not (folder / entry.file).is_file():
+            raise MissingModel(f"{entry.builder} made no {entry.file} for {name}")
+        return folder / entry.file
+
+    def _built(self, entry: Entry) -> Path:
+        """Where a net made by code lies: a folder named for the code, so that changed code makes it anew."""
+        spec = util.find_spec(entry.builder.partition(":")[0])
+        state = hashlib.sha256()
+        for location in spec.submodule_search_locations or [] if spec else []:
+            for path in sorted(Path(location).glob("*.py")):
+                state.update(path.read_bytes())
+        return self.cache / "built" / state.hexdigest()[:12]
 
     def pins(self) -> dict[str, str]:
         """Hashes that the user recorded: {name: sha256}."""
