@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
+STRINGS_AT_ONCE = 1 << 16
 
 
 def digest(*parts: bytes | str) -> int:
@@ -27,12 +29,20 @@ def payload_hash(value: Any, kind: pa.DataType) -> int | None:
         return None
     if isinstance(value, bytes):
         return digest(value)
-    if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
-        array = np.ascontiguousarray(value, dtype=kind.value_type.value_type.to_pandas_dtype())
-        return digest(str(array.shape), array.tobytes())
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return digest(json.dumps(list(value)))
+    inner = kind.value_type.value_type if pa.types.is_nested(kind.value_type) else kind.value_type
+    if (pa.types.is_floating(inner) or pa.types.is_integer(inner)) and not _has_null(value):
+        array = np.ascontiguousarray(value, dtype=inner.to_pandas_dtype())  # as it will be stored
+        return digest(str(array.shape), _plain(array).tobytes())
+    return digest(json.dumps(list(value), default=str))
+
+
+def _has_null(value: Any) -> bool:
+    return not isinstance(value, np.ndarray) and any(item is None for item in value)
+
+
+def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """One bit pattern for every NaN, one for zero."""
+    return np.where(np.isnan(values), values.dtype.type(np.nan), values + 0) if values.dtype.kind == "f" else values
 
 
 def mix(values: Hashes) -> Hashes:
@@ -47,13 +57,35 @@ def mix(values: Hashes) -> Hashes:
 def column_hashes(column: pa.Array) -> Hashes:
     """(rows,) hashes of a light column (numbers, booleans, strings, times); those of nulls mean nothing."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        encoded = column.dictionary_encode()
-        words = np.array([digest(word) for word in encoded.dictionary.to_pylist()] or [0], dtype=np.uint64)
-        return words[encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)]
+        return string_hashes(column)
     numbers = column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
     values = numbers.fill_null(0).to_numpy(zero_copy_only=False)
-    wide = values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64, casting="unsafe")
+    wide = _plain(values.astype(np.float64)) if values.dtype.kind == "f" else values.astype(np.int64, casting="unsafe")
     return mix(wide.view(np.uint64))
+
+
+def string_hashes(column: pa.Array) -> Hashes:
+    """(rows,) hashes of strings by their UTF-8 bytes: eight bytes at a time, all strings of one length together."""
+    column = column.cast(pa.large_string()).fill_null("")
+    _, offsets, content = column.buffers()
+    if not len(column):
+        return np.zeros(0, dtype=np.uint64)
+    starts = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    data = np.frombuffer(content or b"", np.uint8)
+    lengths = np.diff(starts)
+    hashes = mix(lengths.astype(np.uint64))
+    order = np.argsort(lengths, kind="stable")
+    edges = np.flatnonzero(np.diff(lengths[order], prepend=-1, append=-1))
+    for first, last in pairwise(edges.tolist()):
+        for begin in range(first, last, STRINGS_AT_ONCE):
+            rows = order[begin : min(last, begin + STRINGS_AT_ONCE)]
+            length = int(lengths[rows[0]])
+            for at in range(0, length, 8):
+                word = np.zeros((len(rows), 8), np.uint8)
+                here = min(8, length - at)
+                word[:, :here] = data[starts[rows, None] + np.arange(at, at + here)]
+                hashes[rows] = mix(hashes[rows] ^ word.view("<u8")[:, 0])
+    return hashes
 
 
 def row_hashes(table: pa.Table, columns: Sequence[str]) -> Hashes:

@@ -1,15 +1,16 @@
 """What a stage has to do: its units, their fingerprints, and which of them lack an outcome of today's fingerprint."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.hashing import Hashes, digest, mix, row_hashes, unit_hashes
+from pipeline.hashing import Hashes, digest, mix, row_hashes, string_hashes, unit_hashes
 from pipeline.kinds import KINDS, is_path
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.stage import ALL, HeavyRows, Reads, Row, Stage, Unit
@@ -45,6 +46,7 @@ class Plan:
         fingerprints: (units,) 64-bit hashes of everything that the unit's result depends on.
         status: (units,) ok, rejected, failed or pending, as of today's fingerprint.
         attempts: (units,) attempts made so far, whatever the fingerprint.
+        failures: (units,) of them, how many of the last ones failed on today's fingerprint.
         pending: (pending,) indices of the units that a run would do.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     fingerprints: Hashes
     status: npt.NDArray[np.str_]
     attempts: npt.NDArray[np.int32]
+    failures: npt.NDArray[np.int32]
     pending: Indices
     inputs: list[_Input]
 
@@ -75,13 +78,18 @@ class Plan:
     def pending_units(self, shard: tuple[int, int] | None = None) -> Iterator[tuple[int, Unit]]:
         """(index, unit) of what is pending; `shard` = (i, n) keeps the units whose hash is i modulo n."""
         for index in self.pending:
-            if shard is None or digest(self.units[index]) % shard[1] == shard[0]:
+            if shard is None or in_shard(self.units[index], shard):
                 yield int(index), self.unit(int(index))
 
     def counts(self) -> dict[str, int]:
         """Units by status."""
-        names, counts = np.unique(self.status, return_counts=True)
-        return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+        counts = {name: int(np.count_nonzero(self.status == name)) for name in (OK, REJECTED, FAILED, "pending")}
+        return {name: count for name, count in counts.items() if count}
+
+
+def in_shard(unit: str, shard: tuple[int, int]) -> bool:
+    """Whether a unit belongs to shard (i, n): its hash is i modulo n."""
+    return digest(unit) % shard[1] == shard[0]
 
 
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
@@ -97,16 +105,16 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     from_outside = stage.sources(store)
     if from_outside is not None:
         units = sorted(set(from_outside))
-        hashes = np.array([digest(unit) for unit in units], dtype=np.uint64)
+        hashes = string_hashes(pa.array(units, pa.string()))
         inputs: list[_Input] = []
     else:
         units, hashes, inputs = _from_tables(stage, store)
     fingerprints = mix(hashes ^ np.uint64(signature))
-    status, attempts, pending = _state(stage, store, units, fingerprints)
+    status, attempts, failures, pending = _state(stage, store, units, fingerprints)
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
-    return Plan(stage, units, fingerprints, status, attempts, pending, inputs)
+    return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs)
 
 
 def _from_tables(stage: Stage, store: Store) -> tuple[list[str], Hashes, list[_Input]]:
@@ -115,13 +123,14 @@ def _from_tables(stage: Stage, store: Store) -> tuple[list[str], Hashes, list[_I
     base = tables[0] if tables else None
     grouped = stage.group({r.kind: t for r, t in zip(stage.reads, tables, strict=True)}) if tables else None
     if stage.unit == ALL and grouped is None:
-        units = [ALL]
+        units, values = [ALL], pa.array([ALL])
         base_units = None
     else:
         assert base is not None, f"{stage.name} reads nothing and has no sources"
         base_units = pa.array(grouped, pa.string()) if grouped is not None else base[stage.unit].combine_chunks()
-        units = sorted(pc.unique(base_units.drop_null()).to_pylist())
-    values = pa.array(units, pa.string())
+        values = pc.unique(base_units.drop_null())
+        values = values.take(pc.sort_indices(values))
+        units = values.to_pylist()
     total = np.zeros(len(units), dtype=np.uint64)
     inputs = []
     for number, (reads, table) in enumerate(zip(stage.reads, tables, strict=True)):
@@ -192,30 +201,35 @@ def _valid(found: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
 
 def _state(
     stage: Stage, store: Store, units: list[str], fingerprints: Hashes
-) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int32], Indices]:
-    """Status, attempts and pending indices of the units, from the winning outcomes."""
+) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int32], npt.NDArray[np.int32], Indices]:
+    """Status, attempts, failures and pending indices of the units, from the winning outcomes."""
     won = store.table(stage.writes).winners()
     status = np.full(len(units), "pending", dtype="U8")
-    attempts = np.zeros(len(units), dtype=np.int32)
+    attempts, failures = np.zeros(len(units), dtype=np.int32), np.zeros(len(units), dtype=np.int32)
+    waiting = np.zeros(len(units), dtype=bool)
     if len(won) and units:
         at = pc.index_in(pa.array(units, pa.string()), value_set=won["unit"].combine_chunks())
         known = np.asarray(at.is_valid())
         rows = won.take(at.drop_null())
         attempts[known] = rows["attempt"].to_numpy()
         same = rows["fingerprint"].to_numpy() == fingerprints[known]
-        found = np.asarray(rows["status"].to_pylist(), dtype="U8")
-        status[known] = np.where(same & np.isin(found, (OK, REJECTED, FAILED)), found, "pending")
-        reasons = rows["reason"].to_pylist()
-        given_up = np.array([_given_up(r) for r in reasons], dtype=bool) & (attempts[known] % MAX_ATTEMPTS == 0)
-        waiting = np.zeros(len(units), dtype=bool)
-        waiting[known] = given_up
-    else:
-        waiting = np.zeros(len(units), dtype=bool)
+        found = _by_code(rows["status"], lambda s: s if s in (OK, REJECTED, FAILED) else "pending", "U8")
+        status[known] = np.where(same, found, "pending")
+        failures[known] = np.where(same, pc.fill_null(rows["failures"], 0).to_numpy(), 0)
+        waiting[known] = _by_code(rows["reason"], _gives_up, "?")
+    waiting &= failures >= MAX_ATTEMPTS
     pending = np.flatnonzero((status == "pending") | ((status == FAILED) & ~waiting))
-    return status, attempts, pending
+    return status, attempts, failures, pending
 
 
-def _given_up(reason: str) -> bool:
+def _by_code(column: pa.ChunkedArray, what: Callable[[str], Any], dtype: str) -> npt.NDArray[Any]:
+    """(rows,) `what` of each value of a column with few distinct ones."""
+    encoded = column.combine_chunks().dictionary_encode()
+    values = np.array([what(value) for value in encoded.dictionary.to_pylist()], dtype=dtype)
+    return values[encoded.indices.to_numpy(zero_copy_only=False)]
+
+
+def _gives_up(reason: str) -> bool:
     """Whether repeated failures of this kind stop automatic retries: ours do, the network's never do."""
     try:
         return Reason.of(reason).kind not in (ReasonClass.LATER, ReasonClass.BLOCKED)

@@ -15,8 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline import files
-from pipeline.hashing import digest
+from pipeline.hashing import digest, row_hashes, unit_hashes
 from pipeline.lock import driving
 from pipeline.plan import Plan, plan
 from pipeline.progress import Progress, log_to
@@ -82,6 +86,7 @@ def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Opti
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
     store = Store(run)
+    known = store.table(stage.writes).parts("outcomes")
     work = plan(stage, store, hashes)
     summary = Summary(stage.name, len(work.units), len(work.pending))
     if not len(work.pending) and not _finish_needed(stage, store, work):
@@ -90,7 +95,9 @@ def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Opti
     with _writable(run), driving(run, stage.writes):
         handler = log_to(run, stage.name)
         try:
-            _drive(stage, store, plan(stage, store, hashes), models, options, summary)
+            if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
+                work = plan(stage, store, hashes)
+            _drive(stage, store, work, models, options, summary)
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
@@ -190,6 +197,7 @@ class _Commits:
                 reason=result.reason,
                 detail=result.detail,
                 attempt=int(self.work.attempts[index]) + 1,
+                failures=int(self.work.failures[index]) + 1 if result.status == FAILED else 0,
                 rows=result.count,
                 wall_seconds=result.wall_seconds,
                 cpu_seconds=result.cpu_seconds,
@@ -263,10 +271,11 @@ def _stamp(stage: Stage, store: Store) -> Path:
 def _rows_signature(stage: Stage, store: Store, work: Plan) -> str:
     """A hash of the winning attempts of the stage's units and of its settings."""
     won = store.table(stage.writes).winners().select(["unit", "commit"])
-    alive = set(work.units)
-    lines = [f"{u} {c}" for u, c in zip(*won.to_pydict().values(), strict=True) if u in alive]
+    won = won.filter(pc.is_in(won["unit"], value_set=pa.array(work.units, pa.string())))
+    hashes = row_hashes(won, won.column_names)
+    total = int(unit_hashes(np.zeros(len(won), np.int64), hashes, 1)[0])
     settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)
-    return f"{digest(settings, stage.name, str(stage.version), *lines):016x}"
+    return f"{digest(settings, stage.name, str(stage.version), str(len(won)), str(total)):016x}"
 
 
 def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:

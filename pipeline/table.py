@@ -8,6 +8,7 @@ highest (attempt, commit). A kill between the two files leaves rows that count f
 import json
 import uuid
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,7 @@ OUTCOME = pa.schema(
         ("attempt", pa.int32()),
         ("commit", pa.string()),
         ("rows", pa.int32()),
+        ("failures", pa.int32()),  # in a row on this fingerprint; null in parts older than the column
         ("wall_seconds", pa.float32()),
         ("cpu_seconds", pa.float32()),
         ("gpu_seconds", pa.float32()),
@@ -52,7 +54,18 @@ RUN_COLUMNS = (
     "attempt",
     "commit",
 )  # differ from run to run
+STATE_COLUMNS = (
+    "unit",
+    "stage",
+    "fingerprint",
+    "status",
+    "reason",
+    "attempt",
+    "failures",
+    "commit",
+)  # what planning reads
 ROW_GROUP_BYTES = 1 << 20
+READ_THREADS = 4
 HASH = "__hash"
 
 
@@ -68,6 +81,7 @@ class Outcome:
     detail: str = ""
     attempt: int = 1
     rows: int = 0
+    failures: int = 0
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
@@ -187,11 +201,13 @@ class Table:
         write_parquet(table, self.folder / "outcomes" / f"part-{commit}.parquet")
         return commit
 
-    def winners(self) -> pa.Table:
-        """The winning outcome of every unit (columns of `OUTCOME`), sorted by unit; marks of `retry` included."""
+    def winners(self, columns: Sequence[str] = STATE_COLUMNS) -> pa.Table:
+        """The winning outcome of every unit, sorted by unit; marks of `retry` included. The state columns are always there."""
         parts = self.parts("outcomes")
-        if self._cache.get("parts") != parts:
-            self._cache = {"parts": parts, "winners": _winners(read_parts(parts, OUTCOME.names, OUTCOME))}
+        if self._cache.get("parts") != parts or not set(columns) <= set(self._cache["winners"].column_names):
+            names = list(dict.fromkeys([*STATE_COLUMNS, *columns]))
+            wanted = pa.schema([OUTCOME.field(name) for name in names])
+            self._cache = {"parts": parts, "winners": _winners(read_parts(parts, names, wanted))}
         return self._cache["winners"]
 
     def rows(self, columns: Sequence[str], *, places: bool = False) -> pa.Table:
@@ -208,13 +224,19 @@ class Table:
 
 def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places: bool = False) -> pa.Table:
     """Parts as one table of `schema`: columns that older parts lack are null. `places` adds `file` and `place` columns."""
-    tables = []
-    for number, part in enumerate(parts):
-        table = pq.ParquetFile(part, memory_map=True).read(columns=names, use_threads=False)
+
+    def read(number: int) -> pa.Table:
+        table = pq.ParquetFile(parts[number], memory_map=True).read(columns=names, use_threads=False)
         if places:
             table = table.append_column("file", pa.array(np.full(len(table), number, np.int32)))
             table = table.append_column("place", pa.array(np.arange(len(table), dtype=np.int32)))
-        tables.append(table)
+        return table
+
+    if len(parts) <= READ_THREADS:
+        tables = [read(number) for number in range(len(parts))]
+    else:  # small files by the thousand: what costs is to open each
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            tables = list(pool.map(read, range(len(parts))))
     full = schema
     if places:
         full = full.append(pa.field("file", pa.int32())).append(pa.field("place", pa.int32()))
@@ -230,13 +252,23 @@ def _winners(outcomes: pa.Table) -> pa.Table:
     units = outcomes["unit"].combine_chunks().dictionary_encode()
     codes = units.indices.to_numpy(zero_copy_only=False)
     commits = outcomes["commit"].combine_chunks().dictionary_encode()
-    order_of_commit = np.argsort(np.argsort(np.asarray(commits.dictionary.to_pylist(), dtype=str)))
+    order_of_commit = np.argsort(pc.sort_indices(commits.dictionary).to_numpy())
     commit_rank = order_of_commit[commits.indices.to_numpy(zero_copy_only=False)]
     attempts = outcomes["attempt"].to_numpy()
     order = np.lexsort((commit_rank, attempts, codes))
     last = np.append(codes[order][1:] != codes[order][:-1], True)
     won = outcomes.take(pa.array(order[last]))
     return won.take(pc.sort_indices(won["unit"])).combine_chunks()
+
+
+def _once(rows: pa.Table, key: str) -> pa.Table:
+    """Each key once: where two units yield the same one (a video that two links lead to), that of the first unit counts."""
+    if pc.count_distinct(rows[key]).as_py() == len(rows):
+        return rows
+    order = pc.sort_indices(rows, sort_keys=[(key, "ascending"), ("unit", "ascending")])
+    keys = rows[key].combine_chunks().dictionary_encode().indices.take(order).to_numpy()
+    first = np.append(True, keys[1:] != keys[:-1])
+    return rows.take(pa.array(np.sort(order.to_numpy()[first])))
 
 
 def row_group_size(table: pa.Table, kind: Kind | None) -> int:
@@ -302,7 +334,7 @@ class Store:
         if parent:
             alive = self.keys(spec.parent, where=spec.parent_where)
             rows = rows.filter(pc.is_in(rows[parent], value_set=alive))
-        return rows
+        return _once(rows, spec.key)
 
     def keys(self, kind: str, *, where: str = "") -> pa.Array:
         """Keys of the live rows of a kind."""
@@ -318,7 +350,7 @@ class Store:
     def outcomes(self, kind: str) -> pa.Table:
         """Winning outcomes of the units that still exist, without marks of `retry`."""
         spec = KINDS[kind]
-        won = self.table(kind).winners()
+        won = self.table(kind).winners(OUTCOME.names)
         won = won.filter(pc.not_equal(won["status"], RETRY))
         if spec.unit_of:
             where = spec.parent_where if spec.unit_of == spec.parent else ""

@@ -4,20 +4,26 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import driving
-from pipeline.table import OUTCOME, Store, Table, read_parts, row_group_size, stored_schema, write_parquet
+from pipeline.table import OUTCOME, Store, Table, row_group_size, stored_schema, write_parquet
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 STAGE_FOLDERS = ("raw", "clips", "previews", "shards")  # where stages put files that rows name
 SIDES = ("rows", "outcomes")
+MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
+PIECE_BYTES = 16 << 20
+ROWS_AT_ONCE = 32  # where rows are heavy
 
 
 def compact(store: Store, kind: str) -> tuple[int, int]:
@@ -34,9 +40,9 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
             return before, before
         generation = table.generation()
         number = int(generation.get("generation", 0)) + 1
-        name = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}.parquet"
-        names = {"rows": [name] if _merge_rows(table, old["rows"], name) else [], "outcomes": [name]}
-        write_parquet(table.winners().select(OUTCOME.names), table.folder / "outcomes" / name)
+        stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
+        names = {"rows": _merge_rows(table, old["rows"], stem), "outcomes": [f"{stem}.parquet"]}
+        write_parquet(table.winners(OUTCOME.names).select(OUTCOME.names), table.folder / "outcomes" / f"{stem}.parquet")
         # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
         gone = {part.name for parts in old.values() for part in parts} | set(generation.get("replaced", []))
         still = sorted(name for name in gone if any((table.folder / side / name).exists() for side in SIDES))
@@ -45,23 +51,50 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
         return before, sum(len(value) for value in names.values())
 
 
-def _merge_rows(table: Table, parts: list[Path], name: str) -> bool:
-    """Copy the winning rows of the parts into one file, a part at a time: keypoints of a whole run do not fit in memory."""
+def _merge_rows(table: Table, parts: list[Path], stem: str) -> list[str]:
+    """Copy the winning rows of the parts into files of bounded size. Returns their names, in order."""
+    kind, schema = table.kind, stored_schema(table.kind)
+    names: list[str] = []
+    pieces = _pieces(table, parts)
+    piece = next(pieces, None)
+    while piece is not None:
+        names.append(f"{stem}-{len(names):04d}.parquet")
+        written = 0
+        with (
+            files.replacing(table.folder / "rows" / names[-1]) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=["unit", "commit"]) as writer,
+        ):
+            while piece is not None and written < MERGED_BYTES:
+                writer.write_table(piece, row_group_size=row_group_size(piece, kind))
+                written += piece.nbytes
+                piece = next(pieces, None)
+    return names
+
+
+def _pieces(table: Table, parts: list[Path]) -> Iterator[pa.Table]:
+    """The winning rows of the parts in tables of a few megabytes: keypoints of a whole run do not fit in memory."""
     schema = stored_schema(table.kind)
-    won = table.winners()
-    winners = pc.binary_join_element_wise(won["unit"], won["commit"], "\n").combine_chunks()
-    found = False
-    options = {"compression": "zstd", "use_dictionary": ["unit", "commit"]}
-    target = table.folder / "rows" / name
-    with files.replacing(target) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
-        for part in parts:
-            rows = read_parts([part], schema.names, schema)
-            keys = pc.binary_join_element_wise(rows["unit"], rows["commit"], "\n")
-            rows = rows.filter(pc.is_in(keys, value_set=winners))
-            if len(rows):
-                writer.write_table(rows, row_group_size=row_group_size(rows, table.kind))
-                found = True
-    return found
+    won = table.rows([], places=True)
+    of_file, places = won["file"].to_numpy(), won["place"].to_numpy()
+    edges = np.searchsorted(of_file, np.arange(len(parts) + 1, dtype=np.int32))
+    held: list[pa.Table] = []
+    size = 0
+    for number, part in enumerate(parts):
+        mine, first = places[edges[number] : edges[number + 1]], 0
+        for batch in pq.ParquetFile(part, memory_map=True).iter_batches(ROWS_AT_ONCE if table.kind.heavy else 1 << 16):
+            here = mine[(mine >= first) & (mine < first + len(batch))] - first
+            first += len(batch)
+            if len(here):
+                rows = pa.Table.from_batches([batch]).take(pa.array(here))
+                held.append(
+                    pa.concat_tables([schema.empty_table(), rows], promote_options="default").select(schema.names)
+                )
+                size += rows.nbytes
+            if size >= PIECE_BYTES:
+                yield pa.concat_tables(held)
+                held, size = [], 0
+    if held:
+        yield pa.concat_tables(held)
 
 
 @dataclass(frozen=True)
@@ -120,9 +153,17 @@ def _paths(store: Store, kind: str) -> list[str]:
 
 
 def collect(store: Store) -> tuple[int, int]:
-    """Remove what `waste` names. Safe to kill: a removed file counted for nobody. Returns: (files, bytes) removed."""
+    """Remove what `waste` names. Safe to kill: a removed file counted for nobody. Returns: (files, bytes) removed.
+
+    Raises `pipeline.lock.Occupied` while anything writes to the run: a stage may still read what was replaced.
+    """
     count = size = 0
-    for item in list(waste(store)):
-        item.path.unlink(missing_ok=True)
-        count, size = count + 1, size + item.bytes
+    if not store.run.is_dir():
+        return count, size
+    with ExitStack() as locks:
+        for kind in KINDS:
+            locks.enter_context(driving(store.run, kind))
+        for item in list(waste(store)):
+            item.path.unlink(missing_ok=True)
+            count, size = count + 1, size + item.bytes
     return count, size

@@ -66,7 +66,13 @@ class ToyCrawl(Stage):
             _ = [np.empty(1 << 26) for _ in range(16)]  # 8 GiB, asked for bit by bit
         if deed == "full":
             raise OSError(28, "No space left on device", "somewhere")
-        yield {"video_id": f"file:{unit.id}", "source": unit.id, "width": 1280 + self.salt, "height": 720, "title": unit.id}
+        yield {
+            "video_id": f"file:{unit.id}",
+            "source": unit.id,
+            "width": 1280 + self.salt,
+            "height": 720,
+            "title": unit.id,
+        }
 
 
 class ToySplit(Stage):
@@ -80,7 +86,13 @@ class ToySplit(Stage):
     def process(self, unit: Unit) -> Iterator[Row]:
         width = unit.row("videos")["width"]
         for first in (0, 250):
-            yield {"clip_id": f"{unit.id}/{first}+250", "video_id": unit.id, "first_frame": first, "frames": 250, "shot": width}
+            yield {
+                "clip_id": f"{unit.id}/{first}+250",
+                "video_id": unit.id,
+                "first_frame": first,
+                "frames": 250,
+                "shot": width,
+            }
 
 
 class ToyAnnotate(Stage):

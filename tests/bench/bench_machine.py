@@ -1,0 +1,231 @@
+"""What the machine itself costs: overhead a unit, and the time to find what is pending among a million outcomes.
+
+python -m tests.bench.bench_machine [--units N] [--outcomes N] [--parts N] [--out FILE.json]
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pebble
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from pipeline.kinds import KINDS
+from pipeline.plan import plan
+from pipeline.registry import Registry
+from pipeline.runner import Options, run_stage
+from pipeline.stage import Reads, Row, Stage, Unit, runtime
+from pipeline.table import OK, OUTCOME, Store, stored_schema
+from pipeline.upkeep import compact
+
+WORKERS = 2
+IN_FLIGHT = 6
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: ours, the goal, and what the parts below us need for the same."""
+
+    name: str
+    ours: float
+    goal: float | None
+    limit: float | None
+    unit: str
+
+
+class Idle(Stage):
+    """Does nothing but yield a row a unit."""
+
+    name: ClassVar[str] = "idle"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("clips", ("frames",)),)
+    writes: ClassVar[str] = "sound_measures"
+    unit: ClassVar[str] = "clip_id"
+
+    salt: int = Field(0, json_schema_extra=runtime())
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        yield {"clip_id": unit.id, "video_id": unit.row("clips")["video_id"], "has_audio": True}
+
+
+def clip_id(number: int) -> str:
+    return f"yt:{number // 10:011d}/{number % 10 * 250}+250"
+
+
+def nothing(number: int) -> int:
+    return number
+
+
+def overhead(folder: Path, units: int) -> Line:
+    """Seconds of wall time a no-op unit through the whole runner, start of the workers taken off, against bare pebble."""
+    seconds = []
+    for count in (2 * WORKERS, units):
+        run = folder / f"overhead-{count}"
+        plant(run, "videos", [f"yt:{n:011d}" for n in range(count // 10 + 1)], 1, width=1280)
+        plant_clips(run, count, 1)
+        began = time.perf_counter()
+        summary = run_stage(Idle(), run, Registry(cache=folder), Options(workers=WORKERS))
+        seconds.append(time.perf_counter() - began)
+        assert summary.counts == {OK: count}, summary
+    ours = (seconds[1] - seconds[0]) / (units - 2 * WORKERS)
+    bare = []
+    for count in (2 * WORKERS, units):
+        began = time.perf_counter()
+        with pebble.ProcessPool(WORKERS, context=multiprocessing.get_context("spawn")) as pool:
+            waiting, left = set(), iter(range(count))
+            while True:
+                while len(waiting) < IN_FLIGHT and (number := next(left, None)) is not None:
+                    waiting.add(pool.schedule(nothing, args=[number], timeout=60))
+                if not waiting:
+                    break
+                waiting -= wait(waiting, 0.5, FIRST_COMPLETED).done
+        bare.append(time.perf_counter() - began)
+    limit = (bare[1] - bare[0]) / (units - 2 * WORKERS)
+    return Line("runner overhead a unit", ours * 1e3, 3.0, limit * 1e3, "ms")
+
+
+def plant_clips(run: Path, count: int, parts: int) -> None:
+    numbers = np.arange(count)
+    videos = [f"yt:{n // 10:011d}" for n in numbers]
+    plant(run, "clips", [clip_id(n) for n in numbers], parts, units=videos, video_id=videos, frames=250)
+
+
+def plant(
+    run: Path,
+    kind: str,
+    keys: Sequence[str],
+    parts: int,
+    units: Sequence[str] | None = None,
+    fingerprints: np.ndarray | None = None,
+    **columns: object,
+) -> None:
+    """Write a table of this many parts, as a stage would have: rows with these keys and columns, and their outcomes."""
+    spec, count = KINDS[kind], len(keys)
+    units = units or keys
+    folder = run / "tables" / kind
+    for side in ("rows", "outcomes"):
+        (folder / side).mkdir(parents=True, exist_ok=True)
+
+    def spread(value: object, field: pa.Field) -> pa.Array:
+        values = value if isinstance(value, list | np.ndarray) else [value] * count
+        return pa.array(values, field.type)
+
+    given = {spec.key: list(keys), **columns, "unit": list(units)}
+    schema = stored_schema(spec)
+    rows = pa.table([spread(given.get(f.name), f) for f in schema], schema=schema)
+    planned = {"unit": list(units), "stage": "idle", "status": OK, "reason": "", "detail": "", "attempt": 1, "rows": 1}
+    about = {"host": "bench", "at": 0, "versions": "csg405 0.1.0, idle 1", "fingerprint": fingerprints}
+    done = pa.table([spread({**planned, **about}.get(f.name), f) for f in OUTCOME], schema=OUTCOME)
+    edges = np.linspace(0, count, parts + 1).astype(int)
+    number = OUTCOME.get_field_index("commit")
+
+    def write(first: int, last: int) -> None:
+        commit = uuid.uuid4().hex
+        mine = pa.array([commit] * (last - first), pa.string())
+        table = rows.slice(first, last - first)
+        table = table.set_column(schema.get_field_index("commit"), "commit", mine)
+        pq.write_table(table, folder / "rows" / f"part-{commit}.parquet", compression="zstd")
+        own = done.slice(first, last - first)
+        own = own.filter(np.append(True, np.asarray(own["unit"])[1:] != np.asarray(own["unit"])[:-1]))
+        own = own.set_column(number, "commit", pa.array([commit] * len(own), pa.string()))
+        pq.write_table(own, folder / "outcomes" / f"part-{commit}.parquet", compression="zstd")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, edges[:-1], edges[1:]))
+
+
+def ask(run: Path) -> tuple[float, float, dict[str, int]]:
+    """(seconds, peak MB, counts) of planning in a process of its own: what `csg405 run` waits for."""
+    command = [sys.executable, "-m", "tests.bench.bench_machine", "--ask", str(run)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found["seconds"], found["megabytes"], found["counts"]
+
+
+def answer(run: Path) -> None:
+    began = time.perf_counter()
+    work = plan(Idle(), Store(run))
+    seconds = time.perf_counter() - began
+    counts = {**work.counts(), "to do": len(work.pending)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print(json.dumps({"seconds": seconds, "megabytes": peak / 1e6, "counts": counts}))
+
+
+def pending(folder: Path, outcomes: int, parts: int) -> Iterator[Line]:
+    """Time and memory to find what is pending among so many outcomes, before and after `compact`."""
+    run = folder / "pending"
+    plant(run, "videos", [f"yt:{n:011d}" for n in range(outcomes // 10 + 1)], max(1, parts // 10), width=1280)
+    plant_clips(run, outcomes, max(1, parts // 10))
+    keys = [clip_id(n) for n in range(outcomes)]
+    work = plan(Idle(), Store(run))
+    by_unit = dict(zip(work.units, work.fingerprints.tolist(), strict=True))
+    prints = np.array([by_unit[key] for key in keys], dtype=np.uint64)
+    prints[::1000] += 1  # one in a thousand is from other settings
+    videos = [key.partition("/")[0] for key in keys]
+    plant(run, "sound_measures", keys, parts, fingerprints=prints, video_id=videos, has_audio=True)
+    del keys, by_unit, work
+    limit = bare_read(run)
+    for when in ("", " after compact"):
+        seconds, megabytes, counts = ask(run)
+        assert counts["to do"] == len(prints[::1000]), counts
+        yield Line(f"pending of {outcomes:,}{when}", seconds, 10.0, None if when else limit, "s")
+        yield Line(f"peak memory{when}", megabytes, 1000.0, None, "MB")
+        if not when:
+            began = time.perf_counter()
+            for kind in ("videos", "clips", "sound_measures"):
+                compact(Store(run), kind)
+            yield Line("compact", time.perf_counter() - began, None, None, "s")
+
+
+def bare_read(run: Path) -> float:
+    """Seconds to read two columns of every outcome with Parquet alone, one thread a core."""
+    paths = sorted((run / "tables" / "sound_measures" / "outcomes").glob("*.parquet"))
+    began = time.perf_counter()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(
+            pool.map(lambda path: pq.ParquetFile(path).read(columns=["unit", "fingerprint"], use_threads=False), paths)
+        )
+    return time.perf_counter() - began
+
+
+def measured(folder: Path, given: argparse.Namespace) -> Iterator[Line]:
+    yield overhead(folder, given.units)
+    yield from pending(folder, given.outcomes, given.parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--units", type=int, default=3000)
+    parser.add_argument("--outcomes", type=int, default=1_000_000)
+    parser.add_argument("--parts", type=int, default=10_000)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.ask:
+        answer(given.ask)
+        return
+    lines = []
+    print(f"{'':>36} {'ours':>10} {'goal':>10} {'limit':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        for line in measured(Path(folder), given):
+            lines.append(line)
+            goal, limit = (f"{value:.3g}" if value else "" for value in (line.goal, line.limit))
+            print(f"{line.name:>36} {line.ours:>10.3g} {goal:>10} {limit:>10} {line.unit}", flush=True)
+    if given.out:
+        given.out.write_text(json.dumps([asdict(line) for line in lines], indent=1))
+
+
+if __name__ == "__main__":
+    main()
