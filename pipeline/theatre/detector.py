@@ -95,7 +95,7 @@ def _person(g: Graph, index: int, trunks: str, heat: str, places: Floats) -> tup
     classes = np.eye(CLASSES)[0][None, None]
     row = g.op("Concat", centre, size, score, g.mul(g.op("Sign", score), classes), axis=2)
 
-    around = nearness(g, places, trunk.centre, g.mul(trunk.unit, 2.1))  # (N, 1, cells)
+    around = nearness(g, places, trunk.centre, g.mul(trunk.unit, 2.5))  # (N, 1, cells)
     left = g.mul(trunks, g.sub(1.0, g.op("Sign", around)))
     seed_gone = g.sub(1.0, g.op("Sign", nearness(g, places, seed, g.const(np.full((1, 1, 1), 16.0)))))
     return row, g.mul(left, seed_gone)

@@ -11,19 +11,20 @@ from pipeline.theatre.figure import FIDUCIALS
 
 Colour = tuple[int, int, int]  # RGB, 0..255
 
-# Left and right are the person's own; the left hand is warm, the right hand cool.
+# Left and right are the person's own; the left hand is warm, the right hand cool. Where a patch meets its ring of ink,
+# green, magenta and cyan look like the dark green, purple and teal: those are for places that no box hangs on.
 FIDUCIAL_COLOURS: dict[str, Colour] = {
     "nose": (255, 120, 0),
     "lip": (225, 15, 120),
-    "clip": (0, 255, 120),
+    "clip": (0, 150, 0),
     "left_ear": (120, 255, 135),
     "right_ear": (120, 240, 255),
-    "left_shoulder": (120, 0, 150),
-    "right_shoulder": (0, 150, 120),
-    "left_elbow": (120, 210, 0),
-    "right_elbow": (120, 90, 240),
+    "left_shoulder": (120, 210, 0),
+    "right_shoulder": (120, 90, 240),
+    "left_elbow": (0, 150, 120),
+    "right_elbow": (120, 0, 150),
     "left_hip": (0, 90, 210),
-    "right_hip": (0, 150, 0),
+    "right_hip": (0, 255, 120),
     "left_wrist": (255, 120, 225),
     "left_palm": (255, 0, 0),
     "left_finger": (255, 255, 0),
