@@ -27,7 +27,7 @@ _LEVELS = 3
 _MIN_POINTS = 10
 _MIN_CONSENSUS = 0.5  # share of the followed points that must agree
 _INLIER_PX = 0.6
-_STILL_PX = 0.12  # followed points jump by less when nothing moves
+_STILL_PX = 0.06  # followed points jump by less when nothing moves
 _STILL_SHARE = 0.35  # so many points at rest cannot happen under a moving camera
 _MIN_RESPONSE = 0.08  # peak of a phase correlation worth believing
 

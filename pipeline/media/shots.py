@@ -34,7 +34,8 @@ _FLAT_LEVELS = 12  # 2nd to 98th percentile of luma of a flat picture
 _DARK_LEVEL = 24  # 98th percentile of a black one
 _FADE_LEVELS = (1.5, 40)  # least and most contrast that a fade gains or loses a picture
 _FADE_PICTURES = (3, 75)  # shortest and longest
-_LEAST_PICTURES = 5  # between two cuts; less is a part of the change, not a shot
+_LEAST_FRAMES = 5  # between two cuts; less is a part of the change, not a shot
+_LONE_RATIO = 8  # a step this much faster than both its neighbours is an edit; a shaken camera comes to 6
 _UNKNOWN = float("nan")
 _STEADIED = 5  # pictures over which speed is averaged: odd rates on the grid move in uneven steps
 
@@ -185,9 +186,10 @@ class ShotFinder:
         speed = _speed(np.array(trace.frame), np.array(trace.widths), held)
         jumps, whips = _jumps(speed, self.settings.jump_widths_per_second)
         starts |= jumps
-        outside |= whips | _flicker(starts)
+        outside |= whips
         at = [*trace.frame, frames]
-        shots = [(at[a], at[b]) for a, b in _runs(starts, outside)]
+        found = [(at[a], at[b]) for a, b in _runs(starts, outside)]
+        shots = [(a, b) for a, b in found if b - a >= _LEAST_FRAMES or a == 0 or b == frames]
         cuts = [first for first, _ in shots[1:]]
         stutters = np.zeros(frames, dtype=bool)
         stutters[trace.frame] = held
@@ -315,14 +317,6 @@ def _with_fades(flat: list[bool], spread: list[int]) -> Flags:
     return outside
 
 
-def _flicker(starts: Flags) -> Flags:
-    """(pictures,) between two cuts that follow each other so closely that nothing is shown there."""
-    inside = np.zeros(len(starts), dtype=bool)
-    for first, end in pairwise(np.flatnonzero(starts).tolist()):
-        inside[first:end] = end - first < _LEAST_PICTURES
-    return inside
-
-
 def _jumps(speed: Values, limit: float) -> tuple[Flags, Flags]:
     """(pictures,) shots that begin after a jump of camera motion, and the pictures inside a whip.
 
@@ -336,7 +330,7 @@ def _jumps(speed: Values, limit: float) -> tuple[Flags, Flags]:
     around = np.nan_to_num(np.stack([padded[:-2], speed, padded[2:]]))
     whip = (around[1] >= limit) & (around.mean(axis=0) >= limit)
     lone = (speed >= limit / 2) & (
-        speed >= 4 * np.maximum(padded[:-2], padded[2:])
+        speed >= _LONE_RATIO * np.maximum(padded[:-2], padded[2:])
     )  # false where a neighbour is unknown
     fast = whip | lone
     fast[0] = False
