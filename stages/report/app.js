@@ -228,6 +228,7 @@ function head(record, place, count) {
     node.type = "button";
     node.setAttribute("aria-label", label);
     node.disabled = Boolean(off);
+    node.autofocus = label === "close";
     node.addEventListener("click", act);
     tools.append(node);
   };
@@ -282,7 +283,7 @@ function facts(record) {
   const list = make("dl", "facts");
   const add = (name, text, value, unit, out) => {
     const row = make("div", out ? "fact out" : "fact");
-    const label = make("dt", "", name.replaceAll("_", " "));
+    const label = make("dt", "", name);
     label.title = text;
     const shown = make("dd", "", value === null ? "not measured" : value === true ? "yes" : value === false ? "no" : number(value));
     if (value !== null && unit) shown.append(make("small", "", unit));

@@ -94,7 +94,7 @@ def _histogram(
     ]
     notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
     return Histogram(
-        name=field.name.replace("_", " "),
+        name=label(field.name),
         unit=notes["unit"],
         text=notes["text"],
         bars=bars,
@@ -107,6 +107,13 @@ def _histogram(
         measured=int(known.sum()),
         unmeasured=int((~known).sum()),
     )
+
+
+def label(name: str) -> str:
+    """A measure's name for people: the unit stands beside it and is not said twice."""
+    for suffix in ("_px", "_degrees", "_dbfs", "_seconds", "_share"):
+        name = name.removesuffix(suffix)
+    return name.replace("_", " ")
 
 
 def _short(value: float) -> str:

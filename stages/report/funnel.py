@@ -28,7 +28,7 @@ class Step:
     Attributes:
         name: what is counted from here on.
         noun: one of it, many of it.
-        units, seconds: what is left after the step.
+        units, seconds: what is left after the step; seconds is None before anything was measured.
         losses: what the step took, largest first.
         note: a line under the name.
     """
@@ -36,13 +36,13 @@ class Step:
     name: str
     noun: tuple[str, str]
     units: int
-    seconds: float
+    seconds: float | None
     losses: list[Loss] = field(default_factory=list)
     note: str = ""
 
     @property
     def entered_seconds(self) -> float:
-        return self.seconds + sum(loss.seconds or 0 for loss in self.losses)
+        return (self.seconds or 0) + sum(loss.seconds or 0 for loss in self.losses)
 
 
 def steps(found: Found) -> list[Step]:
@@ -53,6 +53,9 @@ def steps(found: Found) -> list[Step]:
     if "videos" in done:
         losses = _refused(found.outcomes, "videos", {})
         total = float(found.videos["duration_seconds"].sum())
+        if losses:
+            asked = len(found.videos) + sum(loss.units for loss in losses)
+            result.append(Step("Asked for", ("source", "sources"), asked, None, note="links and files"))
         result.append(
             Step("Videos", ("video", "videos"), len(found.videos), total, losses, "found, fetched and readable")
         )

@@ -250,7 +250,7 @@ def _json(value: Any) -> str:
 def _described(field: Any, limits: dict[str, tuple[str, float]]) -> list[Any]:
     notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
     side, limit = limits.get(field.name, ("", None))
-    return [field.name, notes["unit"], notes["text"], side, limit]
+    return [charts.label(field.name), notes["unit"], notes["text"], side, limit]
 
 
 def _sentences(found: "Found") -> dict[str, str]:

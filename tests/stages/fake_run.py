@@ -88,18 +88,19 @@ def add_video(store: Store, video: int, **more: Any) -> None:
     add(store, "videos", [{**row, "duration_seconds": 20.0, "grid_frames": 500, "title": f"Talk {video}", **more}])
 
 
+def add_clip(store: Store, video: int, first: int = 0, frames: int = FRAMES) -> None:
+    own = {"clip_id": clip_id(video, first, frames), "video_id": video_id(video)}
+    times = {"start_seconds": first / 25, "end_seconds": (first + frames) / 25}
+    add(store, "clips", [{**own, "first_frame": first, "frames": frames, **times}])
+
+
 def add_person(
     store: Store, video: int, first: int = 0, *, person: int = 0, frames: int = FRAMES, **verdict: Any
 ) -> None:
     """A clip with one person and everything up to the verdict; kept unless `keep=False`."""
     own = ids(video, first, frames, person)
-    clip = {**own, "first_frame": first, "frames": frames, "start_seconds": first / 25}
     if person == 0:
-        add(
-            store,
-            "clips",
-            [{k: v for k, v in clip.items() if k != "person_id"} | {"end_seconds": (first + frames) / 25}],
-        )
+        add_clip(store, video, first, frames)
         sound = {"clip_id": own["clip_id"], "video_id": own["video_id"], "has_audio": True, "speech_share": 0.8}
         add(store, "sound_measures", [sound])
     points = skeleton(video * 1000 + first, frames).reshape(frames, -1)

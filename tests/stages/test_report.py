@@ -1,0 +1,213 @@
+"""The report: right numbers, inert titles, and a page for every state of a run."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fake_run
+import pytest
+
+from pipeline.stage import Context, Unit
+from pipeline.table import Store
+from stages.report import Report, charts, funnel, gather, page
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u2028"
+
+
+def made(run: Path, **settings) -> str:
+    stage = Report(**settings)
+    stage.setup(Context(run))
+    assert list(stage.process(Unit("all", {}))) == [{"report": "report", "path": "report/index.html"}]
+    return (run / "report/index.html").read_text()
+
+
+def data(run: Path, name: str) -> list[dict]:
+    text = (run / f"report/data/{name}.js").read_text()
+    match = re.fullmatch(r'CSG\.add\("([\w-]+)", (.*)\);\n', text)
+    assert match
+    assert match[1] == name
+    return json.loads(match[2])
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two kept, one dropped for two reasons, a clip without people, a short video, a dead link, a failure."""
+    store = Store(tmp_path / "a run")
+    with fake_run.together(store):
+        fake_run.kept(store, 1, 0, 200, title=HOSTILE, channel=HOSTILE, url="javascript:alert(3)")
+        fake_run.add_video(store, 2, url="https://www.youtube.com/watch?v=abc&t=5")
+        details = ["yaw_degrees 70 deg > 50", HOSTILE]
+        fake_run.add_person(store, 2, 100, keep=False, reasons=["side_view", "static_pose"], details=details)
+        fake_run.add_clip(store, 2, 300)
+        fake_run.refuse(store, "persons", fake_run.clip_id(2, 300), "no_person", "0 of 44 frames")
+        fake_run.add_video(store, 3)
+        fake_run.refuse(store, "clips", fake_run.video_id(3), "too_short", "longest shot 3 s")
+        fake_run.refuse(store, "videos", "https://example.org/x", "gone", HOSTILE)
+        fake_run.refuse(store, "videos", "https://example.org/y", "network", HOSTILE, status="failed")
+        preview = {"preview_id": fake_run.person_id(1), "video_id": fake_run.video_id(1), "path": "previews/a.webp"}
+        fake_run.add(store, "previews", [preview])
+    return store
+
+
+def test_the_funnel_adds_up(store: Store) -> None:
+    steps = {step.name: step for step in funnel.steps(gather.gather(store))}
+    assert {name: step.units for name, step in steps.items()} == {
+        "Asked for": 5, "Videos": 3, "Clips": 4, "People": 3, "Kept": 2, "Data set": 2,
+    }  # fmt: skip
+    clip = fake_run.FRAMES / 25
+    assert steps["Videos"].seconds == 60
+    assert steps["Clips"].seconds == pytest.approx(4 * clip)
+    losses = {loss.code: loss for step in steps.values() for loss in step.losses}
+    assert set(losses) == {"gone", "network", "too_short", "between", "no_person", "side_view"}
+    assert losses["gone"].seconds is None
+    assert losses["too_short"].seconds == 20
+    assert losses["no_person"].seconds == pytest.approx(clip)
+    for before, after in (("Videos", "Clips"), ("Clips", "People"), ("People", "Kept")):
+        assert steps[after].entered_seconds == pytest.approx(steps[before].seconds)
+
+
+def test_what_would_return_without_a_reason(store: Store) -> None:
+    fake_run.add_person(store, 3, keep=False, reasons=["side_view"], details=["yaw"])
+    rows = {row.code: row for row in funnel.totals(gather.gather(store).dropped)}
+    assert (rows["side_view"].any, rows["side_view"].only) == (2, 1)
+    assert (rows["static_pose"].any, rows["static_pose"].only) == (1, 0)
+    assert rows["side_view"].seconds_only == pytest.approx(fake_run.FRAMES / 25)
+
+
+def test_records_carry_times_measures_reasons_and_pictures(store: Store) -> None:
+    made(store.run)
+    first, second = data(store.run, "kept-0")
+    assert first["i"] == fake_run.person_id(1)
+    assert first["p"] == "../previews/a.webp"
+    assert first["l"] == "../previews/a.loop.webp"
+    assert second["p"] is None
+    assert second["v"] == "../clips/1-200.mp4"
+    assert second["s"] == 8.0
+    names = [field.name for field in gather.measures()]
+    assert first["m"][names.index("yaw_degrees")] == 6.0
+    assert first["m"][names.index("jitter")] is None
+    (dropped,) = data(store.run, "dropped-side_view")
+    assert dropped["r"] == ["side_view", "static_pose"]
+    assert dropped["d"][0] == "yaw_degrees 70 deg > 50"
+    assert dropped["u"] == "https://www.youtube.com/watch?v=abc&t=4s"
+    assert data(store.run, "dropped-no_person")[0]["i"] == fake_run.clip_id(2, 300)
+    assert data(store.run, "dropped-gone")[0]["t"] == "https://example.org/x"
+
+
+def test_hostile_words_are_inert(store: Store) -> None:
+    html = made(store.run, title=HOSTILE)
+    tags = Tags(html).tags
+    assert [attrs.get("src") for tag, attrs in tags if tag == "script"] == ["app.js", "data/summary.js"]
+    assert not [tag for tag, _ in tags if tag == "img"]
+    assert not [name for _, attrs in tags for name in attrs if name.startswith("on")]
+    assert all(not (attrs.get("href") or "").startswith("javascript:") for _, attrs in tags)
+    policy = next(attrs["content"] for tag, attrs in tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    assert "unsafe-inline" not in policy
+    for path in (store.run / "report/data").glob("*.js"):
+        text = path.read_text()
+        assert not set("<>&\u2028") & set(text)
+        assert "javascript:" not in text
+    assert data(store.run, "kept-0")[0]["t"] == HOSTILE
+
+
+def test_the_script_never_writes_html() -> None:
+    text = (Path(page.__file__).parent / "app.js").read_text()
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|fetch\(|XMLHttp", text)
+
+
+@pytest.mark.parametrize(
+    ("url", "start", "expected"),
+    [
+        ("https://example.org/a?b=1", 9.0, "https://example.org/a?b=1"),
+        ("https://youtu.be/abc", 61.9, "https://youtu.be/abc?t=61s"),
+        ("https://www.youtube.com/watch?v=abc", None, "https://www.youtube.com/watch?v=abc"),
+        ("javascript:alert(1)", 0, None),
+        ("data:text/html,x", 0, None),
+        ("file:///etc/passwd", 0, None),
+        ("https://", 0, None),
+        ("http://[", 0, None),
+        (None, 0, None),
+    ],
+)
+def test_only_web_links_are_links(url: str | None, start: float | None, expected: str | None) -> None:
+    assert page.link(url, start) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "\u2013"), (7.4, "7 s"), (245, "4 min 5 s"), (5400, "1.50 h"), (45_000, "12.5 h"), (1_458_000, "405 h")],
+)
+def test_hours(seconds: float | None, text: str) -> None:
+    assert page.hours(seconds) == text
+
+
+def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
+    html = made(tmp_path)
+    assert "Nothing has run yet" in html
+    assert "No clip was kept" in html
+    assert not list((tmp_path / "report/data").glob("kept-*"))
+
+
+def test_a_run_with_only_rejects_has_a_page(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    fake_run.add_video(store, 1)
+    fake_run.refuse(store, "clips", fake_run.video_id(1), "too_short", "longest shot 3 s")
+    html = made(tmp_path)
+    assert "no shot is long enough for a clip" in html
+    assert len(data(tmp_path, "dropped-too_short")) == 1
+
+
+def test_large_sheets_come_in_pieces(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with fake_run.together(store):
+        fake_run.kept(store, 1, *range(0, 25_000, 1000))
+        fake_run.add_video(store, 2)
+        for first in range(0, 9000, 1000):
+            fake_run.add_person(store, 2, first, keep=False, reasons=["side_view"], details=["yaw"])
+    html = made(tmp_path, clips_a_file=10, dropped_a_reason=4)
+    assert [len(data(tmp_path, f"kept-{n}")) for n in range(3)] == [10, 10, 5]
+    assert [row["s"] for row in data(tmp_path, "kept-0")] == [40.0 * n for n in range(10)], "in order of time"
+    assert len(data(tmp_path, "dropped-side_view")) == 4
+    assert "4 of them shown" in html
+    assert html.count("<button") <= 2, "cards are made when they are looked at"
+
+
+def test_data_of_an_older_page_goes(store: Store) -> None:
+    made(store.run)
+    fake_run.judge(store, 1, keep=False, reasons=["silent"], details=["-70"], attempt=2)
+    fake_run.judge(store, 1, 200, keep=False, reasons=["silent"], details=["-70"], attempt=2)
+    made(store.run)
+    assert not (store.run / "report/data/kept-0.js").exists()
+    assert len(data(store.run, "dropped-silent")) == 2
+
+
+def test_thresholds_come_from_the_profile_of_the_run(store: Store) -> None:
+    text = 'name = "strict"\n[stages.judge]\nmax_yaw_degrees = 6.5\nrequire_audio = true\n'
+    (store.run / "profile.toml").write_text(text)
+    found = gather.gather(store)
+    assert found.limits == {"yaw_degrees": ("max", 6.5)}
+    (yaw,) = [chart for chart in charts.histograms(found) if chart.name == "yaw"]
+    assert (yaw.limit, yaw.side, yaw.measured) == ("6.5", "max", 3)
+    html = made(store.run)
+    assert "strict" in html
+    assert "at most <b>6.5</b>" in html
+
+
+def test_what_changes_the_page_changes_what_it_depends_on(store: Store) -> None:
+    before = Report().depends(store)
+    assert Report().depends(Store(store.run)) == before
+    fake_run.refuse(store, "videos", "https://example.org/z", "gone")
+    assert Report().depends(Store(store.run)) != before
