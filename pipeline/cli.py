@@ -30,7 +30,7 @@ def choose_profile(profile: str, input: str, manifest: str) -> str:
                 "profile demo brings its own footage and its nets refuse any other: use PROFILE=folder", BAD_USE
             )
         return profile
-    return "rebuild" if manifest else "folder" if input else "demo"
+    return "folder" if input or manifest else "demo"
 
 
 def _options(function: Any) -> Any:
@@ -39,7 +39,7 @@ def _options(function: Any) -> Any:
         click.option("--profile", "-p", default="", envvar="CSG405_PROFILE", help="Profile name, or a TOML file."),
         click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
         click.option("--input", "-i", "input_", default="", help="Folder of videos, or a list of links."),
-        click.option("--manifest", "-m", default="", help="Link manifest of a released data set."),
+        click.option("--manifest", "-m", default="", help="List of links, one a line, or CSV."),
         click.option("--models", default="", envvar="CSG405_MODELS", help="Folder that is searched for nets first."),
         click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting."),
     ):
@@ -56,8 +56,9 @@ class Session:
         named = bool(profile or input_ or manifest)
         kept = Path(run_folder) / "profile.toml" if run_folder else None
         name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
-        given = [f"crawl.input={_quoted(input_)}"] if input_ else []
-        given += [f"manifest_clips.manifest={_quoted(manifest)}"] if manifest else []
+        if input_ and manifest:
+            raise Fault("give INPUT or MANIFEST, not both: each says what to crawl", BAD_USE)
+        given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
         try:
             self.profile: Profile = load(name, [*given, *sets])
         except ProfileError as error:
@@ -92,10 +93,16 @@ def main() -> None:
 @_options
 @click.option("--workers", type=click.IntRange(0), default=None, help="Processes; 0 runs in this one, for a debugger.")
 @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
-def run(targets: Sequence[str], workers: int | None, shard: str, **given: Any) -> None:
+@click.option("--funnel", "with_funnel", is_flag=True, help="Print the funnel at the end, as `status` does.")
+def run(targets: Sequence[str], workers: int | None, shard: str, with_funnel: bool, **given: Any) -> None:
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
     session = Session(**given)
     execute(session, targets, workers, shard)
+    if with_funnel:
+        _print_funnel(session)
+        report = session.run / "report" / "index.html"
+        if report.is_file():
+            click.echo(f"report: {report.resolve().as_uri()}")
 
 
 def execute(session: Session, targets: Sequence[str], workers: int | None, shard: str) -> None:
@@ -164,19 +171,26 @@ def _shard(text: str) -> tuple[int, int] | None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool, **given: Any) -> None:
     """The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage."""
+    session = Session(**given)
+    if not as_json:
+        _print_funnel(session)
+        return
+    import json
+    from dataclasses import asdict
+
     from pipeline.overview import bytes_on_disk, funnel
 
-    session = Session(**given)
     session.models.download = False
     states = funnel(session.profile, session.run, session.models)
-    if as_json:
-        import json
-        from dataclasses import asdict
+    click.echo(json.dumps({"stages": [asdict(s) for s in states], "bytes": bytes_on_disk(session.run)}, indent=1))
 
-        click.echo(json.dumps({"stages": [asdict(s) for s in states], "bytes": bytes_on_disk(session.run)}, indent=1))
-        return
+
+def _print_funnel(session: Session) -> None:
+    from pipeline.overview import bytes_on_disk, funnel
     from pipeline.screen import print_funnel
 
+    session.models.download = False  # looking must not fetch
+    states = funnel(session.profile, session.run, session.models)
     print_funnel(session.run, states, bytes_on_disk(session.run))
 
 

@@ -11,6 +11,8 @@ from pipeline.overview import Chapter, StageState, sentence
 from pipeline.progress import duration
 from pipeline.registry import MissingModel, Registry
 
+WIDTH = 132  # columns of a log file or a pipe
+
 
 def size(count: float) -> str:
     """Bytes as people say them."""
@@ -21,13 +23,19 @@ def size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
+def _console() -> Console:
+    """A console; where no terminal says how wide it is, wide enough for every column."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
 def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -> None:
     """One line a stage, its reasons below it."""
-    console = Console()
+    console = _console()
     table = Table(title=str(run), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     for name in ("units", "ok", "rejected", "failed", "pending", "hours", "rate", "time left", "tables"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for state in states:
         table.add_row(*_line(state), style="" if not state.note else "dim")
         for code, count in sorted(state.reasons.items(), key=lambda item: -item[1]):
@@ -56,7 +64,7 @@ def _line(state: StageState) -> list[str]:
 
 def print_story(unit: str, chapters: list[Chapter]) -> None:
     """Stage by stage: what came of the unit, and every measure with its unit of measurement."""
-    console = Console()
+    console = _console()
     console.print(unit, style="bold", markup=False)
     for chapter in chapters:
         _print_outcome(console, chapter)
@@ -96,7 +104,7 @@ def _style(name: str, value: Any) -> str:
 
 def print_models(registry: Registry) -> None:
     """The registry: what each net is for, and whether it is on this machine."""
-    console = Console()
+    console = _console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("net", "purpose", "size", "licence", "here"):
         table.add_column(name)

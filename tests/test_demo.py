@@ -1,0 +1,210 @@
+"""The demo from end to end, as a newcomer runs it, held against the truth that its puppets carry."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import theatre
+from pipeline.skeleton import crop, layout, local
+from pipeline.table import Store
+from pipeline.theatre import TAKES
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+REGIONS = {"body": range(0, 17), "face": range(23, 71), "mouth": layout.MOUTH, "hands": range(91, 133)}
+MEDIAN_PX, P95_PX = 0.8, 2.0  # of the 512 crop
+STAGES = ("crawl", "split", "annotate", "measure_pose", "measure_sound", "judge", "export", "shards", "previews", "report")
+
+
+def csg405(*arguments: object) -> str:
+    """Run the command as a user would, without colours; returns what it printed."""
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pending(run: Path, *more: object) -> dict[str, int]:
+    """Units that each stage would do."""
+    found = json.loads(csg405("status", "--json", "--profile", "demo", "--run", run, *more))
+    return {stage["stage"]: stage["pending"] for stage in found["stages"]}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("demo") / "run"
+    csg405("run", "crawl", "annotate", "filter", "--profile", "demo", "--run", run)
+    return run
+
+
+def videos(run: Path) -> dict[str, str]:
+    """{take name: video_id}"""
+    rows = Store(run).read("videos", ["source", "video_id"]).to_pylist()
+    return {row["source"].removeprefix("theatre://"): row["video_id"] for row in rows}
+
+
+def reasons_of(run: Path, take: str) -> set[str]:
+    """Every reason against a take, from outcomes and verdicts."""
+    store, video = Store(run), videos(run).get(take, "-")
+    found = set()
+    for kind in ("videos", "clips", "persons"):
+        for outcome in store.outcomes(kind).to_pylist():
+            if outcome["unit"] == f"theatre://{take}" or outcome["unit"].startswith(video):
+                found.add(outcome["reason"])
+    for verdict in store.read("verdicts").to_pylist():
+        if verdict["video_id"] == video:
+            found.update(verdict["reasons"])
+    return found - {""}
+
+
+@pytest.mark.parametrize("take", TAKES, ids=lambda take: take.name)
+def test_every_take_gets_its_verdict_and_its_reasons(demo: Path, take: theatre.Take) -> None:
+    verdicts = [v for v in Store(demo).read("verdicts").to_pylist() if v["video_id"] == videos(demo)[take.name]]
+    kept = [v["keep"] for v in verdicts]
+    if take.verdict == "keep":
+        assert len(kept) >= take.clips and all(kept), verdicts
+    else:
+        found = reasons_of(demo, take.name)
+        assert not any(kept)
+        assert take.reasons <= found <= take.reasons | take.may
+
+
+def test_at_least_six_takes_are_kept(demo: Path) -> None:
+    assert len({row["video_id"] for row in Store(demo).read("samples", ["video_id"]).to_pylist()}) >= 6
+
+
+def kept_errors(run: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Distances (px of the 512 crop) of raw and smoothed keypoints of kept puppets from the truth, by region."""
+    store = Store(run)
+    names = {video: take for take, video in videos(run).items()}
+    clips = {c["clip_id"]: c for c in store.read("clips").to_pylist()}
+    raw = {row["person_id"]: row for row in read_heavy(store, "persons", ["keypoints", "scores"])}
+    found: dict[str, dict[str, list[np.ndarray]]] = {s: {r: [] for r in REGIONS} for s in ("raw", "smoothed")}
+    for sample in read_heavy(store, "samples", ["keypoints", "crop_box"]):
+        truth = theatre.truth(run / "theatre", names[sample["video_id"]])
+        clip = clips[sample["clip_id"]]
+        span = slice(clip["first_frame"], clip["first_frame"] + clip["frames"])
+        box = tuple(sample["crop_box"])
+        person = raw[sample["person_id"]]
+        points = person["keypoints"].reshape(-1, 133, 2)
+        near = nearest(truth, span, points)
+        planted = crop.map_points(truth.keypoints[near][span], box)
+        seen = truth.visible[near][span] & (person["scores"] >= 0.3)
+        for name, values in (("raw", crop.map_points(points, box)), ("smoothed", sample["keypoints"].reshape(-1, 133, 2))):
+            distance = np.linalg.norm(values - planted, axis=-1)
+            for region, indices in REGIONS.items():
+                chosen = np.zeros(133, bool)
+                chosen[indices] = True
+                found[name][region].append(distance[seen & chosen & np.isfinite(distance)])
+    return {s: {r: np.concatenate(d) for r, d in by.items()} for s, by in found.items()}
+
+
+def nearest(truth: theatre.Truth, span: slice, points: np.ndarray) -> int:
+    """Which puppet a track follows: judged frame by frame, it must be the same one throughout."""
+    necks = truth.keypoints[:, span][:, :, [5, 6]].mean(2)
+    own = points[:, [5, 6]].mean(1)
+    distance = np.linalg.norm(necks - own, axis=-1)
+    frames = np.isfinite(own).all(-1) & np.isfinite(distance).all(0)
+    chosen = np.unique(distance[:, frames].argmin(0))
+    assert len(chosen) == 1, f"the track changes puppets: {chosen}"
+    return int(chosen[0])
+
+
+def read_heavy(store: Store, kind: str, columns: list[str]) -> list[dict]:
+    from pipeline.kinds import KINDS
+    from pipeline.table import to_python
+
+    spec = KINDS[kind]
+    keys = [n for n in ("person_id", "clip_id", "video_id") if n in spec.schema.names]
+    table = store.read(kind, [*keys, *columns])
+    values = {n: to_python(table[n].combine_chunks(), spec.schema.field(n).type) for n in table.column_names}
+    return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def test_planted_keypoints_are_found(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = kept_errors(demo)
+    with capsys.disabled():
+        for kind, regions in errors.items():
+            for region, distance in regions.items():
+                p95 = np.percentile(distance, 95)
+                print(f"  {kind:8} {region:6} median {np.median(distance):.2f} px, p95 {p95:.2f} px, {len(distance)} points")
+    for region, distance in errors["raw"].items():
+        assert np.median(distance) <= MEDIAN_PX, region
+        assert np.percentile(distance, 95) <= P95_PX, region
+
+
+def test_cuts_are_exact_to_the_frame_and_a_moving_camera_is_not_cut(demo: Path) -> None:
+    clips = Store(demo).read("clips").to_pylist()
+    for take in TAKES:
+        own = [c for c in clips if c["video_id"] == videos(demo)[take.name]]
+        starts = {c["shot_first_frame"] for c in own} | {c["shot_first_frame"] + c["shot_frames"] for c in own}
+        for cut in take.cuts:
+            assert cut in starts, (take.name, cut, sorted(starts))
+        if take.name in ("pan", "zoom"):
+            assert {c["shot_first_frame"] for c in own} == {0}
+            assert all(c["camera_motion"] > 0.005 for c in own)
+
+
+def test_a_second_run_does_nothing(demo: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in demo.rglob("*") if p.is_file() and "locks" not in p.parts}
+    printed = csg405("run", "crawl", "annotate", "filter", "--profile", "demo", "--run", demo)
+    assert printed.count("nothing to do") == len(STAGES), printed
+    assert before == {p: p.stat().st_mtime_ns for p in demo.rglob("*") if p.is_file() and "locks" not in p.parts}
+
+
+def test_what_a_changed_setting_makes_pending(demo: Path) -> None:
+    threshold = pending(demo, "--set", "judge.min_face_sharpness=16")
+    assert [name for name, count in threshold.items() if count] == ["judge"]
+    annotation = pending(demo, "--set", "annotate.detect_every_frames=4")
+    assert annotation["annotate"] and not annotation["crawl"] and not annotation["split"]
+    batch = pending(demo, "--set", "annotate.pose_batch=3")
+    assert not any(batch.values())
+
+
+def test_a_changed_verdict_rewrites_its_bucket_alone(demo: Path, tmp_path: Path) -> None:
+    def state() -> dict[str, tuple[str, int]]:
+        files = sorted((demo / "shards").glob("*.parquet"))
+        return {p.name: (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns) for p in files}
+
+    before = state()
+    first = sorted(Store(demo).read("samples", ["person_id"])["person_id"].to_pylist())[0]
+    overrides = tmp_path / "overrides.csv"
+    overrides.write_text(f"id,verdict,who,why\n{first},drop,test,a changed verdict\n")
+    setting = ("--set", f"judge.overrides={overrides}")
+    exported = {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
+    csg405("run", "filter", "--profile", "demo", "--run", demo, *setting)
+    changed = {name for name, value in before.items() if state().get(name) != value}
+    assert len(changed) == 1
+    assert exported == {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
+    csg405("run", "filter", "--profile", "demo", "--run", demo)
+    assert {n: v[0] for n, v in state().items()} == {n: v[0] for n, v in before.items()}
+
+
+def test_the_shards_are_read_by_everyone(demo: Path, tmp_path: Path) -> None:
+    import duckdb
+    import pandas as pd
+
+    files = sorted(map(str, (demo / "shards").glob("*.parquet")))
+    rows = sum(pq.read_metadata(file).num_rows for file in files)
+    assert rows == len(Store(demo).read("samples", ["person_id"])) > 0
+    assert sum(len(pd.read_parquet(file)) for file in files) == rows
+    assert duckdb.sql(f"select count(*) from read_parquet({files})").fetchone() == (rows,)
+    datasets = pytest.importorskip("datasets", reason="pip install datasets")
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path))["train"]
+    assert loaded.num_rows == rows
+
+
+def test_local_coordinates_invert_to_keypoints(demo: Path) -> None:
+    for file in (demo / "shards").glob("*.parquet"):
+        for row in pq.read_table(file, columns=["keypoints", "local", "neck"]).to_pylist():
+            points, motion, neck = (np.array(row[n], np.float64) for n in ("keypoints", "local", "neck"))
+            back = local.from_local(motion.reshape(-1, 133, 2), neck)
+            difference = np.abs(back - points.reshape(-1, 133, 2))
+            assert np.nanmax(difference) <= 1 / 64
