@@ -103,16 +103,20 @@ def add_person(
         add_clip(store, video, first, frames)
         sound = {"clip_id": own["clip_id"], "video_id": own["video_id"], "has_audio": True, "speech_share": 0.8}
         add(store, "sound_measures", [sound])
-    points = skeleton(video * 1000 + first, frames).reshape(frames, -1)
-    scores = np.full((frames, 133), 0.9, np.float32)
-    seen = {"frames": frames, "width": 1280, "height": 720, "keypoints": points, "scores": scores}
-    add(store, "persons", [{**own, "person": person, **seen}])
+    add_persons_row(store, video, first, person=person, frames=frames)
     add(
         store,
         "pose_measures",
         [{**own, "yaw_degrees": 5.0 + video, "crop_box": [300, 0, 1020, 720], "crop_side_px": 720}],
     )
     judge(store, video, first, person=person, frames=frames, **verdict)
+
+
+def add_persons_row(store: Store, video: int, first: int = 0, *, person: int = 0, frames: int = FRAMES) -> None:
+    points = skeleton(video * 1000 + first, frames).reshape(frames, -1)
+    scores = np.full((frames, 133), 0.9, np.float32)
+    seen = {"frames": frames, "width": 1280, "height": 720, "keypoints": points, "scores": scores}
+    add(store, "persons", [{**ids(video, first, frames, person), "person": person, **seen}])
 
 
 def judge(
@@ -122,7 +126,7 @@ def judge(
     add(store, "verdicts", [{**ids(video, first, frames, person), **row, **verdict}], attempt)
 
 
-def add_sample(store: Store, video: int, first: int = 0, frames: int = FRAMES, **more: Any) -> None:
+def add_sample(store: Store, video: int, first: int = 0, frames: int = FRAMES, /, **more: Any) -> None:
     """The exported clip of a kept person."""
     points = skeleton(video * 1000 + first, frames)
     local, neck = to_local(points)
