@@ -234,3 +234,9 @@ def _helpers(context: Context) -> int:
 
 def _footage_of(session: Any) -> str:
     return str(session.get_modelmeta().custom_metadata_map.get(FOOTAGE, ""))
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("annotate")

@@ -144,3 +144,9 @@ def all_pictures(
         raise Reject(Reason.CORRUPT, f"{missing} of {frames} pictures do not decode")
     for _ in range(missing):
         yield crop
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("export")

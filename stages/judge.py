@@ -94,15 +94,15 @@ class Judge(Stage):
 
     # the skeleton
     min_seen_share: Share = Field(0.9, description="share of the clip's frames in which the person is seen")
-    min_upper_body_share: Share = Field(0.9, description="share of frames with nose, shoulders and elbows all scored")
+    min_upper_body_share: Share = Field(0.8, description="share of frames with nose, shoulders and elbows all scored")
     min_wrists_share: Share = Field(None, description="share of frames with both wrists scored")
     min_hand_seen_share: Share = Field(0.5, description="share of frames with at least one hand scored")
     min_both_hands_share: Share = Field(None, description="share of frames with both hands scored")
     min_face_seen_share: Share = Field(0.8, description="share of frames with the face scored")
     max_yaw_degrees: float | None = Field(50.0, description="median turn from the camera, degrees; 90 is a profile")
-    max_back_share: Share = Field(0.2, description="share of frames in which the person is seen from the back")
+    max_back_share: Share = Field(0.3, description="share of frames in which the person is seen from the back")
     # the figure
-    min_shoulder_width_px: float | None = Field(100.0, description="median shoulder width, source pixels")
+    min_shoulder_width_px: float | None = Field(60.0, description="median shoulder width, source pixels")
     min_shoulder_width_share: Share = Field(None, description="median shoulder width, share of the picture's width")
     min_box_height_px: float | None = Field(220.0, description="median height of the person's box, source pixels")
     min_box_height_share: Share = Field(None, description="median height of the person's box, share of the picture's")
@@ -279,3 +279,9 @@ def _ids(person: Row) -> tuple[str, str, str]:
 def _warn_of_strangers(overrides: dict[str, Override], persons: list[Row]) -> None:
     if strangers := set(overrides) - {id for person in persons for id in _ids(person)}:
         log.warning("%d overrides name nobody in this run, for example %s", len(strangers), min(strangers))
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("judge")

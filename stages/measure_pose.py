@@ -112,3 +112,9 @@ def _points(row: Row) -> Points:
 def _known(value: float) -> float | None:
     """What is not known is null in the table, not NaN."""
     return float(value) if math.isfinite(value) else None
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("measure_pose")

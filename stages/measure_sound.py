@@ -113,3 +113,9 @@ class MeasureSound(Stage):
             "speech_share": sum(end - start for start, end in spans) / seconds,
             "longest_pause_seconds": longest_pause(spans, seconds),
         }
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("measure_sound")

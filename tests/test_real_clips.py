@@ -1,0 +1,76 @@
+"""Real footage with real nets: every hard row of CLIPS.csv must come out as it says. Skips where the footage is not there."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.table import Store
+from tests.stages.stage_assets import ROOT, asset
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+# What CLIPS.csv says in words, as reason codes of which at least one must stand against the file.
+WORDS = {
+    "no person": {"no_person"},
+    "no audio": {"no_audio"},
+    "no speech (music)": {"no_speech"},
+    "shorter than 5 s": {"too_short"},
+    "figure too small": {"figure_too_small"},
+    "upper body incomplete / hands not seen": {"upper_body_incomplete", "hands_not_seen"},
+    "every shot shorter than 5 s (cuts near 1.51, 3.58, 7.88 s)": {"too_short"},
+    "no person; cut at 3.20 s": {"no_person", "too_short"},
+}
+
+
+def rows() -> list[dict[str, str]]:
+    table = Path(os.environ.get("CSG405_TEST_ASSETS") or ROOT.parent / "shared") / "clips" / "CLIPS.csv"
+    return list(csv.DictReader(table.open(encoding="utf-8"))) if table.is_file() else []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clips, models = asset("clips"), asset("models")
+    run = tmp_path_factory.mktemp("real") / "run"
+    command = [sys.executable, "-m", "pipeline.cli", "run", "crawl", "annotate", "filter"]
+    command += ["--input", str(clips), "--models", str(models), "--run", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "NO_COLOR": "1"})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return run
+
+
+def story(run: Path, file: str) -> tuple[list[bool], set[str], int]:
+    """(verdicts of its persons, every reason against it, persons tracked at once)"""
+    store = Store(run)
+    video = {r["source"]: r["video_id"] for r in store.read("videos", ["source", "video_id"]).to_pylist()}.get(file, "-")
+    verdicts = [v for v in store.read("verdicts").to_pylist() if v["video_id"] == video]
+    found = {reason for verdict in verdicts for reason in verdict["reasons"]}
+    for kind in ("videos", "clips", "persons"):
+        for outcome in store.outcomes(kind).to_pylist():
+            if outcome["unit"] == file or outcome["unit"].startswith(video):
+                found.add(outcome["reason"])
+    persons = [p["clip_id"] for p in store.read("persons", ["clip_id", "video_id"]).to_pylist() if p["video_id"] == video]
+    return [v["keep"] for v in verdicts], found - {""}, max(map(persons.count, persons), default=0)
+
+
+@pytest.mark.parametrize("row", rows() or [None], ids=lambda row: row["file"] if row else "absent")
+def test_each_clip_comes_out_as_its_row_says(finished: Path, row: dict[str, str] | None) -> None:
+    assert row is not None
+    kept, found, persons = story(finished, row["file"])
+    said = f"kept {sum(kept)} of {len(kept)}, reasons {sorted(found)}, {persons} at once"
+    if not row["tolerance"].startswith("hard"):
+        print(f"{row['file']}: wanted {row['verdict']} ({row['reason_among']}): {said}")
+    elif row["verdict"] == "keep":
+        assert any(kept), said
+    elif row["verdict"] == "drop":
+        assert not any(kept), said
+        assert found & WORDS[row["reason_among"]], said
+    else:
+        assert persons >= 2, said
+
+
+def test_the_page_is_there(finished: Path) -> None:
+    assert (finished / "report" / "index.html").stat().st_size > 1000
