@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.skeleton import layout, measure
+from pipeline.skeleton import layout, measure, view
 from pipeline.skeleton.crop import Box
 from pipeline.skeleton.measure import Floats
 from pipeline.skeleton.smooth import filter_paths
@@ -14,7 +14,6 @@ UPPER_BODY = ("nose", "left_shoulder", "right_shoulder", "left_elbow", "right_el
 _WRISTS = [layout.LEFT_WRIST, layout.RIGHT_WRIST]
 _SHOULDERS = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
 _HEAD_AND_SHOULDERS = np.r_[0:7, layout.FACE]
-_TURNED = 0.12  # of the box's height: shoulders narrower than that are seen from the side
 _WINDOW = 11  # frames
 
 
@@ -45,8 +44,8 @@ def measures(
         "shoulder_width_share": shoulders / width,
         "box_height_px": box_height,
         "box_height_share": box_height / height,
-        "yaw_degrees": _from_profile(measure.yaw_degrees(keypoints, scores, min_score)),
-        "back_share": back_share(keypoints, scores, boxes, min_score),
+        "yaw_degrees": view.yaw_degrees(keypoints, scores, boxes, min_score),
+        "back_share": view.back_share(keypoints, scores, boxes, min_score),
         "wrist_speed_median": _percentile(speeds, 50),
         "wrist_speed_p95": _percentile(speeds, 95),
         "arm_range": measure.arm_range(keypoints, scores, min_score),
@@ -68,22 +67,6 @@ def worst_joint(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> tu
     shares = measure.completeness(keypoints, scores, min_score)
     name = min(UPPER_BODY, key=lambda joint: shares[joint])
     return name, shares[name]
-
-
-def back_share(keypoints: Floats, scores: Floats, boxes: Floats, min_score: float = 0.3) -> float:
-    """Share of the frames with both shoulders, 0..1, in which the person shows the back.
-
-    Shoulders are then far apart, and they either lie the wrong way round or carry no face. (A profile has no face for
-    many nets either, but its shoulders are close together.)
-    """
-    points = measure.visible(keypoints, scores, min_score)
-    apart = points[:, layout.LEFT_SHOULDER, 0] - points[:, layout.RIGHT_SHOULDER, 0]
-    both = np.isfinite(apart)
-    if not both.any():
-        return measure.NAN
-    face = np.where(layout.seen(points[:, layout.FACE]), np.asarray(scores)[:, layout.FACE], 0).mean(1) >= min_score
-    wide = np.abs(apart) >= _TURNED * (boxes[:, 3] - boxes[:, 1])
-    return float((wide & ((apart < 0) | ~face))[both].mean())
 
 
 def wrist_speeds(keypoints: Floats, scores: Floats, fps: float = 25.0, min_score: float = 0.3) -> NDArray[np.float64]:
@@ -128,11 +111,6 @@ def others_in_crop(others: Sequence[tuple[Floats, Floats]], box: Box, min_score:
         kept[:, _HEAD_AND_SHOULDERS] = scores[:, _HEAD_AND_SHOULDERS]
         heads.append((keypoints, kept))
     return measure.other_person_share(heads, box, min_score)
-
-
-def _from_profile(yaw: float) -> float:
-    """0 for front and back, 90 for a profile: which of the two it is, `back_share` says."""
-    return 180 - yaw if yaw > 90 else yaw
 
 
 def _percentile(values: NDArray[np.float64], percent: float) -> float:

@@ -121,10 +121,22 @@ def test_side_and_back_are_told_apart() -> None:
     side["scores"][:, layout.FACE] = 0.01  # many nets lose the face in a profile
     assert measure(side)[0]["back_share"] == 0
 
-    faceless = speaker()
-    faceless["scores"][:, layout.FACE] = 0.01
+    faceless = speaker()  # a net that names the sides by the picture
+    faceless["scores"][:, layout.FACE] = faceless["scores"][:, layout.NOSE] = 0.01
     assert measure(faceless)[0]["back_share"] == 1
-    assert measure(speaker(narrow=-1))[0]["back_share"] == 1
+    back = speaker(narrow=-1)
+    back["scores"][:, layout.FACE] = 0.01
+    assert (measure(back)[0]["back_share"], measure(back)[0]["yaw_degrees"]) == (1, pytest.approx(0, abs=1))
+
+
+def test_a_profile_without_a_face_is_told_by_shoulders_and_torso() -> None:
+    for angle, good_to in ((0, 30), (45, 12), (60, 12), (75, 12)):  # a cosine says little near 0
+        turned = speaker(narrow=float(np.cos(np.radians(angle))))
+        turned["scores"][:, layout.FACE] = 0.01
+        turned["scores"][:, 1:5] = 0.01
+        assert measure(turned)[0]["yaw_degrees"] == pytest.approx(angle, abs=good_to)
+        turned["scores"][:, [layout.LEFT_HIP, layout.RIGHT_HIP]] = 0.01  # then by the height of the box
+        assert measure(turned)[0]["yaw_degrees"] == pytest.approx(angle, abs=good_to)
 
 
 def test_somebody_else_in_the_crop() -> None:
