@@ -37,6 +37,7 @@ class StageState:
         eta_seconds: time left for what is pending at that rate.
         reasons: {reason code: units} of what was rejected or failed.
         bytes: of the stage's tables.
+        cpu_hours: processor time of the attempts that count.
     """
 
     stage: str
@@ -50,6 +51,7 @@ class StageState:
     rate: float | None = None
     eta_seconds: float | None = None
     bytes: int = 0
+    cpu_hours: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
     note: str = ""
 
@@ -81,6 +83,7 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
     if stage.writes in _SECONDS:
         column, seconds = _SECONDS[stage.writes]
         state.hours = (pc.sum(store.read(stage.writes, [column])[column]).as_py() or 0) * seconds / 3600
+    state.cpu_hours = (pc.sum(won["cpu_seconds"]).as_py() or 0) / 3600
     state.rate = _rate(won)
     state.eta_seconds = state.pending / state.rate if state.pending and state.rate else None
     state.bytes = sum(p.stat().st_size for p in store.table(stage.writes).folder.rglob("*") if p.is_file())
@@ -101,6 +104,22 @@ def bytes_on_disk(run: Path) -> dict[str, int]:
     """Bytes of each folder of a run."""
     folders = sorted(p for p in run.iterdir() if p.is_dir()) if run.is_dir() else []
     return {p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in folders}
+
+
+def per_100_hours(states: list[StageState], folders: dict[str, int]) -> dict[str, float]:
+    """What 100 h would take at this run's figures: bytes of each folder that grows with the data, and processor hours.
+
+    `raw` is scaled from hours of video crawled (files used in place are no part of it), the rest from hours kept.
+    """
+    hours = {state.stage: state.hours or 0.0 for state in states}
+    crawled, kept = hours.get("crawl", 0.0), hours.get("export", 0.0)
+    if not crawled or not kept:
+        return {}
+    scaled = {
+        name: folders.get(name, 0) * 100 / (crawled if name == "raw" else kept)
+        for name in ("raw", "tables", "clips", "shards")
+    }
+    return {**scaled, "cpu_hours": sum(state.cpu_hours for state in states) * 100 / crawled}
 
 
 @dataclass

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.kinds import KINDS
-from pipeline.overview import Chapter, StageState, sentence
+from pipeline.overview import Chapter, StageState, per_100_hours, sentence
 from pipeline.progress import duration
 from pipeline.registry import MissingModel, Registry
 
@@ -44,6 +44,12 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     for state in states:
         if state.note:
             console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
+    if scaled := per_100_hours(states, folders):
+        cpu = scaled.pop("cpu_hours")
+        sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())
+        console.print(
+            f"at this rate 100 h would take: {sizes}; {cpu:.3g} processor hours for 100 h of video", markup=False
+        )
     console.print("on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items()), markup=False)
 
 
