@@ -1,4 +1,7 @@
-"""One driver a table kind: a second one is refused, on this machine and on others that share the disk."""
+"""One driver a table kind: a second one is refused, on this machine and on others that share the disk.
+
+Drivers of different shards of one kind may work side by side: parts never collide, and no unit is in two shards.
+"""
 
 import json
 import os
@@ -6,13 +9,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 BEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0  # a heartbeat older than this belongs to a driver that is gone
+GATE_SECONDS = 60.0  # to look at the other drivers takes a moment, and at one of another machine a few beats
 
 
 class Occupied(Exception):
@@ -20,43 +24,95 @@ class Occupied(Exception):
 
 
 @contextmanager
-def driving(run: Path, kind: str) -> Iterator[None]:
-    """Be the only driver of this kind's table. Raises `Occupied` with who holds it.
+def driving(run: Path, kind: str, shard: tuple[int, int] | None = None) -> Iterator[None]:
+    """Be the only driver of this kind's table, or of its shard (i, n). Raises `Occupied` with who holds it.
 
     A file lock covers this machine and ends with the process, however it ends; the heartbeat file covers machines that
     share the disk without sharing locks.
     """
     folder = run / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    beat = folder / f"{kind}.heartbeat.json"
-    lock = filelock.FileLock(folder / f"{kind}.lock", timeout=0)
+    name = kind if shard is None else f"{kind}.{shard[0]}-of-{shard[1]}"
+    with ExitStack() as held:
+        with _gate(folder / f"{kind}.gate"):
+            _refuse_rivals(folder, kind, name, shard)
+            held.enter_context(_locked(folder, name))
+            held.enter_context(_beating(_beat_of(folder, name)))
+        yield
+
+
+@contextmanager
+def _gate(path: Path) -> Iterator[None]:
+    lock = filelock.FileLock(path, timeout=GATE_SECONDS)
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise Occupied(
-            f"another process is already writing {kind} in {run} ({_who(beat)}); wait for it or stop it"
-        ) from None
-    stop = threading.Event()
+        raise Occupied(f"other processes have been trying to write to {path.parent.parent} for too long") from None
     try:
-        other = _read(beat)
-        if (
-            other
-            and other.get("host") != socket.gethostname()
-            and time.time() - float(other.get("time", 0)) < STALE_SECONDS
-        ):
-            raise Occupied(
-                f"{_who(beat)} is writing {kind} in {run}; wait for it, or {STALE_SECONDS:g} s after it ended"
-            )
-        _beat(beat)
-        thread = threading.Thread(target=_keep_beating, args=(beat, stop), daemon=True)
-        thread.start()
         yield
-        stop.set()
-        thread.join()
-        beat.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _refuse_rivals(folder: Path, kind: str, name: str, shard: tuple[int, int] | None) -> None:
+    """Raise `Occupied` when a driver works on units that may be ours: on this machine, or on another one."""
+    for lock in sorted(folder.glob(f"{kind}*.lock")):
+        other = lock.stem
+        beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != name
+        if other.partition(".")[0] != kind or beside:
+            continue
+        with _locked(folder, other):
+            pass
+    for beat in sorted(folder.glob(f"{kind}*.heartbeat.json")):
+        other = beat.name.removesuffix(".heartbeat.json")
+        beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != name
+        if other.partition(".")[0] == kind and not beside and _beats(beat):
+            raise Occupied(f"{_who(beat)} is writing {other} in {folder.parent}; wait for it or stop it")
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    lock = filelock.FileLock(folder / f"{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        who = _who(_beat_of(folder, name))
+        raise Occupied(f"{who} is already writing {name} in {folder.parent}; wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _beat_of(folder: Path, name: str) -> Path:
+    return folder / f"{name}.heartbeat.json"
+
+
+def _beats(path: Path) -> bool:
+    """Whether a driver on another machine is alive: its heartbeat changes while we look. No two clocks need agree for that."""
+    first = _read(path)
+    if not first or first.get("host") == socket.gethostname():
+        return False  # on this machine the lock tells, and that was free
+    until = time.monotonic() + 3 * BEAT_SECONDS
+    while time.monotonic() < until:
+        if _read(path) != first:
+            return bool(_read(path))
+        time.sleep(BEAT_SECONDS / 10)
+    return False
+
+
+@contextmanager
+def _beating(path: Path) -> Iterator[None]:
+    stop = threading.Event()
+    _beat(path)
+    thread = threading.Thread(target=_keep_beating, args=(path, stop), daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
         stop.set()
-        lock.release()
+        thread.join()
+        path.unlink(missing_ok=True)
 
 
 def _beat(path: Path) -> None:
@@ -74,13 +130,14 @@ def _keep_beating(path: Path, stop: threading.Event) -> None:
             continue  # a full disk is reported where it matters: by the commit
 
 
-def _read(path: Path) -> dict[str, float | str]:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text()))
+        found = json.loads(path.read_text())
+        return found if isinstance(found, dict) else {}
     except (FileNotFoundError, ValueError):
         return {}
 
 
 def _who(path: Path) -> str:
     found = _read(path)
-    return f"process {found['pid']} on {found['host']}" if found else "an unknown process"
+    return f"process {found.get('pid')} on {found.get('host')}" if found else "another process"

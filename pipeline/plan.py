@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,21 +75,22 @@ class Plan:
                 heavy[item.reads.kind] = HeavyRows(wanted, found)
         return Unit(self.units[index], light, heavy)
 
-    def pending_units(self, shard: tuple[int, int] | None = None) -> Iterator[tuple[int, Unit]]:
-        """(index, unit) of what is pending; `shard` = (i, n) keeps the units whose hash is i modulo n."""
+    def pending_units(self) -> Iterator[tuple[int, Unit]]:
+        """(index, unit) of what is pending."""
         for index in self.pending:
-            if shard is None or in_shard(self.units[index], shard):
-                yield int(index), self.unit(int(index))
+            yield int(index), self.unit(int(index))
+
+    def only(self, shard: tuple[int, int] | None) -> "Plan":
+        """The same plan with what is pending of shard (i, n) alone: the units whose hash is i modulo n."""
+        if shard is None:
+            return self
+        mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
+        return replace(self, pending=np.array(mine, dtype=np.int64))
 
     def counts(self) -> dict[str, int]:
         """Units by status."""
         counts = {name: int(np.count_nonzero(self.status == name)) for name in (OK, REJECTED, FAILED, "pending")}
         return {name: count for name, count in counts.items() if count}
-
-
-def in_shard(unit: str, shard: tuple[int, int]) -> bool:
-    """Whether a unit belongs to shard (i, n): its hash is i modulo n."""
-    return digest(unit) % shard[1] == shard[0]
 
 
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:

@@ -3,6 +3,8 @@
 import json
 import logging
 import logging.handlers
+import os
+import re
 import sys
 import time
 from collections import Counter
@@ -91,18 +93,43 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def redact(text: str) -> str:
+    """The text without the values of secret environment variables, bearer tokens and passwords in addresses."""
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    return _CREDENTIALS.sub(lambda found: f"{found[1] or found[2]}***", text)
+
+
+_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|COOKIE)", re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"(?:(\bBearer\s+)[\w.~+/=-]+|(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@))", re.IGNORECASE
+)
+
+
+def _secrets() -> list[str]:
+    """Values long enough to be secrets, the longest first: one may hold another."""
+    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
+    return sorted(found, key=len, reverse=True)
+
+
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname, "logger": record.name}
-        extra = {k: getattr(record, k) for k in ("stage", "unit", "status", "reason") if hasattr(record, k)}
-        return json.dumps({**line, **extra, "message": record.getMessage()}, ensure_ascii=False)
+        extra = {
+            k: redact(str(getattr(record, k))) for k in ("stage", "unit", "status", "reason") if hasattr(record, k)
+        }
+        if record.exc_info:
+            extra["traceback"] = redact(self.formatException(record.exc_info))
+        return json.dumps({**line, **extra, "message": redact(record.getMessage())})
 
 
 def log_to(run: Path, stage: str) -> logging.Handler:
     """Send log records of level INFO and up to `logs/<stage>.jsonl`, rotating; the caller removes the handler."""
     folder = run / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(folder / f"{stage}.jsonl", maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler = logging.handlers.RotatingFileHandler(
+        folder / f"{stage}.jsonl", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
+    )
     handler.setFormatter(_JsonLines())
     handler.setLevel(logging.INFO)
     root = logging.getLogger()

@@ -87,16 +87,17 @@ def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Opti
         raise Skipped(f"{stage.name}: {error}") from error
     store = Store(run)
     known = store.table(stage.writes).parts("outcomes")
-    work = plan(stage, store, hashes)
+    work = plan(stage, store, hashes).only(options.shard)
     summary = Summary(stage.name, len(work.units), len(work.pending))
-    if not len(work.pending) and not _finish_needed(stage, store, work):
+    if not len(work.pending) and (options.shard or not _finish_needed(stage, store, work)):
         return summary
     began = time.monotonic()
-    with _writable(run), driving(run, stage.writes):
-        handler = log_to(run, stage.name)
+    with _writable(run), driving(run, stage.writes, options.shard):
+        part = f".{options.shard[0]}-of-{options.shard[1]}" if options.shard else ""
+        handler = log_to(run, stage.name + part)
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
-                work = plan(stage, store, hashes)
+                work = plan(stage, store, hashes).only(options.shard)
             _drive(stage, store, work, models, options, summary)
         finally:
             logging.getLogger().removeHandler(handler)
@@ -144,7 +145,7 @@ def _run_units(
         return interruption.asked
 
     engine = LocalEngine(stage, context, workers, stopping)
-    results: Iterator[tuple[int, Result]] = engine.results(work.pending_units(options.shard))
+    results: Iterator[tuple[int, Result]] = engine.results(work.pending_units())
     try:
         with interruption, Progress(stage.name, len(work.pending)) as progress:
             for index, result in results:

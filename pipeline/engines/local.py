@@ -27,6 +27,7 @@ from pebble.pool.process import WORKERS_NAME
 
 from pipeline import files
 from pipeline.kinds import KINDS
+from pipeline.progress import redact
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Stage, Unit
 from pipeline.table import FAILED, OK, REJECTED, pack_rows
@@ -96,7 +97,7 @@ class _Worker:
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._judge(unit)
         self.deadline = float("inf")
-        result.detail = printable(result.detail)
+        result.detail = printable(redact(result.detail))
         result.wall_seconds = time.perf_counter() - wall
         result.cpu_seconds = _cpu_seconds() - cpu
         if self.stage.resources.gpu and self.context.device == "cuda":
