@@ -117,10 +117,12 @@ class Crawl(Stage):
         path = units.local_path(self.input, unit)
         found = probe(path, self._limits())
         sha256 = place.sha256_of(path)
-        for other in self._context.given.get("same_size", {}).get(unit, ()):
-            if _is_copy(units.local_path(self.input, other), sha256):
-                raise Reject(Reason.DUPLICATE, f"the same file as {other}")
         video_id = place.file_id(sha256)
+        if place.owner_of(self._context.run, video_id) is None:
+            # Of copies that nobody owns yet the first by name wins, whichever worker comes first.
+            for other in self._context.given.get("same_size", {}).get(unit, ()):
+                if _is_copy(units.local_path(self.input, other), sha256):
+                    raise Reject(Reason.DUPLICATE, f"the same video as {other}")
         place.claim(self._context.run, video_id, unit)
         return {**record.row(video_id, unit, path, sha256, found), "title": record.clean(path.stem, 300)}
 

@@ -48,7 +48,10 @@ MESSAGES: tuple[tuple[str, Reason], ...] = (
     (r"not a valid url|unsupported url scheme|truncated id|incomplete youtube id|file:// urls", Reason.BAD_LINK),
     # later again: what is left is mostly the network's doing
     (r"timed? ?out|connection|resolve|network|ssl|certificate|incomplete|more expected|bytes read", Reason.NETWORK),
-    (r"did not get any data|http error 5\d\d|remote end closed|unable to (connect|download)", Reason.NETWORK),
+    (
+        r"expected \d+ bytes|giving up after|did not get any data|http error 5\d\d|remote end closed|unable to (connect|download)",
+        Reason.NETWORK,
+    ),
 )
 _MESSAGES = tuple((re.compile(pattern), reason) for pattern, reason in MESSAGES)
 
@@ -74,6 +77,8 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
     if by_message:  # a bot wall or a throttle says so in words, whatever its status
         return by_message, message
     status = next((s for item in chain if isinstance(s := getattr(item, "status", None), int)), None)
+    if status is not None and 300 <= status < 400:
+        return Reason.BAD_LINK, f"leads in circles or to another protocol: {message}"
     if status is not None and status >= 400:
         return STATUSES.get(status, Reason.NETWORK if status >= 500 else Reason.GONE), message
     for pattern, reason in _MESSAGES:

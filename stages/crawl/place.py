@@ -26,16 +26,27 @@ def folder_of(run: Path, video_id: str) -> Path:
     return run / "raw" / disk_name(video_id)[-10:-8]
 
 
+def owner_of(run: Path, video_id: str) -> str | None:
+    """The unit that owns a video; None when nobody does yet."""
+    try:
+        return _owner_file(run, video_id).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _owner_file(run: Path, video_id: str) -> Path:
+    return folder_of(run, video_id) / f"{disk_name(video_id)}.owner"
+
+
 def claim(run: Path, video_id: str, unit: str) -> None:
     """Make this unit the owner of a video; the first to ask owns it for good, also in later runs.
 
     Raises:
         Reject: DUPLICATE when another unit owns it.
     """
-    folder = folder_of(run, video_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    owner = folder / f"{disk_name(video_id)}.owner"
-    mine = folder / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+    owner = _owner_file(run, video_id)
+    owner.parent.mkdir(parents=True, exist_ok=True)
+    mine = owner.parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
     try:
         mine.write_text(unit, encoding="utf-8")
         os.link(mine, owner)  # fails when the name is taken, and never shows a half-written file

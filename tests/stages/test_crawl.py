@@ -1,0 +1,396 @@
+"""Crawl: folders, lists and an unkind web server on this machine."""
+
+import errno
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from little_films import write_film
+from unkind_server import serving
+
+from pipeline.kinds import KINDS
+from pipeline.reasons import Failure, Reason, Reject
+from pipeline.stage import Context, Row, Unit
+from pipeline.table import Store, pack_rows
+from stages.crawl import Crawl, units
+from stages.crawl.errors import reason_of
+from stages.crawl.record import clean, metadata
+
+Web = tuple[str, "Counter[str]"]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_film(tmp_path_factory.mktemp("films") / "film.mp4", [40])
+
+
+@pytest.fixture(scope="module")
+def web(film: Path) -> Iterator[Web]:
+    with serving(film.read_bytes()) as server:
+        yield server
+
+
+def crawl(run: Path, **settings: Any) -> dict[str, Row | Reject | Failure]:
+    """Everything that a crawl makes of its input: a row or an outcome a unit."""
+    stage = Crawl(**{"retries": 1, "retry_wait_seconds": 0.0, "timeout_seconds": 5.0, **settings})
+    results: dict[str, Row | Reject | Failure] = {}
+    with stage.driver(Context(run)) as given:
+        stage.setup(Context(run, given=given))
+        for unit in stage.sources(Store(run)) or []:
+            try:
+                (results[unit],) = stage.process(Unit(unit, {}))
+            except (Reject, Failure) as outcome:
+                results[unit] = outcome
+    return results
+
+
+def crawl_links(run: Path, *lines: str, **settings: Any) -> list[Row | Reject | Failure]:
+    (run / "links.txt").write_text("\n".join(lines), encoding="utf-8")
+    return list(crawl(run, **{"input": str(run / "links.txt"), "allow_loopback": True, **settings}).values())
+
+
+def left_over(run: Path) -> list[str]:
+    return sorted(p.name for p in (run / "raw").glob("tmp-*"))
+
+
+# Folders
+
+
+def test_a_folder_is_found_as_it_lies(tmp_path: Path, film: Path) -> None:
+    source = tmp_path / "videos"
+    (source / "deep" / ".hidden").mkdir(parents=True)
+    (source / "deep" / "film one.MP4").write_bytes(film.read_bytes())
+    write_film(source / "b.mp4", [30], seed=1)
+    for name in ("notes.txt", ".secret.mp4", "deep/.hidden/c.mp4"):
+        (source / name).write_bytes(b"no")
+    run = tmp_path / "run"
+    results = crawl(run, input=str(source))
+    assert list(results) == ["b.mp4", "deep/film one.MP4"]
+    row = results["deep/film one.MP4"]
+    assert isinstance(row, dict)
+    sha256 = hashlib.sha256(film.read_bytes()).hexdigest()
+    assert (row["video_id"], row["sha256"]) == (f"file:{sha256[:16]}", sha256)
+    assert row["path"] == str(source / "deep" / "film one.MP4") and row["source"] == "deep/film one.MP4"
+    assert (row["width"], row["height"], row["grid_frames"], row["title"]) == (160, 96, 40, "film one")
+    assert set(row) <= set(KINDS["videos"].schema.names)
+    assert pack_rows(KINDS["videos"], "unit", [row]).num_rows == 1
+    assert not list(run.rglob("*.mp4"))  # nothing is copied
+
+
+def test_one_file_is_a_folder_of_one(tmp_path: Path, film: Path) -> None:
+    (row,) = crawl(tmp_path, input=str(film)).values()
+    assert isinstance(row, dict) and row["path"] == str(film)
+
+
+def test_copies_count_once_in_any_order_and_again(tmp_path: Path, film: Path) -> None:
+    source = tmp_path / "videos"
+    source.mkdir()
+    for name in ("b.mp4", "a.mp4", "c.mp4"):
+        (source / name).write_bytes(film.read_bytes())
+    stage = Crawl(input=str(source))
+    for order in (["c.mp4", "a.mp4", "b.mp4"], ["b.mp4", "c.mp4", "a.mp4"]):
+        with stage.driver(Context(tmp_path / "run")) as given:
+            stage.setup(Context(tmp_path / "run", given=given))
+            kept = [unit for unit in order if _kept(stage, unit)]
+        assert kept == ["a.mp4"]
+    (source / "0.mp4").write_bytes(film.read_bytes())  # comes later: the owner stays
+    results = crawl(tmp_path / "run", input=str(source))
+    assert [unit for unit, result in results.items() if isinstance(result, dict)] == ["a.mp4"]
+    assert results["0.mp4"].detail == "the same video as a.mp4"  # type: ignore[union-attr]
+
+
+def _kept(stage: Crawl, unit: str) -> bool:
+    try:
+        return bool(list(stage.process(Unit(unit, {}))))
+    except Reject as reject:
+        assert reject.reason is Reason.DUPLICATE
+        return False
+
+
+def test_bad_files_of_a_folder_get_a_reason(tmp_path: Path, film: Path) -> None:
+    source = tmp_path / "videos"
+    source.mkdir()
+    (source / "cut.mp4").write_bytes(film.read_bytes()[:700])
+    (source / "empty.mp4").touch()
+    (source / "page.mp4").write_bytes(b"<!DOCTYPE html><html></html>")
+    (source / "noise.mp4").write_bytes(os.urandom(4000))
+    (source / "dangling.mp4").symlink_to(source / "nowhere.mp4")
+    (source / "good.mp4").write_bytes(film.read_bytes())
+    results = crawl(tmp_path / "run", input=str(source))
+    reasons = {unit: result.reason for unit, result in results.items() if not isinstance(result, dict)}
+    assert reasons == {
+        "cut.mp4": Reason.CORRUPT,
+        "empty.mp4": Reason.EMPTY_FILE,
+        "page.mp4": Reason.NOT_MEDIA,
+        "noise.mp4": Reason.NOT_MEDIA,
+        "dangling.mp4": Reason.SOURCE_MISSING,
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable to the superuser")
+def test_a_file_that_may_not_be_read(tmp_path: Path, film: Path) -> None:
+    source = tmp_path / "videos"
+    source.mkdir()
+    (source / "locked.mp4").write_bytes(film.read_bytes())
+    (source / "locked.mp4").chmod(0)
+    (result,) = crawl(tmp_path / "run", input=str(source)).values()
+    assert isinstance(result, Failure)
+
+
+def test_odd_names_become_units_that_tables_can_hold(tmp_path: Path, film: Path) -> None:
+    source = tmp_path / "videos"
+    source.mkdir()
+    for name in (b"line\nbreak.mp4", b"\xff\xfe.mp4", "50%25 größer.mp4".encode()):
+        (source / os.fsdecode(name)).write_bytes(film.read_bytes())
+    found = units.folder_units(str(source))
+    assert found == ["50%25 größer.mp4", "line%0Abreak.mp4", "%FF%FE.mp4"]
+    assert all(units.local_path(str(source), unit).is_file() for unit in found)
+
+
+@pytest.mark.parametrize("unit", ["../x.mp4", "a/../../x.mp4", "/etc/passwd", "%2e%2e/x.mp4", "a%2F..%2F../x"])
+def test_no_unit_leads_out_of_the_folder(unit: str, tmp_path: Path) -> None:
+    with pytest.raises(Reject) as caught:
+        units.local_path(str(tmp_path), unit)
+    assert caught.value.reason is Reason.BAD_LINK
+
+
+@pytest.mark.parametrize(("given", "says"), [("", "not set"), ("/no/such/place", "no file or folder")])
+def test_an_input_that_is_not_there_is_told(given: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(units.InputError, match=says):
+        Crawl(input=given).sources(Store(tmp_path))
+
+
+# Lists
+
+
+def test_bad_lines_are_units_with_their_number(tmp_path: Path, web: Web) -> None:
+    base, _ = web
+    lines = ["# a comment", f"{base}/good/a.mp4  # said twice", "../x", "-o", "", "x" * 300, f"{base}/good/a.mp4#t=3"]
+    lines += [
+        "file:///etc/passwd",
+        "https://user:secret@example.org/v",
+        "https://youtu.be/short",
+        "http://10.0.0.1/v.mp4",
+    ]
+    good, *bad = crawl_links(tmp_path, *lines)
+    assert isinstance(good, dict) and good["url"] == f"{base}/good/a.mp4"
+    assert all(isinstance(result, Reject) and result.reason is Reason.BAD_LINK for result in bad)
+    numbers = [int(str(result.detail).split()[1].rstrip(":")) for result in bad]  # type: ignore[union-attr]
+    assert numbers == [3, 4, 6, 8, 9, 10, 11]
+    assert "secret" not in str([result.detail for result in bad])  # type: ignore[union-attr]
+
+
+def test_links_to_one_youtube_video_are_one_link() -> None:
+    page = "https://www.youtube.com/watch?v=-_aB3dEfGhI"
+    for text in (
+        "https://youtu.be/-_aB3dEfGhI?si=x",
+        "http://m.youtube.com/watch?list=PL1&v=-_aB3dEfGhI&t=10s",
+        "https://www.youtube.com/shorts/-_aB3dEfGhI",
+        "https://www.youtube-nocookie.com/embed/-_aB3dEfGhI?rel=0",
+        "yt:-_aB3dEfGhI",
+        page,
+    ):
+        assert units.normalised(text) == page
+    assert units.normalised("HTTPS://Example.ORG:443/A?b=C#d") == "https://example.org/A?b=C"
+    for text in ("https://www.youtube.com/playlist?list=PL1", "https://www.youtube.com/@someone", "yt:../../etc/pw"):
+        with pytest.raises(Reject):
+            units.normalised(text)
+
+
+def test_a_table_of_links_is_read_by_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text("name,URL\nx,https://a.org/1\ny,https://a.org/1\nz,nonsense\n,\n", encoding="utf-8-sig")
+    found = units.read_list(path)
+    assert (found.links, found.repeated, len(found.bad)) == (["https://a.org/1"], 1, 1)
+    assert next(iter(found.bad)).startswith("line 4:")
+
+
+def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "links.txt").write_bytes(b"\0\1\2" * 10)
+    with pytest.raises(units.InputError, match="not a text file"):
+        units.read_list(tmp_path / "links.txt")
+
+
+# The web
+
+
+def test_a_download_is_verified_hashed_and_in_place(tmp_path: Path, web: Web, film: Path) -> None:
+    (row,) = crawl_links(tmp_path, f"{web[0]}/good/one.mp4")
+    assert isinstance(row, dict)
+    path = tmp_path / row["path"]
+    assert path.read_bytes() == film.read_bytes() and path.parent.parent == tmp_path / "raw"
+    assert row["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
+    assert set(row) <= set(KINDS["videos"].schema.names)
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason"),
+    [
+        ("missing", Reason.GONE),
+        ("gone", Reason.GONE),
+        ("forbidden", Reason.THROTTLED),
+        ("throttled", Reason.THROTTLED),
+        ("busy", Reason.THROTTLED),
+        ("broken", Reason.NETWORK),
+        ("web-page", Reason.NOT_MEDIA),
+        ("page-as-video", Reason.NOT_MEDIA),
+        ("noise-as-video", Reason.NOT_MEDIA),
+        ("nothing-as-video", Reason.NETWORK),
+        ("half-and-close", Reason.NETWORK),
+        ("half-of-unknown", Reason.NETWORK),
+        ("to-private", Reason.BAD_LINK),
+        ("to-metadata", Reason.BAD_LINK),
+        ("to-file", Reason.BAD_LINK),
+        ("to-ftp", Reason.BAD_LINK),
+    ],
+)
+def test_unkind_answers_are_never_a_success(manner: str, reason: Reason, tmp_path: Path, web: Web) -> None:
+    (result,) = crawl_links(tmp_path, f"{web[0]}/{manner}/film.mp4")
+    assert isinstance(result, Reject | Failure)
+    assert result.reason is reason, result
+    assert not list(tmp_path.rglob("file_*.mp4"))
+    if isinstance(result, Reject):
+        assert left_over(tmp_path) == []
+
+
+def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path, web: Web, film: Path) -> None:
+    (row,) = crawl_links(tmp_path, f"{web[0]}/breaks-once/film.mp4")
+    assert isinstance(row, dict) and (tmp_path / row["path"]).read_bytes() == film.read_bytes()
+
+
+def test_what_an_interrupted_run_left_is_continued(tmp_path: Path, web: Web, film: Path) -> None:
+    link, whole = f"{web[0]}/breaks-once/film.mp4", film.read_bytes()
+    (first,) = crawl_links(tmp_path, link, retries=0)
+    assert isinstance(first, Failure) and first.reason is Reason.NETWORK
+    (part,) = (tmp_path / "raw").glob("tmp-*/*.part")
+    assert part.read_bytes() == whole[: len(whole) // 2]
+    (second,) = crawl_links(tmp_path, link, retries=0)  # the server gives no whole body a second time
+    assert isinstance(second, dict) and (tmp_path / second["path"]).read_bytes() == whole
+    assert left_over(tmp_path) == []
+
+
+def test_redirects_within_what_is_allowed_are_followed(tmp_path: Path, web: Web) -> None:
+    (row,) = crawl_links(tmp_path, f"{web[0]}/to-good/film.mp4")
+    assert isinstance(row, dict)
+
+
+def test_lists_of_others_do_not_reach_this_machine(tmp_path: Path, web: Web) -> None:
+    base, asked = web
+    before = sum(asked.values())
+    for host in (base, base.replace("127.0.0.1", "localhost")):
+        (result,) = crawl_links(tmp_path, f"{host}/good/film.mp4", allow_loopback=False)
+        assert isinstance(result, Reject) and result.reason is Reason.BAD_LINK
+    assert sum(asked.values()) == before
+
+
+def test_a_public_name_that_leads_here_is_refused(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    port = int(web[0].rpartition(":")[2])
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: answer)
+    (result,) = crawl_links(tmp_path, f"http://video.example.org:{port}/good/film.mp4", allow_loopback=False)
+    assert isinstance(result, Reject) and result.reason is Reason.BAD_LINK and "127.0.0.1" in result.detail
+
+
+def test_a_server_that_never_answers_costs_its_timeout(tmp_path: Path, web: Web) -> None:
+    began = time.monotonic()
+    (result,) = crawl_links(tmp_path, f"{web[0]}/silent/film.mp4", timeout_seconds=0.3, retries=0)
+    assert isinstance(result, Failure) and result.reason is Reason.NETWORK
+    assert time.monotonic() - began < 5
+
+
+def test_two_links_to_one_video_are_one_video(tmp_path: Path, web: Web) -> None:
+    base, _ = web
+    first, second = crawl_links(tmp_path, f"{base}/good/a.mp4", f"{base}/good/b.mp4")
+    assert isinstance(first, dict)
+    assert isinstance(second, Reject) and second.reason is Reason.DUPLICATE
+    again = crawl_links(tmp_path, f"{base}/good/a.mp4", f"{base}/good/b.mp4")
+    assert [isinstance(result, dict) for result in again] == [True, False]
+
+
+def test_limits_hold_before_and_after_the_download(tmp_path: Path, web: Web) -> None:
+    base, _ = web
+    (result,) = crawl_links(tmp_path, f"{base}/good/a.mp4", max_gigabytes=1e-6)
+    assert isinstance(result, Reject) and result.reason is Reason.TOO_LARGE
+    (result,) = crawl_links(tmp_path, f"{base}/good/a.mp4", max_hours=1e-4)
+    assert isinstance(result, Reject) and result.reason is Reason.TOO_LONG
+
+
+def test_a_full_disk_stops_with_its_reason(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.crawl import place
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
+
+    monkeypatch.setattr(place, "put", full)
+    (result,) = crawl_links(tmp_path, f"{web[0]}/good/a.mp4")
+    assert isinstance(result, Failure) and result.reason is Reason.DISK_FULL
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("ERROR: [youtube] abc: Sign in to confirm you\u2019re not a bot. Use --cookies", Reason.BOT_WALL),
+        ("[youtube] abc: Private video. Sign in if you've been granted access to this video", Reason.GONE),
+        ("[youtube] abc: Video unavailable. This video is no longer available", Reason.GONE),
+        ("[youtube] abc: This video has been removed by the uploader", Reason.GONE),
+        ("[youtube] abc: The uploader has not made this video available in your country", Reason.GONE),
+        ("[youtube] abc: This video is age-restricted. Sign in to confirm your age", Reason.GONE),
+        ("[youtube] abc: Video unavailable. This content isn't available, try again later.", Reason.THROTTLED),
+        ("[youtube] abc: Premieres in 3 hours", Reason.NETWORK),
+        ("unable to write data: [Errno 28] No space left on device", Reason.DISK_FULL),
+        ("[generic] Unsupported URL: https://example.org/", Reason.NOT_MEDIA),
+        ("[youtube] abc: Requested format is not available. Use --list-formats", Reason.NO_VIDEO),
+        ("Unable to download webpage: <urlopen error [Errno -2] Name or service not known>", Reason.NETWORK),
+        ("something nobody has seen before", Reason.EXCEPTION),
+    ],
+)
+def test_messages_have_their_reason(message: str, reason: Reason) -> None:
+    from yt_dlp.utils import DownloadError
+
+    assert reason_of(DownloadError(message))[0] is reason
+
+
+def test_what_a_site_says_is_cleaned() -> None:
+    row = metadata(
+        {
+            "title": "a\x00b\n<script>\u202e " + "x" * 10_000,
+            "channel": {"not": "text"},
+            "upload_date": "20240229",
+            "language": "\ud800",
+            "license": " Creative  Commons ",
+        }
+    )
+    assert row["title"].startswith("ab <script> xxx") and len(row["title"]) == 300
+    assert (row["channel"], row["language"]) == (None, None)
+    assert (row["upload_date"], row["licence"]) == ("2024-02-29", "Creative Commons")
+    assert clean("a\u200cb \u2067c", 50) == "a\u200cb c"  # joiners shape words, bidirectional controls disguise them
+
+
+def test_what_names_the_work_is_no_setting_of_its_result() -> None:
+    names = set(Crawl(input="a").result_settings())
+    assert names == {"formats", "format_sort", "max_hours", "max_gigabytes", "max_megapixels"}
+
+
+def test_the_demo_is_crawled_from_its_own_server(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import theatre
+
+    takes = [take.name for take in theatre.TAKES]
+
+    def build(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        for seed, take in enumerate(theatre.TAKES):
+            write_film(folder / f"{take.name}.mp4", [30], seed=seed).rename(folder / take.file)
+
+    monkeypatch.setattr(theatre, "build", build)
+    monkeypatch.setattr(theatre, "TAKES", theatre.TAKES[:2])
+    rows = list(crawl(tmp_path, input="theatre").values())
+    assert [row["source"] for row in rows] == [f"theatre://{name}" for name in takes[:2]]  # type: ignore[index]
+    assert all((row["footage"], row["url"]) == ("theatre", None) for row in rows)  # type: ignore[index]
