@@ -36,6 +36,7 @@ class DrawsPeople:
     """A pose net that draws the same person into every box, with the scores that it is told."""
 
     batch = 4
+    lanes = 1
 
     def __init__(self, body: float = 0.9, face: float = 0.9, hands: float = 0.9) -> None:
         self.scores = np.full(133, body, np.float32)
@@ -178,3 +179,26 @@ def test_a_real_speaker(backend: str) -> None:
     assert (shoulders[:, 0, 0] > shoulders[:, 1, 0] + 100).all()  # the left one lies right in the picture
     assert (row["scores"][:, 91:].mean(1) > 0.3).mean() > 0.5  # his hands
     assert np.nanmedian(row["face_sharpness"]) > 0
+
+
+def test_puppets_are_found_where_they_are_and_their_nets_refuse_people(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from pipeline.theatre import build_nets, render_take, take_named
+
+    nets = build_nets(tmp_path / "nets")
+    pictures, truth = render_take(take_named("duo"), seconds=0.4)
+    write_video(tmp_path / "duo.mp4", iter(pictures), None, size=(1280, 720), options={"crf": 16})
+    stage = Annotate(detector=("theatre_detector",), pose=("theatre_pose",), detect_every_frames=5)
+    models = AssetModels(theatre_detector=nets["detector"], theatre_pose=nets["pose"])
+    stage.setup(Context(run=tmp_path, models=models, threads=1))  # type: ignore[arg-type]
+    clip = {"clip_id": "v/0+10", "video_id": "v", "first_frame": 0, "frames": 10}
+    video = {"path": "duo.mp4", "sha256": "", "width": 1280, "height": 720, "footage": "theatre"}
+    rows = list(stage.process(Unit("v/0+10", {"clips": [clip], "videos": [video]})))
+    assert [row["person"] for row in rows] == [0, 1]
+    for row, where, seen in zip(rows, truth.keypoints, truth.visible, strict=True):
+        found = (row["scores"] >= 0.3) & seen & np.isfinite(where).all(-1)
+        error = np.linalg.norm(row["keypoints"].reshape(10, 133, 2) - where, axis=-1)[found]
+        assert found.mean() > 0.5 and np.median(error) < 1 and np.percentile(error, 95) < 3
+
+    with pytest.raises(WrongFootage, match="real footage"):
+        list(stage.process(Unit("v/0+10", {"clips": [clip], "videos": [{**video, "footage": None}]})))
