@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote_from_bytes, unquote_to_bytes, urlsplit,
 
 from pipeline.media.ids import check_url, safe_video_id
 from pipeline.reasons import Reason, Reject
+from pipeline.runner import StageError
 
 THEATRE = "theatre"
 THEATRE_PREFIX = "theatre://"
@@ -29,7 +30,7 @@ _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
 _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 
-class InputError(ValueError):
+class InputError(StageError):
     """`crawl.input` names nothing that can be crawled; the message says what it should be."""
 
 
