@@ -3,22 +3,20 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline.media.ahead import reading_ahead
-from pipeline.media.audio import to_flac
-from pipeline.media.guard import disk_name
-from pipeline.media.last_wave import LastWave
-from pipeline.media.video import GridFrame, GridReader, write_clip
 from pipeline.reasons import Reason, Reject
-from pipeline.skeleton.crop import Box, cut, square
-from pipeline.skeleton.refine import refine
-from pipeline.skeleton.smooth import Variant
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+
+# Decoders, scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
+if TYPE_CHECKING:
+    from pipeline.media.last_wave import LastWave
+    from pipeline.media.video import GridFrame
+    from pipeline.skeleton.crop import Box
 
 FOLDER = "clips"
 AHEAD_PICTURES = 4  # decoded while others are cut and encoded
@@ -47,19 +45,28 @@ class Export(Stage):
     crf: int = Field(18, ge=0, le=51, description="x264's quality; lower is better and larger")
     preset: str = Field("medium", pattern="^[a-z]+$", description="x264's speed")
     encoder_threads: int = Field(4, ge=1, description="x264's threads; their number changes the bytes of the clip")
-    smoothing: Variant = Field("paper", description="paper: all but the mouth; release: the mouth too, more lightly")
+    smoothing: Literal["paper", "release"] = Field(
+        "paper", description="paper: all but the mouth; release: the mouth too, lightly"
+    )
     max_upscale: float | None = Field(
         3.0, gt=0, description="crops that would be enlarged more than this many times go"
     )
     max_missing_share: float = Field(0.1, ge=0, le=1, description="share of the clip's pictures that may not decode")
 
     _context: Context = PrivateAttr()
-    _waves: LastWave = PrivateAttr(default_factory=LastWave)
+    _waves: "LastWave" = PrivateAttr()
 
     def setup(self, context: Context) -> None:
+        from pipeline.media.last_wave import LastWave
+
         self._context = context
+        self._waves = LastWave()
 
     def process(self, unit: Unit) -> Iterator[Row]:
+        from pipeline.media.audio import to_flac
+        from pipeline.media.guard import disk_name
+        from pipeline.skeleton.refine import refine
+
         verdict, person, clip = unit.row("verdicts"), unit.row("persons"), unit.row("clips")
         frames = clip["frames"]
         box = self._box(unit)
@@ -84,8 +91,10 @@ class Export(Stage):
             "audio": None if sound is None else to_flac(sound),
         }
 
-    def _box(self, unit: Unit) -> Box:
+    def _box(self, unit: Unit) -> "Box":
         """The crop that was judged."""
+        from pipeline.skeleton.crop import square
+
         values = [row["crop_box"] for row in unit.rows("pose_measures") if row["crop_box"] is not None]
         if not values:
             raise Reject(Reason.NOT_MEASURED, "there is no crop: nothing of the upper body is seen")
@@ -103,8 +112,11 @@ class Export(Stage):
             return None
         return self._waves.piece(self._context.run / video["path"], clip["first_frame"], clip["frames"])
 
-    def _write(self, target: Path, unit: Unit, box: Box, sound: NDArray[np.float32] | None) -> tuple[int, str]:
+    def _write(self, target: Path, unit: Unit, box: "Box", sound: NDArray[np.float32] | None) -> tuple[int, str]:
         """Stream the pictures from decoder to encoder; returns the file's size in bytes and its sha256."""
+        from pipeline.media.ahead import reading_ahead
+        from pipeline.media.video import GridReader, write_clip
+
         clip, source = unit.row("clips"), self._context.run / unit.row("videos")["path"]
         first, frames = clip["first_frame"], clip["frames"]
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,13 +136,15 @@ class Export(Stage):
 
 
 def all_pictures(
-    reader: Iterable[GridFrame], first: int, frames: int, box: Box, side: int, max_missing_share: float
+    reader: "Iterable[GridFrame]", first: int, frames: int, box: "Box", side: int, max_missing_share: float
 ) -> Iterator[Picture]:
     """Exactly `frames` crops (side, side, 3); where the file ends early the last one stays.
 
     Raises:
         Reject: CORRUPT when more than this share of the pictures is missing.
     """
+    from pipeline.skeleton.crop import cut
+
     crop: Picture | None = None
     shown = 0
     for frame in reader:

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.skeleton import person as skeleton
-from pipeline.skeleton.crop import Box, Framing, crop_box, square
 from pipeline.stage import Reads, Resources, Row, Stage, Unit
+
+# scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
+if TYPE_CHECKING:
+    from pipeline.skeleton.crop import Box
 
 Points = NDArray[np.float32]
 
@@ -67,26 +69,35 @@ class MeasurePose(Stage):
             }
 
     def _measures(self, row: Row, points: Points, scores: Points) -> dict[str, float]:
+        from pipeline.skeleton.person import measures
+
         boxes = np.asarray(row["boxes"])
-        measured = skeleton.measures(points, scores, boxes, row["width"], row["height"], self.min_keypoint_score)
+        measured = measures(points, scores, boxes, row["width"], row["height"], self.min_keypoint_score)
         sharp = np.asarray(row["face_sharpness"], np.float64)
         sharp = sharp[np.isfinite(sharp)]
         return {**measured, "face_sharpness": float(np.median(sharp)) if sharp.size else math.nan}
 
     def _joint(self, points: Points, scores: Points) -> Row:
-        name, share = skeleton.worst_joint(points, scores, self.min_keypoint_score)
+        from pipeline.skeleton.person import worst_joint
+
+        name, share = worst_joint(points, scores, self.min_keypoint_score)
         return {"worst_joint": name, "worst_joint_share": _known(share)}
 
     def _crop(self, row: Row, clip: Row, who: tuple[Points, Points], others: list[tuple[Points, Points]]) -> Row:
+        from pipeline.skeleton.crop import square
+        from pipeline.skeleton.person import others_in_crop
+
         box = self._box(row, clip, *who)
         if box is None:
             return {"crop_box": None, "crop_side_px": None, "another_person_share": None}
         left, _, right, _ = square(box)
-        share = skeleton.others_in_crop(others, box, self.min_keypoint_score)
+        share = others_in_crop(others, box, self.min_keypoint_score)
         return {"crop_box": list(box), "crop_side_px": right - left, "another_person_share": share}
 
-    def _box(self, row: Row, clip: Row, points: Points, scores: Points) -> Box | None:
+    def _box(self, row: Row, clip: Row, points: Points, scores: Points) -> "Box | None":
         """The manifest's crop, else one around the speaker; None when nothing of the upper body is seen."""
+        from pipeline.skeleton.crop import Framing, crop_box
+
         given = clip["manifest_crop_box"]
         if self.use_manifest_crop and given:
             x1, y1, x2, y2 = (round(value) for value in given)

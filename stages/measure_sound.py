@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline.media.last_wave import LastWave
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
+    from pipeline.media.last_wave import LastWave
     from pipeline.nets.vad import SpeechDetector
 
 SAMPLE_RATE_HZ = 16_000
@@ -74,15 +74,17 @@ class MeasureSound(Stage):
 
     _context: Context = PrivateAttr()
     _detector: "SpeechDetector" = PrivateAttr()
-    _waves: LastWave = PrivateAttr(default_factory=LastWave)
+    _waves: "LastWave" = PrivateAttr()
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.vad,)
 
     def setup(self, context: Context) -> None:
+        from pipeline.media.last_wave import LastWave
         from pipeline.nets.session import open_session
         from pipeline.nets.vad import SpeechDetector
 
+        self._waves = LastWave()
         assert context.models is not None, "the driver hands every worker a model registry"
         self._context = context
         # One thread and the CPU: the net is recurrent and tiny, and more of either only makes it slower.
