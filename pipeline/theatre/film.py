@@ -71,11 +71,12 @@ def source_times(take: Take, seed: int, seconds: float) -> list[Fraction]:
     if take.fps:
         return [Fraction(k, take.fps) for k in range(round(seconds * take.fps))]
     rng = np.random.default_rng(_seed(take, seed, -1))
-    clock, times = 0, []
-    while clock < seconds * 1000:
+    clock, times, end = 0, [], round(seconds * 1000)
+    while clock <= end - 86:
         times.append(Fraction(clock, 1000))
         clock += int(rng.choice(_VFR_STEPS_MS))
-    return times
+    # A file's last picture is taken to last as long as the one before: so the take ends where it says.
+    return [*times, Fraction(end - 66, 1000), Fraction(end - 33, 1000)]
 
 
 def on_grid(times: list[Fraction], frames: int) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 SIDES = ("left", "right")
+HORIZON_SECONDS = 30.0  # gestures are planned this far, so that a shortened take begins like the whole one
 
 
 @dataclass(frozen=True)
@@ -97,28 +98,32 @@ def glide(knots: Floats, values: Floats, times: Floats) -> Floats:
     return out
 
 
+def _spot(rng: np.random.Generator, zones: tuple[Zone, ...], last: Floats | None) -> Floats:
+    """A target (out, down, depth, tilt), rather not in the zone where the hand already is."""
+    weights = np.array([zone.weight for zone in zones])
+    zone = zones[int(rng.choice(len(zones), p=weights / weights.sum()))]
+    if last is not None and np.hypot(np.mean(zone.out) - last[0], np.mean(zone.down) - last[1]) < 0.15:
+        zone = zones[int(rng.choice(len(zones), p=weights / weights.sum()))]
+    return np.array([rng.uniform(*zone.out), rng.uniform(*zone.down), zone.depth, np.radians(rng.uniform(*zone.tilt))])
+
+
 def _strokes(rng: np.random.Generator, seconds: float, zones: tuple[Zone, ...]) -> tuple[Floats, Floats]:
     """Knot times (2M,) and targets (M, 4) of (out, down, depth, tilt): holds and moves in turn."""
     knots, clock = [0.0], -0.4
-    targets: list[tuple[float, float, float, float]] = []
-    weights = np.array([zone.weight for zone in zones])
+    targets = [_spot(rng, zones, None)]
     while clock < seconds + 1.0:
-        zone = zones[int(rng.choice(len(zones), p=weights / weights.sum()))]
-        if targets and np.hypot(np.mean(zone.out) - targets[-1][0], np.mean(zone.down) - targets[-1][1]) < 0.15:
-            zone = zones[int(rng.choice(len(zones), p=weights / weights.sum()))]  # rather somewhere else
-        spot = (rng.uniform(*zone.out), rng.uniform(*zone.down), zone.depth, np.radians(rng.uniform(*zone.tilt)))
+        spot = _spot(rng, zones, targets[-1])
+        way = float(np.hypot(*(spot[:2] - targets[-1][:2])))
         targets.append(spot)
         clock += rng.uniform(0.08, 0.40)  # hold
         knots.append(clock)
-        distance = float(np.hypot(spot[0] - targets[max(0, len(targets) - 2)][0], 0.2))
-        clock += rng.uniform(0.26, 0.40) + 0.28 * distance  # move: longer ways take longer
+        clock += rng.uniform(0.20, 0.28) + 0.52 * way  # a peak of about three shoulder widths a second on long ways
         knots.append(clock)
     return np.array(knots), np.array(targets)
 
 
 def _arm(rng: np.random.Generator, times: Floats, style: str, face_at: float | None) -> Arm:
-    seconds = float(times[-1]) if len(times) else 0.0
-    knots, targets = _strokes(rng, seconds, STYLES[style])
+    knots, targets = _strokes(rng, HORIZON_SECONDS, STYLES[style])
     if face_at is not None:
         nearest = int(np.argmin(np.abs(knots[1::2][: len(targets)] - face_at)))
         zone = FACE_ZONE
@@ -126,7 +131,7 @@ def _arm(rng: np.random.Generator, times: Floats, style: str, face_at: float | N
     path = glide(knots, targets, times)
     alive = 0.05 if style == "still" else 1.0
     beat = np.stack([noise(rng, times, 0.4, 3.6, 0.018 * alive) for _ in range(2)], axis=1)
-    shapes, _ = _strokes(rng, seconds, STYLES[style])
+    shapes, _ = _strokes(rng, HORIZON_SECONDS, STYLES[style])
     curls = glide(shapes, rng.uniform(0.0, 0.75, (len(shapes) // 2 + 1, 1)), times)[:, 0]
     return Arm(
         wrist=path[:, :3] + np.pad(beat, ((0, 0), (0, 1))),
