@@ -102,7 +102,7 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         model_hashes: sha256 of the nets that the stage will use, in its own order.
     """
     settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)
-    signature = digest(stage.name, str(stage.version), settings, *model_hashes)
+    signature = digest(stage.name, str(stage.version), settings, stage.depends(store), *model_hashes)
     from_outside = stage.sources(store)
     if from_outside is not None:
         units = sorted(set(from_outside))

@@ -62,7 +62,7 @@ class Profile(BaseModel):
             elif name in self.all_stages:
                 found.append(name)
             else:
-                known = [*self.targets, *self.all_stages]
+                known = {*self.targets, *self.all_stages}
                 raise ProfileError(f"{name!r} is no target or stage of profile {self.name}{_did_you_mean(name, known)}")
         return list(dict.fromkeys(found))
 

@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from pipeline import files
 from pipeline.kinds import BOX, FRAME_LIST_WIDTH, KEYPOINTS, KINDS, column, frames
 from pipeline.skeleton.layout import ROOTS, K
-from pipeline.table import _to_arrow as to_arrow
-from pipeline.table import to_python
+from pipeline.table import to_arrow, to_python
 
 Floats = NDArray[np.floating]
 

@@ -149,6 +149,10 @@ class Stage(BaseModel):
         """The unit of each row of the first kind read (None leaves a row out), when no column says it; else None."""
         return None
 
+    def depends(self, store: "Store") -> str:
+        """What else the results depend on, beside settings, nets and the columns read; part of every fingerprint."""
+        return ""
+
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
         """Held open in the driver while units run; what it yields becomes `Context.given` of the workers."""
         return nullcontext({})
