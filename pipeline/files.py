@@ -54,4 +54,6 @@ def failure_of(error: OSError) -> Failure | None:
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return Failure(Reason.NOT_WRITABLE, f"{where} cannot be written: check its owner and mount, then run again")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return Failure(Reason.NOT_WRITABLE, f"{where}: a file stands where a folder should be; move it, then run again")
     return None

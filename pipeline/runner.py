@@ -27,7 +27,7 @@ from pipeline.progress import Progress, log_to
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
-from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store
+from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store, packed_schema
 
 COMMIT_BYTES = 64 << 20
 COMMIT_SECONDS = 60.0
@@ -78,7 +78,7 @@ def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Opti
     Raises `Skipped` when a package or net is missing, `pipeline.lock.Occupied` when another driver is at it, `StageError` when the
     stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
     """
-    missing = [name for name in stage.modules if importlib.util.find_spec(name) is None]
+    missing = [name for name in stage.modules if not _importable(name)]
     if missing:
         raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
     try:
@@ -104,6 +104,13 @@ def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Opti
             handler.close()
     summary.seconds = time.monotonic() - began
     return summary
+
+
+def _importable(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the package around it is not there
+        return False
 
 
 @contextmanager
@@ -179,6 +186,7 @@ class _Commits:
     def __init__(self, stage: Stage, store: Store, work: Plan) -> None:
         self.stage, self.work = stage, work
         self.table = store.table(stage.writes)
+        self.schema = packed_schema(self.table.kind)
         self.rows: list = []
         self.outcomes: list[Outcome] = []
         self.bytes = 0
@@ -187,7 +195,7 @@ class _Commits:
 
     def add(self, index: int, result) -> None:  # type: ignore[no-untyped-def] # Result is imported only when running
         if result.count:
-            self.rows.append(result.table())
+            self.rows.append(result.table(self.schema))
             self.bytes += result.bytes
         self.outcomes.append(
             Outcome(
@@ -255,9 +263,10 @@ def _finish_needed(stage: Stage, store: Store, work: Plan) -> bool:
     if type(stage).finish is Stage.finish:
         return False
     try:
-        return json.loads(_stamp(stage, store).read_text()).get("rows") != _rows_signature(stage, store, work)
+        stamp = json.loads(_stamp(stage, store).read_text())
     except (FileNotFoundError, ValueError):
         return True
+    return bool(stamp != {"rows": _rows_signature(stage, store, work)})
 
 
 def _mark_finished(stage: Stage, store: Store, work: Plan) -> None:

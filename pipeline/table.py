@@ -96,6 +96,12 @@ def stored_schema(kind: Kind) -> pa.Schema:
     return pa.schema([*kind.columns, *hashes, pa.field("unit", pa.string()), pa.field("commit", pa.string())])
 
 
+def packed_schema(kind: Kind) -> pa.Schema:
+    """`stored_schema` without `commit`, which is known only when a part is written."""
+    schema = stored_schema(kind)
+    return schema.remove(len(schema) - 1)
+
+
 def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows of one unit as an Arrow table of `stored_schema` without `commit`.
 
@@ -110,17 +116,16 @@ def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table
     keys = [row[kind.key] for row in rows]
     if len(set(keys)) != len(keys):
         raise ValueError(f"{unit} yields a {kind.key} twice")
-    arrays = [_to_arrow([row.get(field.name) for row in rows], field.type) for field in kind.columns]
+    arrays = [to_arrow([row.get(field.name) for row in rows], field.type) for field in kind.columns]
     hashes = [
         pa.array([payload_hash(row.get(name), KINDS[kind.name].schema.field(name).type) for row in rows], pa.uint64())
         for name in kind.heavy
     ]
     unit_column = pa.array([unit] * len(rows), pa.string())
-    schema = stored_schema(kind)
-    return pa.Table.from_arrays([*arrays, *hashes, unit_column], schema=schema.remove(len(schema) - 1))
+    return pa.Table.from_arrays([*arrays, *hashes, unit_column], schema=packed_schema(kind))
 
 
-def _to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
+def to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
     """Python or numpy values as an Arrow array; (frames, width) arrays become lists over frames without a copy a number."""
     if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
         width, leaf = kind.value_type.list_size, kind.value_type.value_type
@@ -141,7 +146,7 @@ def _to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
-    """The reverse of `_to_arrow`: lists over frames come back as (frames, width) arrays, lists of numbers as 1-D arrays."""
+    """The reverse of `to_arrow`: lists over frames come back as (frames, width) arrays, lists of numbers as 1-D arrays."""
     if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
         width = kind.value_type.list_size
         return [

@@ -36,14 +36,14 @@ SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout
 IN_FLIGHT = 3  # units a worker, so that none waits for the driver
 LOGS_PER_UNIT = 50
-MESSAGE_BYTES = 2048  # what a pipe takes in one piece, come what may
+MESSAGE_BYTES = 8192  # an eighth of what fits into a pipe that the driver empties all the time
 DETAIL_CHARACTERS = 500
 POOLS = 3  # pools in a row that break before any unit ends: then the stage cannot run here
 
 
 @dataclass
 class Result:
-    """What a worker sends back for a unit: an outcome's columns, and its rows as an Arrow stream, here or in a file."""
+    """What a worker sends back for a unit: an outcome's columns, and its rows as an Arrow batch, here or in a file."""
 
     status: str
     reason: str = ""
@@ -58,14 +58,14 @@ class Result:
     logs: list[tuple[int, str, str]] = field(default_factory=list)  # (level, logger, message)
     broken: bool = False  # the stage itself cannot run here: stop, do not try the next unit
 
-    def table(self) -> pa.Table:
-        """The rows, without `commit`. A file is removed: call this once."""
+    def table(self, schema: pa.Schema) -> pa.Table:
+        """The rows, of this schema. A file is removed: call this once."""
         if self.file is None:
-            return pa.ipc.open_stream(self.rows).read_all()
+            return pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(self.rows), schema)])
         with pa.memory_map(str(self.file)) as source:
-            table = pa.ipc.open_stream(source).read_all()
+            batch = pa.ipc.read_record_batch(source.read_buffer(), schema)
         self.file.unlink()
-        return table
+        return pa.Table.from_batches([batch])
 
 
 class _Logs(logging.Handler):
@@ -83,9 +83,10 @@ class _Logs(logging.Handler):
 class _Worker:
     """The state of one worker process: its stage, set up at the first unit."""
 
-    def __init__(self, stage: Stage, context: Context) -> None:
+    def __init__(self, stage: Stage, context: Context, token: str) -> None:
         self.stage = stage
         self.context = context
+        self.token = token  # in the names of files with rows, so that the engine finds those that nobody fetched
         self.ready = False
         self.deadline = float("inf")  # of the unit at hand, on the monotonic clock
         self.logs = _Logs()
@@ -136,20 +137,18 @@ class _Worker:
         return isinstance(path, str | os.PathLike) and Path(path).resolve().is_relative_to(self.context.run.resolve())
 
     def _packed(self, table: pa.Table) -> Result:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        stream = sink.getvalue()
-        result = Result(OK, count=len(table), bytes=stream.size)
-        if stream.size <= MESSAGE_BYTES:
-            result.rows = stream.to_pybytes()
+        batch = table.combine_chunks().to_batches()
+        packed = batch[0].serialize() if batch else b""
+        result = Result(OK, count=len(table), bytes=len(packed))
+        if result.bytes <= MESSAGE_BYTES:
+            result.rows = bytes(packed)
             return result
         folder = self.context.run / "tables" / self.stage.writes
         folder.mkdir(parents=True, exist_ok=True)
-        result.file = folder / f"{files.TEMPORARY}{uuid.uuid4().hex}.arrow"
+        result.file = folder / f"{files.TEMPORARY}{self.token}-{uuid.uuid4().hex}.arrow"
         try:
             with result.file.open("wb") as out:
-                out.write(stream)
+                out.write(packed)
         except OSError:
             result.file.unlink(missing_ok=True)
             raise
@@ -177,12 +176,12 @@ def _cpu_seconds() -> float:
 _worker: _Worker | None = None
 
 
-def _start(stage: Stage, context: Context, driver: int) -> None:
+def _start(stage: Stage, context: Context, driver: int, token: str) -> None:
     """First code of a worker process: limits, signals, and a watch on the driver."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
     _limit_memory(stage.resources.memory_gb)
-    _worker = _Worker(stage, context)
+    _worker = _Worker(stage, context, token)
     threading.Thread(target=_watch, args=(driver, _worker), daemon=True).start()
 
 
@@ -233,11 +232,12 @@ class LocalEngine:
         self.context = context
         self.workers = workers
         self.stopping = stopping
+        self.token = uuid.uuid4().hex[:12]
 
     def results(self, units: Iterator[tuple[int, Unit]]) -> Iterator[tuple[int, Result]]:
         """Yield (index, result) in the order in which units end. Closing the generator stops the workers at once."""
         if self.workers == 0:
-            worker = _Worker(self.stage, self.context)
+            worker = _Worker(self.stage, self.context, self.token)
             yield from ((index, worker.run(unit)) for index, unit in units)
             return
         waiting = _Waiting(units)
@@ -261,7 +261,7 @@ class LocalEngine:
         pool = pebble.ProcessPool(
             max_workers=self.workers,
             initializer=_start,
-            initargs=(self.stage, self.context, os.getpid()),
+            initargs=(self.stage, self.context, os.getpid(), self.token),
             context=multiprocessing.get_context("spawn"),  # forking a process with threads is not safe
         )
         timeout = self.stage.resources.seconds + SETUP_SECONDS
@@ -274,6 +274,8 @@ class LocalEngine:
                 done, _ = concurrent.futures.wait(waiting.in_flight, 0.5, concurrent.futures.FIRST_COMPLETED)
                 if self.stopping():
                     return
+                if not done and not pool.active:
+                    raise BrokenProcessPool("a thread of the pool died")
                 for future in done:
                     result = self._result(future)
                     yield waiting.in_flight.pop(future)[0], result
@@ -285,6 +287,8 @@ class LocalEngine:
                 if process.name == WORKERS_NAME:
                     process.kill()
             pool.join()
+            for path in (self.context.run / "tables" / self.stage.writes).glob(f"{files.TEMPORARY}{self.token}-*"):
+                path.unlink(missing_ok=True)
 
     def _result(self, future: "concurrent.futures.Future[Result]") -> Result:
         seconds = self.stage.resources.seconds

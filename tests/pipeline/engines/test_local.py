@@ -10,10 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.engines import local
 from pipeline.engines.local import LocalEngine, Result, printable
+from pipeline.kinds import KINDS
 from pipeline.reasons import Reason
 from pipeline.stage import Context, Unit
-from pipeline.table import FAILED, OK, REJECTED
+from pipeline.table import FAILED, OK, REJECTED, packed_schema
 from tests.pipeline import toys
 
 
@@ -55,7 +57,7 @@ def test_every_way_to_go_wrong_leaves_the_others_alone(tmp_path: Path) -> None:
     assert "video_id twice" in found["twice"].detail
     assert "without a video_id" in found["keyless"].detail
     assert "toys.py:" in found["raise"].detail
-    assert found["ok-1"].table()["video_id"].to_pylist() == ["file:ok-1"]
+    assert found["ok-1"].table(packed_schema(KINDS["videos"]))["video_id"].to_pylist() == ["file:ok-1"]
     assert found["ok-1"].wall_seconds >= 0
 
 
@@ -71,10 +73,10 @@ def test_a_stage_that_cannot_start_says_so_once(tmp_path: Path) -> None:
 
 
 def test_many_rows_travel_by_file_and_leave_none(tmp_path: Path) -> None:
-    found = results(tmp_path, "a", "bb", stage=toys.ToyHeavy)
-    for name, result in found.items():
+    for index, result in LocalEngine(toys.ToyHeavy(), Context(tmp_path), 2).results(units("a", "bb")):
+        name = ("a", "bb")[index]
         assert result.file is not None and result.bytes > 250 * 266 * 4
-        table = result.table()
+        table = result.table(packed_schema(KINDS["persons"]))
         assert table["clip_id"].to_pylist() == [name] and not result.file.exists()
         assert len(table["keypoints"][0]) == 250
 
@@ -106,7 +108,7 @@ def test_a_worker_killed_between_units_does_not_end_the_run(tmp_path: Path) -> N
 
 
 def test_workers_that_die_at_the_start_end_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.engines.local._start", _die_at_start)
+    monkeypatch.setattr(local, "_start", _die_at_start)
     engine = LocalEngine(toys.ToyCrawl(), Context(tmp_path), 1)
     (found,) = engine.results(units("a"))
     assert found[1].broken and "its workers end before they begin a unit" in found[1].detail

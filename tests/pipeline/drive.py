@@ -1,0 +1,26 @@
+"""A driver in a process of its own, for tests that kill it: `python -m tests.pipeline.drive RUN WORKERS STAGE {settings}...`."""
+
+import json
+import sys
+from pathlib import Path
+
+from pipeline.cli import INTERRUPTED
+from pipeline.registry import Registry
+from pipeline.runner import Options, run_stage
+from tests.pipeline import toys
+
+STAGES = {cls.name: cls for cls in (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken)}
+
+
+def main() -> None:
+    run, workers = Path(sys.argv[1]), int(sys.argv[2])
+    for name, settings in zip(sys.argv[3::2], sys.argv[4::2], strict=True):
+        stage = STAGES[name](**json.loads(settings))
+        summary = run_stage(stage, run, Registry(cache=run / "nets"), Options(workers=workers))
+        print(name, json.dumps(summary.counts), flush=True)
+        if summary.interrupted:
+            sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+"""The runner: what is done is committed and what is not is done next time, whatever ends a run."""
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+import pytest
+
+from pipeline import files, lock, runner, table
+from pipeline.lock import Occupied, driving
+from pipeline.runner import Options, Skipped, StageError
+from pipeline.table import FAILED, OK, Store
+from tests.pipeline import toys
+from tests.pipeline.runs import HERE, chain, contents, go, go_all, outcomes
+
+TWO = Options(workers=2)
+
+
+@contextmanager
+def driver(run: Path, *stages: Any, workers: int = 2) -> Iterator["subprocess.Popen[str]"]:
+    """A driver in a process group of its own, as under a terminal; nothing of it is left afterwards."""
+    arguments = [text for stage in stages for text in (stage.name, stage.model_dump_json())]
+    command = [sys.executable, "-m", "tests.pipeline.drive", str(run), str(workers), *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait for something to be true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never happened")
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    try:
+        return [p for p in psutil.Process(pid).children() if "spawn_main" in " ".join(p.cmdline())]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def logged(run: Path, stage: str = "toy_crawl") -> int:
+    """Units whose end the driver has logged: they are done, and perhaps not committed yet."""
+    path = run / "logs" / f"{stage}.jsonl"
+    return path.read_text().count('"status"') if path.is_file() else 0
+
+
+SLOW = toys.ToyCrawl(units=tuple(f"u{n:02d}" for n in range(40)), pause_seconds=0.1)
+
+
+@pytest.mark.parametrize(("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_an_interruption_commits_what_is_done(tmp_path: Path, number: int, group: bool) -> None:
+    """Ctrl-C reaches every process of a terminal; a service manager tells the driver alone."""
+    with driver(tmp_path, SLOW) as process:
+        until(lambda: logged(tmp_path) >= 3)
+        children = workers(process.pid)
+        (os.killpg if group else os.kill)(process.pid, number)
+        err = process.communicate(timeout=20)[1]
+    assert process.returncode == 130, err
+    assert "Traceback" not in err and "KeyboardInterrupt" not in err
+    done = outcomes(tmp_path)
+    assert 3 <= len(done) < 40 and {o["status"] for o in done.values()} == {OK}
+    assert len(done) == logged(tmp_path)
+    assert not [p for p in children if p.is_running()], "no worker survives"
+    assert not list(tmp_path.rglob(".writing-*")) and not list(tmp_path.rglob("*heartbeat*"))
+    assert go(SLOW.model_copy(update={"pause_seconds": 0.0}), tmp_path).counts == {OK: 40 - len(done)}
+
+
+def test_a_second_interruption_ends_at_once_and_still_commits(tmp_path: Path) -> None:
+    stage = toys.ToyCrawl(units=("a", "b", "hang"))
+    with driver(tmp_path, stage, workers=0) as process:  # in the driver, "hang" cannot be stopped politely
+        until(lambda: logged(tmp_path) >= 2)
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+        assert process.poll() is None
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=10)
+    assert set(outcomes(tmp_path)) == {"a", "b"}
+
+
+def test_workers_end_soon_after_a_killed_driver_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    with driver(tmp_path, toys.ToyCrawl(units=("a", "hang", "b", "c"))) as process:
+        until(lambda: logged(tmp_path) >= 3)
+        children = workers(process.pid)
+        assert children
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: not [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 5)
+    assert outcomes(tmp_path) == {}, "nothing was committed yet"
+    assert list(tmp_path.rglob("*heartbeat.json")), "the dead driver's heartbeat is still there, and is no obstacle"
+    assert go(toys.ToyCrawl(units=("a", "b", "c")), tmp_path).counts == {OK: 3}
+
+
+def test_results_are_committed_while_a_long_unit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "COMMIT_SECONDS", 0.5)
+    seen: list[int] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            seen.append(len(Store(tmp_path).outcomes("videos")))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        go(toys.ToyCrawl(units=("a", "b", "hang")), tmp_path, TWO)
+    finally:
+        over.set()
+        thread.join()
+    assert 2 in seen
+    assert outcomes(tmp_path)["hang"]["reason"] == "timed_out"
+
+
+def test_a_second_driver_is_refused_and_told_who_is_at_it(tmp_path: Path) -> None:
+    with driver(tmp_path, SLOW) as process:
+        until(lambda: (tmp_path / "locks" / "videos.heartbeat.json").is_file())
+        with pytest.raises(Occupied, match=f"process {process.pid} on {socket.gethostname()}.*wait for it or stop it"):
+            go(toys.ToyCrawl(units=("z",)), tmp_path)
+        with pytest.raises(Occupied), driving(tmp_path, "videos", (0, 2)):
+            pass
+        with driving(tmp_path, "clips"):
+            pass
+
+
+def test_shards_work_side_by_side_and_shut_whole_drivers_out(tmp_path: Path) -> None:
+    with driving(tmp_path, "videos", (0, 3)), driving(tmp_path, "videos", (2, 3)):
+        for rival in ((0, 3), (1, 2), None):
+            with pytest.raises(Occupied), driving(tmp_path, "videos", rival):
+                pass
+    with driving(tmp_path, "videos"):
+        pass
+
+
+def test_drivers_on_other_machines_are_known_by_their_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.1)
+    beat = tmp_path / "locks" / "videos.heartbeat.json"
+    beat.parent.mkdir(parents=True)
+
+    def write(at: float) -> None:
+        files.write_text(beat, json.dumps({"host": "elsewhere", "pid": 7, "time": at}))
+
+    write(time.time() + 1e6)  # its clock is wrong, and it is dead
+    with driving(tmp_path, "videos"):
+        pass
+    assert not beat.exists()
+    stop = threading.Event()
+
+    def alive() -> None:
+        while not stop.wait(0.02):
+            write(time.monotonic())
+
+    thread = threading.Thread(target=alive)
+    thread.start()
+    try:
+        until(beat.exists)
+        with pytest.raises(Occupied, match="process 7 on elsewhere"), driving(tmp_path, "videos"):
+            pass
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"host": 3}'])
+def test_a_broken_heartbeat_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    beat = tmp_path / "locks" / "videos.heartbeat.json"
+    beat.parent.mkdir(parents=True)
+    beat.write_text(content)
+    with driving(tmp_path, "videos"):
+        pass
+
+
+# Stages that cannot go on
+
+
+@pytest.mark.parametrize("options", [HERE, TWO])
+def test_a_stage_that_cannot_start_stops_the_run(tmp_path: Path, options: Options) -> None:
+    with pytest.raises(StageError, match="toy_broken cannot start: the net does not load"):
+        go(toys.ToyBroken(units=("a", "b", "c")), tmp_path, options)
+    assert outcomes(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("deed", "words"), [("full", "no space left.*free some"), ("wall", "sign in first")])
+def test_what_would_fail_every_unit_stops_the_stage(tmp_path: Path, deed: str, words: str) -> None:
+    stage = toys.ToyCrawl(units=("a", "b", f"{deed}-", "z"))
+    with pytest.raises(StageError, match=rf"toy_crawl stopped: .*{words}.*run the same command"):
+        go(stage, tmp_path)
+    assert set(outcomes(tmp_path)) == {"a", "b"}
+    assert go(toys.ToyCrawl(units=("a", "b", "z")), tmp_path).counts == {OK: 1}
+
+
+def test_every_outcome_of_a_bad_unit_is_kept(tmp_path: Path) -> None:
+    units = ("a", "raise", "reject", "fail", "odd", "unknown", "twice", "keyless", "quit", "denied")
+    summary = go(toys.ToyCrawl(units=units), tmp_path)
+    assert summary.counts == {OK: 1, "rejected": 2, FAILED: 7}
+    found = outcomes(tmp_path)
+    assert set(found) == set(units)
+    assert found["odd"]["detail"].startswith("a? name?[31m of two lines")
+    assert found["a"]["rows"] == 1 and found["a"]["host"] and "toy_crawl 1" in found["a"]["versions"]
+
+
+def test_missing_packages_and_nets_skip_a_stage_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toys.ToyCrawl, "modules", ("numpy", "no_such_package.inside"))
+    monkeypatch.setattr(toys.ToyCrawl, "extra", "speech")
+    with pytest.raises(Skipped, match=r'no_such_package.inside: pip install "csg405\[speech\]"'):
+        go(toys.ToyCrawl(), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("no_such_net",),))
+    with pytest.raises(Skipped, match="no net is called 'no_such_net'"):
+        go(toys.ToyCrawl(), tmp_path)
+
+
+# Disks
+
+
+def test_a_full_disk_at_the_commit_loses_nothing_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go(toys.ToyCrawl(units=("a",)), tmp_path)
+    before = contents(tmp_path)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "tables"))
+
+    monkeypatch.setattr(table.pq, "write_table", full)
+    with pytest.raises(StageError, match=r"no space left.*What was committed is safe"):
+        go(toys.ToyCrawl(units=("a", "b")), tmp_path)
+    monkeypatch.undo()
+    assert contents(tmp_path) == before and not list(tmp_path.rglob(".writing-*"))
+    assert go(toys.ToyCrawl(units=("a", "b")), tmp_path).counts == {OK: 1}
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("options", [HERE, TWO])
+def test_a_disk_that_is_really_full(tiny_disk: Path, monkeypatch: pytest.MonkeyPatch, options: Options) -> None:
+    monkeypatch.setattr(runner, "COMMIT_BYTES", 1 << 19)
+    run = tiny_disk / "run"
+    stage = toys.ToyHeavy(units=tuple(f"u{n}" for n in range(20)))
+    with pytest.raises(StageError, match="no space left"):
+        go(stage, run, options)
+    done = set(Store(run).table("persons").winners()["unit"].to_pylist())
+    assert 0 < len(done) < 20
+    subprocess.run(["mount", "-o", "remount,size=64m", str(tiny_disk)], check=True)
+    assert go(stage, run, options).counts == {OK: 20 - len(done)}
+    assert len(Store(run).table("persons").rows(["person_id"])) == 20
+    assert not list(run.rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("kind", [errno.EROFS, errno.EACCES])
+def test_a_run_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int) -> None:
+    go(toys.ToyCrawl(units=("a",)), tmp_path)
+    before = contents(tmp_path)
+
+    def refuse(self: Path, *_: Any, **__: Any) -> None:
+        raise OSError(kind, os.strerror(kind), str(self))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StageError, match="cannot be written: check its owner and mount"):
+        go(toys.ToyCrawl(units=("a", "b")), tmp_path)
+    monkeypatch.undo()
+    assert contents(tmp_path) == before
+
+
+def test_a_disk_mounted_read_only(tiny_disk: Path) -> None:
+    run = tiny_disk / "run"
+    go(toys.ToyCrawl(units=("a",)), run)
+    subprocess.run(["mount", "-o", "remount,ro", str(tiny_disk)], check=True)
+    assert go(toys.ToyCrawl(units=("a",)), run).pending == 0, "looking needs no writing"
+    with pytest.raises(StageError, match="cannot be written"):
+        go(toys.ToyCrawl(units=("a", "b")), run)
+
+
+@pytest.mark.parametrize("name", ["tables", "locks", "logs"])
+def test_a_file_where_a_folder_should_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("in the way")
+    with pytest.raises((StageError, NotADirectoryError), match=rf"{name}"):
+        go(toys.ToyCrawl(units=("a",)), tmp_path)
+
+
+# Finish
+
+
+def test_finish_runs_again_after_a_kill_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = chain()
+    go_all(tmp_path, stages[:-1])
+    index = tmp_path / "index.txt"
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toys.ToyExport, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            go(stages[-1], tmp_path)
+    assert len(Store(tmp_path).read("samples")) == 4 and not index.exists()
+    assert go(stages[-1], tmp_path).pending == 0 and index.read_text().count("\n") == 3
+    index.unlink()
+    go(stages[-1], tmp_path)
+    assert not index.exists(), "and not when nothing has changed since"
+    go(toys.ToyJudge(most=100.0), tmp_path)
+    assert go(stages[-1], tmp_path).pending == 0
+    assert index.read_text().count("\n") == 1, "a sample less is a change too"
+
+
+def test_a_broken_stamp_only_costs_another_finish(tmp_path: Path) -> None:
+    go_all(tmp_path)
+    for text in ("{", "[]", '{"rows": 3}'):
+        (tmp_path / "stamps" / "toy_export.json").write_text(text)
+        (tmp_path / "index.txt").unlink()
+        go(toys.ToyExport(), tmp_path)
+        assert (tmp_path / "index.txt").exists()
+
+
+# Logs
+
+
+def test_logs_are_json_lines_that_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.progress.LOG_BYTES", 2000)
+    monkeypatch.setattr("pipeline.progress.LOG_FILES", 2)
+    go(toys.ToyCrawl(units=("raise", "odd", *(f"u{n}" for n in range(30)))), tmp_path)
+    names = sorted(p.name for p in (tmp_path / "logs").iterdir())
+    assert names == ["toy_crawl.jsonl", "toy_crawl.jsonl.1", "toy_crawl.jsonl.2"]
+    lines = [json.loads(line) for p in (tmp_path / "logs").iterdir() for line in p.read_text("utf-8").splitlines()]
+    assert all({"at", "level", "logger", "message"} <= set(line) for line in lines)
+    assert {line.get("stage") for line in lines} <= {"toy_crawl"}
+
+
+class Careless(toys.ToyCrawl):
+    name: ClassVar[str] = "careless"
+
+    def process(self, unit: Any) -> Any:
+        import logging
+
+        key = os.environ["OPENAI_API_KEY"]
+        logging.getLogger("client").warning("asking with %s at http://me:%s@proxy/", key, "hunter22")
+        if unit.id == "raise":
+            raise RuntimeError(f"401 for key {key}, Authorization: Bearer abc.def-123")
+        yield from super().process(unit)
+
+
+@pytest.mark.parametrize("options", [HERE, TWO])
+def test_keys_reach_neither_logs_nor_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Options) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-verysecret")
+    monkeypatch.setenv("HF_TOKEN", "hf_alsosecret")
+    go(Careless(units=("a", "raise", "secret")), tmp_path, options)
+    found = outcomes(tmp_path)
+    assert "401 for key ***, Authorization: Bearer ***" in found["raise"]["detail"]
+    assert "refused ***" in found["secret"]["detail"]
+    logs = "".join(p.read_text() for p in (tmp_path / "logs").iterdir())
+    assert "asking with ***" in logs and "RuntimeError" in logs
+    for secret in ("verysecret", "alsosecret", "hunter22", "abc.def"):
+        assert secret not in logs and secret not in json.dumps(list(found.values()), default=str)
