@@ -18,6 +18,9 @@ import soundfile
 from pipeline.reasons import Failure, Reason
 
 _STDERR_KEPT = 2000
+_PIPE_BYTES = (
+    1 << 20
+)  # a whole picture of 512 x 512 at once, not a dozen turns; where the system has no such pipe, its own
 # The number of x264 threads changes its bytes, so "automatic" must not follow the machine.
 _FIXED_THREADS = 4
 _TO_BT709 = (
@@ -175,7 +178,9 @@ def _run(
     """Feed ffmpeg and wait for it; its exit status and words decide what is raised."""
     late = threading.Event()
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=stderr, pipesize=_PIPE_BYTES
+        )
 
         def stop() -> None:
             late.set()
