@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
@@ -47,18 +48,16 @@ class Report(Stage):
         self._run = context.run
 
     def depends(self, store: "Store") -> str:
-        """What else the page shows: the winning attempt of every unit of every other stage, results or not."""
-        from pipeline.hashing import digest
+        """What else the page shows: what became of every unit of every other stage, results or not."""
+        from pipeline.hashing import digest, row_hashes, unit_hashes
 
-        commits = [
-            f"{kind} {unit} {commit}"
-            for kind in store.kinds
-            if kind != self.writes
-            for unit, commit in zip(
-                *store.table(kind).winners().select(["unit", "commit"]).to_pydict().values(), strict=True
-            )
-        ]
-        return f"{digest(*commits):016x}"
+        found = []
+        for kind in store.kinds:
+            won = store.outcomes(kind).select(["unit", "fingerprint", "status", "reason"])
+            if kind != self.writes:
+                one = np.zeros(len(won), dtype=np.int64)
+                found.append(f"{kind} {unit_hashes(one, row_hashes(won, won.column_names), 1)[0]}")
+        return f"{digest(*found):016x}"
 
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline.table import Store
