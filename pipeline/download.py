@@ -1,6 +1,7 @@
 """Downloading one file over HTTP: with progress, resumed after a break, and checked before it counts."""
 
 import hashlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,10 @@ from pipeline import files
 TRIES = 5
 TIMEOUT = httpx.Timeout(30.0)
 RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+LONGEST_PAUSE_SECONDS = 60.0
+LARGEST_BYTES = 32 << 30  # of a file whose size nobody told
+
+Report = Callable[[int, int | None], None]
 
 
 class DownloadError(OSError):
@@ -25,75 +30,110 @@ def download(
     size: int | None = None,
     sha256: str = "",
     headers: Mapping[str, str] | None = None,
-    report: Callable[[int, int | None], None] | None = None,
+    report: Report | None = None,
     pause_seconds: float = 1.0,
 ) -> Path:
     """Fetch a URL to `target`, resuming `target.part` where a former try ended.
+
+    Two processes must not download to the same target at once.
 
     Args:
         url: http or https.
         size: bytes that it must have, when known.
         sha256: what it must hash to, when known.
         report: called with (bytes so far, bytes in all or None).
-        pause_seconds: wait before the second try; doubles each time.
+        pause_seconds: wait before the second try; doubles each time, unless the server says how long.
 
-    Raises `DownloadError` after five tries, or at once for 401, 403, 404 and a wrong hash.
+    Raises `DownloadError` after five tries, or at once for 401, 403, 404, a web page, and a file that is not the right one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    problem = ""
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(pause_seconds * 2 ** (attempt - 1))
+    for again in (False, True) if part.exists() else (True,):
         try:
-            _fetch(url, part, size, dict(headers or {}), report)
-        except httpx.HTTPStatusError as error:
-            problem = f"HTTP {error.response.status_code}"
-            if error.response.status_code not in RETRY_STATUS:
-                raise DownloadError(f"{problem} from {url}") from error
-            continue
-        except (httpx.HTTPError, _Short) as error:
-            problem = str(error) or type(error).__name__
-            continue
-        _check(part, size, sha256, url)
-        files.sync(part)
-        part.replace(target)
-        files.sync(target.parent)
-        return target
-    raise DownloadError(f"{TRIES} tries failed, the last with: {problem}")
+            _fetch_and_check(url, part, size, sha256, dict(headers or {}), report, pause_seconds)
+            break
+        except _Wrong as error:  # when its beginning was from a former try, that may be of another file
+            if again:
+                raise DownloadError(str(error)) from error
+    files.sync(part)
+    part.replace(target)
+    files.sync(target.parent)
+    return target
 
 
 class _Short(Exception):
-    """The server closed before it had sent what it promised."""
+    """The server closed before it had sent what it promised, or asks to come again; `seconds` as it says."""
+
+    def __init__(self, text: str, seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
-def _fetch(
-    url: str, part: Path, size: int | None, headers: dict[str, str], report: Callable[[int, int | None], None] | None
+class _Wrong(Exception):
+    """The bytes are not those that were expected; they were removed."""
+
+
+def _fetch_and_check(
+    url: str, part: Path, size: int | None, sha256: str, headers: dict[str, str], report: Report | None, pause: float
 ) -> None:
+    problem, seconds = "", 0.0
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(seconds or pause * 2 ** (attempt - 1))
+        try:
+            _fetch(url, part, size, headers, report)
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            raise DownloadError(f"{url}: {error}") from error
+        except (httpx.HTTPError, _Short) as error:
+            problem = str(error) or type(error).__name__
+            seconds = min(LONGEST_PAUSE_SECONDS, getattr(error, "seconds", 0.0))
+            continue
+        return _check(part, size, sha256, url)
+    raise DownloadError(f"{TRIES} tries failed, the last with: {problem}")
+
+
+def _fetch(url: str, part: Path, size: int | None, headers: dict[str, str], report: Report | None) -> None:
     have = part.stat().st_size if part.exists() else 0
-    if size and have >= size:
+    if size and have > size:
+        part.unlink()
+        have = 0
+    if size and have == size:
         return
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as answer:
-        if answer.status_code == 416:  # the part is as long as the file, or longer than it
+    asked = {"Accept-Encoding": "identity", **headers, **({"Range": f"bytes={have}-"} if have else {})}
+    with httpx.stream("GET", url, headers=asked, timeout=TIMEOUT, follow_redirects=True) as answer:
+        if answer.status_code == 416:
+            if answer.headers.get("Content-Range") == f"bytes */{have}":
+                return  # it is all here
             part.unlink(missing_ok=True)
             raise _Short("the part did not fit the file; starting over")
-        answer.raise_for_status()
-        resumed = answer.status_code == 206
-        length = answer.headers.get("Content-Length")
-        total = size or (int(length) + (have if resumed else 0) if length else None)
-        done = have if resumed else 0
+        if answer.status_code in RETRY_STATUS:
+            after = answer.headers.get("Retry-After", "")
+            raise _Short(f"HTTP {answer.status_code}", float(after) if after.isdigit() else 0.0)
+        if answer.status_code not in (200, 206):
+            raise DownloadError(f"HTTP {answer.status_code} from {url}")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            raise DownloadError(f"{url} gave a web page, not a file: does it ask for a login or a licence?")
+        done = have if answer.status_code == 206 else 0
+        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            part.unlink(missing_ok=True)
+            raise _Short("the server resumed at another place; starting over")
+        length = answer.headers.get("Content-Length", "")
+        total = size or (int(length) + done if re.fullmatch(r"\d{1,15}", length) else None)
         if total and shutil.disk_usage(part.parent).free < total - done:
             raise DownloadError(f"{part.parent} has no room for {total - done:,} bytes more")
-        with part.open("ab" if resumed else "wb") as out:
-            for block in answer.iter_bytes(1 << 18):
+        with part.open("ab" if done else "wb") as out:
+            for block in answer.iter_raw(1 << 18):
                 out.write(block)
                 done += len(block)
+                if done > (total or LARGEST_BYTES):
+                    break
                 if report:
                     report(done, total)
         if total and done < total:
             raise _Short(f"the server closed after {done:,} of {total:,} bytes")
+        if done > (total or LARGEST_BYTES):
+            part.unlink()
+            raise _Wrong(f"{url} gave more than {total or LARGEST_BYTES:,} bytes")
 
 
 def _check(part: Path, size: int | None, sha256: str, url: str) -> None:
@@ -101,10 +141,10 @@ def _check(part: Path, size: int | None, sha256: str, url: str) -> None:
     found = part.stat().st_size
     if size and found != size:
         part.unlink()
-        raise DownloadError(f"{url} gave {found:,} bytes, expected {size:,}")
+        raise _Wrong(f"{url} gave {found:,} bytes, expected {size:,}")
     if sha256:
         with part.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         if digest != sha256:
             part.unlink()
-            raise DownloadError(f"{url} gave sha256 {digest}, expected {sha256}")
+            raise _Wrong(f"{url} gave sha256 {digest}, expected {sha256}")

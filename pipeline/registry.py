@@ -10,16 +10,20 @@ import json
 import os
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources, util
 from pathlib import Path
 
+import filelock
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import files
+
+LARGEST_MEMBER_BYTES = 4 << 30
 
 
 class MissingModel(Exception):
@@ -120,8 +124,7 @@ class Registry:
     def checked(self, name: str, path: Path) -> ModelFile:
         """The net at this path, after its hash was compared with the recorded one."""
         entry = self.entry(name)
-        stat = path.stat()
-        found = sha256_of(str(path), stat.st_size, stat.st_mtime_ns)
+        found = _sha256(path)
         if entry.builder:
             return ModelFile(name, path, found, entry)
         expected = entry.sha256 or self.pins().get(name, "")
@@ -150,19 +153,33 @@ class Registry:
             return self._build(name, entry)
         if not entry.url:
             raise MissingModel(self.advice([name]))
-        from pipeline.download import download  # httpx: only when something is fetched
-
-        archive = self.cache / (Path(entry.url).name if entry.member else entry.file)
-        headers = {"Authorization": f"Bearer {os.environ[entry.token]}"} if os.environ.get(entry.token) else {}
+        target = self.cache / entry.file
         try:
-            download(entry.url, archive, entry.bytes, "" if entry.member else self._expected(name), headers, report)
+            self.cache.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(self.cache / f".{entry.file}.lock"):  # of two processes that want it, one downloads
+                if not (target.is_file() and self._expected(name) in ("", _sha256(target))):
+                    self._download(name, entry, target, report)
         except OSError as error:
             raise MissingModel(
                 f"{name} could not be fetched from {entry.url}: {error}. {self.advice([name])}"
             ) from error
-        if entry.member:
-            _unpack(archive, entry.member, self.cache / entry.file)
-        return self.cache / entry.file
+        return target
+
+    def _download(
+        self, name: str, entry: Entry, target: Path, report: "Callable[[int, int | None], None] | None"
+    ) -> None:
+        from pipeline.download import download  # httpx: only when something is fetched
+
+        headers = {"Authorization": f"Bearer {os.environ[entry.token]}"} if os.environ.get(entry.token) else {}
+        if not entry.member:
+            download(entry.url, target, entry.bytes, self._expected(name), headers, report)
+            return
+        archive = self.cache / f"{entry.file}.zip"
+        download(entry.url, archive, headers=headers, report=report)
+        try:
+            _unpack(archive, entry.member, target)
+        finally:
+            archive.unlink(missing_ok=True)
 
     def _expected(self, name: str) -> str:
         return self.entry(name).sha256 or self.pins().get(name, "")
@@ -190,6 +207,8 @@ class Registry:
             return dict(json.loads((self.cache / "pins.json").read_text()))
         except FileNotFoundError:
             return {}
+        except (ValueError, TypeError) as error:
+            raise BadModel(f"{self.cache / 'pins.json'} is broken: {error}; mend or remove it") from error
 
     def pin(self, name: str) -> str:
         """Record the hash of the file that is there as the right one. Raises MissingModel when there is no file or it is pinned."""
@@ -198,8 +217,7 @@ class Registry:
             raise MissingModel(self.advice([name]))
         if self.entry(name).sha256:
             raise MissingModel(f"{name} already has a hash in the registry: {self.entry(name).sha256}")
-        stat = path.stat()
-        digest = sha256_of(str(path), stat.st_size, stat.st_mtime_ns)
+        digest = _sha256(path)
         files.write_text(self.cache / "pins.json", json.dumps({**self.pins(), name: digest}, indent=1))
         return digest
 
@@ -208,6 +226,11 @@ def load_entries() -> dict[str, Entry]:
     """The registry that ships with the project."""
     text = resources.files("manifests").joinpath("models.toml").read_text(encoding="utf-8")
     return {name: Entry(**values) for name, values in tomllib.loads(text).items()}
+
+
+def _sha256(path: Path) -> str:
+    stat = path.stat()
+    return sha256_of(str(path), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
@@ -219,12 +242,19 @@ def sha256_of(path: str, size: int, mtime_ns: int) -> str:
 
 def _unpack(archive: Path, member: str, target: Path) -> None:
     """Copy one member of a zip archive to the target; nothing else of the archive touches the disk."""
-    with zipfile.ZipFile(archive) as packed, files.replacing(target) as temporary:
-        name = next((n for n in packed.namelist() if n == member or n.endswith("/" + member)), None)
-        if name is None:
-            raise BadModel(f"{archive.name} holds no {member}")
-        if packed.getinfo(name).file_size > 4 << 30:
-            raise BadModel(f"{member} in {archive.name} would unpack to more than 4 GiB")
-        with packed.open(name) as source, temporary.open("wb") as out:
-            while block := source.read(1 << 20):
-                out.write(block)
+    try:
+        with zipfile.ZipFile(archive) as packed, files.replacing(target) as temporary:
+            name = next((n for n in packed.namelist() if n == member or n.endswith("/" + member)), None)
+            if name is None:
+                raise BadModel(f"{archive.name} holds no {member}")
+            left = LARGEST_MEMBER_BYTES  # counted, because what the archive says of itself need not be true
+            with packed.open(name) as source, temporary.open("wb") as out:
+                while block := source.read(1 << 20):
+                    left -= len(block)
+                    if left < 0:
+                        raise BadModel(
+                            f"{member} in {archive.name} unpacks to more than {LARGEST_MEMBER_BYTES:,} bytes"
+                        )
+                    out.write(block)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BadModel(f"{archive.name} is no readable archive: {error}") from error
