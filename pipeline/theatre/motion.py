@@ -76,7 +76,7 @@ STYLES: dict[str, tuple[Zone, ...]] = {
     "down": (Zone((0.60, 0.86), (1.20, 1.27), (172, 188)),),
     "cross": (*TALK, Zone((-0.12, 0.05), (0.78, 0.95), (30, 60), 1.3)),
 }
-FACE_ZONE = Zone((0.30, 0.36), (0.0, 0.06), (26, 32))  # the hand before mouth and cheek
+FACE_ZONE = Zone((0.20, 0.24), (-0.06, 0.0), (26, 32))  # the hand before mouth and cheek
 
 
 def noise(rng: np.random.Generator, times: Floats, low_hz: float, high_hz: float, rms: float) -> Floats:

@@ -4,7 +4,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,11 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder: Path
+
+    def handle(self) -> None:
+        """Answer until the other side has enough: a crawler that only sniffs hangs up in the middle."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
