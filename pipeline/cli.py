@@ -12,6 +12,7 @@ from pipeline.progress import duration
 from pipeline.registry import BadModel, MissingModel, Registry
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
+KNOWN_ERRORS = ("StageError", "Occupied", "ProfileError", "BadModel", "MissingModel")
 
 
 class Fault(click.ClickException):
@@ -82,7 +83,26 @@ def _quoted(text: str) -> str:
     return '"' + str(Path(text).expanduser()).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class Guarded(click.Group):
+    """Commands whose known errors end in one line and an exit code, and Ctrl-C in a word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from pipeline import files
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
+        except Exception as error:
+            if type(error).__name__ in KNOWN_ERRORS:  # by name: their modules are heavy
+                raise Fault(error) from error
+            if isinstance(error, OSError):
+                known = files.failure_of(error)
+                raise Fault(known.detail if known else error) from error
+            raise
+
+
+@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="csg405")
 def main() -> None:
     """Builds the CSG-405 co-speech gesture video data set and trains on it."""

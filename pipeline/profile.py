@@ -4,11 +4,12 @@ A profile may extend another one; the command line may set single keys. Every er
 """
 
 import difflib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Sequence
-from importlib import resources
+from importlib import resources, util
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,13 @@ def load(name: str, sets: Sequence[str] = ()) -> Profile:
     for text in sets:
         merged = _merge(merged, _checked_setting(text, merged))
     merged.pop("extends", None)
-    merged.setdefault("name", Path(name).stem)
-    return Profile(**merged)
+    for stage, settings in merged.get("stages", {}).items():  # each file was right; together they may not be
+        _check_stage(stage, settings, lambda _: f"profile {name}: ")
+    profile = Profile(**{**merged, "name": _read(_chain(name)[0]).get("name", Path(name).stem)})
+    for stage in [*profile.all_stages, *profile.required]:
+        if not re.fullmatch(r"\w+", stage) or util.find_spec(f"stages.{stage}") is None:
+            raise ProfileError(f"profile {name}: targets name {stage!r}, and there is no such stage")
+    return profile
 
 
 def _chain(name: str) -> list[Path]:
@@ -102,9 +108,13 @@ def _chain(name: str) -> list[Path]:
     while name:
         path = _file(name, chain[-1] if chain else None)
         if path in chain:
-            raise ProfileError(f"{path}: extends itself")
+            raise ProfileError(f"{chain[-1]}:{_line(chain[-1], 'extends')}: extends: {path} extends itself")
         chain.append(path)
         name = _read(path).get("extends", "")
+        if not isinstance(name, str):
+            raise ProfileError(
+                f"{path}:{_line(path, 'extends')}: extends: expected the name of a profile, not {name!r}"
+            )
     return chain
 
 
@@ -112,8 +122,9 @@ def _file(name: str, child: Path | None) -> Path:
     if name.endswith(".toml"):
         path = Path(name) if child is None else child.parent / name
         if not path.is_file():
-            raise ProfileError(f"no profile file {path}")
-        return path
+            where = f"{child}:{_line(child, 'extends')}: extends: " if child else ""
+            raise ProfileError(f"{where}no profile file {path}")
+        return path if child is None else Path(os.path.normpath(path))
     path = Path(str(resources.files("manifests").joinpath("profiles", f"{name}.toml")))
     if not re.fullmatch(r"[\w-]+", name) or not path.is_file():
         where = f"{child}:{_line(child, 'extends')}: extends: " if child else ""
@@ -124,8 +135,10 @@ def _file(name: str, child: Path | None) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:  # of TOML, of UTF-8, of numbers with more digits than Python reads
         raise ProfileError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ProfileError(f"{path}: nested too deeply") from None
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -135,7 +148,10 @@ def _checked(path: Path) -> dict[str, Any]:
     for key in values:
         if key not in known:
             raise ProfileError(f"{path}:{_line(path, key)}: {key}: unknown key{_did_you_mean(key, known)}")
-    for stage, settings in values.get("stages", {}).items():
+    stages = values.get("stages", {})
+    if not isinstance(stages, dict):
+        raise ProfileError(f"{path}:{_line(path, 'stages')}: stages: expected tables such as [stages.split]")
+    for stage, settings in stages.items():
         _check_stage(stage, settings, lambda key, stage=stage: f"{path}:{_line(path, key, f'stages.{stage}')}: ")
     rest = {key: value for key, value in values.items() if key not in ("stages", "extends")}
     try:
@@ -151,8 +167,12 @@ def _check_stage(stage: str, settings: dict[str, Any], where: Any) -> None:
     """Raise ProfileError with `where(key)` in front when the stage refuses its settings."""
     try:
         cls = stage_class(stage)
-    except (ModuleNotFoundError, LookupError):
+    except (ModuleNotFoundError, LookupError, ValueError) as error:
+        if isinstance(error, ModuleNotFoundError) and not f"stages.{stage}".startswith(error.name or "stages"):
+            raise  # the stage is there, and a package that it imports is not
         raise ProfileError(f"{where('')}stages.{stage}: there is no such stage") from None
+    if not isinstance(settings, dict):
+        raise ProfileError(f"{where('')}stages.{stage}: expected a table of settings, not {settings!r}")
     for key in settings:
         if key not in cls.model_fields:
             hint = _did_you_mean(key, cls.model_fields)
@@ -173,7 +193,7 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
         raise ProfileError(f"--set {text}: expected key=value, such as split.min_clip_seconds=6")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     if parts[0] == "machine" and len(parts) == 2:
         try:
@@ -202,12 +222,19 @@ def _line(path: Path, key: str, table: str = "") -> int:
     """The line on which a key of a table stands in a TOML file; that of the table's header, else 1, when it cannot be found."""
     current, header = "", 1
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if found := re.match(r"\s*\[([^\[\]]+)\]", line):
-            current = found[1].strip()
+        if found := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
+            current = _dotted(found[1])
             header = number if current == table else header
-        elif key and current == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*=""", line):
-            return number
+        elif found := re.match(r"""([\w\s."'-]+)=""", line):
+            name = _dotted(f"{current}.{found[1]}" if current else found[1])
+            if key and name == (f"{table}.{key}" if table else key):
+                return number
+            header = number if name == table else header  # an inline table
     return header
+
+
+def _dotted(key: str) -> str:
+    return ".".join(part.strip(" \t\"'") for part in key.split("."))
 
 
 def _did_you_mean(word: str, known: Any) -> str:
@@ -217,37 +244,49 @@ def _did_you_mean(word: str, known: Any) -> str:
 
 def show(profile: Profile) -> str:
     """The whole profile as annotated TOML: every setting of every stage with its value, default and description."""
-    lines = [f'name = "{profile.name}"', f"description = {_toml(profile.description)}", "", "[machine]"]
+    lines = [f"name = {_toml(profile.name)}", f"description = {_toml(profile.description)}"]
+    lines += [f"required = {_toml(profile.required)}", "", "[machine]"]
     for name, field in Machine.model_fields.items():
-        lines.append(f"{name} = {_toml(getattr(profile.machine, name))}  # {field.description}")
-    lines += ["", "[targets]", *(f"{name} = {_toml(stages)}" for name, stages in profile.targets.items())]
-    for name in profile.all_stages:
+        lines.append(f"{name} = {_toml(getattr(profile.machine, name))}{_comment(field.description)}")
+    lines += ["", "[targets]", *(f"{_key(name)} = {_toml(stages)}" for name, stages in profile.targets.items())]
+    for name in dict.fromkeys([*profile.all_stages, *profile.stages]):
         cls = stage_class(name)
-        stage = profile.stage(name)
-        lines += ["", f"[stages.{name}]  # {cls.summary}"]
+        values = profile.stage(name).model_dump(mode="json")
+        lines += ["", f"[stages.{name}]{_comment(cls.summary)}"]
         for key, field in cls.model_fields.items():
             notes = [field.description or "", "never changes results" if is_runtime(cls, key) else ""]
             default = field.get_default(call_default_factory=True)
-            value = getattr(stage, key)
-            if default is not PydanticUndefined and default != value:
+            if default is not PydanticUndefined and default != getattr(profile.stage(name), key):
                 notes.append(f"default {_toml(default)}")
-            shown = f"{key} = {_toml(value)}" if value is not None else f"# {key} is not set"
-            lines.append(f"{shown}  # {'; '.join(note for note in notes if note)}")
+            shown = f"{key} = {_toml(values[key])}" if values[key] is not None else f"# {key} is not set"
+            lines.append(shown + _comment("; ".join(note for note in notes if note)))
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str | None) -> str:
+    return f"  # {' '.join(text.split())}" if text else ""
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
+        value = value.model_dump(mode="json", exclude_none=True)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        return (
+            "{"
+            + ", ".join(f"{_key(str(key))} = {_toml(item)}" for key, item in value.items() if item is not None)
+            + "}"
+        )
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON string is a TOML string
 
 
 def cores() -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.kinds import KINDS
@@ -32,7 +33,7 @@ def _console() -> Console:
 def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -> None:
     """One line a stage, its reasons below it."""
     console = _console()
-    table = Table(title=str(run), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=escape(str(run)), title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
     for name in ("units", "ok", "rejected", "failed", "pending", "hours", "rate", "time left", "tables"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -79,7 +80,7 @@ def print_story(unit: str, chapters: list[Chapter]) -> None:
             for name, value in row.items():
                 if value is not None:
                     unit_text = KINDS[chapter.kind].schema.field(name).metadata[b"unit"].decode()
-                    table.add_row(name, _value(value), unit_text, style=_style(name, value))
+                    table.add_row(name, escape(_value(value)), unit_text, style=_style(name, value))
             console.print(table)
 
 
@@ -89,9 +90,11 @@ def _print_outcome(console: Console, chapter: Chapter) -> None:
         console.print(f"\n{chapter.kind}", style="bold", markup=False)
         return
     style = {"ok": "bold green", "rejected": "bold yellow", "failed": "bold red"}.get(outcome["status"], "bold")
-    console.print(f"\n{outcome['stage']}: {outcome['status']}  {outcome['unit']}", style=style, markup=False)
+    console.print(f"\n{outcome['stage']}: {outcome['status']}  {plain(outcome['unit'])}", style=style, markup=False)
     if outcome["reason"]:
-        console.print(f"    {outcome['reason']}: {sentence(outcome['reason'])}; {outcome['detail']}", markup=False)
+        console.print(
+            f"    {outcome['reason']}: {sentence(outcome['reason'])}; {plain(outcome['detail'])}", markup=False
+        )
     took = f"attempt {outcome['attempt']}, {outcome['wall_seconds']:.3g} s on {outcome['host']}, {outcome['at']:%Y-%m-%d %H:%M} UTC"
     console.print(f"    {took}, {outcome['versions']}", style="dim", markup=False)
 
@@ -100,8 +103,13 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return "\n".join(str(item) for item in value) if value and isinstance(value[0], str) else str(value)
-    return "".join(character if character.isprintable() else "?" for character in str(value))
+        return "\n".join(plain(str(item)) for item in value) if value and isinstance(value[0], str) else str(value)
+    return plain(str(value))
+
+
+def plain(text: str) -> str:
+    """Text from outside without what a terminal would take for a command."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _style(name: str, value: Any) -> str:
@@ -124,5 +132,5 @@ def print_models(registry: Registry) -> None:
             here = f"bad: {error}"
         if entry.builder and here == "-":
             here = "built when needed"
-        table.add_row(name, entry.purpose, size(entry.bytes) if entry.bytes else "", entry.licence, here)
+        table.add_row(name, entry.purpose, size(entry.bytes) if entry.bytes else "", entry.licence, escape(here))
     console.print(table)
