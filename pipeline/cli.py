@@ -1,5 +1,6 @@
 """The `csg405` command."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,9 @@ class Session:
 
 
 def _quoted(text: str) -> str:
-    return '"' + str(Path(text).expanduser()).replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A path or link as a TOML string; a path that exists is made absolute, because a run remembers it."""
+    path = Path(text).expanduser()
+    return json.dumps(str(path.absolute()) if path.exists() else text, ensure_ascii=False)
 
 
 class Guarded(click.Group):
@@ -146,6 +149,8 @@ def execute(session: Session, targets: Sequence[str], workers: int | None, shard
             click.echo(f"{name:>16}  {_said(summary)}")
             if summary.interrupted:
                 raise Fault("interrupted; what was done is committed, the same command goes on", INTERRUPTED)
+    except KeyboardInterrupt:
+        raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
     except (StageError, Occupied, ProfileError, BadModel) as error:
         raise Fault(error) from error
     except OSError as error:
@@ -280,8 +285,7 @@ def table(kind: str, out: Path, **given: Any) -> None:
     from pipeline.kinds import KINDS
     from pipeline.table import Store
 
-    if kind not in KINDS:
-        raise Fault(f"no table is called {kind!r}; known: {', '.join(KINDS)}", BAD_USE)
+    _known_kind(kind)
     spec = KINDS[kind]
     light = [name for name in spec.schema.names if name not in spec.heavy]
     store = Store(Session(**given).run)
@@ -299,6 +303,13 @@ def table(kind: str, out: Path, **given: Any) -> None:
     click.echo(f"{len(rows)} rows of {kind} in {out}")
 
 
+def _known_kind(kind: str) -> None:
+    from pipeline.kinds import KINDS
+
+    if kind not in KINDS:
+        raise Fault(f"no table is called {kind!r}; known: {', '.join(KINDS)}", BAD_USE)
+
+
 @main.command()
 @click.argument("kinds", nargs=-1)
 @_options
@@ -308,6 +319,8 @@ def compact(kinds: Sequence[str], **given: Any) -> None:
     from pipeline.upkeep import compact as join
 
     store = Store(Session(**given).run)
+    for kind in kinds:
+        _known_kind(kind)
     for kind in kinds or store.kinds:
         before, after = join(store, kind)
         click.echo(f"{kind:>16}  {before} files -> {after}")
