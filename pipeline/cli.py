@@ -13,7 +13,7 @@ from pipeline.progress import duration
 from pipeline.registry import BadModel, MissingModel, Registry
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
-KNOWN_ERRORS = ("StageError", "Occupied", "ProfileError", "BadModel", "MissingModel")
+KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "BadModel", "MissingModel"}
 
 
 class Fault(click.ClickException):
@@ -97,7 +97,7 @@ class Guarded(click.Group):
         except KeyboardInterrupt:
             raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
         except Exception as error:
-            if type(error).__name__ in KNOWN_ERRORS:  # by name: their modules are heavy
+            if {cls.__name__ for cls in type(error).__mro__} & KNOWN_ERRORS:  # by name: their modules are heavy
                 raise Fault(error) from error
             if isinstance(error, OSError):
                 known = files.failure_of(error)
@@ -237,7 +237,7 @@ def show(unit: str, **given: Any) -> None:
 
 @main.command()
 @_options
-@click.option("--limit", default=50, show_default=True, help="Lines at most.")
+@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
 def failed(limit: int, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened."""
     from pipeline.table import FAILED, Store
@@ -245,10 +245,9 @@ def failed(limit: int, **given: Any) -> None:
     session = Session(**given)
     store = Store(session.run)
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
-    for outcome in found[:limit]:
-        click.echo(
-            f"{outcome['stage']:>16}  {outcome['unit']}  {outcome['reason']}  x{outcome['attempt']}: {outcome['detail']}"
-        )
+    for one in found[:limit]:
+        unit = "".join(c if c.isprintable() else "?" for c in one["unit"])  # a file's name may hold what terminals obey
+        click.echo(f"{one['stage']:>16}  {unit}  {one['reason']}  x{one['attempt']}: {one['detail']}")
     click.echo(f"{len(found)} failed" + (f", {limit} shown" if len(found) > limit else ""))
 
 

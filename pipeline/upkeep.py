@@ -141,7 +141,8 @@ def _wasted_files(store: Store, limit: float) -> Iterator[Waste]:
     named = {str((store.run / path).resolve()) for kind in store.kinds for path in _paths(store, kind)}
     for folder in STAGE_FOLDERS:
         for path in sorted((store.run / folder).rglob("*")):
-            unnamed = str(path.resolve()) not in named and path.name != "index.json"
+            kept = path.name == "index.json" or path.name.startswith(files.TEMPORARY)  # the latter are listed already
+            unnamed = not kept and str(path.resolve()) not in named
             if unnamed and path.is_file() and path.stat().st_mtime < limit:
                 yield Waste(path, path.stat().st_size, "no row names it")
 

@@ -1,0 +1,214 @@
+"""Compaction and collection: whatever moment they are killed at, what counted before counts after, and nothing else."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import files, upkeep
+from pipeline.lock import Occupied, driving
+from pipeline.plan import plan
+from pipeline.runner import forget
+from pipeline.table import Store
+from pipeline.upkeep import collect, compact, waste
+from tests.pipeline import toys
+from tests.pipeline.runs import chain, contents, go, go_all, same
+
+KINDS = ("videos", "clips", "persons", "pose_measures", "verdicts", "samples")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of many parts: three versions of persons, retry marks, failures, orphans."""
+    go_all(tmp_path, chain(("a", "reject")))
+    go_all(tmp_path, chain(("a", "b", "reject", "fail"), value=2.0, most=100.0))
+    go(toys.ToyAnnotate(value=1.0), tmp_path)
+    go_all(tmp_path, chain(("a", "b", "reject", "reject-2", "fail")))
+    forget(Store(tmp_path), {"not_media"}, set())
+    return tmp_path
+
+
+def age(run: Path) -> None:
+    """Make every file look old."""
+    for path in run.rglob("*"):
+        os.utime(path, (1, 1))
+
+
+def heavy(run: Path) -> dict[str, str]:
+    """The keypoints that a worker would read, by clip."""
+    work = plan(toys.ToyMeasure(), Store(run))
+    return {
+        work.units[n]: work.unit(n).row("persons")["keypoints"].tobytes().hex()[:32] for n in range(len(work.units))
+    }
+
+
+def pending(run: Path) -> list[int]:
+    stages = chain(("a", "b", "reject", "reject-2", "fail"))
+    return [len(plan(stage, Store(run)).pending) for stage in stages]
+
+
+def test_compact_keeps_what_counts_and_gc_removes_the_rest(run: Path) -> None:
+    before, points, todo = contents(run), heavy(run), pending(run)
+    files_before = len(list((run / "tables").rglob("*.parquet")))
+    for kind in KINDS:
+        assert compact(Store(run), kind)[1] <= 2
+    assert same(contents(run), before) and heavy(run) == points and pending(run) == todo
+    age(run)
+    assert collect(Store(run))[0] == files_before
+    assert same(contents(run), before) and heavy(run) == points and pending(run) == todo
+    assert len(list((run / "tables").rglob("*.parquet"))) == 2 * len(KINDS)
+    assert list(waste(Store(run))) == []
+    assert compact(Store(run), "videos") == (2, 2), "and again there is nothing to do"
+
+
+def test_a_run_goes_on_after_compaction(run: Path) -> None:
+    for _ in range(2):  # the second time merged files are among what is merged
+        for kind in KINDS:
+            compact(Store(run), kind)
+        go_all(run, chain(("a", "b", "c", "reject"), value=3.0))
+        age(run)
+        collect(Store(run))
+    fresh = run.parent / "fresh"
+    go_all(fresh, chain(("a", "b", "c", "reject"), value=3.0))
+    assert same(contents(run)["samples"], contents(fresh)["samples"])
+    assert same(contents(run)["persons"], contents(fresh)["persons"])
+
+
+def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "MERGED_BYTES", 1 << 18)
+    monkeypatch.setattr(upkeep, "PIECE_BYTES", 1 << 18)
+    monkeypatch.setattr(upkeep, "ROWS_AT_ONCE", 1)
+    before, points = contents(run), heavy(run)
+    compact(Store(run), "persons")
+    assert len(Store(run).table("persons").parts("rows")) == 4
+    assert same(contents(run), before) and heavy(run) == points
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing may catch it."""
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], int]:
+    """Die at the n-th call of anything that touches the disk; returns how many calls there were."""
+    count = 0
+
+    def guard(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == step:
+                raise Killed
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    guard(files, "sync")
+    guard(Path, "replace")
+    guard(Path, "unlink")
+    return lambda: count
+
+
+@pytest.mark.parametrize("kind", ["videos", "persons"])
+def test_compact_may_be_killed_at_any_step(run: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    before, points = contents(run), heavy(run)
+    steps = 0
+    while True:
+        steps += 1
+        with monkeypatch.context() as patch:
+            killed_at(patch, steps)
+            try:
+                compact(Store(run), kind)
+                break
+            except Killed:
+                pass
+        assert same(contents(run), before) and heavy(run) == points, f"killed at step {steps}"
+    assert steps > 8
+    age(run)
+    collect(Store(run))
+    assert same(contents(run), before) and heavy(run) == points
+    assert not list(run.rglob(".writing-*")) and len(list((run / "tables" / kind).rglob("*.parquet"))) == 2
+
+
+def test_gc_may_be_killed_at_any_step(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(run)
+    for kind in KINDS:
+        compact(Store(run), kind)
+    age(run)
+    for step in range(1, 200, 5):
+        with monkeypatch.context() as patch:
+            killed_at(patch, step)
+            try:
+                collect(Store(run))
+                break
+            except Killed:
+                pass
+        assert same(contents(run), before), f"killed at step {step}"
+    assert same(contents(run), before)
+
+
+def test_a_dry_run_lists_exactly_what_goes(run: Path) -> None:
+    made = {
+        "clips/unnamed.mp4": "no row names it",
+        "raw/deep/unnamed.webm": "no row names it",
+        "tables/videos/rows/part-orphan.parquet": "its rows count for no unit",
+        "tables/videos/rows/.writing-abc.parquet": "left by a process that was killed",
+        "tables/videos/rows/merged-000009-x-0000.parquet": "of a compaction that is not in use",
+        "shards/.writing-x": "left by a process that was killed",
+    }
+    kept = ("shards/index.json", "notes.txt", "logs/x.jsonl", "clips/named.mp4")
+    part = Store(run).table("videos").parts("rows")[0]
+    for name in (*made, *kept):
+        path = run / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(part.read_bytes())
+    named = toys.ToyCrawl.model_construct(units=("z",))
+    named.__class__ = type("Named", (toys.ToyCrawl,), {"process": lambda self, unit: iter([ROW])})
+    go(named, run)
+    assert list(waste(Store(run))) == [] or all(
+        "part-" in str(w.path) or "merged" in str(w.path) for w in waste(Store(run))
+    )
+    age(run)
+    listed = {str(item.path.relative_to(run)): item.why for item in waste(Store(run))}
+    assert made.items() <= listed.items()
+    assert not set(kept) & set(listed)
+    everything = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()}
+    before = contents(run)
+    assert collect(Store(run))[0] == len(listed)
+    left = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file() and p.parent.name != "locks"}
+    assert {name for name in everything if not name.startswith("locks/")} - left == set(listed)
+    assert same(contents(run), before) and (run / "clips" / "named.mp4").exists()
+
+
+ROW = {"video_id": "file:z", "path": "clips/named.mp4"}
+
+
+def test_what_is_young_may_be_at_work(run: Path) -> None:
+    (run / "clips").mkdir()
+    (run / "clips" / "unnamed.mp4").write_bytes(b"x")
+    old = [item for item in waste(Store(run)) if "clips" in item.path.parts]
+    assert old == []
+    assert [i.why for i in waste(Store(run), time.time() + 7200) if i.path.name == "unnamed.mp4"] == ["no row names it"]
+
+
+def test_neither_runs_beside_a_driver(run: Path) -> None:
+    with driving(run, "clips"):
+        for kind, refused in (("clips", True), ("videos", False)):
+            if refused:
+                with pytest.raises(Occupied):
+                    compact(Store(run), kind)
+            else:
+                compact(Store(run), kind)
+        with pytest.raises(Occupied):
+            collect(Store(run))
+    with driving(run, "persons", (1, 2)), pytest.raises(Occupied):
+        collect(Store(run))
+
+
+def test_nothing_to_keep(tmp_path: Path) -> None:
+    assert collect(Store(tmp_path / "none")) == (0, 0) and not (tmp_path / "none").exists()
+    assert compact(Store(tmp_path / "none"), "videos") == (0, 0)
