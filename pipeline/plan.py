@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.hashing import Hashes, digest, mix, row_hashes, string_hashes, unit_hashes
+from pipeline.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.kinds import KINDS, is_path
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.stage import ALL, HeavyRows, Reads, Row, Stage, Unit
-from pipeline.table import FAILED, HASH, OK, REJECTED, Store
+from pipeline.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
 
@@ -32,8 +32,8 @@ class _Input:
     starts: Indices  # (units + 1,) where each unit's group begins in `rows`
 
     def of(self, unit: int) -> pa.Table:
-        numbers = self.rows[self.starts[unit] : self.starts[unit + 1]]
-        table = self.table.take(pa.array(numbers))
+        rows = self.rows[self.starts[unit] : self.starts[unit + 1]]
+        table = self.table.take(numbers(rows))
         return table.take(pc.sort_indices(table[KINDS[self.reads.kind].key])) if len(table) > 1 else table
 
 
@@ -106,7 +106,7 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     from_outside = stage.sources(store)
     if from_outside is not None:
         units = sorted(set(from_outside))
-        hashes = string_hashes(pa.array(units, pa.string()))
+        hashes = string_hashes(strings(units))
         inputs: list[_Input] = []
     else:
         units, hashes, inputs = _from_tables(stage, store)
@@ -124,11 +124,11 @@ def _from_tables(stage: Stage, store: Store) -> tuple[list[str], Hashes, list[_I
     base = tables[0] if tables else None
     grouped = stage.group({r.kind: t for r, t in zip(stage.reads, tables, strict=True)}) if tables else None
     if stage.unit == ALL and grouped is None:
-        units, values = [ALL], pa.array([ALL])
+        units, values = [ALL], strings([ALL])
         base_units = None
     else:
         assert base is not None, f"{stage.name} reads nothing and has no sources"
-        base_units = pa.array(grouped, pa.string()) if grouped is not None else base[stage.unit].combine_chunks()
+        base_units = pa.array(grouped, pa.string()) if grouped is not None else flat(base[stage.unit])
         values = pc.unique(base_units.drop_null())
         values = values.take(pc.sort_indices(values))
         units = values.to_pylist()
@@ -182,22 +182,22 @@ def _codes(
     if base is None or base_units is None:
         return np.zeros(len(table), dtype=np.int64), everything
     if first or (not grouped and stage.unit in table.column_names):
-        own = base_units if first else table[stage.unit].combine_chunks()
+        own = base_units if first else flat(table[stage.unit])
         found = pc.index_in(own, value_set=units)
         return _valid(found, everything)
     key = KINDS[reads.kind].key
-    at = pc.index_in(base[key].combine_chunks(), value_set=table[key].combine_chunks())
+    at = pc.index_in(flat(base[key]), value_set=flat(table[key]))
     unit_of_base = pc.index_in(base_units, value_set=units)
-    both = np.asarray(pc.and_(at.is_valid(), unit_of_base.is_valid()))
-    codes = unit_of_base.fill_null(0).to_numpy(zero_copy_only=False)[both].astype(np.int64)
-    rows = at.fill_null(0).to_numpy(zero_copy_only=False)[both].astype(np.int64)
+    both = valid(at) & valid(unit_of_base)
+    codes = raw(unit_of_base)[both].astype(np.int64)
+    rows = raw(at)[both].astype(np.int64)
     pairs = np.unique(np.stack([codes, rows], axis=1), axis=0) if len(codes) else np.zeros((0, 2), np.int64)
     return pairs[:, 0], pairs[:, 1]
 
 
 def _valid(found: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
-    valid = np.asarray(found.is_valid())
-    return found.fill_null(0).to_numpy(zero_copy_only=False)[valid].astype(np.int64), rows[valid]
+    there = valid(found)
+    return raw(found)[there].astype(np.int64), rows[there]
 
 
 def _state(
@@ -209,14 +209,15 @@ def _state(
     attempts, failures = np.zeros(len(units), dtype=np.int32), np.zeros(len(units), dtype=np.int32)
     waiting = np.zeros(len(units), dtype=bool)
     if len(won) and units:
-        at = pc.index_in(pa.array(units, pa.string()), value_set=won["unit"].combine_chunks())
-        known = np.asarray(at.is_valid())
+        at = pc.index_in(strings(units), value_set=flat(won["unit"]))
+        known = valid(at)
         rows = won.take(at.drop_null())
-        attempts[known] = rows["attempt"].to_numpy()
-        same = rows["fingerprint"].to_numpy() == fingerprints[known]
+        attempts[known] = raw(flat(rows["attempt"]))
+        same = raw(flat(rows["fingerprint"])) == fingerprints[known]
         found = _by_code(rows["status"], lambda s: s if s in (OK, REJECTED, FAILED) else "pending", "U8")
         status[known] = np.where(same, found, "pending")
-        failures[known] = np.where(same, pc.fill_null(rows["failures"], 0).to_numpy(), 0)
+        counted = flat(rows["failures"])
+        failures[known] = np.where(same & valid(counted), raw(counted), 0)
         waiting[known] = _by_code(rows["reason"], _gives_up, "?")
     waiting &= failures >= MAX_ATTEMPTS
     pending = np.flatnonzero((status == "pending") | ((status == FAILED) & ~waiting))
@@ -225,9 +226,9 @@ def _state(
 
 def _by_code(column: pa.ChunkedArray, what: Callable[[str], Any], dtype: str) -> npt.NDArray[Any]:
     """(rows,) `what` of each value of a column with few distinct ones."""
-    encoded = column.combine_chunks().dictionary_encode()
+    encoded = flat(column).dictionary_encode()
     values = np.array([what(value) for value in encoded.dictionary.to_pylist()], dtype=dtype)
-    return values[encoded.indices.to_numpy(zero_copy_only=False)]
+    return values[raw(encoded.indices)]
 
 
 def _gives_up(reason: str) -> bool:

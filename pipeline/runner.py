@@ -16,7 +16,6 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import files
@@ -27,7 +26,7 @@ from pipeline.progress import Progress, log_to
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
-from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store, packed_schema
+from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store, packed_schema, strings
 
 COMMIT_BYTES = 64 << 20
 COMMIT_SECONDS = 60.0
@@ -281,7 +280,7 @@ def _stamp(stage: Stage, store: Store) -> Path:
 def _rows_signature(stage: Stage, store: Store, work: Plan) -> str:
     """A hash of the winning attempts of the stage's units and of its settings."""
     won = store.table(stage.writes).winners().select(["unit", "commit"])
-    won = won.filter(pc.is_in(won["unit"], value_set=pa.array(work.units, pa.string())))
+    won = won.filter(pc.is_in(won["unit"], value_set=strings(work.units)))
     hashes = row_hashes(won, won.column_names)
     total = int(unit_hashes(np.zeros(len(won), np.int64), hashes, 1)[0])
     settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)

@@ -72,7 +72,7 @@ def _line(state: StageState) -> list[str]:
 def print_story(unit: str, chapters: list[Chapter]) -> None:
     """Stage by stage: what came of the unit, and every measure with its unit of measurement."""
     console = _console()
-    console.print(unit, style="bold", markup=False)
+    console.print(plain(unit), style="bold", markup=False)
     for chapter in chapters:
         _print_outcome(console, chapter)
         for row in chapter.rows:

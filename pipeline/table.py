@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files
-from pipeline.hashing import payload_hash
+from pipeline.hashing import flat, payload_hash, raw
 from pipeline.kinds import KINDS, Kind
 
 OK, REJECTED, FAILED, RETRY = "ok", "rejected", "failed", "retry"
@@ -158,6 +159,21 @@ def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
     return array.to_pylist()
 
 
+def numbers(values: npt.NDArray[Any]) -> pa.Array:
+    """A numpy array as an Arrow array. Unlike `pa.array`, this does not import pandas, which takes half a second."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def strings(values: Sequence[str]) -> pa.Array:
+    """Strings as an Arrow array, without pandas likewise."""
+    encoded = [value.encode() for value in values]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(word) for word in encoded], out=offsets[1:])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers).cast(pa.string())
+
+
 class Table:
     """One kind's parts on disk.
 
@@ -222,9 +238,9 @@ class Table:
         parts = self.parts("rows")
         table = read_parts(parts, wanted.names, wanted, places=places)
         winners = self.winners()
-        at = pc.index_in(table["unit"], value_set=winners["unit"].combine_chunks())
+        at = pc.index_in(table["unit"], value_set=flat(winners["unit"]))
         won = pc.equal(pc.take(winners["commit"], at), table["commit"])
-        return table.filter(pc.fill_null(won, False))
+        return table.filter(won)
 
 
 def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places: bool = False) -> pa.Table:
@@ -233,8 +249,8 @@ def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places
     def read(number: int) -> pa.Table:
         table = pq.ParquetFile(parts[number], memory_map=True).read(columns=names, use_threads=False)
         if places:
-            table = table.append_column("file", pa.array(np.full(len(table), number, np.int32)))
-            table = table.append_column("place", pa.array(np.arange(len(table), dtype=np.int32)))
+            table = table.append_column("file", numbers(np.full(len(table), number, np.int32)))
+            table = table.append_column("place", numbers(np.arange(len(table), dtype=np.int32)))
         return table
 
     if len(parts) <= READ_THREADS:
@@ -245,7 +261,7 @@ def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places
     full = schema
     if places:
         full = full.append(pa.field("file", pa.int32())).append(pa.field("place", pa.int32()))
-    empty = full.empty_table()
+    empty = pa.Table.from_batches([], full)
     table = pa.concat_tables([empty, *tables], promote_options="default") if tables else empty
     return table.select(full.names).combine_chunks()
 
@@ -254,15 +270,15 @@ def _winners(outcomes: pa.Table) -> pa.Table:
     """Of each unit, the outcome with the highest (attempt, commit)."""
     if not len(outcomes):
         return outcomes
-    units = outcomes["unit"].combine_chunks().dictionary_encode()
-    codes = units.indices.to_numpy(zero_copy_only=False)
-    commits = outcomes["commit"].combine_chunks().dictionary_encode()
+    units = flat(outcomes["unit"]).dictionary_encode()
+    codes = raw(units.indices)
+    commits = flat(outcomes["commit"]).dictionary_encode()
     order_of_commit = np.argsort(pc.sort_indices(commits.dictionary).to_numpy())
-    commit_rank = order_of_commit[commits.indices.to_numpy(zero_copy_only=False)]
-    attempts = outcomes["attempt"].to_numpy()
+    commit_rank = order_of_commit[raw(commits.indices)]
+    attempts = raw(flat(outcomes["attempt"]))
     order = np.lexsort((commit_rank, attempts, codes))
     last = np.append(codes[order][1:] != codes[order][:-1], True)
-    won = outcomes.take(pa.array(order[last]))
+    won = outcomes.take(numbers(order[last]))
     return won.take(pc.sort_indices(won["unit"])).combine_chunks()
 
 
@@ -271,9 +287,9 @@ def _once(rows: pa.Table, key: str) -> pa.Table:
     if pc.count_distinct(rows[key]).as_py() == len(rows):
         return rows
     order = pc.sort_indices(rows, sort_keys=[(key, "ascending"), ("unit", "ascending")])
-    keys = rows[key].combine_chunks().dictionary_encode().indices.take(order).to_numpy()
+    keys = flat(rows[key]).dictionary_encode().indices.take(order).to_numpy()
     first = np.append(True, keys[1:] != keys[:-1])
-    return rows.take(pa.array(np.sort(order.to_numpy()[first])))
+    return rows.take(numbers(np.sort(raw(order)[first])))
 
 
 def row_group_size(table: pa.Table, kind: Kind | None) -> int:
@@ -304,10 +320,7 @@ def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> li
             first += part.metadata.row_group(group).num_rows
             group += 1
         table = part.read_row_group(group, columns=list(columns), use_threads=False).slice(place - first, 1)
-        row = {
-            name: to_python(table[name].combine_chunks(), table.schema.field(name).type)[0]
-            for name in table.column_names
-        }
+        row = {name: to_python(flat(table[name]), table.schema.field(name).type)[0] for name in table.column_names}
         found.append({name: row.get(name) for name in columns})
     return found
 
@@ -335,7 +348,7 @@ class Store:
         needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns]) if name]
         rows = self.table(kind).rows(needed, places=places)
         if where:
-            rows = rows.filter(pc.fill_null(rows[where], False))
+            rows = rows.filter(rows[where])
         if parent:
             alive = self.keys(spec.parent, where=spec.parent_where)
             rows = rows.filter(pc.is_in(rows[parent], value_set=alive))
@@ -343,7 +356,7 @@ class Store:
 
     def keys(self, kind: str, *, where: str = "") -> pa.Array:
         """Keys of the live rows of a kind."""
-        return self.live(kind, [], where=where)[KINDS[kind].key].combine_chunks()
+        return flat(self.live(kind, [], where=where)[KINDS[kind].key])
 
     def read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Live rows of a kind, clean: the columns asked for (all by default), no bookkeeping, sorted by key."""

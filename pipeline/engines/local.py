@@ -90,8 +90,6 @@ class _Worker:
         self.ready = False
         self.deadline = float("inf")  # of the unit at hand, on the monotonic clock
         self.logs = _Logs()
-        logging.getLogger().addHandler(self.logs)
-        logging.getLogger().setLevel(logging.INFO)
 
     def run(self, unit: Unit) -> Result:
         self.logs.records = []
@@ -182,6 +180,8 @@ def _start(stage: Stage, context: Context, driver: int, token: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
     _limit_memory(stage.resources.memory_gb)
     _worker = _Worker(stage, context, token)
+    logging.getLogger().addHandler(_worker.logs)  # in the driver's own process, the run's log hears of it directly
+    logging.getLogger().setLevel(logging.INFO)
     threading.Thread(target=_watch, args=(driver, _worker), daemon=True).start()
 
 

@@ -110,7 +110,7 @@ def test_what_is_no_toml_is_said_in_words(write: Write, text: str) -> None:
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"name = '\xff'")
-    with pytest.raises(ProfileError, match="can.t decode"):
+    with pytest.raises(ProfileError, match="decode"):
         load(str(tmp_path / "x.toml"))
     with pytest.raises(ProfileError, match="no profile file"):
         load(str(tmp_path / "y.toml"))

@@ -193,6 +193,7 @@ class ToyHeavy(ToyCrawl):
 
     name: ClassVar[str] = "toy_heavy"
     writes: ClassVar[str] = "persons"
+    resources: ClassVar[Resources] = Resources(seconds=60.0, memory_gb=2.0)
 
     def process(self, unit: Unit) -> Iterator[Row]:
         rng = np.random.default_rng(len(unit.id))

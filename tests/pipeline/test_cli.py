@@ -1,0 +1,264 @@
+"""The command: what each subcommand prints, and with which exit code it ends."""
+
+import importlib.machinery
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline import cli, runner
+from pipeline.lock import driving
+from pipeline.registry import Registry
+from pipeline.table import Store
+from tests.pipeline import toys
+
+PROFILE = """
+description = "toys"
+required = ["toy_crawl"]
+[targets]
+crawl = ["toy_crawl", "toy_split"]
+annotate = ["toy_annotate"]
+filter = ["toy_measure", "toy_judge", "toy_export"]
+[stages.toy_crawl]
+units = ["a", "b", "reject", "raise", "[/red]\\u001b[31m", "fail-[bold]"]
+"""
+
+
+class Toys:
+    """The command on a run of toy stages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = folder / "run"
+        self.profile = folder / "toys.toml"
+        self.profile.write_text(PROFILE)
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        about = ["--profile", str(self.profile), "--run", str(self.run)]
+        groups = {"models", "profile", "--help"}
+        found = invoke(*arguments, *([] if arguments[0] in groups or "--help" in arguments else about))
+        assert found.exit_code == code, found.output + repr(found.exception)
+        return found.output
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, list(arguments), catch_exceptions=True)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
+    for cls in toys.CHAIN:
+        name = f"stages.{cls.name}"
+        module = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        setattr(module, cls.__name__, cls)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    for name in ("CSG405_PROFILE", "CSG405_MODELS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Toys(tmp_path)
+
+
+@pytest.fixture
+def done(toy: Toys) -> Toys:
+    toy("run", "crawl", "annotate", "filter", "--workers", "0")
+    return toy
+
+
+def test_run_says_what_it_did_and_does_it_once(toy: Toys) -> None:
+    said = toy("run", "crawl", "--workers", "0")
+    assert "toy_crawl  6 of 6 units: 2 failed, 3 ok, 1 rejected in" in said
+    assert "toy_split  3 of 3 units: 3 ok in" in said
+    said = toy("run", "crawl", "--workers", "0")
+    assert "toy_crawl  2 of 6 units: 2 failed in" in said, "failures are tried again"
+    assert "toy_split  nothing to do (3 units)" in said
+    assert "toy_annotate  6 of 6" in toy("run", "toy_annotate", "--workers", "0", "--set", "toy_annotate.batch=4")
+    assert "nothing to do" in toy("run", "annotate")
+
+
+def test_a_run_folder_knows_its_profile(done: Toys) -> None:
+    found = invoke("run", "annotate", "--run", str(done.run))
+    assert found.exit_code == 0 and "toy_annotate  nothing to do (6 units)" in found.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "crwl"], 1, "'crwl' is no target or stage of profile toys; did you mean 'crawl'"),
+        (["run"], 2, "Missing argument"),
+        (["run", "crawl", "--shard", "3/3"], 2, "--shard 3/3: expected I/N with 0 <= I < N"),
+        (["run", "crawl", "--shard", "one"], 2, "expected I/N"),
+        (["run", "crawl", "--workers", "-1"], 2, "workers"),
+        (["run", "crawl", "--set", "toy_split.x=3"], 2, "--set toy_split.x=3: stages.toy_split.x: unknown setting"),
+        (["run", "crawl", "--models", "/no/such/folder"], 2, "MODELS=/no/such/folder is not a folder"),
+        (["show", "nobody"], 1, "knows nothing of nobody"),
+        (["retry"], 2, "say what to retry: --reason CODE, or --all-failed"),
+        (["retry", "--reason", "boredom"], 2, "no reason has the code 'boredom'"),
+        (["table", "people", "--out", "x.parquet"], 2, "no table is called 'people'; known: videos, clips"),
+        (["compact", "people"], 2, "no table is called 'people'"),
+        (["failed", "--limit", "-1"], 2, "limit"),
+        (["nothing"], 2, "No such command"),
+    ],
+)
+def test_misuse_is_told_in_a_line(toy: Toys, arguments: list[str], code: int, words: str) -> None:
+    said = toy(*arguments, code=code)
+    assert words in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    "command", ["", *cli.main.commands, "models fetch", "models pin", "profile show", "profile list"]
+)
+def test_every_command_explains_itself(command: str) -> None:
+    found = invoke(*command.split(), "--help")
+    assert found.exit_code == 0 and len(found.output.splitlines()) > 3
+
+
+def test_which_profile_it_is_when_none_is_named() -> None:
+    assert cli.choose_profile("", "", "") == "demo"
+    assert cli.choose_profile("", "videos", "") == "folder"
+    assert cli.choose_profile("mine.toml", "videos", "") == "mine.toml"
+    with pytest.raises(cli.Fault, match="use PROFILE=folder"):
+        cli.choose_profile("demo", "videos", "")
+
+
+def test_the_funnel_counts_everything(done: Toys) -> None:
+    said = done("status")
+    for words in ("toy_crawl", "not_media", "exception", "on disk:", "tables"):
+        assert words in said
+    states = {s["stage"]: s for s in json.loads(done("status", "--json"))["stages"]}
+    crawl = states["toy_crawl"]
+    assert (crawl["units"], crawl["ok"], crawl["rejected"], crawl["failed"], crawl["pending"]) == (6, 3, 1, 2, 2)
+    assert crawl["reasons"] == {"exception": 1, "network": 1, "not_media": 1}
+    assert states["toy_split"]["hours"] == pytest.approx(60 / 3600) and states["toy_export"]["ok"] == 6
+    assert states["toy_annotate"]["bytes"] > 0
+
+
+def test_the_funnel_of_a_run_that_never_began(toy: Toys) -> None:
+    states = json.loads(toy("status", "--json"))["stages"]
+    assert [s["pending"] for s in states] == [6, 0, 0, 0, 1, 0]
+    assert "toy_crawl" in toy("status") and not toy.run.exists()
+
+
+@pytest.mark.parametrize("unit", ["file:a", "a", "file:a/0+250", "file:a/0+250#0"])
+def test_the_story_of_a_unit(done: Toys, unit: str) -> None:
+    said = done("show", unit)
+    assert "toy_crawl: ok" in said and "1280" in said and "attempt 1" in said
+    if "/" in unit:
+        assert "toy_annotate: ok" in said and "jitter" in said and "file:b" not in said
+
+
+def test_hostile_names_do_not_reach_the_terminal(done: Toys) -> None:
+    for said in (done("show", "file:[/red]\x1b[31m"), done("show", "fail-[bold]"), done("failed"), done("status")):
+        assert "\x1b[31m" not in said
+    assert "[/red]?[31m" in done("show", "file:[/red]\x1b[31m")
+
+
+def test_failures_are_listed_and_tried_again(done: Toys) -> None:
+    said = done("failed")
+    assert "raise  exception  x1: ValueError: as asked (toys.py:" in said and "2 failed" in said
+    assert "2 failed, 1 shown" in done("failed", "--limit", "1")
+    assert "1 units of videos will be tried again" in done("retry", "--reason", "not_media")
+    assert "nothing matches" in done("retry", "--reason", "not_media")
+    assert "2 units of videos will be tried again" in done("retry", "--all-failed", "--stage", "toy_crawl")
+    assert "3 of 6 units" in done("run", "toy_crawl", "--workers", "0")
+
+
+def test_tables_for_whoever_wants_plain_parquet(done: Toys, tmp_path: Path) -> None:
+    out = tmp_path / "persons.parquet"
+    assert f"6 rows of persons in {out}" in done("table", "persons", "--out", str(out))
+    table = pq.read_table(out)
+    assert "commit" not in table.column_names and len(table["keypoints"][0]) == 250
+    assert duckdb.sql(f"select count(*), min(len(keypoints)) from '{out}'").fetchall() == [(6, 250)]
+    done("table", "videos", "--out", str(tmp_path / "videos.csv"))
+    assert (tmp_path / "videos.csv").read_text().splitlines()[0].startswith('"video_id","source"')
+    (tmp_path / "in_the_way").write_text("")
+    assert "a file stands where a folder should be" in done(
+        "table", "videos", "--out", str(tmp_path / "in_the_way" / "x.csv"), code=1
+    )
+
+
+def test_upkeep(done: Toys) -> None:
+    done("run", "crawl", "--workers", "0")
+    assert "videos  4 files -> 2" in done("compact", "videos") or "videos" in done("compact")
+    listed = done("gc", "--dry-run")
+    assert "joined into a newer file" in listed and "could go" in listed
+    assert "removed" in done("gc")
+    assert "0 files, 0 B could go" in done("gc", "--dry-run")
+    assert "nothing to do" in done("run", "annotate")
+
+
+@pytest.mark.parametrize("command", [["compact"], ["gc"], ["retry", "--all-failed"], ["run", "toy_crawl"]])
+def test_a_run_that_is_being_written_is_left_alone(done: Toys, command: list[str]) -> None:
+    with driving(done.run, "videos"):
+        assert f"process {os.getpid()} on" in done(*command, code=1)
+
+
+def test_nets(toy: Toys, tmp_path: Path) -> None:
+    said = toy("models")
+    assert all(name[:10] in said for name in Registry(cache=tmp_path).entries)
+    assert "no net is called 'nobody'" in toy("models", "fetch", "nobody", code=1)
+    assert "no net is called 'nobody'" in toy("models", "pin", "nobody", code=1)
+    assert "is missing: csg405 models fetch" in toy("models", "pin", "rtmw_l", code=1)
+
+
+def test_profiles(toy: Toys) -> None:
+    assert "demo" in toy("profile", "list") and "folder" in toy("profile", "list")
+    assert "[stages.split]" in toy("profile", "show", "demo")
+    assert "no profile is called 'demoo'; did you mean 'demo'" in toy("profile", "show", "demoo", code=2)
+
+
+def test_interruptions_end_with_130(toy: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_stage", interrupted)
+    assert "the same command goes on" in toy("run", "crawl", code=130)
+    monkeypatch.setattr(Store, "outcomes", interrupted)
+    (toy.run / "tables" / "videos" / "outcomes").mkdir(parents=True)
+    assert "interrupted" in toy("failed", code=130)
+
+
+def test_required_stages_stop_and_others_are_skipped(toy: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cls in (toys.ToyCrawl, toys.ToySplit):
+        monkeypatch.setattr(cls, "modules", ("no_such_package",))
+        monkeypatch.setattr(cls, "extra", "speech")
+    assert 'pip install "csg405[speech]" (profile toys requires toy_crawl)' in toy("run", "crawl", code=1)
+    assert 'toy_split  skipped: toy_split needs no_such_package: pip install "csg405[speech]"' in toy(
+        "run", "toy_split"
+    )
+
+
+def test_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
+    """A target with nothing to do must return in under a second; nothing here measures the second."""
+    heavy = {"pandas", "av", "cv2", "onnxruntime", "scipy", "torch", "httpx", "pebble", "yt_dlp", "scenedetect", "onnx"}
+    code = (
+        "import sys; from pipeline.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: code = end.code\n"
+        f"print(code, *sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    )
+    (tmp_path / "videos").mkdir()
+    run = [
+        "run",
+        "split",
+        "measure_pose",
+        "judge",
+        "-p",
+        "folder",
+        "-r",
+        str(tmp_path / "r"),
+        "-i",
+        str(tmp_path / "videos"),
+    ]
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code, *run], capture_output=True, text=True)
+    assert done.stdout.count("nothing to do") == 3, done.stdout + done.stderr
+    assert done.stderr.strip() == "0", "imported in vain"
