@@ -1,0 +1,105 @@
+"""Speed against peers and limits, as one table and as JSON.
+
+python -m tests.bench [machine] [split] [annotate] [export] [--rounds N] [--out FILE.json]
+
+`ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
+cores (user and system time): how much work was done, also on a busy machine. Goals are about time on the clock.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
+
+BENCHES = ("machine", "split", "annotate", "export")
+PACKAGES = (
+    "csg405",
+    "numpy",
+    "opencv-python-headless",
+    "av",
+    "onnxruntime",
+    "rtmlib",
+    "scenedetect",
+    "pyarrow",
+    "pebble",
+)
+
+
+def measured(name: str, folder: Path, rounds: int) -> Iterator[Row]:
+    """The rows of one bench as they become known."""
+    if name == "machine":
+        yield from machine(folder)
+    else:
+        yield from importlib.import_module(f"tests.bench.bench_{name}").measured(folder, rounds)
+
+
+def machine(folder: Path) -> Iterator[Row]:
+    from tests.bench import bench_machine
+
+    given = argparse.Namespace(units=3000, outcomes=1_000_000, parts=10_000)
+    for found in bench_machine.measured(folder, given):
+        goal = Goal("value", found.goal) if found.goal else None
+        yield Row(found.name, found.unit, found.ours, None, found.limit, goal)
+
+
+def circumstances() -> dict[str, Any]:
+    """When, where and with what the figures were taken."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m tests.bench", *sys.argv[1:]]),
+        "machine": {"cores": cores(), "cpu": cpu_model(), "system": platform.platform(), "load": os.getloadavg()},
+        "versions": found,
+    }
+
+
+def cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((text.partition(":")[2].strip() for text in lines if text.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of {', '.join(BENCHES)}; all when none is named")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each contestant runs; medians are shown")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
+    given = parser.parse_args()
+    if unknown := set(given.benches) - set(BENCHES):
+        parser.error(f"no bench is called {', '.join(sorted(unknown))}: {', '.join(BENCHES)}")
+    report: dict[str, Any] = {**circumstances(), "rounds": given.rounds, "rows": [], "skipped": {}}
+    print(HEAD)
+    for name in given.benches or BENCHES:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                for row in measured(name, Path(folder), given.rounds):
+                    report["rows"].append({"bench": name, **row.record()})
+                    print(line(row), flush=True)
+            except Skipped as reason:
+                report["skipped"][name] = str(reason)
+                print(f"{name}: skipped: {reason}", flush=True)
+    if given.out:
+        given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

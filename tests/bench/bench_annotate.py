@@ -1,0 +1,157 @@
+"""Annotation against a loop of rtmlib (the peer) and the bare nets on made-up input in the same batches (the limit).
+
+python -m tests.bench annotate [--rounds N]
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.nets.session import open_session
+from stages.annotate import Annotate
+from tests.bench.footage import Footage, asset, clip, ready, speaker, unit
+from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, rows
+
+SMALL_FRAMES, BIG_FRAMES = 150, 41
+SPARSE = 10  # frames from one detection to the next, where people move little
+
+
+@dataclass(frozen=True)
+class Nets:
+    """A detector and a pose net on disk, and their inputs' sizes (height, width)."""
+
+    name: str
+    detector: Path
+    pose: Path
+    detector_size: tuple[int, int]
+    pose_size: tuple[int, int] = (384, 288)
+
+    def resolve(self, names: tuple[str, ...]) -> Path:
+        return self.detector if names == ("detector",) else self.pose
+
+
+def measured(folder: Path, rounds: int) -> Iterator[Row]:
+    rtmlib_is_here()
+    try:
+        small = Nets("nano + lite133", asset("models/yolox_nano_416.onnx"), asset("models/lite133.onnx"), (416, 416))
+        yield from compare(clip("latentsync_demo3"), small, SMALL_FRAMES, rounds, folder, Goal("share", 0.9))
+    except Skipped as reason:
+        print(f"annotate with small nets: skipped: {reason}", flush=True)
+    from tests.bench.big_nets import build_detector, build_pose_net
+
+    big = Nets("large nets", build_detector(folder / "d.onnx"), build_pose_net(folder / "p.onnx"), (640, 640))
+    footage = speaker(folder)
+    yield from compare(footage, big, BIG_FRAMES, max(1, rounds // 2), folder, Goal("ratio", 5), sparse=True)
+
+
+def compare(
+    footage: Footage, nets: Nets, frames: int, rounds: int, folder: Path, goal: Goal, *, sparse: bool = False
+) -> Iterator[Row]:
+    """One contest; with `sparse`, ours once more with fewer detections."""
+    stage = Annotate(detector=("detector",), pose=("pose",))
+    ours = annotate(stage, footage, nets, frames, folder)
+    work = ours()
+    contestants: dict[str, Callable[[], object]] = {
+        OURS: ours,
+        PEER: rtmlib_loop(footage, nets, frames),
+        LIMIT: bare_nets(nets, work),
+    }
+    if sparse:
+        seldom = stage.model_copy(update={"detect_every_frames": SPARSE})
+        contestants["sparse"] = annotate(seldom, footage, nets, frames, folder)
+        contestants["sparse limit"] = bare_nets(nets, replace(work, pictures=-(-(frames - 1) // SPARSE) + 1))
+    costs = contest(contestants, rounds, warm=False)  # runs are long; the first does not stand out
+    what = f"annotate {footage.name}, {nets.name}"
+    yield from rows(what, {name: costs[name] for name in (OURS, PEER, LIMIT)}, goal, frames)
+    if sparse:
+        fewer = {OURS: costs["sparse"], PEER: costs[PEER], LIMIT: costs["sparse limit"]}
+        yield from rows(f"... detecting every {SPARSE} frames, not {stage.detect_every_frames}", fewer, None, frames)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the nets were asked."""
+
+    pictures: int
+    people: int
+    detector_batch: int
+    pose_batch: int
+
+
+def annotate(stage: Annotate, footage: Footage, nets: Nets, frames: int, folder: Path) -> Callable[[], Work]:
+    """The whole stage on one clip."""
+    ready(stage, folder, nets.resolve)
+    detector, pose = stage._detector, stage._pose
+    asked = {"pictures": 0, "people": 0}
+    detect, run_pose = detector.detect, pose.run
+
+    def counted_detect(pictures):
+        asked["pictures"] += len(pictures)
+        return detect(pictures)
+
+    def counted_run(crops):
+        asked["people"] += len(crops)
+        return run_pose(crops)
+
+    detector.detect, pose.run = counted_detect, counted_run
+    chosen = unit(footage, 0, frames)
+
+    def run() -> Work:
+        asked.update(pictures=0, people=0)
+        [*people] = stage.process(chosen)
+        assert people, "nobody was found"
+        return Work(asked["pictures"], asked["people"], detector.batch, pose.batch)
+
+    return run
+
+
+def bare_nets(nets: Nets, work: Work) -> Callable[[], None]:
+    """As many pictures and people through the same sessions' kind, in full batches, with nothing around them."""
+    rng = np.random.default_rng(405)
+    detector, pose = (open_session(path, "cpu", cores()) for path in (nets.detector, nets.pose))
+    jobs = []
+    sides = ((detector, work.pictures, work.detector_batch, nets.detector_size, 255.0),
+             (pose, work.people, work.pose_batch, nets.pose_size, 1.0))  # fmt: skip
+    for session, count, batch, size, scale in sides:
+        tensor = rng.random((batch, 3, *size), np.float32) * np.float32(scale)
+        name = session.get_inputs()[0].name
+        jobs += [(session, {name: tensor})] * (count // batch)
+        if count % batch:
+            jobs.append((session, {name: tensor[: count % batch]}))
+
+    def run() -> None:
+        for session, feed in jobs:
+            session.run(None, feed)
+
+    return run
+
+
+def rtmlib_is_here() -> None:
+    try:
+        import rtmlib  # noqa: F401
+    except ImportError as error:
+        raise Skipped("rtmlib is not installed: pip install --no-deps rtmlib==0.0.16 tqdm") from error
+
+
+def rtmlib_loop(footage: Footage, nets: Nets, frames: int) -> Callable[[], None]:
+    """What its users write: each frame of the file through `rtmlib.Wholebody`'s two steps, with the same nets."""
+    from rtmlib import YOLOX, RTMPose
+
+    with contextlib.redirect_stdout(io.StringIO()):  # they announce themselves
+        find = YOLOX(str(nets.detector), model_input_size=nets.detector_size, score_thr=0.3)
+        pose = RTMPose(str(nets.pose), model_input_size=nets.pose_size[::-1])
+
+    def run() -> None:
+        capture = cv2.VideoCapture(str(footage.path))
+        for _ in range(frames):
+            there, picture = capture.read()
+            assert there, "the file is shorter"
+            pose(picture, bboxes=find(picture))
+        capture.release()
+
+    return run

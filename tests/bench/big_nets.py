@@ -1,0 +1,150 @@
+"""Stand-ins of the size of the nets that people use: stacks of convolutions with random weights and planted answers.
+
+They have the signatures of YOLOX-l and DWPose-l and about their arithmetic, and always see the same person: enough to time
+every line of the annotation path without a download.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.skeleton.layout import K
+
+Array = NDArray[Any]
+
+DETECTOR_GFLOPS, DETECTOR_SIDE, STRIDES, CLASSES = 155.6, 640, (8, 16, 32), 80
+POSE_GFLOPS, POSE_WIDTH, POSE_HEIGHT = 10.1, 288, 384
+BINS = 2  # a pixel
+PERSON = (180.0, 180.0, 200.0, 340.0)  # centre and size in the detector's pixels: inside any picture that is not oblong
+WHISPER = 1e-6  # what the random net adds to the planted answer: its work cannot be left out, and changes nothing
+
+
+class Stack:
+    """Convolutions with SiLU, as in both nets; counts two operations a multiply-add.
+
+    Args:
+        source: name of the input, N x 3 x height x width.
+    """
+
+    def __init__(self, source: str, height: int, width: int) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.operations = 0.0
+        self.at, self.channels, self.height, self.width = source, 3, height, width
+        self._rng = np.random.default_rng(405)
+
+    def const(self, value: Array) -> str:
+        name = f"const_{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def conv(self, channels: int, kernel: int, stride: int = 1, *, silu: bool = True) -> None:
+        spread = np.float32(np.sqrt(2 / (self.channels * kernel**2)))
+        shape = (channels, self.channels, kernel, kernel)
+        weights = self.const(self._rng.standard_normal(shape, np.float32) * spread)
+        self.at = self.op(
+            "Conv", self.at, weights, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[kernel // 2] * 4
+        )
+        if silu:
+            self.at = self.op("Mul", self.at, self.op("Sigmoid", self.at))
+        self.height, self.width = self.height // stride, self.width // stride
+        self.operations += 2.0 * channels * self.channels * kernel**2 * self.height * self.width
+        self.channels = channels
+
+    def bottlenecks(self, operations: float) -> None:
+        """As many residual blocks (1 x 1, then 3 x 3) as come nearest to so much work."""
+        each = 2.0 * 5 * self.channels**2 * self.height * self.width
+        for _ in range(max(1, round(operations / each))):
+            before, channels = self.at, self.channels
+            self.conv(channels // 2, 1)
+            self.conv(channels, 3)
+            self.at = self.op("Add", self.at, before)
+
+    def planted(self, noise: str, answer: Array) -> str:
+        """The answer, and the net's own word at a whisper."""
+        scaled = self.op("Mul", noise, self.const(np.float32(WHISPER)))
+        return self.op("Add", scaled, self.const(answer.astype(np.float32)))
+
+    def save(self, path: Path, source: tuple[str, list[Any]], answers: dict[str, tuple[str, list[Any]]]) -> Path:
+        nodes = [*self.nodes, *(helper.make_node("Identity", [at], [name]) for name, (at, _) in answers.items())]
+        value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
+        outputs = [value(name, shape) for name, (_, shape) in answers.items()]
+        graph = helper.make_graph(nodes, "stand-in", [value(*source)], outputs, self.weights)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        return path
+
+
+def build_detector(path: Path) -> Path:
+    """A net of YOLOX-l's size and signature: 1 x 3 x 640 x 640 -> 1 x 8400 x 85, raw head, one person."""
+    stack = Stack("images", DETECTOR_SIDE, DETECTOR_SIDE)
+    target = DETECTOR_GFLOPS * 1e9
+    stack.conv(64, 3, 2)
+    heads = []
+    for left, channels in zip((4, 3, 2, 1), (128, 256, 512, 1024), strict=True):
+        stack.conv(channels, 3, 2)
+        coming = sum(
+            2.0 * 9 * 2 * (channels * 2**i) ** 2 / 4 * stack.height * stack.width / 4**i for i in range(1, left)
+        )
+        stack.bottlenecks((target - stack.operations - coming) / left)
+        if channels >= 256:
+            trunk = stack.at
+            stack.conv(5 + CLASSES, 1, silu=False)
+            shape = stack.const(np.array([1, 5 + CLASSES, -1], np.int64))
+            heads.append(stack.op("Transpose", stack.op("Reshape", stack.at, shape), perm=[0, 2, 1]))
+            stack.at, stack.channels = trunk, channels
+    rows = stack.planted(stack.op("Concat", *heads, axis=1), _one_person())
+    _check(stack, target)
+    return stack.save(
+        path, ("images", [1, 3, DETECTOR_SIDE, DETECTOR_SIDE]), {"output": (rows, [1, *_one_person().shape])}
+    )
+
+
+def _one_person() -> Array:
+    """(8400, 85) rows of a raw head in which a single anchor, of stride 32, is a person."""
+    cells = [DETECTOR_SIDE // stride for stride in STRIDES]
+    stride, side = STRIDES[-1], cells[-1]
+    x, y, width, height = (value / stride for value in PERSON)
+    rows = np.zeros((sum(n * n for n in cells), 5 + CLASSES), np.float32)
+    anchor = len(rows) - side * side + int(y) * side + int(x)
+    rows[anchor, :6] = x - int(x), y - int(y), np.log(width), np.log(height), 0.95, 0.95
+    return rows
+
+
+def build_pose_net(path: Path) -> Path:
+    """A net of DWPose-l's size and signature: N x 3 x 384 x 288 -> SimCC N x 133 x 576 and 768, the same pose in any box."""
+    stack = Stack("input", POSE_HEIGHT, POSE_WIDTH)
+    target = POSE_GFLOPS * 1e9
+    stack.conv(64, 3, 2)
+    last = 2.0 * K * 1024 * 49 * (POSE_HEIGHT // 32) * (POSE_WIDTH // 32)  # its last convolution is 7 x 7
+    for left, channels in zip((4, 3, 2, 1), (128, 256, 512, 1024), strict=True):
+        stack.conv(channels, 3, 2)
+        coming = sum(
+            2.0 * 9 * 2 * (channels * 2**i) ** 2 / 4 * stack.height * stack.width / 4**i for i in range(1, left)
+        )
+        stack.bottlenecks((target - stack.operations - coming - last) / left)
+    stack.conv(K, 7, silu=False)
+    cells = stack.height * stack.width
+    features = stack.op("Reshape", stack.at, stack.const(np.array([0, K, cells], np.int64)))
+    answers = {}
+    place = np.random.default_rng(133).uniform(0.2, 0.8, (2, K))
+    for axis, (name, size) in enumerate((("simcc_x", POSE_WIDTH), ("simcc_y", POSE_HEIGHT))):
+        bins = size * BINS
+        out = stack.op("MatMul", features, stack.const(np.full((cells, bins), 1 / cells, np.float32)))
+        stack.operations += 2.0 * K * cells * bins
+        away = np.arange(bins) - place[axis][:, None] * bins
+        answers[name] = (stack.planted(out, 0.9 * np.exp(-((away / 6) ** 2))[None]), ["N", K, bins])
+    _check(stack, target)
+    return stack.save(path, ("input", ["N", 3, POSE_HEIGHT, POSE_WIDTH]), answers)
+
+
+def _check(stack: Stack, target: float) -> None:
+    assert abs(stack.operations / target - 1) < 0.06, f"{stack.operations / 1e9:.1f} GFLOPs, not {target / 1e9:.1f}"
