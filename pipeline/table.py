@@ -273,7 +273,7 @@ def _winners(outcomes: pa.Table) -> pa.Table:
     units = flat(outcomes["unit"]).dictionary_encode()
     codes = raw(units.indices)
     commits = flat(outcomes["commit"]).dictionary_encode()
-    order_of_commit = np.argsort(pc.sort_indices(commits.dictionary).to_numpy())
+    order_of_commit = np.argsort(raw(pc.sort_indices(commits.dictionary)))
     commit_rank = order_of_commit[raw(commits.indices)]
     attempts = raw(flat(outcomes["attempt"]))
     order = np.lexsort((commit_rank, attempts, codes))
@@ -287,7 +287,7 @@ def _once(rows: pa.Table, key: str) -> pa.Table:
     if pc.count_distinct(rows[key]).as_py() == len(rows):
         return rows
     order = pc.sort_indices(rows, sort_keys=[(key, "ascending"), ("unit", "ascending")])
-    keys = flat(rows[key]).dictionary_encode().indices.take(order).to_numpy()
+    keys = raw(flat(rows[key]).dictionary_encode().indices.take(order))
     first = np.append(True, keys[1:] != keys[:-1])
     return rows.take(numbers(np.sort(raw(order)[first])))
 
