@@ -106,44 +106,45 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     from_outside = stage.sources(store)
     if from_outside is not None:
         units = sorted(set(from_outside))
-        hashes = string_hashes(strings(units))
+        values = strings(units)
+        hashes = string_hashes(values)
         inputs: list[_Input] = []
     else:
-        units, hashes, inputs = _from_tables(stage, store)
+        values, hashes, inputs = _from_tables(stage, store)
+        units = values.to_pylist()
     fingerprints = mix(hashes ^ np.uint64(signature))
-    status, attempts, failures, pending = _state(stage, store, units, fingerprints)
+    status, attempts, failures, pending = _state(stage, store, values, fingerprints)
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
     return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs)
 
 
-def _from_tables(stage: Stage, store: Store) -> tuple[list[str], Hashes, list[_Input]]:
+def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_Input]]:
     """Units, their content hashes, and their rows, from the kinds that the stage reads."""
     tables = [_load(reads, store) for reads in stage.reads]
     base = tables[0] if tables else None
     grouped = stage.group({r.kind: t for r, t in zip(stage.reads, tables, strict=True)}) if tables else None
     if stage.unit == ALL and grouped is None:
-        units, values = [ALL], strings([ALL])
+        values = strings([ALL])
         base_units = None
     else:
         assert base is not None, f"{stage.name} reads nothing and has no sources"
         base_units = pa.array(grouped, pa.string()) if grouped is not None else flat(base[stage.unit])
         values = pc.unique(base_units.drop_null())
         values = values.take(pc.sort_indices(values))
-        units = values.to_pylist()
-    total = np.zeros(len(units), dtype=np.uint64)
+    total = np.zeros(len(values), dtype=np.uint64)
     inputs = []
     for number, (reads, table) in enumerate(zip(stage.reads, tables, strict=True)):
         codes, rows = _codes(reads, table, stage, base, base_units, values, number == 0, grouped is not None)
         hashed = _row_hashes(reads, table)[rows]
         with np.errstate(over="ignore"):
-            total = mix(total ^ np.uint64(digest(reads.kind))) + unit_hashes(codes, hashed, len(units))
+            total = mix(total ^ np.uint64(digest(reads.kind))) + unit_hashes(codes, hashed, len(values))
         order = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[order], np.arange(len(units) + 1))
+        starts = np.searchsorted(codes[order], np.arange(len(values) + 1))
         parts = [str(p) for p in store.table(reads.kind).parts("rows")]
         inputs.append(_Input(reads, table, parts, rows[order], starts))
-    return units, total, inputs
+    return values, total, inputs
 
 
 def _load(reads: Reads, store: Store) -> pa.Table:
@@ -201,17 +202,17 @@ def _valid(found: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
 
 
 def _state(
-    stage: Stage, store: Store, units: list[str], fingerprints: Hashes
+    stage: Stage, store: Store, units: pa.Array, fingerprints: Hashes
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int32], npt.NDArray[np.int32], Indices]:
     """Status, attempts, failures and pending indices of the units, from the winning outcomes."""
     won = store.table(stage.writes).winners()
     status = np.full(len(units), "pending", dtype="U8")
     attempts, failures = np.zeros(len(units), dtype=np.int32), np.zeros(len(units), dtype=np.int32)
     waiting = np.zeros(len(units), dtype=bool)
-    if len(won) and units:
-        at = pc.index_in(strings(units), value_set=flat(won["unit"]))
+    if len(won) and len(units):
+        at = pc.index_in(units, value_set=flat(won["unit"]))
         known = valid(at)
-        rows = won.take(at.drop_null())
+        rows = won.select(["attempt", "fingerprint", "status", "failures", "reason"]).take(at.drop_null())
         attempts[known] = raw(flat(rows["attempt"]))
         same = raw(flat(rows["fingerprint"])) == fingerprints[known]
         found = _by_code(rows["status"], lambda s: s if s in (OK, REJECTED, FAILED) else "pending", "U8")

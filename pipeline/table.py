@@ -270,16 +270,22 @@ def _winners(outcomes: pa.Table) -> pa.Table:
     """Of each unit, the outcome with the highest (attempt, commit)."""
     if not len(outcomes):
         return outcomes
-    units = flat(outcomes["unit"]).dictionary_encode()
-    codes = raw(units.indices)
+    outcomes = outcomes.take(pc.sort_indices(outcomes["unit"]))
+    units = flat(outcomes["unit"])
+    new = np.append(True, ~_bits(pc.equal(units[1:], units[:-1])))
+    if new.all():
+        return outcomes
     commits = flat(outcomes["commit"]).dictionary_encode()
     order_of_commit = np.argsort(raw(pc.sort_indices(commits.dictionary)))
     commit_rank = order_of_commit[raw(commits.indices)]
-    attempts = raw(flat(outcomes["attempt"]))
-    order = np.lexsort((commit_rank, attempts, codes))
+    codes = np.cumsum(new)
+    order = np.lexsort((commit_rank, raw(flat(outcomes["attempt"])), codes))
     last = np.append(codes[order][1:] != codes[order][:-1], True)
-    won = outcomes.take(numbers(order[last]))
-    return won.take(pc.sort_indices(won["unit"])).combine_chunks()
+    return outcomes.take(numbers(order[last]))
+
+
+def _bits(column: pa.Array) -> npt.NDArray[np.bool_]:
+    return raw(column.cast(pa.uint8())).astype(bool)
 
 
 def _once(rows: pa.Table, key: str) -> pa.Table:
