@@ -48,7 +48,7 @@ class Stack:
         return name
 
     def conv(self, channels: int, kernel: int, stride: int = 1, *, silu: bool = True) -> None:
-        spread = np.float32(np.sqrt(2 / (self.channels * kernel**2)))
+        spread = np.float32(0.5 / np.sqrt(self.channels * kernel**2))  # small, so that sums of many blocks stay so
         shape = (channels, self.channels, kernel, kernel)
         weights = self.const(self._rng.standard_normal(shape, np.float32) * spread)
         self.at = self.op(
