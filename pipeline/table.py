@@ -67,6 +67,14 @@ STATE_COLUMNS = (
 )  # what planning reads
 ROW_GROUP_BYTES = 1 << 20
 READ_THREADS = 4
+ROWS_FORMAT: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["unit", "commit"]}
+# Outcomes are read whole and by the thousand parts: what costs is what stands around the data.
+OUTCOMES_FORMAT: dict[str, Any] = {
+    "compression": "snappy",
+    "use_dictionary": False,
+    "write_statistics": False,
+    "store_schema": False,
+}
 HASH = "__hash"
 
 
@@ -307,8 +315,8 @@ def row_group_size(table: pa.Table, kind: Kind | None) -> int:
 def write_parquet(table: pa.Table, path: Path, kind: Kind | None = None) -> None:
     """Write beside the target, fsync, rename."""
     with files.replacing(path) as temporary:
-        size = row_group_size(table, kind)
-        pq.write_table(table, temporary, compression="zstd", row_group_size=size, use_dictionary=["unit", "commit"])
+        options = OUTCOMES_FORMAT if kind is None else ROWS_FORMAT
+        pq.write_table(table, temporary, row_group_size=row_group_size(table, kind), **options)
 
 
 @lru_cache(maxsize=32)

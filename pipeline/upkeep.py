@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pipeline import files
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import driving
-from pipeline.table import OUTCOME, Store, Table, row_group_size, stored_schema, write_parquet
+from pipeline.table import OUTCOME, ROWS_FORMAT, Store, Table, row_group_size, stored_schema, write_parquet
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 STAGE_FOLDERS = ("raw", "clips", "previews", "shards")  # where stages put files that rows name
@@ -62,7 +62,7 @@ def _merge_rows(table: Table, parts: list[Path], stem: str) -> list[str]:
         written = 0
         with (
             files.replacing(table.folder / "rows" / names[-1]) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=["unit", "commit"]) as writer,
+            pq.ParquetWriter(temporary, schema, **ROWS_FORMAT) as writer,
         ):
             while piece is not None and written < MERGED_BYTES:
                 writer.write_table(piece, row_group_size=row_group_size(piece, kind))

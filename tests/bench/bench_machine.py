@@ -29,7 +29,7 @@ from pipeline.plan import plan
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.stage import Reads, Row, Stage, Unit, runtime
-from pipeline.table import OK, OUTCOME, Store, stored_schema
+from pipeline.table import OK, OUTCOME, OUTCOMES_FORMAT, ROWS_FORMAT, Store, stored_schema
 from pipeline.upkeep import compact
 
 WORKERS = 2
@@ -137,11 +137,11 @@ def plant(
         mine = pa.array([commit] * (last - first), pa.string())
         table = rows.slice(first, last - first)
         table = table.set_column(schema.get_field_index("commit"), "commit", mine)
-        pq.write_table(table, folder / "rows" / f"part-{commit}.parquet", compression="zstd")
+        pq.write_table(table, folder / "rows" / f"part-{commit}.parquet", **ROWS_FORMAT)
         own = done.slice(first, last - first)
         own = own.filter(np.append(True, np.asarray(own["unit"])[1:] != np.asarray(own["unit"])[:-1]))
         own = own.set_column(number, "commit", pa.array([commit] * len(own), pa.string()))
-        pq.write_table(own, folder / "outcomes" / f"part-{commit}.parquet", compression="zstd")
+        pq.write_table(own, folder / "outcomes" / f"part-{commit}.parquet", **OUTCOMES_FORMAT)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, edges[:-1], edges[1:]))
