@@ -18,6 +18,7 @@ Variant = Literal["paper", "release"]
 
 ORDER = 2
 NECK_WINDOW = 11
+MIN_SCORE = 0.3
 
 
 def windows(variant: Variant) -> NDArray[np.int64]:
@@ -34,30 +35,43 @@ def windows(variant: Variant) -> NDArray[np.int64]:
     return sizes
 
 
-def smooth(local: Floats, neck: Floats, scores: Floats, *, variant: Variant = "paper") -> tuple[Floats, Floats]:
+def smooth(
+    local: Floats, neck: Floats, scores: Floats, *, variant: Variant = "paper", min_score: float = MIN_SCORE
+) -> tuple[Floats, Floats]:
     """Smoothed copies of a clip's local coordinates and neck path.
 
-    A point that is missing, scored 0 or lower, or measured from a stand-in for its root in a frame takes no part
-    there and comes back as it was. Short holes are interpolated for the filter's sake; one longer than the window
-    splits the path, and nothing is carried across. A piece shorter than the window is filtered with the largest odd
-    window that fits.
+    A point that is missing, scored under `min_score`, or measured from a root that is so in a frame takes no part there
+    and comes back as it was: a net puts a point that it cannot see anywhere, and one such frame would bend ten. Short
+    holes are interpolated for the filter's sake; one longer than the window splits the path, and nothing is carried
+    across. A piece shorter than the window is filtered with the largest odd window that fits.
 
     Args:
         local: (F, 133, 2), NaN where not seen.
         neck: (F, 2).
         scores: (F, 133).
         variant: which points are filtered, and how wide.
+        min_score: points below it count as not seen.
 
     Returns:
         local and neck of the same shapes and types.
     """
-    usable = rooted(local) & (np.asarray(scores) > 0)
+    sure: NDArray[np.bool_] = np.asarray(np.asarray(scores) >= min_score)
+    neck_sure = sure[:, layout.LEFT_SHOULDER] & sure[:, layout.RIGHT_SHOULDER]
+    usable = rooted(local) & sure & _roots_sure(sure, neck_sure)
     smoothed = local.copy()
     sizes = windows(variant)
     for window in np.unique(sizes[sizes > 0]):
         columns = np.flatnonzero(sizes == window)
         smoothed[:, columns] = filter_paths(local[:, columns], usable[:, columns], int(window))
-    return smoothed, filter_paths(neck[:, None], layout.seen(neck)[:, None], NECK_WINDOW)[:, 0]
+    return smoothed, filter_paths(neck[:, None], (layout.seen(neck) & neck_sure)[:, None], NECK_WINDOW)[:, 0]
+
+
+def _roots_sure(sure: NDArray[np.bool_], neck_sure: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(F, 133): whether what each point is measured from was seen: the neck, the nose or a wrist."""
+    roots = np.repeat(neck_sure[:, None], layout.K, axis=1)
+    for group, root in layout.ROOTS:
+        roots[:, group] = sure[:, [root]]
+    return roots
 
 
 def filter_paths(paths: Floats, usable: NDArray[np.bool_], window: int) -> Floats:

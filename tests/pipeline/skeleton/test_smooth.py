@@ -84,3 +84,18 @@ def test_points_of_a_missing_root_pass_through() -> None:
     np.testing.assert_array_equal(smoothed[20:24, layout.LEFT_HAND], local[20:24, layout.LEFT_HAND])
     np.testing.assert_array_equal(np.isnan(smoothed), np.isnan(local))
     assert not np.array_equal(smoothed[19, layout.LEFT_HAND], local[19, layout.LEFT_HAND])
+
+
+def test_points_that_are_not_sure_bend_nothing_around_them() -> None:
+    """A lost wrist lands anywhere with a low score: it must pull neither its own path nor the hand that hangs on it."""
+    frames = 60
+    keypoints = np.random.default_rng(4).normal(200.0, 40.0, (1, layout.K, 2)).repeat(frames, axis=0)
+    scores = np.ones((frames, layout.K))
+    lost = [layout.LEFT_WRIST, *range(layout.K)[layout.LEFT_HAND]]
+    keypoints[30, layout.LEFT_WRIST] += 300.0
+    scores[30, lost] = 0.05
+    local, neck = to_local(keypoints)
+    smoothed = from_local(*smooth(local, neck, scores))
+    others = np.delete(np.arange(frames), 30)
+    np.testing.assert_allclose(smoothed[others], keypoints[others], atol=1e-6)
+    np.testing.assert_allclose(smoothed[30], keypoints[30], atol=1e-6)
