@@ -48,7 +48,7 @@ class Annotate(Stage):
         ("dwpose_l", "rtmw_l", "lite133"), min_length=1, description="whole-body pose nets, best first"
     )
     backend: Literal["onnx", "rtmlib"] = Field("onnx", description="rtmlib is slower: a reference to compare with")
-    detect_every_frames: int = Field(5, ge=1, description="frames from one detection to the next")
+    detect_every_frames: int = Field(8, ge=1, description="frames from one detection to the next")
     detector_score: float = Field(0.3, ge=0, le=1, description="least score of a detected box")
     nms_iou: float = Field(0.45, gt=0, lt=1, description="overlap from which the weaker of two boxes is dropped")
     max_persons: int = Field(8, ge=1, description="people looked at in a frame, the largest first")

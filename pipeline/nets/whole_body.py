@@ -60,7 +60,7 @@ class AnnotationSettings:
         tracker: see `TrackerSettings`.
     """
 
-    detect_every: int = 5
+    detect_every: int = 8
     max_persons: int = 8
     min_presence: float = 0.3
     min_detections: int = 2
