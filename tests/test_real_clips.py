@@ -45,14 +45,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def story(run: Path, file: str) -> tuple[list[bool], set[str], int]:
     """(verdicts of its persons, every reason against it, persons tracked at once)"""
     store = Store(run)
-    video = {r["source"]: r["video_id"] for r in store.read("videos", ["source", "video_id"]).to_pylist()}.get(file, "-")
+    video = {r["source"]: r["video_id"] for r in store.read("videos", ["source", "video_id"]).to_pylist()}.get(
+        file, "-"
+    )
     verdicts = [v for v in store.read("verdicts").to_pylist() if v["video_id"] == video]
     found = {reason for verdict in verdicts for reason in verdict["reasons"]}
     for kind in ("videos", "clips", "persons"):
         for outcome in store.outcomes(kind).to_pylist():
             if outcome["unit"] == file or outcome["unit"].startswith(video):
                 found.add(outcome["reason"])
-    persons = [p["clip_id"] for p in store.read("persons", ["clip_id", "video_id"]).to_pylist() if p["video_id"] == video]
+    persons = [
+        p["clip_id"] for p in store.read("persons", ["clip_id", "video_id"]).to_pylist() if p["video_id"] == video
+    ]
     return [v["keep"] for v in verdicts], found - {""}, max(map(persons.count, persons), default=0)
 
 
