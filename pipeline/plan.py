@@ -215,8 +215,10 @@ def _state(
         rows = won.select(["attempt", "fingerprint", "status", "failures", "reason"]).take(at.drop_null())
         attempts[known] = raw(flat(rows["attempt"]))
         same = raw(flat(rows["fingerprint"])) == fingerprints[known]
-        found = _by_code(rows["status"], lambda s: s if s in (OK, REJECTED, FAILED) else "pending", "U8")
-        status[known] = np.where(same, found, "pending")
+        for name in (OK, REJECTED, FAILED):
+            here = np.zeros(len(units), dtype=bool)
+            here[known] = same & _by_code(rows["status"], name.__eq__, "?")
+            status[here] = name
         counted = flat(rows["failures"])
         failures[known] = np.where(same & valid(counted), raw(counted), 0)
         waiting[known] = _by_code(rows["reason"], _gives_up, "?")

@@ -255,7 +255,7 @@ def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places
     """Parts as one table of `schema`: columns that older parts lack are null. `places` adds `file` and `place` columns."""
 
     def read(number: int) -> pa.Table:
-        table = pq.ParquetFile(parts[number], memory_map=True).read(columns=names, use_threads=False)
+        table = pq.ParquetFile(parts[number]).read(columns=names, use_threads=False)
         if places:
             table = table.append_column("file", numbers(np.full(len(table), number, np.int32)))
             table = table.append_column("place", numbers(np.arange(len(table), dtype=np.int32)))

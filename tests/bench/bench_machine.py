@@ -159,8 +159,16 @@ def answer(run: Path) -> None:
     work = plan(Idle(), Store(run))
     seconds = time.perf_counter() - began
     counts = {**work.counts(), "to do": len(work.pending)}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"seconds": seconds, "megabytes": peak / 1e6, "counts": counts}))
+    print(json.dumps({"seconds": seconds, "megabytes": peak_bytes() / 1e6, "counts": counts}))
+
+
+def peak_bytes() -> int:
+    """Most memory that this process ever held. Linux lets `getrusage` start at what the parent held, so ask elsewhere."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def pending(folder: Path, outcomes: int, parts: int) -> Iterator[Line]:
