@@ -1,0 +1,113 @@
+"""Results that move without a new version would be mixed with old ones in the same tables: these notice.
+
+Each case computes a few numbers of a stage's results on known input. `golden.json` holds them by stage and version. When results
+are meant to change, bump the stage's `version` and record: CSG405_RECORD_GOLDEN=1 pytest tests/stages/test_golden.py
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.media.shots import ShotFinder, analysis_size
+from pipeline.media.windows import WindowLimits, windows
+from pipeline.nets.dwpose import decode_simcc
+from pipeline.skeleton import layout
+from pipeline.skeleton.refine import refine
+from pipeline.stage import Unit, stage_class
+from stages.judge import Judge
+from stages.measure_pose import MeasurePose
+from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
+
+GOLDEN = Path(__file__).with_name("golden.json")
+RELATIVE, ABSOLUTE = 1e-3, 2e-3  # other processors round otherwise; a change of method moves more
+
+
+def gesturing() -> dict:
+    """A speaker whose every point moves in its own rhythm, with a lost hand for a while."""
+    row = speaker()
+    points = points_of(row)
+    rng = np.random.default_rng(405)
+    seconds = np.arange(F)[:, None] / 25
+    phase, rhythm = rng.uniform(0, 6, layout.K), rng.uniform(0.3, 2.0, layout.K)
+    points += (12 * np.sin(2 * np.pi * rhythm * seconds + phase))[..., None].astype(np.float32)
+    row["scores"][40:50, layout.LEFT_HAND] = 0.1
+    return row
+
+
+def measured() -> list[dict]:
+    return list(MeasurePose().process(Unit("v/0+100", {"persons": [gesturing()], "clips": [CLIP]})))
+
+
+def case_measure_pose() -> list[float]:
+    [row] = measured()
+    return [float(value) for _, value in sorted(row.items()) if isinstance(value, int | float)]
+
+
+def case_export() -> list[float]:
+    row = gesturing()
+    refined = refine(points_of(row), row["scores"], (400, 80, 880, 560))
+    return np.nan_to_num(refined.keypoints[::25, ::12].astype(float), nan=-1).ravel().tolist()
+
+
+def case_judge() -> list[float]:
+    [row] = measured()
+    changes = ({}, {"yaw_degrees": 80.0}, {"wrist_speed_p95": 0.0}, {"back_share": 0.9}, {"hand_seen_share": 0.1})
+    kept = []
+    for change in changes:
+        ids = {name: row[name] for name in ("person_id", "clip_id", "video_id")}
+        sound = {
+            "clip_id": row["clip_id"],
+            "video_id": "v",
+            "has_audio": True,
+            "speech_share": 0.8,
+            "silence_share": 0.1,
+        }
+        unit = Unit("all", {"persons": [ids], "pose_measures": [{**row, **change}], "sound_measures": [sound]})
+        [verdict] = Judge().process(unit)
+        kept += [float(verdict["keep"]), float(len(verdict["reasons"]))]
+    return kept
+
+
+def case_split() -> list[float]:
+    rng = np.random.default_rng(7)
+    scenes = rng.integers(0, 255, (3, 18, 32, 3), dtype=np.uint8)
+    size = analysis_size(1280, 720)
+    finder = ShotFinder(size)
+    for frame in range(120):
+        picture = np.kron(scenes[frame // 50], np.ones((size[1] // 18, size[0] // 32, 1), np.uint8))
+        finder.feed(frame, np.ascontiguousarray(picture))
+    cuts = [float(value) for shot in finder.finish().shots for value in shot]
+    clips = windows(900, WindowLimits(125, 375, 250), [(0.4, 9.0), (9.6, 20.1), (20.9, 35.5)])
+    return cuts + [float(value) for clip in clips for value in clip]
+
+
+def case_annotate() -> list[float]:
+    place = np.random.default_rng(3).uniform(20, 260, (1, layout.K))
+    bins = np.arange(576) / 2
+    simcc = np.maximum(0, 0.9 * (1 - ((bins - place[..., None]) / 4) ** 2)).astype(np.float32)
+    points, scores = decode_simcc(simcc, simcc)[:2]
+    return [*np.asarray(points, float)[0, ::9].ravel().tolist(), *np.asarray(scores, float)[0, ::9].tolist()]
+
+
+CASES: dict[str, Callable[[], list[float]]] = {
+    name.removeprefix("case_"): function for name, function in list(globals().items()) if name.startswith("case_")
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_results_move_only_with_the_version(name: str) -> None:
+    key, found = f"{name} {stage_class(name).version}", CASES[name]()
+    golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
+    if os.environ.get("CSG405_RECORD_GOLDEN"):
+        kept = {other: values for other, values in golden.items() if not other.startswith(name + " ")}
+        GOLDEN.write_text(json.dumps({**kept, key: [round(v, 5) for v in found]}, sort_keys=True) + "\n")
+        return
+    assert key in golden, f"the results of {key} were never recorded: see the head of {Path(__file__).name}"
+    assert len(found) == len(golden[key]), f"{name} gives other results: bump its version"
+    np.testing.assert_allclose(
+        found, golden[key], RELATIVE, ABSOLUTE, err_msg=f"{name} gives other results: bump its version"
+    )
