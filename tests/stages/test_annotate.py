@@ -71,7 +71,7 @@ def unit(first: int = 0, frames: int = FRAMES, footage: str | None = None) -> Un
 
 
 def annotate(run: Path, unit: Unit, detector: Any, pose: Any = None, **settings: Any) -> list[dict[str, Any]]:
-    stage = Annotate(**settings)
+    stage = Annotate(**{"detect_every_frames": 5, **settings})
     stage._context = Context(run=run)
     stage._detector, stage._pose = detector, pose or DrawsPeople()
     return list(stage.process(unit))

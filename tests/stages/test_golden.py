@@ -81,7 +81,7 @@ def case_split() -> list[float]:
         picture = np.kron(scenes[frame // 50], np.ones((size[1] // 18, size[0] // 32, 1), np.uint8))
         finder.feed(frame, np.ascontiguousarray(picture))
     cuts = [float(value) for shot in finder.finish().shots for value in shot]
-    clips = windows(900, WindowLimits(125, 375, 250), [(0.4, 9.0), (9.6, 20.1), (20.9, 35.5)])
+    clips = windows(900, WindowLimits(125, 375, 250), [(10, 225), (240, 502), (522, 888)])
     return cuts + [float(value) for clip in clips for value in clip]
 
 

@@ -106,7 +106,7 @@ def test_nobody_no_skeleton() -> None:
 
 def test_arrivals_and_leavings_are_nan_elsewhere() -> None:
     stage = Stage([walk(0, 60, 100), walk(20, 41, 300)])
-    people = annotate_frames(stage.frames(60), stage, stage)
+    people = annotate_frames(stage.frames(60), stage, stage, AnnotationSettings(detect_every=5))
     assert np.flatnonzero(people[1].seen).tolist() == list(range(20, 41))
     assert np.isnan(people[1].keypoints[~people[1].seen]).all()
     assert (people[1].scores[~people[1].seen] == 0).all()
@@ -133,7 +133,7 @@ def test_crossing_people_stay_themselves() -> None:
 
 def test_batches_are_full() -> None:
     stage = Stage([walk(0, 121, 100), walk(0, 121, 300)], batch=8)
-    annotate_frames(stage.frames(121), stage, stage)
+    annotate_frames(stage.frames(121), stage, stage, AnnotationSettings(detect_every=5))
     assert sum(stage.batches) == 242
     # Only the first group, which has one frame to offer, and the last are allowed to fall short.
     assert sum(size < 8 for size in stage.batches) <= 2
