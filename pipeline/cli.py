@@ -3,14 +3,18 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.profile import Profile, ProfileError, cores, load
 from pipeline.progress import duration
 from pipeline.registry import BadModel, MissingModel, Registry
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
 KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "BadModel", "MissingModel"}
@@ -69,6 +73,13 @@ class Session:
         if models and not Path(models).is_dir():
             raise Fault(f"MODELS={models} is not a folder", BAD_USE)
         self.models = Registry(Path(models) if models else None)
+
+    @cached_property
+    def store(self) -> "Store":
+        """The run's tables; one for all stages, so that what was read once is not read again."""
+        from pipeline.table import Store
+
+        return Store(self.run)
 
     def keep_profile(self) -> None:
         """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
@@ -140,7 +151,7 @@ def execute(session: Session, targets: Sequence[str], workers: int | None, shard
         session.keep_profile()
         for name in names:
             try:
-                summary = run_stage(session.profile.stage(name), session.run, session.models, options)
+                summary = run_stage(session.profile.stage(name), session.run, session.models, options, session.store)
             except Skipped as skip:
                 if name in session.profile.required:
                     raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
@@ -206,7 +217,7 @@ def status(as_json: bool, **given: Any) -> None:
     from pipeline.overview import bytes_on_disk, funnel
 
     session.models.download = False
-    states = funnel(session.profile, session.run, session.models)
+    states = funnel(session.profile, session.run, session.models, session.store)
     click.echo(json.dumps({"stages": [asdict(s) for s in states], "bytes": bytes_on_disk(session.run)}, indent=1))
 
 
@@ -215,7 +226,7 @@ def _print_funnel(session: Session) -> None:
     from pipeline.screen import print_funnel
 
     session.models.download = False  # looking must not fetch
-    states = funnel(session.profile, session.run, session.models)
+    states = funnel(session.profile, session.run, session.models, session.store)
     print_funnel(session.run, states, bytes_on_disk(session.run))
 
 
@@ -226,10 +237,9 @@ def show(unit: str, **given: Any) -> None:
     """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
     from pipeline.overview import story
     from pipeline.screen import print_story
-    from pipeline.table import Store
 
     session = Session(**given)
-    chapters = story(Store(session.run), unit)
+    chapters = story(session.store, unit)
     if not chapters:
         raise Fault(f"{session.run} knows nothing of {unit}")
     print_story(unit, chapters)
@@ -240,10 +250,10 @@ def show(unit: str, **given: Any) -> None:
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
 def failed(limit: int, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened."""
-    from pipeline.table import FAILED, Store
+    from pipeline.table import FAILED
 
     session = Session(**given)
-    store = Store(session.run)
+    store = session.store
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
     for one in found[:limit]:
         unit = "".join(c if c.isprintable() else "?" for c in one["unit"])  # a file's name may hold what terminals obey
@@ -259,13 +269,12 @@ def failed(limit: int, **given: Any) -> None:
 def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, **given: Any) -> None:
     """Forget rejections or failures, so that the next run tries those units again."""
     from pipeline.runner import forget
-    from pipeline.table import Store
 
     if not reason and not all_failed:
         raise Fault("say what to retry: --reason CODE, or --all-failed", BAD_USE)
     session = Session(**given)
     try:
-        counts = forget(Store(session.run), set(reason), set(stages), all_failed=all_failed)
+        counts = forget(session.store, set(reason), set(stages), all_failed=all_failed)
     except KeyError as error:
         raise Fault(f"no reason has the code {error}", BAD_USE) from error
     for kind, count in counts.items():
@@ -282,12 +291,11 @@ def table(kind: str, out: Path, **given: Any) -> None:
     """Write a table's clean rows (winning, live, without bookkeeping) to one file."""
     from pipeline import files
     from pipeline.kinds import KINDS
-    from pipeline.table import Store
 
     _known_kind(kind)
     spec = KINDS[kind]
     light = [name for name in spec.schema.names if name not in spec.heavy]
-    store = Store(Session(**given).run)
+    store = Session(**given).store
     with files.replacing(out) as temporary:
         if out.suffix == ".csv":
             import pyarrow.csv
@@ -314,10 +322,9 @@ def _known_kind(kind: str) -> None:
 @_options
 def compact(kinds: Sequence[str], **given: Any) -> None:
     """Join small parts of tables into large ones; safe to kill."""
-    from pipeline.table import Store
     from pipeline.upkeep import compact as join
 
-    store = Store(Session(**given).run)
+    store = Session(**given).store
     for kind in kinds:
         _known_kind(kind)
     for kind in kinds or store.kinds:
@@ -330,10 +337,9 @@ def compact(kinds: Sequence[str], **given: Any) -> None:
 @_options
 def gc(dry_run: bool, **given: Any) -> None:
     """Remove files that no winning row needs; safe to kill."""
-    from pipeline.table import Store
     from pipeline.upkeep import collect, waste
 
-    store = Store(Session(**given).run)
+    store = Session(**given).store
     if dry_run:
         items = list(waste(store))
         for item in items:

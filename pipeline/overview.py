@@ -56,9 +56,9 @@ class StageState:
     note: str = ""
 
 
-def funnel(profile: Profile, run: Path, models: Registry) -> list[StageState]:
+def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
     """The state of every stage of a profile, in order."""
-    store = Store(run)
+    store = store or Store(run)
     return [_state(profile.stage(name), store, models) for name in profile.all_stages]
 
 

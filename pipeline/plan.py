@@ -130,7 +130,7 @@ def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_In
         base_units = None
     else:
         assert base is not None, f"{stage.name} reads nothing and has no sources"
-        base_units = pa.array(grouped, pa.string()) if grouped is not None else flat(base[stage.unit])
+        base_units = strings(grouped) if grouped is not None else flat(base[stage.unit])
         values = pc.unique(base_units.drop_null())
         values = values.take(pc.sort_indices(values))
     total = np.zeros(len(values), dtype=np.uint64)

@@ -71,8 +71,10 @@ class Summary:
     interrupted: bool = False
 
 
-def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Options()) -> Summary:
-    """Do what is pending of a stage and commit it.
+def run_stage(
+    stage: Stage, run: Path, models: Registry, options: Options = Options(), store: Store | None = None
+) -> Summary:
+    """Do what is pending of a stage and commit it. A `store` that several calls share remembers what it has read.
 
     Raises `Skipped` when a package or net is missing, `pipeline.lock.Occupied` when another driver is at it, `StageError` when the
     stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
@@ -84,7 +86,7 @@ def run_stage(stage: Stage, run: Path, models: Registry, options: Options = Opti
         hashes = [models.resolve(names).sha256 for names in stage.model_names()]
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
-    store = Store(run)
+    store = store or Store(run)
     known = store.table(stage.writes).parts("outcomes")
     work = plan(stage, store, hashes).only(options.shard)
     summary = Summary(stage.name, len(work.units), len(work.pending))

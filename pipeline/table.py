@@ -173,12 +173,13 @@ def numbers(values: npt.NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
-def strings(values: Sequence[str]) -> pa.Array:
-    """Strings as an Arrow array, without pandas likewise."""
-    encoded = [value.encode() for value in values]
+def strings(values: Sequence[str | None]) -> pa.Array:
+    """Strings as an Arrow array, None as null, without pandas likewise."""
+    encoded = [(value or "").encode() for value in values]
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(word) for word in encoded], out=offsets[1:])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    known = np.packbits(np.array([value is not None for value in values], bool), bitorder="little")
+    buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
     return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers).cast(pa.string())
 
 
@@ -349,6 +350,7 @@ class Store:
     def __init__(self, run: Path) -> None:
         self.run = Path(run)
         self._tables: dict[str, Table] = {}
+        self._keys: dict[tuple[str, str], tuple[list[Path], pa.Array]] = {}
 
     def table(self, kind: str) -> Table:
         if kind not in self._tables:
@@ -369,8 +371,16 @@ class Store:
         return _once(rows, spec.key)
 
     def keys(self, kind: str, *, where: str = "") -> pa.Array:
-        """Keys of the live rows of a kind."""
-        return flat(self.live(kind, [], where=where)[KINDS[kind].key])
+        """Keys of the live rows of a kind; remembered until a part of it, or of what it hangs on, comes or goes."""
+        parts = self._parts_above(kind)
+        if (kind, where) not in self._keys or self._keys[kind, where][0] != parts:
+            self._keys[kind, where] = parts, flat(self.live(kind, [], where=where)[KINDS[kind].key])
+        return self._keys[kind, where][1]
+
+    def _parts_above(self, kind: str) -> list[Path]:
+        """Every file that decides which rows of a kind are live."""
+        own = [part for side in ("rows", "outcomes") for part in self.table(kind).parts(side)]
+        return own + (self._parts_above(KINDS[kind].parent) if KINDS[kind].parent else [])
 
     def read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Live rows of a kind, clean: the columns asked for (all by default), no bookkeeping, sorted by key."""

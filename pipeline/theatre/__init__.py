@@ -3,16 +3,34 @@
 The demo crawls them, and the tests measure against them. Everything follows from a seed.
 """
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.theatre.film import Film, Truth, render_take
-from pipeline.theatre.render import build, truth
-from pipeline.theatre.server import serve
-from pipeline.theatre.takes import TAKES, Actor, Shot, Take, take_named
+if TYPE_CHECKING:
+    from pipeline.theatre.film import Film, Truth, render_take
+    from pipeline.theatre.render import build, truth
+    from pipeline.theatre.server import serve
+    from pipeline.theatre.takes import TAKES, Actor, Shot, Take, take_named
 
 __all__ = [
     "TAKES", "Actor", "Film", "Shot", "Take", "Truth", "build", "build_nets", "render_take", "serve", "take_named", "truth",
 ]  # fmt: skip
+
+_HOMES = {
+    "film": ("Film", "Truth", "render_take"),
+    "render": ("build", "truth"),
+    "server": ("serve",),
+    "takes": ("TAKES", "Actor", "Shot", "Take", "take_named"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: to know the names of the takes nobody needs a painter."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"pipeline.theatre.{module}"), name)
+    raise AttributeError(f"pipeline.theatre has no {name}")
 
 
 def build_nets(folder: Path) -> dict[str, Path]:
