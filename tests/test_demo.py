@@ -211,7 +211,7 @@ def test_the_shards_are_read_by_everyone(demo: Path, tmp_path: Path) -> None:
     rows = sum(pq.read_metadata(file).num_rows for file in files)
     assert rows == len(Store(demo).read("samples", ["person_id"])) > 0
     assert sum(len(pd.read_parquet(file)) for file in files) == rows
-    assert duckdb.sql(f"select count(*) from read_parquet({files})").fetchone() == (rows,)
+    assert duckdb.sql(f"select count(*) from read_parquet({files})").fetchall() == [(rows,)]
     datasets = pytest.importorskip("datasets", reason="pip install datasets")
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path))["train"]
     assert loaded.num_rows == rows
