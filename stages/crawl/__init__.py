@@ -1,6 +1,7 @@
 """Crawl: a folder of files, a list of links or the demo's takes become verified videos with a row each."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -115,6 +116,8 @@ class Crawl(Stage):
         from stages.crawl import place, record, units
 
         path = units.local_path(self.input, unit)
+        if str(path).encode("utf-8", "replace") != os.fsencode(path):
+            raise Reject(Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit[:80]})")
         found = probe(path, self._limits())
         sha256 = place.sha256_of(path)
         video_id = place.file_id(sha256)
