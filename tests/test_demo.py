@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import theatre
+from pipeline.media.video import GridReader
 from pipeline.skeleton import crop, layout, local
 from pipeline.table import Store
 from pipeline.theatre import TAKES
@@ -166,6 +167,25 @@ def test_cuts_are_exact_to_the_frame_and_a_moving_camera_is_not_cut(demo: Path) 
         if take.name in ("pan", "zoom"):
             assert {c["shot_first_frame"] for c in own} == {0}
             assert all(c["camera_motion"] > 0.005 for c in own)
+
+
+def test_clips_end_before_a_whip_pan_and_begin_after_it(demo: Path) -> None:
+    clips = Store(demo).read("clips").to_pylist()
+    for take in TAKES:
+        own = [c for c in clips if c["video_id"] == videos(demo)[take.name]]
+        assert len(own) == take.clips or take.verdict == "drop", take.name
+        for first, end in take.whips:
+            assert all(c["first_frame"] + c["frames"] <= first + 1 or c["first_frame"] >= end - 1 for c in own)
+
+
+def test_the_programme_is_rendered_whole(demo: Path) -> None:
+    for take in TAKES:
+        known = theatre.truth(demo / "theatre", take.name)
+        with GridReader(demo / "theatre" / take.file, size=(64, 36), pixel_format="gray") as reader:
+            frames = sum(1 for _ in reader)
+        assert known.keypoints.shape == (take.persons, take.frames, 133, 2)
+        assert frames == take.frames if take.kept_bytes == 1.0 else 125 <= frames < take.frames
+        assert len(known.keypoints) == 0 or np.isfinite(known.keypoints).any(axis=(1, 2, 3)).all()
 
 
 def test_a_second_run_does_nothing(demo: Path) -> None:

@@ -160,20 +160,3 @@ def test_real_speech_is_cut_in_a_pause(tmp_path: Path) -> None:
     speech = speech_segments(detector.speech_probability(wave[: 20 * RATE]))
     cut = rows[1]["start_seconds"]
     assert not any(start < cut < end for start, end in speech)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["shots", "whip", "pan", "zoom"])
-def test_takes_of_the_theatre(name: str, tmp_path: Path) -> None:
-    from pipeline.theatre import take_named
-    from pipeline.theatre.render import render
-
-    take = take_named(name)
-    (tmp_path / "truth").mkdir()
-    render(tmp_path, name, 405)
-    rows = split(tmp_path / take.file, tmp_path)
-    assert len(rows) == take.clips
-    assert [row["shot_first_frame"] for row in rows[1:]] == list(take.cuts) or take.whips
-    for first, end in take.whips:
-        assert all(row["first_frame"] + row["frames"] <= first + 1 or row["first_frame"] >= end - 1 for row in rows)
-    assert (rows[0]["camera_motion"] > 0.005) == (name in ("pan", "zoom"))

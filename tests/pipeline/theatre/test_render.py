@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pipeline.media.video import GridReader, probe
-from pipeline.theatre import TAKES, build, take_named, truth
+from pipeline.theatre import build, take_named, truth
 from pipeline.theatre import render as module
 from pipeline.theatre.takes import Take
 
@@ -31,17 +29,3 @@ def test_build_renders_what_is_missing_once(two_takes: list[Take], tmp_path: Pat
     assert [entry["name"] for entry in json.loads((tmp_path / "playlist.json").read_text())] == ["empty", "short"]
     found = truth(tmp_path, "short")
     assert found.keypoints.shape == (1, 100, 133, 2) and found.visible.dtype == bool
-
-
-@pytest.mark.slow
-def test_the_whole_programme(tmp_path: Path) -> None:
-    build(tmp_path)
-    for take in TAKES:
-        facts = probe(tmp_path / take.file)
-        with GridReader(tmp_path / take.file, size=(64, 36), pixel_format="gray") as reader:
-            frames = sum(1 for _ in reader)
-        known = truth(tmp_path, take.name)
-        assert facts is not None
-        assert known.keypoints.shape == (take.persons, take.frames, 133, 2)
-        assert frames == take.frames if take.kept_bytes == 1.0 else 125 <= frames < take.frames
-        assert len(known.keypoints) == 0 or np.isfinite(known.keypoints).any(axis=(1, 2, 3)).all()
