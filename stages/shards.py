@@ -152,7 +152,9 @@ class Shards(Stage):
         """Write the index, last; then remove shards that it does not list."""
         light = {"samples": ["video_id"], "videos": ["video_id", "channel", "channel_id"], "persons": ["video_id"]}
         wanted = set(self.group({kind: store.read(kind, columns) for kind, columns in light.items()}))
-        entries = [row for row in store.read("shards").to_pylist() if row["bucket"] in wanted]
+        rows = store.read("shards").to_pylist()
+        entries = [row for row in rows if row["bucket"] in wanted]
+        _forget(store, {row["bucket"] for row in rows} - wanted)
         folder = context.run / FOLDER
         if entries or folder.is_dir():
             text = json.dumps(self._index(entries), indent=1, sort_keys=True, ensure_ascii=False)
@@ -172,6 +174,21 @@ class Shards(Stage):
             "columns": [_described(field) for field in shard.schema()],
             "files": listed,
         }
+
+
+def _forget(store: "Store", buckets: set[str]) -> None:
+    """Mark buckets that emptied as not done: their files go, and a verdict that comes back must write them again."""
+    from pipeline.table import OUTCOME, RETRY, Outcome
+
+    table = store.table("shards")
+    won = table.winners(OUTCOME.names).to_pylist() if buckets else []
+    marks = [
+        Outcome(row["unit"], row["stage"], row["fingerprint"], RETRY, attempt=row["attempt"] + 1, at=row["at"])
+        for row in won
+        if row["unit"] in buckets
+    ]
+    if marks:
+        table.append([], marks)
 
 
 def unit_name(split: str, bucket: int) -> str:
