@@ -77,9 +77,10 @@ class Session:
     @cached_property
     def store(self) -> "Store":
         """The run's tables; one for all stages, so that what was read once is not read again."""
+        from pipeline.opt_out import read
         from pipeline.table import Store
 
-        return Store(self.run)
+        return Store(self.run, read([self.profile.opt_out, self.run / "opt_out.txt"]))
 
     def keep_profile(self) -> None:
         """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
@@ -147,7 +148,9 @@ def execute(session: Session, targets: Sequence[str], workers: int | None, shard
 
     try:
         names = session.profile.expand(targets)
-        options = Options(_workers(session.profile, workers), cores(), _device(session.profile), _shard(shard))
+        options = Options(
+            _workers(session.profile, workers), cores(), _device(session.profile), _shard(shard), session.profile.web
+        )
         session.keep_profile()
         for name in names:
             try:

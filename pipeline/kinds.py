@@ -66,6 +66,58 @@ _PERSON = column("person_id", S, "", "<clip_id>#<rank by first frame seen, then 
 
 _KINDS = (
     Kind(
+        "types",
+        "speech_type",
+        "",
+        "",
+        "",
+        (
+            column("speech_type", S, "", "its name, such as Panel Forum"),
+            column("group", S, "", "Speech and Lecture, Interview and Discussion, News, ..."),
+            column("register", S, "", "formal or casual"),
+            column("share_percent", F, "%", "of the paper's clips (figure 2a); null where the paper has none"),
+            column("languages", pa.list_(S), "", "codes such as en, one an entry of `keywords`"),
+            column("keywords", pa.list_(pa.list_(S)), "", "search keywords, a list a language"),
+            column("origin", S, "", "shipped, a manifest's name, or the model that named it"),
+            column("prompt_sha256", S, "hex", "of the prompt that brought it; null when none did"),
+            column("date", S, "YYYY-MM-DD", "when it was named; null for the shipped list"),
+        ),
+    ),
+    Kind(
+        "sources",
+        "source",
+        "types",
+        "",
+        "",
+        (
+            column("source", S, "", "canonical link"),
+            column("video_id", S, "", "yt:<11 characters>"),
+            column("speech_type", S, "", "of the search that found it first"),
+            column("language", S, "", "of that search"),
+            column("query", S, "", "that search"),
+            column("query_rank", I, "", "its place in that search, from 1"),
+            column("title", S, "", ""),
+            column("channel", S, "", ""),
+            column("channel_id", S, "", ""),
+            column("duration_seconds", F, "s", "as announced; null when unknown"),
+        ),
+    ),
+    Kind(
+        "checks",
+        "source",
+        "",
+        "",
+        "",
+        (
+            column("source", S, "", "canonical link"),
+            column("video_id", S, "", "null where the link names none"),
+            column("state", S, "", "live, dead, blocked or unknown"),
+            column("reason", S, "", "code; null when live"),
+            column("detail", S, "", "what the site said"),
+            column("checked", S, "YYYY-MM-DD", "day of the check, UTC"),
+        ),
+    ),
+    Kind(
         "videos",
         "video_id",
         "",
@@ -102,6 +154,8 @@ _KINDS = (
             column("language", S, "", ""),
             column("query", S, "", "the search that found it"),
             column("query_rank", I, "", "its place in that search"),
+            column("format", S, "", "formats fetched and what was offered: ids, size, codecs; null for local files"),
+            column("resolution_fallback", S, "", "`up` or `down` where no 1280x720 was offered; null where it was"),
             column("footage", S, "", "`theatre` for the demo's puppets, else null"),
         ),
     ),
@@ -129,6 +183,8 @@ _KINDS = (
                 "pictures that repeat the one before beyond what the source rate explains",
             ),
             column("manifest_crop_box", pa.list_(F, 4), "px", "x1, y1, x2, y2 as released, in pixels of the video"),
+            column("manifest_line", I, "", "line or entry of the manifest, from 1; null where there is none"),
+            column("manifest_name", S, "", "{vid}_{part}_{start}_{end} of the manifest"),
         ),
     ),
     Kind(
@@ -156,6 +212,17 @@ _KINDS = (
                 pa.list_(pa.float32()),
                 "grey levels^2",
                 "variance of the Laplacian of the face at a fixed size, a frame",
+            ),
+            column("smoothed", B, "", "keypoints came smoothed (released poses): never smooth them again"),
+            column("pose_space", S, "", "space in which released poses were found to be; null for our own"),
+            column(
+                "frame_offset", I, "frames", "by which released poses are shifted against the clip; null for our own"
+            ),
+            column(
+                "agreement",
+                F,
+                "shoulder widths",
+                "median distance of released poses to our own annotation, where compared",
             ),
         ),
     ),
@@ -199,6 +266,10 @@ _KINDS = (
             ),
             column("crop_box", BOX, "px", "x1, y1, x2, y2, half open; may leave the picture"),
             column("crop_side_px", I, "px", "side of the crop in source pixels"),
+            column(
+                "manifest_overlap", F, "share", "of the person's box that lies in the manifest's crop; null without one"
+            ),
+            column("clips_person", B, "", "the person that the manifest means; null where there is no manifest"),
         ),
     ),
     Kind(

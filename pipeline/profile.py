@@ -32,6 +32,46 @@ class Machine(BaseModel):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where nets run: auto, cpu or cuda")
 
 
+class Web(BaseModel):
+    """How this machine goes to the network. Nothing here changes results.
+
+    Secrets come from the environment and are never written down: `CSG405_PO_TOKEN`, and a proxy with a password as
+    `CSG405_PROXY`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    connections: int = Field(8, ge=1, le=256, description="downloads at a time")
+    requests_per_hour: float = Field(
+        300.0, gt=0, description="videos and search pages asked of one host an hour; YouTube's guests get about 300"
+    )
+    jitter: float = Field(0.2, ge=0, le=5, description="random share by which the pause between two requests grows")
+    timeout_seconds: float = Field(30.0, gt=0, description="silence after which a connection is given up, seconds")
+    retries: int = Field(5, ge=0, description="tries to go on with a broken download")
+    retry_wait_seconds: float = Field(
+        1.0, ge=0, description="pause before the first of them, doubled each time, seconds"
+    )
+    throttle_retries: int = Field(4, ge=0, description="tries after 403, 429, 503 or `try again later`")
+    throttle_wait_seconds: float = Field(
+        60.0, ge=0, description="pause of all requests to a host that throttles, doubled each time, seconds"
+    )
+    throttle_wait_max_seconds: float = Field(3600.0, ge=0, description="longest such pause, seconds")
+    cool_down_minutes: float = Field(
+        0.0, ge=0, description="pause after a bot wall before one request tries again, minutes; 0 stops the run at once"
+    )
+    cool_downs: int = Field(3, ge=0, description="such pauses in a row before the run stops")
+    cookies: str = Field("", description="file of cookies (Netscape format) of an account you may lose")
+    player_clients: tuple[str, ...] = Field(
+        (), description="YouTube player clients that yt-dlp asks; empty: its own choice"
+    )
+    proxy: str = Field("", description="http, https or socks5 proxy without a password")
+    min_free_gigabytes: float = Field(10.0, ge=0, description="free disk at which downloads stop, 2^30 bytes")
+    max_raw_gigabytes: float = Field(
+        0.0, ge=0, description="bytes of downloads at which they stop, 2^30 bytes; 0: no limit"
+    )
+    mirror: str = Field("", description="http address that stands in for YouTube's hosts: for tests and local mirrors")
+
+
 class Profile(BaseModel):
     """A profile after its parents were merged in.
 
@@ -46,6 +86,8 @@ class Profile(BaseModel):
     name: str
     description: str = ""
     machine: Machine = Machine()
+    web: Web = Web()
+    opt_out: str = ""  # file of video ids and channels whose owners asked not to be included
     targets: dict[str, list[str]] = {}
     required: list[str] = []
     stages: dict[str, dict[str, Any]] = {}
@@ -70,6 +112,9 @@ class Profile(BaseModel):
     @property
     def all_stages(self) -> list[str]:
         return list(dict.fromkeys(stage for stages in self.targets.values() for stage in stages))
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {"machine": Machine, "web": Web}
 
 
 def shipped() -> list[str]:
@@ -195,12 +240,14 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):
         parsed = value.strip()
-    if parts[0] == "machine" and len(parts) == 2:
+    if parts == ["opt_out"]:
+        return {"opt_out": str(parsed)}
+    if parts[0] in _SECTIONS and len(parts) == 2:
         try:
-            Machine(**{**merged.get("machine", {}), parts[1]: parsed})
+            _SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
         except ValidationError as error:
             raise ProfileError(f"--set {text}: {error.errors()[0]['msg']}") from None
-        return {"machine": {parts[1]: parsed}}
+        return {parts[0]: {parts[1]: parsed}}
     if parts[0] == "stages":
         parts = parts[1:]
     if len(parts) != 2:
@@ -245,9 +292,12 @@ def _did_you_mean(word: str, known: Any) -> str:
 def show(profile: Profile) -> str:
     """The whole profile as annotated TOML: every setting of every stage with its value, default and description."""
     lines = [f"name = {_toml(profile.name)}", f"description = {_toml(profile.description)}"]
-    lines += [f"required = {_toml(profile.required)}", "", "[machine]"]
-    for name, field in Machine.model_fields.items():
-        lines.append(f"{name} = {_toml(getattr(profile.machine, name))}{_comment(field.description)}")
+    lines += [f"opt_out = {_toml(profile.opt_out)}{_comment('file of ids and channels that are left out everywhere')}"]
+    lines += [f"required = {_toml(profile.required)}"]
+    for section, cls in _SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for name, field in cls.model_fields.items():
+            lines.append(f"{name} = {_toml(getattr(getattr(profile, section), name))}{_comment(field.description)}")
     lines += ["", "[targets]", *(f"{_key(name)} = {_toml(stages)}" for name, stages in profile.targets.items())]
     for name in dict.fromkeys([*profile.all_stages, *profile.stages]):
         cls = stage_class(name)

@@ -19,6 +19,21 @@ class Reason(Enum):
 
     # sources
     GONE = ("gone", ReasonClass.DEAD, "the source no longer exists")
+    PRIVATE = ("private", ReasonClass.DEAD, "the video is private")
+    REMOVED = ("removed", ReasonClass.DEAD, "the video was removed by its owner or the site")
+    TERMINATED = ("terminated", ReasonClass.DEAD, "the account behind the video is closed")
+    COPYRIGHT = ("copyright", ReasonClass.DEAD, "the video is blocked for copyright")
+    GEO_BLOCKED = ("geo_blocked", ReasonClass.DEAD, "the video is not shown in this country")
+    AGE_RESTRICTED = (
+        "age_restricted",
+        ReasonClass.DEAD,
+        "the video asks for proof of age: cookies of an account show it",
+    )
+    MEMBERS_ONLY = ("members_only", ReasonClass.DEAD, "the video is for members or buyers only")
+    LOGIN_NEEDED = ("login_needed", ReasonClass.DEAD, "the source asks for a login: cookies of an account may show it")
+    DRM_PROTECTED = ("drm_protected", ReasonClass.DEAD, "the video is encrypted")
+    NOT_FINISHED = ("not_finished", ReasonClass.LATER, "a live stream or premiere that has not ended")
+    EXTRACTOR_BROKEN = ("extractor_broken", ReasonClass.LATER, "yt-dlp could not read the site: update it")
     NETWORK = ("network", ReasonClass.LATER, "the network or the server failed; another run may succeed")
     THROTTLED = ("throttled", ReasonClass.LATER, "the server asked to slow down")
     BOT_WALL = ("bot_wall", ReasonClass.BLOCKED, "the server asks for proof of not being a robot")
@@ -26,8 +41,21 @@ class Reason(Enum):
     NOT_WRITABLE = ("not_writable", ReasonClass.LATER, "a file or folder of the run could not be written")
     BAD_LINK = ("bad_link", ReasonClass.BAD, "the link or id is malformed or not allowed")
     SOURCE_MISSING = ("source_missing", ReasonClass.LATER, "the source file is not where it was")
+    SOURCE_DISCARDED = (
+        "source_discarded",
+        ReasonClass.LATER,
+        "the source file was freed to save space: `csg405 retry --refetch` fetches it again",
+    )
+    DISK_LIMIT = ("disk_limit", ReasonClass.LATER, "the free space or the bytes that the profile allows are used up")
+    BAD_ROW = ("bad_row", ReasonClass.BAD, "the row of the manifest is malformed")
+    OUT_OF_VIDEO = ("out_of_video", ReasonClass.BAD, "the clip does not lie within the video")
+    BAD_POSES = ("bad_poses", ReasonClass.BAD, "the released poses do not fit the clip")
     DUPLICATE = ("duplicate", ReasonClass.UNWANTED, "the same video is already in the run")
     OPTED_OUT = ("opted_out", ReasonClass.UNWANTED, "its owner asked not to be included")
+    TOO_BRIEF = ("too_brief", ReasonClass.UNWANTED, "the video is shorter than wanted")
+    WRONG_LANGUAGE = ("wrong_language", ReasonClass.UNWANTED, "the video is in a language that was not asked for")
+    WRONG_LICENCE = ("wrong_licence", ReasonClass.UNWANTED, "the video's licence is not among those asked for")
+    LOW_RESOLUTION = ("low_resolution", ReasonClass.UNWANTED, "no format of the video is large enough")
     # media
     NOT_MEDIA = ("not_media", ReasonClass.BAD, "the file is not a video")
     CORRUPT = ("corrupt", ReasonClass.BAD, "the video cannot be decoded")
@@ -62,6 +90,7 @@ class Reason(Enum):
     NOT_MEASURED = ("not_measured", ReasonClass.UNWANTED, "a measure that the profile requires is not there")
     # people
     OVERRIDDEN = ("overridden", ReasonClass.UNWANTED, "a human override dropped it")
+    NOT_THE_CLIPS_PERSON = ("not_the_clips_person", ReasonClass.UNWANTED, "the manifest means someone else in the clip")
     # the machine
     TIMED_OUT = ("timed_out", ReasonClass.BUG, "the unit ran past its time limit and was stopped")
     OUT_OF_MEMORY = ("out_of_memory", ReasonClass.BUG, "the unit needed more memory than its limit")

@@ -22,6 +22,7 @@ from pipeline import files
 from pipeline.hashing import digest, row_hashes, unit_hashes
 from pipeline.lock import driving
 from pipeline.plan import Plan, plan
+from pipeline.profile import Web
 from pipeline.progress import Progress, log_to
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
@@ -51,12 +52,14 @@ class Options:
         threads: processor threads in all, shared among the workers.
         device: "cpu" or "cuda".
         shard: (i, n) does only the units whose hash is i modulo n.
+        web: how to go to the network.
     """
 
     workers: int = 1
     threads: int = 1
     device: str = "cpu"
     shard: tuple[int, int] | None = None
+    web: Web = field(default_factory=Web)
 
 
 @dataclass
@@ -128,10 +131,12 @@ def _writable(run: Path) -> Iterator[None]:
 
 def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Options, summary: Summary) -> None:
     """Hold the stage's driver hook open, run what is pending, and let the stage finish."""
-    workers = min(1 if stage.resources.one_worker else options.workers, max(1, len(work.pending)))
+    wanted = options.web.connections if stage.resources.network else options.workers
+    workers = min(1 if stage.resources.one_worker else wanted, max(1, len(work.pending)))
     workers = 0 if options.workers == 0 else workers
     device = options.device if stage.resources.gpu else "cpu"
-    context = Context(store.run, device, max(1, options.threads // max(1, workers)), models)
+    threads = max(1, options.threads // max(1, workers))
+    context = Context(store.run, device, threads, models, web=options.web, opt_out=store.opt_out)
     if len(work.pending):
         with stage.driver(context) as given:
             _run_units(stage, store, work, replace(context, given=given), workers, options, summary)

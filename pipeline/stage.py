@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.opt_out import OptOut
+    from pipeline.profile import Web
     from pipeline.registry import Registry
     from pipeline.table import Store
 
@@ -45,12 +47,14 @@ class Resources:
         memory_gb: private memory of a worker process, in GiB.
         gpu: the stage can use a GPU.
         one_worker: the stage writes shared files, or is too small to be worth more than one process.
+        network: the stage waits for the network: as many workers as `web.connections`, not one a core.
     """
 
     seconds: float = 600.0
     memory_gb: float = 8.0
     gpu: bool = False
     one_worker: bool = False
+    network: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Context:
         threads: processor threads that this worker may use.
         models: the model registry.
         given: what the stage's `driver` hook prepared (a server's address, say).
+        web: how to go to the network; None outside a profile.
+        opt_out: whose videos are left out; None outside a run.
     """
 
     run: Path
@@ -70,6 +76,8 @@ class Context:
     threads: int = 1
     models: "Registry | None" = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    web: "Web | None" = None
+    opt_out: "OptOut | None" = None
 
 
 class Unit:

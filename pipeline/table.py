@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pipeline import files
 from pipeline.hashing import flat, payload_hash, raw
 from pipeline.kinds import KINDS, Kind
+from pipeline.opt_out import OptOut
 
 OK, REJECTED, FAILED, RETRY = "ok", "rejected", "failed", "retry"
 
@@ -345,10 +346,12 @@ class Store:
 
     Args:
         run: the run's folder; need not exist yet.
+        opt_out: videos and channels whose rows do not count, whatever was done with them before.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, opt_out: OptOut | None = None) -> None:
         self.run = Path(run)
+        self.opt_out = opt_out or OptOut()
         self._tables: dict[str, Table] = {}
         self._keys: dict[tuple[str, str], tuple[list[Path], pa.Array]] = {}
 

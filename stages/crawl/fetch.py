@@ -10,8 +10,8 @@ from typing import Any
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
 from pipeline.reasons import Failure, Reason, Reject
-from stages.crawl.errors import raise_as_outcome
-from stages.crawl.net import FencedDownloader
+from pipeline.web.errors import raise_as_outcome
+from pipeline.web.net import FencedDownloader
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[dict
         known: called with what the extractor found, before the download; may raise Reject.
 
     Raises:
-        Reject, Failure: by `stages.crawl.errors`; Failure(NETWORK) when the file stays shorter than announced.
+        Reject, Failure: by `pipeline.web.errors`; Failure(NETWORK) when the file stays shorter than announced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for last in (False, True):

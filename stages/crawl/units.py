@@ -7,11 +7,11 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qs, quote_from_bytes, unquote_to_bytes, urlsplit, urlunsplit
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from pipeline.media.ids import check_url, safe_video_id
 from pipeline.reasons import Reason, Reject
 from pipeline.runner import StageError
+from pipeline.web.links import normalised
 
 THEATRE = "theatre"
 THEATRE_PREFIX = "theatre://"
@@ -25,8 +25,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 MAX_LIST_BYTES = 256 << 20
 
-_YOUTUBE_HOSTS = {"youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be", "youtube-nocookie.com"}
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
 _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 
@@ -130,43 +128,6 @@ def read_list(path: Path) -> LinkList:
             known.add(link)
             found.links.append(link)
     return found
-
-
-def normalised(text: str) -> str:
-    """One spelling for one link: host in lower case, no fragment; any link to a YouTube video becomes its watch page.
-
-    Raises:
-        Reject: BAD_LINK, with what is wrong. Where a host leads is checked when it is requested.
-    """
-    if text.startswith("yt:"):
-        return _watch_page(safe_video_id(text)[3:])
-    check_url(text, allow_loopback=True)
-    parts = urlsplit(text)
-    host = (parts.hostname or "").lower().rstrip(".")
-    if host.removeprefix("www.") in _YOUTUBE_HOSTS:
-        return _watch_page(_youtube_id(host, parts.path, parts.query))
-    port = f":{parts.port}" if parts.port and parts.port != {"http": 80, "https": 443}[parts.scheme] else ""
-    host = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, host + port, parts.path or "/", parts.query, ""))
-
-
-def _watch_page(video: str) -> str:
-    return f"https://www.youtube.com/watch?v={video}"
-
-
-def _youtube_id(host: str, path: str, query: str) -> str:
-    steps = [step for step in path.split("/") if step]
-    if host.endswith("youtu.be"):
-        named = steps[0] if steps else ""
-    elif steps[:1] == ["watch"]:
-        named = parse_qs(query).get("v", [""])[0]
-    elif len(steps) > 1 and steps[0] in ("shorts", "embed", "live", "v", "e"):
-        named = steps[1]
-    else:
-        raise Reject(Reason.BAD_LINK, f"names no single YouTube video: {path[:60]!r}")
-    if not _YOUTUBE_ID.fullmatch(named):
-        raise Reject(Reason.BAD_LINK, f"not a YouTube id of 11 characters: {named[:60]!r}")
-    return named
 
 
 def _text_cells(lines: list[str]) -> list[tuple[int, str]]:

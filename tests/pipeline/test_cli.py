@@ -102,7 +102,7 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
         (["show", "nobody"], 1, "knows nothing of nobody"),
         (["retry"], 2, "say what to retry: --reason CODE, or --all-failed"),
         (["retry", "--reason", "boredom"], 2, "no reason has the code 'boredom'"),
-        (["table", "people", "--out", "x.parquet"], 2, "no table is called 'people'; known: videos, clips"),
+        (["table", "people", "--out", "x.parquet"], 2, "no table is called 'people'; known: types, sources"),
         (["compact", "people"], 2, "no table is called 'people'"),
         (["failed", "--limit", "-1"], 2, "limit"),
         (["nothing"], 2, "No such command"),

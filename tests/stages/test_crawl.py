@@ -17,8 +17,9 @@ from pipeline.kinds import KINDS
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import Store, pack_rows
+from pipeline.web import links
+from pipeline.web.errors import reason_of
 from stages.crawl import Crawl, units
-from stages.crawl.errors import reason_of
 from stages.crawl.record import clean, metadata
 
 Web = tuple[str, "Counter[str]"]
@@ -195,11 +196,11 @@ def test_links_to_one_youtube_video_are_one_link() -> None:
         "yt:-_aB3dEfGhI",
         page,
     ):
-        assert units.normalised(text) == page
-    assert units.normalised("HTTPS://Example.ORG:443/A?b=C#d") == "https://example.org/A?b=C"
+        assert links.normalised(text) == page
+    assert links.normalised("HTTPS://Example.ORG:443/A?b=C#d") == "https://example.org/A?b=C"
     for text in ("https://www.youtube.com/playlist?list=PL1", "https://www.youtube.com/@someone", "yt:../../etc/pw"):
         with pytest.raises(Reject):
-            units.normalised(text)
+            links.normalised(text)
 
 
 def test_a_table_of_links_is_read_by_its_column(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from yt_dlp.networking.exceptions import RequestError
 
 from pipeline.media.ids import check_url
 from pipeline.reasons import Reject
-from stages.crawl.errors import Refused
+from pipeline.web.errors import Refused
 
 
 class RefusedRequest(Refused, RequestError):
