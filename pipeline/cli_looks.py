@@ -1,0 +1,66 @@
+"""Commands that look at a run and change nothing: `status`, `show`, `failed`."""
+
+import json
+from typing import Any
+
+import click
+
+from pipeline.cli_session import Fault, Session, about_a_run
+
+
+@click.command()
+@about_a_run
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool, **given: Any) -> None:
+    """The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage."""
+    session = Session(**given)
+    if not as_json:
+        show_funnel(session)
+        return
+    from dataclasses import asdict
+
+    from pipeline.overview import bytes_on_disk, funnel
+
+    session.models.download = False
+    states = funnel(session.profile, session.run, session.models, session.store)
+    click.echo(json.dumps({"stages": [asdict(s) for s in states], "bytes": bytes_on_disk(session.run)}, indent=1))
+
+
+def show_funnel(session: Session) -> None:
+    from pipeline.overview import bytes_on_disk, funnel
+    from pipeline.screen import print_funnel
+
+    session.models.download = False  # looking must not fetch
+    states = funnel(session.profile, session.run, session.models, session.store)
+    print_funnel(session.run, states, bytes_on_disk(session.run))
+
+
+@click.command()
+@click.argument("unit")
+@about_a_run
+def show(unit: str, **given: Any) -> None:
+    """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
+    from pipeline.overview import story
+    from pipeline.screen import print_story
+
+    session = Session(**given)
+    chapters = story(session.store, unit)
+    if not chapters:
+        raise Fault(f"{session.run} knows nothing of {unit}")
+    print_story(unit, chapters)
+
+
+@click.command()
+@about_a_run
+@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
+def failed(limit: int, **given: Any) -> None:
+    """Units that failed, with stage, reason and what happened."""
+    from pipeline.table import FAILED
+
+    session = Session(**given)
+    store = session.store
+    found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
+    for one in found[:limit]:
+        unit = "".join(c if c.isprintable() else "?" for c in one["unit"])  # a file's name may hold what terminals obey
+        click.echo(f"{one['stage']:>16}  {unit}  {one['reason']}  x{one['attempt']}: {one['detail']}")
+    click.echo(f"{len(found)} failed" + (f", {limit} shown" if len(found) > limit else ""))

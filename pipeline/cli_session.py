@@ -1,0 +1,115 @@
+"""What the commands share: the profile, run folder and nets that a command line names, and errors in one line."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.profile import Profile, ProfileError, load
+from pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
+
+BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
+KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "BadModel", "MissingModel"}
+
+
+class Fault(click.ClickException):
+    """An error that the user can mend: printed in one line, without a traceback."""
+
+    def __init__(self, message: object, code: int = STOPPED) -> None:
+        super().__init__(str(message))
+        self.exit_code = code
+
+
+def choose_profile(profile: str, input: str, manifest: str) -> str:
+    """The profile to use when the user named none: the demo only when there is nothing else to work on."""
+    if profile:
+        if profile == "demo" and (input or manifest):
+            raise Fault(
+                "profile demo brings its own footage and its nets refuse any other: use PROFILE=folder", BAD_USE
+            )
+        return profile
+    return "folder" if input or manifest else "demo"
+
+
+def about_a_run(function: Any) -> Any:
+    """Options that every command about a run shares."""
+    for option in (
+        click.option("--profile", "-p", default="", envvar="CSG405_PROFILE", help="Profile name, or a TOML file."),
+        click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
+        click.option("--input", "-i", "input_", default="", help="Folder of videos, or a list of links."),
+        click.option("--manifest", "-m", default="", help="List of links, one a line, or CSV."),
+        click.option("--models", default="", envvar="CSG405_MODELS", help="Folder that is searched for nets first."),
+        click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting."),
+    ):
+        function = option(function)
+    return function
+
+
+class Session:
+    """A profile, a run folder and the nets, as the command line gave them."""
+
+    def __init__(
+        self, profile: str, run_folder: str, input_: str, manifest: str, models: str, sets: Sequence[str]
+    ) -> None:
+        named = bool(profile or input_ or manifest)
+        kept = Path(run_folder) / "profile.toml" if run_folder else None
+        name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
+        if input_ and manifest:
+            raise Fault("give INPUT or MANIFEST, not both: each says what to crawl", BAD_USE)
+        given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
+        try:
+            self.profile: Profile = load(name, [*given, *sets])
+        except ProfileError as error:
+            raise Fault(error, BAD_USE) from error
+        self.run = Path(run_folder) if run_folder else Path("runs") / self.profile.name
+        if models and not Path(models).is_dir():
+            raise Fault(f"MODELS={models} is not a folder", BAD_USE)
+        self.models = Registry(Path(models) if models else None)
+
+    @cached_property
+    def store(self) -> "Store":
+        """The run's tables; one for all stages, so that what was read once is not read again."""
+        from pipeline.opt_out import read
+        from pipeline.table import Store
+
+        return Store(self.run, read([self.profile.opt_out, self.run / "opt_out.txt"]))
+
+    def keep_profile(self) -> None:
+        """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
+        from pipeline import files
+        from pipeline.profile import show
+
+        path, text = self.run / "profile.toml", show(self.profile)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            files.write_text(path, text)
+
+
+def _quoted(text: str) -> str:
+    """A path or link as a TOML string; a path that exists is made absolute, because a run remembers it."""
+    path = Path(text).expanduser()
+    return json.dumps(str(path.absolute()) if path.exists() else text, ensure_ascii=False)
+
+
+class Guarded(click.Group):
+    """Commands whose known errors end in one line and an exit code, and Ctrl-C in a word."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from pipeline import files
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
+        except Exception as error:
+            if {cls.__name__ for cls in type(error).__mro__} & KNOWN_ERRORS:  # by name: their modules are heavy
+                raise Fault(error) from error
+            if isinstance(error, OSError):
+                known = files.failure_of(error)
+                raise Fault(known.detail if known else error) from error
+            raise

@@ -1,0 +1,98 @@
+"""Commands that change or copy a run's tables: `retry`, `table`, `compact`, `gc`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli_session import BAD_USE, Fault, Session, about_a_run
+
+
+@click.command()
+@about_a_run
+@click.option("--reason", multiple=True, help="Reason code; several may be given.")
+@click.option("--stage", "stages", multiple=True, help="Only of these stages.")
+@click.option("--all-failed", is_flag=True, help="Everything that failed.")
+def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, **given: Any) -> None:
+    """Forget rejections or failures, so that the next run tries those units again."""
+    from pipeline.runner import forget
+
+    if not reason and not all_failed:
+        raise Fault("say what to retry: --reason CODE, or --all-failed", BAD_USE)
+    session = Session(**given)
+    try:
+        counts = forget(session.store, set(reason), set(stages), all_failed=all_failed)
+    except KeyError as error:
+        raise Fault(f"no reason has the code {error}", BAD_USE) from error
+    for kind, count in counts.items():
+        click.echo(f"{count} units of {kind} will be tried again")
+    if not counts:
+        click.echo("nothing matches")
+
+
+@click.command()
+@click.argument("kind")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help=".parquet or .csv")
+@about_a_run
+def table(kind: str, out: Path, **given: Any) -> None:
+    """Write a table's clean rows (winning, live, without bookkeeping) to one file."""
+    from pipeline import files
+    from pipeline.kinds import KINDS
+
+    _known_kind(kind)
+    spec = KINDS[kind]
+    light = [name for name in spec.schema.names if name not in spec.heavy]
+    store = Session(**given).store
+    with files.replacing(out) as temporary:
+        if out.suffix == ".csv":
+            import pyarrow.csv
+
+            rows = store.read(kind, light)
+            pyarrow.csv.write_csv(rows, temporary)
+        else:
+            import pyarrow.parquet
+
+            rows = store.read(kind)
+            pyarrow.parquet.write_table(rows, temporary, compression="zstd")
+    click.echo(f"{len(rows)} rows of {kind} in {out}")
+
+
+def _known_kind(kind: str) -> None:
+    from pipeline.kinds import KINDS
+
+    if kind not in KINDS:
+        raise Fault(f"no table is called {kind!r}; known: {', '.join(KINDS)}", BAD_USE)
+
+
+@click.command()
+@click.argument("kinds", nargs=-1)
+@about_a_run
+def compact(kinds: Sequence[str], **given: Any) -> None:
+    """Join small parts of tables into large ones; safe to kill."""
+    from pipeline.upkeep import compact as join
+
+    store = Session(**given).store
+    for kind in kinds:
+        _known_kind(kind)
+    for kind in kinds or store.kinds:
+        before, after = join(store, kind)
+        click.echo(f"{kind:>16}  {before} files -> {after}")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="List what would go, remove nothing.")
+@about_a_run
+def gc(dry_run: bool, **given: Any) -> None:
+    """Remove files that no winning row needs; safe to kill."""
+    from pipeline.upkeep import collect, waste
+
+    store = Session(**given).store
+    if dry_run:
+        items = list(waste(store))
+        for item in items:
+            click.echo(f"{item.bytes:>14,} B  {item.path}  {item.why}")
+        click.echo(f"{len(items)} files, {sum(item.bytes for item in items):,} B could go")
+        return
+    count, size = collect(store)
+    click.echo(f"{count} files, {size:,} B removed")
