@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.reasons import Failure, Reason
 
 TEMPORARY = ".writing-"  # names that begin so are leftovers of a kill; `csg405 gc` removes them
+DISCARDED = ".discarded"
 
 
 @contextmanager
@@ -57,3 +58,8 @@ def failure_of(error: OSError) -> Failure | None:
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return Failure(Reason.NOT_WRITABLE, f"{where}: a file stands where a folder should be; move it, then run again")
     return None
+
+
+def tombstone_of(path: Path) -> Path:
+    """What stands beside a file that was freed on purpose, so that it is not taken for lost."""
+    return path.with_name(path.name + DISCARDED)

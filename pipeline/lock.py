@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,30 @@ def driving(run: Path, kind: str, shard: tuple[int, int] | None = None) -> Itera
             held.enter_context(_locked(folder, name))
             held.enter_context(_beating(_beat_of(folder, name)))
         yield
+
+
+def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
+    """Who writes these kinds now: {kind or shard of it: process and machine}; empty when nobody does.
+
+    Looking never gets in the way of a driver that starts: both go through the same gate.
+    """
+    folder = run / "locks"
+    found: dict[str, str] = {}
+    for kind in kinds:
+        locks = [lock for lock in sorted(folder.glob(f"{kind}*.lock")) if lock.stem.partition(".")[0] == kind]
+        if locks:
+            with _gate(folder / f"{kind}.gate"):
+                for lock in locks:
+                    try:
+                        with _locked(folder, lock.stem):
+                            pass
+                    except Occupied:
+                        found[lock.stem] = _who(_beat_of(folder, lock.stem))
+        for beat in sorted(folder.glob(f"{kind}*.heartbeat.json")):
+            name = beat.name.removesuffix(".heartbeat.json")
+            if name.partition(".")[0] == kind and name not in found and _beats(beat):
+                found[name] = _who(beat)
+    return found
 
 
 @contextmanager

@@ -87,6 +87,10 @@ class Plan:
         mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
         return replace(self, pending=np.array(mine, dtype=np.int64))
 
+    def untried(self) -> "Plan":
+        """The same plan without the units that failed on today's fingerprint."""
+        return replace(self, pending=self.pending[self.status[self.pending] != FAILED])
+
     def counts(self) -> dict[str, int]:
         """Units by status."""
         counts = {name: int(np.count_nonzero(self.status == name)) for name in (OK, REJECTED, FAILED, "pending")}
@@ -208,7 +212,7 @@ def _state(
     won = store.table(stage.writes).winners()
     status = np.full(len(units), "pending", dtype="U8")
     attempts, failures = np.zeros(len(units), dtype=np.int32), np.zeros(len(units), dtype=np.int32)
-    waiting = np.zeros(len(units), dtype=bool)
+    waiting, discarded = np.zeros(len(units), dtype=bool), np.zeros(len(units), dtype=bool)
     if len(won) and len(units):
         at = pc.index_in(units, value_set=flat(won["unit"]))
         known = valid(at)
@@ -222,7 +226,8 @@ def _state(
         counted = flat(rows["failures"])
         failures[known] = np.where(same & valid(counted), raw(counted), 0)
         waiting[known] = _by_code(rows["reason"], _gives_up, "?")
-    waiting &= failures >= MAX_ATTEMPTS
+        discarded[known] = _by_code(rows["reason"], Reason.SOURCE_DISCARDED.code.__eq__, "?")
+    waiting = (waiting & (failures >= MAX_ATTEMPTS)) | discarded  # what was freed comes back when it is asked for
     pending = np.flatnonzero((status == "pending") | ((status == FAILED) & ~waiting))
     return status, attempts, failures, pending
 

@@ -97,17 +97,29 @@ class Profile(BaseModel):
         return stage_class(name)(**self.stages.get(name, {}))
 
     def expand(self, names: Sequence[str]) -> list[str]:
-        """Targets and stage names as a list of stages, in order; ProfileError on a name that is neither."""
+        """Targets and stage names as a list of stages, in order; ProfileError on a name that is neither.
+
+        A stage may be named though no target holds it: some, such as `probe`, run only when asked for.
+        """
         found: list[str] = []
         for name in names:
             if name in self.targets:
                 found += self.targets[name]
-            elif name in self.all_stages:
+            elif name in self.all_stages or is_stage(name):
                 found.append(name)
             else:
                 known = {*self.targets, *self.all_stages}
                 raise ProfileError(f"{name!r} is no target or stage of profile {self.name}{_did_you_mean(name, known)}")
         return list(dict.fromkeys(found))
+
+    def replacing(self, old: str, new: str) -> "Profile":
+        """The same profile with one stage in place of another, in every target and among those required."""
+
+        def swapped(stages: list[str]) -> list[str]:
+            return [new if stage == old else stage for stage in stages]
+
+        targets = {name: swapped(stages) for name, stages in self.targets.items()}
+        return self.model_copy(update={"targets": targets, "required": swapped(self.required)})
 
     @property
     def all_stages(self) -> list[str]:
@@ -115,6 +127,11 @@ class Profile(BaseModel):
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {"machine": Machine, "web": Web}
+
+
+def is_stage(name: str) -> bool:
+    """Whether there is a stage of this name, in the profile or not."""
+    return bool(re.fullmatch(r"[a-z]\w*", name)) and util.find_spec(f"stages.{name}") is not None
 
 
 def shipped() -> list[str]:
@@ -142,7 +159,7 @@ def load(name: str, sets: Sequence[str] = ()) -> Profile:
         _check_stage(stage, settings, lambda _: f"profile {name}: ")
     profile = Profile(**{**merged, "name": _read(_chain(name)[0]).get("name", Path(name).stem)})
     for stage in [*profile.all_stages, *profile.required]:
-        if not re.fullmatch(r"\w+", stage) or util.find_spec(f"stages.{stage}") is None:
+        if not is_stage(stage):
             raise ProfileError(f"profile {name}: targets name {stage!r}, and there is no such stage")
     return profile
 

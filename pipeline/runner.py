@@ -39,6 +39,10 @@ class StageError(Exception):
     """A stage could not go on; the message says why and what to do. What was done before is committed."""
 
 
+class OutOfRoom(StageError):
+    """A stage stopped because the disk, or the share of it that the profile allows, is used up."""
+
+
 class Skipped(Exception):
     """A stage cannot run here because a package or a net is missing; the message says how to get it."""
 
@@ -53,6 +57,7 @@ class Options:
         device: "cpu" or "cuda".
         shard: (i, n) does only the units whose hash is i modulo n.
         web: how to go to the network.
+        untried: leave out the units that failed before on the same input.
     """
 
     workers: int = 1
@@ -60,6 +65,7 @@ class Options:
     device: str = "cpu"
     shard: tuple[int, int] | None = None
     web: Web = field(default_factory=Web)
+    untried: bool = False
 
 
 @dataclass
@@ -91,7 +97,7 @@ def run_stage(
         raise Skipped(f"{stage.name}: {error}") from error
     store = store or Store(run)
     known = store.table(stage.writes).parts("outcomes")
-    work = plan(stage, store, hashes).only(options.shard)
+    work = _wanted(plan(stage, store, hashes), options)
     summary = Summary(stage.name, len(work.units), len(work.pending))
     if not len(work.pending) and (options.shard or not _finish_needed(stage, store, work)):
         return summary
@@ -101,13 +107,17 @@ def run_stage(
         handler = log_to(run, stage.name + part)
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
-                work = plan(stage, store, hashes).only(options.shard)
+                work = _wanted(plan(stage, store, hashes), options)
             _drive(stage, store, work, models, options, summary)
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
     summary.seconds = time.monotonic() - began
     return summary
+
+
+def _wanted(work: Plan, options: Options) -> Plan:
+    return (work.untried() if options.untried else work).only(options.shard)
 
 
 def _importable(name: str) -> bool:
@@ -176,14 +186,32 @@ def _run_units(
         commits.flush()
 
 
+_GO_ON = "What was done is committed; the same command goes on."
+_HOPELESS = {  # of these, every unit that follows would fail alike: the error to raise, and what to do
+    Reason.BOT_WALL: (
+        StageError,
+        "Wait some hours; or give cookies of an account that you may lose (--set web.cookies=FILE); or ask less often "
+        "(--set web.requests_per_hour=N). With web.cool_down_minutes=60 it waits by itself.",
+    ),
+    Reason.DISK_FULL: (OutOfRoom, "Make room on the disk."),
+    Reason.NOT_WRITABLE: (StageError, ""),
+    Reason.DISK_LIMIT: (
+        OutOfRoom,
+        "Let the later stages run with --discard raw, which frees the sources that they are done with; or make room, or "
+        "change web.max_raw_gigabytes and web.min_free_gigabytes.",
+    ),
+}
+
+
 def _stop_if_hopeless(stage: Stage, reason: str, detail: str, broken: bool) -> None:
-    """A stage that cannot start, a bot wall or a full disk would fail every unit that follows: stop and say so."""
+    """A stage that cannot start, a bot wall or a full disk would fail every unit that follows: stop and say what to do."""
     if broken:
         raise StageError(detail)
-    if reason and (
-        Reason.of(reason).kind is ReasonClass.BLOCKED or reason in (Reason.DISK_FULL.code, Reason.NOT_WRITABLE.code)
-    ):
-        raise StageError(f"{stage.name} stopped: {detail}. What was done is committed; run the same command to go on.")
+    known = Reason.of(reason) if reason else None
+    if known in _HOPELESS or (known and known.kind is ReasonClass.BLOCKED):
+        error, advice = _HOPELESS.get(known, (StageError, ""))
+        said = f"{stage.name} stopped: {detail.rstrip('.')}."
+        raise error(" ".join(part for part in (said, advice, _GO_ON) if part))
 
 
 class _Commits:

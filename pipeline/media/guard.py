@@ -8,6 +8,7 @@ from typing import Any
 import av
 from av.stream import Disposition
 
+from pipeline.files import tombstone_of
 from pipeline.media.ids import (
     ClipId,
     PersonId,
@@ -87,7 +88,7 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
 
     Raises:
         Reject: BAD_LINK, EMPTY_FILE, NOT_MEDIA, CORRUPT, NO_VIDEO, UNKNOWN_CODEC, TOO_LARGE, TOO_LONG, TOO_MANY_STREAMS.
-        Failure: SOURCE_MISSING when there is no such file.
+        Failure: SOURCE_MISSING when there is no such file, SOURCE_DISCARDED when it was freed on purpose.
     """
     limits = limits or Limits()
     local = _check_path(path, limits)
@@ -160,7 +161,7 @@ def _check_path(path: str | Path, limits: Limits) -> Path:
     try:
         status = local.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Failure(Reason.SOURCE_MISSING, f"no file {local.name}") from error
+        raise _missing(local) from error
     except OSError as error:
         raise Failure(Reason.SOURCE_MISSING, f"{local.name}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
@@ -172,12 +173,18 @@ def _check_path(path: str | Path, limits: Limits) -> Path:
     return local
 
 
+def _missing(path: Path) -> Failure:
+    if tombstone_of(path).is_file():
+        return Failure(Reason.SOURCE_DISCARDED, f"{path.name}: {Reason.SOURCE_DISCARDED.sentence}")
+    return Failure(Reason.SOURCE_MISSING, f"no file {path.name}")
+
+
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(1024)
     except FileNotFoundError as error:
-        raise Failure(Reason.SOURCE_MISSING, f"no file {path.name}") from error
+        raise _missing(path) from error
     except OSError as error:
         raise Failure(Reason.SOURCE_MISSING, f"{path.name}: {error.strerror}") from error
 
