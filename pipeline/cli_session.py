@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.table import Store
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
-KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "BadModel", "MissingModel"}
+KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "OptOutError", "BadModel", "MissingModel"}
 
 
 class Fault(click.ClickException):
@@ -75,10 +75,10 @@ class Session:
     @cached_property
     def store(self) -> "Store":
         """The run's tables; one for all stages, so that what was read once is not read again."""
-        from pipeline.opt_out import read
+        from pipeline.opt_out import of_run
         from pipeline.table import Store
 
-        return Store(self.run, read([self.profile.opt_out, self.run / "opt_out.txt"]))
+        return Store(self.run, of_run(self.run, self.profile.opt_out))
 
     def keep_profile(self) -> None:
         """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""

@@ -135,8 +135,11 @@ def story(store: Store, unit: str) -> list[Chapter]:
     """Everything that the run knows of a video, clip or person, in the order of the tables.
 
     An id stands for what it contains: a video's story holds its clips and persons; a person's, its clip and its video.
+    Of a video that opted out there is nothing to tell but that.
     """
     video, clip = unit.partition("/")[0], unit.partition("#")[0]
+    if video in store.opted_out.to_pylist():
+        return [Chapter("videos", _opted_out(store, video), [])]
     chapters = []
     for kind in store.kinds:
         spec = KINDS[kind]
@@ -152,6 +155,17 @@ def story(store: Store, unit: str) -> list[Chapter]:
         if rows and not found:
             chapters.append(Chapter(kind, {}, rows))
     return chapters
+
+
+def _opted_out(store: Store, video: str) -> dict[str, Any]:
+    """An outcome that says so; when and by whom it was crawled, where it was."""
+    listed = "the video" if video in store.opt_out.videos else "its channel"
+    said = {"unit": video, "status": REJECTED, "reason": Reason.OPTED_OUT.code, "detail": f"{listed} is on the list"}
+    rows = store.table("videos").rows(["video_id"])
+    units = rows["unit"].filter(pc.equal(rows["video_id"], video)).to_pylist()
+    won = store.outcomes("videos")
+    crawled = won.filter(pc.is_in(won["unit"], value_set=pa.array(units, pa.string()))).to_pylist()
+    return {"stage": "opt-out", "at": None, **(crawled[0] if crawled else {}), **said}
 
 
 def _within(units: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:

@@ -95,6 +95,8 @@ def _print_outcome(console: Console, chapter: Chapter) -> None:
         console.print(
             f"    {outcome['reason']}: {sentence(outcome['reason'])}; {plain(outcome['detail'])}", markup=False
         )
+    if outcome["at"] is None:  # it was left out before anybody went for it
+        return
     took = f"attempt {outcome['attempt']}, {outcome['wall_seconds']:.3g} s on {outcome['host']}, {outcome['at']:%Y-%m-%d %H:%M} UTC"
     console.print(f"    {took}, {outcome['versions']}", style="dim", markup=False)
 

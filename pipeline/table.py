@@ -7,7 +7,7 @@ highest (attempt, commit). A kill between the two files leaves rows that count f
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files
-from pipeline.hashing import flat, payload_hash, raw
+from pipeline.hashing import flat, payload_hash, raw, valid
 from pipeline.kinds import KINDS, Kind
 from pipeline.opt_out import OptOut
+from pipeline.reasons import Reason
 
 OK, REJECTED, FAILED, RETRY = "ok", "rejected", "failed", "retry"
 
@@ -77,6 +78,8 @@ OUTCOMES_FORMAT: dict[str, Any] = {
     "store_schema": False,
 }
 HASH = "__hash"
+CHANNEL_COLUMNS = ("channel", "channel_id")
+_SPEAK_OF_CHANNELS = ("videos", "sources")  # kinds whose rows say who published a video
 
 
 @dataclass(frozen=True)
@@ -353,19 +356,44 @@ class Store:
         self.run = Path(run)
         self.opt_out = opt_out or OptOut()
         self._tables: dict[str, Table] = {}
-        self._keys: dict[tuple[str, str], tuple[list[Path], pa.Array]] = {}
+        self._keys: dict[tuple[str, str], tuple[Any, pa.Array]] = {}
+        self._opted_out: tuple[Any, pa.Array] | None = None
 
     def table(self, kind: str) -> Table:
         if kind not in self._tables:
             self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind)
         return self._tables[kind]
 
+    @property
+    def opted_out(self) -> pa.Array:
+        """Ids of the videos that are left out: those on the list, and all that are known of the channels on it."""
+        if not self.opt_out:
+            return pa.array([], pa.string())
+        state = self.opt_out, [self._parts_of(kind) for kind in _SPEAK_OF_CHANNELS]
+        if self._opted_out is None or self._opted_out[0] != state:
+            found = set(self.opt_out.videos)
+            for kind in _SPEAK_OF_CHANNELS if self.opt_out.channels else ():
+                rows = self.table(kind).rows(["video_id", *CHANNEL_COLUMNS])
+                named = np.zeros(len(rows), dtype=bool)
+                for column in CHANNEL_COLUMNS:
+                    named |= _by_value(rows[column], self.opt_out.names_channel)
+                found.update(rows["video_id"].filter(pa.array(named)).drop_null().to_pylist())
+            self._opted_out = state, pa.array(sorted(found), pa.string())
+        return self._opted_out[1]
+
+    def rows(self, kind: str, columns: Sequence[str], *, places: bool = False) -> pa.Table:
+        """Winning rows, whatever became of their parents, without those of videos that opted out; see `Table.rows`."""
+        if not self.opt_out or "video_id" not in KINDS[kind].schema.names:
+            return self.table(kind).rows(columns, places=places)
+        rows = self.table(kind).rows(list(dict.fromkeys([*columns, "video_id"])), places=places)
+        return rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=self.opted_out)))
+
     def live(self, kind: str, columns: Sequence[str], *, where: str = "", places: bool = False) -> pa.Table:
         """Winning rows whose parent row still counts, with the kind's key; `where` keeps rows with that boolean true."""
         spec = KINDS[kind]
         parent = KINDS[spec.parent].key if spec.parent else ""
         needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns]) if name]
-        rows = self.table(kind).rows(needed, places=places)
+        rows = self.rows(kind, needed, places=places)
         if where:
             rows = rows.filter(rows[where])
         if parent:
@@ -375,15 +403,20 @@ class Store:
 
     def keys(self, kind: str, *, where: str = "") -> pa.Array:
         """Keys of the live rows of a kind; remembered until a part of it, or of what it hangs on, comes or goes."""
-        parts = self._parts_above(kind)
-        if (kind, where) not in self._keys or self._keys[kind, where][0] != parts:
-            self._keys[kind, where] = parts, flat(self.live(kind, [], where=where)[KINDS[kind].key])
+        state = self.opt_out, self._parts_above(kind)
+        if (kind, where) not in self._keys or self._keys[kind, where][0] != state:
+            self._keys[kind, where] = state, flat(self.live(kind, [], where=where)[KINDS[kind].key])
         return self._keys[kind, where][1]
+
+    def _parts_of(self, kind: str) -> list[Path]:
+        return [part for side in ("rows", "outcomes") for part in self.table(kind).parts(side)]
 
     def _parts_above(self, kind: str) -> list[Path]:
         """Every file that decides which rows of a kind are live."""
-        own = [part for side in ("rows", "outcomes") for part in self.table(kind).parts(side)]
-        return own + (self._parts_above(KINDS[kind].parent) if KINDS[kind].parent else [])
+        own = self._parts_of(kind) + (self._parts_above(KINDS[kind].parent) if KINDS[kind].parent else [])
+        if self.opt_out.channels and not KINDS[kind].parent:
+            own += [part for other in _SPEAK_OF_CHANNELS if other != kind for part in self._parts_of(other)]
+        return own
 
     def read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Live rows of a kind, clean: the columns asked for (all by default), no bookkeeping, sorted by key."""
@@ -393,13 +426,31 @@ class Store:
         return rows.take(pc.sort_indices(rows[spec.key])).select(names)
 
     def outcomes(self, kind: str) -> pa.Table:
-        """Winning outcomes of the units that still exist, without marks of `retry`."""
+        """Winning outcomes of the units that still exist, without marks of `retry`.
+
+        What a stage found of a video that opted out since does not show: such a source is rejected as `opted_out`.
+        """
         spec = KINDS[kind]
         won = self.table(kind).winners(OUTCOME.names)
         won = won.filter(pc.not_equal(won["status"], RETRY))
         if spec.unit_of:
             where = spec.parent_where if spec.unit_of == spec.parent else ""
             won = won.filter(pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
+        elif len(self.opted_out) and kind == "videos":
+            won = self._refused(won)
+        elif len(self.opted_out):
+            won = won.filter(pc.invert(pc.is_in(won["unit"], value_set=self.opted_out)))
+        return won
+
+    def _refused(self, won: pa.Table) -> pa.Table:
+        """Outcomes of `videos` in which the sources of opted-out videos are rejected."""
+        rows = self.table("videos").rows(["video_id"])
+        units = rows["unit"].filter(pc.is_in(rows["video_id"], value_set=self.opted_out))
+        out = pc.is_in(won["unit"], value_set=flat(units))
+        said = {"status": REJECTED, "reason": Reason.OPTED_OUT.code, "detail": "named by the opt-out list"}
+        for name, text in said.items():
+            at = won.schema.get_field_index(name)
+            won = won.set_column(at, won.schema.field(at), pc.if_else(out, text, won[name]))
         return won
 
     @property
@@ -407,3 +458,14 @@ class Store:
         """Kinds that have at least one part."""
         folder = self.run / "tables"
         return [name for name in KINDS if (folder / name / "outcomes").is_dir()]
+
+
+def _by_value(column: pa.ChunkedArray, what: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
+    """(rows,) `what` of each value of a column with few distinct ones; false where it is null."""
+    encoded = flat(column).dictionary_encode()
+    values = np.array([what(value) for value in encoded.dictionary.to_pylist()], dtype=bool)
+    here = valid(encoded.indices)
+    found = np.zeros(len(encoded), dtype=bool)
+    if len(values):
+        found[here] = values[raw(encoded.indices)[here]]
+    return found

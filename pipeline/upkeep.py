@@ -148,9 +148,12 @@ def _wasted_files(store: Store, limit: float) -> Iterator[Waste]:
 
 
 def _paths(store: Store, kind: str) -> list[str]:
-    """Every path that winning rows of a kind name, those of dropped verdicts too: a verdict that turns back needs its clip."""
+    """Every path that winning rows of a kind name, those of dropped verdicts too: a verdict that turns back needs its clip.
+
+    Files of videos that opted out are not among them.
+    """
     columns = [f.name for f in KINDS[kind].columns if is_path(f)]
-    return [path for name in columns for path in store.table(kind).rows([name])[name].to_pylist() if path]
+    return [path for name in columns for path in store.rows(kind, [name])[name].to_pylist() if path]
 
 
 def collect(store: Store) -> tuple[int, int]:

@@ -42,10 +42,10 @@ class Report(Stage):
     dropped_a_reason: int = Field(200, ge=0, description="dropped clips shown for each reason, at most")
     failed_shown: int = Field(300, ge=0, description="failed units listed, at most")
 
-    _run: Path = PrivateAttr(default=Path())
+    _context: Context = PrivateAttr(default=Context(Path()))
 
     def setup(self, context: Context) -> None:
-        self._run = context.run
+        self._context = context
 
     def depends(self, store: "Store") -> str:
         """What else the page shows: what became of every unit of every other stage, results or not."""
@@ -63,6 +63,6 @@ class Report(Stage):
         from pipeline.table import Store
         from stages.report import gather, page
 
-        found = gather.gather(Store(self._run))
-        page.write(self._run / FOLDER, found, self)
+        run = self._context.run
+        page.write(run / FOLDER, gather.gather(Store(run, self._context.opt_out)), self)
         yield {"report": "report", "path": PAGE}
