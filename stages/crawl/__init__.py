@@ -69,7 +69,7 @@ class Crawl(Stage):
             return [f"{units.THEATRE_PREFIX}{take.name}" for take in TAKES]
         if kind == "folder":
             return units.folder_units(self.input)
-        found = units.read_list(Path(self.input))
+        found = units.read_list(Path(self.input), store.run)
         return [*found.links, *found.bad]
 
     @contextmanager
@@ -88,7 +88,7 @@ class Crawl(Stage):
         elif kind == "folder":
             yield {"same_size": units.same_size(self.input, units.folder_units(self.input))}
         else:
-            yield {"bad": units.read_list(Path(self.input)).bad}
+            yield {"bad": units.read_list(Path(self.input), context.run).bad}
 
     def setup(self, context: Context) -> None:
         self._context = context
@@ -97,7 +97,7 @@ class Crawl(Stage):
         from stages.crawl import units
 
         if unit.id in self._context.given.get("bad", {}):
-            raise Reject(Reason.BAD_LINK, self._context.given["bad"][unit.id])
+            raise Reject(units.reason_of(unit.id), self._context.given["bad"][unit.id])
         try:
             if unit.id.startswith(units.THEATRE_PREFIX):
                 row = self._linked(unit.id, self._take_url(unit.id), allow_loopback=True)

@@ -1,7 +1,9 @@
-"""What to crawl: a folder of videos, a list of links, or the demo's takes, as unit ids."""
+"""What to crawl: a folder of videos, a list of links, a manifest of clips, or the demo's takes, as unit ids."""
 
 import csv
+import hashlib
 import io
+import json
 import os
 import re
 from collections import defaultdict
@@ -9,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from pipeline import files
+from pipeline.manifest import form_of, read_manifest
 from pipeline.reasons import Reason, Reject
 from pipeline.runner import StageError
 from pipeline.web.links import normalised
 
 THEATRE = "theatre"
 THEATRE_PREFIX = "theatre://"
-BAD_LINE_PREFIX = "line "
+BAD_LINE_PREFIX = "line "  # of a list of links
+BAD_ROW_PREFIX = "row "  # of a manifest
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -23,7 +28,9 @@ VIDEO_SUFFIXES = frozenset(
         *("m2ts", "mts", "flv", "wmv", "asf", "ogv", "3gp", "vob"),
     )
 )
+LINKS_VERSION = 1  # of what is kept; another one after a change of what is read
 MAX_LIST_BYTES = 256 << 20
+REMEMBERED_BYTES = 1 << 20  # of manifests from this size on the links are kept: reading one takes seconds
 
 _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
@@ -34,12 +41,12 @@ class InputError(StageError):
 
 @dataclass
 class LinkList:
-    """A list of links, read.
+    """A list of links or a manifest of clips, read.
 
     Attributes:
         links: normalised links in order, each once.
-        bad: unit id of each unusable line -> what is wrong with it, the line's number included.
-        repeated: lines that name a link again.
+        bad: unit id of each unusable line or row -> what is wrong with it, its number included.
+        repeated: lines that name a link again; many rows of a manifest name one video, and are not counted.
     """
 
     links: list[str] = field(default_factory=list)
@@ -104,11 +111,50 @@ def same_size(text: str, units: list[str]) -> dict[str, list[str]]:
     return {unit: group[:at] for group in groups for at, unit in enumerate(group) if at}
 
 
-def read_list(path: Path) -> LinkList:
-    """Read a text file (one link a line, `#` starts a comment) or a CSV file with a column of links.
+def reason_of(bad: str) -> Reason:
+    """Why the unit of a bad line is refused, by its id."""
+    return Reason.BAD_ROW if bad.startswith(BAD_ROW_PREFIX) else Reason.BAD_LINK
 
-    Raises InputError when the file is no text or too large to be a list.
+
+def read_list(path: Path, run: Path | None = None) -> LinkList:
+    """Read a text file (one link a line, `#` starts a comment), a CSV file with a column of links, or a manifest of clips.
+
+    Args:
+        path: the file; what it is shows in its content.
+        run: the run's folder, in which the links of a large manifest are kept; planning asks for them each time.
+
+    Raises InputError or ManifestError when the file is no text or too large to be a list.
     """
+    if form_of(path) is None:
+        return _read_links(path)
+    if run is None or path.stat().st_size < REMEMBERED_BYTES:
+        return _read_manifest(path)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    kept = run / "stamps" / f"links-{LINKS_VERSION}-{sha256[:16]}.json"
+    try:
+        return LinkList(**json.loads(kept.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):  # not there, or not ours
+        found = _read_manifest(path)
+        files.write_text(kept, json.dumps(vars(found)))
+        return found
+
+
+def _read_manifest(path: Path) -> LinkList:
+    """One link a video of a manifest, and its bad rows."""
+    manifest = read_manifest(path)
+    found = LinkList()
+    bad = dict(manifest.bad)
+    for row in manifest.rows:
+        if row.url is None:
+            bad[row.line] = f"no site has its video: {row.video_id}"
+    found.links = list(dict.fromkeys(row.url for row in manifest.rows if row.url is not None))
+    for number, text in sorted(bad.items()):
+        found.bad[f"{BAD_ROW_PREFIX}{number}: {text[:120]}"] = f"{manifest.numbered_by} {number}: {text}"
+    return found
+
+
+def _read_links(path: Path) -> LinkList:
     if path.stat().st_size > MAX_LIST_BYTES:
         raise InputError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB, which is no list of links")
     raw = path.read_bytes()
