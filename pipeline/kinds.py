@@ -360,6 +360,14 @@ _KINDS = (
     Kind(
         "reports", "report", "", "", "", (column("report", S, "", "name"), column("path", S, "path", "its first page"))
     ),
+    Kind(
+        "releases",
+        "release",
+        "",
+        "",
+        "",
+        (column("release", S, "", "name"), column("path", S, "path", "its index"), column("rows", I, "", "speakers")),
+    ),
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

@@ -32,7 +32,7 @@ class Export(Stage):
     summary: ClassVar[str] = "square clips of kept speakers, with keypoints mapped, smoothed and in local coordinates"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("verdicts", ("person_id", "clip_id", "video_id"), where="keep"),
-        Reads("persons", ("keypoints", "scores")),
+        Reads("persons", ("keypoints", "scores", "smoothed")),
         Reads("pose_measures", ("crop_box",)),
         Reads("clips", ("first_frame", "frames")),
         Reads("videos", ("path", "sha256", "audio_codec")),
@@ -72,7 +72,8 @@ class Export(Stage):
         box = self._box(unit)
         scores = np.asarray(person["scores"], np.float32)
         points = np.asarray(person["keypoints"], np.float32).reshape(frames, -1, 2)
-        refined = refine(points, scores, box, self.side_px, self.smoothing)
+        once = None if person.get("smoothed") else self.smoothing  # released poses came smoothed
+        refined = refine(points, scores, box, self.side_px, once)
         sound = self._sound(unit)
         name = disk_name(verdict["person_id"])
         video = Path(FOLDER, name[-10:-8], f"{name}.mp4")  # the name ends with ten hex digits of the id's hash

@@ -25,7 +25,7 @@ class Refined:
     neck: NDArray[np.float32]
 
 
-def refine(keypoints: Floats, scores: Floats, box: Box, side: int = 512, variant: Variant = "paper") -> Refined:
+def refine(keypoints: Floats, scores: Floats, box: Box, side: int = 512, variant: Variant | None = "paper") -> Refined:
     """Section 3.4 of the CSG-405 paper (Yang et al., ICCV 2025), in this order: crop, local, smooth, inverse.
 
     The head's jitter is in the nose: smoothing it before the inverse takes it out of the mouth, which is itself left
@@ -36,10 +36,12 @@ def refine(keypoints: Floats, scores: Floats, box: Box, side: int = 512, variant
         scores: (F, 133).
         box: the crop, source pixels.
         side: of the crop's picture, in pixels.
-        variant: what is smoothed, see `smooth`.
+        variant: what is smoothed, see `smooth`; None for keypoints that came smoothed.
     """
     raw = map_points(np.asarray(keypoints, np.float64), box, side)
-    local, neck = smooth(*to_local(raw), scores, variant=variant)
+    local, neck = to_local(raw)
+    if variant is not None:
+        local, neck = smooth(local, neck, scores, variant=variant)
     # Rounded first and inverted after: whoever inverts what is stored gets what is stored.
     stored, path = local.astype(np.float32), neck.astype(np.float32)
     return Refined(from_local(stored, path).astype(np.float32), stored, path)

@@ -152,3 +152,16 @@ def test_a_box_that_leaves_the_picture_is_black_outside(run: Path) -> None:
     with GridReader(run / outside["video"]) as reader:
         picture = next(iter(reader)).pixels
     assert picture[:, :160].max() < 12 and picture[:, 190:].min() > 40
+
+
+def test_keypoints_that_came_smoothed_are_not_smoothed_again(run: Path) -> None:
+    rough = unit()
+    person = rough.rows("persons")[0]
+    points = person["keypoints"].reshape(FRAMES, 133, 2)
+    points += np.random.default_rng(3).normal(0, 2, points.shape).astype(np.float32)
+    raw = map_points(points.astype(np.float64), BOX)
+    once = export(run, rough)["keypoints"].reshape(raw.shape)
+    person["smoothed"] = True
+    kept = export(run, rough)["keypoints"].reshape(raw.shape)
+    np.testing.assert_allclose(kept, raw, atol=1e-3)
+    assert np.nanmax(np.abs(once - raw)) > 1
