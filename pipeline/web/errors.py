@@ -6,8 +6,9 @@ The first rule that matches wins. A reason of class `dead`, `bad` or `unwanted` 
 
 import errno
 import re
+import time
 from collections.abc import Iterator
-from typing import NoReturn
+from email.utils import parsedate_to_datetime
 
 from pipeline.reasons import Failure, Reason, ReasonClass, Reject
 
@@ -89,12 +90,29 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
     return Reason.EXCEPTION, message
 
 
-def raise_as_outcome(error: BaseException) -> NoReturn:
-    """Raise an error of yt-dlp as a `Reject` or a `Failure`."""
+def outcome_of(error: BaseException) -> Reject | Failure:
+    """An error of yt-dlp as the `Reject` or `Failure` to raise; one that already is either stays as it is."""
+    if isinstance(error, Reject | Failure):
+        return error
     reason, detail = reason_of(error)
     if reason.kind in (ReasonClass.DEAD, ReasonClass.BAD, ReasonClass.UNWANTED):
-        raise Reject(reason, detail) from error
-    raise Failure(reason, detail) from error
+        return Reject(reason, detail)
+    return Failure(reason, detail)
+
+
+def retry_after_of(error: BaseException) -> float:
+    """Seconds that the server asked to wait (its Retry-After header); 0 when it named none."""
+    for item in _chain(error):
+        headers = getattr(getattr(item, "response", None), "headers", None)
+        text = str(headers.get("Retry-After") or "") if headers is not None else ""
+        if text.isdigit():
+            return float(text)
+        if text:
+            try:
+                return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+            except ValueError:
+                continue
+    return 0.0
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -6,6 +6,15 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from pipeline.media.ids import check_url, safe_video_id
 from pipeline.reasons import Reason, Reject
 
+YOUTUBE = "youtube.com"
+YOUTUBE_DOMAINS = (
+    YOUTUBE,
+    "youtu.be",
+    "youtube-nocookie.com",
+    "googlevideo.com",
+    "ytimg.com",
+    "youtubei.googleapis.com",
+)
 _YOUTUBE_HOSTS = {"youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be", "youtube-nocookie.com"}
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
 
@@ -46,6 +55,17 @@ def _youtube_id(host: str, path: str, query: str) -> str:
     if not _YOUTUBE_ID.fullmatch(named):
         raise Reject(Reason.BAD_LINK, f"not a YouTube id of 11 characters: {named[:60]!r}")
     return named
+
+
+def pace_host(url: str) -> str:
+    """The host whose bucket a request to this link draws from: all of YouTube's are one, "youtube.com"."""
+    host = (urlsplit(url).hostname or "").lower().rstrip(".")
+    return YOUTUBE if is_youtube(host) else host
+
+
+def is_youtube(host: str) -> bool:
+    """Whether a host is YouTube's: pages, player, pictures or media."""
+    return any(host == name or host.endswith("." + name) for name in YOUTUBE_DOMAINS)
 
 
 def video_id_of(text: str) -> str | None:

@@ -1,14 +1,17 @@
 """yt-dlp's network, fenced in: http and https to public addresses only, checked where a connection is made.
 
 So a redirect, a name that resolves to this machine or its neighbours, and a name that changes its mind are all
-refused. A proxy that the user configured is trusted to reach what it may.
+refused. A proxy and a mirror that the user configured are trusted to reach what they may.
 """
 
 import functools
+import http.client
 import ipaddress
+import os
 import socket
 import urllib.request
 from typing import Any
+from urllib.parse import urlsplit
 
 from yt_dlp import YoutubeDL
 from yt_dlp.networking._helper import _socket_connect, create_connection
@@ -16,8 +19,11 @@ from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
 from yt_dlp.networking.exceptions import RequestError
 
 from pipeline.media.ids import check_url
-from pipeline.reasons import Reject
+from pipeline.profile import Web
+from pipeline.reasons import Failure, Reason, Reject
 from pipeline.web.errors import Refused
+from pipeline.web.links import YOUTUBE, is_youtube
+from pipeline.web.pace import Gate
 
 
 class RefusedRequest(Refused, RequestError):
@@ -29,61 +35,108 @@ class RefusedRequest(Refused, RequestError):
 
 
 class FencedDownloader(YoutubeDL):
-    """A YoutubeDL whose every request goes through the fence.
+    """A YoutubeDL whose every request goes through the fence, by the `[web]` settings.
 
     Args:
-        params: of YoutubeDL.
+        params: of YoutubeDL; they win over what `web` brings.
+        web: cookies, proxy, player clients, timeout, mirror. `CSG405_PROXY` and `CSG405_PO_TOKEN` come from the environment.
         allow_loopback: let this machine's own addresses pass (the demo, tests, mirrors).
+        gate: where given, YouTube's pages and players are asked only while the breaker is shut.
     """
 
-    def __init__(self, params: dict[str, Any], allow_loopback: bool = False) -> None:
-        self._allow_loopback = allow_loopback
-        super().__init__(params)
+    def __init__(
+        self, params: dict[str, Any], web: Web, allow_loopback: bool = False, gate: Gate | None = None
+    ) -> None:
+        self._web, self._allow_loopback, self._gate = web, allow_loopback, gate
+        super().__init__(_with_web(params, web))
 
     @functools.cached_property
     def _request_director(self) -> Any:
         director = self.build_request_director([_FencedRH])
-        director.handlers[_FencedRH.RH_KEY].allow_loopback = self._allow_loopback
+        handler = director.handlers[_FencedRH.RH_KEY]
+        handler.allow_loopback, handler.mirror, handler.gate = self._allow_loopback, self._web.mirror, self._gate
         return director
+
+
+def _with_web(params: dict[str, Any], web: Web) -> dict[str, Any]:
+    """YoutubeDL's params with what the `[web]` settings and the environment add to them."""
+    youtube: dict[str, list[str]] = {}
+    if web.player_clients:
+        youtube["player_client"] = list(web.player_clients)
+    if tokens := [token.strip() for token in os.environ.get("CSG405_PO_TOKEN", "").split(",") if token.strip()]:
+        youtube["po_token"] = tokens
+    given = params.get("extractor_args", {})
+    added: dict[str, Any] = {
+        "socket_timeout": web.timeout_seconds,
+        "extractor_args": {**given, "youtube": {**youtube, **given.get("youtube", {})}},
+    }
+    if web.cookies:
+        added["cookiefile"] = web.cookies
+    if web.mirror:
+        added["proxy"] = ""  # the mirror is near, and a proxy would know nothing of it
+    elif proxy := os.environ.get("CSG405_PROXY", "") or web.proxy:
+        added["proxy"] = proxy
+    return {**added, **{k: v for k, v in params.items() if k != "extractor_args"}}
 
 
 class _FencedRH(UrllibRH):
     _SUPPORTED_URL_SCHEMES = ("http", "https", "data")
     allow_loopback = False
+    mirror = ""
+    gate: Gate | None = None
 
     def _create_instance(self, *args: Any, **kwargs: Any) -> Any:
         opener = super()._create_instance(*args, **kwargs)
         for scheme in ("http", "https"):
             opener.handle_open[scheme] = [h for h in opener.handle_open[scheme] if not isinstance(h, HTTPHandler)]
-        opener.add_handler(
-            _FencedHandler(
-                context=self._make_sslcontext(legacy_ssl_support=kwargs.get("legacy_ssl_support")),
-                source_address=self.source_address,
-                allow_loopback=self.allow_loopback,
-            )
-        )
+        context = self._make_sslcontext(legacy_ssl_support=kwargs.get("legacy_ssl_support"))
+        handler = _FencedHandler(context=context, source_address=self.source_address)
+        handler.allow_loopback, handler.mirror, handler.gate = self.allow_loopback, self.mirror, self.gate
+        opener.add_handler(handler)
         opener.add_handler(_NoOtherProtocols())
         return opener
 
 
 class _FencedHandler(HTTPHandler):
-    def __init__(self, *args: Any, allow_loopback: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._allow_loopback = allow_loopback
+    allow_loopback = False
+    mirror = ""
+    gate: Gate | None = None
 
     def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
-        proxied = req.has_proxy() or getattr(req, "_tunnel_host", None)
-        if proxied:
-            _check(req.full_url, self._allow_loopback)
+        host = (urlsplit(req.full_url).hostname or "").lower().rstrip(".")
+        if self.gate and is_youtube(host) and not host.endswith(_MEDIA) and self.gate.is_shut(YOUTUBE):
+            raise RequestError(cause=Failure(Reason.BOT_WALL, "another request met a bot wall"))
+        if self.mirror and is_youtube(host):
+            return super().do_open(functools.partial(_MirrorConnection, self.mirror, host), req)
+        if req.has_proxy() or getattr(req, "_tunnel_host", None):
+            _check(req.full_url, self.allow_loopback)
             return super().do_open(http_class, req, **http_conn_args)
 
         def connection(*args: Any, **kwargs: Any) -> Any:
             made = http_class(*args, **kwargs)
-            connect = functools.partial(_connect_to_public, allow_loopback=self._allow_loopback)
+            connect = functools.partial(_connect_to_public, allow_loopback=self.allow_loopback)
             made._create_connection = functools.partial(create_connection, _create_socket_func=connect)
             return made
 
         return super().do_open(connection, req, **http_conn_args)
+
+
+_MEDIA = ("googlevideo.com", "ytimg.com")  # what is fetched from there is not counted, and goes on behind a bot wall
+
+
+class _MirrorConnection(http.client.HTTPConnection):
+    """A plain connection to the mirror that asks for `/<host><path>` in place of the host's `<path>`.
+
+    Responses keep the address that was asked for, so redirects and cookies work as with the host itself.
+    """
+
+    def __init__(self, mirror: str, asked: str, _host: str, timeout: float | None = None) -> None:
+        parts = urlsplit(mirror)
+        super().__init__(parts.hostname or "", parts.port or 80, timeout=timeout)
+        self._prefix = f"{parts.path.rstrip('/')}/{asked}"
+
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        super().putrequest(method, self._prefix + url, *args, **kwargs)
 
 
 class _NoOtherProtocols(urllib.request.BaseHandler):

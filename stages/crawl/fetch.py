@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
+from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.web.errors import raise_as_outcome
+from pipeline.web.errors import outcome_of
 from pipeline.web.net import FencedDownloader
 
 log = logging.getLogger(__name__)
@@ -78,15 +79,15 @@ class _Attempt:
     def download(self, url: str, known: Callable[[dict[str, Any]], None]) -> tuple[Path, dict[str, Any]]:
         """The downloaded file and what the extractor says about it."""
         try:
-            with FencedDownloader(self._params(), self._settings.allow_loopback) as downloader:
+            with FencedDownloader(self._params(), Web(), self._settings.allow_loopback) as downloader:
                 info = downloader.extract_info(url, download=False)
                 _check_info(info, self._settings.limits)
                 known(info)
                 downloader.process_info(info)
         except (Reject, Failure):
             raise
-        except Exception as error:  # noqa: BLE001 - extractors raise whatever they like; the table sorts it
-            raise_as_outcome(error)
+        except Exception as error:
+            raise outcome_of(error) from error
         return self._result(), info
 
     def _result(self) -> Path:

@@ -1,0 +1,70 @@
+"""Asking a site with patience: in turn, again after a throttle, and not at all behind a bot wall."""
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from pipeline.profile import Web
+from pipeline.reasons import Failure, Reason, ReasonClass, Reject
+from pipeline.web.errors import outcome_of, retry_after_of
+from pipeline.web.pace import Gate, wall_text
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> T:
+    """What `call` returns, asked for in turn.
+
+    Args:
+        gate: the driver's pace; None asks at once, and gives up at the first throttle or bot wall.
+        host: whose turn it takes, by `pipeline.web.links.pace_host`.
+        web: how often to try again. The pauses themselves are the driver's: they hold for all workers.
+        call: asks the site once.
+
+    Raises:
+        Reject, Failure: by `pipeline.web.errors`; Failure(BOT_WALL) says what to do.
+    """
+    if gate is None:
+        try:
+            return call()
+        except Exception as error:
+            raise _told(outcome_of(error), host) from error
+    throttles = 0
+    while True:
+        gate.turn(host)
+        try:
+            found = call()
+        except Exception as error:
+            outcome = outcome_of(error)
+            if outcome.reason is Reason.BOT_WALL:
+                gate.bot_wall(host, outcome.detail)
+                log.warning("%s: a bot wall (%s)", host, outcome.detail)
+                continue  # the next turn comes after the cool-down, or never and says so
+            if gate.is_shut(host):  # requests of this call were held back, so what it makes of that means nothing
+                gate.done(host)
+                continue
+            if outcome.reason is Reason.THROTTLED:
+                pause = gate.throttled(host, retry_after_of(error))
+                if throttles < web.throttle_retries:
+                    throttles += 1
+                    log.info("%s throttles, pause of %.0f s (%s)", host, pause, outcome.detail)
+                    continue
+            elif outcome.reason.kind in (ReasonClass.LATER, ReasonClass.BUG):
+                gate.done(host)
+            else:
+                gate.fine(host)
+            raise outcome from error
+        except BaseException:
+            gate.done(host)
+            raise
+        gate.fine(host)
+        return found
+
+
+def _told(outcome: Reject | Failure, host: str) -> Reject | Failure:
+    """The outcome, with what to do about it where it is a bot wall."""
+    if outcome.reason is Reason.BOT_WALL:
+        return Failure(Reason.BOT_WALL, wall_text(host, outcome.detail))
+    return outcome
