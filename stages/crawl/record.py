@@ -1,12 +1,12 @@
 """A row of `videos`: what was measured, and what a site says, cleaned."""
 
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 from pipeline.media.video import Probe
 from pipeline.stage import Row
+from pipeline.text import clean
 
 _MEASURED = (
     "container",
@@ -46,19 +46,6 @@ def metadata(info: dict[str, Any]) -> Row:
         "upload_date": _date(info.get("upload_date")),
         "language": clean(info.get("language"), 35),
     }
-
-
-def clean(text: Any, longest: int) -> str | None:
-    """One line of at most `longest` characters without control, format or surrogate characters; null when nothing is left."""
-    if not isinstance(text, str):
-        return None
-    kept = "".join(" " if ch.isspace() else ch for ch in text[: 4 * longest] if _speaks(ch))
-    return " ".join(kept.split())[:longest].strip() or None
-
-
-def _speaks(ch: str) -> bool:
-    # Zero-width joiners (Cf) shape words in many scripts; the bidirectional controls beside them can disguise text.
-    return ch.isspace() or ch in "\u200c\u200d" or not unicodedata.category(ch).startswith("C")
 
 
 def _date(text: Any) -> str | None:
