@@ -1,0 +1,57 @@
+"""Names and search phrases: cleaned, bounded, and told apart."""
+
+import html
+import re
+import unicodedata
+
+NAME_CHARACTERS, NAME_WORDS = 60, 8
+PHRASE_CHARACTERS = 100
+PHRASES = 4  # a language
+_LOOKED_AT = 1000  # characters; what is longer is neither a name nor a phrase
+
+_NAME = re.compile(r"[^\W_][\w &'.,()/+:-]*")
+_TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
+_ARTICLE = re.compile(r"^(the|an?) ")
+_SAME = str.maketrans({"’": "'", "‘": "'", "–": "-", "—": "-", "‑": "-", "＆": "&"})  # noqa: RUF001
+
+
+def clean(text: str) -> str:
+    """One line without markup, control, format and surrogate characters."""
+    line = _TAG.sub(" ", html.unescape(unicodedata.normalize("NFC", text)))
+    kept = "".join(" " if ch.isspace() else ch for ch in line if ch.isspace() or unicodedata.category(ch)[0] != "C")
+    return " ".join(kept.split())
+
+
+def name_of(text: str) -> str | None:
+    """A speech type's name, cleaned; None when it is none: too long, a sentence, or with signs that no name has."""
+    if len(text) > _LOOKED_AT:
+        return None
+    name = clean(text).translate(_SAME).strip(" .:,-\"'")
+    fits = 0 < len(name) <= NAME_CHARACTERS and len(name.split()) <= NAME_WORDS
+    return name if fits and _NAME.fullmatch(name) else None
+
+
+def phrase_of(text: str) -> str | None:
+    """A search phrase, cleaned; None when nobody would search for it: too long, a link, or without a letter."""
+    if len(text) > _LOOKED_AT:
+        return None
+    phrase = clean(text).lstrip(" -")  # searches take a leading hyphen for "without"
+    fits = 0 < len(phrase) <= PHRASE_CHARACTERS and "://" not in phrase and not re.search("[<>{}\\\\]", phrase)
+    return phrase if fits and any(ch.isalpha() for ch in phrase) else None
+
+
+def phrases_of(texts: list[str]) -> list[str]:
+    """Up to `PHRASES` usable phrases, each once."""
+    found = {phrase.casefold(): phrase for text in reversed(texts[:50]) if (phrase := phrase_of(text))}
+    return list(reversed(found.values()))[:PHRASES]
+
+
+def similarity(one: str, other: str) -> float:
+    """How alike two names are, 0 to 100: rapidfuzz's ratio of their letters or of their sorted words, whichever is higher.
+
+    Case, punctuation and a leading article do not count.
+    """
+    from rapidfuzz import fuzz, utils
+
+    a, b = (_ARTICLE.sub("", utils.default_process(name)) for name in (one, other))
+    return max(fuzz.ratio(a, b), fuzz.token_sort_ratio(a, b)) if a and b else 0.0
