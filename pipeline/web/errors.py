@@ -9,52 +9,102 @@ import re
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 from pipeline.reasons import Failure, Reason, ReasonClass, Reject
+from pipeline.web.links import is_youtube
 
 STATUSES: dict[int, Reason] = {
-    401: Reason.GONE,
+    401: Reason.LOGIN_NEEDED,
     402: Reason.THROTTLED,  # YouTube's answer to an address that asked too often
     403: Reason.THROTTLED,
     404: Reason.GONE,
     407: Reason.NETWORK,
+    408: Reason.NETWORK,
     410: Reason.GONE,
     416: Reason.NETWORK,
+    425: Reason.THROTTLED,
     429: Reason.THROTTLED,
-    451: Reason.GONE,
+    451: Reason.GEO_BLOCKED,
     503: Reason.THROTTLED,
 }
 
-# (pattern, reason), matched against the message in lower case.
-MESSAGES: tuple[tuple[str, Reason], ...] = (
-    # blocked
-    (r"not a bot|confirm you.?re not a (ro)?bot|captcha|cloudflare anti-bot|unusual traffic", Reason.BOT_WALL),
-    # later
-    (r"rate.?limited|too many requests|try again later|request was throttled", Reason.THROTTLED),
-    (r"live event|is (currently )?live\b|premieres? in|will begin|not started|offline|is upcoming", Reason.NETWORK),
+# (pattern, reason), matched in this order against the message in lower case, without its ids and addresses.
+# What a host says of us comes before any HTTP status; what it says of a video, after.
+OF_US: tuple[tuple[str, Reason], ...] = (
+    (r"not a (bot|robot)\b|captcha|anti-bot|unusual traffic|ip is likely being blocked", Reason.BOT_WALL),
+    (r"rate.?limited|too many requests|try again later|request was throttled|quota exceeded for", Reason.THROTTLED),
     (r"no space left|disk quota exceeded", Reason.DISK_FULL),
     (r"read-only file system|permission denied|unable to (open for writing|create directory)", Reason.NOT_WRITABLE),
-    # dead
-    (r"private (video|channel)|video is private|granted access", Reason.GONE),
-    (r"(has been|was) (removed|deleted|taken down|terminated)|no longer (available|exists)|terminated", Reason.GONE),
-    (r"video (is )?(unavailable|not available)|does(n.t| not) exist|not found|copyright|violat", Reason.GONE),
-    (r"members.only|join this channel|paid|purchase|rent|premium", Reason.GONE),
-    (r"your (country|location|region)|geo.?restrict|geo.?block", Reason.GONE),
-    (r"age.?restricted|confirm your age|inappropriate for some", Reason.GONE),
-    (r"log.?in|sign in|registered users|cookies|account", Reason.GONE),
-    (r"drm", Reason.GONE),
-    # bad
-    (r"unsupported url|no video formats|no video could be found|unable to find video", Reason.NOT_MEDIA),
-    (r"requested format is not available", Reason.NO_VIDEO),
-    (r"not a valid url|unsupported url scheme|truncated id|incomplete youtube id|file:// urls", Reason.BAD_LINK),
-    # later again: what is left is mostly the network's doing
-    (r"timed? ?out|connection|resolve|network|ssl|certificate|incomplete|more expected|bytes read", Reason.NETWORK),
+    (r"restricted mode|workspace administrator|censorship|filtering software|has been blocked by", Reason.NETWORK),
+)
+OF_THE_VIDEO: tuple[tuple[str, Reason], ...] = (
+    # A sentence may say several things ("private", "sign in"; "account", "terminated", "copyright"): the surest first.
+    (r"private (video|channel)|(video|channel) is private|granted (you )?access", Reason.PRIVATE),
     (
-        r"expected \d+ bytes|giving up after|did not get any data|http error 5\d\d|remote end closed|unable to (connect|download)",
+        r"account .*(terminated|closed)|closed their .*account|(account|channel) has been (closed|deleted)",
+        Reason.TERMINATED,
+    ),
+    (r"(your|this) (country|location|region)|geo.?restrict|geo.?block", Reason.GEO_BLOCKED),
+    (r"copyright|trademark|content from .*who has blocked", Reason.COPYRIGHT),
+    (r"confirm your age|age.?restricted|age.?verification|inappropriate|age.?gate", Reason.AGE_RESTRICTED),
+    (
+        r"members.only|channel.s members|join this channel|premium|requires? (payment|purchase|rental)|pay(ing)? to watch|rent(al)?\b",
+        Reason.MEMBERS_ONLY,
+    ),
+    (r"\bdrm\b", Reason.DRM_PROTECTED),
+    (r"recording is not available", Reason.REMOVED),
+    (
+        r"live event|is (currently )?live\b|not currently live|premiere|will begin|not started|\boffline\b|is upcoming"
+        r"|processing this video|being processed|check back later|stream has ended",
+        Reason.NOT_FINISHED,
+    ),
+    (
+        r"(on|in) this (app|device)|latest version of youtube|needs to be reloaded|playback on other websites|precondition check"
+        r"|invalid argument|signature extraction|nsig|cannot identify player|any player response|javascript runtime|po token",
+        Reason.EXTRACTOR_BROKEN,
+    ),
+    (r"(has been|was) (removed|deleted|taken down|terminated)|removed by|violat(ing|ion|ed)", Reason.REMOVED),
+    (
+        r"video (is )?(unavailable|not available|no longer available)|(content|video) isn.t available|no longer (available|exists)"
+        r"|isn.t available any ?more|does(n.t| not) exist|http error 404|page not found",
+        Reason.GONE,
+    ),
+    (r"log.?in\b|sign in|registered users|authenticat|use --cookies|account cookies", Reason.LOGIN_NEEDED),
+    (
+        r"unsupported url(?! scheme)|no video could be found|unable to find video|does not have an? .* tab",
+        Reason.NOT_MEDIA,
+    ),
+    (
+        r"not a valid url|invalid url|unsupported url scheme|truncated|incomplete youtube id|file:// urls",
+        Reason.BAD_LINK,
+    ),
+    (r"without video id|redirect url", Reason.BAD_LINK),
+    (r"postprocessing:|conversion failed", Reason.CORRUPT),
+    # what is left is the network's doing, or the extractor's
+    (r"timed? ?out|connection|resolve|network|ssl\b|certificate|incomplete|more expected|bytes read", Reason.NETWORK),
+    (
+        r"expected \d+ bytes|giving up after|did not get any data|http error 5\d\d|remote end closed|content too short"
+        r"|conflicting range|file is empty|fragment \d+ not found|unable to (connect|download)|error reading response",
         Reason.NETWORK,
     ),
+    (
+        r"unable to (extract|parse|recognize|find selected)|failed to (extract|parse|resolve)|no video formats|extractor error"
+        r"|only images are available|response data has no|could not parse",
+        Reason.EXTRACTOR_BROKEN,
+    ),
+    (r"requested format is not available", Reason.NO_VIDEO),
 )
-_MESSAGES = tuple((re.compile(pattern), reason) for pattern, reason in MESSAGES)
+_OF_US, _OF_THE_VIDEO = (
+    tuple((re.compile(pattern), reason) for pattern, reason in table) for table in (OF_US, OF_THE_VIDEO)
+)
+# yt-dlp's advice to its user; it names cookies, rates and addresses, whatever went wrong
+_ADVICE = re.compile(
+    r"(; please report this issue on|\(caused by|use --cookies|use --username|use --list-formats|it is recommended to).*",
+    re.DOTALL | re.IGNORECASE,
+)
+_ORIGIN = re.compile(r"^\[[\w:+-]+\] (?:[^\s:]{1,64}: )?")
+_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
 class Refused(Exception):
@@ -74,20 +124,44 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
             return item.reason, item.detail
         if isinstance(item, OSError) and item.errno in (errno.ENOSPC, errno.EDQUOT):
             return Reason.DISK_FULL, message
-    by_message = next((r for pattern, r in _MESSAGES[:2] if pattern.search(message.lower())), None)
-    if by_message:  # a bot wall or a throttle says so in words, whatever its status
-        return by_message, message
+    youtube = message.lower().startswith("[youtube") or any(_youtube_answered(item) for item in chain)
+    said = _ADDRESS.sub(" ", _ORIGIN.sub("", message)).lower()
+    if reason := _first(_OF_US, said):  # a bot wall or a throttle says so in words, whatever its status
+        return reason, message
     status = next((s for item in chain if isinstance(s := getattr(item, "status", None), int)), None)
-    if status is not None and 300 <= status < 400:
-        return Reason.BAD_LINK, f"leads in circles or to another protocol: {message}"
-    if status is not None and status >= 400:
-        return STATUSES.get(status, Reason.NETWORK if status >= 500 else Reason.GONE), message
-    for pattern, reason in _MESSAGES:
-        if pattern.search(message.lower()):
-            return reason, message
+    if status is not None and status >= 300:
+        return _by_status(status, youtube), message
+    reason = _first(_OF_THE_VIDEO, said)
+    if any(hasattr(item, "countries") for item in chain):  # a GeoRestrictedError, whatever it says
+        return Reason.GEO_BLOCKED, message
+    if reason is Reason.EXTRACTOR_BROKEN and not youtube and "no video formats" in said:
+        return Reason.NOT_MEDIA, message  # of a page that nobody promised to hold a video
+    if reason:
+        return reason, message
+    if any(
+        hasattr(item, "expected") and hasattr(item, "ie") for item in chain
+    ):  # an ExtractorError, in words yet unknown
+        return Reason.EXTRACTOR_BROKEN, message
     if any(isinstance(item, OSError) for item in chain):
         return Reason.NETWORK, message
     return Reason.EXCEPTION, message
+
+
+def _first(table: tuple[tuple[re.Pattern[str], Reason], ...], said: str) -> Reason | None:
+    return next((reason for pattern, reason in table if pattern.search(said)), None)
+
+
+def _by_status(status: int, youtube: bool) -> Reason:
+    if status < 400:
+        return Reason.BAD_LINK  # leads in circles, or to another protocol
+    if youtube and status in (400, 401, 404, 410):
+        return Reason.EXTRACTOR_BROKEN  # of a video that is gone YouTube says so in words, with status 200
+    return STATUSES.get(status, Reason.NETWORK if status >= 500 else Reason.GONE)
+
+
+def _youtube_answered(item: BaseException) -> bool:
+    url = getattr(getattr(item, "response", None), "url", None)
+    return isinstance(url, str) and is_youtube((urlsplit(url).hostname or "").lower())
 
 
 def outcome_of(error: BaseException) -> Reject | Failure:
@@ -131,7 +205,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _line(message: str) -> str:
-    """The message as one line of at most 300 characters, without colours and yt-dlp's pleas for bug reports."""
-    message = re.sub(r"\x1b\[[0-9;]*m", "", message)
-    message = re.sub(r"(; please report this issue on|\(caused by).*", "", message, flags=re.DOTALL)
+    """The message as one line of at most 300 characters, without colours and yt-dlp's advice to its user."""
+    message = _ADVICE.sub("", re.sub(r"\x1b\[[0-9;]*m", "", message))
     return " ".join(message.removeprefix("ERROR:").split())[:300]

@@ -57,7 +57,7 @@ def test_no_hour_sees_more_than_its_rate(tmp_path: Path, jitter: float, restarts
         grants += granted(pacer, clock, began + 5 * 3600 * (number + 1) / restarts, idle if number % 2 else float)
     assert most_in_an_hour(grants) <= 300
     if restarts == 1:  # it is no slower than it has to be: jitter alone makes the pauses longer
-        assert len(grants) == pytest.approx(5 * 300 / (1 + jitter / 2), rel=0.02)
+        assert len(grants) == pytest.approx(5 * 300 / (1 + jitter / 2), rel=0.05)
 
 
 def test_drivers_side_by_side_share_the_bucket(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_drivers_side_by_side_share_the_bucket(tmp_path: Path) -> None:
                 grants.append(clock.now)
                 pacer.fine(HOST, "w")
         clock.now += 3
-    assert most_in_an_hour(grants) <= 300 and len(grants) > 400
+    assert most_in_an_hour(grants) <= 300 and len(grants) > 350
 
 
 def test_hosts_have_buckets_of_their_own(tmp_path: Path) -> None:
