@@ -183,6 +183,12 @@ _KINDS = (
                 "pictures that repeat the one before beyond what the source rate explains",
             ),
             column("manifest_crop_box", pa.list_(F, 4), "px", "x1, y1, x2, y2 as released, in pixels of the video"),
+            column(
+                "manifest_crop_boxes",
+                frames(4, F),
+                "px",
+                "all of them, where several rows show these pictures; else null",
+            ),
             column("manifest_line", I, "", "line or entry of the manifest, from 1; null where there is none"),
             column("manifest_name", S, "", "{vid}_{part}_{start}_{end} of the manifest"),
         ),

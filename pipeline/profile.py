@@ -325,7 +325,10 @@ def show(profile: Profile) -> str:
             default = field.get_default(call_default_factory=True)
             if default is not PydanticUndefined and default != getattr(profile.stage(name), key):
                 notes.append(f"default {_toml(default)}")
-            shown = f"{key} = {_toml(values[key])}" if values[key] is not None else f"# {key} is not set"
+            if values[key] is None and default is None:
+                shown = f"# {key} is not set"
+            else:
+                shown = f"{key} = {_toml('off' if values[key] is None else values[key])}"  # see pipeline.off
             lines.append(shown + _comment("; ".join(note for note in notes if note)))
     return "\n".join(lines) + "\n"
 

@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.off import SWITCHABLE
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
@@ -48,7 +49,7 @@ class Export(Stage):
     smoothing: Literal["paper", "release"] = Field(
         "paper", description="paper: all but the mouth; release: the mouth too, lightly"
     )
-    max_upscale: float | None = Field(
+    max_upscale: Annotated[float | None, SWITCHABLE] = Field(
         3.0, gt=0, description="crops that would be enlarged more than this many times go"
     )
     max_missing_share: float = Field(0.1, ge=0, le=1, description="share of the clip's pictures that may not decode")

@@ -5,11 +5,12 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from pipeline.kinds import KINDS
+from pipeline.off import SWITCHABLE
 from pipeline.reasons import Reason
 from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Share = float | None
+Share = Annotated[float | None, SWITCHABLE]
+Limit = Annotated[float | None, SWITCHABLE]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ CHECKS = (
     Check("max_longest_pause_seconds", Reason.NO_SPEECH, "sound_measures"),
     Check("max_clipped_share", Reason.CLIPPED_SOUND, "sound_measures"),
 )
+_NOT_CHECKS = ("worst_joint", "worst_joint_share", "clips_person", "manifest_overlap")
 _KEYS = {"pose_measures": "person_id", "sound_measures": "clip_id"}  # what a measure's row is about
 
 
@@ -79,14 +82,17 @@ def _columns(kind: str, *more: str) -> tuple[str, ...]:
 
 
 class Judge(Stage):
-    """Thresholds over stored measures; None switches one off. A null measure is listed, not held against a person."""
+    """Thresholds over stored measures; "off" switches one off. A null measure is listed, not held against a person.
+
+    Whom a manifest does not mean is dropped whatever the thresholds say.
+    """
 
     name: ClassVar[str] = "judge"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("persons", ("person_id", "clip_id", "video_id")),
-        Reads("pose_measures", _columns("pose_measures", "worst_joint", "worst_joint_share")),
+        Reads("pose_measures", _columns("pose_measures", *_NOT_CHECKS)),
         Reads("sound_measures", _columns("sound_measures", "has_audio")),
     )
     writes: ClassVar[str] = "verdicts"
@@ -99,32 +105,32 @@ class Judge(Stage):
     min_hand_seen_share: Share = Field(0.5, description="share of frames with at least one hand scored")
     min_both_hands_share: Share = Field(None, description="share of frames with both hands scored")
     min_face_seen_share: Share = Field(0.8, description="share of frames with the face scored")
-    max_yaw_degrees: float | None = Field(50.0, description="median turn from the camera, degrees; 90 is a profile")
+    max_yaw_degrees: Limit = Field(50.0, description="median turn from the camera, degrees; 90 is a profile")
     max_back_share: Share = Field(0.3, description="share of frames in which the person is seen from the back")
     # the figure
-    min_shoulder_width_px: float | None = Field(60.0, description="median shoulder width, source pixels")
+    min_shoulder_width_px: Limit = Field(60.0, description="median shoulder width, source pixels")
     min_shoulder_width_share: Share = Field(None, description="median shoulder width, share of the picture's width")
-    min_box_height_px: float | None = Field(220.0, description="median height of the person's box, source pixels")
+    min_box_height_px: Limit = Field(220.0, description="median height of the person's box, source pixels")
     min_box_height_share: Share = Field(None, description="median height of the person's box, share of the picture's")
-    min_crop_side_px: int | None = Field(200, description="side of the crop, source pixels; it is enlarged to 512")
-    # motion
-    min_wrist_speed_median: float | None = Field(None, description="median wrist speed, shoulder widths a second")
-    min_wrist_speed_p95: float | None = Field(
-        0.4, description="95th percentile of wrist speed, shoulder widths a second"
+    min_crop_side_px: Annotated[int | None, SWITCHABLE] = Field(
+        200, description="side of the crop, source pixels; it is enlarged to 512"
     )
-    min_arm_range: float | None = Field(0.15, description="how far wrists or elbows get about, shoulder widths")
-    max_jitter: float | None = Field(0.03, description="high-frequency residual of the body, shoulder widths")
-    max_camera_motion: float | None = Field(0.25, description="95th percentile, picture widths a second")
+    # motion
+    min_wrist_speed_median: Limit = Field(None, description="median wrist speed, shoulder widths a second")
+    min_wrist_speed_p95: Limit = Field(0.4, description="95th percentile of wrist speed, shoulder widths a second")
+    min_arm_range: Limit = Field(0.15, description="how far wrists or elbows get about, shoulder widths")
+    max_jitter: Limit = Field(0.03, description="high-frequency residual of the body, shoulder widths")
+    max_camera_motion: Limit = Field(0.25, description="95th percentile, picture widths a second")
     max_repeated_frames: Share = Field(0.2, description="share of pictures that repeat the one before")
     # the picture
     max_another_person_share: Share = Field(0.1, description="share of frames with someone else's head in the crop")
-    min_face_sharpness: float | None = Field(15.0, description="variance of the face's Laplacian, grey levels^2")
+    min_face_sharpness: Limit = Field(15.0, description="variance of the face's Laplacian, grey levels^2")
     # the sound
     require_audio: bool = Field(True, description="drop clips without a sound track")
     max_silence_share: Share = Field(0.8, description="share of 20-ms frames under -60 dBFS")
-    min_loudness_dbfs: float | None = Field(-55.0, description="root mean square of the clip, dBFS")
+    min_loudness_dbfs: Limit = Field(-55.0, description="root mean square of the clip, dBFS")
     min_speech_share: Share = Field(0.4, description="share of the clip that is heard as speech")
-    max_longest_pause_seconds: float | None = Field(None, description="longest span without speech, seconds")
+    max_longest_pause_seconds: Limit = Field(None, description="longest span without speech, seconds")
     max_clipped_share: Share = Field(0.01, description="share of samples at full scale")
     # what is not known, and what people said
     require_measured: tuple[str, ...] = Field(
@@ -167,6 +173,8 @@ class Judge(Stage):
 
     def _found(self, table: "pd.DataFrame") -> "_Found":
         found = _Found(len(table))
+        for i in table["clips_person"].eq(False).fillna(False).to_numpy(bool).nonzero()[0]:
+            found.add(i, Reason.NOT_THE_CLIPS_PERSON, _overlap(table["manifest_overlap"].iloc[i]))
         silent = table["has_audio"].eq(False).fillna(False).to_numpy(bool)
         if self.require_audio:
             for i in silent.nonzero()[0]:
@@ -221,6 +229,15 @@ def _failing(check: Check, values: "np.ndarray", limit: float, applies: "np.ndar
     wrong = values < limit if check.setting.startswith("min_") else values > limit
     rows: np.ndarray = (wrong & applies).nonzero()[0]
     return rows
+
+
+def _overlap(share: float | None) -> str:
+    """Why the manifest does not mean somebody."""
+    if share is None or share != share:
+        return "the manifest gives no crop, and another person is larger"
+    return (
+        f"manifest_overlap {share:.2f}, and more of another person's box lies in the manifest's crop, or none of this"
+    )
 
 
 def _detail(check: Check, value: float, limit: float, table: "pd.DataFrame", row: int) -> str:

@@ -13,12 +13,16 @@ from pipeline.stage import Reads, Resources, Row, Stage, Unit
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
     from pipeline.skeleton.crop import Box
+    from pipeline.skeleton.meant import Meant
 
 Points = NDArray[np.float32]
 
 
 class MeasurePose(Stage):
-    """Completeness, view, size, motion and surroundings of every person; a row each."""
+    """Completeness, view, size, motion and surroundings of every person; a row each.
+
+    Of the persons of a manifest's clip the one is marked whom the manifest means.
+    """
 
     name: ClassVar[str] = "measure_pose"
     version: ClassVar[int] = 1
@@ -39,7 +43,10 @@ class MeasurePose(Stage):
                 "face_sharpness",
             ),
         ),
-        Reads("clips", ("camera_motion", "repeated_frames", "manifest_crop_box")),
+        Reads(
+            "clips",
+            ("camera_motion", "repeated_frames", "manifest_crop_box", "manifest_crop_boxes", "manifest_name"),
+        ),
     )
     writes: ClassVar[str] = "pose_measures"
     unit: ClassVar[str] = "clip_id"
@@ -55,6 +62,7 @@ class MeasurePose(Stage):
     def process(self, unit: Unit) -> Iterator[Row]:
         persons, clip = unit.rows("persons"), unit.row("clips")
         people = [(_points(row), np.asarray(row["scores"])) for row in persons]
+        meant = self._meant(persons, clip)
         for i, row in enumerate(persons):
             others = [one for j, one in enumerate(people) if j != i]
             measured = self._measures(row, *people[i])
@@ -65,7 +73,9 @@ class MeasurePose(Stage):
                 **self._joint(*people[i]),
                 "camera_motion": clip["camera_motion"],
                 "repeated_frames": clip["repeated_frames"],
-                **self._crop(row, clip, people[i], others),
+                **self._crop(row, meant[i].box, people[i], others),
+                "manifest_overlap": meant[i].overlap,
+                "clips_person": meant[i].clips_person,
             }
 
     def _measures(self, row: Row, points: Points, scores: Points) -> dict[str, float]:
@@ -83,26 +93,33 @@ class MeasurePose(Stage):
         name, share = worst_joint(points, scores, self.min_keypoint_score)
         return {"worst_joint": name, "worst_joint_share": _known(share)}
 
-    def _crop(self, row: Row, clip: Row, who: tuple[Points, Points], others: list[tuple[Points, Points]]) -> Row:
+    def _meant(self, persons: list[Row], clip: Row) -> "list[Meant]":
+        """Whom the manifest means, with which crop; nobody where there is no manifest."""
+        from pipeline.skeleton.meant import NOBODY, meant
+
+        if not persons or (clip.get("manifest_name") is None and clip["manifest_crop_box"] is None):
+            return [NOBODY] * len(persons)
+        boxes = clip.get("manifest_crop_boxes")
+        boxes = [clip["manifest_crop_box"]] if boxes is None else boxes
+        return meant([_boxes(row) for row in persons], [list(box) for box in boxes if box is not None])
+
+    def _crop(
+        self, row: Row, given: "Box | None", who: tuple[Points, Points], others: list[tuple[Points, Points]]
+    ) -> Row:
         from pipeline.skeleton.crop import square
         from pipeline.skeleton.person import others_in_crop
 
-        box = self._box(row, clip, *who)
+        box = given if given is not None and self.use_manifest_crop else self._box(row, *who)
         if box is None:
             return {"crop_box": None, "crop_side_px": None, "another_person_share": None}
         left, _, right, _ = square(box)
         share = others_in_crop(others, box, self.min_keypoint_score)
         return {"crop_box": list(box), "crop_side_px": right - left, "another_person_share": share}
 
-    def _box(self, row: Row, clip: Row, points: Points, scores: Points) -> "Box | None":
-        """The manifest's crop, else one around the speaker; None when nothing of the upper body is seen."""
+    def _box(self, row: Row, points: Points, scores: Points) -> "Box | None":
+        """A crop around the speaker; None when nothing of the upper body is seen."""
         from pipeline.skeleton.crop import Framing, crop_box
 
-        given = clip["manifest_crop_box"]
-        if self.use_manifest_crop and given:
-            x1, y1, x2, y2 = (round(value) for value in given)
-            if x2 > x1 and y2 > y1:
-                return x1, y1, x2, y2
         framing = Framing(
             margin=self.crop_margin_share,
             min_score=self.crop_min_score,
@@ -113,6 +130,16 @@ class MeasurePose(Stage):
             return crop_box(points, scores, row["width"], row["height"], framing)
         except ValueError:
             return None
+
+
+def _boxes(row: Row) -> Points:
+    """(F, 4) the person's box a frame; around the points seen where there is none (released poses have points alone)."""
+    boxes = np.array(row["boxes"], np.float32)
+    points = _points(row)
+    lost = ~np.isfinite(boxes).all(1) & np.isfinite(points).any((1, 2))
+    if lost.any():
+        boxes[lost] = np.concatenate([np.nanmin(points[lost], 1), np.nanmax(points[lost], 1)], 1)
+    return boxes
 
 
 def _points(row: Row) -> Points:

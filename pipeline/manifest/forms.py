@@ -57,14 +57,11 @@ Rows = Iterator[tuple[int, ManifestRow | str]]  # (line, row or what is wrong wi
 
 
 def form_of(path: Path) -> str | None:
-    """Which manifest a file is, by its first 64 KB; None when it is none: a list of links, say.
-
-    Raises ManifestError when it is no text.
-    """
+    """Which manifest a file is, by its first 64 KB; None when it is none: a list of links, say, or no text."""
     with path.open("rb") as file:
         head = file.read(_SNIFFED_BYTES)
     if b"\0" in head:
-        raise ManifestError(f"{path}: not a text file in UTF-8")
+        return None
     text = head.decode("utf-8-sig", "replace").lstrip()
     lines = [line.strip() for line in text.split("\n")]
     if text[:1] == "[":

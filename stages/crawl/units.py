@@ -123,7 +123,7 @@ def read_list(path: Path, run: Path | None = None) -> LinkList:
         path: the file; what it is shows in its content.
         run: the run's folder, in which the links of a large manifest are kept; planning asks for them each time.
 
-    Raises InputError or ManifestError when the file is no text or too large to be a list.
+    Raises InputError when the file is no text or too large to be a list; ManifestError when it is no manifest after all.
     """
     if form_of(path) is None:
         return _read_links(path)

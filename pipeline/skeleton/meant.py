@@ -1,0 +1,85 @@
+"""Whom a manifest means: it gives a crop and names nobody."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.skeleton.crop import Box
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What a manifest says of one person.
+
+    Attributes:
+        clips_person: whether it means this one; None where there is no manifest.
+        overlap: share of the person's boxes that lies in the manifest's crop; None without a crop.
+        box: the manifest's crop, for whom it means, in whole pixels; where it means somebody else, the nearest one.
+    """
+
+    clips_person: bool | None = None
+    overlap: float | None = None
+    box: Box | None = None
+
+
+NOBODY = Meant()
+
+
+def meant(boxes: list[Floats], crops: list[list[float]]) -> list[Meant]:
+    """For each person, whether and with which crop the manifest means them.
+
+    A crop means the person of whom it holds the largest area, on average over the clip; each crop a person of its own.
+    Whom no crop touches is not meant. Without a crop the largest person is meant.
+
+    Args:
+        boxes: (F, 4) a person: x1, y1, x2, y2 in source pixels, NaN where unseen, which counts as no area.
+        crops: x1, y1, x2, y2 each, in source pixels.
+    """
+    whole = np.array([_area(b[:, 0], b[:, 1], b[:, 2], b[:, 3]) for b in boxes])
+    if not crops:
+        largest = int(np.argmax(whole))
+        return [Meant(i == largest and whole[i] > 0) for i in range(len(boxes))]
+    held = np.array([[_held(b, crop) for crop in crops] for b in boxes])  # (persons, crops)
+    crop_of = _pairs(held)
+    found = []
+    for i in range(len(boxes)):
+        nearest = crop_of.get(i, int(np.argmax(held[i])))
+        share = float(held[i, nearest] / whole[i]) if whole[i] else 0.0
+        found.append(Meant(i in crop_of, share, _whole_pixels(crops[nearest])))
+    return found
+
+
+def _pairs(held: Floats) -> dict[int, int]:
+    """person -> crop, the largest areas first."""
+    crop_of: dict[int, int] = {}
+    left = held.copy()
+    while left.size and left.max() > 0:
+        person, crop = (int(v) for v in np.unravel_index(np.argmax(left), left.shape))
+        crop_of[person] = crop
+        left[person, :], left[:, crop] = 0, 0
+    return crop_of
+
+
+def _held(boxes: Floats, crop: list[float]) -> float:
+    """Mean area of the boxes inside the crop, px^2."""
+    x1, y1, x2, y2 = crop
+    return _area(
+        np.maximum(boxes[:, 0], x1),
+        np.maximum(boxes[:, 1], y1),
+        np.minimum(boxes[:, 2], x2),
+        np.minimum(boxes[:, 3], y2),
+    )
+
+
+def _area(x1: Floats, y1: Floats, x2: Floats, y2: Floats) -> float:
+    """Mean area over the frames, px^2."""
+    areas = np.maximum(x2 - x1, 0).astype(np.float64) * np.maximum(y2 - y1, 0)
+    return float(np.nan_to_num(areas).mean()) if areas.size else 0.0
+
+
+def _whole_pixels(crop: list[float]) -> Box | None:
+    x1, y1, x2, y2 = (round(value) for value in crop)
+    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
