@@ -1,0 +1,320 @@
+"""Search: speech types become links, asked of YouTube's own search through yt-dlp, page by page and in turn.
+
+A unit is a speech type in a language. Its keywords are asked in rounds, a page each, until the quota is met or nobody
+finds more. What a page says of a video is enough to refuse it, so nothing unwanted is downloaded. A video counts once,
+for the unit that found it first.
+"""
+
+import base64
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import urlencode
+
+from pydantic import Field, PrivateAttr
+
+from pipeline.reasons import Failure, Reason, Reject
+from pipeline.stage import Context, Resources, Row, Stage, Unit
+
+if TYPE_CHECKING:
+    from pipeline.profile import Web
+    from pipeline.table import Store
+    from pipeline.web.pace import Gate
+
+PAGE = 20  # hits that YouTube gives at a time, about
+_SEARCH_PATH = "/youtubei/v1/search"
+_PROMISES = ("is_live", "is_upcoming", "post_live")  # no finished video
+_TYPE_COLUMNS = ("speech_type", "share_percent", "languages", "keywords")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A unit's errand: what to ask for, and how many videos to bring."""
+
+    speech_type: str
+    language: str
+    keywords: tuple[str, ...]
+    videos: int
+
+
+class Search(Stage):
+    """Finds videos for every speech type, in every language asked for, up to its quota."""
+
+    name: ClassVar[str] = "search"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "links of videos for every speech type, from YouTube's search"
+    writes: ClassVar[str] = "sources"
+    # One worker: what one unit found, the next leaves out. The pace is the site's, not ours.
+    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, one_worker=True)
+
+    videos: int = Field(5000, ge=1, le=1_000_000, description="videos to find in all")
+    quota: Literal["paper", "even"] = Field(
+        "paper", description="paper: videos a type by its share in figure 2a; even: the same for each type"
+    )
+    languages: tuple[str, ...] = Field(
+        (), description="codes to search in; empty: all that the types have keywords for"
+    )
+    pages_per_query: int = Field(
+        15, ge=1, le=100, description="pages of 20 hits asked for each query at most; later ones are seldom about it"
+    )
+    min_length_seconds: float = Field(30.0, ge=0, description="shorter videos are left out, seconds")
+    max_length_hours: float = Field(6.0, gt=0, description="longer videos are left out, hours")
+    hd_only: bool = Field(True, description="ask for videos of 720 lines and more only")
+    licence: Literal["any", "creative_commons"] = Field(
+        "any", description="creative_commons: ask for videos under Creative Commons only"
+    )
+
+    _context: Context = PrivateAttr()
+    _seen: set[str] = PrivateAttr()
+    _gate: "Gate | None" = PrivateAttr()
+
+    def sources(self, store: "Store") -> list[str]:
+        return list(errands(_types(store), self.videos, self.quota, self.languages))
+
+    def depends(self, store: "Store") -> str:
+        return json.dumps(_types(store), sort_keys=True)
+
+    @contextmanager
+    def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline.profile import Web
+        from pipeline.table import Store
+        from pipeline.web.pace import serving
+
+        store = Store(context.run, context.opt_out)
+        found = errands(_types(store), self.videos, self.quota, self.languages)
+        given = {"errands": {unit: asdict(errand) for unit, errand in found.items()}, "seen": self._settled(store)}
+        with serving(context.run, context.web or Web()) as address:
+            yield {**given, "pace": address}
+
+    def setup(self, context: Context) -> None:
+        from pipeline.web.pace import Gate
+
+        self._context = context
+        self._seen = set(context.given["seen"])
+        self._gate = Gate(context.given["pace"]) if "pace" in context.given else None
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        errand = Wanted(**self._context.given["errands"][unit.id])
+        rows, refused = self._find(errand)
+        said = "; ".join(f"{count} {why}" for why, count in sorted(refused.items()))
+        if not rows:
+            asked = ", ".join(errand.keywords)
+            raise Reject(Reason.NOTHING_FOUND, f"asked for {asked}: {said or 'no hits at all'}")
+        if len(rows) < errand.videos:
+            log.warning("%s: %d of %d videos found%s", unit.id, len(rows), errand.videos, said and f" ({said})")
+        self._seen.update(row["video_id"] for row in rows)
+        yield from rows
+
+    def _settled(self, store: "Store") -> list[str]:
+        """Videos of the units that this run leaves as they are; what the others found before, they may find again."""
+        from pipeline.plan import plan
+
+        work = plan(self, store)
+        pending = {work.units[i] for i in work.pending}
+        rows = store.live("sources", ["video_id", "unit"])
+        pairs = zip(rows["video_id"].to_pylist(), rows["unit"].to_pylist(), strict=True)
+        return [video_id for video_id, unit in pairs if unit not in pending]
+
+    def _find(self, errand: Wanted) -> tuple[list[Row], dict[str, int]]:
+        """Rows up to the quota, and how many hits were left out, by why."""
+        rows: dict[str, Row] = {}
+        refused: dict[str, int] = {}
+        with _asking(self._context, self._gate) as ask:
+            hits = _rounds([(query, ask(query, self._filters())) for query in errand.keywords], self.pages_per_query)
+            for query, rank, entry in hits:
+                row = _row(entry, errand, query, rank)
+                why = "no videos" if row is None else self._unwanted(entry, row["video_id"])
+                if why:
+                    refused[why] = refused.get(why, 0) + 1
+                elif row is not None and row["video_id"] not in rows:
+                    rows[row["video_id"]] = row
+                if len(rows) >= errand.videos:
+                    break
+        return list(rows.values()), refused
+
+    def _unwanted(self, entry: Row, video_id: str) -> str:
+        """Why a hit is left out, by what its page says; "" when it is not."""
+        seconds, opt_out = entry.get("duration"), self._context.opt_out
+        if video_id in self._seen:
+            return "found for another type"
+        if opt_out and any(
+            opt_out.names(video_id, entry.get("channel"), entry.get(name)) for name in ("channel_id", "uploader_id")
+        ):
+            return "opted out"
+        if entry.get("live_status") in _PROMISES:
+            return "live or to come"
+        if entry.get("availability") in ("subscriber_only", "premium_only"):
+            return "for members only"
+        if isinstance(seconds, int | float) and seconds < self.min_length_seconds:
+            return f"shorter than {self.min_length_seconds:g} s"
+        if isinstance(seconds, int | float) and seconds > self.max_length_hours * 3600:
+            return f"longer than {self.max_length_hours:g} h"
+        return ""
+
+    def _filters(self) -> str:
+        """YouTube's own filters as its search page takes them (`sp`, a protocol buffer); "" for videos of any kind."""
+        wanted = {4: self.hd_only, 6: self.licence == "creative_commons"}
+        if not any(wanted.values()):
+            return ""
+        fields = b"".join(bytes([number << 3, 1]) for number, on in {2: True, **wanted}.items() if on)
+        return base64.b64encode(bytes([2 << 3 | 2, len(fields)]) + fields).decode()
+
+
+def errands(
+    types: Sequence[Row], videos: int, quota: str = "paper", languages: Sequence[str] = ()
+) -> dict[str, Wanted]:
+    """Units and their errands: `<speech type> | <language>`, quotas in whole videos that add up to `videos`.
+
+    A type without a share (the paper does not know it) gets the mean of the known ones; a type's languages share evenly.
+    Units whose quota is below half a video are left out.
+    """
+    pairs = []
+    for row in types:
+        given = zip(row["languages"] or [], row["keywords"] or [], strict=True)
+        found = [(language, words) for language, words in given if words and (not languages or language in languages)]
+        pairs += [(row, language, tuple(words), len(found)) for language, words in found]
+    known = [row["share_percent"] for row in types if row["share_percent"] is not None]
+    usual = sum(known) / len(known) if known else 1.0
+    shares = [usual if quota == "even" or row["share_percent"] is None else row["share_percent"] for row, *_ in pairs]
+    counts = _apportioned([share / number for share, (*_, number) in zip(shares, pairs, strict=True)], videos)
+    return {
+        f"{row['speech_type']} | {language}": Wanted(row["speech_type"], language, words, count)
+        for (row, language, words, _), count in zip(pairs, counts, strict=True)
+        if count
+    }
+
+
+def _apportioned(weights: Sequence[float], total: int) -> list[int]:
+    """Whole numbers in proportion to the weights that add up to `total`: the method of largest remainders."""
+    whole = sum(weights)
+    if not whole:
+        return [0] * len(weights)
+    exact = [total * weight / whole for weight in weights]
+    counts = [int(number) for number in exact]
+    order = sorted(range(len(weights)), key=lambda i: (round(counts[i] - exact[i], 9), i))
+    for i in order[: total - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def _types(store: "Store") -> list[Row]:
+    rows: list[Row] = store.read("types", _TYPE_COLUMNS).to_pylist()
+    return rows
+
+
+def _rounds(queries: Sequence[tuple[str, Iterator[Row]]], pages: int) -> Iterator[tuple[str, int, Row]]:
+    """(query, rank from 1, hit): a page of each query, then the next page of each, until all have ended."""
+    left = list(queries)
+    for page in range(pages):
+        for query, hits in list(left):
+            found = 0
+            for found, entry in enumerate(islice(hits, PAGE), 1):
+                yield query, page * PAGE + found, entry
+            if found < PAGE:
+                left.remove((query, hits))
+
+
+def _row(entry: Row, errand: Wanted, query: str, rank: int) -> Row | None:
+    """A row of `sources`; None when the hit is no single video."""
+    from pipeline.media.ids import safe_video_id
+    from pipeline.text import clean
+    from pipeline.web.links import watch_page
+
+    if entry.get("ie_key") != "Youtube":
+        return None
+    try:
+        video_id = safe_video_id(f"yt:{entry.get('id')}")
+    except Reject:
+        return None
+    seconds = entry.get("duration")
+    return {
+        "source": watch_page(video_id[3:]),
+        "video_id": video_id,
+        "speech_type": errand.speech_type,
+        "language": errand.language,
+        "query": query,
+        "query_rank": rank,
+        "title": clean(entry.get("title"), 300),
+        "channel": clean(entry.get("channel"), 200),
+        "channel_id": clean(entry.get("channel_id"), 100),
+        "duration_seconds": float(seconds) if isinstance(seconds, int | float) else None,
+    }
+
+
+@contextmanager
+def _asking(context: Context, gate: "Gate | None") -> Iterator[Callable[[str, str], Iterator[Row]]]:
+    """Yields a function: hits of (query, filters), flat, each page asked for in turn when its first hit is wanted."""
+    from pipeline.profile import Web
+    from pipeline.web.errors import outcome_of
+    from pipeline.web.net import FencedDownloader
+
+    web = context.web or Web()
+
+    class Downloader(FencedDownloader):
+        def urlopen(self, request: Any) -> Any:
+            if _SEARCH_PATH not in getattr(request, "url", ""):
+                return super().urlopen(request)
+            opening = super().urlopen
+            return _in_turn(lambda: opening(request), gate, web)
+
+    params = {
+        "quiet": True,
+        "noprogress": True,
+        "no_color": True,
+        "logger": log,
+        "cachedir": False,
+        "extract_flat": True,
+        "lazy_playlist": True,
+        "extractor_retries": 0,  # tries are ours: each takes its turn
+        "extractor_args": {"youtubetab": {"skip": ["webpage"]}},  # settings that the pages do without
+    }
+    with Downloader(params, web) as downloader:
+
+        def ask(query: str, filters: str) -> Iterator[Row]:
+            address = f"ytsearchall:{query}"
+            if filters:
+                address = f"https://www.youtube.com/results?{urlencode({'search_query': query, 'sp': filters})}"
+            try:
+                yield from downloader.extract_info(address, download=False, process=False)["entries"]
+            except (Reject, Failure):
+                raise
+            except Exception as error:  # extractors raise whatever they like; the table sorts it
+                outcome = outcome_of(error)
+                raise Failure(_for_now(outcome.reason), f"query {query!r}: {outcome.detail}") from error
+
+        yield ask
+
+
+def _in_turn(call: Callable[[], Any], gate: "Gate | None", web: "Web") -> Any:
+    """One page, asked for patiently; a broken connection is tried again."""
+    from pipeline.web.ask import patiently
+    from pipeline.web.links import YOUTUBE
+
+    for attempt in range(web.retries + 1):
+        try:
+            return patiently(gate, YOUTUBE, web, call)
+        except Reject as reject:  # about the search itself: nothing that the types or the settings could be blamed for
+            raise Failure(_for_now(reject.reason), reject.detail) from reject
+        except Failure as failure:
+            if failure.reason is not Reason.NETWORK or attempt == web.retries:
+                raise
+            time.sleep(web.retry_wait_seconds * 2**attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _for_now(reason: Reason) -> Reason:
+    """The reason of a search that failed: what would be a verdict on a video is none on a search."""
+    return reason if reason.kind.value in ("later", "blocked", "bug") else Reason.EXTRACTOR_BROKEN
+
+
+if __name__ == "__main__":
+    from pipeline.cli import stage_main
+
+    stage_main("search")
