@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from pipeline.cli_catalogue import models, profile
+from pipeline.cli_discard import discard
 from pipeline.cli_looks import failed, show, status
 from pipeline.cli_run import execute, run
-from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile
+from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
 from pipeline.cli_tables import compact, gc, retry, table
 
 __all__ = ["INTERRUPTED", "Fault", "choose_profile", "main", "stage_main"]
@@ -20,7 +21,7 @@ def main() -> None:
     """Builds the CSG-405 co-speech gesture video data set and trains on it."""
 
 
-for _command in (run, status, show, failed, retry, table, compact, gc, models, profile):
+for _command in (run, status, show, failed, retry, discard, table, compact, gc, models, profile):
     main.add_command(_command)
 
 
@@ -33,7 +34,8 @@ def stage_main(name: str) -> None:
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
     def command(workers: int | None, shard: str, **given: Any) -> None:
         sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]
-        execute(Session(**given, sets=sets), [name], workers, shard)
+        with errors_in_a_line():
+            execute(Session(**given, sets=sets, targets=[name]), [name], workers, shard)
 
     command(prog_name=f"python -m stages.{name}")
 

@@ -1,16 +1,17 @@
 """`csg405 run`: stages one after the other, and a line for each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipeline.cli_discard import discard_sources
 from pipeline.cli_looks import show_funnel
 from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
-from pipeline.profile import Profile, ProfileError, cores
+from pipeline.profile import Profile, cores
 from pipeline.progress import duration
-from pipeline.registry import BadModel
 
 
 @click.command()
@@ -18,11 +19,30 @@ from pipeline.registry import BadModel
 @about_a_run
 @click.option("--workers", type=click.IntRange(0), default=None, help="Processes; 0 runs in this one, for a debugger.")
 @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
+@click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing, fetch nothing, write nothing.")
+@click.option("--follow", is_flag=True, help="Keep going while the stages before these still work.")
+@click.option(
+    "--discard", type=click.Choice(["raw"]), default=None, help="Free sources of which nothing more is needed."
+)
 @click.option("--funnel", "with_funnel", is_flag=True, help="Print the funnel at the end, as `status` does.")
-def run(targets: Sequence[str], workers: int | None, shard: str, with_funnel: bool, **given: Any) -> None:
+def run(
+    targets: Sequence[str],
+    workers: int | None,
+    shard: str,
+    dry_run: bool,
+    follow: bool,
+    discard: str | None,
+    with_funnel: bool,
+    **given: Any,
+) -> None:
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
-    session = Session(**given)
-    execute(session, targets, workers, shard)
+    session = Session(**given, targets=targets)
+    if dry_run:
+        look_ahead(session, targets)
+        return
+    if shard and (follow or discard):
+        raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
+    execute(session, targets, workers, shard, follow=follow, discard=bool(discard))
     if with_funnel:
         show_funnel(session)
         report = session.run / "report" / "index.html"
@@ -30,36 +50,89 @@ def run(targets: Sequence[str], workers: int | None, shard: str, with_funnel: bo
             click.echo(f"report: {report.resolve().as_uri()}")
 
 
-def execute(session: Session, targets: Sequence[str], workers: int | None, shard: str) -> None:
-    """Run stages one after the other and print a line for each."""
-    from pipeline import files
+def look_ahead(session: Session, targets: Sequence[str]) -> None:
+    """Print what a run would do."""
+    from pipeline.dry_run import outlook
+    from pipeline.screen import print_outlook
+
+    names = session.profile.expand(targets)
+    print_outlook(session.run, outlook(session.profile, names, session.models, session.store))
+
+
+def execute(
+    session: Session,
+    targets: Sequence[str],
+    workers: int | None = None,
+    shard: str = "",
+    *,
+    follow: bool = False,
+    discard: bool = False,
+) -> None:
+    """Run stages one after the other and print a line for each; with `follow` again and again, while there is news."""
+    from pipeline.runner import Options
+
+    names = session.profile.expand(targets)
+    options = Options(
+        _workers(session.profile, workers), cores(), _device(session.profile), _shard(shard), session.profile.web
+    )
+    session.keep_profile()
+    if not follow:
+        _run_all(session, names, options, discard)
+        return
+    from pipeline.follow import leader, passes
+
+    before = leader(session.run, session.profile, names)
+    for turn in passes(session.profile, names, before, lambda words: _say("follow", words)):
+        _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
+
+
+def _run_all(session: Session, names: Sequence[str], options: Any, discard: bool, *, terse: bool = False) -> None:
+    """Run stages in order; with `discard`, free sources then, and begin again where that made the room that was missing."""
+    while True:
+        full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
+        freed = discard and _discard(session, terse)
+        if not full:
+            return
+        if not freed:
+            raise full[0]
+
+
+def _discard(session: Session, terse: bool) -> bool:
+    """Free sources, unless another process is reading some: then the next pass, or the next run, does."""
     from pipeline.lock import Occupied
-    from pipeline.runner import Options, Skipped, StageError, run_stage
 
     try:
-        names = session.profile.expand(targets)
-        options = Options(
-            _workers(session.profile, workers), cores(), _device(session.profile), _shard(shard), session.profile.web
-        )
-        session.keep_profile()
-        for name in names:
-            try:
-                summary = run_stage(session.profile.stage(name), session.run, session.models, options, session.store)
-            except Skipped as skip:
-                if name in session.profile.required:
-                    raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
-                click.echo(f"{name:>16}  skipped: {skip}")
-                continue
-            click.echo(f"{name:>16}  {_said(summary)}")
-            if summary.interrupted:
-                raise Fault("interrupted; what was done is committed, the same command goes on", INTERRUPTED)
-    except KeyboardInterrupt:
-        raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
-    except (StageError, Occupied, ProfileError, BadModel) as error:
-        raise Fault(error) from error
-    except OSError as error:
-        known = files.failure_of(error)
-        raise Fault(known.detail if known else error) from error
+        return discard_sources(session, terse=terse)
+    except Occupied as busy:
+        _say("discard", f"not now: {busy}")
+        return False
+
+
+def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
+    """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
+    from pipeline.runner import OutOfRoom, Skipped, run_stage
+
+    try:
+        summary = run_stage(session.profile.stage(name), session.run, session.models, options, session.store)
+    except Skipped as skip:
+        if name in session.profile.required:
+            raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
+        _say(name, f"skipped: {skip}")
+        return None
+    except OutOfRoom as error:
+        if not go_on:
+            raise
+        _say(name, str(error))
+        return error
+    if summary.pending or not terse:
+        _say(name, _said(summary))
+    if summary.interrupted:
+        raise Fault("interrupted; what was done is committed, the same command goes on", INTERRUPTED)
+    return None
+
+
+def _say(name: str, words: str) -> None:
+    click.echo(f"{name:>16}  {words}")
 
 
 def _said(summary: Any) -> str:

@@ -1,21 +1,23 @@
 """What the commands share: the profile, run folder and nets that a command line names, and errors in one line."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.profile import Profile, ProfileError, load
+from pipeline.profile import Profile, ProfileError, is_stage, load
 from pipeline.registry import Registry
+from pipeline.stage import stage_class
 
 if TYPE_CHECKING:
     from pipeline.table import Store
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
-KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "OptOutError", "BadModel", "MissingModel"}
+KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "OptOutError", "ManifestError", "BadModel", "MissingModel"}
 
 
 class Fault(click.ClickException):
@@ -34,7 +36,11 @@ def choose_profile(profile: str, input: str, manifest: str) -> str:
                 "profile demo brings its own footage and its nets refuse any other: use PROFILE=folder", BAD_USE
             )
         return profile
-    return "folder" if input or manifest else "demo"
+    if manifest:
+        from pipeline.manifest import form_of
+
+        return "rebuild" if form_of(Path(manifest).expanduser()) else "folder"
+    return "folder" if input else "demo"
 
 
 def about_a_run(function: Any) -> Any:
@@ -43,7 +49,8 @@ def about_a_run(function: Any) -> Any:
         click.option("--profile", "-p", default="", envvar="CSG405_PROFILE", help="Profile name, or a TOML file."),
         click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
         click.option("--input", "-i", "input_", default="", help="Folder of videos, or a list of links."),
-        click.option("--manifest", "-m", default="", help="List of links, one a line, or CSV."),
+        click.option("--manifest", "-m", default="", help="List of links, or a released list of clips (rebuild)."),
+        click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
         click.option("--models", default="", envvar="CSG405_MODELS", help="Folder that is searched for nets first."),
         click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting."),
     ):
@@ -55,16 +62,25 @@ class Session:
     """A profile, a run folder and the nets, as the command line gave them."""
 
     def __init__(
-        self, profile: str, run_folder: str, input_: str, manifest: str, models: str, sets: Sequence[str]
+        self,
+        profile: str,
+        run_folder: str,
+        input_: str,
+        manifest: str,
+        poses: str,
+        models: str,
+        sets: Sequence[str],
+        targets: Sequence[str] = (),
     ) -> None:
         named = bool(profile or input_ or manifest)
         kept = Path(run_folder) / "profile.toml" if run_folder else None
-        name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
         if input_ and manifest:
             raise Fault("give INPUT or MANIFEST, not both: each says what to crawl", BAD_USE)
-        given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
+        if manifest and not Path(manifest).expanduser().is_file():
+            raise Fault(f"MANIFEST={manifest}: there is no such file", BAD_USE)
+        name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
         try:
-            self.profile: Profile = load(name, [*given, *sets])
+            self.profile: Profile = _loaded(name, input_, manifest, poses, sets, targets)
         except ProfileError as error:
             raise Fault(error, BAD_USE) from error
         self.run = Path(run_folder) if run_folder else Path("runs") / self.profile.name
@@ -90,26 +106,51 @@ class Session:
             files.write_text(path, text)
 
 
+def _loaded(name: str, input_: str, manifest: str, poses: str, sets: Sequence[str], targets: Sequence[str]) -> Profile:
+    """The profile with what the command line says about its input; --set has the last word."""
+    given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
+    if manifest:
+        given += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(load(name), targets)]
+    if not poses:
+        return load(name, [*given, *sets])
+    given.append(f"import_poses.archive={_quoted(poses)}")
+    return load(name, [*given, *sets]).replacing("annotate", "import_poses")
+
+
+def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]:
+    """The stages of a profile, and of those named beside it, that work on a manifest."""
+    beside = [name for name in targets if name not in profile.targets and is_stage(name)]
+    names = dict.fromkeys([*profile.all_stages, *profile.stages, *beside])
+    return [name for name in names if "manifest" in stage_class(name).model_fields]
+
+
 def _quoted(text: str) -> str:
     """A path or link as a TOML string; a path that exists is made absolute, because a run remembers it."""
     path = Path(text).expanduser()
     return json.dumps(str(path.absolute()) if path.exists() else text, ensure_ascii=False)
 
 
+@contextmanager
+def errors_in_a_line() -> Iterator[None]:
+    """Known errors end in one line and an exit code, and Ctrl-C in a word."""
+    from pipeline import files
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
+    except Exception as error:
+        if {cls.__name__ for cls in type(error).__mro__} & KNOWN_ERRORS:  # by name: their modules are heavy
+            raise Fault(error) from error
+        if isinstance(error, OSError):
+            known = files.failure_of(error)
+            raise Fault(known.detail if known else error) from error
+        raise
+
+
 class Guarded(click.Group):
-    """Commands whose known errors end in one line and an exit code, and Ctrl-C in a word."""
+    """Commands that tell known errors in a line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from pipeline import files
-
-        try:
+        with errors_in_a_line():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
-        except Exception as error:
-            if {cls.__name__ for cls in type(error).__mro__} & KNOWN_ERRORS:  # by name: their modules are heavy
-                raise Fault(error) from error
-            if isinstance(error, OSError):
-                known = files.failure_of(error)
-                raise Fault(known.detail if known else error) from error
-            raise

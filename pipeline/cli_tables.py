@@ -1,5 +1,6 @@
 """Commands that change or copy a run's tables: `retry`, `table`, `compact`, `gc`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,20 @@ from pipeline.cli_session import BAD_USE, Fault, Session, about_a_run
 @click.option("--reason", multiple=True, help="Reason code; several may be given.")
 @click.option("--stage", "stages", multiple=True, help="Only of these stages.")
 @click.option("--all-failed", is_flag=True, help="Everything that failed.")
-def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, **given: Any) -> None:
+@click.option("--refetch", is_flag=True, help="What waits for a source that was freed; `run crawl` fetches it again.")
+def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetch: bool, **given: Any) -> None:
     """Forget rejections or failures, so that the next run tries those units again."""
-    from pipeline.runner import forget
+    from pipeline import retry as again
 
-    if not reason and not all_failed:
-        raise Fault("say what to retry: --reason CODE, or --all-failed", BAD_USE)
-    session = Session(**given)
+    if not reason and not all_failed and not refetch:
+        raise Fault("say what to retry: --reason CODE, --all-failed, or --refetch", BAD_USE)
+    store = Session(**given).store
+    counts: Counter[str] = Counter()
     try:
-        counts = forget(session.store, set(reason), set(stages), all_failed=all_failed)
+        if reason or all_failed:
+            counts.update(again.forget(store, set(reason), set(stages), all_failed=all_failed))
+        if refetch:
+            counts.update(again.refetch(store, set(stages)))
     except KeyError as error:
         raise Fault(f"no reason has the code {error}", BAD_USE) from error
     for kind, count in counts.items():

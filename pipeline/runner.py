@@ -27,7 +27,7 @@ from pipeline.progress import Progress, log_to
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
-from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store, packed_schema, strings
+from pipeline.table import FAILED, Outcome, Store, packed_schema, strings
 
 COMMIT_BYTES = 64 << 20
 COMMIT_SECONDS = 60.0
@@ -320,34 +320,3 @@ def _rows_signature(stage: Stage, store: Store, work: Plan) -> str:
     total = int(unit_hashes(np.zeros(len(won), np.int64), hashes, 1)[0])
     settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)
     return f"{digest(settings, stage.name, str(stage.version), str(len(won)), str(total)):016x}"
-
-
-def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:
-    """Mark rejected or failed units to be tried again; their rows no longer count.
-
-    Raises KeyError on a reason that does not exist. Returns: units marked, by table kind.
-    """
-    for code in reasons:
-        Reason.of(code)
-    counts = {}
-    for kind in store.kinds:
-        marks = []
-        for outcome in store.outcomes(kind).to_pylist():
-            wanted = outcome["reason"] in reasons or (all_failed and outcome["status"] == FAILED)
-            if wanted and outcome["status"] in (FAILED, REJECTED) and (not stages or outcome["stage"] in stages):
-                marks.append(
-                    Outcome(
-                        outcome["unit"],
-                        outcome["stage"],
-                        outcome["fingerprint"],
-                        RETRY,
-                        attempt=outcome["attempt"] + 1,
-                        host=socket.gethostname(),
-                        at=datetime.now(UTC),
-                    )
-                )
-        if marks:
-            with driving(store.run, kind):
-                store.table(kind).append([], marks)
-            counts[kind] = len(marks)
-    return counts

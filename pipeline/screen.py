@@ -1,7 +1,8 @@
 """How the command line prints funnels, stories and lists; the only place that knows rich's tables."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,7 +11,11 @@ from rich.table import Table
 from pipeline.kinds import KINDS
 from pipeline.overview import Chapter, StageState, per_100_hours, sentence
 from pipeline.progress import duration
+from pipeline.reasons import Reason
 from pipeline.registry import MissingModel, Registry
+
+if TYPE_CHECKING:
+    from pipeline.dry_run import Outlook
 
 WIDTH = 132  # columns of a log file or a pipe
 
@@ -45,6 +50,10 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     for state in states:
         if state.note:
             console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
+    freed = sum(state.reasons.get(Reason.SOURCE_DISCARDED.code, 0) for state in states)
+    if freed:
+        words = f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
+        console.print(words, style="yellow", markup=False)
     if scaled := per_100_hours(states, folders):
         cpu = scaled.pop("cpu_hours")
         sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())
@@ -67,6 +76,33 @@ def _line(state: StageState) -> list[str]:
         "" if state.eta_seconds is None else duration(state.eta_seconds),
         size(state.bytes),
     ]
+
+
+def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
+    """What a run would do, stage by stage, with the names of the first units."""
+    console = _console()
+    console.print(f"dry run of {run}: nothing is started, fetched or written", style="bold", markup=False)
+    for stage in stages:
+        console.print(f"{stage.stage:>16}  {_would_do(stage)}", markup=False, soft_wrap=True)
+        if stage.note:
+            console.print(f"{'':>18}{plain(stage.note)}", style="yellow", markup=False, soft_wrap=True)
+        for name in stage.first:
+            console.print(f"{'':>18}{plain(name)}", style="cyan", markup=False, soft_wrap=True)
+        if stage.pending > len(stage.first):
+            console.print(f"{'':>18}... and {stage.pending - len(stage.first):,} more", style="cyan", markup=False)
+        if stage.refused:
+            console.print(f"{'':>18}{len(stage.refused):,} that cannot be used:", style="yellow", markup=False)
+        for why in stage.refused.values():
+            console.print(f"{'':>20}{plain(why)}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _would_do(stage: "Outlook") -> str:
+    more = f"; more may come of {', '.join(stage.after)}" if stage.after else ""
+    if not stage.units:
+        return f"no units yet; they come of {', '.join(stage.after)}" if stage.after else "nothing to do (0 units)"
+    if not stage.pending:
+        return f"nothing to do ({stage.units:,} units){more}"
+    return f"{stage.pending:,} of {stage.units:,} units{more}"
 
 
 def print_story(unit: str, chapters: list[Chapter]) -> None:

@@ -149,6 +149,10 @@ class Stage(BaseModel):
         """Units that come from outside the tables (links, files), or None: units are what the first kind read holds."""
         return None
 
+    def refused(self, store: "Store") -> Mapping[str, str]:
+        """Of the units from outside, those that `process` refuses at sight, such as bad lines of a list: {unit: why}."""
+        return {}
+
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         """The units worth doing among those that the tables hold; all of them unless a stage knows better."""
         return units

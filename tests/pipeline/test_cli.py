@@ -100,7 +100,7 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
         (["run", "crawl", "--set", "toy_split.x=3"], 2, "--set toy_split.x=3: stages.toy_split.x: unknown setting"),
         (["run", "crawl", "--models", "/no/such/folder"], 2, "MODELS=/no/such/folder is not a folder"),
         (["show", "nobody"], 1, "knows nothing of nobody"),
-        (["retry"], 2, "say what to retry: --reason CODE, or --all-failed"),
+        (["retry"], 2, "say what to retry: --reason CODE, --all-failed, or --refetch"),
         (["retry", "--reason", "boredom"], 2, "no reason has the code 'boredom'"),
         (["table", "people", "--out", "x.parquet"], 2, "no table is called 'people'; known: types, sources"),
         (["compact", "people"], 2, "no table is called 'people'"),

@@ -14,7 +14,7 @@ from pipeline import runner
 from pipeline.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
 from pipeline.kinds import BOX, KINDS, frames
 from pipeline.plan import MAX_ATTEMPTS, plan
-from pipeline.runner import forget
+from pipeline.retry import forget
 from pipeline.stage import ALL, Reads, Row, Stage, Unit, runtime
 from pipeline.table import Store
 from tests.pipeline import toys

@@ -11,7 +11,7 @@ import pytest
 from pipeline import files, upkeep
 from pipeline.lock import Occupied, driving
 from pipeline.plan import plan
-from pipeline.runner import forget
+from pipeline.retry import forget
 from pipeline.table import Store
 from pipeline.upkeep import collect, compact, waste
 from tests.pipeline import toys

@@ -1,0 +1,79 @@
+"""What a run would do: planned as for a run, and then left alone. Nothing is started, fetched or written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.kinds import KINDS
+from pipeline.plan import plan
+from pipeline.profile import Profile
+from pipeline.registry import MissingModel, Registry
+from pipeline.stage import Stage
+from pipeline.table import Store
+
+ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS
+FIRST_LINKS = 50
+FIRST_UNITS = 5  # of a stage that works on tables
+
+
+@dataclass
+class Outlook:
+    """What one stage would do now.
+
+    Attributes:
+        units: units in all.
+        pending: units that would be done, those known to be refused left out.
+        first: names of the first of them.
+        refused: {unit: why} of those that would be refused at once, such as bad lines of a list.
+        after: stages before this one that have work, and may bring more of it.
+        note: what else there is to know, such as a net that is missing.
+    """
+
+    stage: str
+    units: int
+    pending: int
+    first: list[str]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    after: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+def outlook(profile: Profile, names: Sequence[str], models: Registry, store: Store) -> Iterator[Outlook]:
+    """What a run of these stages would do, one by one, as far as today's tables tell."""
+    models.download = False
+    busy: dict[str, str] = {}  # kind -> the stage that would write to it
+    for name in names:
+        stage = profile.stage(name)
+        found = _of(stage, models, store)
+        found.after = list(dict.fromkeys(busy[kind] for kind in _leans_on(stage) if kind in busy))
+        if found.pending or found.after:
+            busy[stage.writes] = name
+        yield found
+
+
+def _leans_on(stage: Stage) -> list[str]:
+    """The kinds read, and those that they hang on: where one of these grows, this stage has more to do."""
+    found = []
+    for reads in stage.reads:
+        kind = reads.kind
+        while kind:
+            found.append(kind)
+            kind = KINDS[kind].parent
+    return found
+
+
+def _of(stage: Stage, models: Registry, store: Store) -> Outlook:
+    hashes, missing = [], []
+    for names in stage.model_names():
+        try:
+            hashes.append(models.resolve(names).sha256)
+        except MissingModel as error:  # what was done with another net is to be done again
+            hashes.append("missing")
+            missing.append(str(error))
+    work = plan(stage, store, hashes)
+    refused = stage.refused(store)
+    todo = [int(i) for i in work.pending if work.units[i] not in refused]
+    from_outside = not work.inputs
+    most = FIRST_UNITS if not from_outside else ALL_LINKS if len(todo) <= ALL_LINKS else FIRST_LINKS
+    first = [work.units[i] for i in todo[:most]]
+    bad = {work.units[i]: refused[work.units[i]] for i in work.pending if work.units[i] in refused}
+    return Outlook(stage.name, len(work.units), len(todo), first, bad, note="; ".join(missing))

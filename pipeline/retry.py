@@ -1,0 +1,82 @@
+"""Trying again what was rejected or failed: marks that make an outcome count no longer."""
+
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import files
+from pipeline.lock import driving
+from pipeline.reasons import Reason
+from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store
+
+
+def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:
+    """Mark rejected or failed units to be tried again; their rows no longer count.
+
+    Raises KeyError on a reason that does not exist. Returns: units marked, by table kind.
+    """
+    for code in reasons:
+        Reason.of(code)
+
+    def wanted(outcome: dict[str, Any]) -> bool:
+        meant = outcome["reason"] in reasons or (all_failed and outcome["status"] == FAILED)
+        ended = outcome["status"] in (FAILED, REJECTED)
+        return meant and ended and (not stages or outcome["stage"] in stages)
+
+    return _counted({kind: _mark(store, kind, wanted) for kind in store.kinds})
+
+
+def refetch(store: Store, stages: set[str]) -> dict[str, int]:
+    """Mark what waits for a source that was freed, and the crawl of those videos, to be done again.
+
+    The crawl is marked last: of a call that was killed before, the next one still finds what waits.
+
+    Returns: units marked, by table kind.
+    """
+    videos: set[str] = set()
+
+    def waits(outcome: dict[str, Any]) -> bool:
+        discarded = outcome["status"] == FAILED and outcome["reason"] == Reason.SOURCE_DISCARDED.code
+        if not discarded or (stages and outcome["stage"] not in stages):
+            return False
+        videos.add(outcome["unit"].partition("/")[0])
+        return True
+
+    counts = {kind: _mark(store, kind, waits) for kind in store.kinds}
+    crawled = {row["unit"] for row in store.live("videos", ["path"]).to_pylist() if _freed(store, row, videos)}
+    counts["videos"] = counts.get("videos", 0) + _mark(store, "videos", lambda outcome: outcome["unit"] in crawled)
+    return _counted(counts)
+
+
+def _freed(store: Store, row: dict[str, Any], videos: set[str]) -> bool:
+    """Whether a row is of one of these videos, and its file was freed."""
+    if row["video_id"] not in videos or not row["path"]:
+        return False
+    path = store.run / row["path"]
+    return not path.exists() and files.tombstone_of(path).is_file()
+
+
+def _mark(store: Store, kind: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
+    """Mark the outcomes of a kind that are wanted again; returns how many."""
+    marks = [_again(outcome) for outcome in store.outcomes(kind).to_pylist() if wanted(outcome)]
+    if marks:
+        with driving(store.run, kind):
+            store.table(kind).append([], marks)
+    return len(marks)
+
+
+def _again(outcome: dict[str, Any]) -> Outcome:
+    return Outcome(
+        outcome["unit"],
+        outcome["stage"],
+        outcome["fingerprint"],
+        RETRY,
+        attempt=outcome["attempt"] + 1,
+        host=socket.gethostname(),
+        at=datetime.now(UTC),
+    )
+
+
+def _counted(counts: dict[str, int]) -> dict[str, int]:
+    return {kind: count for kind, count in counts.items() if count}
