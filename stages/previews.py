@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from pipeline import files
 from pipeline.media.ids import disk_name
-from pipeline.reasons import Failure, Reject
+from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ class Previews(Stage):
                 for frame in reader:
                     yield frame.pixels
         except (Reject, Failure) as error:
+            if error.reason is Reason.SOURCE_DISCARDED:  # counted, and made when the source is back
+                raise
             log.info("no picture of %s: %s", source.name, error)
 
     def _written(

@@ -72,6 +72,11 @@ class Crawl(Stage):
         found = units.read_list(Path(self.input), store.run)
         return [*found.links, *found.bad]
 
+    def refused(self, store: "Store") -> Mapping[str, str]:
+        from stages.crawl import units
+
+        return units.read_list(Path(self.input)).bad if units.kind_of(self.input) == "list" else {}
+
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from stages.crawl import units

@@ -66,4 +66,6 @@ def put(run: Path, video_id: str, path: Path) -> Path:
     files.sync(path)
     path.replace(target)
     files.sync(target.parent)
+    for stone in target.parent.glob(f"{disk_name(video_id)}.*{files.DISCARDED}"):  # it was freed once, and is back
+        stone.unlink()
     return target.relative_to(run)
