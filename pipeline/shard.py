@@ -9,6 +9,7 @@ real clips, skeleton columns, MB a clip-hour: raw floats 242; zstd 190; byte-str
 (plain zstd 117, dictionary + zstd 111, byte-stream-split + lz4 112; zstd level 9 gains 1 % and writes 3 times slower).
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from pipeline.table import to_arrow, to_python
 
 Floats = NDArray[np.floating]
 
-VERSION = (1, 0)  # major: readers of an older one cannot read it; minor: nullable columns were added
+VERSION = (1, 1)  # major: readers of an older one cannot read it; minor: nullable columns were added
 VERSION_KEY = b"csg405.shard.version"
 INDEX = "index.json"
 SPLITS = ("train", "validation", "test")
@@ -47,7 +48,9 @@ _S, _I = pa.string(), pa.int32()
 
 ROWS_A_GROUP = 16  # about 10 MB: a reader that shuffles fetches one group, not one file
 _SPLIT_BYTES = ("keypoints", "scores", "local", "neck")
-_WORDS = ("video_id", "url", "speech_type", "channel", "licence", "versions", "worst_joint")
+_WORDS = (
+    *("video_id", "url", "speech_type", "channel", "channel_id", "upload_date", "licence", "versions", "worst_joint"),
+)
 
 
 class ShardError(ValueError):
@@ -80,6 +83,8 @@ def _fixed() -> list[pa.Field]:
         column("versions", _S, "JSON", "what wrote this row"),
         column("licence", _S, "", "as the source states it; null when unknown"),
         column("channel", _S, "", "who published the video; null when unknown"),
+        column("channel_id", _S, "", "the site's id of the channel; null when unknown"),
+        column("upload_date", _S, "YYYY-MM-DD", "when it was published; null when unknown"),
     ]
 
 
@@ -145,11 +150,16 @@ def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: dicts of the schema's columns; missing ones are null. Arrays as `pack` takes them.
     """
     layout = schema()
-    with files.replacing(path) as temporary, pq.ParquetWriter(temporary, layout, **_encoding(layout)) as writer:
+    with files.replacing(path) as temporary, writer(temporary, layout) as out:
         for first in range(0, max(1, len(rows)), ROWS_A_GROUP):
             packed = [pack(row) for row in rows[first : first + ROWS_A_GROUP]]
             arrays = [to_arrow([row.get(field.name) for row in packed], field.type) for field in layout]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=layout), row_group_size=ROWS_A_GROUP)
+            out.write_table(pa.Table.from_arrays(arrays, schema=layout), row_group_size=ROWS_A_GROUP)
+
+
+def writer(path: Path, layout: pa.Schema) -> pq.ParquetWriter:
+    """Writes a shard of this schema, encoded as all shards are; the caller gives it `ROWS_A_GROUP` rows at a time."""
+    return pq.ParquetWriter(path, layout, **_encoding(layout))
 
 
 def _encoding(layout: pa.Schema) -> dict[str, Any]:
@@ -182,6 +192,49 @@ def check_version(found: str, where: object) -> None:
     if major != VERSION[0]:
         advice = "update csg405" if major > VERSION[0] else "write the shards again (`make filter`)"
         raise ShardError(f"{where} has format {found}, this csg405 reads {VERSION[0]}.x: {advice}")
+
+
+def index(entries: Sequence[Mapping[str, Any]], columns: list[Any], **head: Any) -> dict[str, Any]:
+    """What `index.json` says.
+
+    Args:
+        entries: of each file: path (its name), split, rows, seconds, bytes, sha256.
+        columns: names, types, units and descriptions.
+        head: version, settings, and who wrote it.
+    """
+    listed = sorted(entries, key=lambda entry: (SPLITS.index(entry["split"]), entry["path"]))
+    parts = {split: [entry for entry in listed if entry["split"] == split] for split in SPLITS}
+    splits = {split: {"files": len(of_split), **_totals(of_split)} for split, of_split in parts.items()}
+    return {**head, **_totals(listed), "splits": splits, "columns": columns, "files": [dict(entry) for entry in listed]}
+
+
+def _totals(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    seconds = sum(entry["seconds"] for entry in entries)
+    return {"clips": sum(entry["rows"] for entry in entries), "hours": seconds / 3600}
+
+
+def write_index(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write `index.json` atomically."""
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    files.write_text(folder / INDEX, text + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """What `index.json` says; ShardError when there is none, or none that this version reads."""
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ShardError(f"{folder / INDEX} is missing: the stage `shards` has not finished here") from None
+    except json.JSONDecodeError as error:
+        raise ShardError(f"{folder / INDEX} is not JSON ({error}): run the stage `shards` again") from None
+    check_version(str(index.get("version", "none")), folder / INDEX)
+    return dict(index)
 
 
 def file_version(path: Path) -> str:
@@ -234,17 +287,16 @@ def open_shards(folder: Path, split: str | None = None) -> Shards:
         folder: `runs/<run>/shards`.
         split: train, validation or test; all three by default.
 
+    A removal of opted-out clips that was cut short is brought to its end first.
+
     Raises:
         ShardError: there is no index, its major version is not ours, or a file is missing or not the one it lists.
     """
+    from pipeline import removal
+
     folder = Path(folder)
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ShardError(f"{folder / INDEX} is missing: the stage `shards` has not finished here") from None
-    except json.JSONDecodeError as error:
-        raise ShardError(f"{folder / INDEX} is not JSON ({error}): run the stage `shards` again") from None
-    check_version(str(index.get("version", "none")), folder / INDEX)
+    removal.complete(folder)
+    index = read_index(folder)
     if split is not None and split not in SPLITS:
         raise ShardError(f"no split is called {split!r}: there are {', '.join(SPLITS)}")
     entries = [entry for entry in index["files"] if split in (None, entry["split"])]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import files
+from pipeline import files, removal
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import driving
 from pipeline.table import OUTCOME, ROWS_FORMAT, Store, Table, row_group_size, stored_schema, write_parquet
@@ -141,10 +141,17 @@ def _wasted_files(store: Store, limit: float) -> Iterator[Waste]:
     named = {str((store.run / path).resolve()) for kind in store.kinds for path in _paths(store, kind)}
     for folder in STAGE_FOLDERS:
         for path in sorted((store.run / folder).rglob("*")):
-            kept = path.name == "index.json" or path.name.startswith(files.TEMPORARY)  # the latter are listed already
-            unnamed = not kept and str(path.resolve()) not in named
+            strip = path.with_name(path.name.replace(".loop.webp", ".webp"))  # a row names one of the pair
+            unnamed = not _kept(path) and str(strip.resolve()) not in named
             if unnamed and path.is_file() and path.stat().st_mtime < limit:
                 yield Waste(path, path.stat().st_size, "no row names it")
+
+
+def _kept(path: Path) -> bool:
+    """Whether a file is no result that a row could name: an index, who owns a video, a removal that is not at its end."""
+    removing = path.name.startswith(removal.TEMPORARY) and path.with_name(removal.JOURNAL).exists()
+    listed = path.name.startswith(files.TEMPORARY)  # as a leftover
+    return removing or listed or path.name in ("index.json", removal.JOURNAL) or path.suffix == ".owner"
 
 
 def _paths(store: Store, kind: str) -> list[str]:

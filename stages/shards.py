@@ -4,14 +4,15 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b, sha256
+from contextlib import contextmanager
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from pipeline import files, shard
+from pipeline import removal, shard
 from pipeline.kinds import KINDS
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
@@ -26,7 +27,7 @@ FOLDER = "shards"
 TRAIN, VALIDATION, TEST = shard.SPLITS
 _KEYS = ("person_id", "clip_id", "video_id")
 _SAMPLE = ["frames", "crop_box", "keypoints", "scores", "neck", "video", "video_sha256", "audio"]
-_VIDEO = ["url", "width", "height", "speech_type", "licence", "channel", "channel_id"]
+_PUBLISHED = ["url", "speech_type", "licence", "channel", "channel_id", "upload_date"]
 
 
 def _reads() -> tuple[Reads, ...]:
@@ -35,7 +36,7 @@ def _reads() -> tuple[Reads, ...]:
     features = (Reads("audio_features", ("person_id", "audio_features")),) if "audio_features" in KINDS else ()
     return (
         Reads("samples", (*_KEYS, *_SAMPLE)),
-        Reads("videos", ("video_id", *_VIDEO)),
+        Reads("videos", ("video_id", "width", "height", *_PUBLISHED)),
         Reads("clips", ("clip_id", "start_seconds")),
         Reads("persons", ("person_id", "video_id", "person")),
         *measures,
@@ -51,7 +52,7 @@ class Shards(Stage):
     """
 
     name: ClassVar[str] = "shards"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "everything known of the kept samples, packed into Parquet files"
     reads: ClassVar[tuple[Reads, ...]] = _reads()
     writes: ClassVar[str] = "shards"
@@ -142,11 +143,16 @@ class Shards(Stage):
             "bucket": unit.id,
             "split": split,
             "path": path.as_posix(),
-            "sha256": _sha256(target),
+            "sha256": shard.sha256_of(target),
             "bytes": target.stat().st_size,
             "rows": len(rows),
             "seconds": sum(row["frames"] for row in rows) / shard.FPS,
         }
+
+    @contextmanager
+    def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        removal.complete(context.run / FOLDER)  # one that was cut short would undo later what is written now
+        yield {}
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write the index, last; then remove shards that it does not list."""
@@ -156,24 +162,19 @@ class Shards(Stage):
         entries = [row for row in rows if row["bucket"] in wanted]
         _forget(store, {row["bucket"] for row in rows} - wanted)
         folder = context.run / FOLDER
+        removal.complete(folder)
         if entries or folder.is_dir():
-            text = json.dumps(self._index(entries), indent=1, sort_keys=True, ensure_ascii=False)
-            files.write_text(folder / shard.INDEX, text + "\n")
+            shard.write_index(folder, self._index(entries))
             _remove_others(folder, {Path(entry["path"]).name for entry in entries})
 
     def _index(self, entries: list[Row]) -> dict[str, Any]:
-        listed = [{**entry, "path": Path(entry["path"]).name} for entry in entries]
-        listed.sort(key=lambda entry: (shard.SPLITS.index(entry["split"]), entry["path"]))
-        return {
-            "version": ".".join(map(str, shard.VERSION)),
-            "csg405": _package_version(),
-            "settings": self.result_settings(),
-            "clips": sum(entry["rows"] for entry in entries),
-            "hours": sum(entry["seconds"] for entry in entries) / 3600,
-            "splits": {split: _totals([e for e in entries if e["split"] == split]) for split in shard.SPLITS},
-            "columns": [_described(field) for field in shard.schema()],
-            "files": listed,
-        }
+        return shard.index(
+            [{**entry, "path": Path(entry["path"]).name} for entry in entries],
+            [_described(field) for field in shard.schema()],
+            version=".".join(map(str, shard.VERSION)),
+            csg405=_package_version(),
+            settings=self.result_settings(),
+        )
 
 
 def _forget(store: "Store", buckets: set[str]) -> None:
@@ -218,7 +219,7 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
     for sample in unit.rows("samples"):
         video, clip = videos[sample["video_id"]], clips[sample["clip_id"]]
         row = {name: sample[name] for name in ("clip_id", "video_id", *_SAMPLE)}
-        row |= {name: video[name] for name in ("url", "speech_type", "licence", "channel")}
+        row |= {name: video[name] for name in _PUBLISHED}
         row |= {
             "person": persons[sample["person_id"]]["person"],
             "start_seconds": clip["start_seconds"],
@@ -245,25 +246,9 @@ def _package_version() -> str:
         return "unknown"
 
 
-def _totals(entries: list[Row]) -> dict[str, Any]:
-    return {
-        "files": len(entries),
-        "clips": sum(entry["rows"] for entry in entries),
-        "hours": sum(entry["seconds"] for entry in entries) / 3600,
-    }
-
-
 def _described(field: "pa.Field") -> dict[str, str]:
     notes = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
     return {"name": field.name, "type": str(field.type), "unit": notes.get("unit", ""), "text": notes.get("text", "")}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        state = sha256()
-        while block := file.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
 
 
 def _remove_others(folder: Path, names: set[str]) -> None:

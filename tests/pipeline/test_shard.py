@@ -17,6 +17,7 @@ clip_id string | video_id string | person int32 | url string | speech_type strin
 frames int32 frames | fps float 1/s | source_width int32 px | source_height int32 px | crop_box box px
 keypoints points px | scores scores 0..1 | local points px | neck path px | audio binary | audio_features features
 video string path | video_sha256 string hex | versions string JSON | licence string | channel string
+channel_id string | upload_date string YYYY-MM-DD
 persons_in_clip int32 | seen_share double share | upper_body_share double share | worst_joint string
 worst_joint_share double share | wrists_share double share | shoulder_width_px double px
 shoulder_width_share double share | box_height_px double px | box_height_share double share | yaw_degrees double deg
@@ -25,6 +26,7 @@ arm_range double shoulder widths
 hand_seen_share double share | both_hands_share double share | face_seen_share double share
 face_sharpness double grey levels^2 | jitter double shoulder widths | camera_motion double picture widths/s
 repeated_frames double share | another_person_share double share | crop_side_px int32 px
+manifest_overlap double share | clips_person bool
 has_audio bool | speech_share double share | longest_pause_seconds double s | loudness_dbfs double dBFS
 peak_dbfs double dBFS | clipped_share double share | silence_share double share
 """
@@ -61,7 +63,7 @@ def test_metadata_survives_in_the_file(tmp_path: Path) -> None:
     for field in shard.schema():
         assert stored.field(field.name).type == field.type
         assert field.metadata.items() <= stored.field(field.name).metadata.items()
-    assert shard.file_version(tmp_path / "a.parquet") == "1.0"
+    assert shard.file_version(tmp_path / "a.parquet") == "1.1"
 
 
 @settings(max_examples=30, deadline=None)

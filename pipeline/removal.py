@@ -1,0 +1,309 @@
+"""Removing what opted out from finished shards: one command that a kill at any moment leaves whole.
+
+Files that hold such rows are written anew beside the old ones. A journal then says what is to be renamed, deleted and written
+into the index: from there on the removal counts, and whoever opens the folder next brings it to its end. Before the journal
+nothing has changed. Each Parquet file is complete at any moment, the old one or the new one.
+"""
+
+import errno
+import json
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline import files, opt_out, shard
+from pipeline.opt_out import OptOut
+
+JOURNAL = ".removing.json"
+TEMPORARY = ".removing-"
+CHANNEL_COLUMNS = ("channel", "channel_id")  # of a shard; files of version 1.0 have the first alone
+RUN_FOLDERS = ("raw", "clips", "previews")  # whose files are named after ids
+
+_SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet", re.ASCII)
+_TEMPORARY = re.compile(r"\.removing-[0-9a-f]{12}\.parquet", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a removal took away.
+
+    Attributes:
+        clips: rows of shards.
+        rewritten, emptied: shards that lost some of their rows, or all and with them the file.
+        files: clips, previews and downloads.
+        bytes: of those files.
+    """
+
+    clips: int = 0
+    rewritten: int = 0
+    emptied: int = 0
+    files: int = 0
+    bytes: int = 0
+
+    def __str__(self) -> str:
+        shards = f"{self.clips} clips out of {self.rewritten + self.emptied} shards ({self.emptied} emptied)"
+        return f"{shards}; {self.files} files of {self.bytes / 1e6:.1f} MB deleted"
+
+
+def remove(folder: Path, who: OptOut) -> Removed:
+    """Take the clips of videos and channels out of a folder of shards, with the mp4 files that lie beside it.
+
+    The folder may be a run's or a published copy. A removal that was cut short is brought to its end first, so that the same
+    command again ends in the same state.
+
+    Args:
+        folder: where `index.json` lies; the `video` paths of its rows are relative to the folder above.
+        who: whose clips go.
+
+    Raises:
+        ShardError: the folder holds no shards that this version reads, or a file that the index lists is missing.
+    """
+    folder = Path(folder)
+    complete(folder)
+    for leftover in folder.glob(f"{TEMPORARY}*.parquet"):
+        leftover.unlink()  # of a kill before the journal
+    index = shard.read_index(folder)
+    listed = {entry["path"]: entry for entry in index["files"]}
+    steps: list[dict[str, Any]] = []
+    companions: list[str] = []
+    clips = 0
+    for path in _shards(folder, set(listed)):
+        gone, videos = _opted_out(path, who)
+        if not gone.any():
+            continue
+        clips += int(gone.sum())
+        companions += videos
+        step = {"path": path.name, "temporary": None, "bytes": 0}
+        entry = listed.pop(path.name, None)
+        if not gone.all():
+            temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.parquet"
+            frames = _rewrite(path, temporary, ~gone)
+            step |= {"temporary": temporary.name, "bytes": temporary.stat().st_size}
+            renewed = {"bytes": step["bytes"], "sha256": shard.sha256_of(temporary), "rows": int((~gone).sum())}
+            if entry is not None:
+                listed[path.name] = {**entry, **renewed, "seconds": frames / shard.FPS}
+        steps.append(step)
+    if not steps:
+        return Removed()
+    size = _bytes_of(folder.parent, companions)
+    head = {
+        name: value for name, value in index.items() if name not in ("clips", "hours", "splits", "columns", "files")
+    }
+    renewed_index = shard.index(list(listed.values()), index.get("columns", []), **head)
+    _commit(folder, {"files": steps, "companions": companions, "index": renewed_index})
+    complete(folder)
+    emptied = sum(step["temporary"] is None for step in steps)
+    return Removed(clips, len(steps) - emptied, emptied, *size)
+
+
+def _commit(folder: Path, journal: dict[str, Any]) -> None:
+    """From here on the removal counts."""
+    files.sync(folder)
+    files.write_text(folder / JOURNAL, json.dumps(journal))
+
+
+def complete(folder: Path) -> bool:
+    """Bring a removal that was cut short to its end; whether there was one.
+
+    Raises:
+        ShardError: the folder may not be written, or the journal does not fit it.
+    """
+    folder = Path(folder)
+    try:
+        journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        raise shard.ShardError(f"{folder / JOURNAL} is not JSON ({error}): write the shards again") from None
+    try:
+        _replay(folder, _checked(folder, journal))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        text = f"a removal was cut short in {folder}, and it may not be written: open it once as somebody who may"
+        raise shard.ShardError(text) from error
+    return True
+
+
+def _checked(folder: Path, journal: Any) -> dict[str, Any]:
+    """The journal, if all it names are files of this folder and clips beside it: a published copy comes from others."""
+    try:
+        fits = all(
+            _SHARD.fullmatch(step["path"]) and (step["temporary"] is None or _TEMPORARY.fullmatch(step["temporary"]))
+            for step in journal["files"]
+        )
+        fits = fits and all(_companion(folder.parent, name) for name in journal["companions"])
+        shard.check_version(str(journal["index"]["version"]), folder / JOURNAL)
+    except (KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise shard.ShardError(f"{folder / JOURNAL} is not the journal of a removal: write the shards again")
+    return dict(journal)
+
+
+def _replay(folder: Path, journal: dict[str, Any]) -> None:
+    for step in journal["files"]:
+        target = folder / step["path"]
+        if step["temporary"] is None:
+            target.unlink(missing_ok=True)
+            continue
+        temporary = folder / step["temporary"]
+        if temporary.exists():
+            temporary.replace(target)
+        elif not target.is_file() or target.stat().st_size != step["bytes"]:
+            raise shard.ShardError(f"{target} got lost in a removal that was cut short: write the shards again")
+    files.sync(folder)
+    for name in journal["companions"]:
+        if path := _companion(folder.parent, name):
+            path.unlink(missing_ok=True)
+    shard.write_index(folder, journal["index"])
+    (folder / JOURNAL).unlink()
+    files.sync(folder)
+
+
+def _shards(folder: Path, listed: set[str]) -> list[Path]:
+    """Every shard of the folder: a stage that was cut short may have left some that the index does not list yet."""
+    names = {path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)}
+    if missing := sorted(listed - names):
+        raise shard.ShardError(f"{folder / missing[0]} is listed and not there: write the shards again")
+    return [folder / name for name in sorted(names)]
+
+
+def _opted_out(path: Path, who: OptOut) -> tuple[NDArray[np.bool_], list[str]]:
+    """(rows,) which rows go, and the clips that they name and that lie beside the shards."""
+    shard.check_version(shard.file_version(path), path)
+    there = set(pq.read_schema(path).names)
+    names = ["video_id", "video", *(name for name in CHANNEL_COLUMNS if name in there)]
+    rows = pq.read_table(path, columns=names, memory_map=True, partitioning=None).to_pydict()
+    channels = [rows[name] for name in names[2:]]
+    gone = [who.names(*known) for known in zip(rows["video_id"], *channels, strict=True)]
+    videos = [name for name, goes in zip(rows["video"], gone, strict=True) if goes and _companion(path.parent, name)]
+    return np.array(gone, dtype=bool), videos
+
+
+def _companion(above: Path, name: Any) -> Path | None:
+    """The clip that a row names, if it is one of `clips/` beside the shards."""
+    pure = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    if pure.is_absolute() or ".." in pure.parts or pure.parts[:1] != ("clips",) or pure.suffix != ".mp4":
+        return None
+    return above / pure
+
+
+def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_]) -> int:
+    """Write a shard without some of its rows, in groups as all shards have them. Returns: frames in it."""
+    source = pq.ParquetFile(path, memory_map=True)
+    layout = _as_written(source.schema_arrow)
+    held, first, total = layout.empty_table(), 0, 0
+    with shard.writer(temporary, layout) as out:
+        for group in range(source.num_row_groups):
+            rows = source.read_row_group(group, use_threads=False)
+            held = pa.concat_tables([held, rows.filter(pa.array(keep[first : first + len(rows)])).cast(layout)])
+            first += len(rows)
+            last = group == source.num_row_groups - 1
+            while len(held) >= shard.ROWS_A_GROUP or (last and len(held)):
+                piece = held.slice(0, shard.ROWS_A_GROUP)
+                total += sum(piece["frames"].to_pylist())
+                out.write_table(piece.combine_chunks(), row_group_size=shard.ROWS_A_GROUP)
+                held = held.slice(shard.ROWS_A_GROUP)
+    files.sync(temporary)
+    return total
+
+
+def _as_written(found: pa.Schema) -> pa.Schema:
+    """The schema that a file was written with: Parquet gives the items of lists another name, and with it other bytes."""
+    ours = {field.name: field for field in shard.schema()}
+    same = [ours[f.name] if f.name in ours and ours[f.name].type.equals(f.type) else f for f in found]
+    return pa.schema(same, metadata=found.metadata)
+
+
+def _bytes_of(above: Path, names: Sequence[str]) -> tuple[int, int]:
+    """(files, bytes) of those that are there."""
+    sizes = [(above / name).stat().st_size for name in names if (above / name).is_file()]
+    return len(sizes), sum(sizes)
+
+
+def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") -> Removed:
+    """Put entries on the run's list, and take what they name out of shards, clips, previews and downloads.
+
+    The list is written first and holds whatever happens; the same command again, with or without entries, goes on where a kill
+    stopped it. Rows in tables stop counting at once; the report and the verdicts follow with the next run.
+
+    Args:
+        run: the run's folder.
+        entries: video ids, links, channels; those on the list already are not added again.
+        listed: the profile's own list, whose people go as well; "" when it has none.
+
+    Raises:
+        OptOutError: an entry names nobody; nothing was done.
+        Occupied: a stage that writes such files is at work; the list holds already.
+        ShardError: the shards cannot be read.
+    """
+    from pipeline.lock import driving
+    from pipeline.table import Store
+
+    _add(run / opt_out.RUN_LIST, entries)
+    who = opt_out.of_run(run, listed)
+    with ExitStack() as locks:
+        for kind in ("videos", "samples", "previews", "shards"):
+            locks.enter_context(driving(run, kind))
+        store = Store(run, who)
+        videos = who.videos | set(store.opted_out.to_pylist())
+        who = replace(who, videos=videos)
+        folder = run / "shards"
+        removed = remove(folder, who) if (folder / shard.INDEX).is_file() else Removed()
+        for path in [*_named(store, videos), *_belonging(run, videos)]:
+            if path.is_file():
+                more = {"files": removed.files + 1, "bytes": removed.bytes + path.stat().st_size}
+                removed = Removed(**{**asdict(removed), **more})
+                path.unlink()
+    return removed
+
+
+def _add(path: Path, entries: Sequence[str]) -> None:
+    """Append what the list does not hold yet, atomically."""
+    known = {
+        parsed for _, entry in (opt_out.entries(path) if path.is_file() else ()) for parsed in [opt_out.parse(entry)]
+    }
+    fresh = []
+    for entry in (" ".join(text.split()) for text in entries):
+        parsed = opt_out.parse(entry)
+        if re.search(r"(^|\s)#", entry):
+            raise opt_out.OptOutError(f"{entry[:100]!r}: what follows # is a comment; give the channel's id instead")
+        if parsed and parsed not in known:
+            known.add(parsed)
+            fresh.append(entry)
+    if fresh:
+        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+        gap = "\n" if text and not text.endswith("\n") else ""
+        files.write_text(path, text + gap + "".join(f"{entry}\n" for entry in fresh))
+
+
+def _named(store: Any, videos: frozenset[str]) -> Iterator[Path]:
+    """Files of the run that the tables name for these videos; never one that was used where it was found."""
+    for kind, column in (("videos", "path"), ("samples", "video"), ("previews", "path")):
+        rows = store.table(kind).rows(["video_id", column]).select(["video_id", column]).to_pylist()
+        for name in (row[column] for row in rows if row["video_id"] in videos and row[column]):
+            pure = PurePosixPath(name)
+            if not pure.is_absolute() and ".." not in pure.parts and pure.parts[0] in RUN_FOLDERS:
+                yield store.run / pure
+
+
+def _belonging(run: Path, videos: frozenset[str]) -> Iterator[Path]:
+    """Files of the run whose names say that they are of these videos: what is half done, older, or of dropped people."""
+    from pipeline.media.ids import disk_name
+
+    names = {disk_name(video)[:-10] for video in videos}  # without the hash: clips and people of the video begin alike
+    lengths = {len(name) for name in names}
+    for folder in RUN_FOLDERS if names else ():
+        for path in sorted((run / folder).rglob("*")):
+            if any(path.name[:length] in names for length in lengths):
+                yield path
