@@ -44,7 +44,7 @@ class SpeechTypes(Stage):
         87.0,
         ge=50,
         le=100,
-        description="names at least so alike, 0-100, are one type; the paper's closest two are 84.6",
+        description="names at least so alike, 0-100, are one type; the paper's closest two are 83.7",
     )
     types_per_request: int = Field(20, ge=1, le=200, description="asked for at a time", json_schema_extra=runtime())
     max_requests: int = Field(

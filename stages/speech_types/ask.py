@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 UNUSABLE_IN_A_ROW = 3  # answers of the wrong shape, or refusals
 DRY_IN_A_ROW = 3  # answers that name nothing new
+TYPES_LOOKED_AT = 1000  # of an answer
 COMMENT = "speech types named by a language model; give this file as speech_types.source to use it elsewhere"
 
 
@@ -77,8 +79,9 @@ def manifest_path(run: Path, asking: Asking) -> Path:
 
 def cost_line(header: manifest.Header, asking: Asking, types: int) -> str:
     """What a list has cost so far, in one line."""
+    requests = "1 request" if header.requests == 1 else f"{header.requests} requests"
     return (
-        f"{types} types of {header.model}: {header.requests} requests, {header.input_tokens:,} tokens in, "
+        f"{types} types of {header.model}: {requests}, {header.input_tokens:,} tokens in, "
         f"{header.output_tokens:,} out, {header.cost_usd:.4f} USD at {asking.input_usd_per_million:g} in and "
         f"{asking.output_usd_per_million:g} out a million"
     )
@@ -148,7 +151,7 @@ class _Interview:
             self._keep()
         self.unusable = 0
         before = len(self.collection.types)
-        usable = [one for raw in answer.types[: 4 * wanted] if (one := usable_type(raw, self.asking.languages))]
+        usable = [one for raw in answer.types[:TYPES_LOOKED_AT] if (one := usable_type(raw, self.asking.languages))]
         new = sum(self.collection.add(one) for one in usable)
         self._keep()
         log.info(
@@ -159,8 +162,8 @@ class _Interview:
         if self.dry >= DRY_IN_A_ROW:
             raise Failure(
                 Reason.NO_ANSWER,
-                f"{self.asking.model} named nothing new {self.dry} times in a row: set speech_types.count="
-                f"{len(self.collection.types)}, raise merge_similarity, or take another model",
+                f"{self.asking.model} named nothing new {self.dry} times in a row: take another model"
+                + (f", or set speech_types.count={before}" if before else ""),
             )
 
     def _keep(self) -> None:
@@ -204,7 +207,9 @@ class _Interview:
         used = _usage(raw.text) or (_most_tokens(messages), len(raw.text.encode()))
         self._count(1, *used)
         try:
-            message = raw.parse().choices[0].message
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # pydantic's, of fields that nobody reads
+                message = raw.parse().choices[0].message
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, LookupError) as error:
             raise Unusable.of(error, raw.text, place_of(client)) from None
         if message.parsed is None:
@@ -240,7 +245,7 @@ def _check_languages(languages: Sequence[str]) -> None:
 
     for code in languages:
         short = code.partition("-")[0]
-        if not (ISO639Utils.short2long(short) or ISO639Utils.long2short(short)):
+        if len(short) == 2 and not ISO639Utils.short2long(short):  # the three-letter codes are too many to know
             raise Failure(Reason.NO_ANSWER, f"speech_types.languages: {code!r} is no ISO 639 code, such as en, zh, es")
 
 
@@ -257,7 +262,10 @@ def _client(asking: Asking) -> "OpenAI":
     if not re.fullmatch(r"[!-~]*", key):
         raise Failure(Reason.NO_ANSWER, "OPENAI_API_KEY holds spaces or signs that no key has: set it again")
     if base and not _is_address(base):
-        raise Failure(Reason.NO_ANSWER, "OPENAI_BASE_URL is no address such as http://127.0.0.1:8000/v1")
+        raise Failure(
+            Reason.NO_ANSWER,
+            "OPENAI_BASE_URL is no address such as http://127.0.0.1:8000/v1, without user and password",
+        )
     from openai import OpenAI
 
     for noisy in ("openai", "httpx", "httpx2", "httpcore"):
@@ -273,7 +281,8 @@ def _client(asking: Asking) -> "OpenAI":
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+        named = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+        return named and parts.scheme in ("http", "https") and text.isprintable()
     except ValueError:
         return False
 
