@@ -111,10 +111,12 @@ def _loaded(name: str, input_: str, manifest: str, poses: str, sets: Sequence[st
     given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
     if manifest:
         given += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(load(name), targets)]
-    if not poses:
-        return load(name, [*given, *sets])
-    given.append(f"import_poses.archive={_quoted(poses)}")
-    return load(name, [*given, *sets]).replacing("annotate", "import_poses")
+    if poses:
+        given.append(f"import_poses.archive={_quoted(poses)}")
+    profile = load(name, [*given, *sets])
+    if profile.stages.get("crawl", {}).get("input") != "search":
+        profile = profile.without("speech_types", "search")  # what to crawl is known
+    return profile.replacing("annotate", "import_poses") if poses else profile
 
 
 def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]:

@@ -121,6 +121,11 @@ class Profile(BaseModel):
         targets = {name: swapped(stages) for name, stages in self.targets.items()}
         return self.model_copy(update={"targets": targets, "required": swapped(self.required)})
 
+    def without(self, *names: str) -> "Profile":
+        """The same profile without these stages, in every target and among those required."""
+        targets = {target: [s for s in stages if s not in names] for target, stages in self.targets.items()}
+        return self.model_copy(update={"targets": targets, "required": [s for s in self.required if s not in names]})
+
     @property
     def all_stages(self) -> list[str]:
         return list(dict.fromkeys(stage for stages in self.targets.values() for stage in stages))

@@ -262,3 +262,12 @@ def test_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code, *run], capture_output=True, text=True)
     assert done.stdout.count("nothing to do") == 3, done.stdout + done.stderr
     assert done.stderr.strip() == "0", "imported in vain"
+
+
+def test_what_is_given_is_not_searched_for(tmp_path: Path) -> None:
+    links = tmp_path / "links.txt"
+    links.write_text("https://www.youtube.com/watch?v=aaaaaaaaaaa\n")
+    searched = Session("csg405", str(tmp_path / "a"), "", "", "", "", ()).profile
+    given = Session("csg405", str(tmp_path / "b"), "", str(links), "", "", ()).profile
+    assert searched.targets["crawl"] == ["speech_types", "search", "crawl", "split"]
+    assert given.targets["crawl"] == ["crawl", "split"]
