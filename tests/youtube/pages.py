@@ -12,6 +12,11 @@ from tests.youtube.planted import PAGE_LENGTH, Format, Video
 Json = dict[str, Any]
 CLIENT = {"INNERTUBE_CONTEXT": {"client": {"clientName": "WEB", "clientVersion": "2.20261101.00.00"}}}
 
+IFRAME_API = (
+    b"var scriptUrl = 'https:\\/\\/www.youtube.com\\/s\\/player\\/0a1b2c3d\\/www-widgetapi.vflset\\/www-widgetapi.js';"
+)
+PLAYER_SCRIPT = b"var ytcsi={};a={signatureTimestamp:20000};"
+
 
 def renderer(video: Video) -> Json:
     """A hit of the search."""

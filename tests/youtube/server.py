@@ -25,17 +25,18 @@ _PLACES = {
     "/watch": "watch",
     "/videoplayback": "media",
     "/playlist": "playlist",
+    "/embed": "embed",
 }
 _CC_FILTER = bytes([0x30, 0x01])  # field 6 of the search's filters
 _HD_FILTER = bytes([0x20, 0x01])  # field 4
 _BLOCK = 16 << 10
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """A request as it came: `place` is search, player, watch, media ...; `at` in seconds of a monotonic clock.
+    """A request, noted when it comes: `place` is search, player, watch, media ...; `at` in seconds of a monotonic clock.
 
-    `first_byte` is where a range begins (None without one), `sent` the bytes of the body that were sent.
+    `status` and `sent` (bytes of the body) follow as it is answered; `first_byte` is where a range begins, None without one.
     """
 
     host: str
@@ -43,7 +44,7 @@ class Request:
     at: float
     place: str
     video: str
-    status: int
+    status: int = 0
     first_byte: int | None = None
     key: str = ""
     sent: int = 0
@@ -152,17 +153,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        self._at, self._sent, self._status, self._key = time.monotonic(), 0, 0, ""
-        self._first: int | None = None
-        _, self._host, rest = (self.path + "/").split("/", 2)
-        self._path = "/" + rest[:-1]
-        address = urlsplit(self._path)
+        _, host, rest = (self.path + "/").split("/", 2)
+        address = urlsplit("/" + rest[:-1])
         self._query = {name: values[0] for name, values in parse_qs(address.query).items()}
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length) if length else b""
         self._json = json.loads(body) if body else {}
-        self._place = _PLACES.get(address.path, "other")
+        self._place = _PLACES.get("/embed" if address.path.startswith("/embed/") else address.path, "other")
         self._video = str(self._query.get("v") or self._query.get("id") or self._json.get("videoId") or "")
+        self._asked = Request(host, address.geturl(), time.monotonic(), self._place, self._video)
+        self._asked.key = self._query.get("key", "")
+        self.youtube.requests.append(self._asked)
         try:
             if throttle := self.youtube.throttled(self._place):
                 after = {} if throttle.retry_after is None else {"Retry-After": f"{throttle.retry_after:g}"}
@@ -171,12 +172,6 @@ class _Handler(BaseHTTPRequestHandler):
                 getattr(self, f"_{self._place}")()
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        finally:
-            self._note()
-
-    def _note(self) -> None:
-        noted = (self._host, self._path, self._at, self._place, self._video, self._status)
-        self.youtube.requests.append(Request(*noted, self._first, self._key, self._sent))
 
     # pages
 
@@ -243,10 +238,18 @@ class _Handler(BaseHTTPRequestHandler):
         plan = self.youtube.plan
         return [plan.videos[video] for video in plan.playlists.get(name, [])]
 
+    def _embed(self) -> None:
+        self._send(pages.watch(None, None), "text/html")
+
     def _other(self) -> None:
-        """The home page and what else a client may look at."""
-        if urlsplit(self._path).path == "/":
+        """The home page, and the player's script for clients that can run one."""
+        path = urlsplit(self._asked.path).path
+        if path == "/":
             self._send(pages.watch(None, None), "text/html")
+        elif path == "/iframe_api":
+            self._send(pages.IFRAME_API, "text/javascript")
+        elif path.startswith("/s/player/"):
+            self._send(pages.PLAYER_SCRIPT, "text/javascript")
         else:
             self._send(b"no", "text/plain", 404)
 
@@ -259,9 +262,8 @@ class _Handler(BaseHTTPRequestHandler):
         if video is None or form is None:
             self._send(b"no", "text/plain", 404)
             return
-        self._key = self._query.get("key", "")
         content = video.content(form)
-        if youtube.burnt(self._key):
+        if youtube.burnt(self._asked.key):
             self._send(b"no", "text/plain", 403)
             return
         trouble = youtube.trouble(video, at_player=False)
@@ -295,13 +297,13 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble is Trouble.ENDS_EARLY:
             self._head(200, kind, None)
             body = content
-        elif self._first is None:
+        elif self._asked.first_byte is None:
             self._head(200, kind, last - first + 1)
         else:
             self._head(206, kind, last - first + 1, {"Content-Range": f"bytes {first}-{last}/{length}"})
         self._body(body[: len(body) // 2] if trouble in halfway else body)
         if trouble is Trouble.MEDIA_403_MIDWAY:
-            self.youtube.burn(self._key)
+            self.youtube.burn(self._asked.key)
         if trouble is Trouble.STALLS:
             time.sleep(self.youtube.stall_seconds)
         if trouble in halfway or trouble is Trouble.ANNOUNCES_MORE:
@@ -313,11 +315,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not text.startswith("bytes="):
             return 0, length - 1
         first, _, last = text.removeprefix("bytes=").partition("-")
-        self._first = int(first)
-        return self._first, min(int(last) if last else length - 1, length - 1)
+        self._asked.first_byte = int(first)
+        return int(first), min(int(last) if last else length - 1, length - 1)
 
     def _redirect(self, trouble: Trouble) -> None:
-        here = f"/videoplayback?{urlsplit(self._path).query}"
+        here = f"/videoplayback?{urlsplit(self._asked.path).query}"
         targets = {
             Trouble.TO_FILE: "file:///etc/passwd",
             Trouble.TO_METADATA: "http://169.254.169.254/latest/meta-data/",
@@ -337,7 +339,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._body(body)
 
     def _head(self, status: int, kind: str, length: int | None, headers: dict[str, str] | None = None) -> None:
-        self._status = status
+        self._asked.status = status
         self.send_response(status)
         self.send_header("Content-Type", kind)
         if length is not None:
@@ -354,7 +356,7 @@ class _Handler(BaseHTTPRequestHandler):
         for at in range(0, len(body), _BLOCK):
             block = body[at : at + _BLOCK]
             self.wfile.write(block)
-            self._sent += len(block)
+            self._asked.sent += len(block)
             if self.youtube.bytes_per_second and self._place == "media":
                 time.sleep(len(block) / self.youtube.bytes_per_second)
 
