@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.kinds import KINDS
 from pipeline.plan import plan
 from pipeline.profile import Profile
 from pipeline.registry import MissingModel, Registry
-from pipeline.stage import Stage
+from pipeline.runner import importable
+from pipeline.stage import ALL, Stage, whole_run
 from pipeline.table import Store
 
 ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS
@@ -24,6 +24,7 @@ class Outlook:
         pending: units that would be done, those known to be refused left out.
         first: names of the first of them.
         refused: {unit: why} of those that would be refused at once, such as bad lines of a list.
+        whole: the stage looks at the whole run at once; its units say nothing of how much there is to do.
         after: stages before this one that have work, and may bring more of it.
         note: what else there is to know, such as a net that is missing.
     """
@@ -34,6 +35,7 @@ class Outlook:
     first: list[str]
     refused: Mapping[str, str] = field(default_factory=dict)
     after: list[str] = field(default_factory=list)
+    whole: bool = False
     note: str = ""
 
 
@@ -44,36 +46,39 @@ def outlook(profile: Profile, names: Sequence[str], models: Registry, store: Sto
     for name in names:
         stage = profile.stage(name)
         found = _of(stage, models, store)
-        found.after = list(dict.fromkeys(busy[kind] for kind in _leans_on(stage) if kind in busy))
+        kinds = [reads.kind for reads in stage.reads][: None if found.units else 1]  # the first kind read has the units
+        found.after = list(dict.fromkeys(busy[kind] for kind in kinds if kind in busy))
         if found.pending or found.after:
             busy[stage.writes] = name
         yield found
 
 
-def _leans_on(stage: Stage) -> list[str]:
-    """The kinds read, and those that they hang on: where one of these grows, this stage has more to do."""
-    found = []
-    for reads in stage.reads:
-        kind = reads.kind
-        while kind:
-            found.append(kind)
-            kind = KINDS[kind].parent
-    return found
-
-
 def _of(stage: Stage, models: Registry, store: Store) -> Outlook:
-    hashes, missing = [], []
+    hashes, notes = [], []
     for names in stage.model_names():
         try:
             hashes.append(models.resolve(names).sha256)
         except MissingModel as error:  # what was done with another net is to be done again
             hashes.append("missing")
-            missing.append(str(error))
+            notes.append(_how_to_get(names, models) or str(error))
+    if absent := [name for name in stage.modules if not importable(name)]:
+        notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
     work = plan(stage, store, hashes)
     refused = stage.refused(store)
     todo = [int(i) for i in work.pending if work.units[i] not in refused]
     from_outside = not work.inputs
     most = FIRST_UNITS if not from_outside else ALL_LINKS if len(todo) <= ALL_LINKS else FIRST_LINKS
-    first = [work.units[i] for i in todo[:most]]
+    first = [work.units[i] for i in todo[:most] if work.units[i] != ALL]
     bad = {work.units[i]: refused[work.units[i]] for i in work.pending if work.units[i] in refused}
-    return Outlook(stage.name, len(work.units), len(todo), first, bad, note="; ".join(missing))
+    return Outlook(stage.name, len(work.units), len(todo), first, bad, whole=whole_run(stage), note="; ".join(notes))
+
+
+def _how_to_get(names: Sequence[str], models: Registry) -> str:
+    """What a run would do about a net that is not here; "" when it could do nothing."""
+    for name in names:
+        entry = models.entry(name)
+        if entry.builder:
+            return f"{name} would be built first"
+        if entry.url:
+            return f"{name} would be fetched first" + (f" ({entry.bytes / 1e6:,.0f} MB)" if entry.bytes else "")
+    return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.kinds import KINDS
 from pipeline.lock import at_work
 from pipeline.profile import Profile
-from pipeline.stage import ALL, Stage
+from pipeline.stage import Stage, whole_run
 
 POLL_SECONDS = 3.0
 QUIET_SECONDS = 15.0  # for which nobody before may be at work: between two stages of one command nobody is
@@ -109,7 +109,7 @@ def passes(profile: Profile, names: Sequence[str], before: Leader, say: Callable
     same, following goes on.
     """
     first = True
-    early = [name for name in names if not _whole_run(profile.stage(name))] or list(names)
+    early = [name for name in names if not whole_run(profile.stage(name))] or list(names)
     last = False
     while True:
         before.look()
@@ -118,7 +118,3 @@ def passes(profile: Profile, names: Sequence[str], before: Leader, say: Callable
         if last and not before.changed and not at_work(before.run, before.kinds):
             return
         last = not before.wait(say)
-
-
-def _whole_run(stage: Stage) -> bool:
-    return stage.unit == ALL and bool(stage.reads)

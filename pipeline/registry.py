@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import resources, util
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import files
+from pipeline.file_hashes import FileHashes
 
 LARGEST_MEMBER_BYTES = 4 << 30
 
@@ -70,7 +70,7 @@ class Registry:
     Args:
         models: folder named by the user, or None to use `CSG405_MODELS`.
         cache: where downloads and pins live; the user's cache folder by default.
-        download: whether a missing net may be fetched.
+        download: whether a missing net may be fetched, or built.
     """
 
     def __init__(self, models: Path | None = None, cache: Path | None = None, *, download: bool = True) -> None:
@@ -93,7 +93,7 @@ class Registry:
         problems = []
         for name in names:
             entry = self.entry(name)
-            if entry.builder or (entry.url and self.download):
+            if self.download and (entry.builder or entry.url):
                 try:
                     return self.checked(name, self.fetch(name))
                 except MissingModel as error:
@@ -124,7 +124,7 @@ class Registry:
     def checked(self, name: str, path: Path) -> ModelFile:
         """The net at this path, after its hash was compared with the recorded one."""
         entry = self.entry(name)
-        found = _sha256(path)
+        found = self._sha256(path)
         if entry.builder:
             return ModelFile(name, path, found, entry)
         expected = entry.sha256 or self.pins().get(name, "")
@@ -157,7 +157,7 @@ class Registry:
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(self.cache / f".{entry.file}.lock"):  # of two processes that want it, one downloads
-                if not (target.is_file() and self._expected(name) in ("", _sha256(target))):
+                if not (target.is_file() and self._expected(name) in ("", self._sha256(target))):
                     self._download(name, entry, target, report)
         except OSError as error:
             raise MissingModel(
@@ -217,27 +217,18 @@ class Registry:
             raise MissingModel(self.advice([name]))
         if self.entry(name).sha256:
             raise MissingModel(f"{name} already has a hash in the registry: {self.entry(name).sha256}")
-        digest = _sha256(path)
+        digest = self._sha256(path)
         files.write_text(self.cache / "pins.json", json.dumps({**self.pins(), name: digest}, indent=1))
         return digest
+
+    def _sha256(self, path: Path) -> str:
+        return FileHashes(self.cache / "hashes.json").of(path)
 
 
 def load_entries() -> dict[str, Entry]:
     """The registry that ships with the project."""
     text = resources.files("manifests").joinpath("models.toml").read_text(encoding="utf-8")
     return {name: Entry(**values) for name, values in tomllib.loads(text).items()}
-
-
-def _sha256(path: Path) -> str:
-    stat = path.stat()
-    return sha256_of(str(path), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def sha256_of(path: str, size: int, mtime_ns: int) -> str:
-    """The file's sha256; size and time are there so that a changed file is hashed anew."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _unpack(archive: Path, member: str, target: Path) -> None:

@@ -88,7 +88,7 @@ def run_stage(
     Raises `Skipped` when a package or net is missing, `pipeline.lock.Occupied` when another driver is at it, `StageError` when the
     stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
     """
-    missing = [name for name in stage.modules if not _importable(name)]
+    missing = [name for name in stage.modules if not importable(name)]
     if missing:
         raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
     try:
@@ -120,7 +120,8 @@ def _wanted(work: Plan, options: Options) -> Plan:
     return (work.untried() if options.untried else work).only(options.shard)
 
 
-def _importable(name: str) -> bool:
+def importable(name: str) -> bool:
+    """Whether a package is installed; nothing is imported."""
     try:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:  # the package around it is not there

@@ -88,7 +88,7 @@ def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
             console.print(f"{'':>18}{plain(stage.note)}", style="yellow", markup=False, soft_wrap=True)
         for name in stage.first:
             console.print(f"{'':>18}{plain(name)}", style="cyan", markup=False, soft_wrap=True)
-        if stage.pending > len(stage.first):
+        if stage.first and stage.pending > len(stage.first):
             console.print(f"{'':>18}... and {stage.pending - len(stage.first):,} more", style="cyan", markup=False)
         if stage.refused:
             console.print(f"{'':>18}{len(stage.refused):,} that cannot be used:", style="yellow", markup=False)
@@ -98,11 +98,13 @@ def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
 
 def _would_do(stage: "Outlook") -> str:
     more = f"; more may come of {', '.join(stage.after)}" if stage.after else ""
+    if stage.whole and (stage.pending or stage.after):
+        return "would look at the whole run" + (f" after {', '.join(stage.after)}" if stage.after else "")
     if not stage.units:
         return f"no units yet; they come of {', '.join(stage.after)}" if stage.after else "nothing to do (0 units)"
     if not stage.pending:
         return f"nothing to do ({stage.units:,} units){more}"
-    return f"{stage.pending:,} of {stage.units:,} units{more}"
+    return f"would do {stage.pending:,} of {stage.units:,} units{more}"
 
 
 def print_story(unit: str, chapters: list[Chapter]) -> None:

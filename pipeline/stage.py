@@ -184,6 +184,11 @@ class Stage(BaseModel):
         return {name: value for name, value in self.model_dump(mode="json").items() if not is_runtime(type(self), name)}
 
 
+def whole_run(stage: Stage) -> bool:
+    """Whether a stage looks at all rows of the run at once, so that each new one makes it begin again."""
+    return stage.unit == ALL and bool(stage.reads)
+
+
 def is_runtime(stage: type[Stage], name: str) -> bool:
     """Whether the stage's field of this name is marked `runtime`."""
     extra = stage.model_fields[name].json_schema_extra
