@@ -44,7 +44,7 @@ class SpeechTypes(Stage):
         87.0,
         ge=50,
         le=100,
-        description="names at least so alike, 0-100, are one type; the paper's closest two are 83.7",
+        description="names at least so alike, 0-100, are one type; the paper's two closest are at 83.7",
     )
     types_per_request: int = Field(20, ge=1, le=200, description="asked for at a time", json_schema_extra=runtime())
     max_requests: int = Field(
@@ -74,7 +74,8 @@ class SpeechTypes(Stage):
     def _absolute(cls, source: str) -> str:
         if not source.strip():
             raise ValueError("expected `shipped`, `openai`, or the path of a list")
-        return source if source in (SHIPPED, OPENAI) else str(Path(source).expanduser().absolute())
+        word = source.strip().lower()
+        return word if word in (SHIPPED, OPENAI) else str(Path(source).expanduser().absolute())
 
     @field_validator("languages", mode="before")
     @classmethod

@@ -1,8 +1,8 @@
 """Asking a language model for speech types, in rounds, until there are enough; what was gathered is always kept."""
 
+import hashlib
 import json
 import logging
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pipeline.progress import redact
 from pipeline.reasons import Failure, Reason
-from stages.speech_types import manifest, names, prompt
+from stages.speech_types import manifest, names, prompt, server
 from stages.speech_types.errors import Unusable, explained
 
 if TYPE_CHECKING:
@@ -74,7 +73,8 @@ def _with_phrases(old: manifest.SpeechType, new: manifest.SpeechType) -> manifes
 def manifest_path(run: Path, asking: Asking) -> Path:
     """Where the list of this model, prompt and these languages is gathered."""
     slug = re.sub(r"[^\w.-]+", "-", f"{asking.model}-{'-'.join(asking.languages)}", flags=re.ASCII)[:60].strip(".-")
-    return run / "speech_types" / f"{slug}-{prompt.prompt_sha256(asking.languages)[:8]}.toml"
+    whole = hashlib.sha256(f"{asking.model}\n{prompt.prompt_sha256(asking.languages)}".encode()).hexdigest()
+    return run / "speech_types" / f"{slug}-{whole[:8]}.toml"
 
 
 def cost_line(header: manifest.Header, asking: Asking, types: int) -> str:
@@ -128,7 +128,7 @@ class _Interview:
         if len(self.collection.types) >= self.asking.count:
             return
         _check_languages(self.asking.languages)
-        client = _client(self.asking)
+        client = server.client(self.asking.timeout_seconds, self.asking.retries)
         while (missing := self.asking.count - len(self.collection.types)) > 0:
             self._round(client, min(self.wanted, missing))
 
@@ -203,7 +203,7 @@ class _Interview:
             if isinstance(error, openai.APITimeoutError):  # the server may have worked, and charge for it
                 tries = self.asking.retries + 1
                 self._count(tries, tries * _most_tokens(messages), tries * self.asking.max_answer_tokens)
-            raise explained(error, self.asking.model, place_of(client), self.asking.timeout_seconds) from None
+            raise explained(error, self.asking.model, server.place_of(client), self.asking.timeout_seconds) from None
         used = _usage(raw.text) or (_most_tokens(messages), len(raw.text.encode()))
         self._count(1, *used)
         try:
@@ -211,7 +211,7 @@ class _Interview:
                 warnings.simplefilter("ignore")  # pydantic's, of fields that nobody reads
                 message = raw.parse().choices[0].message
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, LookupError) as error:
-            raise Unusable.of(error, raw.text, place_of(client)) from None
+            raise Unusable.of(error, raw.text, server.place_of(client)) from None
         if message.parsed is None:
             raise Unusable.refused(self.asking.model, message.refusal)
         return message.parsed
@@ -247,50 +247,6 @@ def _check_languages(languages: Sequence[str]) -> None:
         short = code.partition("-")[0]
         if len(short) == 2 and not ISO639Utils.short2long(short):  # the three-letter codes are too many to know
             raise Failure(Reason.NO_ANSWER, f"speech_types.languages: {code!r} is no ISO 639 code, such as en, zh, es")
-
-
-def _client(asking: Asking) -> "OpenAI":
-    """A client of the environment's server and key. Raises `Failure` where these cannot be used."""
-    base = os.environ.get("OPENAI_BASE_URL", "").strip()
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if not key and not base:
-        raise Failure(
-            Reason.NO_ANSWER,
-            "source = openai needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own "
-            "(source = shipped needs neither)",
-        )
-    if not re.fullmatch(r"[!-~]*", key):
-        raise Failure(Reason.NO_ANSWER, "OPENAI_API_KEY holds spaces or signs that no key has: set it again")
-    if base and not _is_address(base):
-        raise Failure(
-            Reason.NO_ANSWER,
-            "OPENAI_BASE_URL is no address such as http://127.0.0.1:8000/v1, without user and password",
-        )
-    from openai import OpenAI
-
-    for noisy in ("openai", "httpx", "httpx2", "httpcore"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)  # each request's address and headers are nobody's business
-    return OpenAI(
-        api_key=key or "none",  # a server of one's own may ask for none
-        base_url=base or None,
-        timeout=asking.timeout_seconds,
-        max_retries=asking.retries,
-    )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        named = bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
-        return named and parts.scheme in ("http", "https") and text.isprintable()
-    except ValueError:
-        return False
-
-
-def place_of(client: "OpenAI") -> str:
-    """The server's address without what may be secret in it."""
-    url = client.base_url
-    return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}".rstrip("/")
 
 
 def _most_tokens(messages: list[dict[str, str]]) -> int:

@@ -103,7 +103,7 @@ def read(path: Path, *, partial: bool = False) -> Manifest:
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ListError(f"{path}: {str(error) or 'nested too deeply'}") from None
+        raise ListError(f"{path}: not a list in TOML: {str(error) or 'nested too deeply'}") from None
     for key in values:
         if key not in ("manifest", "types"):
             raise ListError(f"{path}: unknown key {key!r}: expected [manifest] and [[types]]")
@@ -141,7 +141,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise ListError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
-        raise ListError(f"{path}: {error.strerror}") from None
+        raise ListError(f"{path}: {error.strerror}: expected a TOML file") from None
 
 
 def _called(entry: Any) -> str:

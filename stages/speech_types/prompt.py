@@ -59,9 +59,8 @@ def instructions(languages: Sequence[str]) -> str:
 
 
 def prompt_sha256(languages: Sequence[str]) -> str:
-    """Hash of everything that a round says beside what is named already: instructions and the form of the answer."""
-    form = json.dumps(Answer.model_json_schema(), sort_keys=True)
-    return hashlib.sha256(f"{instructions(languages)}\n{form}".encode()).hexdigest()
+    """Hash of the instructions. The form of the answer counts by the stage's version: how it is written out is pydantic's."""
+    return hashlib.sha256(instructions(languages).encode()).hexdigest()
 
 
 def question(wanted: int, named: Sequence[str]) -> str:

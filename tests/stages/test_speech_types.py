@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -419,6 +420,19 @@ def test_the_command_asks_in_a_worker_and_fails_with_a_line(tmp_path: Path, serv
     assert second.returncode == 0, second.stderr
     assert "30 types of gpt-4o: 2 requests" in second.stderr and Store(tmp_path / "run").read("types").num_rows == 30
     assert all(unkind.KEY not in text for text in (first.stdout, first.stderr, second.stdout, second.stderr))
+
+
+def test_a_kill_in_the_middle_keeps_what_was_gathered(tmp_path: Path, server: unkind.Server) -> None:
+    server.answer = unkind.after(2, lambda _: unkind.Reply(b"", wait_seconds=3))
+    command = [sys.executable, "-m", "stages.speech_types", "--profile", "csg405", "--run", str(tmp_path)]
+    with subprocess.Popen([*command, "--set", "source=OpenAI"]) as process:
+        until = time.monotonic() + 30
+        while len(server.asked) < 3 and time.monotonic() < until:
+            time.sleep(0.02)
+        process.kill()
+    assert len(kept(tmp_path).types) == 40
+    server.answer = unkind.kind
+    assert len(asking(tmp_path)) == 71 and server.asked[3].known == list(unkind.NAMES[:40])
 
 
 # Names
