@@ -45,11 +45,11 @@ OF_THE_VIDEO: tuple[tuple[str, Reason], ...] = (
         r"account .*(terminated|closed)|closed their .*account|(account|channel) has been (closed|deleted)",
         Reason.TERMINATED,
     ),
-    (r"(your|this) (country|location|region)|geo.?restrict|geo.?block", Reason.GEO_BLOCKED),
     (r"copyright|trademark|content from .*who has blocked", Reason.COPYRIGHT),
+    (r"(your|this) (country|location|region)|geo.?restrict|geo.?block", Reason.GEO_BLOCKED),
     (r"confirm your age|age.?restricted|age.?verification|inappropriate|age.?gate", Reason.AGE_RESTRICTED),
     (
-        r"members.only|channel.s members|join this channel|premium|requires? (payment|purchase|rental)|pay(ing)? to watch|rent(al)?\b",
+        r"members.only|channel.s members|join this channel|premium|requires? (payment|purchase|rental)|paying to watch",
         Reason.MEMBERS_ONLY,
     ),
     (r"\bdrm\b", Reason.DRM_PROTECTED),

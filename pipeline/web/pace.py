@@ -166,11 +166,8 @@ class Pacer:
 
 
 def wall_text(host: str, detail: str) -> str:
-    """What a bot wall means and what to do about it."""
-    return (
-        f"{host} asks for proof of not being a robot ({detail}): wait some hours, then run again; it helps to lower "
-        "web.requests_per_hour, to give web.cookies of an account you may lose, or to come from another address (web.proxy)"
-    )
+    """A bot wall in one line; what to do about it is said where the stage stops."""
+    return f"{host} asks for proof of not being a robot ({detail})"
 
 
 @contextmanager
@@ -303,8 +300,10 @@ class Gate:
     def _connected(self) -> Any:
         if self._lines is None:
             port, password = self._address
-            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-            connection.settimeout(None)  # a turn may be an hour away; when the driver dies, the connection does
+            connection = (
+                socket.socket()
+            )  # without a timeout: a turn may be an hour away; when the driver dies, it closes
+            connection.connect(("127.0.0.1", port))
             self._lines = connection.makefile("rwb")
             self._lines.write(password.encode() + b"\n")
         return self._lines

@@ -11,46 +11,46 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from pipeline import files
+from pipeline.profile import Web
 from pipeline.reasons import Reason, Reject
-from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
+from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.web.wanted import Wanted
 
 if TYPE_CHECKING:
     from pipeline.media.guard import Limits
     from pipeline.table import Store
+    from pipeline.web.pace import Gate
 
-FORMATS = "bv*[height>=?480][width>=?480]+ba/b[height>=?480][width>=?480]"
-# 720 on the short side, else the next size up, else down; H.264, then HEVC, VP9, AV1; the original language of the
-# sound; no more pictures a second than are needed.
-FORMAT_SORT = ("lang", "+res:720", "+vcodec:h264", "+fps:24")
+SEARCH = "search"  # as `crawl.input`: what the search found
+_FOUND = ("speech_type", "language", "query", "query_rank")  # of a source, copied to its video
 
 
-class Crawl(Stage):
+class Crawl(Wanted, Stage):
     """Fetches or finds videos, checks that they decode, hashes them and puts them in place."""
 
     name: ClassVar[str] = "crawl"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "videos from a folder or from links, verified and hashed"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("sources", _FOUND),)
     writes: ClassVar[str] = "videos"
     unit: ClassVar[str] = "source"
-    resources: ClassVar[Resources] = Resources(seconds=4 * 3600)
+    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True)
 
     input: str = Field(
         "",
-        description="folder of videos, list of links (one a line, or CSV), or `theatre` for the demo",
+        description="folder of videos, list of links (one a line, or CSV), manifest of clips, `search` for what the stage "
+        "of that name found, or `theatre` for the demo",
         json_schema_extra=runtime(),
     )
-    formats: str = Field(FORMATS, description="yt-dlp format selector")
-    format_sort: tuple[str, ...] = Field(FORMAT_SORT, description="yt-dlp's order among the formats selected")
-    max_hours: float = Field(6.0, gt=0, description="longer videos are refused, hours")
+    height_px: int = Field(
+        720,
+        ge=1,
+        description="lines wanted of a 16:9 picture: 1280x720, and 960x720 or 1280x544; else the next size up",
+    )
+    min_height_px: int = Field(480, ge=1, description="where nothing larger is offered: down to this many lines")
+    codecs: tuple[str, ...] = Field(("avc1", "vp9", "av01"), description="video codecs of one size, best first")
     max_gigabytes: float = Field(64.0, gt=0, description="larger files are refused, 2^30 bytes")
     max_megapixels: float = Field(36.0, gt=0, description="videos with larger pictures are refused, 10^6 pixels")
-    timeout_seconds: float = Field(
-        30.0, gt=0, description="silence after which a connection is given up, seconds", json_schema_extra=runtime()
-    )
-    retries: int = Field(5, ge=0, description="tries to go on with a broken download", json_schema_extra=runtime())
-    retry_wait_seconds: float = Field(
-        1.0, ge=0, description="pause before the first of them, doubled each time, seconds", json_schema_extra=runtime()
-    )
     allow_loopback: bool = Field(
         False,
         description="let links lead to this machine itself: for tests and mirrors, never for lists of others",
@@ -58,10 +58,13 @@ class Crawl(Stage):
     )
 
     _context: Context = PrivateAttr()
+    _gate: "Gate | None" = PrivateAttr()
 
     def sources(self, store: "Store") -> list[str] | None:
         from stages.crawl import units
 
+        if self.input == SEARCH:
+            return None
         kind = units.kind_of(self.input)
         if kind == units.THEATRE:
             from pipeline.theatre import TAKES
@@ -79,9 +82,10 @@ class Crawl(Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline.web.pace import serving
         from stages.crawl import units
 
-        kind = units.kind_of(self.input)
+        kind = self._kind()
         if kind == units.THEATRE:
             from pipeline import theatre
             from pipeline.theatre import server
@@ -93,10 +97,15 @@ class Crawl(Stage):
         elif kind == "folder":
             yield {"same_size": units.same_size(self.input, units.folder_units(self.input))}
         else:
-            yield {"bad": units.read_list(Path(self.input), context.run).bad}
+            bad = {} if kind == SEARCH else units.read_list(Path(self.input), context.run).bad
+            with serving(context.run, context.web or Web()) as address:
+                yield {"bad": bad, "pace": address}
 
     def setup(self, context: Context) -> None:
+        from pipeline.web.pace import Gate
+
         self._context = context
+        self._gate = Gate(context.given["pace"]) if "pace" in context.given else None
 
     def process(self, unit: Unit) -> Iterator[Row]:
         from stages.crawl import units
@@ -108,12 +117,20 @@ class Crawl(Stage):
                 row = self._linked(unit.id, self._take_url(unit.id), allow_loopback=True)
                 # The server's port is another one each time, and no address of it is worth keeping.
                 yield {**row, "url": None, "footage": units.THEATRE}
-            elif units.kind_of(self.input) == "folder":
+            elif self._kind() == "folder":
                 yield self._local(unit.id)
             else:
-                yield self._linked(unit.id, unit.id, self.allow_loopback)
+                found = {
+                    name: value for row in unit.rows("sources") for name in _FOUND if (value := row[name]) is not None
+                }
+                yield {**self._once(unit.id), **found}
         except OSError as error:
             raise files.failure_of(error) or error from error
+
+    def _kind(self) -> str:
+        from stages.crawl import units
+
+        return SEARCH if self.input == SEARCH else units.kind_of(self.input)
 
     def _local(self, unit: str) -> Row:
         """A file of the folder, where it is."""
@@ -134,30 +151,50 @@ class Crawl(Stage):
         place.claim(self._context.run, video_id, unit)
         return {**record.row(video_id, unit, path, sha256, found), "title": record.clean(path.stem, 300)}
 
+    def _once(self, unit: str) -> Row:
+        """A link's row: of the file that an earlier try left in its place, else of a download."""
+        from pipeline.media.video import probe
+        from pipeline.web.links import video_id_of
+        from stages.crawl import notes, place
+
+        run, named = self._context.run, video_id_of(unit)
+        if self._left_out(named):
+            notes.forget(run, unit)
+            raise Reject(Reason.OPTED_OUT, f"{named} is on the list")
+        noted = notes.read(run, unit, self._how())
+        if noted is None:
+            return self._linked(unit, unit, self.allow_loopback)
+        row, about = noted
+        self.check(about, complete=True)
+        self._refuse_channel(row["video_id"], row.get("channel"), row.get("channel_id"))
+        probe(run / row["path"], self._limits())  # they may be other ones today
+        place.claim(run, row["video_id"], unit)
+        return row
+
     def _linked(self, unit: str, url: str, allow_loopback: bool) -> Row:
         """A download, verified and moved into the run."""
         from pipeline.media.guard import check_url
-        from stages.crawl import place, record
+        from stages.crawl import formats, notes, place, record, room
         from stages.crawl.fetch import FetchSettings, fetch
 
-        run = self._context.run
-        settings = FetchSettings(
-            self.formats,
-            self.format_sort,
-            self.timeout_seconds,
-            self.retries,
-            self.retry_wait_seconds,
-            allow_loopback,
-            self._limits(),
-        )
+        run, web = self._context.run, self._context.web or Web()
+        wanted = formats.FormatSettings(self.height_px, self.min_height_px, self.codecs)
+        settings = FetchSettings(run, wanted, self._limits(), web, self._gate, allow_loopback)
         check_url(url, allow_loopback=allow_loopback)
         folder = run / "raw" / f"tmp-{hashlib.sha256(unit.encode()).hexdigest()[:16]}"
 
         def known(info: dict[str, Any]) -> None:
-            if named := _named_id(info):
+            named = _named_id(info)
+            self._refuse_channel(
+                named, *(info.get(name) for name in ("channel", "uploader", "channel_id", "uploader_id"))
+            )
+            self.check(info, complete=True)
+            if named:
                 place.claim(run, named, unit)
 
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            room.check_room(run, web)
             fetched = fetch(url, folder, settings, known)
             sha256 = place.sha256_of(fetched.path)
             video_id = _named_id(fetched.info) or place.file_id(sha256)
@@ -165,9 +202,28 @@ class Crawl(Stage):
         except Reject:
             shutil.rmtree(folder, ignore_errors=True)  # a result: nothing of it is needed again
             raise
-        path = place.put(run, video_id, fetched.path)
+        path = place.place_of(run, video_id, fetched.path)
+        row = {**record.row(video_id, unit, path, sha256, fetched.probe), **record.metadata(fetched.info)}
+        chosen = (fetched.info.get("requested_formats") or [fetched.info])[0]
+        row |= {"format": formats.described(fetched.info), "resolution_fallback": formats.fallback(chosen, wanted)}
+        if self._gate:  # the demo's footage has none: it may be another one tomorrow
+            notes.write(run, unit, self._how(), row, fetched.info)
+        place.put(run, path, fetched.path)
         shutil.rmtree(folder, ignore_errors=True)
-        return {**record.row(video_id, unit, path, sha256, fetched.probe), **record.metadata(fetched.info)}
+        return row
+
+    def _left_out(self, video_id: str | None, *channels: str | None) -> bool:
+        opt_out = self._context.opt_out
+        said = [channel for channel in channels if isinstance(channel, str)]
+        return opt_out is not None and any(opt_out.names(video_id, name) for name in (None, *said))
+
+    def _refuse_channel(self, video_id: str | None, *channels: str | None) -> None:
+        if self._left_out(video_id, *channels):
+            raise Reject(Reason.OPTED_OUT, "its channel is on the list")
+
+    def _how(self) -> str:
+        """What decides which bytes are fetched."""
+        return f"{self.version} {self.height_px} {self.min_height_px} {' '.join(self.codecs)}"
 
     def _take_url(self, unit: str) -> str:
         from pipeline.theatre import take_named

@@ -1,38 +1,56 @@
 """Fetching one link with yt-dlp into a folder of its own, so that an interrupted download goes on where it stopped."""
 
 import logging
-import shutil
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
 from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.web.errors import outcome_of
-from pipeline.web.net import FencedDownloader
+from pipeline.web.ask import patiently
+from pipeline.web.errors import outcome_of, retry_after_of
+from pipeline.web.links import pace_host
+from stages.crawl.formats import FormatSettings, selector
+from stages.crawl.room import bytes_in, check_room
+
+if TYPE_CHECKING:
+    from pipeline.web.net import FencedDownloader
+    from pipeline.web.pace import Gate
 
 log = logging.getLogger(__name__)
+
+Info = dict[str, Any]
 
 PROTOCOLS = frozenset({"http", "https", "http_dash_segments", "m3u8_native", "m3u8", "http_dash_segments_generator"})
 _LENGTH_SLACK_SECONDS = 2.0
 _LENGTH_SLACK_SHARE = 0.02
 _MAX_RETRY_WAIT_SECONDS = 30.0
+_PROGRESS_BYTES = 1 << 20  # a download that came this far before it was refused again is getting on
+_LOOK_SECONDS = 5.0  # between two looks at the free disk
 
 
 @dataclass(frozen=True)
 class FetchSettings:
-    """How to fetch; see the stage's fields of the same names."""
+    """How to fetch.
 
-    formats: str
-    format_sort: tuple[str, ...]
-    timeout_seconds: float
-    retries: int
-    retry_wait_seconds: float
-    allow_loopback: bool
+    Attributes:
+        run: the run's folder, whose disk is watched.
+        formats, limits: see the stage's fields.
+        web: patience and pace.
+        gate: the driver's pace; None for a server of our own, which needs none.
+        allow_loopback: see the stage's field.
+    """
+
+    run: Path
+    formats: FormatSettings
     limits: Limits
+    web: Web = field(default_factory=Web)
+    gate: "Gate | None" = None
+    allow_loopback: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,26 +58,27 @@ class Fetched:
     """A downloaded and verified file: still in its own folder."""
 
     path: Path
-    info: dict[str, Any]
+    info: Info
     probe: Probe
 
 
-def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[dict[str, Any]], None]) -> Fetched:
+def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[Info], None]) -> Fetched:
     """Download a link into `folder`, which holds nothing else, and verify what came.
 
     Args:
         url: a checked link.
         folder: made if need be; its leftovers of an earlier try are continued.
         settings: how.
-        known: called with what the extractor found, before the download; may raise Reject.
+        known: called with what the extractor found, before the download; may raise Reject or Failure.
 
     Raises:
-        Reject, Failure: by `pipeline.web.errors`; Failure(NETWORK) when the file stays shorter than announced.
+        Reject, Failure: by `pipeline.web.errors`; Failure(NETWORK) when the file stays shorter than announced,
+            Failure(DISK_LIMIT) where there is no room for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for last in (False, True):
-        attempt = _Attempt(folder, settings)
-        path, info = attempt.download(url, known)
+        attempt = _Attempt(url, folder, settings, known)
+        path, info = attempt.download()
         problem, found = _verify(path, info, attempt.length_was_known, settings.limits)
         if found is not None:
             return Fetched(path, info, found)
@@ -69,53 +88,79 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[dict
 
 
 class _Attempt:
-    """One run of yt-dlp over one link."""
+    """One yt-dlp over one link, with fresh addresses of its media as often as that gets it on."""
 
-    def __init__(self, folder: Path, settings: FetchSettings) -> None:
-        self._folder = folder
-        self._settings = settings
+    def __init__(self, url: str, folder: Path, settings: FetchSettings, known: Callable[[Info], None]) -> None:
+        self._url, self._folder, self._settings, self._known = url, folder, settings, known
+        self._looked = 0.0
         self.length_was_known = True
 
-    def download(self, url: str, known: Callable[[dict[str, Any]], None]) -> tuple[Path, dict[str, Any]]:
+    def download(self) -> tuple[Path, Info]:
         """The downloaded file and what the extractor says about it."""
-        try:
-            with FencedDownloader(self._params(), Web(), self._settings.allow_loopback) as downloader:
-                info = downloader.extract_info(url, download=False)
-                _check_info(info, self._settings.limits)
-                known(info)
-                downloader.process_info(info)
-        except (Reject, Failure):
-            raise
-        except Exception as error:
-            raise outcome_of(error) from error
-        return self._result(), info
+        from pipeline.web.net import FencedDownloader
 
-    def _result(self) -> Path:
-        """The one finished file of the folder."""
-        files = [p for p in self._folder.iterdir() if p.suffix not in (".part", ".ytdl") and p.stem == "media"]
-        if len(files) == 1 and files[0].is_file():
-            return files[0]
-        limit = self._settings.limits.max_bytes
-        if not files:
-            raise Reject(Reason.TOO_LARGE, f"nothing was saved: the file is larger than {limit} bytes")
-        shutil.rmtree(self._folder)
-        raise Failure(Reason.NETWORK, f"{len(files)} files where one was expected; removed, to be fetched anew")
+        settings, fruitless = self._settings, 0
+        params = self._params()
+        with FencedDownloader(params, settings.web, settings.allow_loopback, settings.gate) as downloader:
+            while True:
+                info = self._extracted(downloader)
+                held = bytes_in(self._folder)
+                try:
+                    downloader.process_info(info)
+                    return self._result(info), info
+                except Exception as error:  # extractors raise whatever they like; the table sorts it
+                    outcome = outcome_of(error)
+                    if not _may_be_stale(outcome):
+                        raise outcome from error
+                    if bytes_in(self._folder) - held < _PROGRESS_BYTES:
+                        fruitless += 1
+                        self._pause(outcome, retry_after_of(error))
+                    if fruitless > settings.web.throttle_retries or settings.gate is None:
+                        raise outcome from error
+                    log.info("%s: refused in mid-stream, asking for fresh addresses (%s)", self._url, outcome.detail)
+
+    def _extracted(self, downloader: "FencedDownloader") -> Info:
+        """What the link holds; refused where that is nothing to fetch."""
+        settings = self._settings
+
+        def extract() -> Info:
+            info = downloader.extract_info(self._url, download=False)
+            _check_info(info)
+            self._known(info)
+            return dict(info)
+
+        info = patiently(settings.gate, pace_host(self._url), settings.web, extract)
+        check_room(settings.run, settings.web, max(0.0, _size_of(info) - bytes_in(self._folder)))
+        return info
+
+    def _pause(self, outcome: Reject | Failure, retry_after: float) -> None:
+        if self._settings.gate and outcome.reason is Reason.THROTTLED:
+            self._settings.gate.throttled(pace_host(self._url), retry_after)
+
+    def _result(self, info: Info) -> Path:
+        """The finished file."""
+        path = Path(info.get("filepath") or self._folder / "nothing")
+        if path.parent == self._folder and path.is_file():
+            return path
+        raise Reject(
+            Reason.TOO_LARGE, f"nothing was saved: the file is larger than {self._settings.limits.max_bytes} bytes"
+        )
 
     def _params(self) -> dict[str, Any]:
-        settings = self._settings
-        wait = lambda n: min(_MAX_RETRY_WAIT_SECONDS, settings.retry_wait_seconds * 2.0**n)  # noqa: E731
+        web, limits = self._settings.web, self._settings.limits
+        wait = lambda n: min(_MAX_RETRY_WAIT_SECONDS, web.retry_wait_seconds * 2.0**n)  # noqa: E731
         return {
             "quiet": True,
             "noprogress": True,
             "no_color": True,
             "logger": _Log(),
             "ignoreerrors": False,
-            "format": settings.formats,
-            "format_sort": list(settings.format_sort),
+            "format": selector(self._settings.formats),
             "noplaylist": True,
             "extract_flat": "in_playlist",
             "playlist_items": "1",
-            "outtmpl": {"default": str(self._folder).replace("%", "%%") + "/media.%(ext)s"},
+            # the format is in the name: what is left of another one is not continued
+            "outtmpl": {"default": str(self._folder).replace("%", "%%") + "/media-%(format_id).60s.%(ext)s"},
             "continuedl": True,
             "nopart": False,
             "overwrites": False,
@@ -125,37 +170,47 @@ class _Attempt:
             "hls_prefer_native": True,
             "skip_unavailable_fragments": False,
             "ffmpeg_location": ffmpeg_exe(),
-            "max_filesize": settings.limits.max_bytes,
-            "socket_timeout": settings.timeout_seconds,
-            "retries": settings.retries,
-            "fragment_retries": settings.retries,
-            "extractor_retries": settings.retries,
+            "max_filesize": limits.max_bytes,
+            "retries": web.retries,
+            "fragment_retries": web.retries,
+            "extractor_retries": web.retries,
             "file_access_retries": 1,
             "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor"), wait),
             "progress_hooks": [self._progress],
         }
 
-    def _progress(self, state: dict[str, Any]) -> None:
-        if state.get("status") == "downloading" and state.get("total_bytes") is None:
+    def _progress(self, state: Info) -> None:
+        if state.get("status") != "downloading":
+            return
+        if state.get("total_bytes") is None:
             self.length_was_known = False
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            check_room(self._settings.run, self._settings.web)
 
 
-def _check_info(info: Any, limits: Limits) -> None:
-    """Refuse what is no single finished video, before a byte of it is fetched."""
+def _may_be_stale(outcome: Reject | Failure) -> bool:
+    """Whether fresh addresses of the media may help: they expire, and are given out anew to whoever asks the page again."""
+    return outcome.reason in (Reason.THROTTLED, Reason.EXTRACTOR_BROKEN)
+
+
+def _size_of(info: Info) -> float:
+    """Bytes that a download will take, as far as the site says so; a pair is there twice while it is put together."""
+    parts = info.get("requested_formats") or [info]
+    return len(parts) * sum(float(f.get("filesize") or f.get("filesize_approx") or 0) for f in parts)
+
+
+def _check_info(info: Any) -> None:
+    """Refuse what is no single video, before a byte of it is fetched."""
     if not isinstance(info, dict) or info.get("_type", "video") != "video":
         raise Reject(Reason.BAD_LINK, "the link leads to a list of videos, not to one")
-    if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming", "post_live"):
-        raise Failure(Reason.NETWORK, f"{info.get('live_status') or 'live'}: not a finished video yet")
-    seconds = info.get("duration")
-    if isinstance(seconds, int | float) and seconds > limits.max_duration_seconds:
-        raise Reject(Reason.TOO_LONG, f"{seconds:.0f} s announced, limit {limits.max_duration_seconds:.0f} s")
     for chosen in info.get("requested_formats") or [info]:
         protocol = str(chosen.get("protocol") or "http")
         if protocol not in PROTOCOLS:
             raise Reject(Reason.BAD_LINK, f"protocol {protocol[:30]!r} is not allowed")
 
 
-def _verify(path: Path, info: dict[str, Any], length_was_known: bool, limits: Limits) -> tuple[str, Probe | None]:
+def _verify(path: Path, info: Info, length_was_known: bool, limits: Limits) -> tuple[str, Probe | None]:
     """What is wrong with the file in a way that fetching it again may mend, or its probe."""
     try:
         found = probe(path, limits)

@@ -58,14 +58,17 @@ def claim(run: Path, video_id: str, unit: str) -> None:
         mine.unlink(missing_ok=True)
 
 
-def put(run: Path, video_id: str, path: Path) -> Path:
-    """Move a verified file to its place; returns that, relative to the run."""
+def place_of(run: Path, video_id: str, path: Path) -> Path:
+    """Where a video's verified file belongs, relative to the run."""
     suffix = path.suffix if path.suffix[1:].isalnum() and len(path.suffix) <= 6 else ".bin"
-    target = folder_of(run, video_id) / (disk_name(video_id) + suffix)
+    return (folder_of(run, video_id) / (disk_name(video_id) + suffix)).relative_to(run)
+
+
+def put(run: Path, place: Path, path: Path) -> None:
+    """Move a verified file to its place (relative to the run), where it may have been before."""
+    target = run / place
     target.parent.mkdir(parents=True, exist_ok=True)
     files.sync(path)
     path.replace(target)
     files.sync(target.parent)
-    for stone in target.parent.glob(f"{disk_name(video_id)}.*{files.DISCARDED}"):  # it was freed once, and is back
-        stone.unlink()
-    return target.relative_to(run)
+    files.tombstone_of(target).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,26 @@ import pytest
 from little_films import write_film
 from unkind_server import serving
 
+from pipeline import opt_out
 from pipeline.kinds import KINDS
+from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import Store, pack_rows
 from pipeline.web import links
-from pipeline.web.errors import reason_of
 from stages.crawl import Crawl, units
 from stages.crawl.record import clean, metadata
 
-Web = tuple[str, "Counter[str]"]
+Server = tuple[str, "Counter[str]"]
+QUICK = {
+    "requests_per_hour": 1e7,
+    "retries": 1,
+    "retry_wait_seconds": 0.0,
+    "timeout_seconds": 5.0,
+    "min_free_gigabytes": 0.0,
+    "throttle_wait_seconds": 0.0,
+    "throttle_retries": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +42,20 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def web(film: Path) -> Iterator[Web]:
+def web(film: Path) -> Iterator[Server]:
     with serving(film.read_bytes()) as server:
         yield server
 
 
 def crawl(run: Path, **settings: Any) -> dict[str, Row | Reject | Failure]:
     """Everything that a crawl makes of its input: a row or an outcome a unit."""
-    stage = Crawl(**{"retries": 1, "retry_wait_seconds": 0.0, "timeout_seconds": 5.0, **settings})
+    web = settings.pop("web", {})
+    quick = Web(**{**QUICK, **{name: settings.pop(name) for name in set(settings) & set(Web.model_fields)}, **web})
+    stage = Crawl(**settings)
+    context = Context(run, web=quick, opt_out=opt_out.read([run / "opt_out.txt"]))
     results: dict[str, Row | Reject | Failure] = {}
-    with stage.driver(Context(run)) as given:
-        stage.setup(Context(run, given=given))
+    with stage.driver(context) as given:
+        stage.setup(replace(context, given=given))
         for unit in stage.sources(Store(run)) or []:
             try:
                 (results[unit],) = stage.process(Unit(unit, {}))
@@ -169,7 +183,7 @@ def test_an_input_that_is_not_there_is_told(given: str, says: str, tmp_path: Pat
 # Lists
 
 
-def test_bad_lines_are_units_with_their_number(tmp_path: Path, web: Web) -> None:
+def test_bad_lines_are_units_with_their_number(tmp_path: Path, web: Server) -> None:
     base, _ = web
     lines = ["# a comment", f"{base}/good/a.mp4  # said twice", "../x", "-o", "", "x" * 300, f"{base}/good/a.mp4#t=3"]
     lines += [
@@ -220,7 +234,7 @@ def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:
 # The web
 
 
-def test_a_download_is_verified_hashed_and_in_place(tmp_path: Path, web: Web, film: Path) -> None:
+def test_a_download_is_verified_hashed_and_in_place(tmp_path: Path, web: Server, film: Path) -> None:
     (row,) = crawl_links(tmp_path, f"{web[0]}/good/one.mp4")
     assert isinstance(row, dict)
     path = tmp_path / row["path"]
@@ -251,7 +265,7 @@ def test_a_download_is_verified_hashed_and_in_place(tmp_path: Path, web: Web, fi
         ("to-ftp", Reason.BAD_LINK),
     ],
 )
-def test_unkind_answers_are_never_a_success(manner: str, reason: Reason, tmp_path: Path, web: Web) -> None:
+def test_unkind_answers_are_never_a_success(manner: str, reason: Reason, tmp_path: Path, web: Server) -> None:
     (result,) = crawl_links(tmp_path, f"{web[0]}/{manner}/film.mp4")
     assert isinstance(result, Reject | Failure)
     assert result.reason is reason, result
@@ -260,12 +274,12 @@ def test_unkind_answers_are_never_a_success(manner: str, reason: Reason, tmp_pat
         assert left_over(tmp_path) == []
 
 
-def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path, web: Web, film: Path) -> None:
+def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path, web: Server, film: Path) -> None:
     (row,) = crawl_links(tmp_path, f"{web[0]}/breaks-once/film.mp4")
     assert isinstance(row, dict) and (tmp_path / row["path"]).read_bytes() == film.read_bytes()
 
 
-def test_what_an_interrupted_run_left_is_continued(tmp_path: Path, web: Web, film: Path) -> None:
+def test_what_an_interrupted_run_left_is_continued(tmp_path: Path, web: Server, film: Path) -> None:
     link, whole = f"{web[0]}/breaks-once/film.mp4", film.read_bytes()
     (first,) = crawl_links(tmp_path, link, retries=0)
     assert isinstance(first, Failure) and first.reason is Reason.NETWORK
@@ -276,12 +290,12 @@ def test_what_an_interrupted_run_left_is_continued(tmp_path: Path, web: Web, fil
     assert left_over(tmp_path) == []
 
 
-def test_redirects_within_what_is_allowed_are_followed(tmp_path: Path, web: Web) -> None:
+def test_redirects_within_what_is_allowed_are_followed(tmp_path: Path, web: Server) -> None:
     (row,) = crawl_links(tmp_path, f"{web[0]}/to-good/film.mp4")
     assert isinstance(row, dict)
 
 
-def test_lists_of_others_do_not_reach_this_machine(tmp_path: Path, web: Web) -> None:
+def test_lists_of_others_do_not_reach_this_machine(tmp_path: Path, web: Server) -> None:
     base, asked = web
     before = sum(asked.values())
     for host in (base, base.replace("127.0.0.1", "localhost")):
@@ -290,7 +304,7 @@ def test_lists_of_others_do_not_reach_this_machine(tmp_path: Path, web: Web) -> 
     assert sum(asked.values()) == before
 
 
-def test_a_public_name_that_leads_here_is_refused(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_public_name_that_leads_here_is_refused(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     port = int(web[0].rpartition(":")[2])
@@ -300,14 +314,14 @@ def test_a_public_name_that_leads_here_is_refused(tmp_path: Path, web: Web, monk
     assert isinstance(result, Reject) and result.reason is Reason.BAD_LINK and "127.0.0.1" in result.detail
 
 
-def test_a_server_that_never_answers_costs_its_timeout(tmp_path: Path, web: Web) -> None:
+def test_a_server_that_never_answers_costs_its_timeout(tmp_path: Path, web: Server) -> None:
     began = time.monotonic()
     (result,) = crawl_links(tmp_path, f"{web[0]}/silent/film.mp4", timeout_seconds=0.3, retries=0)
     assert isinstance(result, Failure) and result.reason is Reason.NETWORK
     assert time.monotonic() - began < 5
 
 
-def test_two_links_to_one_video_are_one_video(tmp_path: Path, web: Web) -> None:
+def test_two_links_to_one_video_are_one_video(tmp_path: Path, web: Server) -> None:
     base, _ = web
     first, second = crawl_links(tmp_path, f"{base}/good/a.mp4", f"{base}/good/b.mp4")
     assert isinstance(first, dict)
@@ -316,7 +330,7 @@ def test_two_links_to_one_video_are_one_video(tmp_path: Path, web: Web) -> None:
     assert [isinstance(result, dict) for result in again] == [True, False]
 
 
-def test_limits_hold_before_and_after_the_download(tmp_path: Path, web: Web) -> None:
+def test_limits_hold_before_and_after_the_download(tmp_path: Path, web: Server) -> None:
     base, _ = web
     (result,) = crawl_links(tmp_path, f"{base}/good/a.mp4", max_gigabytes=1e-6)
     assert isinstance(result, Reject) and result.reason is Reason.TOO_LARGE
@@ -324,7 +338,7 @@ def test_limits_hold_before_and_after_the_download(tmp_path: Path, web: Web) -> 
     assert isinstance(result, Reject) and result.reason is Reason.TOO_LONG
 
 
-def test_a_full_disk_stops_with_its_reason(tmp_path: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_with_its_reason(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     from stages.crawl import place
 
     def full(*_: object) -> None:
@@ -333,30 +347,6 @@ def test_a_full_disk_stops_with_its_reason(tmp_path: Path, web: Web, monkeypatch
     monkeypatch.setattr(place, "put", full)
     (result,) = crawl_links(tmp_path, f"{web[0]}/good/a.mp4")
     assert isinstance(result, Failure) and result.reason is Reason.DISK_FULL
-
-
-@pytest.mark.parametrize(
-    ("message", "reason"),
-    [
-        ("ERROR: [youtube] abc: Sign in to confirm you\u2019re not a bot. Use --cookies", Reason.BOT_WALL),
-        ("[youtube] abc: Private video. Sign in if you've been granted access to this video", Reason.GONE),
-        ("[youtube] abc: Video unavailable. This video is no longer available", Reason.GONE),
-        ("[youtube] abc: This video has been removed by the uploader", Reason.GONE),
-        ("[youtube] abc: The uploader has not made this video available in your country", Reason.GONE),
-        ("[youtube] abc: This video is age-restricted. Sign in to confirm your age", Reason.GONE),
-        ("[youtube] abc: Video unavailable. This content isn't available, try again later.", Reason.THROTTLED),
-        ("[youtube] abc: Premieres in 3 hours", Reason.NETWORK),
-        ("unable to write data: [Errno 28] No space left on device", Reason.DISK_FULL),
-        ("[generic] Unsupported URL: https://example.org/", Reason.NOT_MEDIA),
-        ("[youtube] abc: Requested format is not available. Use --list-formats", Reason.NO_VIDEO),
-        ("Unable to download webpage: <urlopen error [Errno -2] Name or service not known>", Reason.NETWORK),
-        ("something nobody has seen before", Reason.EXCEPTION),
-    ],
-)
-def test_messages_have_their_reason(message: str, reason: Reason) -> None:
-    from yt_dlp.utils import DownloadError
-
-    assert reason_of(DownloadError(message))[0] is reason
 
 
 def test_what_a_site_says_is_cleaned() -> None:
@@ -377,7 +367,10 @@ def test_what_a_site_says_is_cleaned() -> None:
 
 def test_what_names_the_work_is_no_setting_of_its_result() -> None:
     names = set(Crawl(input="a").result_settings())
-    assert names == {"formats", "format_sort", "max_hours", "max_gigabytes", "max_megapixels"}
+    assert names == {
+        *("height_px", "min_height_px", "codecs", "min_seconds", "max_hours", "languages", "licences"),
+        *("max_gigabytes", "max_megapixels"),
+    }
 
 
 def test_the_demo_is_crawled_from_its_own_server(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:

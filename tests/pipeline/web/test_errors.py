@@ -56,13 +56,13 @@ SAID_OF_A_VIDEO = {
     Reason.COPYRIGHT: [
         "Video unavailable. This video is no longer available due to a copyright claim by Some Label",
         "Video unavailable. This video contains content from SME, who has blocked it on copyright grounds",
+        "Video unavailable. This video contains content from SME, who has blocked it in your country on copyright grounds",
         "Video unavailable. This video contains content from UMG, who has blocked it from display on this website or application",
         "This video has been removed due to a trademark claim by a third party",
     ],
     Reason.GEO_BLOCKED: [
         "The uploader has not made this video available in your country",
         "Video unavailable. The uploader has not made this video available in your country",
-        "Video unavailable. This video contains content from SME, who has blocked it in your country on copyright grounds",
         "This video is not available in your country",
         "This video is not available from your location due to geo restriction",
     ],

@@ -1,0 +1,45 @@
+"""Room on the disk: the floor under what stays free, the ceiling over what downloads take."""
+
+import os
+import shutil
+from pathlib import Path
+
+from pipeline.profile import Web
+from pipeline.reasons import Failure, Reason
+
+GIGABYTE = 1 << 30
+
+
+def check_room(run: Path, web: Web, coming: float = 0.0) -> None:
+    """Raise Failure(DISK_LIMIT) when a download of `coming` bytes would go below the floor or above the ceiling."""
+    free = shutil.disk_usage(run).free
+    if free - coming < web.min_free_gigabytes * GIGABYTE:
+        raise Failure(
+            Reason.DISK_LIMIT,
+            f"{free / GIGABYTE:.1f} GiB are free, the next video takes {coming / GIGABYTE:.2f}, and "
+            f"web.min_free_gigabytes={web.min_free_gigabytes:g} are to stay free",
+        )
+    if web.max_raw_gigabytes:
+        held = bytes_in(run / "raw")
+        if held + coming > web.max_raw_gigabytes * GIGABYTE:
+            raise Failure(
+                Reason.DISK_LIMIT,
+                f"downloads take {held / GIGABYTE:.2f} GiB, the next video {coming / GIGABYTE:.2f}, and "
+                f"web.max_raw_gigabytes={web.max_raw_gigabytes:g}",
+            )
+
+
+def bytes_in(folder: Path) -> int:
+    """Bytes of all files in a folder and its subfolders; of those that vanish meanwhile, none."""
+    total, waiting = 0, [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue
+    return total
