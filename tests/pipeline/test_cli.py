@@ -1,11 +1,9 @@
 """The command: what each subcommand prints, and with which exit code it ends."""
 
-import importlib.machinery
 import json
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +16,15 @@ from pipeline import cli, runner
 from pipeline.lock import driving
 from pipeline.registry import Registry
 from pipeline.table import Store
-from tests.pipeline import toys
+from tests.pipeline import toy_cli, toys
 
-PROFILE = """
-description = "toys"
-required = ["toy_crawl"]
-[targets]
-crawl = ["toy_crawl", "toy_split"]
-annotate = ["toy_annotate"]
-filter = ["toy_measure", "toy_judge", "toy_export"]
+PROFILE = (
+    toy_cli.PROFILE
+    + """
 [stages.toy_crawl]
 units = ["a", "b", "reject", "raise", "[/red]\\u001b[31m", "fail-[bold]"]
 """
+)
 
 
 class Toys:
@@ -54,12 +49,7 @@ def invoke(*arguments: str) -> Result:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
-    for cls in toys.CHAIN:
-        name = f"stages.{cls.name}"
-        module = types.ModuleType(name)
-        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
-        setattr(module, cls.__name__, cls)
-        monkeypatch.setitem(sys.modules, name, module)
+    toy_cli.register(monkeypatch.setitem)
     monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
     for name in ("CSG405_PROFILE", "CSG405_MODELS"):
         monkeypatch.delenv(name, raising=False)
@@ -266,6 +256,8 @@ def test_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_what_is_given_is_not_searched_for(tmp_path: Path) -> None:
     links = tmp_path / "links.txt"
+    from pipeline.cli_session import Session
+
     links.write_text("https://www.youtube.com/watch?v=aaaaaaaaaaa\n")
     searched = Session("csg405", str(tmp_path / "a"), "", "", "", "", ()).profile
     given = Session("csg405", str(tmp_path / "b"), "", str(links), "", "", ()).profile
