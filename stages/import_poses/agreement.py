@@ -1,0 +1,141 @@
+"""How far released poses lie from our own annotation of the same pictures, in shoulder widths."""
+
+import csv
+import io
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import files
+from pipeline.hashing import digest
+from pipeline.skeleton import layout
+
+if TYPE_CHECKING:
+    from pipeline.nets.whole_body import PersonTrack
+    from pipeline.stage import Context, Row
+    from pipeline.table import Store
+
+log = logging.getLogger(__name__)
+
+FOLDER = "poses"
+MIN_SCORE = 0.3
+FAR = 0.1  # shoulder widths beyond which a person is listed as far off
+_PERCENTS = (5, 25, 50, 75, 95)
+_COLUMNS = ("person_id", "agreement", "pose_space", "frame_offset")
+
+
+def chosen(clip_id: str, share: float) -> bool:
+    """Whether a clip is among the share that is compared: by its hash, so that it is the same in every run."""
+    return digest("compare", clip_id) < share * 2**64
+
+
+def distance(
+    one: NDArray[np.floating],
+    one_scores: NDArray[np.floating],
+    other: NDArray[np.floating],
+    other_scores: NDArray[np.floating],
+) -> float | None:
+    """Median distance of two annotations of a person, over points scored in both; None where there is none.
+
+    Args:
+        one, other: (F, 133, 2), one unit.
+        one_scores, other_scores: (F, 133).
+
+    Returns:
+        in shoulder widths: the median of both annotations'.
+    """
+    both = (one_scores >= MIN_SCORE) & (other_scores >= MIN_SCORE) & layout.seen(one) & layout.seen(other)
+    shoulders = [p[:, layout.LEFT_SHOULDER] - p[:, layout.RIGHT_SHOULDER] for p in (one, other)]
+    widths = np.linalg.norm(np.concatenate(shoulders), axis=-1)
+    widths = widths[np.isfinite(widths) & (widths > 0)]
+    if not both.any() or not widths.size:
+        return None
+    return float(np.median(np.linalg.norm(one - other, axis=-1)[both]) / np.median(widths))
+
+
+class Comparer:
+    """Our own nets, looking at the same pictures.
+
+    Args:
+        context: of the worker.
+        detector, pose: registry names, best first; the first of each that is on this machine is used.
+    """
+
+    def __init__(self, context: "Context", detector: tuple[str, ...], pose: tuple[str, ...]) -> None:
+        from pipeline.nets.dwpose import PoseNet
+        from pipeline.nets.session import open_session
+        from pipeline.nets.yolox import Detector
+
+        assert context.models is not None, "the driver hands every worker a model registry"
+        finder, poser = (context.models.resolve(here(context, names)) for names in (detector, pose))
+        device: Any = "cuda" if context.device == "cuda" else "cpu"
+        self._run, self._threads = context.run, context.threads
+        self._detector = Detector(open_session(finder.path, device, context.threads), 0.3, 0.45, 8)
+        self._pose = PoseNet(open_session(poser.path, device, context.threads), 16, max(1, min(4, context.threads)))
+
+    def look(self, path: str, first_frame: int, frames: int) -> "list[PersonTrack]":
+        """Everybody whom our nets see in the clip."""
+        from pipeline.media.video import GridReader
+        from pipeline.nets.whole_body import annotate_frames
+
+        with GridReader(self._run / path, first_frame, frames, threads=self._threads) as reader:
+            pictures = ((number, frame.pixels) for number, frame in enumerate(reader))
+            return annotate_frames(pictures, self._detector, self._pose, workers=max(1, min(4, self._threads)))
+
+
+def here(context: "Context", names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the nets that are on this machine: comparing is worth no download."""
+    assert context.models is not None, "the driver hands every worker a model registry"
+    return tuple(name for name in names if context.models.find(name) is not None)
+
+
+def nearest(keypoints: NDArray[np.floating], scores: NDArray[np.floating], people: "list[PersonTrack]") -> float | None:
+    """The distance to whom our nets saw nearest; None when they saw nobody there."""
+    found = []
+    for person in people:
+        count = min(len(keypoints), len(person.keypoints))
+        found.append(distance(keypoints[:count], scores[:count], person.keypoints[:count], person.scores[:count]))
+    return min((value for value in found if value is not None), default=None)
+
+
+def write(run: Path, store: "Store", share: float) -> None:
+    """`poses/agreement.json` and `.csv` of a run, and a line in the log."""
+    rows = store.read("persons", [*_COLUMNS, "smoothed"]).to_pylist()
+    rows = [row for row in rows if row["pose_space"] is not None]
+    compared = [row for row in rows if row["agreement"] is not None]
+    report = summary(rows, compared, share)
+    files.write_text(run / FOLDER / "agreement.json", json.dumps(report, indent=1, sort_keys=True) + "\n")
+    text = io.StringIO()
+    table = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(compared)
+    files.write_text(run / FOLDER / "agreement.csv", text.getvalue())
+    if compared:
+        middle, far = report["percentiles_shoulder_widths"]["50"], report["far_share"]
+        log.info(
+            "released poses and our own of %d speakers: median distance %.3f shoulder widths, %.0f %% beyond %g",
+            len(compared), middle, 100 * far, FAR,
+        )  # fmt: skip
+    elif share:
+        log.warning("no released poses were compared with our own: no net is on this machine, or no clip was chosen")
+
+
+def summary(rows: "list[Row]", compared: "list[Row]", share: float) -> dict[str, Any]:
+    """What is written, as a dict."""
+    values = np.array([row["agreement"] for row in compared], np.float64)
+    percentiles = np.percentile(values, _PERCENTS).tolist() if len(values) else []
+    return {
+        "speakers": len(rows),
+        "compared": len(compared),
+        "compare_share": share,
+        "percentiles_shoulder_widths": {str(p): v for p, v in zip(_PERCENTS, percentiles, strict=False)},
+        "far_shoulder_widths": FAR,
+        "far_share": float((values > FAR).mean()) if len(values) else None,
+        "spaces": dict(Counter(row["pose_space"] for row in rows)),
+        "frame_offsets": {str(offset): count for offset, count in Counter(row["frame_offset"] for row in rows).items()},
+    }

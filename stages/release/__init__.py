@@ -1,0 +1,62 @@
+"""What may be published of a run: links, boxes, skeletons, measures and a card; no sound, no footage, no embeddings, no titles."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from pipeline.release import FOLDER, INDEX
+from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
+
+
+class Release(Stage):
+    """Kept speakers -> `release/`, from which `rebuild --manifest links.jsonl --poses skeletons.parquet` makes the same keypoints.
+
+    What is declared in `reads` decides when it is written again; the rows themselves are read from the tables, a few at a time.
+    """
+
+    name: ClassVar[str] = "release"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "links, boxes, skeletons and measures of kept speakers, to publish"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("verdicts", ("keep",), where="keep"),
+        Reads("persons", ("person", "frames", "keypoints", "scores", "boxes", "face_sharpness", "smoothed")),
+        Reads("pose_measures", ("crop_box",)),
+        Reads("clips", ("first_frame", "frames", "start_seconds", "end_seconds", "manifest_name")),
+        Reads("videos", ("url", "width", "height", "licence", "speech_type", "language")),
+    )
+    writes: ClassVar[str] = "releases"
+    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, memory_gb=8, one_worker=True)
+
+    title: str = Field("", description="of the card; the run's name by default")
+    licence: str = Field("", description="under which the links, skeletons and measures are published, for the card")
+    contact: str = Field("", description="where people ask to be left out, for the card")
+
+    _context: Context = PrivateAttr()
+
+    def setup(self, context: Context) -> None:
+        self._context = context
+
+    def depends(self, store: "Store") -> str:
+        """What else is published: the measures, too many columns to hand over with a unit."""
+        from pipeline.hashing import digest, row_hashes, unit_hashes
+        from pipeline.kinds import KINDS
+        from stages.release.write import measures
+
+        found = []
+        for kind, names in measures().items():
+            table = store.live(kind, names)
+            hashes = row_hashes(table, [KINDS[kind].key, *names])
+            found.append(f"{kind} {unit_hashes(np.zeros(len(table), np.int64), hashes, 1)[0]}")
+        return f"{digest(*found):016x}"
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        from pipeline.table import Store
+        from stages.release.write import write
+
+        counts = write(Store(self._context.run, self._context.opt_out), self)
+        yield {"release": "release", "path": f"{FOLDER}/{INDEX}", "rows": counts.speakers}
