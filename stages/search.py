@@ -9,6 +9,7 @@ import base64
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit
+from pipeline.web.wanted import Wanted
 
 if TYPE_CHECKING:
     from pipeline.profile import Web
@@ -28,15 +30,14 @@ if TYPE_CHECKING:
 
 PAGE = 20  # hits that YouTube gives at a time, about
 _SEARCH_PATH = "/youtubei/v1/search"
-_PROMISES = ("is_live", "is_upcoming", "post_live")  # no finished video
 _TYPE_COLUMNS = ("speech_type", "share_percent", "languages", "keywords")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A unit's errand: what to ask for, and how many videos to bring."""
+class Errand:
+    """A unit's part: what to ask for, and how many videos to bring."""
 
     speech_type: str
     language: str
@@ -44,7 +45,7 @@ class Wanted:
     videos: int
 
 
-class Search(Stage):
+class Search(Wanted, Stage):
     """Finds videos for every speech type, in every language asked for, up to its quota."""
 
     name: ClassVar[str] = "search"
@@ -58,18 +59,14 @@ class Search(Stage):
     quota: Literal["paper", "even"] = Field(
         "paper", description="paper: videos a type by its share in figure 2a; even: the same for each type"
     )
-    languages: tuple[str, ...] = Field(
-        (), description="codes to search in; empty: all that the types have keywords for"
-    )
     pages_per_query: int = Field(
         15, ge=1, le=100, description="pages of 20 hits asked for each query at most; later ones are seldom about it"
     )
-    min_length_seconds: float = Field(30.0, ge=0, description="shorter videos are left out, seconds")
-    max_length_hours: float = Field(6.0, gt=0, description="longer videos are left out, hours")
-    hd_only: bool = Field(True, description="ask for videos of 720 lines and more only")
-    licence: Literal["any", "creative_commons"] = Field(
-        "any", description="creative_commons: ask for videos under Creative Commons only"
+    min_seconds: float = Field(30.0, ge=0, description="shorter videos are left out, seconds")
+    languages: tuple[str, ...] = Field(
+        (), description="codes of the languages to search in, as the types have them; empty: all of them"
     )
+    hd_only: bool = Field(True, description="ask for videos of 720 lines and more only")
 
     _context: Context = PrivateAttr()
     _seen: set[str] = PrivateAttr()
@@ -101,9 +98,9 @@ class Search(Stage):
         self._gate = Gate(context.given["pace"]) if "pace" in context.given else None
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        errand = Wanted(**self._context.given["errands"][unit.id])
+        errand = Errand(**self._context.given["errands"][unit.id])
         rows, refused = self._find(errand)
-        said = "; ".join(f"{count} {why}" for why, count in sorted(refused.items()))
+        said = ", ".join(f"{count} {why.code}" for why, count in sorted(refused.items(), key=lambda p: p[0].code))
         if not rows:
             asked = ", ".join(errand.keywords)
             raise Reject(Reason.NOTHING_FOUND, f"asked for {asked}: {said or 'no hits at all'}")
@@ -122,45 +119,40 @@ class Search(Stage):
         pairs = zip(rows["video_id"].to_pylist(), rows["unit"].to_pylist(), strict=True)
         return [video_id for video_id, unit in pairs if unit not in pending]
 
-    def _find(self, errand: Wanted) -> tuple[list[Row], dict[str, int]]:
+    def _find(self, errand: Errand) -> tuple[list[Row], dict[Reason, int]]:
         """Rows up to the quota, and how many hits were left out, by why."""
         rows: dict[str, Row] = {}
-        refused: dict[str, int] = {}
+        refused: Counter[Reason] = Counter()
         with _asking(self._context, self._gate) as ask:
             hits = _rounds([(query, ask(query, self._filters())) for query in errand.keywords], self.pages_per_query)
             for query, rank, entry in hits:
-                row = _row(entry, errand, query, rank)
-                why = "no videos" if row is None else self._unwanted(entry, row["video_id"])
-                if why:
-                    refused[why] = refused.get(why, 0) + 1
-                elif row is not None and row["video_id"] not in rows:
-                    rows[row["video_id"]] = row
+                try:
+                    row = _row(entry, errand, query, rank)
+                    self._check(entry, row["video_id"])
+                except (Reject, Failure) as no:
+                    refused[no.reason] += 1
+                    continue
+                rows.setdefault(row["video_id"], row)
                 if len(rows) >= errand.videos:
                     break
         return list(rows.values()), refused
 
-    def _unwanted(self, entry: Row, video_id: str) -> str:
-        """Why a hit is left out, by what its page says; "" when it is not."""
-        seconds, opt_out = entry.get("duration"), self._context.opt_out
+    def _check(self, entry: Row, video_id: str) -> None:
+        """Pass, or say why a hit is left out, by what its page says. Raises Reject, Failure."""
+        opt_out = self._context.opt_out
         if video_id in self._seen:
-            return "found for another type"
-        if opt_out and any(
-            opt_out.names(video_id, entry.get("channel"), entry.get(name)) for name in ("channel_id", "uploader_id")
-        ):
-            return "opted out"
-        if entry.get("live_status") in _PROMISES:
-            return "live or to come"
+            raise Reject(Reason.DUPLICATE, "found for another type")
+        channels = [str(entry.get(name) or "") for name in ("channel", "channel_id", "uploader_id")]
+        if opt_out and opt_out.names(video_id, *channels):
+            raise Reject(Reason.OPTED_OUT)
         if entry.get("availability") in ("subscriber_only", "premium_only"):
-            return "for members only"
-        if isinstance(seconds, int | float) and seconds < self.min_length_seconds:
-            return f"shorter than {self.min_length_seconds:g} s"
-        if isinstance(seconds, int | float) and seconds > self.max_length_hours * 3600:
-            return f"longer than {self.max_length_hours:g} h"
-        return ""
+            raise Reject(Reason.MEMBERS_ONLY)
+        self.check(entry, complete=False)
 
     def _filters(self) -> str:
         """YouTube's own filters as its search page takes them (`sp`, a protocol buffer); "" for videos of any kind."""
-        wanted = {4: self.hd_only, 6: self.licence == "creative_commons"}
+        free = bool(self.licences) and all("creative commons" in words.lower() for words in self.licences)
+        wanted = {4: self.hd_only, 6: free}
         if not any(wanted.values()):
             return ""
         fields = b"".join(bytes([number << 3, 1]) for number, on in {2: True, **wanted}.items() if on)
@@ -169,7 +161,7 @@ class Search(Stage):
 
 def errands(
     types: Sequence[Row], videos: int, quota: str = "paper", languages: Sequence[str] = ()
-) -> dict[str, Wanted]:
+) -> dict[str, Errand]:
     """Units and their errands: `<speech type> | <language>`, quotas in whole videos that add up to `videos`.
 
     A type without a share (the paper does not know it) gets the mean of the known ones; a type's languages share evenly.
@@ -185,7 +177,7 @@ def errands(
     shares = [usual if quota == "even" or row["share_percent"] is None else row["share_percent"] for row, *_ in pairs]
     counts = _apportioned([share / number for share, (*_, number) in zip(shares, pairs, strict=True)], videos)
     return {
-        f"{row['speech_type']} | {language}": Wanted(row["speech_type"], language, words, count)
+        f"{row['speech_type']} | {language}": Errand(row["speech_type"], language, words, count)
         for (row, language, words, _), count in zip(pairs, counts, strict=True)
         if count
     }
@@ -221,18 +213,15 @@ def _rounds(queries: Sequence[tuple[str, Iterator[Row]]], pages: int) -> Iterato
                 left.remove((query, hits))
 
 
-def _row(entry: Row, errand: Wanted, query: str, rank: int) -> Row | None:
-    """A row of `sources`; None when the hit is no single video."""
+def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
+    """A row of `sources`. Raises Reject when the hit is no single video."""
     from pipeline.media.ids import safe_video_id
     from pipeline.text import clean
     from pipeline.web.links import watch_page
 
     if entry.get("ie_key") != "Youtube":
-        return None
-    try:
-        video_id = safe_video_id(f"yt:{entry.get('id')}")
-    except Reject:
-        return None
+        raise Reject(Reason.NOT_MEDIA, "no video")
+    video_id = safe_video_id(f"yt:{entry.get('id')}")
     seconds = entry.get("duration")
     return {
         "source": watch_page(video_id[3:]),

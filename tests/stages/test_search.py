@@ -48,7 +48,7 @@ def web(site: YouTube, **settings: Any) -> Web:
 def search(
     run: Path, site: YouTube, opt_out: OptOut | None = None, pace: Web | None = None, **settings: Any
 ) -> Summary:
-    stage = Search(**{"min_length_seconds": 1.0, "hd_only": False, **settings})
+    stage = Search(**{"min_seconds": 1.0, "hd_only": False, **settings})
     options = Options(workers=0, web=pace or web(site))
     return run_stage(stage, run, Registry(cache=run / "nets"), options, Store(run, opt_out))
 
@@ -154,7 +154,7 @@ def test_a_video_counts_once_however_many_queries_find_it(tmp_path: Path, youtub
     assert summary.counts == {"ok": 2, "rejected": 1}
     lecture = outcomes(tmp_path)["Public Lecture | en"]
     assert lecture["reason"] == "nothing_found"
-    assert lecture["detail"] == "asked for lecture, talk: 30 found for another type"
+    assert lecture["detail"] == "asked for lecture, talk: 30 duplicate"
 
 
 def test_ids_that_differ_by_case_only_are_two_videos(tmp_path: Path, youtube: YouTube) -> None:
@@ -180,7 +180,7 @@ def test_what_a_page_says_is_enough_to_leave_a_video_out(tmp_path: Path, youtube
     (listed, good) = plan.plant(2, ["lecture"], first=10, seconds=30)
     types(tmp_path, {**TALKS, "keywords": [["lecture"]]})
     opt_out = OptOut(frozenset({f"yt:{listed.id}"}), frozenset({"left out", "ucleftout000000000000000"}))
-    search(tmp_path, youtube, opt_out, min_length_seconds=30, max_length_hours=2)
+    search(tmp_path, youtube, opt_out, min_seconds=30, max_hours=2)
     assert {row["video_id"] for row in found(tmp_path)} == {f"yt:{recording.id}", f"yt:{good.id}"}
     assert {row["query_rank"] for row in found(tmp_path)} == {7, 9}
     assert not youtube.asked("player")
@@ -190,9 +190,9 @@ def test_all_that_is_found_is_unwanted(tmp_path: Path, youtube: YouTube) -> None
     youtube.plan.plant(3, ["lecture"], seconds=5)
     youtube.plan.plant(2, ["talk"], first=20, live="is_live")
     types(tmp_path, TALKS)
-    assert search(tmp_path, youtube, min_length_seconds=30).counts == {"rejected": 1}
+    assert search(tmp_path, youtube, min_seconds=30).counts == {"rejected": 1}
     assert outcomes(tmp_path)["Public Lecture | en"]["detail"] == (
-        "asked for lecture, talk: 2 live or to come; 3 shorter than 30 s"
+        "asked for lecture, talk: 2 not_finished, 3 too_brief"
     )
 
 
@@ -208,9 +208,9 @@ def test_licence_and_resolution_are_asked_of_the_site(tmp_path: Path, youtube: Y
     (small,) = youtube.plan.plant(1, ["lecture"], first=20, licence=CREATIVE_COMMONS, formats=(AVC_480, BOTH_360))
     (free,) = youtube.plan.plant(1, ["lecture"], first=21, licence=CREATIVE_COMMONS)
     types(tmp_path, TALKS)
-    search(tmp_path, youtube, licence="creative_commons")
+    search(tmp_path, youtube, licences=["Creative Commons"])
     assert {row["video_id"] for row in found(tmp_path)} == {f"yt:{small.id}", f"yt:{free.id}"}
-    search(tmp_path, youtube, licence="creative_commons", hd_only=True)
+    search(tmp_path, youtube, licences=["Creative Commons"], hd_only=True)
     assert {row["video_id"] for row in found(tmp_path)} == {f"yt:{free.id}"}
     search(tmp_path, youtube, hd_only=True)
     assert len(found(tmp_path)) == 4
