@@ -1,9 +1,11 @@
 """A driver in a process of its own, for tests that kill it: `python -m tests.pipeline.drive RUN WORKERS STAGE {settings}...`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
+from pipeline import runner
 from pipeline.cli import INTERRUPTED
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
@@ -13,6 +15,7 @@ STAGES = {cls.name: cls for cls in (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken)}
 
 
 def main() -> None:
+    runner.COMMIT_SECONDS = float(os.environ.get("TOY_COMMIT_SECONDS", runner.COMMIT_SECONDS))
     run, workers = Path(sys.argv[1]), int(sys.argv[2])
     for name, settings in zip(sys.argv[3::2], sys.argv[4::2], strict=True):
         stage = STAGES[name](**json.loads(settings))
