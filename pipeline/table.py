@@ -401,6 +401,15 @@ class Store:
             rows = rows.filter(pc.is_in(rows[parent], value_set=alive))
         return _once(rows, spec.key)
 
+    def every(self, kind: str, columns: Sequence[str]) -> pa.Table:
+        """All rows that are still stored, also those that later attempts replaced, but for videos that opted out.
+
+        For looking back: what was measured then. `compact` and `gc` remove such rows.
+        """
+        wanted = pa.schema([KINDS[kind].schema.field(name) for name in dict.fromkeys([*columns, "video_id"])])
+        rows = read_parts(self.table(kind).parts("rows"), wanted.names, wanted)
+        return rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=self.opted_out))).select(list(columns))
+
     def keys(self, kind: str, *, where: str = "") -> pa.Array:
         """Keys of the live rows of a kind; remembered until a part of it, or of what it hangs on, comes or goes."""
         state = self.opt_out, self._parts_above(kind)

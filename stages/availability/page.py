@@ -1,0 +1,184 @@
+"""The page: shares and counts as plain bars in inline SVG, everything in one file."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline import files
+from pipeline.availability.account import (
+    BAD,
+    BLOCKED,
+    DEAD,
+    LIVE,
+    MEANING,
+    NEVER,
+    OPTED_OUT,
+    STATES,
+    UNKNOWN,
+    UNUSABLE,
+    Account,
+    Source,
+)
+from pipeline.availability.said import JSON, PAGE, ROWS, as_csv, as_json, sentence
+
+LISTED = 300  # sources that the page itself lists
+DAYS_SHOWN = 60
+TYPES_SHOWN = 100
+WIDTH, HEIGHT = 720.0, 150.0  # of the chart of days, in its own units
+
+# Most telling first: what is lost, then what could not be told.
+_TROUBLE = (DEAD, UNUSABLE, BLOCKED, UNKNOWN, NEVER)
+_CLASS = {state: state.replace(" ", "-") for state in STATES}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a bar in percent of its length: where it begins, how long it is, and what it stands for."""
+
+    at: float
+    share: float
+    state: str
+    css: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason, how many sources it took, and its share of the longest bar in percent."""
+
+    code: str
+    text: str
+    css: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Day:
+    """A column of the chart of days, in the chart's units."""
+
+    name: str
+    x: float
+    width: float
+    parts: list[Part]
+    total: int
+
+
+def write(run: Path, found: Account) -> None:
+    """Write the three files; the page comes last."""
+    files.write_text(run / JSON, as_json(found))
+    files.write_text(run / ROWS, as_csv(found))
+    files.write_text(run / PAGE, render(found))
+
+
+def render(found: Account) -> str:
+    """The page as HTML; every value is escaped by the template engine."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stages.availability", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": lambda number: f"{number:,}", "percent": percent}
+    days = list(found.last_looked)
+    return environment.get_template("index.html.jinja").render(
+        found=found,
+        videos=parts(found.videos),
+        clips=parts(found.clips),
+        meaning=MEANING,
+        live=found.videos[LIVE],
+        live_clips=found.clips[LIVE],
+        decided=len(found.sources) - found.videos[NEVER] - found.videos[UNKNOWN] - found.videos[BLOCKED],
+        stay=found.kept[DEAD] + found.kept[BLOCKED] + found.kept[UNUSABLE],
+        causes=causes(found),
+        types=[(name, parts(states), states.total(), states[LIVE]) for name, states in _head(found.types.items())],
+        types_left=max(0, len(found.types) - TYPES_SHOWN),
+        days=columns(found.days),
+        days_left=max(0, len(found.days) - DAYS_SHOWN),
+        chart=(WIDTH, HEIGHT),
+        first=days[0] if days else "",
+        last=days[-1] if days else "",
+        listed=list(islice(_in_trouble(found.sources), LISTED)),
+        troubled=sum(found.videos[state] for state in _TROUBLE[:-1]),
+        css=_CLASS,
+        sentence=sentence,
+        link=link,
+        left_out=(OPTED_OUT, BAD),
+    )
+
+
+def _head(types: Iterable[tuple[str, Counter[str]]]) -> list[tuple[str, Counter[str]]]:
+    return list(islice(types, TYPES_SHOWN))
+
+
+def parts(states: Counter[str]) -> list[Part]:
+    """The pieces of a bar from 0 to 100."""
+    total = states.total() or 1
+    found, at = [], 0.0
+    for state in STATES:
+        if states[state]:
+            share = 100 * states[state] / total
+            found.append(Part(round(at, 3), round(share, 3), state, _CLASS[state], states[state]))
+            at += share
+    return found
+
+
+def causes(found: Account) -> list[Cause]:
+    """Why sources are not live, most frequent first."""
+    counts = [
+        (count, code, state) for state in _TROUBLE for code, count in found.reasons.get(state, Counter[str]()).items()
+    ]
+    counts.sort(key=lambda item: (-item[0], item[1]))
+    longest = counts[0][0] if counts else 1
+    return [Cause(code, sentence(code), _CLASS[state], count, 100 * count / longest) for count, code, state in counts]
+
+
+def columns(days: dict[str, Counter[str]]) -> list[Day]:
+    """The latest days, each a column of what was found on it."""
+    shown = list(days.items())[-DAYS_SHOWN:]
+    highest = max((states.total() for _, states in shown), default=1) or 1
+    step = WIDTH / max(len(shown), 6)
+    found = []
+    for number, (name, states) in enumerate(shown):
+        at, pieces = HEIGHT, []
+        for state in STATES:
+            if states[state]:
+                height = HEIGHT * states[state] / highest
+                at -= height
+                pieces.append(Part(round(at, 2), round(height, 2), state, _CLASS[state], states[state]))
+        found.append(Day(name, round(number * step, 2), round(step * 0.78, 2), pieces, states.total()))
+    return found
+
+
+def _in_trouble(sources: Sequence[Source]) -> Iterator[Source]:
+    """Sources that are dead, unusable, blocked or unknown; those that cost most clips first."""
+    rank = {state: number for number, state in enumerate(_TROUBLE[:-1])}
+    troubled = [source for source in sources if source.evidence.state in rank]
+    return iter(sorted(troubled, key=lambda one: (rank[one.evidence.state], -one.clips, one.source)))
+
+
+def percent(count: int, total: int) -> str:
+    """A share in percent that says neither 0 nor 100 of what is neither."""
+    if not total:
+        return "\u2013"
+    share = 100 * count / total
+    if 0 < share < 0.1:
+        return "< 0.1 %"
+    if 99.9 < share < 100:
+        return "> 99.9 %"
+    return f"{share:.0f} %" if share in (0, 100) else f"{share:.1f} %"
+
+
+def link(source: str) -> str | None:
+    """The source if a browser may follow it; None for files."""
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return None
+    return source if parts.scheme in ("http", "https") and parts.hostname else None
