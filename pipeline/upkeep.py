@@ -141,10 +141,14 @@ def _wasted_files(store: Store, limit: float) -> Iterator[Waste]:
     named = {str((store.run / path).resolve()) for kind in store.kinds for path in _paths(store, kind)}
     for folder in STAGE_FOLDERS:
         for path in sorted((store.run / folder).rglob("*")):
-            strip = path.with_name(path.name.replace(".loop.webp", ".webp"))  # a row names one of the pair
-            unnamed = not _kept(path) and str(strip.resolve()) not in named
+            unnamed = not _kept(path) and str(_partner(path).resolve()) not in named
             if unnamed and path.is_file() and path.stat().st_mtime < limit:
                 yield Waste(path, path.stat().st_size, "no row names it")
+
+
+def _partner(path: Path) -> Path:
+    """Of files that go together, the one that a row names: the strip of a loop, the source that a tombstone stands for."""
+    return path.with_name(path.name.removesuffix(files.DISCARDED).replace(".loop.webp", ".webp"))
 
 
 def _kept(path: Path) -> bool:
