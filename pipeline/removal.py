@@ -25,7 +25,7 @@ from pipeline.opt_out import OptOut
 
 JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"
-CHANNEL_COLUMNS = ("channel", "channel_id")  # of a shard; files of version 1.0 have the first alone
+CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")  # files of version 1.0 have the first alone
 RUN_FOLDERS = ("raw", "clips", "previews")  # whose files are named after ids
 
 _SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet", re.ASCII)

@@ -49,7 +49,8 @@ _S, _I = pa.string(), pa.int32()
 ROWS_A_GROUP = 16  # about 10 MB: a reader that shuffles fetches one group, not one file
 _SPLIT_BYTES = ("keypoints", "scores", "local", "neck")
 _WORDS = (
-    *("video_id", "url", "speech_type", "channel", "channel_id", "upload_date", "licence", "versions", "worst_joint"),
+    *("video_id", "url", "speech_type", "channel", "channel_id", "channel_handle", "upload_date"),
+    *("licence", "versions", "worst_joint"),
 )
 
 
@@ -84,6 +85,7 @@ def _fixed() -> list[pa.Field]:
         column("licence", _S, "", "as the source states it; null when unknown"),
         column("channel", _S, "", "who published the video; null when unknown"),
         column("channel_id", _S, "", "the site's id of the channel; null when unknown"),
+        column("channel_handle", _S, "", "@name of the channel; null when unknown"),
         column("upload_date", _S, "YYYY-MM-DD", "when it was published; null when unknown"),
     ]
 

@@ -78,7 +78,7 @@ OUTCOMES_FORMAT: dict[str, Any] = {
     "store_schema": False,
 }
 HASH = "__hash"
-CHANNEL_COLUMNS = ("channel", "channel_id")
+CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")
 _SPEAK_OF_CHANNELS = ("videos", "sources")  # kinds whose rows say who published a video
 
 

@@ -12,6 +12,12 @@ def clean(text: Any, longest: int) -> str | None:
     return " ".join(kept.split())[:longest].strip() or None
 
 
+def handle(info: dict[str, Any]) -> str | None:
+    """The channel's @name, by what yt-dlp says of a video; null where the site has no such."""
+    found = clean(info.get("uploader_id"), 100)
+    return found if found and found.startswith("@") else None
+
+
 def _speaks(ch: str) -> bool:
     # Zero-width joiners (Cf) shape words in many scripts; the bidirectional controls beside them can disguise text.
     return ch.isspace() or ch in "\u200c\u200d" or not unicodedata.category(ch).startswith("C")

@@ -216,7 +216,7 @@ def _rounds(queries: Sequence[tuple[str, Iterator[Row]]], pages: int) -> Iterato
 def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
     """A row of `sources`. Raises Reject when the hit is no single video."""
     from pipeline.media.ids import safe_video_id
-    from pipeline.text import clean
+    from pipeline.text import clean, handle
     from pipeline.web.links import watch_page
 
     if entry.get("ie_key") != "Youtube":
@@ -233,6 +233,7 @@ def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
         "title": clean(entry.get("title"), 300),
         "channel": clean(entry.get("channel"), 200),
         "channel_id": clean(entry.get("channel_id"), 100),
+        "channel_handle": handle(entry),
         "duration_seconds": float(seconds) if isinstance(seconds, int | float) else None,
     }
 

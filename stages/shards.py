@@ -27,7 +27,7 @@ FOLDER = "shards"
 TRAIN, VALIDATION, TEST = shard.SPLITS
 _KEYS = ("person_id", "clip_id", "video_id")
 _SAMPLE = ["frames", "crop_box", "keypoints", "scores", "neck", "video", "video_sha256", "audio"]
-_PUBLISHED = ["url", "speech_type", "licence", "channel", "channel_id", "upload_date"]
+_PUBLISHED = ["url", "speech_type", "licence", "channel", "channel_id", "channel_handle", "upload_date"]
 
 
 def _reads() -> tuple[Reads, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.media.video import Probe
 from pipeline.stage import Row
-from pipeline.text import clean
+from pipeline.text import clean, handle
 
 _MEASURED = (
     "container",
@@ -42,6 +42,7 @@ def metadata(info: dict[str, Any]) -> Row:
         "title": clean(info.get("title"), 300),
         "channel": clean(info.get("channel") or info.get("uploader"), 200),
         "channel_id": clean(info.get("channel_id") or info.get("uploader_id"), 100),
+        "channel_handle": handle(info),
         "licence": clean(info.get("license"), 200),
         "upload_date": _date(info.get("upload_date")),
         "language": clean(info.get("language"), 35),

@@ -23,7 +23,7 @@ class Report(Stage):
     """
 
     name: ClassVar[str] = "report"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "a static page: where hours go, what was kept, what was dropped and why"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("videos", ("title", "channel", "url", "licence", "speech_type", "duration_seconds")),

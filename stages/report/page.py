@@ -91,6 +91,7 @@ def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
         chart=(charts.WIDTH, charts.HEIGHT),
         groups=groups,
         splits=_splits(found),
+        licences=_licences(found),
         published=PUBLISHED,
         row=_row_of_table_one(found),
         failed=_failed(found, settings.failed_shown),
@@ -275,6 +276,12 @@ def _splits(found: "Found") -> list[tuple[str, int, float]]:
         for name in ("train", "validation", "test")
         if name in rows.index
     ]
+
+
+def _licences(found: "Found") -> list[tuple[str, int]]:
+    """(licence as the source states it, kept clips), most frequent first."""
+    counts = found.kept["licence"].fillna("not stated").value_counts()
+    return [(str(name), int(count)) for name, count in counts.items()]
 
 
 def _failed(found: "Found", limit: int) -> tuple[int, list[Record]]:

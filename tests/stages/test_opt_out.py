@@ -72,6 +72,7 @@ def run(tmp_path: Path) -> Path:
     with fake_run.together(store):
         for video in range(6):
             channel = {"channel": f"Channel {video // 2}", "channel_id": f"UC{video // 2}"}
+            channel["channel_handle"] = f"@Handle{video // 2}"
             fake_run.kept(store, video, 0, 200, **channel, source=f"https://example.org/{video}")
             person = fake_run.person_id(video)
             row = {"preview_id": person, "video_id": fake_run.video_id(video), "path": f"previews/{video}.webp"}
@@ -83,6 +84,7 @@ LISTS = {
     "a video": (OptOut(frozenset({fake_run.video_id(2)})), {2}),
     "a channel by name": (OptOut(channels=frozenset({"channel 1"})), {2, 3}),
     "a channel by id": (OptOut(channels=frozenset({"uc0"})), {0, 1}),
+    "a channel by handle": (OptOut(channels=frozenset({"@handle2"})), {4, 5}),
     "both": (OptOut(frozenset({fake_run.video_id(5)}), frozenset({"uc0"})), {0, 1, 5}),
     "strangers": (OptOut(frozenset({"yt:aaaaaaaaaaa"}), frozenset({"nobody"})), set()),
 }

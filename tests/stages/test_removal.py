@@ -208,7 +208,7 @@ def removal_context(run: Path):
 def test_an_older_copy_without_channel_ids_works_too(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run / "shards"
     for path in folder.glob("*.parquet"):
-        table = pq.read_table(path).drop_columns(["channel_id", "upload_date"])
+        table = pq.read_table(path).drop_columns(["channel_id", "channel_handle", "upload_date"])
         metadata = {**table.schema.metadata, shard.VERSION_KEY: b"1.0"}
         pq.write_table(table.replace_schema_metadata(metadata), path)
     index = json.loads((folder / "index.json").read_text())

@@ -107,6 +107,12 @@ def test_records_carry_times_measures_reasons_and_pictures(store: Store) -> None
     assert data(store.run, "dropped-gone")[0]["t"] == "https://example.org/x"
 
 
+def test_licences_of_kept_clips_are_counted(store: Store) -> None:
+    fake_run.kept(store, 7, licence="CC BY")
+    html = re.sub(r"<[^>]+>", "", made(store.run))
+    assert "as the sources state them: not stated 2 · CC BY 1." in html
+
+
 def test_hostile_words_are_inert(store: Store) -> None:
     html = made(store.run, title=HOSTILE)
     tags = Tags(html).tags
