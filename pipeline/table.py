@@ -79,7 +79,7 @@ OUTCOMES_FORMAT: dict[str, Any] = {
 }
 HASH = "__hash"
 CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")
-_SPEAK_OF_CHANNELS = ("videos", "sources")  # kinds whose rows say who published a video
+SPEAK_OF_CHANNELS = ("videos", "sources")  # kinds whose rows say who published a video
 
 
 @dataclass(frozen=True)
@@ -369,10 +369,10 @@ class Store:
         """Ids of the videos that are left out: those on the list, and all that are known of the channels on it."""
         if not self.opt_out:
             return pa.array([], pa.string())
-        state = self.opt_out, [self._parts_of(kind) for kind in _SPEAK_OF_CHANNELS]
+        state = self.opt_out, [self._parts_of(kind) for kind in SPEAK_OF_CHANNELS]
         if self._opted_out is None or self._opted_out[0] != state:
             found = set(self.opt_out.videos)
-            for kind in _SPEAK_OF_CHANNELS if self.opt_out.channels else ():
+            for kind in SPEAK_OF_CHANNELS if self.opt_out.channels else ():
                 rows = self.table(kind).rows(["video_id", *CHANNEL_COLUMNS])
                 named = np.zeros(len(rows), dtype=bool)
                 for column in CHANNEL_COLUMNS:
@@ -424,7 +424,7 @@ class Store:
         """Every file that decides which rows of a kind are live."""
         own = self._parts_of(kind) + (self._parts_above(KINDS[kind].parent) if KINDS[kind].parent else [])
         if self.opt_out.channels and not KINDS[kind].parent:
-            own += [part for other in _SPEAK_OF_CHANNELS if other != kind for part in self._parts_of(other)]
+            own += [part for other in SPEAK_OF_CHANNELS if other != kind for part in self._parts_of(other)]
         return own
 
     def read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ import pyarrow.parquet as pq
 from pipeline import files, removal
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import driving
-from pipeline.table import OUTCOME, ROWS_FORMAT, Store, Table, row_group_size, stored_schema, write_parquet
+from pipeline.table import (
+    OUTCOME,
+    ROWS_FORMAT,
+    SPEAK_OF_CHANNELS,
+    Store,
+    Table,
+    row_group_size,
+    stored_schema,
+    write_parquet,
+)
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 STAGE_FOLDERS = ("raw", "clips", "previews", "shards")  # where stages put files that rows name
@@ -27,7 +37,7 @@ ROWS_AT_ONCE = 32  # where rows are heavy
 
 
 def compact(store: Store, kind: str) -> tuple[int, int]:
-    """Join a kind's parts into one file a side, keeping winning rows and outcomes only.
+    """Join a kind's parts into one file a side, keeping winning rows and outcomes only; skeletons and sound of who opted out go.
 
     The new files count once `generation.json` names them, which is written last; a kill before that changes nothing.
     Returns: (parts before, parts after).
@@ -36,12 +46,13 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
     with driving(store.run, kind):
         old = {side: table.parts(side) for side in SIDES}
         before = sum(len(parts) for parts in old.values())
-        if len(old["outcomes"]) <= 1 and len(old["rows"]) <= 1:
+        stays = len(_kept_rows(store, kind)) == len(table.rows([]))
+        if stays and len(old["outcomes"]) <= 1 and len(old["rows"]) <= 1:
             return before, before
         generation = table.generation()
         number = int(generation.get("generation", 0)) + 1
         stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
-        names = {"rows": _merge_rows(table, old["rows"], stem), "outcomes": [f"{stem}.parquet"]}
+        names = {"rows": _merge_rows(store, kind, old["rows"], stem), "outcomes": [f"{stem}.parquet"]}
         write_parquet(table.winners(OUTCOME.names).select(OUTCOME.names), table.folder / "outcomes" / f"{stem}.parquet")
         # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
         gone = {part.name for parts in old.values() for part in parts} | set(generation.get("replaced", []))
@@ -51,11 +62,18 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
         return before, sum(len(value) for value in names.values())
 
 
-def _merge_rows(table: Table, parts: list[Path], stem: str) -> list[str]:
+def _kept_rows(store: Store, name: str) -> pa.Table:
+    """Winning rows that a compaction keeps, with their places. Who published a video stays known: opt-outs by channel need it."""
+    rows = store.table(name).rows if name in SPEAK_OF_CHANNELS else partial(store.rows, name)
+    return rows([], places=True)
+
+
+def _merge_rows(store: Store, name: str, parts: list[Path], stem: str) -> list[str]:
     """Copy the winning rows of the parts into files of bounded size. Returns their names, in order."""
+    table = store.table(name)
     kind, schema = table.kind, stored_schema(table.kind)
     names: list[str] = []
-    pieces = _pieces(table, parts)
+    pieces = _pieces(table, _kept_rows(store, name), parts)
     piece = next(pieces, None)
     while piece is not None:
         names.append(f"{stem}-{len(names):04d}.parquet")
@@ -71,10 +89,9 @@ def _merge_rows(table: Table, parts: list[Path], stem: str) -> list[str]:
     return names
 
 
-def _pieces(table: Table, parts: list[Path]) -> Iterator[pa.Table]:
-    """The winning rows of the parts in tables of a few megabytes: keypoints of a whole run do not fit in memory."""
+def _pieces(table: Table, won: pa.Table, parts: list[Path]) -> Iterator[pa.Table]:
+    """The rows of the parts that won, in tables of a few megabytes: keypoints of a whole run do not fit in memory."""
     schema = stored_schema(table.kind)
-    won = table.rows([], places=True)
     of_file, places = won["file"].to_numpy(), won["place"].to_numpy()
     edges = np.searchsorted(of_file, np.arange(len(parts) + 1, dtype=np.int32))
     held: list[pa.Table] = []

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import fake_run
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.kinds import KINDS
@@ -10,7 +11,7 @@ from pipeline.opt_out import OptOut, OptOutError, of_run, parse, read
 from pipeline.overview import story
 from pipeline.plan import plan
 from pipeline.table import Outcome, Store, pack_rows
-from pipeline.upkeep import waste
+from pipeline.upkeep import compact, waste
 from stages.judge import Judge
 from stages.report import Report, gather
 from stages.shards import Shards
@@ -157,3 +158,21 @@ def test_gc_may_remove_their_files(run: Path) -> None:
     assert list(waste(Store(run), now=2e10)) == []
     found = {item.path.name for item in waste(Store(run, LISTS["a video"][0]), now=2e10)}
     assert found == {"2-0.mp4", "2.webp"}
+
+
+def test_compact_and_gc_erase_their_skeletons_and_sound(run: Path) -> None:
+    opt_out, gone = LISTS["a channel by id"]
+    for _ in range(2):  # a table of one part is joined again when somebody opts out
+        for kind in Store(run).kinds:
+            compact(Store(run), kind)
+    store = Store(run, opt_out)
+    for kind in store.kinds:
+        compact(store, kind)
+        assert compact(store, kind)[0] == compact(store, kind)[1], "and then there is nothing to do"
+    for item in list(waste(store, now=2e10)):
+        item.path.unlink()
+    names = {fake_run.video_id(video) for video in gone}
+    for kind in store.kinds:
+        held = {v for p in (run / f"tables/{kind}/rows").glob("*") for v in pq.read_table(p)["video_id"].to_pylist()}
+        assert names <= held if kind == "videos" else not names & held, kind
+    assert len(store.read("samples")) == 8
