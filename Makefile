@@ -1,13 +1,20 @@
 # CSG-405 builder. `make help` says what there is; set-up happens by itself, in .venv.
 #   PROFILE   what to build and how: demo, folder, csg405, or a TOML file     RUN       run folder (runs/PROFILE)
 #   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
-#   MANIFEST  list of links                                                   SET       settings, such as "split.min_clip_seconds=6"
+#   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
+#   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
+#   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
 INPUT ?=
 MANIFEST ?=
+POSES ?=
 MODELS ?=
 SET ?=
+DRY ?=
+FOLLOW ?=
+DISCARD ?=
+PROBE ?=
 GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,15 +24,18 @@ ENGINE := $(if $(GPU),gpu,cpu)
 CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
-	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(MODELS),--models "$(MODELS)") $(foreach s,$(SET),--set "$(s)")
+	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(POSES),--poses "$(POSES)") $(if $(MODELS),--models "$(MODELS)") \
+	$(foreach s,$(SET),--set "$(s)")
+HOW = $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
 READY := $(VENV)/.ready-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: help setup crawl annotate filter status test test-slow bench lint clean
+.PHONY: help setup crawl annotate filter rebuild availability status test test-slow bench lint clean
 
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
+	@echo "       [POSES=...] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1]; what each is stands at the top of the Makefile"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
@@ -46,13 +56,21 @@ $(READY_DEV): $(READY)
 	@touch $@
 
 crawl: $(READY) ## find, fetch and verify videos, and split them into clips
-	@$(CSG) run crawl $(FLAGS)
+	@$(CSG) run crawl $(HOW) $(FLAGS)
 
 annotate: $(READY) ## track people and estimate 133 keypoints in every frame
-	@$(CSG) run annotate $(FLAGS)
+	@$(CSG) run annotate $(HOW) $(FLAGS)
 
 filter: $(READY) ## measure, judge, export, pack shards, and write the report
-	@$(CSG) run filter --funnel $(FLAGS)
+	@$(CSG) run filter --funnel $(HOW) $(FLAGS)
+
+rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
+	@test -n "$(MANIFEST)" || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
+		echo "and end, or the links of a release; see the README for where they are"; exit 2; }
+	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS)
+
+availability: $(READY) ## what of the videos and clips still exists; PROBE=1 asks the sites without downloading
+	@$(CSG) availability $(if $(PROBE),--probe) $(FLAGS)
 
 status: $(READY) ## the funnel of a run
 	@$(CSG) status $(FLAGS)

@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
+from pipeline.cli_availability import availability
 from pipeline.cli_catalogue import models, profile
 from pipeline.cli_discard import discard
 from pipeline.cli_looks import failed, show, status
+from pipeline.cli_opt_out import opt_out
 from pipeline.cli_run import execute, run
 from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
 from pipeline.cli_tables import compact, gc, retry, table
@@ -21,7 +23,7 @@ def main() -> None:
     """Builds the CSG-405 co-speech gesture video data set and trains on it."""
 
 
-for _command in (run, status, show, failed, retry, discard, table, compact, gc, models, profile):
+for _command in (run, status, show, failed, availability, retry, discard, opt_out, table, compact, gc, models, profile):
     main.add_command(_command)
 
 

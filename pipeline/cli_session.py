@@ -1,6 +1,7 @@
 """What the commands share: the profile, run folder and nets that a command line names, and errors in one line."""
 
 import json
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
     from pipeline.table import Store
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
-KNOWN_ERRORS = {"StageError", "Occupied", "ProfileError", "OptOutError", "ManifestError", "BadModel", "MissingModel"}
+KEPT = "profile.toml"  # in the run folder: the resolved profile of its last command
+KNOWN_ERRORS = {
+    "StageError",
+    "Occupied",
+    "ProfileError",
+    "OptOutError",
+    "ManifestError",
+    "ShardError",
+    "BadModel",
+    "MissingModel",
+}
 
 
 class Fault(click.ClickException):
@@ -73,14 +84,14 @@ class Session:
         targets: Sequence[str] = (),
     ) -> None:
         named = bool(profile or input_ or manifest)
-        kept = Path(run_folder) / "profile.toml" if run_folder else None
+        kept = Path(run_folder) / KEPT if run_folder else None
         if input_ and manifest:
             raise Fault("give INPUT or MANIFEST, not both: each says what to crawl", BAD_USE)
         if manifest and not Path(manifest).expanduser().is_file():
             raise Fault(f"MANIFEST={manifest}: there is no such file", BAD_USE)
         name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
         try:
-            self.profile: Profile = _loaded(name, input_, manifest, poses, sets, targets)
+            self.profile: Profile = _loaded(name, run_folder, input_, manifest, poses, sets, targets)
         except ProfileError as error:
             raise Fault(error, BAD_USE) from error
         self.run = Path(run_folder) if run_folder else Path("runs") / self.profile.name
@@ -101,22 +112,41 @@ class Session:
         from pipeline import files
         from pipeline.profile import show
 
-        path, text = self.run / "profile.toml", show(self.profile)
+        path, text = self.run / KEPT, show(self.profile)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             files.write_text(path, text)
 
 
-def _loaded(name: str, input_: str, manifest: str, poses: str, sets: Sequence[str], targets: Sequence[str]) -> Profile:
-    """The profile with what the command line says about its input; --set has the last word."""
+def _loaded(
+    name: str, run_folder: str, input_: str, manifest: str, poses: str, sets: Sequence[str], targets: Sequence[str]
+) -> Profile:
+    """The profile with what the command line says about its input, or else the run remembers; --set has the last word."""
+    plain = load(name)
+    if not input_ and not manifest and plain.stages.get("crawl", {}).get("input", "") in ("", "search"):
+        kept = _remembered(Path(run_folder) if run_folder else Path("runs") / plain.name, plain.name)
+        input_, manifest, poses = kept["input"], kept["manifest"], poses or kept["archive"]
     given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
     if manifest:
-        given += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(load(name), targets)]
+        given += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(plain, targets)]
     if poses:
         given.append(f"import_poses.archive={_quoted(poses)}")
     profile = load(name, [*given, *sets])
     if profile.stages.get("crawl", {}).get("input") != "search":
         profile = profile.without("speech_types", "search")  # what to crawl is known
     return profile.replacing("annotate", "import_poses") if poses else profile
+
+
+def _remembered(run: Path, profile: str) -> dict[str, str]:
+    """What a run of this profile was made from: {"input", "manifest", "archive"}, "" where nothing is known."""
+    try:
+        kept = tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        kept = {}
+    except ValueError as error:
+        raise ProfileError(f"{run / KEPT}: {error}") from error
+    stages = kept.get("stages", {}) if kept.get("name") == profile else {}
+    found = {key: next((s[key] for s in stages.values() if s.get(key)), "") for key in ("manifest", "archive")}
+    return {**found, "input": stages.get("crawl", {}).get("input", "") if not found["manifest"] else ""}
 
 
 def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline import cli, runner
+from pipeline.cli_session import Session
 from pipeline.lock import driving
 from pipeline.registry import Registry
 from pipeline.table import Store
@@ -256,10 +257,105 @@ def test_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_what_is_given_is_not_searched_for(tmp_path: Path) -> None:
     links = tmp_path / "links.txt"
-    from pipeline.cli_session import Session
-
     links.write_text("https://www.youtube.com/watch?v=aaaaaaaaaaa\n")
     searched = Session("csg405", str(tmp_path / "a"), "", "", "", "", ()).profile
     given = Session("csg405", str(tmp_path / "b"), "", str(links), "", "", ()).profile
     assert searched.targets["crawl"] == ["speech_types", "search", "crawl", "split"]
     assert given.targets["crawl"] == ["crawl", "split"]
+
+
+RELEASED = """[
+ {"vid": "aaaaaaaaaaa", "part": 0, "start_time": "00:00:01.000", "end_time": "00:00:08.000", "crop_box": []},
+ {"vid": "aaaaaaaaaaa", "part": 0, "start_time": "00:00:09.000", "end_time": "00:00:02.000", "crop_box": []}
+]"""
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> str:
+    path = tmp_path / "all_with_crop.json"
+    path.write_text(RELEASED)
+    return str(path)
+
+
+def test_a_manifest_reaches_every_stage_that_has_one(released: str, tmp_path: Path) -> None:
+    found = Session("", str(tmp_path / "r"), "", released, "", "", (), targets=["probe"]).profile
+    assert found.name == "rebuild" and found.stage("crawl").input == released
+    for name in ("manifest_clips", "probe"):
+        assert str(found.stage(name).manifest) == released
+    (tmp_path / "links.txt").write_text("yt:aaaaaaaaaaa\n")
+    plain = Session("", str(tmp_path / "r"), "", str(tmp_path / "links.txt"), "", "", ()).profile
+    assert plain.name == "folder" and plain.stage("split") and "manifest_clips" not in plain.all_stages
+    with pytest.raises(cli.Fault, match="there is no such file"):
+        Session("", str(tmp_path / "r"), "", str(tmp_path / "none.json"), "", "", ())
+
+
+def test_poses_take_the_place_of_annotate(released: str, tmp_path: Path) -> None:
+    found = Session("folder", "", str(tmp_path), "", str(tmp_path / "x.zip"), "", ()).profile
+    assert found.targets["annotate"] == ["import_poses"] and "annotate" not in {*found.all_stages, *found.required}
+    assert "import_poses" in found.required and str(found.stage("import_poses").archive) == str(tmp_path / "x.zip")
+    assert found.expand(["annotate"]) == ["import_poses"]
+
+
+def test_a_run_remembers_what_it_is_made_from(released: str, tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    (tmp_path / "x.zip").write_text("")
+    Session("rebuild", run, "", released, str(tmp_path / "x.zip"), "", ()).keep_profile()
+    again = Session("rebuild", run, "", "", "", "", (), targets=["availability"]).profile
+    assert again.stage("crawl").input == str(again.stage("availability").manifest) == released
+    assert again.targets["annotate"] == ["import_poses"]
+    other = Session("folder", run, "", "", "", "", ()).profile
+    assert not other.stage("crawl").input and other.targets["annotate"] == ["annotate"], (
+        "another profile is another run"
+    )
+    (tmp_path / "run" / "profile.toml").write_text("= broken")
+    with pytest.raises(cli.Fault, match=r"profile\.toml"):
+        Session("rebuild", run, "", "", "", "", ())
+
+
+def test_a_dry_run_writes_nothing(toy: Toys) -> None:
+    said = toy("run", "crawl", "annotate", "filter", "--dry-run")
+    assert "toy_crawl  would do 6 of 6 units" in said and "\n                  reject\n" in said
+    assert "toy_split  no units yet; they come of toy_crawl" in said
+    assert "toy_judge  would look at the whole run after toy_annotate, toy_measure" in said
+    assert not toy.run.exists() and "\x1b[31m" not in said
+    toy("run", "crawl", "--workers", "0")
+    before = sorted((path, path.stat().st_mtime_ns) for path in toy.run.rglob("*"))
+    said = toy("run", "crawl", "annotate", "--dry-run")
+    assert "toy_crawl  would do 2 of 6 units" in said, "what failed would be tried again"
+    assert "toy_split  nothing to do (3 units); more may come of toy_crawl" in said
+    assert "toy_annotate  would do 6 of 6 units" in said and "... and 1 more" in said
+    assert sorted((path, path.stat().st_mtime_ns) for path in toy.run.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("count", "shown"), [(200, 200), (201, 50)])
+def test_a_dry_run_lists_links(tmp_path: Path, count: int, shown: int) -> None:
+    links = tmp_path / "links.txt"
+    links.write_text("".join(f"https://youtu.be/{n:011d}\n" for n in range(count)) + "ftp://nowhere\n")
+    found = invoke("run", "crawl", "--dry-run", "-m", str(links), "-r", str(tmp_path / "run"))
+    assert found.exit_code == 0, found.output
+    assert (
+        found.output.count("youtube.com/watch?v=") == shown and f"would do {count} of {count + 1} units" in found.output
+    )
+    assert ("... and 151 more" in found.output) == (shown == 50)
+    assert f"line {count + 1}: scheme 'ftp'" in found.output and not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_of_a_release_names_its_bad_rows(released: str, tmp_path: Path) -> None:
+    found = invoke("run", "crawl", "annotate", "filter", "--dry-run", "-m", released, "-r", str(tmp_path / "run"))
+    assert found.exit_code == 0, found.output
+    assert "https://www.youtube.com/watch?v=aaaaaaaaaaa" in found.output and "1 that cannot be used" in found.output
+    assert "yolox_l would be fetched first (217 MB)" in found.output or "annotate  no units yet" in found.output
+
+
+def test_availability_and_opt_out_by_command(toy: Toys, tmp_path: Path) -> None:
+    links = tmp_path / "links.txt"
+    links.write_text("yt:aaaaaaaaaaa\nyt:bbbbbbbbbbb\n")
+    about = ["-m", str(links), "-r", str(tmp_path / "run")]
+    found = invoke("availability", *about)
+    assert found.exit_code == 0 and "videos         2: 2 never" in found.output, found.output
+    found = invoke("opt-out", "yt:aaaaaaaaaaa", "--list", str(links), *about)
+    assert found.exit_code == 0 and "3 entries" in found.output, found.output
+    assert (tmp_path / "run" / "opt_out.txt").read_text().count("yt:") == 2
+    found = invoke("opt-out", "https://nowhere.example/x", *about)
+    assert found.exit_code == 1 and "names no video and no channel" in found.output
+    assert "is no run" in invoke("opt-out", "yt:aaaaaaaaaaa", "-r", str(tmp_path / "none"), "-m", str(links)).output

@@ -1,0 +1,22 @@
+"""`csg405 availability`: what of the videos and clips still exists."""
+
+from typing import Any
+
+import click
+
+from pipeline.cli_run import execute
+from pipeline.cli_session import Session, about_a_run
+
+
+@click.command()
+@click.option("--probe", is_flag=True, help="Ask the sites first, at the pace of a search; nothing is downloaded.")
+@about_a_run
+def availability(probe: bool, **given: Any) -> None:
+    """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
+    from pipeline.availability import summary
+
+    stages = ["probe", "availability"] if probe else ["availability"]
+    session = Session(**given, targets=stages)
+    execute(session, stages)
+    for line in summary(session.run):
+        click.echo(line)

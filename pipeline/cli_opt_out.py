@@ -1,0 +1,32 @@
+"""`csg405 opt-out`: leave somebody out, and take what there is of them away."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli_session import BAD_USE, Fault, Session, about_a_run
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("opt-out")
+@click.argument("entries", nargs=-1, metavar="[ENTRY]...")
+@click.option("--list", "lists", multiple=True, type=_FILE, help="File of entries, one a line.")
+@about_a_run
+def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None:
+    """Leave videos (yt:ID, a link) and channels (id, @handle, name, a link) out of a run, and remove what is there.
+
+    Entries join opt_out.txt of the run, which every stage honours; their clips leave the shards in one step that a kill cannot
+    cut in half, and their files are deleted. Without entries a removal that was cut short is brought to its end.
+    """
+    from pipeline.opt_out import entries as listed
+    from pipeline.removal import remove_from_run
+
+    session = Session(**given)
+    if not session.run.is_dir():
+        raise Fault(f"{session.run} is no run", BAD_USE)
+    wanted = [*entries, *(entry for path in lists for _, entry in listed(path))]
+    removed = remove_from_run(session.run, wanted, session.profile.opt_out)
+    click.echo(f"{len(wanted)} entries on the list of {session.run}; removed: {removed}")
