@@ -302,13 +302,16 @@ def _end_of_entry(text: str, at: int) -> int | None:
 
 
 def _balanced(text: str, at: int) -> int | None:
-    """The end of nested brackets, looked for in so many tokens at most."""
-    depth = 0
+    """The end of nested brackets, looked for in so many tokens at most; None when they do not match."""
+    closers: list[str] = []
     for number, token in enumerate(_TOKEN.finditer(text, at, at + _MAX_ENTRY_CHARS)):
         sign = token[0]
-        depth += (sign in "{[") - (sign in "}]") if len(sign) == 1 else 0
-        if depth == 0:
+        if sign in ("{", "["):
+            closers.append("}" if sign == "{" else "]")
+        elif sign in ("}", "]") and (not closers or closers.pop() != sign):
+            return None
+        if not closers:
             return token.end()
-        if number >= _MAX_ENTRY_TOKENS or depth < 0:
+        if number >= _MAX_ENTRY_TOKENS:
             return None
     return None
