@@ -13,6 +13,9 @@ from pipeline.cli_opt_out import opt_out
 from pipeline.cli_run import execute, run
 from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
 from pipeline.cli_tables import compact, gc, retry, table
+from pipeline.stage import stage_class
+
+SETTING = "setting_"  # before the names of a stage's settings, which may be those of other options
 
 __all__ = ["INTERRUPTED", "Fault", "choose_profile", "main", "stage_main"]
 
@@ -28,7 +31,7 @@ for _command in (run, status, show, failed, availability, retry, discard, opt_ou
 
 
 def stage_main(name: str) -> None:
-    """The command line of `python -m stages.NAME`: run this one stage; bare `--set key=value` means this stage's key."""
+    """The command line of `python -m stages.NAME`: run this one stage; `--key value` sets one of its settings."""
 
     @click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=f"Run the stage {name}.")
     @about_a_run
@@ -36,10 +39,22 @@ def stage_main(name: str) -> None:
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
     def command(workers: int | None, shard: str, **given: Any) -> None:
         sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]
+        for key in settings:
+            value = given.pop(SETTING + key)
+            sets += [f"{name}.{key}={value}"] if value is not None else []
         with errors_in_a_line():
             execute(Session(**given, sets=sets, targets=[name]), [name], workers, shard)
 
+    fields = stage_class(name).model_fields
+    taken = {option for parameter in command.params for option in parameter.opts}
+    settings = [key for key in fields if _flag(key) not in taken]
+    for key in settings:
+        click.option(_flag(key), SETTING + key, metavar="VALUE", help=fields[key].description)(command)
     command(prog_name=f"python -m stages.{name}")
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 if __name__ == "__main__":

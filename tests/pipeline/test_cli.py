@@ -359,3 +359,11 @@ def test_availability_and_opt_out_by_command(toy: Toys, tmp_path: Path) -> None:
     found = invoke("opt-out", "https://nowhere.example/x", *about)
     assert found.exit_code == 1 and "names no video and no channel" in found.output
     assert "is no run" in invoke("opt-out", "yt:aaaaaaaaaaa", "-r", str(tmp_path / "none"), "-m", str(links)).output
+
+
+def test_a_stages_settings_are_options_of_its_own_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stages.speech_types", "--profile", "csg405", "--run", str(tmp_path)]
+    subprocess.run([*command, "--languages", "es"], check=True, timeout=120)
+    assert Store(tmp_path).read("types", ["languages"])["languages"].to_pylist()[0] == ["es"]
+    wrong = subprocess.run([*command, "--count", "many"], capture_output=True, text=True, timeout=120)
+    assert wrong.returncode == 2 and "speech_types.count" in wrong.stderr
