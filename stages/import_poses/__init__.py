@@ -17,7 +17,8 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.runner import StageError
-from pipeline.skeleton.released import Order, Space
+from pipeline.skeleton.released import Order
+from pipeline.skeleton.released_space import Space
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class ImportPoses(Stage):
 
     def _people(self, clip: Row, video: Row) -> list[Row]:
         """A row of `persons` for everybody in the released poses, by (first frame seen, x)."""
-        from pipeline.skeleton.released import Picture, UnfitPoses, frame_offset, shifted, unpack
+        from pipeline.skeleton.released import frame_offset, shifted, unpack
+        from pipeline.skeleton.released_space import Picture, UnfitPoses
         from stages.import_poses.archive import MissingPoses
         from stages.import_poses.arrays import BadArray
 
