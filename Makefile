@@ -36,7 +36,7 @@ READY_DEV := $(VENV)/.ready-dev
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
 	@echo "       [POSES=...] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1]; what each is stands at the top of the Makefile"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
 setup: $(READY) ## make .venv with everything the pipeline needs (the other targets do it by themselves)

@@ -187,14 +187,14 @@ def _run_units(
         commits.flush()
 
 
-_GO_ON = "What was done is committed; the same command goes on."
+_GO_ON = "What was done is committed; run the same command to go on."
 _HOPELESS = {  # of these, every unit that follows would fail alike: the error to raise, and what to do
     Reason.BOT_WALL: (
         StageError,
         "Wait some hours; or give cookies of an account that you may lose (--set web.cookies=FILE); or ask less often "
         "(--set web.requests_per_hour=N). With web.cool_down_minutes=60 it waits by itself.",
     ),
-    Reason.DISK_FULL: (OutOfRoom, "Make room on the disk."),
+    Reason.DISK_FULL: (OutOfRoom, ""),  # the detail says it
     Reason.NOT_WRITABLE: (StageError, ""),
     Reason.DISK_LIMIT: (
         OutOfRoom,

@@ -19,7 +19,7 @@ import pytest
 
 from pipeline import files, lock, runner, table
 from pipeline.lock import Occupied, driving
-from pipeline.runner import Options, Skipped, StageError
+from pipeline.runner import Options, OutOfRoom, Skipped, StageError
 from pipeline.table import FAILED, OK, Store
 from tests.pipeline import toys
 from tests.pipeline.runs import HERE, chain, contents, go, go_all, outcomes
@@ -202,10 +202,23 @@ def test_a_stage_that_cannot_start_stops_the_run(tmp_path: Path, options: Option
     assert outcomes(tmp_path) == {}
 
 
-@pytest.mark.parametrize(("deed", "words"), [("full", "no space left.*free some"), ("wall", "sign in first")])
-def test_what_would_fail_every_unit_stops_the_stage(tmp_path: Path, deed: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("deed", "error", "words"),
+    [
+        ("full", OutOfRoom, "no space left.*free some"),
+        (
+            "limit",
+            OutOfRoom,
+            r"downloads take 3 GiB\. Let the later stages run with --discard raw.*web.max_raw_gigabytes",
+        ),
+        ("wall", StageError, r"sign in first\. Wait some hours.*web.cookies=FILE.*web.requests_per_hour=N.*cool_down"),
+    ],
+)
+def test_what_would_fail_every_unit_stops_the_stage(
+    tmp_path: Path, deed: str, error: type[StageError], words: str
+) -> None:
     stage = toys.ToyCrawl(units=("a", "b", f"{deed}-", "z"))
-    with pytest.raises(StageError, match=rf"toy_crawl stopped: .*{words}.*run the same command"):
+    with pytest.raises(error, match=rf"toy_crawl stopped: .*{words}.*run the same command"):
         go(stage, tmp_path)
     assert set(outcomes(tmp_path)) == {"a", "b"}
     assert go(toys.ToyCrawl(units=("a", "b", "z")), tmp_path).counts == {OK: 1}

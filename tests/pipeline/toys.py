@@ -60,6 +60,8 @@ class ToyCrawl(Stage):
             raise PermissionError(13, "Permission denied", "/somewhere/else/video.mp4")
         if deed == "wall":
             raise Failure(Reason.BOT_WALL, "sign in first")
+        if deed == "limit":
+            raise Failure(Reason.DISK_LIMIT, "downloads take 3 GiB")
         if deed == "hang":
             time.sleep(3600)
         if deed == "eat":
