@@ -33,7 +33,10 @@ STATUSES: dict[int, Reason] = {
 # What a host says of us comes before any HTTP status; what it says of a video, after.
 OF_US: tuple[tuple[str, Reason], ...] = (
     (r"not a (bot|robot)\b|captcha|anti-bot|unusual traffic|ip is likely being blocked", Reason.BOT_WALL),
-    (r"rate.?limited|too many requests|try again later|request was throttled|quota exceeded for", Reason.THROTTLED),
+    (
+        r"rate.?limited|too many requests|http error (402|403|429|503)\b|try again later|request was throttled|quota exceeded for",
+        Reason.THROTTLED,
+    ),
     (r"no space left|disk quota exceeded", Reason.DISK_FULL),
     (r"read-only file system|permission denied|unable to (open for writing|create directory)", Reason.NOT_WRITABLE),
     (r"restricted mode|workspace administrator|censorship|filtering software|has been blocked by", Reason.NETWORK),
@@ -128,7 +131,7 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
     said = _ADDRESS.sub(" ", _ORIGIN.sub("", message)).lower()
     if reason := _first(_OF_US, said):  # a bot wall or a throttle says so in words, whatever its status
         return reason, message
-    status = next((s for item in chain if isinstance(s := getattr(item, "status", None), int)), None)
+    status = status_of(error)
     if status is not None and status >= 300:
         return _by_status(status, youtube), message
     reason = _first(_OF_THE_VIDEO, said)
@@ -172,6 +175,11 @@ def outcome_of(error: BaseException) -> Reject | Failure:
     if reason.kind in (ReasonClass.DEAD, ReasonClass.BAD, ReasonClass.UNWANTED):
         return Reject(reason, detail)
     return Failure(reason, detail)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error came from; None when it came from none."""
+    return next((s for item in _chain(error) if isinstance(s := getattr(item, "status", None), int)), None)
 
 
 def retry_after_of(error: BaseException) -> float:

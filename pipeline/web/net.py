@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from yt_dlp import YoutubeDL
+from yt_dlp.networking import Request
 from yt_dlp.networking._helper import _socket_connect, create_connection
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
 from yt_dlp.networking.exceptions import RequestError
@@ -21,7 +22,7 @@ from yt_dlp.networking.exceptions import RequestError
 from pipeline.media.ids import check_url
 from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.web.errors import Refused
+from pipeline.web.errors import Refused, outcome_of
 from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate
 
@@ -48,7 +49,36 @@ class FencedDownloader(YoutubeDL):
         self, params: dict[str, Any], web: Web, allow_loopback: bool = False, gate: Gate | None = None
     ) -> None:
         self._web, self._allow_loopback, self._gate = web, allow_loopback, gate
+        self._failed: RequestError | None = None
+        self._asked: tuple[str, str | None] | None = None
+        self._again = 0
         super().__init__(_with_web(params, web))
+
+    def extract_info(self, *args: Any, **kwargs: Any) -> Any:
+        """As YoutubeDL's, but a throttled or broken request is told as such.
+
+        YouTube's extractor goes on without what a failed request would have brought, and then misses the formats.
+        """
+        self._failed = None
+        try:
+            return super().extract_info(*args, **kwargs)
+        except Exception as error:
+            if self._failed is not None and outcome_of(error).reason is Reason.EXTRACTOR_BROKEN:
+                raise self._failed from error
+            raise
+
+    def urlopen(self, req: Any) -> Any:
+        # yt-dlp asks for the rest of a chunk at once and for ever, even of a server that sends nothing of it
+        asked = (req.url, req.headers.get("Range")) if isinstance(req, Request) and "Range" in req.headers else None
+        self._again = self._again + 1 if asked and asked == self._asked else 0
+        self._asked = asked
+        if self._again > self._web.retries:
+            raise RequestError(f"unable to download: no data came, {self._again} times")
+        try:
+            return super().urlopen(req)
+        except RequestError as error:
+            self._failed = error
+            raise
 
     @functools.cached_property
     def _request_director(self) -> Any:

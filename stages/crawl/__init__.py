@@ -78,7 +78,7 @@ class Crawl(Wanted, Stage):
     def refused(self, store: "Store") -> Mapping[str, str]:
         from stages.crawl import units
 
-        return units.read_list(Path(self.input)).bad if units.kind_of(self.input) == "list" else {}
+        return units.read_list(Path(self.input)).bad if self._kind() == "list" else {}
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
@@ -166,7 +166,7 @@ class Crawl(Wanted, Stage):
             return self._linked(unit, unit, self.allow_loopback)
         row, about = noted
         self.check(about, complete=True)
-        self._refuse_channel(row["video_id"], row.get("channel"), row.get("channel_id"))
+        self._refuse_channel(row["video_id"], *(row.get(n) for n in ("channel", "channel_id", "channel_handle")))
         probe(run / row["path"], self._limits())  # they may be other ones today
         place.claim(run, row["video_id"], unit)
         return row
@@ -215,7 +215,7 @@ class Crawl(Wanted, Stage):
     def _left_out(self, video_id: str | None, *channels: str | None) -> bool:
         opt_out = self._context.opt_out
         said = [channel for channel in channels if isinstance(channel, str)]
-        return opt_out is not None and any(opt_out.names(video_id, name) for name in (None, *said))
+        return opt_out is not None and opt_out.names(video_id, *said)
 
     def _refuse_channel(self, video_id: str | None, *channels: str | None) -> None:
         if self._left_out(video_id, *channels):

@@ -12,7 +12,7 @@ from pipeline.media.video import Probe, ffmpeg_exe, probe
 from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.web.ask import patiently
-from pipeline.web.errors import outcome_of, retry_after_of
+from pipeline.web.errors import outcome_of, retry_after_of, status_of
 from pipeline.web.links import pace_host
 from stages.crawl.formats import FormatSettings, selector
 from stages.crawl.room import bytes_in, check_room
@@ -78,12 +78,18 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[Info
     folder.mkdir(parents=True, exist_ok=True)
     for last in (False, True):
         attempt = _Attempt(url, folder, settings, known)
-        path, info = attempt.download()
-        problem, found = _verify(path, info, attempt.length_was_known, settings.limits)
-        if found is not None:
-            return Fetched(path, info, found)
+        try:
+            path, info = attempt.download()
+        except Reject as reject:
+            if last or reject.reason is not Reason.CORRUPT:
+                raise
+            problem = reject.detail  # what came as pictures or sound could not be put together
+        else:
+            problem, found = _verify(path, info, attempt.length_was_known, settings.limits)
+            if found is not None:
+                return Fetched(path, info, found)
         log.warning("%s: %s%s", url, problem, "" if last else "; fetching it once more")
-        path.unlink(missing_ok=True)
+        _empty(folder)
     raise Failure(Reason.NETWORK, f"{problem}, twice")
 
 
@@ -110,7 +116,9 @@ class _Attempt:
                     return self._result(info), info
                 except Exception as error:  # extractors raise whatever they like; the table sorts it
                     outcome = outcome_of(error)
-                    if not _may_be_stale(outcome):
+                    if status_of(error) == 416:  # what is here is longer than what is there: another file
+                        _empty(self._folder)
+                    elif not _may_be_stale(outcome):
                         raise outcome from error
                     if bytes_in(self._folder) - held < _PROGRESS_BYTES:
                         fruitless += 1
@@ -170,6 +178,8 @@ class _Attempt:
             "hls_prefer_native": True,
             "skip_unavailable_fragments": False,
             "ffmpeg_location": ffmpeg_exe(),
+            # the same parts make the same file, on every machine
+            "postprocessor_args": {"merger": ["-fflags", "+bitexact"]},
             "max_filesize": limits.max_bytes,
             "retries": web.retries,
             "fragment_retries": web.retries,
@@ -187,6 +197,11 @@ class _Attempt:
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
             check_room(self._settings.run, self._settings.web)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
 
 
 def _may_be_stale(outcome: Reject | Failure) -> bool:

@@ -148,6 +148,10 @@ SAID_OF_A_DOWNLOAD = {
         "[download] Got error: 1024 bytes read, 99 more expected. Giving up after 5 retries",
         "Access to this webpage has been blocked by Websense filtering software in your network.",
     ],
+    Reason.THROTTLED: [
+        "[download] Got error: HTTP Error 503: Service Unavailable. Giving up after 5 retries",
+        "unable to download video data: HTTP Error 403: Forbidden",
+    ],
     Reason.DISK_FULL: ["unable to write data: [Errno 28] No space left on device"],
     Reason.NOT_WRITABLE: ["unable to open for writing: [Errno 13] Permission denied: 'x'"],
     Reason.NOT_MEDIA: [
