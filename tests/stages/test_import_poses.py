@@ -14,17 +14,18 @@ import pytest
 
 from pipeline.kinds import KINDS
 from pipeline.reasons import Reason, Reject
-from pipeline.runner import StageError
+from pipeline.runner import Options, StageError, run_stage
 from pipeline.stage import Context, Unit
 from pipeline.table import Store, pack_rows
 from stages.import_poses import ImportPoses
-from stages.import_poses.agreement import chosen, distance
+from stages.import_poses.agreement import Comparer, chosen, distance, here, nearest
 from stages.import_poses.archive import identity
 from stages.import_poses.arrays import BadArray, read_poses
 from stages.import_poses.index import canonical, key_of_member, safe
 from tests.pipeline.skeleton.people import person
 from tests.stages import fake_run
 from tests.stages.planted_poses import BOX, NAME, RELEASED_NAME, npy, npz, released, split, truth, write_zip
+from tests.stages.stage_assets import FILES, AssetModels, asset
 
 FRAMES = 30
 VIDEO = "yt:YqnhRPq2Hq0"
@@ -379,6 +380,55 @@ def test_agreement_with_our_own_annotation(tmp_path: Path) -> None:
         [row] = stage.process(unit())
     assert row["agreement"] == pytest.approx(0.1, abs=0.01)
     assert nets.looked == [("none.mp4", 8798, FRAMES)]
+
+
+def test_our_own_nets_look_at_the_clip() -> None:
+    class Models(AssetModels):
+        def find(self, name: str) -> Path | None:
+            return asset(f"models/{FILES[name]}") if name in FILES else None
+
+    asset("models/lite133.onnx")
+    context = Context(Path("/"), threads=2, models=Models())  # type: ignore[arg-type]
+    assert here(context, ("yolox_l", "yolox_nano")) == ("yolox_nano",)
+    nets = Comparer(context, ("yolox_l", "yolox_nano"), ("dwpose_l", "lite133"))
+    [speaker] = nets.look(str(asset("clips/csgpage_demo1.mp4")), 0, 12)
+    assert nearest(speaker.keypoints, speaker.scores, [speaker]) == 0
+    assert nearest(speaker.keypoints[:9] + 3, speaker.scores[:9], [speaker]) == pytest.approx(0.02, abs=0.015)
+    assert nearest(speaker.keypoints, speaker.scores, []) is None
+
+
+def test_a_run_with_workers(tmp_path: Path) -> None:
+    """The driver indexes once, workers share it, and what does not fit is a result with its reason."""
+    store = Store(tmp_path)
+    names = [NAME.replace("Yqn", f"{number:03d}") for number in range(4)]
+    with fake_run.together(store):
+        fake_run.add_video(store, 1)
+        for number, name in enumerate(names):
+            own = {"clip_id": fake_run.clip_id(1, 50 * number, FRAMES), "video_id": fake_run.video_id(1)}
+            times = {"first_frame": 50 * number, "start_seconds": 2.0 * number, "end_seconds": 2.0 * number + 1.2}
+            fake_run.add(store, "clips", [{**CLIP, **own, **times, "manifest_name": name}])
+    members = {f"{name}.npy": npy(poses(FRAMES - number)) for number, name in enumerate(names[:3])}
+    stage = ImportPoses(archive=write_zip(tmp_path / "p.zip", members), compare_share=1.0, detector=("none",))
+    done = run_stage(stage, tmp_path, FewModels(), Options(workers=2, threads=2))  # type: ignore[arg-type]
+    assert done.counts == {"ok": 2, "rejected": 2}
+    rows = Store(tmp_path).read("persons").to_pylist()
+    assert [row["frames_seen"] for row in rows] == [FRAMES, FRAMES - 1]
+    told = {
+        o["unit"]: (o["reason"], o["detail"]) for o in Store(tmp_path).outcomes("persons").to_pylist() if o["reason"]
+    }
+    assert sorted(reason for reason, _ in told.values()) == ["bad_poses", "bad_poses"]
+    assert "no member named" in told[fake_run.clip_id(1, 150, FRAMES)][1]
+    assert "28 frames for a clip of 30" in told[fake_run.clip_id(1, 100, FRAMES)][1]
+    assert (tmp_path / "poses" / "agreement.json").is_file()
+    again = run_stage(stage, tmp_path, FewModels(), Options(workers=2, threads=2))  # type: ignore[arg-type]
+    assert again.pending == 0
+
+
+class FewModels:
+    """A registry of a machine without nets."""
+
+    def find(self, name: str) -> None:
+        return None
 
 
 def test_the_share_compared_is_by_hash() -> None:

@@ -51,7 +51,7 @@ def add_speaker(store: Store, video: int, first: int = 0, *, person: int = 0, ke
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three videos: two speakers in one clip and one dropped, a clip that a manifest named, one whose only speaker is dropped."""
-    folder = tmp_path_factory.mktemp("planted")
+    folder = tmp_path_factory.mktemp("planted") / "run"  # its name is the card's title
     store = Store(folder)
     with fake_run.together(store):
         url = {"url": "https://www.youtube.com/watch?v=aaaaaaaaaaa"}
