@@ -175,6 +175,8 @@ def _run_units(
             for index, result in results:
                 for level, name, message in result.logs:
                     logging.getLogger(name).log(level, message, extra={"stage": stage.name, "unit": work.units[index]})
+                if result.reason and Reason.of(result.reason).kind is ReasonClass.BLOCKED:
+                    commits.add(index, result)  # who met the wall is on record; on a full disk that could not be
                 _stop_if_hopeless(stage, result.reason, result.detail, result.broken)
                 commits.add(index, result)
                 progress.advance(result.status)
