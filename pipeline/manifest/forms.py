@@ -248,7 +248,7 @@ def _object(piece: str) -> dict[str, Any]:
     if len(piece) > _MAX_ENTRY_CHARS:
         raise BadRow(f"an entry of {len(piece)} characters")
     try:
-        value = json.loads(piece, parse_int=_int, parse_float=_float)
+        value = _DECODER.decode(piece)
     except (ValueError, RecursionError) as error:
         raise BadRow(f"not JSON: {'nested too deeply' if isinstance(error, RecursionError) else error}") from None
     if not isinstance(value, dict):
@@ -262,6 +262,9 @@ def _int(digits: str) -> int | float:
 
 def _float(digits: str) -> float:
     return float(digits) if len(digits) <= 400 else math.inf
+
+
+_DECODER = json.JSONDecoder(parse_int=_int, parse_float=_float)
 
 
 def _entries(text: str) -> Iterator[tuple[int, str | BadRow]]:

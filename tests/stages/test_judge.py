@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.kinds import KINDS
+from pipeline.profile import load
 from pipeline.stage import Unit
 from stages.judge import CHECKS, Judge, read_overrides
 
@@ -146,3 +147,33 @@ def test_judging_a_large_set_takes_seconds() -> None:
         Judge(**{**OFF, "min_upper_body_share": 0.5}).process(Unit("all", {"persons": persons, "pose_measures": pose}))
     )
     assert sum(row["keep"] for row in rows) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("meant", "overlap", "detail"),
+    [(False, 0.125, "manifest_overlap 0.12, and more"), (False, None, "another person is larger")],
+)
+def test_whom_the_manifest_does_not_mean_is_dropped_whatever_the_thresholds(meant, overlap, detail) -> None:
+    judge = Judge(**OFF, require_measured=(), require_audio=False)
+    dropped = verdict(judge, {"clips_person": meant, "manifest_overlap": overlap})
+    assert (dropped["keep"], dropped["reasons"]) == (False, ["not_the_clips_person"])
+    assert detail in dropped["details"][0]
+
+
+@pytest.mark.parametrize("meant", [True, None])
+def test_whom_it_means_and_where_there_is_none(meant) -> None:
+    assert verdict(Judge(**OFF), {"clips_person": meant, "manifest_overlap": 0.5})["keep"]
+
+
+def test_a_rebuild_judges_nobody_anew_and_single_thresholds_can_be_switched_on() -> None:
+    poor = ({check.measure: -1.0 for check in CHECKS}, {"has_audio": False})
+    assert verdict(load("rebuild").stage("judge"), *poor)["keep"]
+    [row] = load("rebuild").stage("judge").process(unit(None, None))
+    assert (row["keep"], row["unmeasured"]) == (True, [])
+    strict = load("rebuild", ["judge.min_face_seen_share=0.5"]).stage("judge")
+    assert verdict(strict, *poor)["reasons"] == ["face_not_seen"]
+
+
+def test_every_threshold_is_off_in_a_rebuild() -> None:
+    judge = load("rebuild").stage("judge")
+    assert {check.setting for check in CHECKS if getattr(judge, check.setting) is not None} == set()

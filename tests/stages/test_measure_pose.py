@@ -186,3 +186,41 @@ def test_what_is_not_seen_is_null_and_never_a_number() -> None:
         assert measured[name] is None, name
     assert measured["crop_box"] is measured["crop_side_px"] is measured["face_sharpness"] is None
     assert measured["seen_share"] == measured["upper_body_share"] == measured["hand_seen_share"] == 0
+
+
+MANIFEST_CLIP = {**CLIP, "manifest_name": "name", "manifest_crop_box": [0.0, 0.0, 500.0, 500.0]}
+
+
+def test_the_person_whom_the_manifest_means_is_marked() -> None:
+    left, right = measure(speaker(250), speaker(900), clip=MANIFEST_CLIP)
+    assert (left["clips_person"], right["clips_person"]) == (True, False)
+    assert left["manifest_overlap"] == pytest.approx(380 / 440)  # the box is 120 to 560 high, the crop ends at 500
+    assert right["manifest_overlap"] == 0
+    assert left["crop_box"] == [0, 0, 500, 500]
+    [row] = measure(speaker())
+    assert row["clips_person"] is None and row["manifest_overlap"] is None
+
+
+def test_without_a_crop_the_manifest_means_the_largest() -> None:
+    large = speaker(900)
+    large["boxes"][:] = [600, 0, 1200, 720]
+    small, big = measure(speaker(250), large, clip={**MANIFEST_CLIP, "manifest_crop_box": None})
+    assert (small["clips_person"], big["clips_person"]) == (False, True)
+    assert big["manifest_overlap"] is None
+    assert big["crop_box"] == measure(large)[0]["crop_box"]  # its own, around the speaker
+
+
+def test_each_of_two_released_crops_goes_to_its_person() -> None:
+    boxes = np.array([[0, 0, 500, 500], [700, 0, 1200, 600]], float)
+    clip = {**MANIFEST_CLIP, "manifest_crop_boxes": boxes}
+    left, right = measure(speaker(250), speaker(900), clip=clip)
+    assert left["clips_person"] and right["clips_person"]
+    assert (left["crop_box"], right["crop_box"]) == ([0, 0, 500, 500], [700, 0, 1200, 600])
+
+
+def test_released_poses_without_boxes_are_matched_by_their_points() -> None:
+    rows = speaker(250), speaker(900)
+    for row in rows:
+        row["boxes"][:] = np.nan
+    left, right = measure(*rows, clip=MANIFEST_CLIP)
+    assert (left["clips_person"], right["clips_person"]) == (True, False)
