@@ -35,7 +35,7 @@ def stage_main(name: str) -> None:
 
     @click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=f"Run the stage {name}.")
     @about_a_run
-    @click.option("--workers", type=click.IntRange(0), default=None, help="Processes; 0 runs in this one.")
+    @click.option("--workers", type=click.IntRange(0), default=None, metavar="N", help="Processes; 0 runs in this one.")
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
     def command(workers: int | None, shard: str, **given: Any) -> None:
         sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]

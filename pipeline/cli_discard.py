@@ -26,8 +26,9 @@ def discard_sources(session: Session, *, dry_run: bool = False, terse: bool = Fa
         for source in freed.sources:
             click.echo(f"{source.bytes:>14,} B  {source.path}")
     verb = "could go" if dry_run else "freed"
+    said = f"{len(freed.sources)} sources {verb}, {size(freed.bytes)}" if freed.sources else f"no sources {verb}"
     if freed.sources or not terse:
-        click.echo(f"{'discard':>16}  {len(freed.sources)} sources {verb}, {size(freed.bytes)}")
+        click.echo(f"{'discard':>16}  {said}")
     for why, count in () if terse else freed.kept.most_common():
         click.echo(f"{'':>16}  {count} kept: {why}")
     return bool(freed.sources)

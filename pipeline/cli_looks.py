@@ -21,8 +21,7 @@ def status(as_json: bool, **given: Any) -> None:
 
     from pipeline.overview import bytes_on_disk, funnel
 
-    session.models.download = False
-    states = funnel(session.profile, session.run, session.models, session.store)
+    states = funnel(session.profile, session.run, session.models.looking(), session.store)
     click.echo(json.dumps({"stages": [asdict(s) for s in states], "bytes": bytes_on_disk(session.run)}, indent=1))
 
 
@@ -30,8 +29,7 @@ def show_funnel(session: Session) -> None:
     from pipeline.overview import bytes_on_disk, funnel
     from pipeline.screen import print_funnel
 
-    session.models.download = False  # looking must not fetch
-    states = funnel(session.profile, session.run, session.models, session.store)
+    states = funnel(session.profile, session.run, session.models.looking(), session.store)
     print_funnel(session.run, states, bytes_on_disk(session.run))
 
 

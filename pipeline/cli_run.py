@@ -17,7 +17,13 @@ from pipeline.progress import duration
 @click.command()
 @click.argument("targets", nargs=-1, required=True)
 @about_a_run
-@click.option("--workers", type=click.IntRange(0), default=None, help="Processes; 0 runs in this one, for a debugger.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=None,
+    metavar="N",
+    help="Processes; 0 runs in this one, for a debugger.",
+)
 @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing, fetch nothing, write nothing.")
 @click.option("--follow", is_flag=True, help="Keep going while the stages before these still work.")

@@ -56,7 +56,7 @@ def choose_profile(profile: str, input: str, manifest: str) -> str:
 
 def about_a_run(function: Any) -> Any:
     """Options that every command about a run shares."""
-    for option in (
+    options = (
         click.option("--profile", "-p", default="", envvar="CSG405_PROFILE", help="Profile name, or a TOML file."),
         click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
         click.option("--input", "-i", "input_", default="", help="Folder of videos, or a list of links."),
@@ -64,7 +64,8 @@ def about_a_run(function: Any) -> Any:
         click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
         click.option("--models", default="", envvar="CSG405_MODELS", help="Folder that is searched for nets first."),
         click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting."),
-    ):
+    )
+    for option in reversed(options):  # decorators apply from the last one up
         function = option(function)
     return function
 

@@ -112,7 +112,7 @@ def _reads_files(stage: Stage) -> bool:
 
 def _wanted(stages: Iterable[Stage], store: Store, models: Registry, sources: Iterable[str]) -> dict[str, str]:
     """The sources that are needed yet: {video id: the first stage that needs it, and why}."""
-    models.download = False
+    models = models.looking()  # nothing is fetched only to tell whether something may go
     wanted: dict[str, str] = {}
     for stage in stages:
         try:

@@ -41,7 +41,7 @@ class Outlook:
 
 def outlook(profile: Profile, names: Sequence[str], models: Registry, store: Store) -> Iterator[Outlook]:
     """What a run of these stages would do, one by one, as far as today's tables tell."""
-    models.download = False
+    models = models.looking()
     busy: dict[str, str] = {}  # kind -> the stage that would write to it
     for name in names:
         stage = profile.stage(name)

@@ -100,6 +100,10 @@ class Registry:
                     problems.append(str(error))
         raise MissingModel("; ".join(problems) or self.advice(names))
 
+    def looking(self) -> "Registry":
+        """The same registry without leave to fetch or build: for whoever only looks."""
+        return Registry(self.models, self.cache, download=False)
+
     def entry(self, name: str) -> Entry:
         """The entry of this name; MissingModel when the registry has none."""
         if name not in self.entries:
