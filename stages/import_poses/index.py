@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ SUFFIXES = (".npy", ".npz")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 _CLOCK = r"\d\d_\d\d_\d\d_\d{1,6}"
 _NAME = re.compile(rf"[A-Za-z0-9_-]{{11}}_\d{{1,4}}_{_CLOCK}_{_CLOCK}(?!\d)", re.ASCII)
+_SAFE = re.compile(r"(?!/|[A-Za-z]:(?:/|$))[^\\\x00-\x1f]+")
 _DTYPE = np.dtype(
     [
         ("key", "<u8"),
@@ -96,10 +98,7 @@ def key_of_member(name: str) -> str:
 
 def safe(name: str) -> bool:
     """Whether a member's name stays in its archive on every system."""
-    path = PurePosixPath(name)
-    odd = any(ord(character) < 32 for character in name) or "\\" in name
-    drive = re.match(r"[A-Za-z]:[/\\]", name) or re.fullmatch(r"[A-Za-z]:", path.parts[0] if path.parts else "")
-    return bool(path.parts) and not (odd or path.is_absolute() or ".." in path.parts or drive)
+    return _SAFE.fullmatch(name) is not None and ".." not in name.split("/")
 
 
 @dataclass(frozen=True)
@@ -143,10 +142,14 @@ class Index:
             return cls(np.zeros(0, _DTYPE), np.zeros(0, np.uint8))
         return cls(np.load(folder / "rows.npy", mmap_mode="r"), np.load(folder / "names.npy", mmap_mode="r"))
 
+    @cached_property
+    def _keys(self) -> NDArray[np.uint64]:
+        return np.ascontiguousarray(self.rows["key"])
+
     def find(self, key: str) -> list[Entry]:
         """Every entry of a key, in the order in which they were given."""
         wanted = np.uint64(digest(key))
-        first, last = (int(np.searchsorted(self.rows["key"], wanted, side)) for side in ("left", "right"))
+        first, last = (int(np.searchsorted(self._keys, wanted, side)) for side in ("left", "right"))
         return [self._entry(row) for row in self.rows[first:last]]
 
     def _entry(self, row: np.void) -> Entry:
