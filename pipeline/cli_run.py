@@ -44,7 +44,7 @@ def run(
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
     session = Session(**given, targets=targets)
     if dry_run:
-        look_ahead(session, targets)
+        look_ahead(session, targets, shard)
         return
     if shard and (follow or discard):
         raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
@@ -56,13 +56,14 @@ def run(
             click.echo(f"report: {report.resolve().as_uri()}")
 
 
-def look_ahead(session: Session, targets: Sequence[str]) -> None:
+def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print what a run would do."""
     from pipeline.dry_run import outlook
     from pipeline.screen import print_outlook
 
     names = session.profile.expand(targets)
-    print_outlook(session.run, outlook(session.profile, names, session.models, session.store))
+    stages = outlook(session.profile, names, session.models, session.store, _shard(shard))
+    print_outlook(session.run, stages)
 
 
 def execute(

@@ -39,13 +39,15 @@ class Outlook:
     note: str = ""
 
 
-def outlook(profile: Profile, names: Sequence[str], models: Registry, store: Store) -> Iterator[Outlook]:
-    """What a run of these stages would do, one by one, as far as today's tables tell."""
+def outlook(
+    profile: Profile, names: Sequence[str], models: Registry, store: Store, shard: tuple[int, int] | None = None
+) -> Iterator[Outlook]:
+    """What a run of these stages, or of shard (i, n) of their units, would do, as far as today's tables tell."""
     models = models.looking()
     busy: dict[str, str] = {}  # kind -> the stage that would write to it
     for name in names:
         stage = profile.stage(name)
-        found = _of(stage, models, store)
+        found = _of(stage, models, store, shard)
         kinds = [reads.kind for reads in stage.reads][: None if found.units else 1]  # the first kind read has the units
         found.after = list(dict.fromkeys(busy[kind] for kind in kinds if kind in busy))
         if found.pending or found.after:
@@ -53,7 +55,7 @@ def outlook(profile: Profile, names: Sequence[str], models: Registry, store: Sto
         yield found
 
 
-def _of(stage: Stage, models: Registry, store: Store) -> Outlook:
+def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | None) -> Outlook:
     hashes, notes = [], []
     for names in stage.model_names():
         try:
@@ -63,7 +65,7 @@ def _of(stage: Stage, models: Registry, store: Store) -> Outlook:
             notes.append(_how_to_get(names, models) or str(error))
     if absent := [name for name in stage.modules if not importable(name)]:
         notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
-    work = plan(stage, store, hashes)
+    work = plan(stage, store, hashes).only(shard)
     refused = stage.refused(store)
     todo = [int(i) for i in work.pending if work.units[i] not in refused]
     from_outside = not work.inputs

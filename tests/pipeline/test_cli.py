@@ -316,6 +316,8 @@ def test_a_dry_run_writes_nothing(toy: Toys) -> None:
     said = toy("run", "crawl", "annotate", "filter", "--dry-run")
     assert "toy_crawl  would do 6 of 6 units" in said and "\n                  reject\n" in said
     assert "toy_split  no units yet; they come of toy_crawl" in said
+    halves = [toy("run", "toy_crawl", "--dry-run", "--shard", f"{n}/2").count("\n  ") for n in (0, 1)]
+    assert sum(halves) == 6 + 2 and all(halves), "each half lists its own units"
     assert "toy_judge  would look at the whole run after toy_annotate, toy_measure" in said
     assert not toy.run.exists() and "\x1b[31m" not in said
     toy("run", "crawl", "--workers", "0")
