@@ -13,17 +13,20 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.hashing import digest
-from pipeline.release import VERSION, VERSION_KEY, skeletons_of
+from pipeline.release import VERSION, VERSION_KEY, schema, skeletons_of
 from pipeline.runner import StageError
 from stages.import_poses.arrays import BadArray, read_poses
 from stages.import_poses.index import PICKLES, SUFFIXES, Entry, Index, State, key_of_member, safe
 from stages.import_poses.parts import open_joined, parts_of
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 Form = Literal["zip", "folder", "release"]
 
@@ -180,13 +183,25 @@ def _index_release(paths: tuple[Path, ...], limits: Limits) -> Index:
             version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
             if version.split(".")[0] != VERSION.split(".")[0]:
                 raise StageError(f"{paths[0]} has the form {version} of released skeletons, and this reads {VERSION}")
-            if file.metadata.num_rows > limits.members:
-                raise StageError(f"{paths[0]} holds {file.metadata.num_rows} rows, limit {limits.members}")
+            _check_release(paths[0], file, limits)
             clips = file.read(columns=["clip_id"])["clip_id"].to_pylist()
     except (OSError, ValueError, KeyError) as error:
         raise StageError(f"{paths[0]} holds no released skeletons: {error}") from None
     rows = ((release_key(clip or ""), Entry(clip or "", offset=number)) for number, clip in enumerate(clips))
     return Index.of(rows, unique=False)
+
+
+def _check_release(path: Path, file: "pq.ParquetFile", limits: Limits) -> None:
+    """Raise StageError when the skeletons are too many, too large, or of other types than those that are released."""
+    if file.metadata.num_rows > limits.members:
+        raise StageError(f"{path} holds {file.metadata.num_rows} rows, limit {limits.members}")
+    largest = max((file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups)), default=0)
+    if largest > limits.member_bytes:
+        raise StageError(f"{path} has row groups of {largest} bytes, limit {limits.member_bytes}")
+    found = file.schema_arrow
+    odd = [f.name for f in schema() if f.name not in found.names or found.field(f.name).type != f.type]
+    if odd:
+        raise StageError(f"{path} holds no released skeletons: {', '.join(odd)} missing or of another type")
 
 
 def release_key(clip_id: str) -> str:

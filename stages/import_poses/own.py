@@ -30,6 +30,9 @@ def rows(reader: Reader, unit: Unit) -> Iterator[Row]:
     people = [row for row in longer if _length(row) == length]
     if not people:
         raise Reject(Reason.BAD_POSES, f"the release has no skeleton of {clip['clip_id']}")
+    ranks = [row["person"] for row in people]
+    if None in ranks or min(ranks) < 0 or len(set(ranks)) < len(ranks):
+        raise Reject(Reason.BAD_POSES, f"the release numbers its speakers {ranks}")
     for row in people:
         yield _fitted(row, clip, video)
 

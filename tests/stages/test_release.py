@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +16,7 @@ from pipeline.opt_out import OptOut
 from pipeline.plan import plan
 from pipeline.reasons import Reason, Reject
 from pipeline.release import COLUMNS
+from pipeline.runner import StageError
 from pipeline.stage import Context, Unit
 from pipeline.table import Store
 from stages.import_poses import ImportPoses
@@ -224,6 +226,30 @@ def test_what_the_release_does_not_have_is_refused(run: Path) -> None:
         assert refused.value.reason is Reason.BAD_POSES
     with pytest.raises(Reject, match="another shape"):
         imported(run, {"clip_id": clip_id(1), "video_id": video_id(1), "frames": FRAMES}, 960, 720)
+
+
+def changed(run: Path, name: str, values: Any) -> None:
+    """Another column in the released skeletons; its type is the values' own."""
+    path = run / "release" / "skeletons.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index(name)
+    pq.write_table(table.set_column(at, table.schema.field(name).with_type(values.type), values), path)
+
+
+def test_skeletons_of_other_hands_are_checked(run: Path) -> None:
+    clip = {"clip_id": clip_id(1), "video_id": video_id(1), "frames": FRAMES}
+    changed(run, "person", pa.array([0, 0, 0, 0], pa.int32()))
+    with pytest.raises(Reject, match=r"numbers its speakers \[0, 0\]"):
+        imported(run, clip)
+    changed(run, "frames", pa.array([FRAMES + 1] * 4, pa.int32()))
+    with pytest.raises(Reject, match=r"keypoints of shape \(130, 266\) for 131 frames"):
+        imported(run, {**clip, "clip_id": clip_id(1, 200)})
+    changed(run, "keypoints", pa.array(["x"] * 4))
+    with pytest.raises(StageError, match="keypoints missing or of another type"):
+        imported(run, clip)
+    (run / "release" / "skeletons.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(StageError, match="no released skeletons"):
+        imported(run, clip)
 
 
 def test_it_is_written_again_only_when_something_of_it_changes(run: Path) -> None:
