@@ -102,7 +102,7 @@ class ImportPoses(Stage):
         with tempfile.TemporaryDirectory(prefix="csg405-poses-") as folder:
             archive = build(self.archive.absolute(), Path(folder), limits)
             for state, count in Index.load(archive.index).refused().items():
-                log.warning("%d members of the archive of poses are not read: %s", count, state.sentence)
+                log.warning("%d of the archive's members are not read: %s", count, state.sentence)
             yield {"poses": archive}
 
     def setup(self, context: Context) -> None:

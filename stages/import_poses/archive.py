@@ -116,12 +116,12 @@ def _index_zip(paths: tuple[Path, ...], limits: Limits) -> Index:
 
 
 def _overlapping(members: list[zipfile.ZipInfo], end: int) -> set[int]:
-    """Members whose bytes run into the next one's header or the directory: the trick of small bombs."""
+    """Members whose bytes run into the next one's header or the directory, or begin before the file: the trick of small bombs."""
     starts = np.array([member.header_offset for member in members], np.int64)
     stops = starts + _LOCAL.size + np.array([member.compress_size for member in members], np.int64)
     order = np.argsort(starts, kind="stable")
     following = np.append(starts[order][1:], end)
-    return set(order[stops[order] > following].tolist())
+    return set(order[(stops[order] > following) | (starts[order] < 0)].tolist())
 
 
 def _entry(member: zipfile.ZipInfo, limits: Limits, overlaps: bool) -> Entry:
@@ -138,7 +138,7 @@ def _entry(member: zipfile.ZipInfo, limits: Limits, overlaps: bool) -> Entry:
         State.UNKNOWN_METHOD: member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
     }
     state = next((state for state, wrong in checks.items() if wrong), State.FINE)
-    sizes = member.header_offset, member.compress_size, member.file_size, member.CRC
+    sizes = max(0, member.header_offset), member.compress_size, member.file_size, member.CRC
     return Entry(member.filename, *sizes, member.compress_type, state)
 
 

@@ -1,6 +1,7 @@
 """Arrays from bytes that somebody else wrote: never pickle, and nothing is allocated before its header was checked."""
 
 import io
+import tokenize
 import zipfile
 
 import numpy as np
@@ -52,7 +53,7 @@ def _header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
         return read(stream, max_header_size=_MAX_HEADER)
     except KeyError:
         raise BadArray("an .npy file of an unknown version") from None
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise BadArray(f"its .npy header cannot be read: {str(error)[:120]}") from None
 
 

@@ -238,6 +238,11 @@ def bad_members() -> Iterator[tuple[str, str, Any]]:
     yield "renamed pickle", "pickle, which is never read", lambda p: plain(p, data=pickle.dumps(poses()))
     yield "huge header", "announces .* bytes and", lambda p: plain(p, data=_header((30, 60, 134, 3)) + b"0" * 100)
     yield "header of terabytes", "limit", lambda p: plain(p, data=_header((10**9, 60, 134, 3)))
+    yield (
+        "broken header",
+        "header cannot be read",
+        lambda p: plain(p, data=_header((30, 1, 134, 3)).replace(b"}", b" ")),
+    )
     yield "crowd", "900 persons", lambda p: plain(p, data=_header((30, 900, 134, 3)))
     yield "text", "neither .npy nor .npz", lambda p: plain(p, data=b"<html>")
     yield "whole numbers", "not floats", lambda p: plain(p, data=npy(np.zeros((30, 1, 134, 3), np.int32)))
@@ -283,6 +288,17 @@ def test_members_that_overlap_are_refused(tmp_path: Path) -> None:
     data = bytearray(archive.read_bytes())
     second = data.rindex(b"PK\x01\x02")
     data[second + 42 : second + 46] = struct.pack("<L", 40)  # its header lies within the first one's bytes
+    archive.write_bytes(bytes(data))
+    with pytest.raises(Reject, match="another member's too"):
+        read(archive)
+
+
+def test_a_member_that_begins_before_its_archive_is_refused(tmp_path: Path) -> None:
+    archive = write_zip(tmp_path / "p.zip", {f"{NAME}.npy": npy(poses()), "second.npy": npy(poses())})
+    data = bytearray(archive.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    start = struct.unpack_from("<L", data, end + 16)[0]
+    data[end + 16 : end + 20] = struct.pack("<L", start + 1000)  # all offsets are read as 1000 less
     archive.write_bytes(bytes(data))
     with pytest.raises(Reject, match="another member's too"):
         read(archive)
