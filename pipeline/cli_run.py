@@ -111,7 +111,8 @@ def _discard(session: Session, terse: bool) -> bool:
     try:
         return discard_sources(session, terse=terse)
     except Occupied as busy:
-        _say("discard", f"not now: {busy}")
+        if not terse:
+            _say("discard", f"not now: {busy}")
         return False
 
 
