@@ -1,5 +1,6 @@
 """Fetching one link with yt-dlp into a folder of its own, so that an interrupted download goes on where it stopped."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -75,6 +76,7 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[Info
         Reject, Failure: by `pipeline.web.errors`; Failure(NETWORK) when the file stays shorter than announced,
             Failure(DISK_LIMIT) where there is no room for it.
     """
+    gc.collect()  # a YoutubeDL is a knot of some MB that counting references never unties: let those before us not pile up
     folder.mkdir(parents=True, exist_ok=True)
     for last in (False, True):
         attempt = _Attempt(url, folder, settings, known)
