@@ -36,7 +36,8 @@ _BLOCK = 16 << 10
 class Request:
     """A request, noted when it comes: `place` is search, player, watch, media ...; `at` in seconds of a monotonic clock.
 
-    `status` and `sent` (bytes of the body) follow as it is answered; `first_byte` is where a range begins, None without one.
+    `status` and `sent` (bytes of the body) follow as it is answered; `first_byte` is where a range begins, None without one;
+    `walled` where the answer is the bot wall.
     """
 
     host: str
@@ -48,6 +49,7 @@ class Request:
     first_byte: int | None = None
     key: str = ""
     sent: int = 0
+    walled: bool = False
 
 
 @dataclass
@@ -212,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         refusal = video.fault if isinstance(video.fault, Refusal) and self.youtube.faults else None
         if self.youtube.walled(counts):
             refusal = Refusal.BOT_WALL
+            self._asked.walled = True
         return pages.player(video, self.youtube.key(), refusal, trouble)
 
     def _next(self) -> None:
@@ -384,6 +387,9 @@ class _Server(ThreadingHTTPServer):
 def serve(plan: Plan) -> Iterator[YouTube]:
     """Run the site while the block runs."""
     youtube = YouTube(plan)
+    for video in plan.videos.values():  # drawn before anybody waits for an answer
+        for form in video.formats:
+            video.content(form)
     servers = [
         _Server(("127.0.0.1", 0), type("Handler", (cls,), {"youtube": youtube})) for cls in (_Handler, _Elsewhere)
     ]
