@@ -306,6 +306,10 @@ def driver(run: Path, youtube: YouTube) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+def said(process: subprocess.Popen[str]) -> str:
+    return process.stdout.read() if process.stdout else ""
+
+
 def until(condition: Any, seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -330,7 +334,7 @@ def test_twenty_kills_in_mid_download(tmp_path: Path) -> None:
         plan.plant(1, [TYPES[number % len(TYPES)].lower()], first=number, formats=formats)
     undisturbed = tmp_path / "undisturbed"
     with running(plan, undisturbed) as youtube, driver(undisturbed, youtube) as process:
-        assert process.wait(120) == 0, process.stdout and process.stdout.read()
+        assert process.wait(120) == 0, said(process)
     expected = kept(undisturbed)
     assert {state for state, _ in expected["states"].values()} == {"ok"}
 
@@ -342,7 +346,7 @@ def test_twenty_kills_in_mid_download(tmp_path: Path) -> None:
             with driver(run, youtube) as process:
                 children: list[psutil.Process] = []
                 until(lambda: process.poll() is not None or _media_since(youtube, before), 30)  # noqa: B023
-                assert process.poll() is None, f"nothing was left to kill at the {number}th time"
+                assert process.poll() is None, f"it ended before kill {number + 1}: {said(process)}"
                 time.sleep(moments.uniform(0.05, 1.2))
                 children = psutil.Process(process.pid).children(recursive=True)
                 os.kill(process.pid, signal.SIGKILL)
@@ -350,7 +354,7 @@ def test_twenty_kills_in_mid_download(tmp_path: Path) -> None:
             resumed += sum(1 for r in _media_since(youtube, before) if r.first_byte)
         youtube.bytes_per_second = 0.0
         with driver(run, youtube) as process:
-            assert process.wait(120) == 0, process.stdout and process.stdout.read()
+            assert process.wait(120) == 0, said(process)
         check_resumed(youtube)
     assert resumed >= KILLS
     found = kept(run)
