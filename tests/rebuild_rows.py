@@ -128,7 +128,7 @@ def _fresh(
         high = round(film.seconds * 1000) - 1300
         while True:
             start = rng.randrange(low, high)
-            end = start + rng.randrange(1000, 1200)
+            end = start + rng.randrange(600, 900)
             first, frames = frames_of(start, end)
             if (film.video_id, first, frames) not in spans:
                 break

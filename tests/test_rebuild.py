@@ -37,16 +37,16 @@ SEED_STEP = 53
 
 def make_film(folder: Path, index: int) -> Film:
     video_id = f"yt:{['-_', 'A_', 'z-', '__'][index % 4]}{index:07d}{'_-'[index % 2]}x"
-    large = index % 6 == 1
+    large = index % 10 == 1
     size = SIZES[1] if large else SIZES[0] if index % 2 else SIZES[2]
     rate = (LEAST_RATES if large else RATES)[index % (2 if large else 5)]
     base = index * SEED_STEP
     if index == 0:  # over an hour, hardly a picture in the first: the rows of its second part count from there
-        times = [Fraction(10 * k) for k in range(360)] + [3600 + t for t in constant_times(25, 150)]
+        times = [Fraction(10 * k) for k in range(360)] + [3600 + t for t in constant_times(25, 75)]
         return write_film(folder / "long.mkv", video_id, SIZES[2], times, base, sound=None)
-    count = int(Fraction(rate) * (4 if large else 5))
+    count = int(Fraction(rate) * 3)
     lossy = index % 5 == 4
-    path = folder / (f"{index}.mp4" if lossy else f"{index}.mkv")
+    path = folder / (f"{index}.mp4" if lossy else f"{index}.mov")  # Matroska would round times to milliseconds
     return write_film(path, video_id, size, constant_times(rate, count), base, sound="aac" if lossy else "pcm_s16le")
 
 
@@ -159,7 +159,8 @@ def faults_of(row: Expected) -> list[str]:
 
 def _crop_faults(row: Expected, picture: np.ndarray) -> list[str]:
     """The first picture against the drawn one, cut here by hand: no other cut, one pixel off, may fit as well."""
-    drawn = row.film.picture(row.film.frame_at(row.first)).astype(np.float32)
+    drawn = row.film.picture(row.film.frame_at(row.first))[..., 0].astype(np.float32)  # grey: one channel says all
+    picture = picture.astype(np.float32).mean(2)
     fits = {}
     for dx, dy, grow in [(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]:
         x1, y1, x2, y2 = row.box
@@ -167,7 +168,7 @@ def _crop_faults(row: Expected, picture: np.ndarray) -> list[str]:
             drawn, (x1 + dx - grow, y1 + dy - grow, x2 + dx + grow, y2 + dy + grow), picture
         )
     best = min(fits, key=lambda key: fits[key])
-    wrong = [] if best == (0, 0, 0) else [f"the crop fits better when moved or grown by {best}: {fits}"]
+    wrong: list[str] = [] if best == (0, 0, 0) else [f"the crop fits better when moved or grown by {best}: {fits}"]
     if fits[0, 0, 0] > 12:
         wrong.append(f"the crop differs by {fits[0, 0, 0]:.1f} grey levels")
     return wrong
@@ -175,16 +176,15 @@ def _crop_faults(row: Expected, picture: np.ndarray) -> list[str]:
 
 def _difference(drawn: np.ndarray, box: tuple[int, int, int, int], picture: np.ndarray) -> float:
     """Mean grey levels between a picture and a letterboxed cut of the drawing."""
-    height, width = drawn.shape[:2]
+    height, width = drawn.shape
     x1, y1, x2, y2 = box
     side = max(x2 - x1, y2 - y1)
-    canvas = np.zeros((side, side, 3), np.float32)
+    canvas = np.zeros((side, side), np.float32)
     left, top = (side - (x2 - x1)) // 2, (side - (y2 - y1)) // 2
     a, b, c, d = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
     canvas[top + b - y1 : top + d - y1, left + a - x1 : left + c - x1] = drawn[b:d, a:c]
     how = cv2.INTER_AREA if side > len(picture) else cv2.INTER_CUBIC
-    scaled = cv2.resize(canvas, picture.shape[:2], interpolation=how)
-    return float(np.abs(scaled.mean(2) - picture.astype(np.float32).mean(2)).mean())
+    return float(np.abs(cv2.resize(canvas, picture.shape, interpolation=how) - picture).mean())
 
 
 def _sound_faults(row: Expected) -> list[str]:
@@ -203,6 +203,7 @@ def _sound_faults(row: Expected) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # some 200 s on two idle cores
 def test_a_thousand_rows_of_the_releases_form(tmp_path: Path) -> None:
     planted = rebuild(tmp_path, ROWS, FILMS)
     assert len(planted.good) == 950 and len(set(planted.faults.values())) == len(rebuild_rows.FAULTS) + 2
@@ -221,7 +222,7 @@ def rebuild(folder: Path, rows: int, count: int) -> rebuild_rows.Planted:
 
         run_stages(profile, ["manifest_clips"], run)
         meant = plant_persons(store, {film.video_id: film.size for film in films})
-        run_stages(profile, ["measure_pose", "judge", "export", "shards", "previews", "report"], run)
+        run_stages(profile, ["measure_pose", "judge", "export", "shards", "report"], run)
 
         expected = _expected(run, planted, meant)
         wrong = [text for texts in pool.map(faults_of, expected, chunksize=8) for text in texts]
