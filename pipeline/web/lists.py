@@ -1,5 +1,6 @@
 """Lists of links: text, CSV or a manifest of clips, read into links that are each named once, and lines that cannot be used."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -67,7 +68,9 @@ def read_list(path: Path, run: Path | None = None) -> LinkList:
         return LinkList(**json.loads(kept.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):  # not there, or not ours
         found = _read_manifest(path)
-        files.write_text(kept, json.dumps(vars(found)))
+        if run.is_dir():  # a dry run makes no folder
+            with contextlib.suppress(OSError):  # one that may not be written is planned all the same, in seconds
+                files.write_text(kept, json.dumps(vars(found)))
         return found
 
 

@@ -12,6 +12,7 @@ from pipeline.plan import plan
 from pipeline.reasons import Reject
 from pipeline.stage import Unit
 from pipeline.table import Store
+from pipeline.web import lists
 from stages.crawl import Crawl
 from stages.manifest_clips import ManifestClips
 from stages.measure_pose import MeasurePose
@@ -175,3 +176,20 @@ def test_a_manifest_is_crawled_one_link_a_video(manifest: Path, tmp_path: Path) 
 def test_emtds_links_are_39_videos(tmp_path: Path) -> None:
     units = Crawl(input=str(asset("facts/emtd_links.csv"))).sources(Store(tmp_path)) or []
     assert len(units) == 39 and all(unit.startswith(link("")) for unit in units)
+
+
+def test_the_links_of_a_large_manifest_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: Path
+) -> None:
+    monkeypatch.setattr(lists, "REMEMBERED_BYTES", 100)
+    run = tmp_path / "run"
+    first = lists.read_list(manifest, run)
+    assert not run.exists()  # a look at a run makes no folder
+    run.mkdir()
+    assert lists.read_list(manifest, run) == first
+    monkeypatch.setattr(lists, "read_manifest", None)
+    assert lists.read_list(manifest, run) == first
+    monkeypatch.undo()
+    monkeypatch.setattr(lists, "REMEMBERED_BYTES", 100)
+    written(tmp_path, ENTRIES[:3])
+    assert len(lists.read_list(manifest, run).links) == 1
