@@ -61,7 +61,7 @@ def remove(folder: Path, who: OptOut) -> Removed:
     command again ends in the same state.
 
     Args:
-        folder: where `index.json` lies; the `video` paths of its rows are relative to the folder above.
+        folder: where `_index.json` lies; the `video` paths of its rows are relative to the folder above.
         who: whose clips go.
 
     Raises:

@@ -31,7 +31,7 @@ Floats = NDArray[np.floating]
 
 VERSION = (1, 1)  # major: readers of an older one cannot read it; minor: nullable columns were added
 VERSION_KEY = b"csg405.shard.version"
-INDEX = "index.json"
+INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
 SPLITS = ("train", "validation", "test")
 
 SIDE_PX = 512
@@ -197,7 +197,7 @@ def check_version(found: str, where: object) -> None:
 
 
 def index(entries: Sequence[Mapping[str, Any]], columns: list[Any], **head: Any) -> dict[str, Any]:
-    """What `index.json` says.
+    """What `_index.json` says.
 
     Args:
         entries: of each file: path (its name), split, rows, seconds, bytes, sha256.
@@ -216,7 +216,7 @@ def _totals(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def write_index(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write `index.json` atomically."""
+    """Write `_index.json` atomically."""
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     files.write_text(folder / INDEX, text + "\n")
 
@@ -228,7 +228,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """What `index.json` says; ShardError when there is none, or none that this version reads."""
+    """What `_index.json` says; ShardError when there is none, or none that this version reads."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -250,9 +250,9 @@ class Shards:
     """The shards of a run, or of one split.
 
     Attributes:
-        folder: where `index.json` lies.
+        folder: where `_index.json` lies.
         paths: the Parquet files, in order.
-        index: what `index.json` says.
+        index: what `_index.json` says.
     """
 
     folder: Path

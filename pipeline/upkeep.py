@@ -172,7 +172,7 @@ def _kept(path: Path) -> bool:
     """Whether a file is no result that a row could name: an index, who owns a video, a removal that is not at its end."""
     removing = path.name.startswith(removal.TEMPORARY) and path.with_name(removal.JOURNAL).exists()
     listed = path.name.startswith(files.TEMPORARY)  # as a leftover
-    return removing or listed or path.name in ("index.json", removal.JOURNAL) or path.suffix == ".owner"
+    return removing or listed or path.name in ("_index.json", removal.JOURNAL) or path.suffix == ".owner"
 
 
 def _paths(store: Store, kind: str) -> list[str]:

@@ -45,7 +45,7 @@ def _reads() -> tuple[Reads, ...]:
 
 
 class Shards(Stage):
-    """Kept samples -> `shards/{train,validation,test}-NNNNN-of-NNNNN.parquet` and `shards/index.json`.
+    """Kept samples -> `shards/{train,validation,test}-NNNNN-of-NNNNN.parquet` and `shards/_index.json`.
 
     A unit is a bucket of a split. A video's bucket is a hash of its id, its split a hash of its group, so that a new verdict
     touches one file, and no video or channel is ever in two splits.

@@ -111,7 +111,7 @@ def write_folder(folder: Path, rows: list[dict], version: str = "1.0") -> Path:
     path = folder / "train-00000-of-00001.parquet"
     shard.write(path, rows)
     entry = {"path": path.name, "split": "train", "rows": len(rows), "bytes": path.stat().st_size}
-    (folder / "index.json").write_text(json.dumps({"version": version, "files": [entry]}))
+    (folder / "_index.json").write_text(json.dumps({"version": version, "files": [entry]}))
     return path
 
 

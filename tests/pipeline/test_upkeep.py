@@ -165,7 +165,7 @@ def test_a_dry_run_lists_exactly_what_goes(run: Path) -> None:
         "tables/videos/rows/merged-000009-x-0000.parquet": "of a compaction that is not in use",
         "shards/.writing-x": "left by a process that was killed",
     }
-    kept = ("shards/index.json", "notes.txt", "logs/x.jsonl", "clips/named.mp4")
+    kept = ("shards/_index.json", "notes.txt", "logs/x.jsonl", "clips/named.mp4")
     part = Store(run).table("videos").parts("rows")[0]
     for name in (*made, *kept):
         path = run / name

@@ -100,7 +100,7 @@ def test_a_shard_without_rows_goes(run: Path) -> None:
     removed = remove(run / "shards", everybody)
     assert (removed.clips, removed.rewritten) == (36, 0)
     assert removed.emptied > 1
-    assert [p.name for p in (run / "shards").iterdir()] == ["index.json"]
+    assert [p.name for p in (run / "shards").iterdir()] == ["_index.json"]
     found = shard.open_shards(run / "shards")
     assert (len(found), list(found.rows()), found.index["clips"], found.index["files"]) == (0, [], 0, [])
 
@@ -180,7 +180,7 @@ def test_pandas_and_pyarrow_read_a_folder_in_which_a_removal_was_killed(
     assert list((run / "shards").glob(".removing-*")), "temporary files lie beside the shards"
     paths = [p for p in (run / "shards").glob("*.parquet") if not p.name.startswith(".")]
     assert len(pandas.concat(pandas.read_parquet(path, columns=["clip_id"]) for path in paths)) == 36
-    (run / "shards/index.json").unlink()  # pyarrow takes every file that is not hidden for Parquet
+    (run / "shards/_index.json").unlink()  # pyarrow takes every file that is not hidden for Parquet
     assert pq.read_table(run / "shards", columns=["clip_id"]).num_rows == 36
 
 
@@ -211,9 +211,9 @@ def test_an_older_copy_without_channel_ids_works_too(run: Path, monkeypatch: pyt
         table = pq.read_table(path).drop_columns(["channel_id", "channel_handle", "upload_date"])
         metadata = {**table.schema.metadata, shard.VERSION_KEY: b"1.0"}
         pq.write_table(table.replace_schema_metadata(metadata), path)
-    index = json.loads((folder / "index.json").read_text())
+    index = json.loads((folder / "_index.json").read_text())
     entries = [{**e, "bytes": (folder / e["path"]).stat().st_size} for e in index["files"]]
-    (folder / "index.json").write_text(json.dumps({**index, "version": "1.0", "files": entries}))
+    (folder / "_index.json").write_text(json.dumps({**index, "version": "1.0", "files": entries}))
     remove(folder, CHANNEL)
     assert videos_in(run) == expected(2, 3)
     assert {shard.file_version(path) for path in folder.glob("*.parquet")} == {"1.0"}

@@ -112,7 +112,7 @@ def files_of(run: Path) -> dict[str, tuple[str, int]]:
 
 def test_every_sample_is_in_one_file_that_the_index_lists(store: Store) -> None:
     done = fake_run.run(Shards(buckets=4), store.run)
-    index = json.loads((store.run / "shards/index.json").read_text())
+    index = json.loads((store.run / "shards/_index.json").read_text())
     assert {entry["bucket"] for entry in index["files"]} == set(done)
     assert {entry["path"]: entry["sha256"] for entry in index["files"]} == {
         name: digest for name, (digest, _) in files_of(store.run).items()
