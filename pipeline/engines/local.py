@@ -174,7 +174,16 @@ def _cpu_seconds() -> float:
 _worker: _Worker | None = None
 
 
-def _start(stage: Stage, context: Context, driver: int, token: str) -> None:
+def _processes(stage: Stage) -> multiprocessing.context.BaseContext:
+    """How workers begin: anew, for forking a process with threads is not safe; or as forks of one that only imports."""
+    if not stage.preload or "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__, *stage.preload])
+    return processes
+
+
+def _start(stage: Stage, context: Context, token: str) -> None:
     """First code of a worker process: limits, signals, and a watch on the driver."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
@@ -182,15 +191,16 @@ def _start(stage: Stage, context: Context, driver: int, token: str) -> None:
     _worker = _Worker(stage, context, token)
     logging.getLogger().addHandler(_worker.logs)  # in the driver's own process, the run's log hears of it directly
     logging.getLogger().setLevel(logging.INFO)
-    threading.Thread(target=_watch, args=(driver, _worker), daemon=True).start()
+    threading.Thread(target=_watch, args=(_worker,), daemon=True).start()
 
 
-def _watch(driver: int, worker: _Worker) -> None:
+def _watch(worker: _Worker) -> None:
     """End this process when its unit ran past its time, or when the driver is gone: a killed run must not keep the GPU.
 
     Loading nets does not count as a unit's time. Where a unit never lets this thread run, pebble's own limit ends it.
     """
-    while os.getppid() == driver:
+    driver = multiprocessing.parent_process()
+    while driver is not None and driver.is_alive():
         time.sleep(0.2)
         if time.monotonic() > worker.deadline:
             os._exit(TIMED_OUT_EXIT)
@@ -261,8 +271,8 @@ class LocalEngine:
         pool = pebble.ProcessPool(
             max_workers=self.workers,
             initializer=_start,
-            initargs=(self.stage, self.context, os.getpid(), self.token),
-            context=multiprocessing.get_context("spawn"),  # forking a process with threads is not safe
+            initargs=(self.stage, self.context, self.token),
+            context=_processes(self.stage),
         )
         timeout = self.stage.resources.seconds + SETUP_SECONDS
         try:

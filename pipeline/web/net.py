@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from yt_dlp import YoutubeDL
+from yt_dlp.extractor import gen_extractor_classes
 from yt_dlp.networking import Request
-from yt_dlp.networking._helper import _socket_connect, create_connection
+from yt_dlp.networking._helper import _socket_connect, create_connection, make_ssl_context
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
 from yt_dlp.networking.exceptions import RequestError
 
@@ -54,6 +55,10 @@ class FencedDownloader(YoutubeDL):
         self._again = 0
         super().__init__(_with_web(params, web))
 
+    def add_default_info_extractors(self) -> None:
+        for extractor in _extractors():
+            self.add_info_extractor(extractor)
+
     def extract_info(self, *args: Any, **kwargs: Any) -> Any:
         """As YoutubeDL's, but a throttled or broken request is told as such.
 
@@ -88,6 +93,12 @@ class FencedDownloader(YoutubeDL):
         return director
 
 
+@functools.cache
+def _extractors() -> tuple[Any, ...]:
+    """Those that yt-dlp uses unless told otherwise; it sorts them out by their names anew for every downloader."""
+    return tuple(extractor for extractor in gen_extractor_classes() if extractor._ENABLED)
+
+
 def _with_web(params: dict[str, Any], web: Web) -> dict[str, Any]:
     """YoutubeDL's params with what the `[web]` settings and the environment add to them."""
     youtube: dict[str, list[str]] = {}
@@ -115,6 +126,11 @@ class _FencedRH(UrllibRH):
     mirror = ""
     gate: Gate | None = None
 
+    def _make_sslcontext(self, legacy_ssl_support: bool | None = None) -> Any:
+        # reading the certificates takes 0.1 s, and each video has a downloader of its own
+        legacy = self.legacy_ssl_support if legacy_ssl_support is None else legacy_ssl_support
+        return _ssl_context(bool(self.verify), bool(legacy), not self.prefer_system_certs)
+
     def _create_instance(self, *args: Any, **kwargs: Any) -> Any:
         opener = super()._create_instance(*args, **kwargs)
         for scheme in ("http", "https"):
@@ -125,6 +141,11 @@ class _FencedRH(UrllibRH):
         opener.add_handler(handler)
         opener.add_handler(_NoOtherProtocols())
         return opener
+
+
+@functools.cache
+def _ssl_context(verify: bool, legacy: bool, use_certifi: bool) -> Any:
+    return make_ssl_context(verify=verify, legacy_support=legacy, use_certifi=use_certifi)
 
 
 class _FencedHandler(HTTPHandler):

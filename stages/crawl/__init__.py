@@ -35,6 +35,7 @@ class Crawl(Wanted, Stage):
     writes: ClassVar[str] = "videos"
     unit: ClassVar[str] = "source"
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True)
+    preload: ClassVar[tuple[str, ...]] = ("stages.crawl.warm",)
 
     input: str = Field(
         "",
