@@ -37,7 +37,11 @@ class Reason(Enum):
     NETWORK = ("network", ReasonClass.LATER, "the network or the server failed; another run may succeed")
     THROTTLED = ("throttled", ReasonClass.LATER, "the server asked to slow down")
     BOT_WALL = ("bot_wall", ReasonClass.BLOCKED, "the server asks for proof of not being a robot")
-    NO_ANSWER = ("no_answer", ReasonClass.LATER, "the language model gave no usable answer; the message says what to do")
+    NO_ANSWER = (
+        "no_answer",
+        ReasonClass.LATER,
+        "the language model gave no usable answer; the message says what to do",
+    )
     DISK_FULL = ("disk_full", ReasonClass.LATER, "no space was left on the disk")
     NOT_WRITABLE = ("not_writable", ReasonClass.LATER, "a file or folder of the run could not be written")
     BAD_LINK = ("bad_link", ReasonClass.BAD, "the link or id is malformed or not allowed")

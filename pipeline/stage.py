@@ -140,7 +140,9 @@ class Stage(BaseModel):
     resources: ClassVar[Resources] = Resources()
     extra: ClassVar[str] = ""  # the pip extra that brings `modules`
     modules: ClassVar[tuple[str, ...]] = ()  # importable packages without which it cannot run
-    preload: ClassVar[tuple[str, ...]] = ()  # imported once, by a process from which its workers are forked; none: no forks
+    preload: ClassVar[
+        tuple[str, ...]
+    ] = ()  # imported once, by a process from which its workers are forked; none: no forks
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""
