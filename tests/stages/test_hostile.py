@@ -1,5 +1,6 @@
 """The whole way from speech types to clips over a hostile YouTube, and kills in the middle of downloads."""
 
+import hashlib
 import json
 import os
 import random
@@ -206,7 +207,9 @@ def test_three_hundred_videos_and_every_fault(tmp_path: Path) -> None:
         check_verdicts(tmp_path, plan)
         check_bytes(youtube)
         assert not youtube.asked("elsewhere")
-        assert memory.most(250, COUNT) - memory.most(40, 60) < 50, memory.seen[:: len(memory.seen) // 20]
+        growth = memory.most(250, COUNT) - memory.most(40, 60)
+        print(f"a worker's memory grew by {growth:.0f} MiB from the 50th video to the {COUNT}th")
+        assert growth < 50, memory.seen
 
         before = len(youtube.requests)
         assert go("split", tmp_path, youtube).counts == {"ok": len(good(plan))}
@@ -239,15 +242,9 @@ def check_verdicts(run: Path, plan: Plan) -> None:
         assert row["video_id"][3:].encode() in content and row["audio_codec"]
         assert probe(run / row["path"]).duration_seconds == pytest.approx(films.SECONDS, abs=0.1)
         assert row["title"] is None or (row["title"].isprintable() and len(row["title"]) <= 300)
-    assert not [
-        path for path in (run / "raw").rglob("*.part") if path.parent.name.startswith("tmp") and _done(path, found)
-    ]
-
-
-def _done(path: Path, found: dict[str, Row]) -> bool:
-    return any(
-        o["status"] != "failed" and re.search(re.escape(path.parent.name), o["detail"] or "") for o in found.values()
-    )
+    undone = [unit for unit, outcome in found.items() if outcome["status"] == "failed"]
+    folders = {f"tmp-{hashlib.sha256(unit.encode()).hexdigest()[:16]}" for unit in undone}
+    assert {path.name for path in (run / "raw").glob("tmp-*")} <= folders  # what is done leaves nothing half done
 
 
 def check_bytes(youtube: YouTube) -> None:
@@ -282,7 +279,8 @@ def check_clips(run: Path, plan: Plan) -> None:
     cut, end = round(films.CUT_SECONDS * 25), films.SECONDS * 25
     assert set(shots) == {f"yt:{video.id}" for video in good(plan)}
     for found in shots.values():
-        assert found == {(0, cut), (cut, end - cut)}
+        assert {first for first, _ in found} == {0, cut}
+        assert all(end - 1 <= first + frames <= end or cut - 1 <= first + frames <= cut for first, frames in found)
 
 
 # Kills
