@@ -260,7 +260,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         who = replace(who, videos=videos)
         folder = run / "shards"
         removed = remove(folder, who) if (folder / shard.INDEX).is_file() else Removed()
-        for path in [*_named(store, videos), *_belonging(run, videos)]:
+        for path in [*_named(store, videos), *_belonging(run, videos), *_noted(run, videos)]:
             if path.is_file():
                 more = {"files": removed.files + 1, "bytes": removed.bytes + path.stat().st_size}
                 removed = Removed(**{**asdict(removed), **more})
@@ -307,3 +307,14 @@ def _belonging(run: Path, videos: frozenset[str]) -> Iterator[Path]:
         for path in sorted((run / folder).rglob("*")):
             if any(path.name[:length] in names for length in lengths):
                 yield path
+
+
+def _noted(run: Path, videos: frozenset[str]) -> Iterator[Path]:
+    """Crawl's notes of these videos, which hold titles and channels."""
+    for path in sorted((run / "fetched").rglob("*.json")):
+        try:
+            noted = json.loads(path.read_text(encoding="utf-8"))["row"]["video_id"]
+        except (ValueError, KeyError, TypeError):  # half a note says nothing of anybody
+            continue
+        if noted in videos:
+            yield path

@@ -16,6 +16,7 @@ from pipeline.media.ids import disk_name
 from pipeline.opt_out import OptOut, OptOutError
 from pipeline.removal import remove, remove_from_run
 from pipeline.table import Store
+from stages.crawl import notes
 from stages.shards import Shards
 
 BUCKETS = 4
@@ -294,6 +295,16 @@ def test_a_run_loses_all_it_has_of_a_video(run: Path) -> None:
     assert videos_in(run) == expected(3)
     assert remove_from_run(run, [fake_run.video_id(3)]) == removal.Removed()
     assert (run / "opt_out.txt").read_text() == f"{fake_run.video_id(3)}\n"
+
+
+def test_what_crawl_noted_of_a_video_goes_with_it(run: Path) -> None:
+    for number in (2, 3):
+        notes.write(run, f"link {number}", "", {"video_id": fake_run.video_id(number), "title": "A name"}, {})
+    (run / "fetched" / "half.json").write_text('{"unit": ')
+    remove_from_run(run, [fake_run.video_id(3)])
+    left = [path.read_text() for path in sorted((run / "fetched").rglob("*.json"))]
+    assert sum(fake_run.video_id(3) in text for text in left) == 0
+    assert sum(fake_run.video_id(2) in text for text in left) == 1 and len(left) == 2
 
 
 def test_a_channel_that_only_the_search_knew_goes_from_the_shards_too(run: Path) -> None:
