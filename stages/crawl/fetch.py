@@ -77,6 +77,7 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[Info
             Failure(DISK_LIMIT) where there is no room for it.
     """
     gc.collect()  # a YoutubeDL is a knot of some MB that counting references never unties: let those before us not pile up
+    folder = folder.absolute()  # as yt-dlp names what it saved
     folder.mkdir(parents=True, exist_ok=True)
     for last in (False, True):
         attempt = _Attempt(url, folder, settings, known)
@@ -149,12 +150,15 @@ class _Attempt:
 
     def _result(self, info: Info) -> Path:
         """The finished file."""
-        path = Path(info.get("filepath") or self._folder / "nothing")
-        if path.parent == self._folder and path.is_file():
-            return path
-        raise Reject(
-            Reason.TOO_LARGE, f"nothing was saved: the file is larger than {self._settings.limits.max_bytes} bytes"
-        )
+        saved = info.get("filepath")
+        if not saved:
+            raise Reject(
+                Reason.TOO_LARGE, f"nothing was saved: the file is larger than {self._settings.limits.max_bytes} bytes"
+            )
+        path = Path(saved)
+        if path.parent != self._folder or not path.is_file():
+            raise RuntimeError(f"yt-dlp names {path} as saved, which is no file of {self._folder}")
+        return path
 
     def _params(self) -> dict[str, Any]:
         web, limits = self._settings.web, self._settings.limits

@@ -244,6 +244,14 @@ def test_a_download_is_verified_hashed_and_in_place(tmp_path: Path, web: Server,
     assert left_over(tmp_path) == []
 
 
+def test_a_run_may_be_named_from_where_one_stands(tmp_path: Path, web: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/mine")
+    run.mkdir(parents=True)
+    (row,) = crawl_links(run, f"{web[0]}/good/one.mp4")
+    assert isinstance(row, dict) and (run / row["path"]).is_file()
+
+
 @pytest.mark.parametrize(
     ("manner", "reason"),
     [
