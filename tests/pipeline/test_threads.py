@@ -1,0 +1,25 @@
+"""One thread of linear algebra a process: the pipeline's parallelism is processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COUNT = "import os, numpy; a = numpy.ones((600, 600)); a @ a; print(len(os.listdir('/proc/self/task')))"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir() or (os.cpu_count() or 1) < 2, reason="nothing to count here")
+@pytest.mark.parametrize("first", ["import pipeline.table", "import stages.annotate"])
+def test_numpy_begins_no_threads_of_its_own(first: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+
+    def threads(code: str) -> int:
+        command = [sys.executable, "-c", code]
+        return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+    alone, ours = threads(f"import pyarrow\n{COUNT}"), threads(f"{first}\n{COUNT}")
+    if alone == 1:
+        pytest.skip("this numpy begins no threads anyway")
+    assert ours < alone
