@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.encoders import ordinary_scheduling
+
 FILMS = 8
 SECONDS = 7
 CUT_SECONDS = 3.6
@@ -63,7 +65,7 @@ def sound(number: int) -> NDArray[np.float32]:
 
 @functools.cache
 def _film(number: int, kind: str) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
+    with ordinary_scheduling(), tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "film"
         _write(made, number, *KINDS[kind])
         content = made.read_bytes()

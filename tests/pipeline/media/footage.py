@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from pipeline.media.video import ffmpeg_exe
+from tests.encoders import ordinary_scheduling
 
 WIDTH, HEIGHT = 96, 64
 COLUMNS, ROWS = 4, 4  # 12 bits of number, 4 of check sum
@@ -65,7 +66,7 @@ def write_footage(
 
     rotation: degrees clockwise that a player must turn the picture; the counter is upright as coded.
     """
-    with av.open(str(path), "w") as out:
+    with ordinary_scheduling(), av.open(str(path), "w") as out:
         stream: Any = out.add_stream(codec, rate=25, options={"preset": "ultrafast"} | (options or {}))
         stream.width, stream.height = size
         stream.pix_fmt = pixel_format
