@@ -299,6 +299,48 @@ _KINDS = (
         ),
     ),
     Kind(
+        "overlaps",
+        "clip_id",
+        "clips",
+        "",
+        "videos",
+        (
+            _CLIP,
+            _VIDEO,
+            column("overlap_seconds", F, "s", "in which two voices or more are heard at once"),
+            column("overlap_share", F, "share", "of the clip in which two voices or more are heard at once"),
+            column("longest_overlap_seconds", F, "s", "the longest span with two voices or more at once"),
+            column("voices", I, "", "different voices heard within ten seconds, at most"),
+            column("voiced_share", F, "share", "of the clip in which the segmentation net hears a voice"),
+            column(
+                "voice_scores", frames(2), "0..1", "a row each 270 samples (16.9 ms): some voice, two voices; or null"
+            ),
+        ),
+    ),
+    Kind(
+        "lip_syncs",
+        "person_id",
+        "persons",
+        "",
+        "clips",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("lip_offset_frames", I, "frames", "at 25 fps; positive: the sound comes before the lips"),
+            column("lip_confidence", F, "", "SyncNet's: median minus least distance over the offsets"),
+            column("lip_distance", F, "", "SyncNet's least mean distance of lips and sound"),
+            column("lip_frames", I, "frames", "pictures with a face that were compared"),
+            column("best_lips", B, "", "of the clip's people, the lips that fit the sound best"),
+            column(
+                "sound_shift_frames", I, "frames", "by which the sound is moved later to mend it; null: left as it is"
+            ),
+            column(
+                "lip_offset_left_frames", F, "frames", "size of the offset that is left, measured again after a shift"
+            ),
+        ),
+    ),
+    Kind(
         "verdicts",
         "person_id",
         "persons",
@@ -335,6 +377,43 @@ _KINDS = (
             column("video_sha256", S, "hex", ""),
             column("video_bytes", pa.int64(), "B", ""),
             column("audio", pa.binary(), "", "FLAC, 16 kHz mono, frames x 640 samples; null without sound"),
+        ),
+    ),
+    Kind(
+        "attributes",
+        "person_id",
+        "samples",
+        "",
+        "samples",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("gender", S, "", "male or female, as the net sees it; null when it was not asked"),
+            column("gender_agreement", F, "share", "of the looked-at frames that say so"),
+            column("age_years", F, "years", "median over frames"),
+            column("age_spread_years", F, "years", "half the range of the middle half of the frames"),
+            column("ethnicity", S, "", "as the net sees it"),
+            column("ethnicity_agreement", F, "share", "of the looked-at frames that say so"),
+            column("emotion", S, "", "as the net sees it"),
+            column("emotion_agreement", F, "share", "of the looked-at frames that say so"),
+            column("attribute_frames", I, "frames", "sharp frontal ones that were looked at"),
+            column("identity_agreement", F, "cosine", "mean likeness of the frames' identities to their mean"),
+            column("identity", pa.list_(pa.float32()), "", "unit vector of the face; stays in the run folder"),
+        ),
+    ),
+    Kind(
+        "speakers",
+        "person_id",
+        "attributes",
+        "",
+        "",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("speaker", S, "", "who it is, within this run"),
+            column("speaker_samples", I, "", "samples of that speaker"),
         ),
     ),
     Kind(

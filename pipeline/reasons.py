@@ -93,6 +93,9 @@ class Reason(Enum):
     SILENT = ("silent", ReasonClass.UNWANTED, "the sound is silence")
     NO_SPEECH = ("no_speech", ReasonClass.UNWANTED, "too little of the sound is speech")
     CLIPPED_SOUND = ("clipped_sound", ReasonClass.UNWANTED, "the sound is clipped")
+    OVERLAPPED_SPEECH = ("overlapped_speech", ReasonClass.UNWANTED, "several people speak at once")
+    LIPS_DO_NOT_MATCH = ("lips_do_not_match", ReasonClass.UNWANTED, "the lips do not say what is heard")
+    LATE_SOUND = ("late_sound", ReasonClass.UNWANTED, "the sound comes too early or too late for the lips")
     NOT_MEASURED = ("not_measured", ReasonClass.UNWANTED, "a measure that the profile requires is not there")
     # people
     OVERRIDDEN = ("overridden", ReasonClass.UNWANTED, "a human override dropped it")

@@ -8,13 +8,16 @@ import hashlib
 import importlib
 import json
 import os
+import tarfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources, util
 from pathlib import Path
+from typing import IO
 
 import filelock
 import platformdirs
@@ -49,6 +52,9 @@ class Entry(BaseModel):
     package: str = Field("", description="importable package that carries the file")
     package_file: str = Field("", description="where in that package")
     install: str = Field("", description="command that brings the package")
+    converter: str = Field(
+        "", description="module:function(file, target) that turns the file, once its hash is right, into an ONNX file"
+    )
     builder: str = Field("", description="module:function(folder) that writes the net's file into a folder by code")
     token: str = Field("", description="environment variable with the access token that the URL asks for")
     note: str = ""
@@ -140,7 +146,7 @@ class Registry:
             raise BadModel(
                 f"{path} is not {name}: sha256 {found}, expected {expected}; delete it and run csg405 models fetch {name}"
             )
-        return ModelFile(name, path, found, entry)
+        return ModelFile(name, self._converted(entry, path, found), found, entry)
 
     def advice(self, names: Sequence[str]) -> str:
         """One line: how to get one of these nets."""
@@ -178,7 +184,7 @@ class Registry:
         if not entry.member:
             download(entry.url, target, entry.bytes, self._expected(name), headers, report)
             return
-        archive = self.cache / f"{entry.file}.zip"
+        archive = self.cache / f"{entry.file}.archive"
         download(entry.url, archive, headers=headers, report=report)
         try:
             _unpack(archive, entry.member, target)
@@ -198,12 +204,25 @@ class Registry:
 
     def _built(self, entry: Entry) -> Path:
         """Where a net made by code lies: a folder named for the code, so that changed code makes it anew."""
-        spec = util.find_spec(entry.builder.partition(":")[0])
-        state = hashlib.sha256()
-        for location in spec.submodule_search_locations or [] if spec else []:
-            for path in sorted(Path(location).glob("*.py")):
-                state.update(path.read_bytes())
-        return self.cache / "built" / state.hexdigest()[:12]
+        return self.cache / "built" / _code_of(entry.builder.partition(":")[0])
+
+    def _converted(self, entry: Entry, path: Path, sha256: str) -> Path:
+        """The ONNX form of a net that comes in another one: made once, anew when the code that makes it changes."""
+        if not entry.converter:
+            return path
+        module, _, function = entry.converter.partition(":")
+        target = self.cache / "converted" / f"{_code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
+        if not target.is_file() and self.download:  # whoever only looks needs the hash alone
+            try:
+                convert = getattr(importlib.import_module(module), function)
+                with filelock.FileLock(_folder(target.parent) / ".lock"), files.replacing(target) as temporary:
+                    convert(path, temporary)
+            except ImportError as error:
+                raise MissingModel(
+                    f"{entry.purpose}: {path.name} is turned into ONNX once, and that needs {error.name}: "
+                    f"pip install {error.name}, or name a folder with {target.name} in it"
+                ) from error
+        return target
 
     def pins(self) -> dict[str, str]:
         """Hashes that the user recorded: {name: sha256}."""
@@ -235,15 +254,49 @@ def load_entries() -> dict[str, Entry]:
     return {name: Entry(**values) for name, values in tomllib.loads(text).items()}
 
 
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _code_of(module: str) -> str:
+    """A hash over the source of a module, and of the others of its package where it is one."""
+    spec, state = util.find_spec(module), hashlib.sha256()
+    folders = [Path(location) for location in spec.submodule_search_locations or []] if spec else []
+    sources = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    if not folders and spec and spec.origin:
+        sources = [Path(spec.origin)]
+    for path in sources:
+        state.update(path.read_bytes())
+    return state.hexdigest()[:12]
+
+
+@contextmanager
+def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """The member of this name, in whatever folder of a zip or tar archive it lies."""
+
+    def chosen(names: Sequence[str]) -> str:
+        for name in names:
+            if name == member or name.endswith("/" + member):
+                return name
+        raise BadModel(f"{archive.name} holds no {member}")
+
+    if not tarfile.is_tarfile(archive):
+        with zipfile.ZipFile(archive) as packed, packed.open(chosen(packed.namelist())) as source:
+            yield source
+        return
+    with tarfile.open(archive) as tape:
+        source = tape.extractfile(chosen([entry.name for entry in tape if entry.isfile()]))
+        assert source is not None, "only plain files were looked at"
+        yield source
+
+
 def _unpack(archive: Path, member: str, target: Path) -> None:
-    """Copy one member of a zip archive to the target; nothing else of the archive touches the disk."""
+    """Copy one member of a zip or tar archive to the target; nothing else of the archive touches the disk."""
     try:
-        with zipfile.ZipFile(archive) as packed, files.replacing(target) as temporary:
-            name = next((n for n in packed.namelist() if n == member or n.endswith("/" + member)), None)
-            if name is None:
-                raise BadModel(f"{archive.name} holds no {member}")
+        with _opened(archive, member) as source, files.replacing(target) as temporary:
             left = LARGEST_MEMBER_BYTES  # counted, because what the archive says of itself need not be true
-            with packed.open(name) as source, temporary.open("wb") as out:
+            with temporary.open("wb") as out:
                 while block := source.read(1 << 20):
                     left -= len(block)
                     if left < 0:
@@ -251,5 +304,5 @@ def _unpack(archive: Path, member: str, target: Path) -> None:
                             f"{member} in {archive.name} unpacks to more than {LARGEST_MEMBER_BYTES:,} bytes"
                         )
                     out.write(block)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BadModel(f"{archive.name} is no readable archive: {error}") from error

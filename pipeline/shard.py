@@ -29,7 +29,7 @@ from pipeline.table import to_arrow, to_python
 
 Floats = NDArray[np.floating]
 
-VERSION = (1, 1)  # major: readers of an older one cannot read it; minor: nullable columns were added
+VERSION = (1, 2)  # major: readers of an older one cannot read it; minor: nullable columns were added
 VERSION_KEY = b"csg405.shard.version"
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
 SPLITS = ("train", "validation", "test")
@@ -41,9 +41,12 @@ STEPS_PER_PX = 64
 SCORE_STEPS = 1024
 AUDIO_FEATURES = 768
 
-MEASURE_KINDS = ("pose_measures", "sound_measures", "overlaps", "lip_syncs", "attributes")
+MEASURE_KINDS = ("pose_measures", "sound_measures", "overlaps", "lip_syncs", "attributes", "speakers")
 # Columns of those kinds that a shard has of its own, from where they are first known.
 _PLACED = frozenset({"person_id", "clip_id", "video_id", "frames", "crop_box"})
+_KEPT_BACK = frozenset(
+    {"voice_scores", "identity"}
+)  # raw scores are for whoever looks into a run; faces never leave it
 _S, _I = pa.string(), pa.int32()
 
 ROWS_A_GROUP = 16  # about 10 MB: a reader that shuffles fetches one group, not one file
@@ -96,7 +99,7 @@ def measures() -> dict[str, tuple[str, ...]]:
     found = {}
     for name in reversed(MEASURE_KINDS):  # a person's measure before the clip's of the same name
         if name in KINDS:
-            names = [f.name for f in KINDS[name].columns if f.name not in _PLACED | taken]
+            names = [f.name for f in KINDS[name].columns if f.name not in _PLACED | _KEPT_BACK | taken]
             found[name] = tuple(names)
             taken |= set(names)
     return {name: found[name] for name in MEASURE_KINDS if name in found}

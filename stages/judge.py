@@ -72,9 +72,21 @@ CHECKS = (
     Check("min_speech_share", Reason.NO_SPEECH, "sound_measures"),
     Check("max_longest_pause_seconds", Reason.NO_SPEECH, "sound_measures"),
     Check("max_clipped_share", Reason.CLIPPED_SOUND, "sound_measures"),
+    Check("max_overlap_share", Reason.OVERLAPPED_SPEECH, "overlaps"),
+    Check("max_longest_overlap_seconds", Reason.OVERLAPPED_SPEECH, "overlaps"),
+    Check("max_voices", Reason.OVERLAPPED_SPEECH, "overlaps"),
+    Check("min_lip_confidence", Reason.LIPS_DO_NOT_MATCH, "lip_syncs"),
+    Check("max_lip_distance", Reason.LIPS_DO_NOT_MATCH, "lip_syncs"),
+    Check("max_lip_offset_left_frames", Reason.LATE_SOUND, "lip_syncs"),
 )
 _NOT_CHECKS = ("worst_joint", "worst_joint_share", "clips_person", "manifest_overlap")
-_KEYS = {"pose_measures": "person_id", "sound_measures": "clip_id"}  # what a measure's row is about
+# What a measure's row is about.
+_KEYS = {"pose_measures": "person_id", "sound_measures": "clip_id", "overlaps": "clip_id", "lip_syncs": "person_id"}
+_OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
+_COSTLY = ("overlaps", "lip_syncs")  # not measured of people whom the cheap measures drop: see `pipeline.gate`
+
+
+_COSTLY_MEASURES = {name for kind in _COSTLY for name in KINDS[kind].schema.names}
 
 
 def _columns(kind: str, *more: str) -> tuple[str, ...]:
@@ -88,12 +100,14 @@ class Judge(Stage):
     """
 
     name: ClassVar[str] = "judge"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("persons", ("person_id", "clip_id", "video_id")),
         Reads("pose_measures", _columns("pose_measures", *_NOT_CHECKS)),
         Reads("sound_measures", _columns("sound_measures", "has_audio")),
+        Reads("overlaps", _columns("overlaps")),
+        Reads("lip_syncs", _columns("lip_syncs")),
     )
     writes: ClassVar[str] = "verdicts"
     resources: ClassVar[Resources] = Resources(one_worker=True)
@@ -132,6 +146,15 @@ class Judge(Stage):
     min_speech_share: Share = Field(0.4, description="share of the clip that is heard as speech")
     max_longest_pause_seconds: Limit = Field(None, description="longest span without speech, seconds")
     max_clipped_share: Share = Field(0.01, description="share of samples at full scale")
+    max_overlap_share: Share = Field(0.02, description="share of the clip in which several people speak at once")
+    max_longest_overlap_seconds: Limit = Field(None, description="longest span in which several people speak, seconds")
+    max_voices: Annotated[int | None, SWITCHABLE] = Field(None, description="different voices within ten seconds")
+    # lips and sound
+    min_lip_confidence: Limit = Field(3.0, description="SyncNet's confidence that lips and sound belong together")
+    max_lip_distance: Limit = Field(None, description="SyncNet's distance of lips and sound")
+    max_lip_offset_left_frames: Limit = Field(
+        3.0, description="offset of sound and lips, after a repair if there was one, frames of 40 ms"
+    )
     # what is not known, and what people said
     require_measured: tuple[str, ...] = Field(
         ("upper_body_share",), description="measures without which a person is dropped; others may be missing"
@@ -184,7 +207,7 @@ class Judge(Stage):
             if limit is None:
                 continue
             values = table[check.measure].to_numpy("float64", na_value=float("nan"))
-            applies = ~silent if check.kind == "sound_measures" else silent | True
+            applies = ~silent if check.kind in _OF_SOUND else silent | True
             for i in _failing(check, values, limit, applies):
                 found.add(i, check.reason, _detail(check, values[i], limit, table, i))
             for i in (applies & (values != values)).nonzero()[0]:
@@ -196,8 +219,10 @@ class Judge(Stage):
         for measure in self.require_measured:
             if measure not in table:
                 raise ValueError(f"require_measured names {measure!r}, which is no measure that judge reads")
+            costly = measure in _COSTLY_MEASURES
             for i in table[measure].isna().to_numpy().nonzero()[0]:
-                found.add(i, Reason.NOT_MEASURED, f"{measure} is not known")
+                if not (costly and found.reasons[i]):  # nobody measures at great cost whom something else drops
+                    found.add(i, Reason.NOT_MEASURED, f"{measure} is not known")
 
 
 class _Found:

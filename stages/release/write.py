@@ -25,7 +25,7 @@ FPS = 25
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links
 _IDS = ("person_id", "clip_id", "video_id")
-_PRIVATE_KINDS = ("attributes",)  # guesses at age, sex and descent of people who were not asked
+_PRIVATE_KINDS = ("attributes", "speakers")  # guesses at age, sex and descent of people who were not asked
 
 
 @dataclass

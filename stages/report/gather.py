@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.kinds import KINDS
+from pipeline.shard import MEASURE_KINDS
 
 if TYPE_CHECKING:
     from pipeline.table import Store
@@ -91,8 +92,7 @@ def measures() -> list[pa.Field]:
     """The measures of a person and of its clip's sound, in the order of the tables."""
     return [
         field
-        for kind in ("pose_measures", "sound_measures", "overlaps", "lip_syncs", "attributes")
-        if kind in KINDS
+        for kind in MEASURE_KINDS
         for field in KINDS[kind].columns
         if field.name not in _IDS and not pa.types.is_nested(field.type) and not pa.types.is_binary(field.type)
     ]
@@ -127,7 +127,8 @@ def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.Dat
     table = table.merge(videos.drop(columns=["duration_seconds"]), on="video_id", how="left")
     table = table.merge(_read(store, "persons", ["person_id", "person"]), on="person_id", how="left")
     wanted = {field.name for field in measures()}
-    for kind, key in (("pose_measures", "person_id"), ("sound_measures", "clip_id")):
+    for kind in MEASURE_KINDS:
+        key = KINDS[kind].key
         names = [name for name in KINDS[kind].schema.names if name in wanted]
         more = [key, "crop_box"] if kind == "pose_measures" else [key]
         table = table.merge(_read(store, kind, [*more, *names]), on=key, how="left")

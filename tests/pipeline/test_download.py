@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -317,6 +318,55 @@ def test_a_member_of_an_archive(make: Make, tmp_path: Path, server: Server) -> N
     assert left - {".net.onnx.lock"} == {"net.onnx"}, "nothing else of the archive, nor the archive itself"
 
 
+def taped(**members: bytes) -> bytes:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w:bz2") as tape:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tape.addfile(entry, io.BytesIO(content))
+        link = tarfile.TarInfo("first/end2end.onnx")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tape.addfile(link)
+    return sink.getvalue()
+
+
+def test_a_member_of_a_tape(make: Make, tmp_path: Path, server: Server) -> None:
+    server.body = taped(**{"../../evil": b"x", "deep/end2end.onnx": BODY})
+    found = make(member="end2end.onnx", sha256=SHA256).resolve(["net"])
+    assert found.path.read_bytes() == BODY
+    left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+    assert left - {".net.onnx.lock"} == {"net.onnx"}
+    found.path.unlink()
+    server.body = taped()  # a link of that name is no file
+    with pytest.raises(BadModel, match="holds no"):
+        make(member="end2end.onnx", sha256=SHA256).resolve(["net"])
+
+
+def doubled(source: Path, target: Path) -> None:
+    """A converter."""
+    target.write_bytes(2 * source.read_bytes())
+
+
+def test_a_net_in_another_form_is_converted_once(make: Make, tmp_path: Path, server: Server) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, converter=f"{__name__}:doubled")
+    found = registry.resolve(["net"])
+    assert found.path.read_bytes() == 2 * BODY and found.path.suffix == ".onnx"
+    assert found.sha256 == SHA256  # of what was downloaded and checked
+    before = found.path.stat().st_mtime_ns
+    assert registry.resolve(["net"]).path.stat().st_mtime_ns == before
+    (tmp_path / "cache" / "net.onnx").write_bytes(b"another")
+    with pytest.raises(BadModel):
+        registry.resolve(["net"])
+
+
+def test_what_a_converter_needs_is_told(make: Make, server: Server) -> None:
+    server.body = BODY
+    with pytest.raises(MissingModel, match="pip install no_such_package"):
+        make(sha256=SHA256, converter="no_such_package:convert").resolve(["net"])
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -334,7 +384,7 @@ def test_bad_archives(
     server.body = body
     with pytest.raises(BadModel, match=words or None):
         make(member="end2end.onnx", sha256="2" * 64).resolve(["net"])
-    assert not list((tmp_path / "cache").glob("*.zip*"))
+    assert not list((tmp_path / "cache").glob("*.archive*"))
 
 
 @pytest.mark.parametrize("blocked", ["cache", "cache/net.onnx.part"])

@@ -29,6 +29,14 @@ repeated_frames double share | another_person_share double share | crop_side_px 
 manifest_overlap double share | clips_person bool
 has_audio bool | speech_share double share | longest_pause_seconds double s | loudness_dbfs double dBFS
 peak_dbfs double dBFS | clipped_share double share | silence_share double share
+overlap_seconds double s | overlap_share double share | longest_overlap_seconds double s | voices int32
+voiced_share double share
+lip_offset_frames int32 frames | lip_confidence double | lip_distance double | lip_frames int32 frames
+best_lips bool | sound_shift_frames int32 frames | lip_offset_left_frames double frames
+gender string | gender_agreement double share | age_years double years | age_spread_years double years
+ethnicity string | ethnicity_agreement double share | emotion string | emotion_agreement double share
+attribute_frames int32 frames | identity_agreement double cosine
+speaker string | speaker_samples int32
 """
 TYPES = {
     "box": "fixed_size_list<element: int32>[4]",
@@ -63,7 +71,7 @@ def test_metadata_survives_in_the_file(tmp_path: Path) -> None:
     for field in shard.schema():
         assert stored.field(field.name).type == field.type
         assert field.metadata.items() <= stored.field(field.name).metadata.items()
-    assert shard.file_version(tmp_path / "a.parquet") == "1.1"
+    assert shard.file_version(tmp_path / "a.parquet") == "1.2"
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,10 +13,12 @@ from stages.judge import CHECKS, Judge, read_overrides
 OFF = {check.setting: None for check in CHECKS}
 GOOD_POSE = {check.measure: 1.0 for check in CHECKS if check.kind == "pose_measures"}
 GOOD_SOUND = {check.measure: 1.0 for check in CHECKS if check.kind == "sound_measures"}
+UNITLESS = ("voices", "lip_confidence", "lip_distance")
+COSTLY = {"overlaps": "clip_id", "lip_syncs": "person_id"}
 PERSON = {"person_id": "file:0/0+250#0", "clip_id": "file:0/0+250", "video_id": "file:0"}
 
 
-def unit(pose: dict[str, Any] | None, sound: dict[str, Any] | None) -> Unit:
+def unit(pose: dict[str, Any] | None, sound: dict[str, Any] | None, costly: dict[str, Any] | None = None) -> Unit:
     rows: dict[str, list[dict[str, Any]]] = {"persons": [dict(PERSON)]}
     if pose is not None:
         rows["pose_measures"] = [
@@ -25,11 +27,21 @@ def unit(pose: dict[str, Any] | None, sound: dict[str, Any] | None) -> Unit:
         rows["pose_measures"][0] |= GOOD_POSE | pose
     if sound is not None:
         rows["sound_measures"] = [{"clip_id": PERSON["clip_id"], "has_audio": True} | GOOD_SOUND | sound]
+    if costly is not None:
+        for kind, key in COSTLY.items():
+            good = {check.measure: 1.0 for check in CHECKS if check.kind == kind}
+            own = {name: value for name, value in costly.items() if name in good}
+            rows[kind] = [{key: PERSON[key]} | good | own]
     return Unit("all", rows)
 
 
-def verdict(judge: Judge, pose: dict[str, Any] | None = None, sound: dict[str, Any] | None = None) -> dict[str, Any]:
-    [row] = judge.process(unit(pose or {}, sound or {}))
+def verdict(
+    judge: Judge,
+    pose: dict[str, Any] | None = None,
+    sound: dict[str, Any] | None = None,
+    costly: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    [row] = judge.process(unit(pose or {}, sound or {}, costly or {}))
     return row
 
 
@@ -37,7 +49,7 @@ def verdict(judge: Judge, pose: dict[str, Any] | None = None, sound: dict[str, A
 def test_a_threshold_drops_one_side_only(check) -> None:
     judge = Judge(**{**OFF, check.setting: 10})
     worse, better = (9.5, 10.5) if check.setting.startswith("min_") else (10.5, 9.5)
-    where = "pose" if check.kind == "pose_measures" else "sound"
+    where = {"pose_measures": "pose", "sound_measures": "sound"}.get(check.kind, "costly")
 
     dropped = verdict(judge, **{where: {check.measure: worse}})
     assert (dropped["keep"], dropped["reasons"]) == (False, [check.reason.code])
@@ -60,7 +72,7 @@ def test_every_check_names_a_setting_and_a_measure() -> None:
     for check in CHECKS:
         assert check.setting in Judge.model_fields
         assert check.measure in KINDS[check.kind].schema.names
-        assert check.unit or check.measure.endswith("_share"), check
+        assert check.unit or check.measure.endswith("_share") or check.measure in UNITLESS, check
     for name, field in Judge.model_fields.items():
         assert field.description, name
 
@@ -172,6 +184,13 @@ def test_a_rebuild_judges_nobody_anew_and_single_thresholds_can_be_switched_on()
     assert (row["keep"], row["unmeasured"]) == (True, [])
     strict = load("rebuild", ["judge.min_face_seen_share=0.5"]).stage("judge")
     assert verdict(strict, *poor)["reasons"] == ["face_not_seen"]
+
+
+def test_who_is_dropped_anyway_need_not_be_measured_at_great_cost() -> None:
+    judge = Judge(**{**OFF, "max_yaw_degrees": 50, "require_measured": ("lip_confidence",)})
+    assert verdict(judge, costly={"lip_confidence": None})["reasons"] == ["not_measured"]
+    assert verdict(judge, costly={"lip_confidence": 9.0})["keep"]
+    assert verdict(judge, {"yaw_degrees": 80.0}, costly={"lip_confidence": None})["reasons"] == ["side_view"]
 
 
 def test_every_threshold_is_off_in_a_rebuild() -> None:

@@ -1,0 +1,95 @@
+"""Who is worth a costly measure: conditions over the cheap ones, looser than the thresholds of `judge`.
+
+A gate decides what is measured, never who is kept: whom it holds back has nulls, which judge, report and sliders know. So it must
+leave room to argue about thresholds, and loosening it later measures those who were held back, and nobody twice.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import AfterValidator
+
+from pipeline.kinds import KINDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.table import Store
+
+CHEAP_KINDS = ("pose_measures", "sound_measures")  # of persons, and of their clips
+_SIDES: dict[str, Callable[..., "np.ndarray"]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_FORM = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)\s*")
+
+DEFAULT = (
+    "seen_share >= 0.8",
+    "upper_body_share >= 0.6",
+    "face_seen_share >= 0.6",
+    "yaw_degrees <= 60",
+    "back_share <= 0.5",
+    "shoulder_width_px >= 40",
+    "speech_share >= 0.2",
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A measure, a side and a limit, such as `yaw_degrees <= 60`; a measure that is not known passes."""
+
+    measure: str
+    side: str
+    limit: float
+
+    def passes(self, values: "np.ndarray") -> "np.ndarray":
+        """(persons,) bool of (persons,) values; NaN passes."""
+        values = np.asarray(values, float)
+        return np.asarray(np.isnan(values) | _SIDES[self.side](values, self.limit), bool)
+
+
+def parse(text: str) -> Condition:
+    """A condition from its text. ValueError says what is wrong with it."""
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no condition such as 'yaw_degrees <= 60'")
+    measure, side, limit = found.groups()
+    if not any(measure in KINDS[kind].schema.names for kind in CHEAP_KINDS):
+        raise ValueError(f"{measure!r} in {text!r} is no measure of {' or '.join(CHEAP_KINDS)}")
+    return Condition(measure, side, float(limit))
+
+
+def _checked(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        parse(text)
+    return texts
+
+
+Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
+
+
+def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
+    """The ids in this column (video_id, clip_id or person_id) of those of the run's people whom the gate lets through."""
+    people = _measured(store, [parse(text) for text in gate])
+    passing = np.ones(len(people), bool)
+    for condition in map(parse, gate):
+        passing &= condition.passes(people[condition.measure].to_numpy("float64", na_value=np.nan))
+    return set(people[column][passing])
+
+
+def _measured(store: "Store", conditions: Sequence[Condition]) -> "pd.DataFrame":
+    """A row a person with the measures that the conditions name."""
+    table = store.read("persons", ["person_id", "clip_id", "video_id"]).to_pandas()
+    for kind in CHEAP_KINDS:
+        names = {c.measure for c in conditions} & set(KINDS[kind].schema.names) - set(table.columns)
+        if names:
+            key = KINDS[kind].key
+            measures = store.read(kind, [key, *sorted(names)]).to_pandas().drop_duplicates(key)
+            table = table.merge(measures, on=key, how="left")
+    return table
