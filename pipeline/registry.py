@@ -281,14 +281,14 @@ def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
                 return name
         raise BadModel(f"{archive.name} holds no {member}")
 
-    if not tarfile.is_tarfile(archive):
+    if tarfile.is_tarfile(archive):
+        with tarfile.open(archive) as tape:
+            found = tape.extractfile(chosen([entry.name for entry in tape if entry.isfile()]))
+            assert found is not None, "only plain files were looked at"
+            yield found
+    else:
         with zipfile.ZipFile(archive) as packed, packed.open(chosen(packed.namelist())) as source:
             yield source
-        return
-    with tarfile.open(archive) as tape:
-        source = tape.extractfile(chosen([entry.name for entry in tape if entry.isfile()]))
-        assert source is not None, "only plain files were looked at"
-        yield source
 
 
 def _unpack(archive: Path, member: str, target: Path) -> None:
