@@ -16,6 +16,7 @@ def status(as_json: bool, **given: Any) -> None:
     session = Session(**given)
     if not as_json:
         show_funnel(session)
+        show_data_set(session)
         return
     from dataclasses import asdict
 
@@ -31,6 +32,16 @@ def show_funnel(session: Session) -> None:
 
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
     print_funnel(session.run, states, bytes_on_disk(session.run))
+
+
+def show_data_set(session: Session) -> None:
+    """The run's row of the paper's table 1, once anything was exported."""
+    from pipeline.screen import print_data_set
+    from pipeline.table_one import row
+
+    if session.store.outcomes("samples").num_rows:
+        side = getattr(session.profile.stage("export"), "side_px", 512)
+        print_data_set(row(session.store, side))
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pipeline.cli_discard import discard_sources
-from pipeline.cli_looks import show_funnel
+from pipeline.cli_looks import show_data_set, show_funnel
 from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
 from pipeline.profile import Profile, cores
 from pipeline.progress import duration
@@ -51,6 +51,7 @@ def run(
     execute(session, targets, workers, shard, follow=follow, discard=bool(discard))
     if with_funnel:
         show_funnel(session)
+        show_data_set(session)
         report = session.run / "report" / "index.html"
         if report.is_file():
             click.echo(f"report: {report.resolve().as_uri()}")

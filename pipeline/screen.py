@@ -78,6 +78,19 @@ def _line(state: StageState) -> list[str]:
     ]
 
 
+def print_data_set(row: tuple[str, ...]) -> None:
+    """The run beside the data sets of the paper's table 1."""
+    from pipeline.table_one import HEADS, PUBLISHED
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in HEADS:
+        table.add_column(head.lower(), justify="left" if head in (HEADS[0], HEADS[-1]) else "right", no_wrap=True)
+    table.add_row(*map(plain, row))
+    for known in PUBLISHED:
+        table.add_row(*known, style="dim")
+    _console().print(table)
+
+
 def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
     """What a run would do, stage by stage, with the names of the first units."""
     console = _console()

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from pipeline import table_one
 from pipeline.kinds import KINDS
 from pipeline.shard import MEASURE_KINDS
+from pipeline.table_one import Share
 
 if TYPE_CHECKING:
     from pipeline.table import Store
@@ -39,6 +41,7 @@ class Found:
         profile: the resolved profile that the run left, {} when there is none.
         people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview.
         outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
+        row, attributes: the run in the terms of the paper's table 1 and figure 2.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Found:
     previews: dict[str, str]
     shards: pd.DataFrame
     outcomes: pd.DataFrame
+    row: tuple[str, ...]
+    attributes: dict[str, list[Share]]
 
     @property
     def kept(self) -> pd.DataFrame:
@@ -104,16 +109,20 @@ def gather(store: "Store") -> Found:
     clips = _read(store, "clips", ["clip_id", "video_id", "start_seconds", "frames"])
     clips["seconds"] = clips["frames"].astype("float64") / FPS
     previews = _read(store, "previews", ["preview_id", "path"])
-    profile = store.run / "profile.toml"
+    path = store.run / "profile.toml"
+    profile = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    side = profile.get("stages", {}).get("export", {}).get("side_px")
     return Found(
         name=store.run.resolve().name,
-        profile=tomllib.loads(profile.read_text(encoding="utf-8")) if profile.is_file() else {},
+        profile=profile,
         videos=videos,
         clips=clips,
         people=_people(store, videos, clips),
         previews=dict(zip(previews["preview_id"], previews["path"], strict=True)),
         shards=_read(store, "shards", ["bucket", "split", "rows", "seconds", "bytes"]),
         outcomes=_outcomes(store),
+        row=table_one.row(store, side if isinstance(side, int) else table_one.SIDE_PX),
+        attributes=table_one.attributes(store),
     )
 
 

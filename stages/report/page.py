@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import numpy as np
 import pandas as pd
 
-from pipeline import files
+from pipeline import files, table_one
+from pipeline.table_one import DASH
 from stages.report import charts, funnel, gather
 
 if TYPE_CHECKING:
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
     from stages.report.gather import Found
 
 Record = dict[str, Any]
-
-SIDE = "512 \u00d7 512"
-DASH = "\u2013"  # where a number is not known
-
-# Table 1 of the paper, for comparison.
-PUBLISHED = (
-    ("CSG-405", "147,550", "405", SIDE, "17,787", "71", "9.9"),
-    ("TED-talks", "1,322", "3.1", "384 \u00d7 384", "391", "1", "8.4"),
-    ("PATS", "4,800", "13.1", "256 \u00d7 256", "4", "2", "9.8"),
-)
 
 
 @dataclass(frozen=True)
@@ -92,8 +83,10 @@ def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
         groups=groups,
         splits=_splits(found),
         licences=_licences(found),
-        published=PUBLISHED,
-        row=_row_of_table_one(found),
+        heads=table_one.HEADS,
+        published=table_one.PUBLISHED,
+        row=found.row,
+        attributes=found.attributes,
         failed=_failed(found, settings.failed_shown),
         stages=_stages(found),
     )
@@ -257,15 +250,6 @@ def _described(field: Any, limits: dict[str, tuple[str, float]]) -> list[Any]:
 def _sentences(found: "Found") -> dict[str, str]:
     codes = {code for reasons in found.dropped["reasons"] for code in reasons}
     return {code: funnel.sentence(code) for code in codes}
-
-
-def _row_of_table_one(found: "Found") -> tuple[str, ...]:
-    kept = found.kept
-    seconds = float(kept["seconds"].sum())
-    types = kept["speech_type"].nunique()
-    mean = f"{seconds / len(kept):.1f}" if len(kept) else DASH
-    length = f"{seconds / 3600:,.1f}" if seconds >= 360 else f"{seconds / 3600:.3f}"
-    return (found.name, _count(len(kept)), length, SIDE, DASH, _count(types) if types else DASH, mean)
 
 
 def _splits(found: "Found") -> list[tuple[str, int, float]]:
