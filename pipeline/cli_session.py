@@ -88,8 +88,9 @@ class Session:
         kept = Path(run_folder) / KEPT if run_folder else None
         if input_ and manifest:
             raise Fault("give INPUT or MANIFEST, not both: each says what to crawl", BAD_USE)
-        if manifest and not Path(manifest).expanduser().is_file():
-            raise Fault(f"MANIFEST={manifest}: there is no such file", BAD_USE)
+        for option, given in (("MANIFEST", manifest), ("POSES", poses)):  # now, not after a week of crawling
+            if given and not Path(given).expanduser().is_file():
+                raise Fault(f"{option}={given}: there is no such file", BAD_USE)
         name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
         try:
             self.profile: Profile = _loaded(name, run_folder, input_, manifest, poses, sets, targets)

@@ -287,9 +287,12 @@ def test_a_manifest_reaches_every_stage_that_has_one(released: str, tmp_path: Pa
     assert plain.name == "folder" and plain.stage("split") and "manifest_clips" not in plain.all_stages
     with pytest.raises(cli.Fault, match="there is no such file"):
         Session("", str(tmp_path / "r"), "", str(tmp_path / "none.json"), "", "", ())
+    with pytest.raises(cli.Fault, match=r"POSES=.*there is no such file"):  # now, not after a week of crawling
+        Session("", str(tmp_path / "r"), "", released, str(tmp_path / "none.zip"), "", ())
 
 
 def test_poses_take_the_place_of_annotate(released: str, tmp_path: Path) -> None:
+    (tmp_path / "x.zip").touch()
     found = Session("folder", "", str(tmp_path), "", str(tmp_path / "x.zip"), "", ()).profile
     assert found.targets["annotate"] == ["import_poses"] and "annotate" not in {*found.all_stages, *found.required}
     assert "import_poses" in found.required and str(found.stage("import_poses").archive) == str(tmp_path / "x.zip")
