@@ -63,7 +63,7 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
         except MissingModel as error:  # what was done with another net is to be done again
             hashes.append("missing")
             notes.append(_how_to_get(names, models) or str(error))
-    if absent := [name for name in stage.modules if not importable(name)]:
+    if absent := [name for name in stage.needed_modules() if not importable(name)]:
         notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
     work = plan(stage, store, hashes).only(shard)
     refused = stage.refused(store)

@@ -417,6 +417,20 @@ _KINDS = (
         ),
     ),
     Kind(
+        "audio_features",
+        "person_id",
+        "samples",
+        "",
+        "videos",
+        (
+            _PERSON,
+            _CLIP,
+            _VIDEO,
+            column("audio_features_of", S, "", "what made them: wav2vec2-base-960h/<layer>, or logmel768"),
+            column("audio_features", frames(768, pa.float16()), "", "on the 25-fps grid; null without sound"),
+        ),
+    ),
+    Kind(
         "previews",
         "preview_id",
         "",

@@ -88,7 +88,7 @@ def run_stage(
     Raises `Skipped` when a package or net is missing, `pipeline.lock.Occupied` when another driver is at it, `StageError` when the
     stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
     """
-    missing = [name for name in stage.modules if not importable(name)]
+    missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:
         raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
     try:

@@ -53,7 +53,7 @@ ROWS_A_GROUP = 16  # about 10 MB: a reader that shuffles fetches one group, not 
 _SPLIT_BYTES = ("keypoints", "scores", "local", "neck")
 _WORDS = (
     *("video_id", "url", "speech_type", "channel", "channel_id", "channel_handle", "upload_date"),
-    *("licence", "versions", "worst_joint"),
+    *("licence", "versions", "worst_joint", "audio_features_of"),
 )
 
 
@@ -81,7 +81,10 @@ def _fixed() -> list[pa.Field]:
         ),
         column("neck", frames(2), "px", "path of the neck in the 512 crop; with `local` it gives `keypoints` back"),
         column("audio", pa.binary(), "", "FLAC, 16 kHz mono, frames x 640 samples; null without sound"),
-        column("audio_features", frames(AUDIO_FEATURES, pa.float16()), "", "wav2vec 2.0 at 25 fps; null if not made"),
+        column("audio_features", frames(AUDIO_FEATURES, pa.float16()), "", "on the frame grid; null if not made"),
+        column(
+            "audio_features_of", _S, "", "what made them: wav2vec2-base-960h/<layer>, or logmel768; null if not made"
+        ),
         column("video", _S, "path", "512x512 mp4, relative to the run folder"),
         column("video_sha256", _S, "hex", "of that file"),
         column("versions", _S, "JSON", "what wrote this row"),

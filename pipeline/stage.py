@@ -144,6 +144,10 @@ class Stage(BaseModel):
         tuple[str, ...]
     ] = ()  # imported once, by a process from which its workers are forked; none: no forks
 
+    def needed_modules(self) -> tuple[str, ...]:
+        """The packages without which it cannot run with these settings; they come with the extra `extra`."""
+        return self.modules
+
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""
         return ()

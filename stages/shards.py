@@ -27,20 +27,20 @@ FOLDER = "shards"
 TRAIN, VALIDATION, TEST = shard.SPLITS
 _KEYS = ("person_id", "clip_id", "video_id")
 _SAMPLE = ["frames", "crop_box", "keypoints", "scores", "neck", "video", "video_sha256", "audio"]
+_FEATURES = ("audio_features", "audio_features_of")
 _PUBLISHED = ["url", "speech_type", "licence", "channel", "channel_id", "channel_handle", "upload_date"]
 
 
 def _reads() -> tuple[Reads, ...]:
     """What a row is made of; kinds that later stages add bring their measures by themselves."""
     measures = tuple(Reads(kind, (KINDS[kind].key, *names)) for kind, names in shard.measures().items())
-    features = (Reads("audio_features", ("person_id", "audio_features")),) if "audio_features" in KINDS else ()
     return (
         Reads("samples", (*_KEYS, *_SAMPLE)),
         Reads("videos", ("video_id", "width", "height", *_PUBLISHED)),
         Reads("clips", ("clip_id", "start_seconds")),
         Reads("persons", ("person_id", "video_id", "person")),
         *measures,
-        *features,
+        Reads("audio_features", ("person_id", *_FEATURES)),
     )
 
 
@@ -215,7 +215,7 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
     more = {
         kind: (KINDS[kind].key, {row[KINDS[kind].key]: row for row in unit.rows(kind)}) for kind in shard.measures()
     }
-    features = {row["person_id"]: row for row in (unit.rows("audio_features") if "audio_features" in KINDS else ())}
+    features = {row["person_id"]: row for row in unit.rows("audio_features")}
     for sample in unit.rows("samples"):
         video, clip = videos[sample["video_id"]], clips[sample["clip_id"]]
         row = {name: sample[name] for name in ("clip_id", "video_id", *_SAMPLE)}
@@ -226,7 +226,7 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
             "fps": shard.FPS,
             "source_width": video["width"],
             "source_height": video["height"],
-            "audio_features": features.get(sample["person_id"], {}).get("audio_features"),
+            **{name: features.get(sample["person_id"], {}).get(name) for name in _FEATURES},
             "versions": _versions(),
         }
         for kind, (key, found) in more.items():

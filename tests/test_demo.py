@@ -29,6 +29,7 @@ STAGES = (
     "measure_sound",
     "judge",
     "export",
+    "audio_features",
     "shards",
     "previews",
     "report",

@@ -16,7 +16,7 @@ PINNED = """
 clip_id string | video_id string | person int32 | url string | speech_type string | start_seconds double s
 frames int32 frames | fps float 1/s | source_width int32 px | source_height int32 px | crop_box box px
 keypoints points px | scores scores 0..1 | local points px | neck path px | audio binary | audio_features features
-video string path | video_sha256 string hex | versions string JSON | licence string | channel string
+audio_features_of string | video string path | video_sha256 string hex | versions string JSON | licence string | channel string
 channel_id string | channel_handle string | upload_date string YYYY-MM-DD
 persons_in_clip int32 | seen_share double share | upper_body_share double share | worst_joint string
 worst_joint_share double share | wrists_share double share | shoulder_width_px double px

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.media.audio import to_flac
 from pipeline.media.shots import ShotFinder, analysis_size
 from pipeline.media.windows import WindowLimits, windows
 from pipeline.nets.dwpose import decode_simcc
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
 from pipeline.stage import Unit, stage_class
+from stages.audio_features import AudioFeatures
 from stages.judge import Judge
 from stages.measure_pose import MeasurePose
 from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
@@ -51,6 +53,15 @@ def case_export() -> list[float]:
     row = gesturing()
     refined = refine(points_of(row), row["scores"], (400, 80, 880, 560))
     return np.nan_to_num(refined.keypoints[::25, ::12].astype(float), nan=-1).ravel().tolist()
+
+
+def case_audio_features() -> list[float]:
+    seconds = np.arange(5 * 16_000) / 16_000
+    wave = (0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds) * (np.sin(9 * seconds) > 0)).astype(np.float32)
+    stage = AudioFeatures(features="logmel768")
+    row = {"person_id": "v/0+125#0", "clip_id": "v/0+125", "video_id": "v", "frames": 125, "audio": to_flac(wave)}
+    [found] = stage.process(Unit("v", {"samples": [row]}))
+    return found["audio_features"][::25, ::96].astype(float).ravel().tolist()
 
 
 def case_judge() -> list[float]:

@@ -1,0 +1,148 @@
+"""Audio features on the frame grid: wav2vec 2.0 (Baevski et al. 2020), and a stand-in that needs no weights.
+
+Both give (frames, 768): what is heard around the moment n/25 s at which picture n is shown.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float32]
+RATE = 16_000  # Hz
+FPS = 25
+WIDTH = 768
+LAYERS = 12
+HOP, FIELD = 320, 400  # samples between two of wav2vec's frames, and samples that each sees before attention
+
+_MELS, _HOPS = 64, 4  # of the stand-in: bands, and 10-ms steps that a picture takes
+_SEED = 405
+_LEVEL, _SPREAD = -8.0, 4.0  # natural logarithms of band energies, by which speech comes to about -1..1
+
+
+def to_grid(values: Floats, frames: int) -> Floats:
+    """wav2vec's (T, D) frames at n/25 s for n < frames, linear in time; before the first centre and after the last: constant.
+
+    Frame k sees samples 320 k .. 320 k + 400, so it stands for the moment in their middle.
+    """
+    centres = (np.arange(len(values)) * HOP + FIELD / 2) / RATE
+    wanted = np.clip(np.arange(frames) / FPS, centres[0], centres[-1])
+    right = np.clip(np.searchsorted(centres, wanted), 1, max(1, len(values) - 1))
+    left = np.minimum(right - 1, len(values) - 1)
+    right = np.minimum(right, len(values) - 1)
+    span = np.maximum(centres[right] - centres[left], 1e-9)
+    share = np.clip((wanted - centres[left]) / span, 0, 1)[:, None].astype(np.float32)
+    return np.asarray(values[left] * (1 - share) + values[right] * share, np.float32)
+
+
+class Wav2Vec:
+    """wav2vec 2.0 base as transformers builds it, with weights from one safetensors file.
+
+    Args:
+        weights: model.safetensors of `facebook/wav2vec2-base-960h`, or of a net of the same form.
+        device: "cpu" or "cuda".
+        threads: processor threads; 0 leaves torch's own choice.
+        config: of a smaller net, for tests: keyword arguments of `Wav2Vec2Config`.
+
+    Raises:
+        ValueError: the file holds other weights.
+        ImportError: torch, transformers or safetensors is not installed.
+    """
+
+    def __init__(
+        self, weights: Path, device: str = "cpu", threads: int = 0, config: dict[str, Any] | None = None
+    ) -> None:
+        from pipeline.nets.torchaudio import mark_extension_absent
+
+        mark_extension_absent()
+        import torch
+        from safetensors.torch import load_file
+        from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+        if threads:
+            torch.set_num_threads(threads)
+        self._torch, self._device = torch, device
+        net = Wav2Vec2Model(Wav2Vec2Config(**(config or {}))).eval()
+        _fill(net, load_file(str(weights)), weights)
+        self._net = net.to(device)
+
+    def features(self, waves: Floats, layer: int = LAYERS) -> Floats:
+        """Hidden states of one layer.
+
+        Args:
+            waves: (N, samples) at 16 kHz, -1..1; each is brought to mean 0 and variance 1, as in training.
+            layer: 1..12; 12 is the last hidden state.
+
+        Returns:
+            (N, T, D), T = about 50 a second.
+        """
+        if not 1 <= layer <= self._net.config.num_hidden_layers:
+            raise ValueError(f"layer {layer}: this net has layers 1 to {self._net.config.num_hidden_layers}")
+        waves = np.asarray(waves, np.float32)
+        waves = (waves - waves.mean(1, keepdims=True)) / np.sqrt(waves.var(1, keepdims=True) + 1e-7)
+        with self._torch.inference_mode():
+            given = self._torch.from_numpy(waves).to(self._device)
+            states = self._net(given, output_hidden_states=True).hidden_states
+            return np.asarray(states[layer].float().cpu().numpy())
+
+
+def _fill(net: "torch.nn.Module", state: dict[str, Any], source: Path) -> None:
+    """Load weights, whatever head the file was saved with and however its position convolution is named."""
+    own = net.state_dict()
+    given = {name.removeprefix("wav2vec2."): value for name, value in state.items()}
+    for old, new in (
+        ("weight_g", "parametrizations.weight.original0"),
+        ("weight_v", "parametrizations.weight.original1"),
+    ):
+        given = {
+            name.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.{new}"): v for name, v in given.items()
+        }
+    given = {name: value for name, value in given.items() if name in own}
+    missing = sorted(set(own) - set(given) - {"masked_spec_embed"})  # that one is for training alone
+    wrong = [name for name, value in given.items() if value.shape != own[name].shape]
+    if missing or wrong:
+        lacking = f"{len(missing)} weights missing, {len(wrong)} of other shapes, such as {(missing or wrong)[0]}"
+        raise ValueError(f"{source} holds no wav2vec 2.0 base: {lacking}")
+    net.load_state_dict({**own, **given})
+
+
+def logmel(wave: Floats, frames: int) -> Floats:
+    """The stand-in: log-mel energies around each picture, lifted to 768 by a fixed random map.
+
+    It carries the voice's loudness and colour, so that a model can learn to move a mouth by it; it knows no words. 64 bands in
+    25-ms windows every 10 ms; the four windows from 20 ms before the picture's moment to 10 ms after it make 256 numbers.
+
+    Args:
+        wave: (samples,) at 16 kHz, -1..1.
+        frames: pictures at 25 fps.
+
+    Returns:
+        (frames, 768) float32, of about unit variance for speech.
+    """
+    from python_speech_features import fbank
+
+    padded = np.concatenate([np.zeros(2 * RATE // 100 + 200), wave, np.zeros(RATE // 10)])
+    energies, _ = fbank(padded * 32768.0, RATE, winlen=0.025, winstep=0.01, nfilt=_MELS, nfft=512, preemph=0.0)
+    mels = (np.log(np.maximum(energies / 32768.0**2, 1e-10)) - _LEVEL) / _SPREAD
+    short = frames * _HOPS - len(mels)
+    mels = np.pad(mels, ((0, max(0, short)), (0, 0)), mode="edge")[: frames * _HOPS]
+    return np.asarray(mels.reshape(frames, -1) @ _lift(), np.float32)
+
+
+def _lift() -> NDArray[np.float64]:
+    """(256, 768): Gaussian, so that distances are kept; the same on every machine."""
+    rows = _MELS * _HOPS
+    return np.random.Generator(np.random.PCG64(_SEED)).standard_normal((rows, WIDTH)) / np.sqrt(rows)
+
+
+def batches(lengths: Sequence[int], most: int) -> list[list[int]]:
+    """Indices grouped by equal length, `most` a group: padding would change what wav2vec's group norm sees."""
+    by_length: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_length.setdefault(length, []).append(index)
+    return [group[at : at + most] for group in by_length.values() for at in range(0, len(group), most)]
