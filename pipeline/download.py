@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,7 +45,8 @@ def download(
         report: called with (bytes so far, bytes in all or None).
         pause_seconds: wait before the second try; doubles each time, unless the server says how long.
 
-    Raises `DownloadError` after five tries, or at once for 401, 403, 404, a web page, and a file that is not the right one.
+    Raises `DownloadError` after five tries, or at once for 401, 403, 404, a host that is not found, a web page, and a file that
+    is not the right one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -85,11 +87,22 @@ def _fetch_and_check(
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
             raise DownloadError(f"{url}: {error}") from error
         except (httpx.HTTPError, _Short) as error:
+            if _nowhere(error):  # a machine without a network must not wait for each net that it lacks
+                raise DownloadError(f"the host of {url} was not found ({error}): is this machine connected?") from error
             problem = str(error) or type(error).__name__
             seconds = min(LONGEST_PAUSE_SECONDS, getattr(error, "seconds", 0.0))
             continue
         return _check(part, size, sha256, url)
     raise DownloadError(f"{TRIES} tries failed, the last with: {problem}")
+
+
+def _nowhere(error: BaseException | None) -> bool:
+    """Whether a request failed because the host's name means nothing here."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _fetch(url: str, part: Path, size: int | None, headers: dict[str, str], report: Report | None) -> None:
