@@ -88,7 +88,9 @@ def _fetch_and_check(
             raise DownloadError(f"{url}: {error}") from error
         except (httpx.HTTPError, _Short) as error:
             if _nowhere(error):  # a machine without a network must not wait for each net that it lacks
-                raise DownloadError(f"the host of {url} was not found ({error}): is this machine connected?") from error
+                raise DownloadError(
+                    f"its host was not found ({error}), so this machine may not be connected"
+                ) from error
             problem = str(error) or type(error).__name__
             seconds = min(LONGEST_PAUSE_SECONDS, getattr(error, "seconds", 0.0))
             continue

@@ -305,7 +305,7 @@ def test_a_token_is_sent_to_its_server_and_no_further(
 def test_without_a_network_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
     monkeypatch.setattr("time.sleep", naps.append)
-    with pytest.raises(DownloadError, match=r"example\.invalid/net\.onnx was not found .*is this machine connected"):
+    with pytest.raises(DownloadError, match="may not be connected"):
         download("https://example.invalid/net.onnx", tmp_path / "net.onnx")
     assert naps == []
 
