@@ -43,7 +43,10 @@ class Overlap(Stage):
         ("segmentation",), min_length=1, description="segmentation nets in the model registry, best first"
     )
     backend: Literal["onnx", "pyannote"] = Field(
-        "onnx", description="pyannote is slower, and needs a checkpoint (net = segmentation_checkpoint): a reference"
+        "onnx", description="pyannote is slower and brings torch: a reference to compare with"
+    )
+    checkpoint: tuple[str, ...] = Field(
+        ("segmentation_checkpoint",), min_length=1, description="what the backend pyannote takes instead of `net`"
     )
     step_seconds: float = Field(1.0, gt=0, le=10, description="from the start of a window of 10 s to the next, seconds")
     soft: bool = Field(False, description="average probabilities over windows; else decisions, as pyannote does")
@@ -66,7 +69,7 @@ class Overlap(Stage):
     _footage: dict[str, str] = PrivateAttr(default_factory=dict)  # net -> the only footage it can hear
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
-        return (self.net,)
+        return (self.checkpoint if self.backend == "pyannote" else self.net,)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         from pipeline.gate import through
@@ -77,7 +80,7 @@ class Overlap(Stage):
     def setup(self, context: Context) -> None:
         assert context.models is not None, "the driver hands every worker a model registry"
         self._context = context
-        net = context.models.resolve(self.net)  # which has checked the file's hash
+        net = context.models.resolve(*self.model_names())  # which has checked the file's hash
         device: Device = "cuda" if context.device == "cuda" else "cpu"
         if self.backend == "pyannote":
             from pipeline.nets.pyannote_segmentation import PyannoteSegmentation
