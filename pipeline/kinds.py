@@ -313,7 +313,10 @@ _KINDS = (
             column("voices", I, "", "different voices heard within ten seconds, at most"),
             column("voiced_share", F, "share", "of the clip in which the segmentation net hears a voice"),
             column(
-                "voice_scores", frames(2), "0..1", "a row each 270 samples (16.9 ms): some voice, two voices; or null"
+                "voice_scores",
+                frames(2),
+                "0..1",
+                "some voice, two voices: a row each 270 samples (16.9 ms) whose middle is in the clip; null unless asked for",
             ),
         ),
     ),

@@ -2,14 +2,14 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.theatre import voice
+from pipeline.theatre import pilot, voice
 from pipeline.theatre.backdrop import backdrop, lectern
 from pipeline.theatre.draw import draw, figure_of
 from pipeline.theatre.motion import Motion, perform
@@ -19,6 +19,7 @@ from pipeline.theatre.takes import FPS, Actor, Shot, Take
 
 Floats = NDArray[np.float64]
 _VFR_STEPS_MS = (20, 33, 40)  # never longer than a grid step, so that no picture has to be repeated
+LOUDEST = 0.9  # of full scale: what several voices together are brought down to
 PAN_PX_A_SECOND, ZOOM_A_SECOND = 24.0, 0.022
 
 
@@ -33,6 +34,7 @@ class Truth:
         unit: (P, F) pixels in a shoulder width.
         cuts: first frames of new shots.
         whips: (n, 2) half-open frame ranges of whip pans.
+        speech: (n, 3) rows (person, start, end): who is heard when, seconds of the take.
     """
 
     keypoints: Floats
@@ -41,6 +43,7 @@ class Truth:
     unit: Floats
     cuts: NDArray[np.int64]
     whips: NDArray[np.int64]
+    speech: Floats
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,8 @@ class Film:
         self.times = source_times(take, seed, self.seconds)
         self._seed = seed
         self._voices: list[Floats] = []
+        self._pilots: list[Floats] = []
+        self._speech: list[tuple[float, float, float]] = []  # as in Truth
         self._scenes = [self._scene(k) for k in range(len(take.shots)) if take.shot_starts[k] < self.seconds]
 
     def _scene(self, number: int) -> _Scene:
@@ -142,22 +147,33 @@ class Film:
             words = voice.speech(actor.voice, last - first, seed, pause=shot.pause)
             at = round(first * voice.RATE)
             said[at : at + len(words)] = words[: len(said) - at]
-        track = np.zeros(round(self.take.seconds * voice.RATE))
-        at = round(start * voice.RATE)
-        track[at : at + len(said)] = said
-        self._voices.append(track)
+        self._hear(actor.voice.pilot, said, start)
         mouth = voice.loudness(said, clock)
         if self.take.sound != "voice":  # the mouth moves, and nothing is heard
             mouth = np.clip(0.45 + 0.45 * np.sin(clock * 17.0) * np.sin(clock * 5.3), 0.0, 1.0)
         motion = perform(seed, clock, actor.style, mouth, actor.face_at)
         return _Role(actor, motion, pose(motion, (actor.x, actor.y), actor.unit, actor.facing, camera))
 
+    def _hear(self, number: int, said: Floats, start: float) -> None:
+        """Put what the next person says, and its pilot, on the take's clock; `said` begins at second `start`."""
+        spans = pilot.speaking(said)
+        self._speech += [(float(len(self._voices)), start + a, start + b) for a, b in spans]
+        track = np.zeros(round(self.take.seconds * voice.RATE))
+        at = round(start * voice.RATE)
+        track[at : at + len(said)] = pilot.free_band(said)
+        self._voices.append(track)
+        self._pilots.append(pilot.tone(number, [(start + a, start + b) for a, b in spans], len(track)))
+
     @property
     def sound(self) -> Floats | None:
         """(samples,) at `voice.RATE`, -1..1; None when the take has no track."""
         if self.take.sound == "none":
             return None
-        mixed = np.sum(self._voices, axis=0) if self._voices else np.zeros(round(self.take.seconds * voice.RATE))
+        mixed = np.zeros(round(self.take.seconds * voice.RATE))
+        if self._voices:
+            mixed = np.sum(self._voices, axis=0)
+            mixed *= min(1.0, LOUDEST / max(float(np.abs(mixed).max()), 1e-9))
+            mixed += np.sum(self._pilots, axis=0)  # at their own level, whoever else speaks
         return np.asarray(mixed[: round(self.seconds * voice.RATE)])
 
     def picture(self, k: int) -> Image:
@@ -193,6 +209,9 @@ class Film:
             np.array([row[2] for row in rows]).reshape(-1, self.frames),
             np.array([cut for cut in self.take.cuts if cut < self.frames], dtype=np.int64),
             np.array([w for w in self.take.whips if w[0] < self.frames], dtype=np.int64).reshape(-1, 2),
+            np.array(
+                [(who, start, min(end, self.seconds)) for who, start, end in self._speech if start < self.seconds]
+            ).reshape(-1, 3),
         )
 
     def _person(
@@ -238,7 +257,5 @@ def render_take(
     if scale != 1.0:
         pictures = [np.asarray(cv2.resize(p, size, interpolation=cv2.INTER_AREA), np.uint8) for p in pictures]
     truth = film.truth()
-    moved = Truth(
-        (truth.keypoints + 0.5) * scale - 0.5, truth.visible, truth.shot, truth.unit * scale, truth.cuts, truth.whips
-    )
+    moved = replace(truth, keypoints=(truth.keypoints + 0.5) * scale - 0.5, unit=truth.unit * scale)
     return np.stack(pictures)[..., ::-1], moved

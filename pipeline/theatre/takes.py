@@ -136,14 +136,14 @@ FYN = Look("fair", "blond", "dusk", "navy", "short", "shirt")
 GIA = Look("brown", "black", "plum", "charcoal", "curly", "shirt", True)
 HAL = Look("tan", "brown", "charcoal", "navy", "short", "sweater")
 
-V_ADA = Voice("en-us+f2", 158, 52)
-V_BEN = Voice("en-us+m3", 150, 38)
-V_CAI = Voice("en+f3", 166, 55)
-V_DOV = Voice("en-gb-scotland", 150, 36)
-V_EVA = Voice("en-us+f4", 160, 48)
-V_FYN = Voice("en+m7", 165, 50)
-V_GIA = Voice("en-us+f5", 154, 50)
-V_HAL = Voice("en-us", 152, 42)
+V_ADA = Voice("en-us+f2", 158, 52, pilot=0)
+V_BEN = Voice("en-us+m3", 150, 38, pilot=1)
+V_CAI = Voice("en+f3", 166, 55, pilot=2)
+V_DOV = Voice("en-gb-scotland", 150, 36, pilot=3)
+V_EVA = Voice("en-us+f4", 160, 48, pilot=4)
+V_FYN = Voice("en+m7", 165, 50, pilot=5)
+V_GIA = Voice("en-us+f5", 154, 50, pilot=6)
+V_HAL = Voice("en-us", 152, 42, pilot=7)
 
 
 def _codes(*reasons: Reason) -> frozenset[str]:
@@ -229,6 +229,9 @@ def _bad() -> list[Take]:
             room="class", sound="silence"),
         one("mute", "No sound track", Actor(DOV, V_DOV), Reason.NO_AUDIO,
             may=_codes(Reason.SILENT, Reason.NO_SPEECH), room="lounge", sound="none"),
+        Take("crosstalk", "Two speakers at once", (
+            Shot(5.8, (Actor(EVA, V_EVA, x=318, unit=156, y=352), Actor(FYN, V_FYN, x=972, unit=156, y=338)), "lounge"),
+        ), "drop", _codes(Reason.OVERLAPPED_SPEECH), _codes(Reason.LIPS_DO_NOT_MATCH, Reason.LATE_SOUND)),
         one("short", "Too short for a clip", Actor(BEN, V_BEN), Reason.TOO_SHORT, seconds=4.0),
         one("empty", "Nobody on the stage", None, Reason.NO_PERSON, may=_codes(Reason.SILENT, Reason.NO_SPEECH),
             room="stage", seconds=5.6, sound="silence"),

@@ -35,12 +35,13 @@ LINES = (
 
 @dataclass(frozen=True)
 class Voice:
-    """An espeak voice: name such as `en-us+f3`, words a minute, pitch and its range 0..100."""
+    """An espeak voice: name such as `en-us+f3`, words a minute, pitch and its range 0..100; and its tone in `pilot`."""
 
     name: str = "en-us"
     speed: int = 155
     pitch: int = 45
     range: int = 55
+    pilot: int = 0
 
 
 class _Espeak:

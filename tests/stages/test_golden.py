@@ -16,12 +16,15 @@ from pipeline.media.audio import to_flac
 from pipeline.media.shots import ShotFinder, analysis_size
 from pipeline.media.windows import WindowLimits, windows
 from pipeline.nets.dwpose import decode_simcc
+from pipeline.nets.segmentation import SegmentationNet
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
 from pipeline.stage import Unit, stage_class
 from stages.audio_features import AudioFeatures
 from stages.judge import Judge
 from stages.measure_pose import MeasurePose
+from stages.overlap import Overlap
+from tests.pipeline.nets.fakes import FakeSession
 from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -102,6 +105,21 @@ def case_annotate() -> list[float]:
     simcc = np.maximum(0, 0.9 * (1 - ((bins - place[..., None]) / 4) ** 2)).astype(np.float32)
     points, scores = decode_simcc(simcc, simcc)[:2]
     return [*np.asarray(points, float)[0, ::9].ravel().tolist(), *np.asarray(scores, float)[0, ::9].tolist()]
+
+
+def case_overlap() -> list[float]:
+    rng = np.random.default_rng(11)
+    drift = np.cumsum(rng.normal(0, 0.3, (30, 589, 7)), axis=1).astype(np.float32)  # a window each, whatever is heard
+    session = FakeSession(lambda x: [drift[: len(x)]], ("N", 1, 160_000))
+    session._outputs[0].shape = ["N", 589, 7]
+    voices = SegmentationNet(session).hear(np.zeros(25 * 16_000, np.float32))
+    stage = Overlap(keep_scores=True)
+    found: list[float] = []
+    for start, length in ((0.0, 10.0), (6.04, 9.28), (20.0, 5.0)):
+        row = stage._measures(voices, *stage._spans(voices), start, length)
+        scores = row.pop("voice_scores")
+        found += [*(float(value) for _, value in sorted(row.items())), *scores[::40].ravel().tolist()]
+    return found
 
 
 CASES: dict[str, Callable[[], list[float]]] = {

@@ -1,0 +1,99 @@
+"""The reference to compare `segmentation` with: pyannote.audio's own Model and Inference, on its own checkpoint."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.nets.segmentation import WINDOW_SECONDS, bits_of, checked_wave, to_multilabel, two_highest
+from pipeline.nets.voices import RATE, Voices, frame_of
+
+
+def import_pyannote() -> Any:
+    """The module `pyannote.audio`, without telemetry; works beside a torch without CUDA. ImportError says what to install."""
+    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
+    try:
+        import torch
+
+        if torch.version.cuda is None and "torchaudio" not in sys.modules:
+            # torchaudio's wheels hold a CUDA library that such a torch cannot load. It does without when told it has none.
+            sys.modules.setdefault("torchaudio._extension", _no_extension())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that files cannot be decoded by torchcodec: waves come decoded
+            import pyannote.audio
+    except ImportError as error:
+        raise ImportError(f"the backend pyannote needs {error.name}: pip install 'csg405[speech]'") from error
+    return pyannote.audio
+
+
+def _no_extension() -> ModuleType:
+    module = ModuleType("torchaudio._extension")
+    parts: dict[str, Any] = {
+        "_IS_TORCHAUDIO_EXT_AVAILABLE": False,
+        "_IS_ALIGN_AVAILABLE": False,
+        "fail_if_no_align": lambda function: function,
+        "_check_cuda_version": lambda: None,
+    }
+    module.__dict__.update(parts)
+    return module
+
+
+class PyannoteSegmentation:
+    """Voices of 16-kHz mono sound, by pyannote.audio.
+
+    Args:
+        checkpoint: a file whose hash was checked: pyannote reads it as a whole pickle. It cannot be read with weights only, since
+            it holds objects that say what the net was trained for.
+        device: "cpu" or "cuda".
+        batch: windows a run.
+        step_seconds: from the start of a window to the next.
+        soft: average probabilities, not decisions.
+
+    Raises:
+        ImportError: pyannote.audio is not installed.
+        ValueError: the checkpoint is of another kind of net.
+    """
+
+    def __init__(
+        self, checkpoint: Path, device: str = "cpu", batch: int = 32, step_seconds: float = 1.0, *, soft: bool = False
+    ) -> None:
+        audio = import_pyannote()
+        import torch
+
+        model = audio.Model.from_pretrained(str(checkpoint))
+        kind = model.specifications
+        if not (getattr(kind, "powerset", False) and len(kind.classes) == 3 and kind.powerset_max_classes == 2):
+            raise ValueError(f"{checkpoint.name} is no segmentation-3.0: it gives {kind}")
+        self._speaking: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
+        self._soft = soft
+        self._step = round(step_seconds * RATE)
+        self._inference = audio.Inference(
+            model.eval(),
+            duration=WINDOW_SECONDS,
+            step=step_seconds,
+            batch_size=batch,
+            device=torch.device(device),
+            skip_conversion=soft,  # its own gives decisions
+            pre_aggregation_hook=self._hook,
+        )
+
+    def hear(self, wave: NDArray[np.float32]) -> Voices:
+        """The voices of a wave (samples,) in -1..1 at 16 kHz; ValueError for another shape or none at all."""
+        import torch
+
+        wave = checked_wave(wave)
+        sound = {"waveform": torch.from_numpy(np.array(wave))[None], "sample_rate": RATE}
+        scores = np.asarray(self._inference(sound).data, np.float32)
+        starts = frame_of(np.arange(len(self._speaking), dtype=np.int64) * self._step)
+        return Voices(scores, self._speaking, starts, len(wave))
+
+    def _hook(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Called by pyannote with every window's scores before it averages them."""
+        activity = to_multilabel(found, soft=True) if self._soft else found
+        self._speaking = bits_of(activity)
+        return np.ascontiguousarray(two_highest(activity), np.float32)
