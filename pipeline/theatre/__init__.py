@@ -34,12 +34,14 @@ def __getattr__(name: str) -> Any:
 
 
 def build_nets(folder: Path) -> dict[str, Path]:
-    """Write both nets into a folder: `detector` (YOLOX's signature) and `pose` (DWPose's), as ONNX files."""
+    """Write the nets into a folder, as ONNX files: `detector` (YOLOX's signature), `pose` (DWPose's), of faces (DeepFace's)."""
     from pipeline.theatre.detector import build_detector  # needs onnx, which only the demo and the tests have
+    from pipeline.theatre.facenets import build_face_nets
     from pipeline.theatre.posenet import build_pose_net
 
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "detector": build_detector(folder / "theatre_detector.onnx"),
         "pose": build_pose_net(folder / "theatre_pose.onnx"),
+        **build_face_nets(folder),
     }
