@@ -56,13 +56,14 @@ class _Clusters:
         return np.asarray(number)
 
 
-def cluster(vectors: ArrayLike, min_likeness: float, neighbours: int = NEIGHBOURS) -> Ints:
+def cluster(vectors: ArrayLike, min_likeness: float, neighbours: int = NEIGHBOURS, threads: int = 0) -> Ints:
     """Groups vectors of the same person.
 
     Args:
         vectors: (n, d) embeddings; they are brought to unit length.
         min_likeness: mean cosine, 0..1, down to which two groups are one person.
         neighbours: looked at of each vector.
+        threads: of the search; 0 for as many as there are cores.
 
     Returns:
         (n,) the group of each, numbered in the order of their first vectors. The same vectors in the same order give the same
@@ -74,6 +75,10 @@ def cluster(vectors: ArrayLike, min_likeness: float, neighbours: int = NEIGHBOUR
     units = _units(vectors)
     if not len(units):
         return np.zeros(0, np.int64)
+    if threads:
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
     one = np.ones(len(units), np.int64)
     clusters = _Clusters(np.arange(len(units)), units.copy(), one)
     for _ in range(_LOOKS):

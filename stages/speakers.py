@@ -7,20 +7,23 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from pipeline.stage import Reads, Resources, Row, Stage, Unit
+from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 log = logging.getLogger(__name__)
+
+# By the width of the vectors: ArcFace's, whose other people lie about 0, and MobileFaceNet's, whose lie up to 0.37.
+LIKENESS = {512: 0.4, 128: 0.45}
 
 
 class Speakers(Stage):
     """Groups the face vectors of all samples; a row each. Who has no vector has no speaker.
 
     A speaker is a name within this run and nothing else: no name, no other data set is looked up. Groups are as good as the net
-    that made the vectors. Twins and strangers who look alike may be one speaker; somebody with another beard, pair of glasses or
-    twenty years more may be two. `min_likeness` of 0.4 suits both nets that are registered: ArcFace's same-person means lie from
-    0.5 up and others' about 0, MobileFaceNet's at 0.6 to 0.95 and below 0.35 (on the few real clips of the tests).
+    that made the vectors. Strangers who look alike may be one speaker; somebody with another beard, other glasses or twenty years
+    more may be two. Nets tell people of some groups apart worse than of others: on the real clips of the tests MobileFaceNet gives
+    0.57 to 0.97 for one person and up to 0.37 for two, the highest of them for men of like complexion.
     """
 
     name: ClassVar[str] = "speakers"
@@ -32,9 +35,17 @@ class Speakers(Stage):
     resources: ClassVar[Resources] = Resources(seconds=6 * 3600, memory_gb=16, one_worker=True)
 
     min_likeness: float = Field(
-        0.4, gt=0, lt=1, description="mean cosine of two groups' face vectors from which they are one speaker"
+        0.0,
+        ge=0,
+        lt=1,
+        description="mean cosine of two groups' face vectors that makes one speaker; 0: as suits the net",
     )
     neighbours: int = Field(32, ge=1, description="likest samples that each one is compared with at first")
+
+    _threads: int = PrivateAttr(default=0)
+
+    def setup(self, context: Context) -> None:
+        self._threads = context.threads
 
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline import speakers
@@ -48,7 +59,9 @@ class Speakers(Stage):
             raise ValueError(
                 f"face vectors of different nets are mixed, of {sorted(widths)} numbers: run attributes again"
             )
-        labels = speakers.cluster(np.stack([row["identity"] for row in rows]), self.min_likeness, self.neighbours)
+        vectors = np.stack([row["identity"] for row in rows])
+        least = self.min_likeness or LIKENESS.get(vectors.shape[1], max(LIKENESS.values()))
+        labels = speakers.cluster(vectors, least, self.neighbours, self._threads)
         named = speakers.names(labels, [row["person_id"] for row in rows])
         count = Counter(named)
         log.info("%d samples of %d speakers", len(rows), len(count))

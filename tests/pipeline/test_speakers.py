@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.speakers import cluster, names
+from stages.speakers import LIKENESS as BY_WIDTH
 from tests.pipeline.planted_identities import agreement, plant
 
-LIKENESS = 0.4  # what the stage asks for
+LIKENESS = BY_WIDTH[512]
 
 
 @pytest.mark.parametrize(("people", "likeness"), [(500, 0.7), (500, 0.5), (2000, (0.35, 0.85))])

@@ -15,11 +15,16 @@ import pytest
 from pipeline.media.shots import ShotFinder, analysis_size
 from pipeline.media.windows import WindowLimits, windows
 from pipeline.nets.dwpose import decode_simcc
+from pipeline.nets.face_attributes import ages, fitted, said
+from pipeline.nets.faces import Choice, aligned, candidates, upright
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
 from pipeline.stage import Unit, stage_class
 from stages.judge import Judge
 from stages.measure_pose import MeasurePose
+from stages.speakers import Speakers
+from tests.pipeline.nets.test_faces import face
+from tests.pipeline.planted_identities import plant
 from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -91,6 +96,28 @@ def case_annotate() -> list[float]:
     simcc = np.maximum(0, 0.9 * (1 - ((bins - place[..., None]) / 4) ** 2)).astype(np.float32)
     points, scores = decode_simcc(simcc, simcc)[:2]
     return [*np.asarray(points, float)[0, ::9].ravel().tolist(), *np.asarray(scores, float)[0, ::9].tolist()]
+
+
+def case_attributes() -> list[float]:
+    """Where a face is cut, which frames are looked at, and how pictures are prepared for the nets."""
+    y, x = np.mgrid[:512, :512]
+    picture = np.stack([x // 2, y // 2, (x + y) % 256], -1).astype(np.uint8)
+    points = np.stack([face(240 + n, 200 - n, 0.9 + 0.01 * n, 0.05 * n) for n in range(12)])
+    scores = np.where(np.isnan(points).any(-1), 0, 0.9)
+    scores[:, layout.FACE] -= np.linspace(0.3, 0, 12)[:, None]
+    spans = candidates(points, scores, (512, 512), Choice(frames=3, candidates=2))
+    cuts = (aligned(picture, points[7]), upright(picture, points[7]))
+    means = [value for cut in cuts for value in fitted(cut)[::37, ::37].ravel().tolist()]
+    votes = said(np.array([[0.2, 0.8], [0.6, 0.4]], np.float32), "gender")
+    years = ages(np.eye(101, dtype=np.float32)[[20, 40]])
+    return [*(float(frame) for span in spans for frame in span), *means, votes.agreement, *years.tolist()]
+
+
+def case_speakers() -> list[float]:
+    vectors, _ = plant(12, 4, (0.3, 0.8), width=64)
+    rows = [{"person_id": f"{n:03d}", "clip_id": "", "video_id": "", "identity": v} for n, v in enumerate(vectors)]
+    found = list(Speakers().process(Unit("all", {"attributes": rows})))
+    return [float(int(row["speaker"][1:], 16) % 1000) for row in found]
 
 
 CASES: dict[str, Callable[[], list[float]]] = {
