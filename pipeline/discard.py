@@ -20,6 +20,7 @@ from pipeline.plan import plan
 from pipeline.profile import Profile
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
+from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, Store
 
 RAW = "raw"
@@ -116,7 +117,7 @@ def _wanted(stages: Iterable[Stage], store: Store, models: Registry, sources: It
     wanted: dict[str, str] = {}
     for stage in stages:
         try:
-            hashes = [models.resolve(names).sha256 for names in stage.model_names()]
+            hashes = net_hashes(stage, models)
         except MissingModel as error:
             return {**dict.fromkeys(sources, f"{stage.name} cannot run here ({error})"), **wanted}
         work = plan(stage, store, hashes)

@@ -63,6 +63,12 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
         except MissingModel as error:  # what was done with another net is to be done again
             hashes.append("missing")
             notes.append(_how_to_get(names, models) or str(error))
+    for names in stage.optional_model_names():
+        file = models.optional(names)
+        hashes.append(file.sha256 if file else "")
+        if not file:
+            built = any(models.entry(name).builder for name in names)
+            notes.append(_how_to_get(names, models) if built else f"would do without: {models.advice(names)}")
     if absent := [name for name in stage.needed_modules() if not importable(name)]:
         notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
     work = plan(stage, store, hashes).only(shard)

@@ -14,6 +14,7 @@ from pipeline.profile import Profile
 from pipeline.reasons import Reason
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
+from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, OK, REJECTED, Store
 
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
@@ -67,7 +68,7 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
     won = store.outcomes(stage.writes)
     won = won.filter(pc.equal(won["stage"], stage.name))
     try:
-        hashes = [models.resolve(names).sha256 for names in stage.model_names()]
+        hashes = net_hashes(stage, models)
         work = plan(stage, store, hashes)
         counts = work.counts()
         state.units, state.pending = len(work.units), len(work.pending)

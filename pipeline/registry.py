@@ -106,6 +106,22 @@ class Registry:
                     problems.append(str(error))
         raise MissingModel("; ".join(problems) or self.advice(names))
 
+    def optional(self, names: Sequence[str]) -> ModelFile | None:
+        """As `resolve`, but None where there is none of these nets; what no hash is known of is neither used nor fetched."""
+        for name in names:
+            path = self.models / self.entry(name).file if self.models else None
+            for known in (path, self.find(name)):
+                if known is not None and known.is_file() and self._may_use(name):
+                    return self.checked(name, known)
+        fetched = [name for name in names if self._may_use(name)]
+        try:
+            return self.resolve(fetched) if fetched else None
+        except MissingModel:
+            return None
+
+    def _may_use(self, name: str) -> bool:
+        return bool(self.entry(name).builder or self._expected(name))
+
     def looking(self) -> "Registry":
         """The same registry without leave to fetch or build: for whoever only looks."""
         return Registry(self.models, self.cache, download=False)
@@ -153,6 +169,8 @@ class Registry:
         entry = self.entry(names[0])
         if entry.package:
             return f"{entry.purpose} ({names[0]}) is missing: {entry.install}"
+        if self.find(names[0]) and not self._may_use(names[0]):
+            return f"{entry.purpose} ({names[0]}) is there, but no hash is recorded: csg405 models pin {names[0]}"
         where = f"put {entry.file} into a folder and name it with MODELS=..."
         return f"{entry.purpose} ({names[0]}) is missing: csg405 models fetch {names[0]}, or {where}"
 

@@ -27,6 +27,7 @@ from pipeline.progress import Progress, log_to
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
+from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, Outcome, Store, packed_schema, strings
 
 COMMIT_BYTES = 64 << 20
@@ -92,7 +93,7 @@ def run_stage(
     if missing:
         raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
     try:
-        hashes = [models.resolve(names).sha256 for names in stage.model_names()]
+        hashes = net_hashes(stage, models)
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
     store = store or Store(run)

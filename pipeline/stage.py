@@ -152,6 +152,10 @@ class Stage(BaseModel):
         """For each net the stage needs, the registry names that will do, best first."""
         return ()
 
+    def optional_model_names(self) -> tuple[tuple[str, ...], ...]:
+        """Likewise for the nets without which the stage does less; where it needs none but has such, it wants at least one."""
+        return ()
+
     def sources(self, store: "Store") -> list[str] | None:
         """Units that come from outside the tables (links, files), or None: units are what the first kind read holds."""
         return None

@@ -331,17 +331,24 @@ def _open_part(path: str) -> pq.ParquetFile:
 
 def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Columns of single rows, by (Parquet file, row number): what a worker fetches for its unit."""
-    found = []
-    for path, place in places:
+    wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}  # by row group, so that each is read once
+    for number, (path, place) in enumerate(places):
         part = _open_part(path)
         group, first = 0, 0
         while place >= first + part.metadata.row_group(group).num_rows:
             first += part.metadata.row_group(group).num_rows
             group += 1
-        table = part.read_row_group(group, columns=list(columns), use_threads=False).slice(place - first, 1)
-        row = {name: to_python(flat(table[name]), table.schema.field(name).type)[0] for name in table.column_names}
-        found.append({name: row.get(name) for name in columns})
-    return found
+        wanted.setdefault((path, group), []).append((number, place - first))
+    found: dict[int, dict[str, Any]] = {}
+    for (path, group), rows in wanted.items():
+        table = _open_part(path).read_row_group(group, columns=list(columns), use_threads=False)
+        table = table.take(numbers(np.array([at for _, at in rows], np.int64)))
+        names = table.column_names
+        values = [to_python(flat(table[name]), table.schema.field(name).type) for name in names]
+        for (number, _), row in zip(rows, zip(*values, strict=True), strict=True):
+            known = dict(zip(names, row, strict=True))
+            found[number] = {name: known.get(name) for name in columns}
+    return [found[number] for number in sorted(found)]
 
 
 class Store:

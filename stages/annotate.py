@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.nets.footage import check_footage, footage_of
 from pipeline.reasons import Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -18,13 +19,7 @@ if TYPE_CHECKING:
     from pipeline.nets.whole_body import AnnotationSettings, PersonTrack
     from pipeline.nets.yolox import Detector
 
-FOOTAGE = "csg405.footage"  # in a net's metadata: the only footage that it can see
-
 Share = float
-
-
-class WrongFootage(ValueError):
-    """A net was asked to look at footage that it was not made for."""
 
 
 class Annotate(Stage):
@@ -102,7 +97,7 @@ class Annotate(Stage):
             self._pose = RtmlibPose(poser.path, device, (net.height, net.width))
         else:
             self._pose = PoseNet(pose_session, self.pose_batch, _helpers(context))
-        self._footage = {finder.name: _footage_of(session), poser.name: _footage_of(pose_session)}
+        self._footage = {finder.name: footage_of(session), poser.name: footage_of(pose_session)}
 
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline.media.video import GridReader
@@ -145,12 +140,7 @@ class Annotate(Stage):
         )
 
     def _check_footage(self, video: Row) -> None:
-        for net, footage in self._footage.items():
-            if footage and video["footage"] != footage:
-                raise WrongFootage(
-                    f"{net} sees nothing but {footage} footage, and this is {video['footage'] or 'real'} footage: "
-                    "choose other nets with `detector` and `pose` in the profile"
-                )
+        check_footage(self._footage, video["footage"], "`detector` and `pose`")
 
     def _doubt(self, track: "PersonTrack", frames: int) -> str:
         """Why this track is no person; "" when it is one."""
@@ -230,10 +220,6 @@ def _padded(values: NDArray[np.float32], lacking: int, fill: float) -> NDArray[n
 
 def _helpers(context: Context) -> int:
     return max(1, min(4, context.threads))
-
-
-def _footage_of(session: Any) -> str:
-    return str(session.get_modelmeta().custom_metadata_map.get(FOOTAGE, ""))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class Shards(Stage):
     """Kept samples -> `shards/{train,validation,test}-NNNNN-of-NNNNN.parquet` and `shards/_index.json`.
 
     A unit is a bucket of a split. A video's bucket is a hash of its id, its split a hash of its group, so that a new verdict
-    touches one file, and no video or channel is ever in two splits.
+    touches one file, and no video or channel is ever in two splits. By speaker, videos that have one in common stay together, and
+    those that share one with either of them, and so on; a kept person without a speaker stays with the video.
     """
 
     name: ClassVar[str] = "shards"
@@ -59,8 +60,9 @@ class Shards(Stage):
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8)
 
     buckets: int = Field(16, ge=1, le=99_999, description="files a split; fixed for a run: changing it rewrites all")
-    split_by: Literal["video", "channel"] = Field(
-        "video", description="what stays together: a video, or all videos of a channel (a video without one by itself)"
+    split_by: Literal["video", "channel", "speaker"] = Field(
+        "video",
+        description="what stays together: a video, all videos of a channel (one without by itself), or all that share speakers",
     )
     split_seed: int = Field(0, description="another number draws other splits")
     test_share: float = Field(0.05, ge=0, le=0.5, description="share of the samples that become the test split")
@@ -75,16 +77,19 @@ class Shards(Stage):
     def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
         """The unit of each sample: `<split>-<bucket>`."""
         videos = tables["samples"]["video_id"].to_pylist()
-        group_of = self._groups(tables["videos"])
+        group_of = self._groups(tables)
         persons = Counter(group_of.get(video, video) for video in tables["persons"]["video_id"].to_pylist())
         splits = self.splits(Counter(group_of.get(video, video) for video in videos), persons)
         return [unit_name(splits[group_of.get(video, video)], bucket_of(video, self.buckets)) for video in videos]
 
-    def _groups(self, videos: "pa.Table") -> dict[str, str]:
+    def _groups(self, tables: "Mapping[str, pa.Table]") -> dict[str, str]:
         """video_id -> what it is kept together with."""
+        videos = tables["videos"]
         ids = videos["video_id"].to_pylist()
         if self.split_by == "video":
             return {video: video for video in ids}
+        if self.split_by == "speaker":
+            return _sharing(ids, tables["samples"], tables["speakers"])
         channels = zip(videos["channel_id"].to_pylist(), videos["channel"].to_pylist(), strict=True)
         return {video: by_id or by_name or video for video, (by_id, by_name) in zip(ids, channels, strict=True)}
 
@@ -156,7 +161,12 @@ class Shards(Stage):
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write the index, last; then remove shards that it does not list."""
-        light = {"samples": ["video_id"], "videos": ["video_id", "channel", "channel_id"], "persons": ["video_id"]}
+        light = {
+            "samples": ["person_id", "video_id"],
+            "videos": ["video_id", "channel", "channel_id"],
+            "persons": ["video_id"],
+            "speakers": ["person_id", "speaker"],
+        }
         wanted = set(self.group({kind: store.read(kind, columns) for kind, columns in light.items()}))
         rows = store.read("shards").to_pylist()
         entries = [row for row in rows if row["bucket"] in wanted]
@@ -175,6 +185,26 @@ class Shards(Stage):
             csg405=_package_version(),
             settings=self.result_settings(),
         )
+
+
+def _sharing(videos: Sequence[str], samples: "pa.Table", speakers: "pa.Table") -> dict[str, str]:
+    """video_id -> the smallest id among the videos that it shares speakers with, directly or through others."""
+    of_person = dict(zip(speakers["person_id"].to_pylist(), speakers["speaker"].to_pylist(), strict=True))
+    root = {video: video for video in videos}
+
+    def top(video: str) -> str:
+        while root[video] != video:
+            root[video] = root[root[video]]
+            video = root[video]
+        return video
+
+    seen_in: dict[str, str] = {}  # speaker -> a video with that speaker
+    for person, video in zip(samples["person_id"].to_pylist(), samples["video_id"].to_pylist(), strict=True):
+        speaker = of_person.get(person)
+        if speaker is not None:
+            low, high = sorted((top(video), top(seen_in.setdefault(speaker, video))))
+            root[high] = low
+    return {video: top(video) for video in videos}
 
 
 def _forget(store: "Store", buckets: set[str]) -> None:

@@ -19,7 +19,8 @@ import pytest
 
 from pipeline import files, lock, runner, table
 from pipeline.lock import Occupied, driving
-from pipeline.runner import Options, OutOfRoom, Skipped, StageError
+from pipeline.registry import BadModel, Registry
+from pipeline.runner import Options, OutOfRoom, Skipped, StageError, run_stage
 from pipeline.table import FAILED, OK, Store
 from tests.pipeline import toys
 from tests.pipeline.runs import HERE, chain, contents, go, go_all, outcomes
@@ -244,6 +245,34 @@ def test_missing_packages_and_nets_skip_a_stage_in_words(tmp_path: Path, monkeyp
     monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("no_such_net",),))
     with pytest.raises(Skipped, match="no net is called 'no_such_net'"):
         go(toys.ToyCrawl(), tmp_path)
+
+
+def test_optional_nets_are_done_without_and_looked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A needed net skips the stage; of optional ones, one will do; and each that comes makes the work pending again."""
+    registry = Registry(cache=tmp_path / "nets", download=False)
+
+    def pending(units: tuple[str, ...] = ("a",)) -> int:
+        return run_stage(toys.ToyCrawl(units=units), tmp_path / "run", registry, Options(workers=0)).pending
+
+    monkeypatch.setattr(toys.ToyCrawl, "optional_model_names", lambda self: (("deepface_age",), ("deepface_gender",)))
+    with pytest.raises(Skipped, match=r"attributes: age.*fetch deepface_age.*; attributes: gender"):
+        pending()
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets/gender_model_weights.onnx").write_bytes(b"a net")
+    with pytest.raises(Skipped, match="there, but no hash is recorded: csg405 models pin deepface_gender"):
+        pending()
+    registry.pin("deepface_gender")
+    assert pending() == 1 and pending() == 0
+    (tmp_path / "nets/age_model_weights.onnx").write_bytes(b"another net")
+    assert pending() == 0, "what nobody vouches for is not there"
+    registry.pin("deepface_age")
+    assert pending() == 1 and pending() == 0
+    (tmp_path / "nets/age_model_weights.onnx").write_bytes(b"another net, changed")
+    with pytest.raises(BadModel, match="is not deepface_age"):
+        pending()
+    monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("dwpose_l",),))
+    with pytest.raises(Skipped, match="dwpose_l"):
+        pending()
 
 
 # Disks

@@ -10,10 +10,11 @@ from stage_assets import AssetModels, asset
 
 from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
+from pipeline.nets.footage import WrongFootage, footage_of
 from pipeline.reasons import Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Unit
-from stages.annotate import Annotate, Film, WrongFootage, _footage_of
+from stages.annotate import Annotate, Film
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
 
@@ -148,7 +149,7 @@ def test_nets_for_puppets_refuse_people(run: Path) -> None:
         stage._check_footage({"footage": None})
     stage._check_footage({"footage": "theatre"})
     session = SimpleNamespace(get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={"csg405.footage": "theatre"}))
-    assert _footage_of(session) == "theatre"
+    assert footage_of(session) == "theatre"
 
 
 def test_film_numbers_from_zero() -> None:

@@ -16,6 +16,8 @@ from pipeline.media.audio import to_flac
 from pipeline.media.shots import ShotFinder, analysis_size
 from pipeline.media.windows import WindowLimits, windows
 from pipeline.nets.dwpose import decode_simcc
+from pipeline.nets.face_attributes import ages, fitted, said
+from pipeline.nets.faces import Choice, aligned, candidates, upright
 from pipeline.nets.segmentation import SegmentationNet
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
@@ -24,7 +26,10 @@ from stages.audio_features import AudioFeatures
 from stages.judge import Judge
 from stages.measure_pose import MeasurePose
 from stages.overlap import Overlap
+from stages.speakers import Speakers
 from tests.pipeline.nets.fakes import FakeSession
+from tests.pipeline.nets.test_faces import face
+from tests.pipeline.planted_identities import plant
 from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -120,6 +125,28 @@ def case_overlap() -> list[float]:
         scores = row.pop("voice_scores")
         found += [*(float(value) for _, value in sorted(row.items())), *scores[::40].ravel().tolist()]
     return found
+
+
+def case_attributes() -> list[float]:
+    """Where a face is cut, which frames are looked at, and how pictures are prepared for the nets."""
+    y, x = np.mgrid[:512, :512]
+    picture = np.stack([x // 2, y // 2, (x + y) % 256], -1).astype(np.uint8)
+    points = np.stack([face(240 + n, 200 - n, 0.9 + 0.01 * n, 0.05 * n) for n in range(12)])
+    scores = np.where(np.isnan(points).any(-1), 0, 0.9)
+    scores[:, layout.FACE] -= np.linspace(0.3, 0, 12)[:, None]
+    spans = candidates(points, scores, (512, 512), Choice(frames=3, candidates=2))
+    cuts = (aligned(picture, points[7]), upright(picture, points[7]))
+    means = [value for cut in cuts for value in fitted(cut)[::37, ::37].ravel().tolist()]
+    votes = said(np.array([[0.2, 0.8], [0.6, 0.4]], np.float32), "gender")
+    years = ages(np.eye(101, dtype=np.float32)[[20, 40]])
+    return [*(float(frame) for span in spans for frame in span), *means, votes.agreement, *years.tolist()]
+
+
+def case_speakers() -> list[float]:
+    vectors, _ = plant(12, 4, (0.3, 0.8), width=64)
+    rows = [{"person_id": f"{n:03d}", "clip_id": "", "video_id": "", "identity": v} for n, v in enumerate(vectors)]
+    found = list(Speakers().process(Unit("all", {"attributes": rows})))
+    return [float(int(row["speaker"][1:], 16) % 1000) for row in found]
 
 
 CASES: dict[str, Callable[[], list[float]]] = {

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.kinds import KINDS
 from pipeline.manifest import Problem, place, read_manifest
 from pipeline.opt_out import OptOut
 from pipeline.plan import plan
@@ -119,6 +120,24 @@ def test_measures_stand_beside_their_speaker(run: Path) -> None:
     assert table["yaw_degrees"].to_pylist() == [5.5, 6.5, 5.5, 5.5]
     assert table["speech_share"].to_pylist() == [0.75, 0.75, None, None]
     assert table.schema.field("yaw_degrees").metadata[b"unit"] == b"deg"
+
+
+def test_guesses_about_faces_are_not_published(run: Path, tmp_path: Path) -> None:
+    """Neither columns nor values: a run that has them publishes, byte for byte, what one without them does."""
+    folder = tmp_path / "planted" / "run"
+    shutil.copytree(run, folder)
+    before = (folder / "release" / "measures.parquet").read_bytes()
+    store = Store(folder)
+    guesses = {"gender": "male", "age_years": 43.0, "ethnicity": "White", "emotion": "Sad", "identity": [0.6, 0.8]}
+    with fake_run.together(store):
+        add(store, "attributes", [{**ids(1), **guesses}])
+        add(store, "speakers", [{**ids(1), "speaker": "s0123456789ab", "speaker_samples": 1}])
+    fake_run.run(Release(), folder)
+    assert (folder / "release" / "measures.parquet").read_bytes() == before
+    private = {*KINDS["attributes"].schema.names, *KINDS["speakers"].schema.names} - set(ids(1))
+    assert not private & set(pq.read_table(folder / "release" / "measures.parquet").column_names)
+    content = b"".join(path.read_bytes() for path in (folder / "release").iterdir() if path.is_file())
+    assert b"s0123456789ab" not in content
 
 
 def test_index_lists_the_files_with_their_hashes(run: Path) -> None:

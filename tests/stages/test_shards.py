@@ -137,6 +137,60 @@ def test_no_group_is_in_two_splits(store: Store, split_by: str) -> None:
     assert sum(map(len, of_split)) == len(set.union(*of_split))
 
 
+def speak(store: Store, *speakers: tuple[int, int, str]) -> None:
+    """Rows of `speakers`: video, first frame, who."""
+    with fake_run.together(store):
+        rows = [(fake_run.ids(video, first), who) for video, first, who in speakers]
+        fake_run.add(store, "attributes", [{**ids, "identity": [1.0, 0.0], "gender": "male"} for ids, _ in rows])
+        fake_run.add(store, "speakers", [{**ids, "speaker": who, "speaker_samples": 1} for ids, who in rows])
+
+
+def splits_of(run: Path) -> dict[str, str]:
+    """Video -> its split; each has one."""
+    pairs = {
+        (row["video_id"], split)
+        for split in shard.SPLITS
+        for row in shard.open_shards(run / "shards", split).rows(["video_id"])
+    }
+    assert len(pairs) == len({video for video, _ in pairs})
+    return dict(pairs)
+
+
+def test_videos_that_share_speakers_stay_together(store: Store) -> None:
+    """A host seen with one guest here and another there; a pair that shares nobody; and the rest without speakers."""
+    speak(store, (0, 0, "host"), (4, 0, "host"), (4, 200, "guest"), (9, 200, "guest"), (2, 0, "x"), (3, 0, "y"))
+    for seed in range(25):
+        stage = Shards(buckets=2, split_by="speaker", split_seed=seed, test_share=0.3)
+        tables = {kind: store.read(kind) for kind in ("samples", "videos", "persons", "speakers")}
+        videos = tables["samples"]["video_id"].to_pylist()
+        found = dict(zip(videos, (unit.split("-")[0] for unit in stage.group(tables)), strict=True))
+        assert len({found[fake_run.video_id(video)] for video in (0, 4, 9)}) == 1
+    fake_run.run(Shards(buckets=2, split_by="speaker"), store.run)
+    found = splits_of(store.run)
+    assert len(found) == 12 and len(set(found.values())) == 3
+
+
+def test_without_speakers_a_split_by_speaker_is_one_by_video(store: Store) -> None:
+    tables = {kind: store.read(kind) for kind in ("samples", "videos", "persons", "speakers")}
+    assert Shards(split_by="speaker").group(tables) == Shards(split_by="video").group(tables)
+
+
+def test_a_speaker_everywhere_is_one_group(store: Store) -> None:
+    speak(store, *((video, 0, "one") for video in range(12)))
+    fake_run.run(Shards(buckets=2, split_by="speaker"), store.run)
+    assert set(splits_of(store.run).values()) == {"train"}
+
+
+def test_faces_stay_in_the_run(store: Store) -> None:
+    speak(store, *((video, 0, f"s{video}") for video in range(12)))
+    fake_run.run(Shards(buckets=1), store.run)
+    rows = list(shard.open_shards(store.run / "shards").rows())
+    known = [row for row in rows if row["speaker"]]
+    assert len(known) == 12 and all(row["gender"] == "male" for row in known)
+    assert not any("identity" in row or "voice_scores" in row for row in rows)
+    assert "identity_agreement" in rows[0], "how steady it was says nothing of the face"
+
+
 def test_a_second_run_does_nothing(store: Store) -> None:
     fake_run.run(Shards(), store.run)
     before = files_of(store.run)

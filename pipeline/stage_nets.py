@@ -1,0 +1,17 @@
+"""The nets that a stage would use on this machine, as far as its results depend on them."""
+
+from pipeline.registry import MissingModel, Registry
+from pipeline.stage import Stage
+
+
+def net_hashes(stage: Stage, models: Registry) -> list[str]:
+    """sha256 of each net of a stage, in its own order; "" for an optional one that is not here.
+
+    Raises:
+        MissingModel: a needed net is missing, or the stage has optional nets alone and none of them is here.
+    """
+    needed = [models.resolve(names).sha256 for names in stage.model_names()]
+    found = [(names, models.optional(names)) for names in stage.optional_model_names()]
+    if found and not needed and not any(file for _, file in found):
+        raise MissingModel("; ".join(models.advice(names) for names, _ in found))
+    return needed + [file.sha256 if file else "" for _, file in found]
