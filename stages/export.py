@@ -35,6 +35,7 @@ class Export(Stage):
         Reads("verdicts", ("person_id", "clip_id", "video_id"), where="keep"),
         Reads("persons", ("keypoints", "scores", "smoothed")),
         Reads("pose_measures", ("crop_box",)),
+        Reads("lip_syncs", ("sound_shift_frames",)),
         Reads("clips", ("first_frame", "frames")),
         Reads("videos", ("path", "sha256", "audio_codec")),
     )
@@ -112,7 +113,11 @@ class Export(Stage):
         clip, video = unit.row("clips"), unit.row("videos")
         if not video["audio_codec"]:
             return None
-        return self._waves.piece(self._context.run / video["path"], clip["first_frame"], clip["frames"])
+        mended = [
+            row["sound_shift_frames"] or 0 for row in unit.rows("lip_syncs")
+        ]  # frames later, where lip_sync said so
+        first = clip["first_frame"] - (mended[0] if mended else 0)
+        return self._waves.piece(self._context.run / video["path"], first, clip["frames"])
 
     def _write(self, target: Path, unit: Unit, box: "Box", sound: NDArray[np.float32] | None) -> tuple[int, str]:
         """Stream the pictures from decoder to encoder; returns the file's size in bytes and its sha256."""

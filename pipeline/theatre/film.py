@@ -148,7 +148,8 @@ class Film:
             at = round(first * voice.RATE)
             said[at : at + len(words)] = words[: len(said) - at]
         self._hear(actor.voice.pilot, said, start)
-        mouth = voice.loudness(said, clock)
+        seen = voice.speech(actor.voice, shot.seconds, seed + 1, pause=shot.pause) if self.take.dubbed else said
+        mouth = voice.loudness(seen, clock)
         if self.take.sound != "voice":  # the mouth moves, and nothing is heard
             mouth = np.clip(0.45 + 0.45 * np.sin(clock * 17.0) * np.sin(clock * 5.3), 0.0, 1.0)
         motion = perform(seed, clock, actor.style, mouth, actor.face_at)
@@ -174,6 +175,8 @@ class Film:
             mixed = np.sum(self._voices, axis=0)
             mixed *= min(1.0, LOUDEST / max(float(np.abs(mixed).max()), 1e-9))
             mixed += np.sum(self._pilots, axis=0)  # at their own level, whoever else speaks
+        late = round(self.take.late_seconds * voice.RATE)
+        mixed = np.concatenate([np.zeros(late), mixed[: len(mixed) - late]])
         return np.asarray(mixed[: round(self.seconds * voice.RATE)])
 
     def picture(self, k: int) -> Image:
@@ -209,10 +212,14 @@ class Film:
             np.array([row[2] for row in rows]).reshape(-1, self.frames),
             np.array([cut for cut in self.take.cuts if cut < self.frames], dtype=np.int64),
             np.array([w for w in self.take.whips if w[0] < self.frames], dtype=np.int64).reshape(-1, 2),
-            np.array(
-                [(who, start, min(end, self.seconds)) for who, start, end in self._speech if start < self.seconds]
-            ).reshape(-1, 3),
+            self._heard(),
         )
+
+    def _heard(self) -> Floats:
+        """As `Truth.speech`: what lies within the film."""
+        moved = np.array(self._speech).reshape(-1, 3) + np.array([0.0, self.take.late_seconds, self.take.late_seconds])
+        moved[:, 2] = np.minimum(moved[:, 2], self.seconds)
+        return moved[moved[:, 1] < self.seconds]
 
     def _person(
         self, number: int, role: _Role, picks: NDArray[np.int64]

@@ -92,15 +92,26 @@ class Graph:
         return self.op("Conv", lifted, weights.reshape(count, 4, 1, 1), 1.0 - (colours**2).sum(1) / radius**2)
 
     def save(
-        self, path: Path, inputs: dict[str, list[int | str]], outputs: dict[str, tuple[str, list[int | str]]]
+        self,
+        path: Path,
+        inputs: dict[str, list[int | str]],
+        outputs: dict[str, tuple[str, list[int | str]]],
+        kinds: dict[str, int] | None = None,
     ) -> Path:
-        """Name the results (`outputs`: public name -> (node result, shape)), check and write the model."""
+        """Name the results (`outputs`: public name -> (node result, shape)), check and write the model.
+
+        Inputs are float32; `kinds` holds the TensorProto types of others.
+        """
+        types = kinds or {}
         for public, (result, _) in outputs.items():
             self._nodes.append(helper.make_node("Identity", [result], [public]))
         graph = helper.make_graph(
             self._nodes,
             self._name,
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+            [
+                helper.make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), shape)
+                for name, shape in inputs.items()
+            ],
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, (_, shape) in outputs.items()],
             self._constants,
         )

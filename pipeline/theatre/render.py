@@ -16,7 +16,7 @@ from pipeline.theatre import voice
 from pipeline.theatre.film import Film, Truth
 from pipeline.theatre.takes import TAKES, Take, take_named
 
-VERSION = 6  # bump when a picture, a sound or a truth changes
+VERSION = 7  # bump when a picture, a sound or a truth changes
 CRF, PRESET = "17", "veryfast"
 Progress = Callable[[str, int, int], None]
 

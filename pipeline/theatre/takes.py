@@ -70,6 +70,8 @@ class Take:
         clips: clips expected after splitting.
         fps: source frames a second; 0 means variable.
         suffix: container.
+        late_seconds: by which the sound comes after the pictures.
+        dubbed: mouths say something else than what is heard.
         sound: voice, silence (a track of zeros) or none (no track).
         kept_bytes: share of the file's bytes that is left.
     """
@@ -84,6 +86,8 @@ class Take:
     fps: int = FPS
     suffix: str = ".mp4"
     sound: str = "voice"
+    late_seconds: float = 0.0
+    dubbed: bool = False
     kept_bytes: float = 1.0
 
     @property
@@ -232,6 +236,17 @@ def _bad() -> list[Take]:
         Take("crosstalk", "Two speakers at once", (
             Shot(5.8, (Actor(EVA, V_EVA, x=318, unit=156, y=352), Actor(FYN, V_FYN, x=972, unit=156, y=338)), "lounge"),
         ), "drop", _codes(Reason.OVERLAPPED_SPEECH), _codes(Reason.LIPS_DO_NOT_MATCH, Reason.LATE_SOUND)),
+        *(
+            Take(f"late-{late:g}", f"The sound comes {late:g} s late", (Shot(5.8, (Actor(*who),), room),), "drop",
+                 _codes(reason), _codes(Reason.LATE_SOUND, Reason.LIPS_DO_NOT_MATCH), late_seconds=late)
+            for late, reason, who, room in (
+                (0.2, Reason.LATE_SOUND, (ADA, V_ADA), "study"),
+                (0.4, Reason.LATE_SOUND, (BEN, V_BEN), "stage"),
+                (0.8, Reason.LIPS_DO_NOT_MATCH, (HAL, V_HAL), "news"),  # too far for SyncNet to find the offset
+            )
+        ),
+        Take("voice-over", "A voice that is not the speaker's", (Shot(5.8, (Actor(CAI, V_CAI),), "class"),), "drop",
+             _codes(Reason.LIPS_DO_NOT_MATCH), _codes(Reason.LATE_SOUND), dubbed=True),
         one("short", "Too short for a clip", Actor(BEN, V_BEN), Reason.TOO_SHORT, seconds=4.0),
         one("empty", "Nobody on the stage", None, Reason.NO_PERSON, may=_codes(Reason.SILENT, Reason.NO_SPEECH),
             room="stage", seconds=5.6, sound="silence"),

@@ -1,0 +1,17 @@
+"""SyncNet: whether lips say what is heard, and how far off the sound is. Usable alone, on face crops and a 16-kHz wave.
+
+    net = SyncNet(open_session("syncnet_v2.onnx"))
+    count = windows_of(len(crops))                       # crops: (T, 224, 224, 3) BGR, 25 a second
+    found = score(distances(net.lips(crops[None])[0][:count], net.sound(wave, count)))
+
+gives what `SyncNetInstance.evaluate` of syncnet-python gives.
+"""
+
+from pipeline.nets.syncnet.graph import SIDE, WINDOW, convert, to_onnx
+from pipeline.nets.syncnet.net import SyncNet, cepstra, sound_windows, windows_of
+from pipeline.nets.syncnet.score import MAX_SHIFT, Score, distances, score
+
+__all__ = [
+    "MAX_SHIFT", "SIDE", "WINDOW", "Score", "SyncNet", "cepstra", "convert", "distances", "score", "sound_windows", "to_onnx",
+    "windows_of",
+]  # fmt: skip

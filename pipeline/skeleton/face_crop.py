@@ -1,0 +1,99 @@
+"""Face crops as SyncNet was trained on them, cut by the 133 keypoints instead of a second face detector.
+
+SyncNet's own pipeline takes S3FD's boxes, smooths their half side and middle with a median over 13 frames, and cuts a square that
+reaches 1.4 half sides to the left and right, 1 up and 1.8 down, so that the mouth comes to lie in its middle.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.skeleton import layout
+
+Floats = NDArray[np.float64]
+Picture = NDArray[np.uint8]
+
+SIDE = 224  # px
+SCALE = 0.40  # of a half side, added around the box
+SMOOTH_FRAMES = 13
+BORDER = 110  # grey of what lies outside the picture
+FOREHEAD = 0.25  # of the height from brows to chin: how far S3FD's boxes reach above the brows
+_BROWS, _CHIN = slice(40, 50), 31
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """A face over F frames, as a cutter needs it: smoothed, with gaps filled in linearly.
+
+    Attributes:
+        half: (F,) half the longer side of its box, px.
+        x, y: (F,) the box's middle, px.
+        seen: (F,) bool, frames in which the face was really found.
+    """
+
+    half: Floats
+    x: Floats
+    y: Floats
+    seen: NDArray[np.bool_]
+
+
+def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3) -> Floats:
+    """Boxes (F, 4) x1, y1, x2, y2 in px as a face detector draws them: cheek to cheek, from the forehead to the chin.
+
+    An approximation: the keypoints end at the brows, and boxes of WIDER FACE, on which S3FD was trained, take in the forehead.
+
+    Args:
+        points: (F, 133, 2) px.
+        scores: (F, 133); a face whose mean score is below `min_score`, or whose chin or brows are not there, is NaN.
+    """
+    face = np.asarray(points, float)[:, layout.FACE]
+    known = np.isfinite(face).all(-1)
+    found = np.nan_to_num(np.asarray(scores, float)[:, layout.FACE]).mean(1) >= min_score
+    found &= known.mean(1) > 0.8
+    boxes = np.full((len(face), 4), np.nan)
+    if found.any():
+        low, high = np.nanmin(face[found], 1), np.nanmax(face[found], 1)
+        brows = np.nanmin(np.asarray(points, float)[found][:, _BROWS, 1], 1)
+        low[:, 1] = np.fmin(low[:, 1], brows - FOREHEAD * (high[:, 1] - brows))
+        boxes[found] = np.concatenate([low, high], 1)
+    return boxes
+
+
+def face_track(boxes: Floats) -> FaceTrack | None:
+    """Smoothed track of boxes (F, 4), NaN where there is none; None when there is none at all."""
+    from scipy.signal import medfilt
+
+    seen = np.asarray(np.isfinite(boxes).all(axis=1), bool)
+    if not seen.any():
+        return None
+    at = np.flatnonzero(seen)
+    full = np.stack([np.interp(np.arange(len(boxes)), at, boxes[at, k]) for k in range(4)], 1)
+    half = np.maximum(full[:, 3] - full[:, 1], full[:, 2] - full[:, 0]) / 2
+    middle = (full[:, :2] + full[:, 2:]) / 2
+    # medfilt pads with zeros, which pulls the first and last six frames down: the ends are held instead.
+    edge = SMOOTH_FRAMES // 2
+
+    def smooth(values: Floats) -> Floats:
+        return np.asarray(medfilt(np.pad(values, edge, mode="edge"), SMOOTH_FRAMES)[edge : edge + len(boxes)], float)
+
+    return FaceTrack(smooth(half), smooth(middle[:, 0]), smooth(middle[:, 1]), seen)
+
+
+def cut_face(picture: Picture, track: FaceTrack, frame: int) -> Picture:
+    """The crop (224, 224, 3) of one frame of a track; grey outside the picture. The channels stay in their order."""
+    import cv2
+
+    half = max(1.0, float(track.half[frame]))
+    pad = int(half * (1 + 2 * SCALE))
+    x, y = track.x[frame] + pad, track.y[frame] + pad
+    y1, y2 = int(y - half), int(y + half * (1 + 2 * SCALE))
+    x1, x2 = int(x - half * (1 + SCALE)), int(x + half * (1 + SCALE))
+    height, width = picture.shape[:2]
+    square = np.full((max(1, y2 - y1), max(1, x2 - x1), 3), BORDER, np.uint8)  # only what is cut is copied
+    top, bottom = max(y1, pad), min(y2, height + pad)
+    left, right = max(x1, pad), min(x2, width + pad)
+    if top < bottom and left < right:
+        inside = picture[top - pad : bottom - pad, left - pad : right - pad]
+        square[top - y1 : bottom - y1, left - x1 : right - x1] = inside
+    return np.asarray(cv2.resize(square, (SIDE, SIDE)), np.uint8)

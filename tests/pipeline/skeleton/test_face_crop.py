@@ -1,0 +1,99 @@
+"""Face crops: the same pixels as SyncNet's own pipeline cuts from the same boxes, and boxes from keypoints."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.skeleton import layout
+from pipeline.skeleton.face_crop import BORDER, FOREHEAD, SIDE, cut_face, face_boxes, face_track
+
+FRAMES = 40
+
+
+def pictures() -> list[np.ndarray]:
+    rng = np.random.default_rng(405)
+    return [cv2.resize(rng.integers(0, 256, (9, 16, 3), dtype=np.uint8), (320, 180)) for _ in range(FRAMES)]
+
+
+def boxes() -> np.ndarray:
+    """A face that walks out of the picture's upper left corner, and grows."""
+    step = np.arange(FRAMES)[:, None]
+    middle = np.array([[150.0, 90.0]]) - step * np.array([[3.4, 2.1]])
+    return np.concatenate([middle - 30 - 0.3 * step, middle + 36 + 0.3 * step], axis=1)
+
+
+def test_the_crops_are_those_of_syncnets_own_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the reference runs on torch")
+    reference = pytest.importorskip("syncnet_python.syncnet_pipeline", reason="needs syncnet-python")
+    written: list[np.ndarray] = []
+
+    class Writer:
+        def __init__(self, *_: Any) -> None: ...
+
+        def write(self, crop: np.ndarray) -> None:
+            written.append(crop)
+
+        def release(self) -> None: ...
+
+    films = pictures()
+    for number, picture in enumerate(films):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    monkeypatch.setattr(reference.cv2, "VideoWriter", Writer)
+    monkeypatch.setattr(reference.subprocess, "run", lambda *_, **__: None)  # the sound and the muxing
+    config = SimpleNamespace(crop_scale=0.40, frame_rate=25, ffmpeg_bin="ffmpeg")
+    track = {"frame": np.arange(FRAMES), "bbox": boxes()}
+    names = [str(tmp_path / f"{number}.png") for number in range(FRAMES)]
+    reference.SyncNetPipeline._crop(SimpleNamespace(cfg=config), track, names, "sound.wav", tmp_path / "out")
+
+    own = face_track(boxes())
+    assert own and len(written) == FRAMES
+    for frame in range(6, FRAMES - 6):  # at the ends its median takes zeros into account, and ours does not
+        np.testing.assert_array_equal(cut_face(films[frame], own, frame), written[frame])
+
+
+def face(width: float = 100.0, at: tuple[float, float] = (300.0, 200.0)) -> np.ndarray:
+    """(133, 2) with a face from brows at y - 60 to the chin at y + 60."""
+    points = np.full((133, 2), np.nan)
+    rng = np.random.default_rng(1)
+    points[layout.FACE] = np.array(at) + rng.uniform(-0.3, 0.3, (68, 2)) * [width, 120]
+    points[23], points[39] = (at[0] - width / 2, at[1]), (at[0] + width / 2, at[1])
+    points[40:50, 1], points[31] = at[1] - 60, (at[0], at[1] + 60)
+    return points
+
+
+def test_a_box_spans_cheeks_forehead_and_chin() -> None:
+    [box] = face_boxes(face()[None], np.ones((1, 133)))
+    np.testing.assert_allclose(box, [250, 140 - FOREHEAD * 120, 350, 260])
+
+
+def test_faces_that_are_not_there() -> None:
+    points = np.stack([face()] * 4)
+    scores = np.ones((4, 133))
+    scores[1, layout.FACE] = 0.1
+    points[2, 23:60] = np.nan
+    points[3] = np.nan
+    assert np.isfinite(face_boxes(points, scores)).all(1).tolist() == [True, False, False, False]
+    assert face_track(np.full((5, 4), np.nan)) is None
+
+
+def test_gaps_are_filled_and_a_spike_is_smoothed_away() -> None:
+    track_of = boxes()
+    track_of[15:20] = np.nan
+    track_of[30] += 500
+    track = face_track(track_of)
+    assert track and not track.seen[15:20].any() and track.seen.sum() == FRAMES - 5
+    clean = face_track(boxes())
+    assert clean
+    np.testing.assert_allclose(track.x[5:35], clean.x[5:35], atol=3.5)  # a step of the walk
+    assert abs(track.x[30] - clean.x[30]) < 10
+
+
+def test_outside_the_picture_is_grey() -> None:
+    track = face_track(np.array([[-400.0, -400.0, -300.0, -300.0]] * 5))
+    assert track
+    crop = cut_face(pictures()[0], track, 2)
+    assert crop.shape == (SIDE, SIDE, 3) and (crop == BORDER).all()
