@@ -7,10 +7,12 @@ highest (attempt, commit). A kill between the two files leaves rows that count f
 
 import json
 import uuid
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -332,12 +334,13 @@ def _open_part(path: str) -> pq.ParquetFile:
 def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Columns of single rows, by (Parquet file, row number): what a worker fetches for its unit."""
     wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}  # by row group, so that each is read once
+    ends: dict[str, list[int]] = {}
     for number, (path, place) in enumerate(places):
-        part = _open_part(path)
-        group, first = 0, 0
-        while place >= first + part.metadata.row_group(group).num_rows:
-            first += part.metadata.row_group(group).num_rows
-            group += 1
+        if path not in ends:
+            about = _open_part(path).metadata
+            ends[path] = list(accumulate(about.row_group(group).num_rows for group in range(about.num_row_groups)))
+        group = bisect_right(ends[path], place)
+        first = ends[path][group - 1] if group else 0
         wanted.setdefault((path, group), []).append((number, place - first))
     found: dict[int, dict[str, Any]] = {}
     for (path, group), rows in wanted.items():
