@@ -32,7 +32,8 @@ def test_the_crops_are_those_of_syncnets_own_pipeline(tmp_path: Path, monkeypatc
     written: list[np.ndarray] = []
 
     class Writer:
-        def __init__(self, *_: Any) -> None: ...
+        def __init__(self, path: str, *_: Any) -> None:
+            Path(path).touch()  # it is removed afterwards
 
         def write(self, crop: np.ndarray) -> None:
             written.append(crop)
