@@ -28,6 +28,7 @@ def random_net(seed: int = 405, powerset: int | None = 2, lstm: dict = SMALL, li
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from pyannote.audio.models.segmentation import PyanNet
 
+    torch.set_num_threads(1)  # threads that wait for each other in turns are slow on a busy machine
     torch.manual_seed(seed)
     net = PyanNet(lstm=dict(lstm), linear=dict(linear))
     net.specifications = Specifications(
