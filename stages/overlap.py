@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.table import Store
 
 FPS = 25  # of the grid
+CPU_BATCH, GPU_BATCH = 8, 64  # windows: on a processor more of them no longer fit its caches, and take longer each
 FOOTAGE = "csg405.footage"  # in a net's metadata: the only footage that it can hear
 
 
@@ -62,7 +63,12 @@ class Overlap(Stage):
         description="conditions on cheap measures: videos in which nobody meets all of them are not listened to",
         json_schema_extra=runtime(),
     )
-    batch: int = Field(32, ge=1, description="windows of 10 s a run of the net", json_schema_extra=runtime())
+    batch: int = Field(
+        0,
+        ge=0,
+        description=f"windows of 10 s a run of the net; 0 takes {CPU_BATCH} on a processor, {GPU_BATCH} on a GPU",
+        json_schema_extra=runtime(),
+    )
 
     _context: Context = PrivateAttr()
     _listener: "Listener" = PrivateAttr()
@@ -82,16 +88,19 @@ class Overlap(Stage):
         self._context = context
         net = context.models.resolve(*self.model_names())  # which has checked the file's hash
         device: Device = "cuda" if context.device == "cuda" else "cpu"
+        batch = self.batch or (GPU_BATCH if device == "cuda" else CPU_BATCH)
         if self.backend == "pyannote":
             from pipeline.nets.pyannote_segmentation import PyannoteSegmentation
 
-            self._listener = PyannoteSegmentation(net.path, device, self.batch, self.step_seconds, soft=self.soft)
+            self._listener = PyannoteSegmentation(
+                net.path, device, batch, self.step_seconds, soft=self.soft, threads=context.threads
+            )
             return
         from pipeline.nets.segmentation import SegmentationNet
         from pipeline.nets.session import open_session
 
         session = open_session(net.path, device, context.threads)
-        self._listener = SegmentationNet(session, self.batch, self.step_seconds, soft=self.soft)
+        self._listener = SegmentationNet(session, batch, self.step_seconds, soft=self.soft)
         self._footage = {net.name: _footage_of(session)}
 
     def process(self, unit: Unit) -> Iterator[Row]:

@@ -53,6 +53,7 @@ class PyannoteSegmentation:
         batch: windows a run.
         step_seconds: from the start of a window to the next.
         soft: average probabilities, not decisions.
+        threads: of the CPU, for all of torch in this process; 0 leaves torch as it is.
 
     Raises:
         ImportError: pyannote.audio is not installed.
@@ -60,11 +61,20 @@ class PyannoteSegmentation:
     """
 
     def __init__(
-        self, checkpoint: Path, device: str = "cpu", batch: int = 32, step_seconds: float = 1.0, *, soft: bool = False
+        self,
+        checkpoint: Path,
+        device: str = "cpu",
+        batch: int = 8,
+        step_seconds: float = 1.0,
+        *,
+        soft: bool = False,
+        threads: int = 0,
     ) -> None:
         audio = import_pyannote()
         import torch
 
+        if threads:
+            torch.set_num_threads(threads)
         model = audio.Model.from_pretrained(str(checkpoint))
         kind = model.specifications
         if not (getattr(kind, "powerset", False) and len(kind.classes) == 3 and kind.powerset_max_classes == 2):

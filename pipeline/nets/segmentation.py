@@ -70,7 +70,7 @@ class SegmentationNet:
     """
 
     def __init__(
-        self, session: "onnxruntime.InferenceSession", batch: int = 32, step_seconds: float = 1.0, *, soft: bool = False
+        self, session: "onnxruntime.InferenceSession", batch: int = 8, step_seconds: float = 1.0, *, soft: bool = False
     ) -> None:
         self._session = session
         self._input, self._output, self.window = _signature(session)

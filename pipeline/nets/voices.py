@@ -82,7 +82,7 @@ def spans(
     if not len(scores):
         return []
     decided = (scores > onset) | (scores < offset)
-    decided[0] = True  # what is neither at the start is not active
+    # A frame that is neither is as the last one that was; before any was, as the first one, which is not above `onset`.
     last = np.maximum.accumulate(np.where(decided, np.arange(len(scores)), 0))
     active = (scores > onset)[last]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))

@@ -1,6 +1,6 @@
 """Speed against peers and limits, as one table and as JSON.
 
-python -m tests.bench [machine] [crawl] [split] [annotate] [export] [speakers] [--rounds N] [--out FILE.json]
+python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [speakers] [--rounds N] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
 cores (user and system time): how much work was done, also on a busy machine. Goals are about time on the clock.
@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
-BENCHES = ("machine", "crawl", "split", "annotate", "export", "speakers")
+BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "speakers")
 PACKAGES = (
     "csg405",
     "faiss-cpu",
@@ -29,6 +29,7 @@ PACKAGES = (
     "opencv-python-headless",
     "av",
     "onnxruntime",
+    "pyannote.audio",
     "rtmlib",
     "scenedetect",
     "pyarrow",

@@ -117,7 +117,7 @@ def case_overlap() -> list[float]:
     drift = np.cumsum(rng.normal(0, 0.3, (30, 589, 7)), axis=1).astype(np.float32)  # a window each, whatever is heard
     session = FakeSession(lambda x: [drift[: len(x)]], ("N", 1, 160_000))
     session._outputs[0].shape = ["N", 589, 7]
-    voices = SegmentationNet(session).hear(np.zeros(25 * 16_000, np.float32))
+    voices = SegmentationNet(session, batch=32).hear(np.zeros(25 * 16_000, np.float32))
     stage = Overlap(keep_scores=True)
     found: list[float] = []
     for start, length in ((0.0, 10.0), (6.04, 9.28), (20.0, 5.0)):

@@ -160,10 +160,11 @@ def test_each_backend_has_its_own_net(run: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pyannote_segmentation, "PyannoteSegmentation", lambda *a, **k: made.append((a, k)))
     stage = Overlap(backend="pyannote", step_seconds=2, soft=True, batch=4)
     stage.setup(Context(run=run, models=AssetModels(segmentation_checkpoint=run / "c.bin")))  # type: ignore[arg-type]
-    assert made == [((run / "c.bin", "cpu", 4, 2.0), {"soft": True})]
+    assert made == [((run / "c.bin", "cpu", 4, 2.0), {"soft": True, "threads": 1})]
 
 
 def test_settings_reach_the_net(run: Path) -> None:
+    assert ready(run)._listener._batch == 8  # type: ignore[attr-defined]
     listener = ready(run, step_seconds=2.5, batch=7, soft=True)._listener
     assert isinstance(listener, SegmentationNet)
     assert (listener.step, listener._batch, listener._soft) == (40_000, 7, True)

@@ -1,5 +1,6 @@
 """A random net of segmentation-3.0's kind, so small that it answers at once: as pyannote's checkpoint and as ONNX."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,19 @@ def pyannote() -> Any:
         pytest.skip(str(error))
 
 
-def random_net(seed: int = 405, powerset: int | None = 2) -> Any:
+SMALL = {"hidden_size": 8, "num_layers": 1}
+
+
+def random_net(seed: int = 405, powerset: int | None = 2, lstm: dict = SMALL, linear: dict = SMALL) -> Any:
     """A PyanNet with random weights, loud enough that it says each of its classes now and then."""
     pyannote()
     import torch
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from pyannote.audio.models.segmentation import PyanNet
 
+    torch.set_num_threads(1)  # threads that wait for each other in turns are slow on a busy machine
     torch.manual_seed(seed)
-    net = PyanNet(lstm={"hidden_size": 8, "num_layers": 1}, linear={"hidden_size": 8, "num_layers": 1})
+    net = PyanNet(lstm=dict(lstm), linear=dict(linear))
     net.specifications = Specifications(
         problem=Problem.MONO_LABEL_CLASSIFICATION, resolution=Resolution.FRAME, duration=10.0, warm_up=(0.0, 0.0),
         classes=["1", "2", "3"], powerset_max_classes=powerset, permutation_invariant=True,
@@ -42,6 +47,7 @@ def save_checkpoint(net: Any, path: Path) -> Path:
     """The net as pyannote's own training writes it."""
     from lightning.pytorch import Trainer
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # it tells everybody of every trainer
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = Trainer(logger=False, enable_checkpointing=False, barebones=True, accelerator="cpu")
