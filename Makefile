@@ -52,7 +52,9 @@ $(READY): pyproject.toml docker/constraints-cpu.txt
 	@touch $@
 
 $(READY_DEV): $(READY)
-	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev]"
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,speech,train]"
+	@# what tests compare with; their declared dependencies would bring a second OpenCV and a torchvision that does not load
+	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface
 	@touch $@
 
 crawl: $(READY) ## find, fetch and verify videos, and split them into clips

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -112,6 +113,7 @@ class LipSync(Stage):
             path, first, frames = self._context.run / video["path"], clip["first_frame"], clip["frames"]
             lips = self._lips(path, first, frames, faces)
 
+            @cache  # people of one clip may need the same
             def sound(shift: int) -> Floats | None:
                 """Embeddings of the clip's sound moved later by so many frames."""
                 wave = self._waves.piece(path, first - shift, frames)
@@ -172,6 +174,8 @@ class LipSync(Stage):
             shift = self._repair(found)
             moved = sound(shift) if shift else None
             again = found if moved is None else self._score(own, moved, used)
+            if shift and (again is None or abs(again.offset) >= abs(found.offset)):
+                shift, again = 0, found  # measured again, it did not help
             rows[face.row] = {
                 "lip_offset_frames": found.offset,
                 "lip_confidence": found.confidence,

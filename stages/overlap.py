@@ -4,11 +4,12 @@ Done by pyannote's segmentation-3.0, as the paper does it. A clip's first sample
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
 from pipeline.gate import DEFAULT, Gate
+from pipeline.nets.footage import check_footage, footage_of
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 FPS = 25  # of the grid
 CPU_BATCH, GPU_BATCH = 8, 64  # windows: on a processor more of them no longer fit its caches, and take longer each
-FOOTAGE = "csg405.footage"  # in a net's metadata: the only footage that it can hear
-
-
-class WrongFootage(ValueError):
-    """A net was asked to listen to footage that it was not made for."""
 
 
 class Overlap(Stage):
@@ -101,11 +97,11 @@ class Overlap(Stage):
 
         session = open_session(net.path, device, context.threads)
         self._listener = SegmentationNet(session, batch, self.step_seconds, soft=self.soft)
-        self._footage = {net.name: _footage_of(session)}
+        self._footage = {net.name: footage_of(session)}
 
     def process(self, unit: Unit) -> Iterator[Row]:
         clips, video = unit.rows("clips"), unit.row("videos")
-        self._check_footage(video)
+        check_footage(self._footage, video["footage"], "`overlap.net`")
         voices = self._hear(video)
         found = self._spans(voices) if voices is not None else None
         for clip in clips:
@@ -146,18 +142,6 @@ class Overlap(Stage):
             "voiced_share": seconds(clipped(voiced, start, end)) / length,
             "voice_scores": voices.rows(start, end) if self.keep_scores else None,
         }
-
-    def _check_footage(self, video: Row) -> None:
-        for net, footage in self._footage.items():
-            if footage and video["footage"] != footage:
-                raise WrongFootage(
-                    f"{net} hears nothing but {footage} footage, and this is {video['footage'] or 'real'} footage: "
-                    "choose another net with `net` in the profile"
-                )
-
-
-def _footage_of(session: Any) -> str:
-    return str(session.get_modelmeta().custom_metadata_map.get(FOOTAGE, ""))
 
 
 if __name__ == "__main__":

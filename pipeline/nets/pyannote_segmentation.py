@@ -1,16 +1,15 @@
 """The reference to compare `segmentation` with: pyannote.audio's own Model and Inference, on its own checkpoint."""
 
 import os
-import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.nets.segmentation import WINDOW_SECONDS, bits_of, checked_wave, to_multilabel, two_highest
+from pipeline.nets.torchaudio import mark_extension_absent
 from pipeline.nets.voices import RATE, Voices, frame_of
 
 
@@ -18,29 +17,13 @@ def import_pyannote() -> Any:
     """The module `pyannote.audio`, without telemetry; works beside a torch without CUDA. ImportError says what to install."""
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     try:
-        import torch
-
-        if torch.version.cuda is None and "torchaudio" not in sys.modules:
-            # torchaudio's wheels hold a CUDA library that such a torch cannot load. It does without when told it has none.
-            sys.modules.setdefault("torchaudio._extension", _no_extension())
+        mark_extension_absent()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that files cannot be decoded by torchcodec: waves come decoded
             import pyannote.audio
     except ImportError as error:
         raise ImportError(f"the backend pyannote needs {error.name}: pip install 'csg405[speech]'") from error
     return pyannote.audio
-
-
-def _no_extension() -> ModuleType:
-    module = ModuleType("torchaudio._extension")
-    parts: dict[str, Any] = {
-        "_IS_TORCHAUDIO_EXT_AVAILABLE": False,
-        "_IS_ALIGN_AVAILABLE": False,
-        "fail_if_no_align": lambda function: function,
-        "_check_cuda_version": lambda: None,
-    }
-    module.__dict__.update(parts)
-    return module
 
 
 class PyannoteSegmentation:

@@ -2,6 +2,10 @@
 
 SyncNet's own pipeline takes S3FD's boxes, smooths their half side and middle with a median over 13 frames, and cuts a square that
 reaches 1.4 half sides to the left and right, 1 up and 1.8 down, so that the mouth comes to lie in its middle.
+
+S3FD learned the boxes of WIDER FACE, which hold a face from the middle of the forehead to the chin; the 68 points end at the brows.
+So the box is theirs, with its top moved up by 0.34 of their height: measured with YuNet, which learned the same boxes, on eleven
+real films, where the medians by film were 0.29 to 0.40, and other sides mostly within 0.05 of the points' extent (0.095 once).
 """
 
 from dataclasses import dataclass
@@ -18,8 +22,7 @@ SIDE = 224  # px
 SCALE = 0.40  # of a half side, added around the box
 SMOOTH_FRAMES = 13
 BORDER = 110  # grey of what lies outside the picture
-FOREHEAD = 0.25  # of the height from brows to chin: how far S3FD's boxes reach above the brows
-_BROWS, _CHIN = slice(40, 50), 31
+FOREHEAD = 0.34  # of the 68 points' height, above them
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,9 @@ class FaceTrack:
 def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3) -> Floats:
     """Boxes (F, 4) x1, y1, x2, y2 in px as a face detector draws them: cheek to cheek, from the forehead to the chin.
 
-    An approximation: the keypoints end at the brows, and boxes of WIDER FACE, on which S3FD was trained, take in the forehead.
-
     Args:
         points: (F, 133, 2) px.
-        scores: (F, 133); a face whose mean score is below `min_score`, or whose chin or brows are not there, is NaN.
+        scores: (F, 133); a face whose mean score is below `min_score`, or a fifth of which is not there, is NaN.
     """
     face = np.asarray(points, float)[:, layout.FACE]
     known = np.isfinite(face).all(-1)
@@ -54,8 +55,7 @@ def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_s
     boxes = np.full((len(face), 4), np.nan)
     if found.any():
         low, high = np.nanmin(face[found], 1), np.nanmax(face[found], 1)
-        brows = np.nanmin(np.asarray(points, float)[found][:, _BROWS, 1], 1)
-        low[:, 1] = np.fmin(low[:, 1], brows - FOREHEAD * (high[:, 1] - brows))
+        low[:, 1] -= FOREHEAD * (high[:, 1] - low[:, 1])
         boxes[found] = np.concatenate([low, high], 1)
     return boxes
 

@@ -12,13 +12,14 @@ from stage_assets import AssetModels
 
 from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
+from pipeline.nets.footage import WrongFootage
 from pipeline.nets.segmentation import SegmentationNet
 from pipeline.stage import Context, Unit
 from pipeline.table import Outcome, Store, pack_rows
 from pipeline.theatre.pilot import tone
 from pipeline.theatre.segnet import build_segmentation_net
 from pipeline.theatre.voice import RATE
-from stages.overlap import Overlap, WrongFootage
+from stages.overlap import Overlap
 
 SECONDS = 24
 TOLD = {0: [(1.0, 6.0), (12.0, 16.0)], 3: [(4.0, 8.0), (15.0, 20.0)], 6: [(22.0, 24.0)]}  # pilot -> spans of speech
@@ -129,7 +130,7 @@ def test_the_thresholds_of_spans(run: Path) -> None:
 
 def test_the_theatres_net_refuses_other_footage(run: Path) -> None:
     stage = ready(run)
-    with pytest.raises(WrongFootage, match="theatre_segmentation hears nothing but theatre footage, and this is real"):
+    with pytest.raises(WrongFootage, match="theatre_segmentation sees nothing but theatre footage, and this is real"):
         list(stage.process(unit((0, 100), footage=None)))
 
 

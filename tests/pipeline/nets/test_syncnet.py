@@ -12,7 +12,8 @@ import soundfile
 
 from pipeline.nets.syncnet import convert, distances, score, sound_windows, to_onnx, windows_of
 from pipeline.nets.syncnet.net import cepstra
-from tests.pipeline.nets.syncnets import moving_crops, noisy_wave, random_net, reference
+
+from .syncnets import moving_crops, noisy_wave, random_net, reference
 
 
 def evaluated(folder: Path, crops: np.ndarray, wave: np.ndarray) -> tuple[np.ndarray, tuple[int, float, float]]:
@@ -37,9 +38,8 @@ def test_it_says_what_the_reference_says(tmp_path: Path, frames: int, samples: i
     lip, sound = net.lips(crops[None])[0][:count], net.sound(soundfile.read(tmp_path / "audio.wav")[0], count)
     found = score(distances(lip, sound))
     assert found.offset == offset
-    # Single precision of a net with random weights, whose distances are three times those of a trained one.
-    assert found.confidence == pytest.approx(confidence, abs=1e-3, rel=1e-4)
-    assert found.distance == pytest.approx(distance, abs=1e-3, rel=1e-4)
+    assert found.confidence == pytest.approx(confidence, abs=1e-3)
+    assert found.distance == pytest.approx(distance, abs=1e-3)
     assert found.distance > 0.1, "a net that gives nothing proves nothing"
 
 

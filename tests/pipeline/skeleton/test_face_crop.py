@@ -98,3 +98,27 @@ def test_outside_the_picture_is_grey() -> None:
     assert track
     crop = cut_face(pictures()[0], track, 2)
     assert crop.shape == (SIDE, SIDE, 3) and (crop == BORDER).all()
+
+
+@pytest.mark.parametrize("name", ["csgpage_demo1.mp4", "edtalk_uncrop_obama.mp4", "latentsync_demo2.mp4"])
+def test_boxes_are_those_of_a_face_detector(name: str) -> None:
+    """YuNet stands for S3FD: both learned the boxes of WIDER FACE."""
+    from pipeline.media.video import GridReader
+    from pipeline.nets.dwpose import PoseNet
+    from pipeline.nets.session import open_session
+    from pipeline.nets.yolox import Detector
+
+    from ..nets.fakes import asset
+
+    clip, faces = asset(f"clips/{name}"), asset("models/yunet_n_640_640.onnx")
+    with GridReader(clip, 10, 1) as reader:
+        [picture] = [np.ascontiguousarray(frame.pixels) for frame in reader]
+    find = cv2.FaceDetectorYN.create(str(faces), "", (picture.shape[1], picture.shape[0]), 0.8)
+    _, found = find.detect(np.ascontiguousarray(picture[..., ::-1]))
+    people = Detector(open_session(asset("models/yolox_nano_416.onnx"), "cpu", 1), 0.3, 0.45, 1).detect([picture])
+    [(points, scores)] = PoseNet(open_session(asset("models/lite133.onnx"), "cpu", 1)).estimate([picture], people)
+    [ours] = face_boxes(points[:1], scores[:1])
+    theirs = np.concatenate([found[0][:2], found[0][:2] + found[0][2:4]])
+    overlap = np.prod(np.minimum(ours, theirs)[2:] - np.maximum(ours, theirs)[:2])
+    area = np.prod(ours[2:] - ours[:2]) + np.prod(theirs[2:] - theirs[:2]) - overlap
+    assert overlap / area > 0.8
