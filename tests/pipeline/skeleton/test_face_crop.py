@@ -107,8 +107,7 @@ def test_boxes_are_those_of_a_face_detector(name: str) -> None:
     from pipeline.nets.dwpose import PoseNet
     from pipeline.nets.session import open_session
     from pipeline.nets.yolox import Detector
-
-    from ..nets.fakes import asset
+    from tests.pipeline.nets.fakes import asset
 
     clip, faces = asset(f"clips/{name}"), asset("models/yunet_n_640_640.onnx")
     with GridReader(clip, 10, 1) as reader:
