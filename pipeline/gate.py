@@ -16,7 +16,7 @@ from pydantic import AfterValidator
 from pipeline.kinds import KINDS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
     from pipeline.table import Store
 
@@ -76,20 +76,21 @@ Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
 
 def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
     """The ids in this column (video_id, clip_id or person_id) of those of the run's people whom the gate lets through."""
-    people = _measured(store, [parse(text) for text in gate])
+    people = store.read("persons", ["person_id", "clip_id", "video_id"])
     passing = np.ones(len(people), bool)
     for condition in map(parse, gate):
-        passing &= condition.passes(people[condition.measure].to_numpy("float64", na_value=np.nan))
-    return set(people[column][passing])
+        passing &= condition.passes(_values(store, people, condition.measure))
+    return set(people[column].filter(passing).to_pylist())
 
 
-def _measured(store: "Store", conditions: Sequence[Condition]) -> "pd.DataFrame":
-    """A row a person with the measures that the conditions name."""
-    table = store.read("persons", ["person_id", "clip_id", "video_id"]).to_pandas()
-    for kind in CHEAP_KINDS:
-        names = {c.measure for c in conditions} & set(KINDS[kind].schema.names) - set(table.columns)
-        if names:
-            key = KINDS[kind].key
-            measures = store.read(kind, [key, *sorted(names)]).to_pandas().drop_duplicates(key)
-            table = table.merge(measures, on=key, how="left")
-    return table
+def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
+    """(people,) a measure of each, NaN where it is not known. Without pandas: a run with nothing to do asks this too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
+    key = KINDS[kind].key
+    known = store.read(kind, [key, measure])
+    rows = pc.index_in(people[key], value_set=known[key].combine_chunks())
+    values = known[measure].combine_chunks().take(rows.combine_chunks()).cast(pa.float64())
+    return np.asarray(values.to_numpy(zero_copy_only=False), float)

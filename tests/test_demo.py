@@ -15,7 +15,9 @@ from pipeline import theatre
 from pipeline.media.video import GridReader
 from pipeline.skeleton import crop, layout, local
 from pipeline.table import Store
-from pipeline.theatre import TAKES
+from pipeline.theatre import TAKES, take_named
+from pipeline.theatre.pilot import at_once
+from pipeline.theatre.said import SAID
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -162,6 +164,53 @@ def test_planted_keypoints_are_found(demo: Path, capsys: pytest.CaptureFixture[s
         assert np.percentile(distance, 95) <= P95_PX, region
 
 
+def test_overlaps_last_as_long_as_planted(demo: Path) -> None:
+    """Seconds in which two puppets speak at once, by clip; silent takes and those that the gate held back have no row."""
+    clips = {c["clip_id"]: c for c in Store(demo).read("clips").to_pylist()}
+    names = {video: take for take, video in videos(demo).items()}
+    found = {names[row["video_id"]]: row for row in Store(demo).read("overlaps").to_pylist()}
+    assert found["crosstalk"]["overlap_seconds"] > 3 and found["crosstalk"]["voices"] == 2
+    for row in Store(demo).read("overlaps").to_pylist():
+        clip, speech = clips[row["clip_id"]], theatre.truth(demo / "theatre", names[row["video_id"]]).speech
+        first, last = clip["first_frame"] / 25, (clip["first_frame"] + clip["frames"]) / 25
+        planted = sum(max(0.0, min(end, last) - max(start, first)) for start, end in at_once(speech))
+        if row["overlap_seconds"] is not None:
+            assert abs(row["overlap_seconds"] - planted) < 0.1, names[row["video_id"]]
+
+
+def test_late_sound_is_as_late_as_planted(demo: Path) -> None:
+    names = {video: take for take, video in videos(demo).items()}
+    rows = Store(demo).read("lip_syncs").to_pylist()
+    found = {names[row["video_id"]]: row for row in rows}
+    for take in TAKES:
+        if 0 < take.late_seconds <= 0.6:
+            assert found[take.name]["lip_offset_frames"] == -round(take.late_seconds * 25)
+            assert found[take.name]["lip_confidence"] > 3
+    kept = {row["person_id"] for row in Store(demo).read("samples", ["person_id"]).to_pylist()}
+    assert kept and all(abs(row["lip_offset_frames"]) <= 1 for row in rows if row["person_id"] in kept)
+    assert found["voice-over"]["lip_confidence"] < 3 > found["late-0.8"]["lip_confidence"]
+
+
+def test_speakers_are_the_puppets_of_the_programme(demo: Path) -> None:
+    """The same puppet in other rooms, sizes and takes is one speaker; and each is what it is said to be."""
+    names = {video: take_named(take) for take, video in videos(demo).items()}
+    clips = {c["clip_id"]: c for c in Store(demo).read("clips").to_pylist()}
+    persons = {p["person_id"]: p["person"] for p in Store(demo).read("persons", ["person_id", "person"]).to_pylist()}
+    look_of, said = {}, {row["person_id"]: row for row in Store(demo).read("attributes").to_pylist()}
+    for row in Store(demo).read("speakers").to_pylist():
+        take, middle = names[row["video_id"]], clips[row["clip_id"]]["first_frame"] / 25 + 2.0
+        shot = next(s for s, start in zip(take.shots, take.shot_starts, strict=True) if middle < start + s.seconds)
+        late = shot.camera == "whip" and clips[row["clip_id"]]["first_frame"] > 0
+        actor = shot.actors[1 if late else persons[row["person_id"]]]
+        look_of.setdefault(row["speaker"], set()).add(actor.look)
+        own, planted = said[row["person_id"]], SAID[actor.look]
+        assert abs(own["age_years"] - planted.age_years) < 1, (take.name, own)
+        for name in ("gender", "ethnicity", "emotion"):
+            assert own[name] == getattr(planted, name), (take.name, own)
+    assert all(len(looks) == 1 for looks in look_of.values())
+    assert len(set.union(*look_of.values())) == len(look_of)
+
+
 def test_cuts_are_exact_to_the_frame_and_a_moving_camera_is_not_cut(demo: Path) -> None:
     clips = Store(demo).read("clips").to_pylist()
     for take in TAKES:
@@ -201,8 +250,9 @@ def test_a_second_run_does_nothing(demo: Path) -> None:
 
 
 def test_what_a_changed_setting_makes_pending(demo: Path) -> None:
-    threshold = pending(demo, "--set", "judge.min_face_sharpness=16")
-    assert [name for name, count in threshold.items() if count] == ["judge"]
+    for setting in ("judge.min_face_sharpness=16", "judge.min_lip_confidence=4", "judge.max_overlap_share=0.1"):
+        threshold = pending(demo, "--set", setting)
+        assert [name for name, count in threshold.items() if count] == ["judge"], setting  # no net runs again
     annotation = pending(demo, "--set", "annotate.detect_every_frames=4")
     assert annotation["annotate"] and not annotation["crawl"] and not annotation["split"]
     batch = pending(demo, "--set", "annotate.pose_batch=3")

@@ -111,7 +111,7 @@ def _histogram(
 
 def label(name: str) -> str:
     """A measure's name for people: the unit stands beside it and is not said twice."""
-    for suffix in ("_px", "_degrees", "_dbfs", "_seconds", "_share"):
+    for suffix in ("_px", "_degrees", "_dbfs", "_seconds", "_share", "_frames"):
         name = name.removesuffix(suffix)
     return name.replace("_", " ")
 
