@@ -88,9 +88,11 @@ def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from pipeline.hashing import flat, raw
+
     kind = next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
     key = KINDS[kind].key
     known = store.read(kind, [key, measure])
-    rows = pc.index_in(people[key], value_set=known[key].combine_chunks())
-    values = known[measure].combine_chunks().take(rows.combine_chunks()).cast(pa.float64())
-    return np.asarray(values.to_numpy(zero_copy_only=False), float)
+    rows = pc.index_in(flat(people[key]), value_set=flat(known[key]))
+    values = flat(known[measure]).take(rows).cast(pa.float64())
+    return np.asarray(raw(pc.fill_null(values, float("nan"))), float)
