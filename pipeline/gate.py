@@ -76,11 +76,13 @@ Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
 
 def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
     """The ids in this column (video_id, clip_id or person_id) of those of the run's people whom the gate lets through."""
+    from pipeline.table import numbers
+
     people = store.read("persons", ["person_id", "clip_id", "video_id"])
     passing = np.ones(len(people), bool)
     for condition in map(parse, gate):
         passing &= condition.passes(_values(store, people, condition.measure))
-    return set(people[column].filter(passing).to_pylist())
+    return set(people[column].take(numbers(np.flatnonzero(passing))).to_pylist())
 
 
 def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
@@ -88,11 +90,13 @@ def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from pipeline.hashing import flat, raw
+    from pipeline.hashing import flat, raw, valid
 
     kind = next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
     key = KINDS[kind].key
     known = store.read(kind, [key, measure])
     rows = pc.index_in(flat(people[key]), value_set=flat(known[key]))
     values = flat(known[measure]).take(rows).cast(pa.float64())
-    return np.asarray(raw(pc.fill_null(values, float("nan"))), float)
+    found = np.full(len(people), np.nan)
+    found[valid(values)] = raw(values.drop_null())
+    return found
