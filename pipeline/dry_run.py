@@ -8,6 +8,7 @@ from pipeline.profile import Profile
 from pipeline.registry import MissingModel, Registry
 from pipeline.runner import importable
 from pipeline.stage import ALL, Stage, whole_run
+from pipeline.stage_nets import advice_of
 from pipeline.table import Store
 
 ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS
@@ -63,12 +64,16 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
         except MissingModel as error:  # what was done with another net is to be done again
             hashes.append("missing")
             notes.append(_how_to_get(names, models) or str(error))
+    without = []
     for names in stage.optional_model_names():
         file = models.optional(names)
         hashes.append(file.sha256 if file else "")
-        if not file:
-            built = any(models.entry(name).builder for name in names)
-            notes.append(_how_to_get(names, models) if built else f"would do without: {models.advice(names)}")
+        if not file and any(models.entry(name).builder for name in names):
+            notes.append(_how_to_get(names, models))
+        elif not file:
+            without.append(names[0])
+    if without:
+        notes.append(f"would do without {', '.join(without)}: {advice_of(without)}")
     if absent := [name for name in stage.needed_modules() if not importable(name)]:
         notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
     work = plan(stage, store, hashes).only(shard)

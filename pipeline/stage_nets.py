@@ -1,7 +1,14 @@
 """The nets that a stage would use on this machine, as far as its results depend on them."""
 
+from collections.abc import Sequence
+
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
+
+
+def advice_of(names: Sequence[str]) -> str:
+    """How to get these nets, in one line for all of them."""
+    return f"csg405 models fetch {' '.join(names)}, or name their folder with MODELS=..."
 
 
 def net_hashes(stage: Stage, models: Registry) -> list[str]:
@@ -13,5 +20,5 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
     needed = [models.resolve(names).sha256 for names in stage.model_names()]
     found = [(names, models.optional(names)) for names in stage.optional_model_names()]
     if found and not needed and not any(file for _, file in found):
-        raise MissingModel("; ".join(models.advice(names) for names, _ in found))
+        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in found])}")
     return needed + [file.sha256 if file else "" for _, file in found]

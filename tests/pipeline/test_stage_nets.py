@@ -22,7 +22,7 @@ def test_a_dry_run_tells_what_is_done_without_and_what_is_built(tmp_path: Path) 
     registry = Registry(cache=tmp_path / "nets")
     stage = Attributes(gender=("deepface_gender",), age=("theatre_age",), ethnicity=(), emotion=(), identity=())
     said = notes(stage, registry, tmp_path)
-    assert "would do without: attributes: gender, DeepFace (deepface_gender) is missing" in said
+    assert "would do without deepface_gender: csg405 models fetch deepface_gender" in said
     assert "theatre_age would be built first" in said and not (tmp_path / "nets").exists()
 
 
