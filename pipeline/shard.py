@@ -44,9 +44,8 @@ AUDIO_FEATURES = 768
 MEASURE_KINDS = ("pose_measures", "sound_measures", "overlaps", "lip_syncs", "attributes", "speakers")
 # Columns of those kinds that a shard has of its own, from where they are first known.
 _PLACED = frozenset({"person_id", "clip_id", "video_id", "frames", "crop_box"})
-_KEPT_BACK = frozenset(
-    {"voice_scores", "identity"}
-)  # raw scores are for whoever looks into a run; faces never leave it
+# Raw scores are for whoever looks into a run; faces never leave it; a count over all samples would rewrite every bucket.
+_KEPT_BACK = frozenset({"voice_scores", "identity", "speaker_samples"})
 _S, _I = pa.string(), pa.int32()
 
 ROWS_A_GROUP = 16  # about 10 MB: a reader that shuffles fetches one group, not one file

@@ -36,7 +36,7 @@ best_lips bool | sound_shift_frames int32 frames | lip_offset_left_frames double
 gender string | gender_agreement double share | age_years double years | age_spread_years double years
 ethnicity string | ethnicity_agreement double share | emotion string | emotion_agreement double share
 attribute_frames int32 frames | identity_agreement double cosine
-speaker string | speaker_samples int32
+speaker string
 """
 TYPES = {
     "box": "fixed_size_list<element: int32>[4]",
