@@ -73,7 +73,7 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
         elif not file:
             without.append(names[0])
     if without:
-        notes.append(f"would do without {', '.join(without)}: {advice_of(without)}")
+        notes.append(f"would do without {', '.join(without)}: {advice_of(without, models)}")
     if absent := [name for name in stage.needed_modules() if not importable(name)]:
         notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
     work = plan(stage, store, hashes).only(shard)

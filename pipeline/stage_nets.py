@@ -6,9 +6,13 @@ from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 
 
-def advice_of(names: Sequence[str]) -> str:
-    """How to get these nets, in one line for all of them."""
-    return f"csg405 models fetch {' '.join(names)}, or name their folder with MODELS=..."
+def advice_of(names: Sequence[str], models: Registry) -> str:
+    """How to get these nets, in one line for all of them; those that are there lack a hash that somebody vouches for."""
+    there = [name for name in names if models.find(name)]
+    absent = [name for name in names if name not in there]
+    fetch = [f"csg405 models fetch {' '.join(absent)}, or name their folder with MODELS=..."] if absent else []
+    pin = [f"of {name} a file is there, but no hash is recorded: csg405 models pin {name}" for name in there]
+    return "; ".join(fetch + pin)
 
 
 def net_hashes(stage: Stage, models: Registry) -> list[str]:
@@ -20,5 +24,5 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
     needed = [models.resolve(names).sha256 for names in stage.model_names()]
     found = [(names, models.optional(names)) for names in stage.optional_model_names()]
     if found and not needed and not any(file for _, file in found):
-        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in found])}")
+        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in found], models)}")
     return needed + [file.sha256 if file else "" for _, file in found]
