@@ -31,7 +31,6 @@ class Speakers(Stage):
     summary: ClassVar[str] = "samples of the same person, by their faces"
     reads: ClassVar[tuple[Reads, ...]] = (Reads("attributes", ("person_id", "clip_id", "video_id", "identity")),)
     writes: ClassVar[str] = "speakers"
-    modules: ClassVar[tuple[str, ...]] = ("faiss",)
     resources: ClassVar[Resources] = Resources(seconds=6 * 3600, memory_gb=16, one_worker=True)
 
     min_likeness: float = Field(
