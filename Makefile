@@ -3,6 +3,7 @@
 #   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
 #   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
+#   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -15,6 +16,10 @@ DRY ?=
 FOLLOW ?=
 DISCARD ?=
 PROBE ?=
+IMAGE ?=
+AUDIO ?=
+OUT ?=
+MODEL ?=
 GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,13 +34,14 @@ FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if
 HOW = $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
 READY := $(VENV)/.ready-$(ENGINE)
+READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: help setup crawl annotate filter rebuild availability status test test-slow bench lint clean
+.PHONY: help setup crawl annotate filter rebuild train generate ablation availability status test test-slow bench lint clean
 
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
-	@echo "       [POSES=...] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1]; what each is stands at the top of the Makefile"
+	@echo "       [POSES=...] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
@@ -49,6 +55,11 @@ $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo]"
 	@# their declared dependencies would bring torch and a second OpenCV; neither is needed for what is used of them
 	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad rtmlib
+	@touch $@
+
+$(READY_TRAIN): $(READY)
+	@echo "setting up training (once; torch is large)"
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train]"
 	@touch $@
 
 $(READY_DEV): $(READY)
@@ -70,6 +81,16 @@ rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_
 	@test -n "$(MANIFEST)" || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
 		echo "and end, or the links of a release; see the README for where they are"; exit 2; }
 	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS)
+
+train: $(READY_TRAIN) ## train the audio-to-skeleton model on the shards of a run, or go on training it
+	@$(BIN)/python -m stages.train $(FLAGS)
+
+generate: $(READY_TRAIN) ## a skeleton video: IMAGE=ref.png AUDIO=voice.wav OUT=out.mp4; without, from held-out clips
+	@$(BIN)/python -m stages.generate $(FLAGS) $(if $(IMAGE),--image "$(IMAGE)") $(if $(AUDIO),--audio "$(AUDIO)") \
+		$(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)")
+
+ablation: $(READY_TRAIN) ## table 3 on planted skeletons and sound: what reference, concat and local coordinates are worth
+	@$(BIN)/python -m stages.ablation $(FLAGS)
 
 availability: $(READY) ## what of the videos and clips still exists; PROBE=1 asks the sites without downloading
 	@$(CSG) availability $(if $(PROBE),--probe) $(FLAGS)

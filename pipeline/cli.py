@@ -13,8 +13,9 @@ from pipeline.cli_opt_out import opt_out
 from pipeline.cli_run import execute, run
 from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
 from pipeline.cli_tables import compact, gc, retry, table
-from pipeline.stage import stage_class
+from pipeline.stage import Program, settings_class
 
+_HELP = {"help_option_names": ["-h", "--help"]}
 SETTING = "setting_"  # before the names of a stage's settings, which may be those of other options
 
 __all__ = ["INTERRUPTED", "Fault", "choose_profile", "main", "stage_main"]
@@ -31,26 +32,55 @@ for _command in (run, status, show, failed, availability, retry, discard, opt_ou
 
 
 def stage_main(name: str) -> None:
-    """The command line of `python -m stages.NAME`: run this one stage; `--key value` sets one of its settings."""
+    """The command line of `python -m stages.NAME`: run this one stage or program; `--key value` sets one of its settings."""
+    cls = settings_class(name)
+    made = _program_command(name) if issubclass(cls, Program) else _stage_command(name)
+    taken = {option for parameter in made.params for option in parameter.opts}
+    for key, field in cls.model_fields.items():
+        if _flag(key) not in taken:
+            click.option(_flag(key), SETTING + key, metavar="VALUE", help=field.description)(made)
+    made(prog_name=f"python -m stages.{name}")
 
-    @click.command(context_settings={"help_option_names": ["-h", "--help"]}, help=f"Run the stage {name}.")
+
+def _stage_command(name: str) -> click.Command:
+    @click.command(context_settings=_HELP, help=f"Run the stage {name}.")
     @about_a_run
     @click.option("--workers", type=click.IntRange(0), default=None, metavar="N", help="Processes; 0 runs in this one.")
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
     def command(workers: int | None, shard: str, **given: Any) -> None:
-        sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]
-        for key in settings:
-            value = given.pop(SETTING + key)
-            sets += [f"{name}.{key}={value}"] if value is not None else []
         with errors_in_a_line():
-            execute(Session(**given, sets=sets, targets=[name]), [name], workers, shard)
+            execute(_session(name, given), [name], workers, shard)
 
-    fields = stage_class(name).model_fields
-    taken = {option for parameter in command.params for option in parameter.opts}
-    settings = [key for key in fields if _flag(key) not in taken]
-    for key in settings:
-        click.option(_flag(key), SETTING + key, metavar="VALUE", help=fields[key].description)(command)
-    command(prog_name=f"python -m stages.{name}")
+    return command
+
+
+def _program_command(name: str) -> click.Command:
+    summary = settings_class(name).summary
+
+    @click.command(context_settings=_HELP, help=f"{summary[:1].upper()}{summary[1:]}.")
+    @about_a_run
+    def command(**given: Any) -> None:
+        from pipeline.runner import importable
+
+        with errors_in_a_line():
+            session = _session(name, given)
+            program = session.profile.settings(name)
+            assert isinstance(program, Program)
+            missing = [module for module in program.needed_modules() if not importable(module)]
+            if missing:
+                raise Fault(f'{name} needs {", ".join(missing)}: pip install "csg405[{program.extra}]"')
+            program.run(session)
+
+    return command
+
+
+def _session(name: str, given: dict[str, Any]) -> Session:
+    """The session of a command line on which bare settings are those of the stage `name`."""
+    sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]
+    for key in [key for key in given if key.startswith(SETTING)]:
+        value = given.pop(key)
+        sets += [f"{name}.{key.removeprefix(SETTING)}={value}"] if value is not None else []
+    return Session(**given, sets=sets, targets=[name])
 
 
 def _flag(key: str) -> str:

@@ -81,7 +81,7 @@ def execute(
 
     names = session.profile.expand(targets)
     options = Options(
-        _workers(session.profile, workers), cores(), _device(session.profile), _shard(shard), session.profile.web
+        _workers(session.profile, workers), cores(), device_of(session.profile), _shard(shard), session.profile.web
     )
     session.keep_profile()
     if not follow:
@@ -161,7 +161,7 @@ def _workers(profile: Profile, given: int | None) -> int:
     return profile.machine.workers or cores()
 
 
-def _device(profile: Profile) -> str:
+def device_of(profile: Profile) -> str:
     """cpu, or cuda when the profile asks for it or finds it."""
     if profile.machine.device != "auto":
         return profile.machine.device

@@ -12,7 +12,7 @@ import click
 
 from pipeline.profile import Profile, ProfileError, is_stage, load
 from pipeline.registry import Registry
-from pipeline.stage import stage_class
+from pipeline.stage import settings_class
 
 if TYPE_CHECKING:
     from pipeline.table import Store
@@ -28,6 +28,8 @@ KNOWN_ERRORS = {
     "ShardError",
     "BadModel",
     "MissingModel",
+    "TrainingError",
+    "BadInput",
 }
 
 
@@ -155,7 +157,7 @@ def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]
     """The stages of a profile, and of those named beside it, that work on a manifest."""
     beside = [name for name in targets if name not in profile.targets and is_stage(name)]
     names = dict.fromkeys([*profile.all_stages, *profile.stages, *beside])
-    return [name for name in names if "manifest" in stage_class(name).model_fields]
+    return [name for name in names if "manifest" in settings_class(name).model_fields]
 
 
 def _quoted(text: str) -> str:

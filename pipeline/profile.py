@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
 
-from pipeline.stage import Stage, is_runtime, stage_class
+from pipeline.stage import Settings, Stage, is_runtime, settings_class
 
 
 class ProfileError(Exception):
@@ -93,8 +93,15 @@ class Profile(BaseModel):
     stages: dict[str, dict[str, Any]] = {}
 
     def stage(self, name: str) -> Stage:
-        """The stage of this name with the profile's settings; they were checked when the profile was loaded."""
-        return stage_class(name)(**self.stages.get(name, {}))
+        """The stage of this name with the profile's settings; ProfileError where it is a program, not a stage."""
+        found = self.settings(name)
+        if not isinstance(found, Stage):
+            raise ProfileError(f"{name} is a program of its own: python -m stages.{name}")
+        return found
+
+    def settings(self, name: str) -> Settings:
+        """The stage or program of this name with the profile's settings; they were checked when the profile was loaded."""
+        return settings_class(name)(**self.stages.get(name, {}))
 
     def expand(self, names: Sequence[str]) -> list[str]:
         """Targets and stage names as a list of stages, in order; ProfileError on a name that is neither.
@@ -233,7 +240,7 @@ def _checked(path: Path) -> dict[str, Any]:
 def _check_stage(stage: str, settings: dict[str, Any], where: Any) -> None:
     """Raise ProfileError with `where(key)` in front when the stage refuses its settings."""
     try:
-        cls = stage_class(stage)
+        cls = settings_class(stage)
     except (ModuleNotFoundError, LookupError, ValueError) as error:
         if isinstance(error, ModuleNotFoundError) and not f"stages.{stage}".startswith(error.name or "stages"):
             raise  # the stage is there, and a package that it imports is not
@@ -322,13 +329,13 @@ def show(profile: Profile) -> str:
             lines.append(f"{name} = {_toml(getattr(getattr(profile, section), name))}{_comment(field.description)}")
     lines += ["", "[targets]", *(f"{_key(name)} = {_toml(stages)}" for name, stages in profile.targets.items())]
     for name in dict.fromkeys([*profile.all_stages, *profile.stages]):
-        cls = stage_class(name)
-        values = profile.stage(name).model_dump(mode="json")
+        cls = settings_class(name)
+        values = profile.settings(name).model_dump(mode="json")
         lines += ["", f"[stages.{name}]{_comment(cls.summary)}"]
         for key, field in cls.model_fields.items():
             notes = [field.description or "", "never changes results" if is_runtime(cls, key) else ""]
             default = field.get_default(call_default_factory=True)
-            if default is not PydanticUndefined and default != getattr(profile.stage(name), key):
+            if default is not PydanticUndefined and default != getattr(profile.settings(name), key):
                 notes.append(f"default {_toml(default)}")
             if values[key] is None and default is None:
                 shown = f"# {key} is not set"

@@ -29,6 +29,7 @@ class Progress:
         self.total = total
         self.stream = stream or sys.stderr
         self.counts: Counter[str] = Counter()
+        self.note = ""  # shown behind the counts
         self.began = self._shown = time.monotonic()
         self._bar = _bar(name, total) if self.stream.isatty() else None
 
@@ -50,12 +51,19 @@ class Progress:
             self._shown = time.monotonic()
             print(f"{self.name}: {self.line()}", file=self.stream, flush=True)
 
+    def resize(self, total: int) -> None:
+        """Say how many units there are, once that is known."""
+        self.total = total
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], total=total)
+
     @property
     def done(self) -> int:
         return sum(self.counts.values())
 
     def tally(self) -> str:
-        return ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items()))
+        counts = [f"{count} {status}" for status, count in sorted(self.counts.items())]
+        return ", ".join([*counts, self.note] if self.note else counts)
 
     def line(self) -> str:
         """Done, tally, rate and time left in words."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.cli_session import Session
     from pipeline.opt_out import OptOut
     from pipeline.profile import Web
     from pipeline.registry import Registry
@@ -122,8 +123,8 @@ class HeavyRows:
         return read_places(self.places, self.columns)
 
 
-class Stage(BaseModel):
-    """A stage: its fields are its settings, with defaults, and units in their names.
+class Settings(BaseModel):
+    """What `stages.<name>` can be told: its fields are its settings, with defaults, and units in their names.
 
     A field marked `json_schema_extra=runtime()` (batch sizes, paths, pace) never changes results and is left out of
     the fingerprint.
@@ -134,19 +135,36 @@ class Stage(BaseModel):
     name: ClassVar[str]
     version: ClassVar[int] = 1  # bump when results change
     summary: ClassVar[str] = ""
-    reads: ClassVar[tuple[Reads, ...]] = ()
-    writes: ClassVar[str]
-    unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
-    resources: ClassVar[Resources] = Resources()
     extra: ClassVar[str] = ""  # the pip extra that brings `modules`
     modules: ClassVar[tuple[str, ...]] = ()  # importable packages without which it cannot run
-    preload: ClassVar[
-        tuple[str, ...]
-    ] = ()  # imported once, by a process from which its workers are forked; none: no forks
 
     def needed_modules(self) -> tuple[str, ...]:
         """The packages without which it cannot run with these settings; they come with the extra `extra`."""
         return self.modules
+
+    def result_settings(self) -> dict[str, Any]:
+        """The settings that can change results: every field but the runtime ones."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if not is_runtime(type(self), name)}
+
+
+class Program(Settings):
+    """Work that fills no table, such as training: `python -m stages.<name>` runs it in its own process."""
+
+    @abstractmethod
+    def run(self, session: "Session") -> None:
+        """Do it, in the session's run folder and with its nets."""
+
+
+class Stage(Settings):
+    """A stage: settings, what it reads and writes, and one method that turns a unit into rows."""
+
+    reads: ClassVar[tuple[Reads, ...]] = ()
+    writes: ClassVar[str]
+    unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
+    resources: ClassVar[Resources] = Resources()
+    preload: ClassVar[
+        tuple[str, ...]
+    ] = ()  # imported once, by a process from which its workers are forked; none: no forks
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""
@@ -190,17 +208,13 @@ class Stage(BaseModel):
     def finish(self, context: Context, store: "Store") -> None:
         """Called in the driver after the units, whenever the stage's rows are not those it last finished with."""
 
-    def result_settings(self) -> dict[str, Any]:
-        """The settings that can change results: every field but the runtime ones."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if not is_runtime(type(self), name)}
-
 
 def whole_run(stage: Stage) -> bool:
     """Whether a stage looks at all rows of the run at once, so that each new one makes it begin again."""
     return stage.unit == ALL and bool(stage.reads)
 
 
-def is_runtime(stage: type[Stage], name: str) -> bool:
+def is_runtime(stage: type[Settings], name: str) -> bool:
     """Whether the stage's field of this name is marked `runtime`."""
     extra = stage.model_fields[name].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("runtime"))
@@ -211,15 +225,18 @@ def runtime(**extra: Any) -> dict[str, Any]:
     return {"runtime": True, **extra}
 
 
-def stage_class(name: str) -> type[Stage]:
-    """The class of the stage `stages.<name>`; ModuleNotFoundError when there is none."""
+def settings_class(name: str) -> type[Settings]:
+    """The class of `stages.<name>`, a stage or a program; ModuleNotFoundError or LookupError when there is none."""
     module = importlib.import_module(f"stages.{name}")
     for value in vars(module).values():
-        if (
-            isinstance(value, type)
-            and issubclass(value, Stage)
-            and value is not Stage
-            and getattr(value, "name", "") == name
-        ):
+        if isinstance(value, type) and issubclass(value, Settings) and getattr(value, "name", "") == name:
             return value
-    raise LookupError(f"stages/{name} defines no Stage with name = {name!r}")
+    raise LookupError(f"stages/{name} defines no stage with name = {name!r}")
+
+
+def stage_class(name: str) -> type[Stage]:
+    """The class of the stage `stages.<name>`; ModuleNotFoundError or LookupError when there is none."""
+    found = settings_class(name)
+    if not issubclass(found, Stage):
+        raise LookupError(f"{name} is a program of its own: python -m stages.{name}")
+    return found

@@ -22,6 +22,7 @@ HOP, FIELD = 320, 400  # samples between two of wav2vec's frames, and samples th
 
 _MELS, _HOPS = 64, 4  # of the stand-in: bands, and 10-ms steps that a picture takes
 _SEED = 405
+_PIECE_FRAMES, _MARGIN_FRAMES = 250, 62  # of long sound
 _LEVEL, _SPREAD = -8.0, 4.0  # natural logarithms of band energies, by which speech comes to about -1..1
 
 
@@ -146,3 +147,29 @@ def batches(lengths: Sequence[int], most: int) -> list[list[int]]:
     for index, length in enumerate(lengths):
         by_length.setdefault(length, []).append(index)
     return [group[at : at + most] for group in by_length.values() for at in range(0, len(group), most)]
+
+
+def features_of(label: str, wave: Floats, frames: int, weights: Path | None = None, device: str = "cpu") -> Floats:
+    """(frames, 768) features of a wave of any length, made as the label says: `logmel768`, or `wav2vec2-base-960h/<layer>`.
+
+    wav2vec 2.0 hears pieces of 10 s with 2.5 s before and after, about as long as the clips that a model is trained on.
+
+    Raises:
+        ValueError: no such label, or wav2vec 2.0 without weights.
+    """
+    if label == "logmel768":
+        return logmel(wave, frames)
+    name, _, layer = label.partition("/")
+    if name != "wav2vec2-base-960h" or not layer.isdigit() or weights is None:
+        raise ValueError(
+            f"audio features {label!r} cannot be made here: wanted logmel768 or wav2vec2-base-960h/<layer>"
+        )
+    net = Wav2Vec(weights, device)
+    parts = []
+    for first in range(0, frames, _PIECE_FRAMES):
+        low, last = max(0, first - _MARGIN_FRAMES), min(frames, first + _PIECE_FRAMES)
+        high = min(frames, last + _MARGIN_FRAMES)
+        piece = wave[low * RATE // FPS : high * RATE // FPS]
+        states = to_grid(net.features(piece[None], int(layer))[0], high - low)
+        parts.append(states[first - low : last - low])
+    return np.concatenate(parts)

@@ -42,12 +42,12 @@ Write = Callable[..., str]
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes a profile file and returns its path; `split` is the stage above."""
 
-    def stage_class(name: str) -> Any:
+    def settings_class(name: str) -> Any:
         if name == "split":
             return ToyCut
         raise ModuleNotFoundError(name=f"stages.{name}")
 
-    monkeypatch.setattr(profile, "stage_class", stage_class)
+    monkeypatch.setattr(profile, "settings_class", settings_class)
 
     def put(text: str, name: str = "mine.toml") -> str:
         path = tmp_path / name

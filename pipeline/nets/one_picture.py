@@ -1,0 +1,31 @@
+"""Whole-body keypoints of one picture, by the nets that annotate clips."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.nets.dwpose import PoseNet
+from pipeline.nets.session import Device, open_session
+from pipeline.nets.whole_body import AnnotationSettings, annotate_frames
+from pipeline.nets.yolox import Detector
+
+
+def largest_person(
+    picture: NDArray[np.uint8], detector: Path, pose: Path, device: Device = "cpu"
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Keypoints (133, 2) px and scores (133,) of whoever has the largest box; None when nobody is found.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        detector, pose: ONNX files, as for `annotate`.
+        device: where they run.
+    """
+    finder, poser = Detector(open_session(detector, device)), PoseNet(open_session(pose, device))
+    settings = AnnotationSettings(detect_every=1, min_detections=1)
+    people = annotate_frames([(0, picture)], finder, poser, settings)
+    if not people:
+        return None
+    sides = [person.boxes[0, 2:] - person.boxes[0, :2] for person in people]
+    best = people[int(np.argmax([float(np.prod(side)) for side in sides]))]
+    return best.keypoints[0], best.scores[0]

@@ -1,0 +1,5 @@
+"""`python -m stages.generate`."""
+
+from pipeline.cli import stage_main
+
+stage_main("generate")

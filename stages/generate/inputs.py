@@ -1,0 +1,192 @@
+"""What a generation starts from: a person and a voice, from files or from clips of the shards."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import shard
+from pipeline.media.ids import disk_name
+from pipeline.nets.audio_to_skeleton import NEVER_SEEN
+from pipeline.reasons import Failure, Reject
+from pipeline.stage import Row
+
+if TYPE_CHECKING:
+    from pipeline.cli_session import Session
+    from stages.generate import Generate
+
+__all__ = ["NEVER_SEEN", "BadInput", "Person", "Voice", "find_inputs"]
+
+MIN_SCORE = 0.3
+_ROW = (
+    "clip_id",
+    "video_id",
+    "person",
+    "frames",
+    "keypoints",
+    "scores",
+    "audio",
+    "audio_features",
+    "audio_features_of",
+)
+
+
+class BadInput(ValueError):
+    """A reference or a voice cannot be used; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A reference: keypoints (133, 2) px of its picture, scores (133,), the picture's size (width, height) px."""
+
+    name: str
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid."""
+
+    name: str
+    wave: NDArray[np.float32]
+    features: NDArray[np.floating]
+
+
+def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[Person, Voice]:
+    """The person and the voice that the settings name.
+
+    Args:
+        asked: the settings.
+        session: whose nets annotate pictures, and whose shards hold clips.
+        audio_of: what has to make the audio features.
+
+    Raises:
+        BadInput: too many of them are named, or one cannot be used.
+    """
+    for names in (("image", "skeleton", "reference_clip"), ("audio", "voice_clip")):
+        if sum(bool(getattr(asked, name)) for name in names) > 1:
+            raise BadInput(f"give one of {', '.join('--' + name.replace('_', '-') for name in names)}, not several")
+    shards = Path(asked.shards) if asked.shards else session.run / "shards"
+    row_of = _Clips(shards, asked.reference_clip, asked.voice_clip)
+    if asked.image:
+        person = _of_picture(Path(asked.image), session)
+    elif asked.skeleton:
+        person = _of_skeleton(Path(asked.skeleton))
+    else:
+        person = _of_clip(row_of.reference())
+    voice = (
+        _of_file(Path(asked.audio), session, audio_of) if asked.audio else _of_row(row_of.voice(), session, audio_of)
+    )
+    return person, voice
+
+
+class _Clips:
+    """Rows of the shards by clip_id; where none is named, held-out ones of two videos."""
+
+    def __init__(self, shards: Path, reference: str, voice: str) -> None:
+        self._shards, self._reference, self._voice = shards, reference, voice
+
+    def reference(self) -> Row:
+        return self._named(self._reference) if self._reference else self._held_out()[0]
+
+    def voice(self) -> Row:
+        return self._named(self._voice) if self._voice else self._held_out()[-1]
+
+    def _named(self, clip_id: str) -> Row:
+        for row in shard.open_shards(self._shards).rows(_ROW):
+            if row["clip_id"] == clip_id:
+                return row
+        raise BadInput(f"{self._shards} holds no clip {clip_id}: `csg405 table samples` lists them")
+
+    def _held_out(self) -> list[Row]:
+        """One row, or two of different videos, from test, then validation, then train."""
+        found: list[Row] = []
+        for split in reversed(shard.SPLITS):
+            for row in shard.open_shards(self._shards, split).rows(_ROW):
+                if row["audio"] is not None and all(row["video_id"] != other["video_id"] for other in found):
+                    found.append(row)
+                if len(found) == 2:
+                    return found
+        if not found:
+            raise BadInput(f"{self._shards} holds no clip with sound: name a reference and a voice")
+        return found
+
+
+def _of_picture(path: Path, session: "Session") -> Person:
+    """The largest person in a picture, by the annotator of the run's profile."""
+    from pipeline.media.still import read_picture
+    from pipeline.nets.one_picture import largest_person
+
+    try:
+        picture = read_picture(path)
+    except (Reject, FileNotFoundError) as error:
+        raise BadInput(f"--image {path}: {getattr(error, 'detail', 'there is no such file')}") from error
+    annotate = session.profile.settings("annotate")
+    detector, pose = (session.models.resolve(names).path for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
+    found = largest_person(picture, detector, pose)
+    if found is None:
+        raise BadInput(f"--image {path}: {detector.stem} and {pose.stem} see nobody in it: take another picture")
+    return Person(path.stem, found[0], found[1], (picture.shape[1], picture.shape[0]))
+
+
+def _of_skeleton(path: Path) -> Person:
+    """The first frame of an .npz: keypoints (133, 2) or (F, 133, 2) px; scores, or 1 where seen; size, or 512 x 512."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            points = np.atleast_3d(np.asarray(file["keypoints"], np.float32).T).T[:1].reshape(-1, 2)
+            scores = file["scores"] if "scores" in file else np.isfinite(points).all(-1)
+            scores = np.asarray(scores, np.float32).reshape(-1, len(points))[0]
+            size = [int(side) for side in file["size"]] if "size" in file else [shard.SIDE_PX] * 2
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {error}") from error
+    if points.shape != (133, 2) or len(size) != 2 or not all(1 <= side <= 16384 for side in size):
+        raise BadInput(
+            f"--skeleton {path}: keypoints of shape {points.shape}, size {size}; wanted (133, 2) and (width, height)"
+        )
+    return Person(path.stem, points, scores, (size[0], size[1]))
+
+
+def _of_clip(row: Row) -> Person:
+    points, scores = np.asarray(row["keypoints"][0], np.float32), np.asarray(row["scores"][0], np.float32)
+    return Person(disk_name(f"{row['clip_id']}#{row['person']}"), points, scores, (shard.SIDE_PX, shard.SIDE_PX))
+
+
+def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
+    from pipeline.media.audio import read_wave
+
+    try:
+        wave = read_wave(path)
+    except (Reject, Failure) as error:
+        raise BadInput(f"--audio {path}: {error.detail or error}") from error
+    if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS:
+        raise BadInput(f"--audio {path}: there is no sound in it")
+    return _voice(path.stem, wave, session, audio_of)
+
+
+def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
+    name = disk_name(f"{row['clip_id']}#{row['person']}")
+    if row["audio"] is None:
+        raise BadInput(f"clip {row['clip_id']} has no sound")
+    if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
+        return Voice(name, _whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"])
+    return _voice(name, shard.sound(row["audio"]), session, audio_of)
+
+
+def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str) -> Voice:
+    from pipeline.cli_run import device_of
+    from pipeline.nets.wav2vec import features_of
+
+    frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
+    wave = _whole(wave, frames)
+    weights = None if audio_of == "logmel768" else session.models.resolve(("wav2vec2",)).path
+    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device_of(session.profile)))
+
+
+def _whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    from pipeline.media.audio import cut
+
+    return np.asarray(cut(wave, 0, frames), np.float32)

@@ -1,0 +1,69 @@
+"""Where a reference lies in the model's frame: checked against training, mended where it is off, and said."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.nets.audio_to_skeleton import NEVER_SEEN, Reference
+from pipeline.nets.skeleton_space import SkeletonSpace, to_picture
+from pipeline.skeleton import align
+from stages.generate.inputs import MIN_SCORE, BadInput, Person
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A reference in the model's frame.
+
+    Attributes:
+        reference: what the model is given, px of the 512 crop.
+        into: picture px -> px of the 512 crop.
+        check: of the reference as it is given.
+        said: what the user should know, before anything costly starts.
+    """
+
+    reference: Reference
+    into: align.Similarity
+    check: align.Check
+    said: tuple[str, ...]
+
+
+def place(person: Person, space: SkeletonSpace, how: Literal["auto", "always", "never"] = "auto") -> Placed:
+    """Bring a person into the model's frame.
+
+    The whole picture is laid into the square first. When the shoulders' width or the neck's place are not those of training
+    (or always, or never), a similarity brings head, shoulders and hips to where training has them.
+
+    Raises:
+        BadInput: no shoulders, so that nothing says how large the body is.
+    """
+    points = np.where((np.nan_to_num(person.scores) >= MIN_SCORE)[:, None], person.keypoints, np.nan).astype(float)
+    framing = space.framing.cpu().numpy().astype(float)
+    into = align.letterbox(*person.size)
+    try:
+        found = align.check(into.apply(points), framing)
+    except ValueError as error:
+        raise BadInput(f"{person.name}: {error}") from error
+    said = [f"reference {person.name}: {warning}" for warning in found.warnings]
+    if how == "always" or (how == "auto" and found.warnings):
+        fitted = align.fit(points, usual(space))
+        if fitted is None:
+            said.append("too little of head, shoulders and hips is seen to fit it: it is used as it is")
+        else:
+            into, found = fitted, align.check(fitted.apply(points), framing)
+            said.append(
+                f"fitted: {fitted.scale:.2f} x, turned by {np.degrees(fitted.angle):.0f} degrees; "
+                + ("; ".join(found.warnings) if found.warnings else "now as in training")
+            )
+    reference = Reference.of(into.apply(points), person.scores, MIN_SCORE)
+    return Placed(reference, into, found, tuple(said))
+
+
+def usual(space: SkeletonSpace) -> NDArray[np.float64]:
+    """(133, 2) px: the mean skeleton of training at the median neck; NaN for points hardly ever seen."""
+    neck = space.framing[1:, 1]
+    points = space.mean if space.picture else to_picture(space.mean, neck)
+    found = points.cpu().numpy().astype(float)
+    found[space.seen.cpu().numpy() < NEVER_SEEN] = np.nan
+    return found
