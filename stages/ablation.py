@@ -40,12 +40,12 @@ class Ablation(Program):
     variants: tuple[str, ...] = Field(tuple(VARIANTS), description=f"of {', '.join(VARIANTS)}")
     seeds: int = Field(3, ge=1, description="trainings of each variant")
     size: str = Field("tiny", pattern="^(tiny|base|large)$", description="as train.size; base asks for a GPU")
-    steps: int = Field(1500, ge=1, description="of each training")
+    steps: int = Field(5000, ge=1, description="of each training")
     batch: int = Field(16, ge=1, description="windows a step")
-    window_frames: int = Field(64, ge=8, description="frames a window, at 25 fps")
-    learning_rate: float = Field(1e-3, gt=0, description="its peak")
-    speakers: int = Field(100, ge=2, description="speakers that are trained on")
-    seconds_each: float = Field(60.0, ge=5, description="of each speaker, seconds")
+    window_frames: int = Field(32, ge=8, description="frames a window, at 25 fps")
+    learning_rate: float = Field(1.5e-3, gt=0, description="its peak")
+    speakers: int = Field(600, ge=2, description="speakers that are trained on")
+    seconds_each: float = Field(12.0, ge=5, description="of each speaker, seconds")
     held_out: int = Field(10, ge=1, description="other speakers, that the scores are taken of")
     guidance: float = Field(1.0, ge=0, description="classifier-free guidance scale of the scored motion")
     folder: str = Field("", description="of the table; `ablation` in the run by default", json_schema_extra=runtime())
@@ -96,9 +96,9 @@ class Ablation(Program):
         from pipeline.training.recipe import Recipe
 
         return Recipe(
-            ablate=VARIANTS[variant],  # type: ignore[arg-type]
+            ablate=VARIANTS[variant],
             seed=seed,
-            size=self.size,  # type: ignore[arg-type]
+            size=self.size,
             steps=self.steps,
             batch=self.batch,
             window_frames=self.window_frames,

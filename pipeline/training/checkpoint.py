@@ -125,6 +125,7 @@ def restore(
     path: Path, model: AudioToSkeleton, average: AudioToSkeleton | None, optimizer: torch.optim.Optimizer
 ) -> None:
     """Load weights, average and optimizer of a checkpoint that `check` has passed into what was built for them."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     _take(model, path / MODEL)
@@ -132,8 +133,8 @@ def restore(
         _take(average, path / AVERAGE)
     try:
         _unflatten(optimizer, model.net, load_file(str(path / OPTIMIZER)))
-    except (KeyError, ValueError) as error:
-        raise BadModel(f"{path / OPTIMIZER} is of another network or optimizer ({error})") from error
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise BadModel(f"{path / OPTIMIZER} is damaged, or of another network or optimizer ({error})") from error
 
 
 def weights_of(path: Path) -> Path:

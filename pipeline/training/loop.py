@@ -100,8 +100,10 @@ class _Run:
         self.about = about(recipe, data, held_out)
         torch.manual_seed(recipe.seed)
         self.model = new_model(recipe, data).to(self.device)
-        self.model.trained_on = self.about
         self.average = new_model(recipe, data).to(self.device) if recipe.ema_decay else None
+        for model in (self.model, self.average):
+            if model is not None:
+                model.trained_on = self.about
         self.optimizer = _optimizer(recipe, self.model.net)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _rate(recipe))
         self.bars = diffusion.alpha_bars().to(self.device)

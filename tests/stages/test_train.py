@@ -1,0 +1,95 @@
+"""`python -m stages.train`: what it says, what it leaves, and that a profile which only names it stays light."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.profile import ProfileError, load
+from stages.ablation import VARIANTS, Ablation, table
+from tests.pipeline.training.small import shard_rows, write_shards
+
+_QUICK = {"size": "tiny", "window_frames": 40, "batch": 2, "sample_every": 0, "log_every": 1, "checkpoint_every": 2}
+
+
+def _run(run: Path, *more: str, module: str = "stages.train") -> subprocess.CompletedProcess[str]:
+    quick = [f"--set={key}={value}" for key, value in _QUICK.items()] if module == "stages.train" else []
+    command = [sys.executable, "-m", module, "--run", str(run), *quick, *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
+    rows = shard_rows(3)
+    write_shards(tmp_path / "shards", {"train": rows[:2], "validation": rows[2:]})
+    first = _run(tmp_path, "--profile", "folder", "--steps", "2")
+    assert first.returncode == 0, first.stderr
+    assert "dit tiny, 3.1 M parameters" in first.stdout
+    assert f"model: {tmp_path / 'training' / 'model' / 'checkpoints' / 'step-000000002'}" in first.stdout
+    more = _run(tmp_path, "--profile", "folder", "--steps", "3")
+    assert "going on from step 2" in more.stdout
+    other = _run(tmp_path, "--profile", "folder", "--steps", "3", "--learning-rate", "0.5")
+    assert other.returncode == 1
+    assert "learning_rate was 0.0001, now 0.5" in other.stderr
+    assert "Traceback" not in other.stderr
+    named = _run(tmp_path, "--profile", "folder", "--steps", "1", "--learning-rate", "0.5", "--model-name", "steep")
+    assert named.returncode == 0, named.stderr
+    about = json.loads((tmp_path / "training" / "steep" / "trained_on.json").read_text())
+    assert about["settings"]["learning_rate"] == 0.5
+
+
+def test_without_shards_it_says_what_makes_them(tmp_path: Path) -> None:
+    found = _run(tmp_path, "--profile", "folder")
+    assert found.returncode == 1
+    assert "_index.json is missing: the stage `shards` has not finished here" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_mistyped_setting_is_told(tmp_path: Path) -> None:
+    found = _run(tmp_path, "--profile", "folder", "--set", "train.learning_rat=1")
+    assert found.returncode == 2
+    assert "did you mean" in found.stderr
+
+
+def test_the_pipeline_sends_whoever_runs_it_as_a_stage_to_the_program(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.cli", "run", "train", "--run", str(tmp_path), "--profile", "folder"]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert found.returncode != 0
+    assert "train is a program of its own: python -m stages.train" in found.stderr
+    with pytest.raises(ProfileError):
+        load("folder").stage("train")
+
+
+def test_a_profile_that_names_it_does_not_load_torch() -> None:
+    code = (
+        "import sys; from pipeline.profile import load; load('demo').settings('train'); print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_the_papers_profile_holds_the_papers_numbers() -> None:
+    found = load("train-paper").settings("train").model_dump()
+    paper = {"optimizer": "adam", "learning_rate": 5e-5, "batch": 128, "steps": 2_000_000, "null_audio": 0.1}
+    plain = {"ema_decay": 0.0, "clip_norm": 0.0, "warmup_steps": 0, "schedule": "constant", "window_frames": 250}
+    network = {"arch": "dit", "size": "large", "keypoints": 133, "ablate": "", "neck": False}
+    assert {key: found[key] for key in paper | plain | network} == paper | plain | network
+
+
+def test_the_table_of_an_ablation_has_mean_and_spread() -> None:
+    rows = [
+        {"variant": "full", "seed": seed, "mouth_correlation": value, "limb_error_percent": 3.0, "validation_loss": 0.2}
+        for seed, value in enumerate((0.90, 0.92, 0.94))
+    ]
+    assert table(rows).splitlines()[2] == "| full | 3 | 0.920 ± 0.020 | 3.000 ± 0.000 | 0.200 ± 0.000 |"
+
+
+def test_an_ablation_trains_each_variant_on_speakers_that_it_is_not_scored_on() -> None:
+    found = Ablation()
+    splits = found.splits()
+    assert not set(splits["train"]) & set(splits["test"])
+    assert not set(splits["validation"]) & set(splits["test"])
+    recipes = {variant: found.recipe(variant, 2) for variant in VARIANTS}
+    assert [recipe.ablate for recipe in recipes.values()] == ["", "reference", "concat", "local"]
+    assert all(recipe.seed == 2 for recipe in recipes.values())
