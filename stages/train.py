@@ -47,7 +47,6 @@ class Train(Recipe, Program):
         shards = Path(self.shards) if self.shards else session.run / "shards"
         caches = Path(self.cache) if self.cache else session.run / "cache"
         log_to(session.run, self.name)
-        session.keep_profile()
         last = train(
             self, shards, session.run / FOLDER / self.model_name, caches, device_of(session.profile), say=click.echo
         )

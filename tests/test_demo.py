@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import theatre
+from pipeline.media.probe import probe
 from pipeline.media.video import GridReader
 from pipeline.skeleton import crop, layout, local
 from pipeline.table import Store
@@ -306,3 +307,29 @@ def test_local_coordinates_invert_to_keypoints(demo: Path) -> None:
             back = local.from_local(motion.reshape(-1, 133, 2), neck)
             difference = np.abs(back - points.reshape(-1, 133, 2))
             assert np.nanmax(difference) <= 1 / 64
+
+
+def program(name: str, *arguments: object) -> str:
+    """Run `python -m stages.NAME`; returns what it printed."""
+    command = [sys.executable, "-m", f"stages.{name}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_trains_and_generates(demo: Path) -> None:
+    """`make train`, `make generate`: the loss falls, and a held-out voice moves a held-out reference."""
+    program("train", "--run", demo)
+    lines = [json.loads(text) for text in (demo / "training" / "model" / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+    program("generate", "--run", demo, "--sampler", "ddim", "--out", demo / "made.mp4")
+    made = probe(demo / "made.mp4")
+    with np.load(demo / "made.npz", allow_pickle=False) as file:
+        points, scores = file["crop_keypoints"], file["scores"]
+    assert (made.width, made.height, made.grid_frames) == (512, 512, len(points))
+    assert made.audio_codec == "aac"
+    upper = list(layout.UPPER_BODY.values())
+    assert (scores[:, upper] > 0).all()
+    assert (points[:, upper] > -128).all() and (points[:, upper] < 640).all()
+    assert np.abs(np.diff(points[:, layout.MOUTH], axis=0)).mean() > 0.05  # it moves
