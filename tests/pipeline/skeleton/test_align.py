@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pipeline.skeleton import layout
 from pipeline.skeleton.align import INLIER, NEEDED, SLACK, STABLE, Similarity, check, fit, letterbox
 from pipeline.skeleton.crop import map_points
+from pipeline.theatre import planted
 
 from .people import person
 
@@ -103,10 +104,37 @@ def test_the_fit_is_the_best_in_least_squares_over_the_points_that_agree() -> No
     found = fit(points, target)
     assert found is not None
     agreeing = [k for k in STABLE if k != layout.LEFT_HIP]
-    a, b = points[agreeing] @ [1, 1j], target[agreeing] @ [1, 1j]
-    turn = np.vdot(a - a.mean(), b - b.mean()) / np.vdot(a - a.mean(), a - a.mean())  # as complex numbers: closed form
-    assert found.scale * np.exp(1j * found.angle) == pytest.approx(turn, abs=1e-4)
-    assert complex(*found.shift) == pytest.approx(b.mean() - turn * a.mean(), abs=0.03)
+
+    def cost(there: Similarity) -> float:
+        """The five points of the head have one say together."""
+        errors = ((there.apply(points[agreeing]) - target[agreeing]) ** 2).sum(-1)
+        return float(errors[:5].sum() / 5 + errors[5:].sum())
+
+    least = cost(found)
+    assert 0 < least < 100
+    for turned in (-1e-3, 0, 1e-3):
+        for grown in (-1e-3, 0, 1e-3):
+            for x, y in ((0, 0), (0.05, 0), (-0.05, 0), (0, 0.05), (0, -0.05)):
+                other = Similarity(
+                    found.scale * (1 + grown), found.angle + turned, (found.shift[0] + x, found.shift[1] + y)
+                )
+                assert cost(other) >= least
+
+
+def test_whoever_leans_their_head_is_fitted_by_the_body() -> None:
+    """Speakers of other proportions, heads that wander: shoulders and neck come to where the mean of others has them."""
+    others = np.concatenate([planted.pair(planted.speaker(n), 5, [n]).keypoints for n in range(12)])
+    others -= others[:, [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]].mean(1, keepdims=True)
+    target = others.mean(0) + NECK
+    wide = np.linalg.norm(target[layout.LEFT_SHOULDER] - target[layout.RIGHT_SHOULDER])
+    for number in range(12, 32):
+        for points in planted.pair(planted.speaker(number), 5, [number]).keypoints[::40]:
+            found = fit(points * 1.7 + [150, -40], target)
+            assert found is not None
+            left, right = found.apply(points * 1.7 + [150, -40])[[layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]]
+            assert np.linalg.norm(left - right) == pytest.approx(wide, rel=0.15)
+            assert np.linalg.norm((left + right) / 2 - NECK) < 0.15 * wide
+            assert abs(np.degrees(found.angle)) < 6
 
 
 @pytest.mark.parametrize("lacking", ["points", "target"])
