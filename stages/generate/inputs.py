@@ -1,5 +1,7 @@
 """What a generation starts from: a person and a voice, from files or from clips of the shards."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["NEVER_SEEN", "BadInput", "Person", "Voice", "find_inputs"]
 
 MIN_SCORE = 0.3
+_UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError),
+    *(ValueError, KeyError, TypeError, IndexError, OverflowError),
+)
 _ROW = (
     "clip_id",
     "video_id",
@@ -137,12 +143,14 @@ def _of_skeleton(path: Path) -> Person:
     """The first frame of an .npz: keypoints (133, 2) or (F, 133, 2) px; scores, or 1 where seen; size, or 512 x 512."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            points = np.atleast_3d(np.asarray(file["keypoints"], np.float32).T).T[:1].reshape(-1, 2)
+            points = np.asarray(file["keypoints"], np.float32)
+            points = points[0] if points.ndim == 3 else points
             scores = file["scores"] if "scores" in file else np.isfinite(points).all(-1)
             scores = np.asarray(scores, np.float32).reshape(-1, len(points))[0]
             size = [int(side) for side in file["size"]] if "size" in file else [shard.SIDE_PX] * 2
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {error}") from error
+    except _UNREADABLE as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {said}") from error
     if points.shape != (133, 2) or len(size) != 2 or not all(1 <= side <= 16384 for side in size):
         raise BadInput(
             f"--skeleton {path}: keypoints of shape {points.shape}, size {size}; wanted (133, 2) and (width, height)"
