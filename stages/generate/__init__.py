@@ -70,7 +70,7 @@ class Generate(Program):
         for line in placed.said:
             click.echo(line, err=True)
         out = Path(self.out) if self.out else session.run / FOLDER / f"{person.name}-{voice.name}.mp4"
-        paired = bool(self.reference_clip) and self.reference_clip == self.voice_clip
+        paired = bool(person.clip) and person.clip == voice.clip
         guidance = self.guidance if self.guidance is not None else GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED
         click.echo(
             f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {guidance:g}, {weights}"

@@ -45,21 +45,23 @@ class BadInput(ValueError):
 
 @dataclass(frozen=True)
 class Person:
-    """A reference: keypoints (133, 2) px of its picture, scores (133,), the picture's size (width, height) px."""
+    """A reference: keypoints (133, 2) px of its picture, scores (133,), the picture's size (width, height) px; clip_id or ""."""
 
     name: str
     keypoints: NDArray[np.float32]
     scores: NDArray[np.float32]
     size: tuple[int, int]
+    clip: str = ""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid."""
+    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid; clip_id or ""."""
 
     name: str
     wave: NDArray[np.float32]
     features: NDArray[np.floating]
+    clip: str = ""
 
 
 def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[Person, Voice]:
@@ -160,7 +162,8 @@ def _of_skeleton(path: Path) -> Person:
 
 def _of_clip(row: Row) -> Person:
     points, scores = np.asarray(row["keypoints"][0], np.float32), np.asarray(row["scores"][0], np.float32)
-    return Person(disk_name(f"{row['clip_id']}#{row['person']}"), points, scores, (shard.SIDE_PX, shard.SIDE_PX))
+    name = disk_name(f"{row['clip_id']}#{row['person']}")
+    return Person(name, points, scores, (shard.SIDE_PX, shard.SIDE_PX), row["clip_id"])
 
 
 def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
@@ -180,18 +183,18 @@ def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")
     if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
-        return Voice(name, _whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"])
-    return _voice(name, shard.sound(row["audio"]), session, audio_of)
+        return Voice(name, _whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"], row["clip_id"])
+    return _voice(name, shard.sound(row["audio"]), session, audio_of, row["clip_id"])
 
 
-def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str) -> Voice:
+def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str, clip: str = "") -> Voice:
     from pipeline.cli_run import device_of
     from pipeline.nets.wav2vec import features_of
 
     frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
     wave = _whole(wave, frames)
     weights = None if audio_of == "logmel768" else session.models.resolve(("wav2vec2",)).path
-    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device_of(session.profile)))
+    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device_of(session.profile)), clip)
 
 
 def _whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
