@@ -173,7 +173,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
         wave = read_wave(path)
     except (Reject, Failure) as error:
         raise BadInput(f"--audio {path}: {error.detail or error}") from error
-    if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS:
+    if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS or not wave.any():
         raise BadInput(f"--audio {path}: there is no sound in it")
     return _voice(path.stem, wave, session, audio_of)
 
