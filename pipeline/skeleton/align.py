@@ -5,6 +5,7 @@ smaller, or stands elsewhere, is brought there by a similarity, and what is gene
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.skeleton import layout
 
 Floats = NDArray[np.floating]
+Complex = NDArray[np.complex128]
 
 STABLE = (0, 1, 2, 3, 4, 5, 6, 11, 12)  # head, shoulders, hips: what a gesture hardly moves
 NEEDED = 4  # of them, for a fit
@@ -48,7 +50,10 @@ def letterbox(width: int, height: int, side: int = 512) -> Similarity:
 
 
 def fit(points: Floats, target: Floats) -> Similarity | None:
-    """The similarity that brings stable points to their target; outliers take no part (RANSAC, then least squares).
+    """The similarity that brings stable points to their target: least squares over those that agree.
+
+    The pair of points whose similarity fits best says which agree, errors counting up to the inliers' limit. A head's five points
+    move together, so that they have one say: with one each they outvote shoulders and hips wherever a head leans.
 
     Args:
         points: (133, 2) px, NaN where unseen.
@@ -57,24 +62,32 @@ def fit(points: Floats, target: Floats) -> Similarity | None:
     Returns:
         None when fewer than four stable points are in both.
     """
-    import cv2
-
     chosen = [k for k in STABLE if np.isfinite(points[k]).all() and np.isfinite(target[k]).all()]
     if len(chosen) < NEEDED:
         return None
-    wide = float(np.linalg.norm(target[layout.LEFT_SHOULDER] - target[layout.RIGHT_SHOULDER]))
-    matrix, _ = cv2.estimateAffinePartial2D(
-        points[chosen].astype(np.float64),
-        target[chosen].astype(np.float64),
-        method=cv2.RANSAC,
-        ransacReprojThreshold=INLIER * wide,
-        maxIters=5000,
-        confidence=0.999,
-    )
-    if matrix is None:
+    here, there = (np.asarray(x[chosen], float) @ np.array([1, 1j]) for x in (points, target))
+    says = np.array([1 / 5 if k < layout.LEFT_SHOULDER else 1.0 for k in chosen])
+    limit = INLIER * float(np.linalg.norm(target[layout.LEFT_SHOULDER] - target[layout.RIGHT_SHOULDER]))
+    least, agree = np.inf, None
+    for pair in map(list, combinations(range(len(chosen)), 2)):
+        if here[pair[0]] != here[pair[1]]:
+            turn, shift = _least_squares(here[pair], there[pair], says[pair])
+            errors = np.abs(turn * here + shift - there)
+            cost = float((says * np.minimum(errors, limit) ** 2).sum())
+            if cost < least:
+                least, agree = cost, errors <= limit
+    if agree is None:
         return None
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    return Similarity(scale, float(np.arctan2(matrix[1, 0], matrix[0, 0])), (matrix[0, 2], matrix[1, 2]))
+    turn, shift = _least_squares(here[agree], there[agree], says[agree])
+    return Similarity(abs(turn), float(np.angle(turn)), (shift.real, shift.imag))
+
+
+def _least_squares(here: Complex, there: Complex, says: Floats) -> tuple[complex, complex]:
+    """Turn and shift such that turn here + shift is next to there; points (N,) as complex numbers x + iy, weights (N,)."""
+    origin, aim = np.average(here, weights=says), np.average(there, weights=says)
+    away = here - origin
+    turn = complex((says * away.conj() * (there - aim)).sum() / (says * np.abs(away) ** 2).sum())
+    return turn, complex(aim - turn * origin)
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,12 @@ class Generate(Program):
         from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
         from pipeline.progress import Progress
         from pipeline.training.checkpoint import weights_of
-        from stages.generate.inputs import find_inputs
+        from stages.generate.inputs import BadInput, find_inputs
         from stages.generate.outputs import write
         from stages.generate.place import place
 
+        if self.out and Path(self.out).suffix.lower() != ".mp4":
+            raise BadInput(f"--out {self.out}: the video is an mp4, so let its name end in .mp4")
         weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
         model = AudioToSkeleton.load(weights, device_of(session.profile))
         person, voice = find_inputs(self, session, model.audio_of)
@@ -70,7 +72,7 @@ class Generate(Program):
         for line in placed.said:
             click.echo(line, err=True)
         out = Path(self.out) if self.out else session.run / FOLDER / f"{person.name}-{voice.name}.mp4"
-        paired = bool(self.reference_clip) and self.reference_clip == self.voice_clip
+        paired = bool(person.clip) and person.clip == voice.clip
         guidance = self.guidance if self.guidance is not None else GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED
         click.echo(
             f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {guidance:g}, {weights}"

@@ -1,5 +1,7 @@
 """What a generation starts from: a person and a voice, from files or from clips of the shards."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["NEVER_SEEN", "BadInput", "Person", "Voice", "find_inputs"]
 
 MIN_SCORE = 0.3
+_UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError),
+    *(ValueError, KeyError, TypeError, IndexError, OverflowError),
+)
 _ROW = (
     "clip_id",
     "video_id",
@@ -39,21 +45,23 @@ class BadInput(ValueError):
 
 @dataclass(frozen=True)
 class Person:
-    """A reference: keypoints (133, 2) px of its picture, scores (133,), the picture's size (width, height) px."""
+    """A reference: keypoints (133, 2) px of its picture, scores (133,), the picture's size (width, height) px; clip_id or ""."""
 
     name: str
     keypoints: NDArray[np.float32]
     scores: NDArray[np.float32]
     size: tuple[int, int]
+    clip: str = ""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid."""
+    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid; clip_id or ""."""
 
     name: str
     wave: NDArray[np.float32]
     features: NDArray[np.floating]
+    clip: str = ""
 
 
 def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[Person, Voice]:
@@ -137,12 +145,14 @@ def _of_skeleton(path: Path) -> Person:
     """The first frame of an .npz: keypoints (133, 2) or (F, 133, 2) px; scores, or 1 where seen; size, or 512 x 512."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            points = np.atleast_3d(np.asarray(file["keypoints"], np.float32).T).T[:1].reshape(-1, 2)
+            points = np.asarray(file["keypoints"], np.float32)
+            points = points[0] if points.ndim == 3 else points
             scores = file["scores"] if "scores" in file else np.isfinite(points).all(-1)
             scores = np.asarray(scores, np.float32).reshape(-1, len(points))[0]
             size = [int(side) for side in file["size"]] if "size" in file else [shard.SIDE_PX] * 2
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {error}") from error
+    except _UNREADABLE as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {said}") from error
     if points.shape != (133, 2) or len(size) != 2 or not all(1 <= side <= 16384 for side in size):
         raise BadInput(
             f"--skeleton {path}: keypoints of shape {points.shape}, size {size}; wanted (133, 2) and (width, height)"
@@ -152,7 +162,8 @@ def _of_skeleton(path: Path) -> Person:
 
 def _of_clip(row: Row) -> Person:
     points, scores = np.asarray(row["keypoints"][0], np.float32), np.asarray(row["scores"][0], np.float32)
-    return Person(disk_name(f"{row['clip_id']}#{row['person']}"), points, scores, (shard.SIDE_PX, shard.SIDE_PX))
+    name = disk_name(f"{row['clip_id']}#{row['person']}")
+    return Person(name, points, scores, (shard.SIDE_PX, shard.SIDE_PX), row["clip_id"])
 
 
 def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
@@ -162,7 +173,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
         wave = read_wave(path)
     except (Reject, Failure) as error:
         raise BadInput(f"--audio {path}: {error.detail or error}") from error
-    if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS:
+    if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS or not wave.any():
         raise BadInput(f"--audio {path}: there is no sound in it")
     return _voice(path.stem, wave, session, audio_of)
 
@@ -172,18 +183,18 @@ def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")
     if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
-        return Voice(name, _whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"])
-    return _voice(name, shard.sound(row["audio"]), session, audio_of)
+        return Voice(name, _whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"], row["clip_id"])
+    return _voice(name, shard.sound(row["audio"]), session, audio_of, row["clip_id"])
 
 
-def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str) -> Voice:
+def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str, clip: str = "") -> Voice:
     from pipeline.cli_run import device_of
     from pipeline.nets.wav2vec import features_of
 
     frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
     wave = _whole(wave, frames)
     weights = None if audio_of == "logmel768" else session.models.resolve(("wav2vec2",)).path
-    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device_of(session.profile)))
+    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device_of(session.profile)), clip)
 
 
 def _whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

@@ -1,0 +1,96 @@
+"""Skeletons as video: pictures, sides, sound and places are those that were asked for, and look like what `draw` draws."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.media.audio import RATE, read_wave
+from pipeline.media.video import GridReader, probe
+from pipeline.skeleton import layout
+from pipeline.skeleton.draw import draw
+from pipeline.skeleton.film import write_skeletons
+
+from .people import person
+
+FRAMES = 12
+
+
+def walker(frames: int = FRAMES, x: float = 90.0) -> tuple[np.ndarray, np.ndarray]:
+    """Somebody who walks to the right by 3 px a picture."""
+    points, scores = person(frames, width=70, x=x, y=60)
+    points[..., 0] += 3 * np.arange(frames)[:, None]
+    return points, scores
+
+
+def tone(frames: int) -> np.ndarray:
+    return (0.4 * np.sin(2 * np.pi * 440 * np.arange(frames * 640) / RATE)).astype(np.float32)
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    with GridReader(path) as reader:
+        return [np.array(frame.pixels) for frame in reader]
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    error = np.mean((one.astype(float) - other.astype(float)) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+@pytest.mark.parametrize(
+    ("size", "written"), [((240, 160), (240, 160)), ((241, 160), (242, 160)), ((201, 151), (202, 152))]
+)
+def test_every_picture_is_there_and_odd_sides_grow_by_one(
+    size: tuple[int, int], written: tuple[int, int], tmp_path: Path
+) -> None:
+    points, scores = walker()
+    path = tmp_path / "one.mp4"
+    write_skeletons(path, [(points, scores)], tone(FRAMES), size)
+    seen = probe(path)
+    assert (seen.width, seen.height, seen.grid_frames, seen.source_fps) == (*written, FRAMES, 25.0)
+    found = pictures(path)
+    assert len(found) == FRAMES
+    for n in (0, 5, FRAMES - 1):
+        assert psnr(found[n], draw(points[n], scores[n], written)) > 25
+    assert psnr(found[0], draw(points[5], scores[5], written)) < 25, "the measure tells pictures apart"
+
+
+def test_the_voice_is_as_long_as_the_pictures_and_the_same(tmp_path: Path) -> None:
+    wave = tone(FRAMES)
+    wave[: 4 * 640] = 0  # it begins late
+    path = tmp_path / "voice.mp4"
+    write_skeletons(path, [walker()], wave, (240, 160))
+    heard = read_wave(path)
+    assert heard is not None and len(wave) <= len(heard) < len(wave) + 1024  # a block of AAC
+    assert np.abs(heard[len(wave) :]).max(initial=0) < 0.05
+    assert np.corrcoef(heard[: len(wave)], wave)[0, 1] > 0.99
+
+
+def test_without_a_voice_there_is_no_track(tmp_path: Path) -> None:
+    path = tmp_path / "mute.mp4"
+    write_skeletons(path, [walker()], None, (240, 160))
+    assert probe(path).audio_codec is None and read_wave(path) is None
+
+
+def test_two_stand_side_by_side_the_first_to_the_left_as_long_as_the_shorter(tmp_path: Path) -> None:
+    (one, scores), (other, _) = walker(), walker(FRAMES - 3, x=150)
+    path = tmp_path / "two.mp4"
+    write_skeletons(path, [(one, scores), (other, scores[0])], None, (240, 160))
+    found = pictures(path)
+    assert len(found) == FRAMES - 3 and found[0].shape == (160, 480, 3)
+    for n in (0, FRAMES - 4):
+        assert psnr(found[n][:, :240], draw(one[n], scores[n], (240, 160))) > 25
+        assert psnr(found[n][:, 240:], draw(other[n], scores[0], (240, 160))) > 25
+
+
+@pytest.mark.parametrize("by_picture", [True, False])
+def test_points_scored_low_are_left_out(by_picture: bool, tmp_path: Path) -> None:
+    points, scores = walker()
+    scores[:, layout.LEFT_SHOULDER :] = 0.1
+    if by_picture:
+        scores[6:] = 1
+    path = tmp_path / "low.mp4"
+    write_skeletons(path, [(points, scores if by_picture else scores[0])], None, (240, 160))
+    lit = [int((picture.max(-1) > 60).sum()) for picture in pictures(path)]
+    assert max(lit[:6]) < 300
+    assert (min(lit[6:]) > 300) is by_picture
