@@ -129,7 +129,7 @@ def _motion(who: Speaker, envelope: Floats, rng: np.random.Generator) -> Floats:
         points[:, wrist] = points[:, elbow] + who.forearm * _direction(-sign * np.cos(lower), np.sin(lower))
         points[:, hip] = neck + np.array([sign * 0.36 * who.shoulders, who.hips_down])
         hand = layout.LEFT_HAND if side == "left" else layout.RIGHT_HAND
-        along = lower + np.radians(12 * _wander(frames, 1, 1.5, rng)[:, 0])
+        along = lower + np.radians(5 * _wander(frames, 1, 1.5, rng)[:, 0])
         points[:, hand] = points[:, wrist, None] + _hand(who.hand, along, sign, _wander(frames, 1, 1.5, rng)[:, 0])
     return points
 
@@ -142,7 +142,7 @@ def _head(who: Speaker, opening: Floats, rng: np.random.Generator) -> Floats:
     """Body's five and the face's 68 (F, 73, 2) from the neck: a head that nods and sways, lips that open."""
     frames = len(opening)
     design, jaw = _head_design()
-    tilt = np.radians(4) * _wander(frames, 1, 1.0, rng)
+    tilt = np.radians(2) * _wander(frames, 1, 1.0, rng)
     turned = np.stack(
         [
             design[None, :, 0] * np.cos(tilt) - design[None, :, 1] * np.sin(tilt),
@@ -176,7 +176,7 @@ def _hand(size: float, along: Floats, sign: int, curl: Floats) -> Floats:
     for finger, (root, tip) in enumerate(zip(figure.FINGER_ROOTS, figure.FINGER_TIPS, strict=True)):
         for joint, share in enumerate(figure.FINGER_JOINTS):
             design[:, 5 + 4 * finger + joint] = root + share * (tip - root)
-            design[:, 5 + 4 * finger + joint, 0] -= share * (0.35 + 0.25 * curl)
+            design[:, 5 + 4 * finger + joint, 0] -= share * (0.35 + 0.12 * curl)
     axis, across = _direction(-sign * np.cos(along), np.sin(along)), _direction(sign * np.sin(along), np.cos(along))
     return size * (design[..., :1] * axis[:, None] - design[..., 1:] * across[:, None])
 

@@ -137,7 +137,10 @@ def _of_picture(path: Path, session: "Session") -> Person:
     detector, pose = (session.models.resolve(names).path for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
     found = largest_person(picture, detector, pose)
     if found is None:
-        raise BadInput(f"--image {path}: {detector.stem} and {pose.stem} see nobody in it: take another picture")
+        hint = "take another picture"
+        if session.profile.name == "demo":
+            hint = "the demo's nets see its puppets alone, add --profile folder --model FILE for real people"
+        raise BadInput(f"--image {path}: {detector.stem} and {pose.stem} see nobody in it: {hint}")
     return Person(path.stem, found[0], found[1], (picture.shape[1], picture.shape[0]))
 
 

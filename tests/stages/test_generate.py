@@ -539,7 +539,7 @@ def test_a_picture_without_people_is_refused(place: Place) -> None:
     path = place.folder / "grey.png"
     cv2.imwrite(str(path), np.full((360, 640, 3), 128, np.uint8))
     message = place.refused(audio=place.wav(), image=path)
-    assert f"--image {path}: theatre_detector and theatre_pose see nobody in it: take another picture" == message
+    assert f"--image {path}: theatre_detector and theatre_pose see nobody in it: the demo" in message
 
 
 @pytest.mark.parametrize(
