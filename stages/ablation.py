@@ -96,9 +96,9 @@ class Ablation(Program):
         from pipeline.training.recipe import Recipe
 
         return Recipe(
-            ablate=VARIANTS[variant],  # type: ignore[arg-type]
+            ablate=VARIANTS[variant],
             seed=seed,
-            size=self.size,  # type: ignore[arg-type]
+            size=self.size,
             steps=self.steps,
             batch=self.batch,
             window_frames=self.window_frames,
