@@ -216,7 +216,7 @@ class AudioToSkeleton:
                     progress(number * steps + done, len(starts) * steps)
 
             parts.append(diffusion.sample(predict, noise[:, start : start + window], progress=report, **draw))
-            lead = torch.cat([lead, *parts], 1)[:, -count:]
+            lead = torch.cat([lead, parts[-1]], 1)[:, -count:]
         return torch.cat(parts, 1)
 
     def _guided(

@@ -95,7 +95,10 @@ class DiT(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """As in DiT: Xavier everywhere; modulations and the last layer zero, so that each block begins as the identity."""
+        """As in DiT: Xavier everywhere; modulations and the last layer zero, so that each block begins as the identity.
+
+        Cross-attention has no gate: its way out is zero instead (as in PixArt-alpha, Chen et al. 2024).
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -104,6 +107,8 @@ class DiT(nn.Module):
         for block in self.blocks:
             assert isinstance(block, Block)
             nn.init.zeros_(block.modulation.weight)
+            if block.crossed:
+                nn.init.zeros_(block.out_x.weight)
         nn.init.zeros_(self.final_modulation.weight)
         nn.init.zeros_(self.final.weight)
 
