@@ -1,6 +1,7 @@
 """Speed against peers and limits, as one table and as JSON.
 
-python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [speakers] [--rounds N] [--out FILE.json]
+python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [speakers] [train]
+    [--rounds N] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
 cores (user and system time): how much work was done, also on a busy machine. Goals are about time on the clock.
@@ -21,9 +22,11 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
-BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "speakers")
+BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "speakers", "train")
 PACKAGES = (
+    "accelerate",
     "csg405",
+    "diffusers",
     "faiss-cpu",
     "numpy",
     "opencv-python-headless",
@@ -34,6 +37,8 @@ PACKAGES = (
     "scenedetect",
     "pyarrow",
     "pebble",
+    "torch",
+    "transformers",
     "yt-dlp",
 )
 
