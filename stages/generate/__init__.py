@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pipeline.cli_session import Session
 
 FOLDER = "generated"
+SUFFIXES = (".mp4", ".npz", ".parquet")  # of what is written
 
 
 class Generate(Program):
@@ -65,6 +66,9 @@ class Generate(Program):
 
         if self.out and Path(self.out).suffix.lower() != ".mp4":
             raise BadInput(f"--out {self.out}: the video is an mp4, so let its name end in .mp4")
+        taken = {Path(name).resolve() for name in (self.image, self.skeleton, self.audio) if name}
+        if self.out and taken & {Path(self.out).with_suffix(suffix).resolve() for suffix in SUFFIXES}:
+            raise BadInput(f"--out {self.out}: it, or a file beside it, is what this generation starts from")
         weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
         model = AudioToSkeleton.load(weights, device_of(session.profile))
         person, voice = find_inputs(self, session, model.audio_of)

@@ -759,3 +759,12 @@ def test_a_target_that_is_no_mp4_is_refused_before_anything_costly(
     message = place.refused(audio=place.wav(), skeleton=place.npz(somebody(place.made)), out=path)
     assert message.startswith(f"--out {path}: ") and ".mp4" in message
     assert not asked
+
+
+def test_it_does_not_write_over_what_it_starts_from(place: Place) -> None:
+    skeleton = place.folder / "me.npz"
+    np.savez(skeleton, keypoints=np.full((133, 2), 200.0, np.float32))
+    before = skeleton.read_bytes()
+    message = place.refused(skeleton=skeleton, audio=place.wav(), out=str(place.folder / "me.mp4"))
+    assert "is what this generation starts from" in message
+    assert skeleton.read_bytes() == before
