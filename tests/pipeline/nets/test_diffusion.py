@@ -126,6 +126,23 @@ def test_a_constant_prediction_is_the_sample(sampler: Sampler, steps: int) -> No
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
+def test_on_the_way_to_a_known_end_there_is_as_much_noise_as_the_schedule_says(sampler: Sampler) -> None:
+    """Where x0 is known every step is exact: x_t ~ N(sqrt(alpha_bar) x0, 1 - alpha_bar) at every t."""
+    seen = {}
+
+    def predict(x_t: Tensor, step: Tensor) -> Tensor:
+        bar = alpha_bars()[step[0]]
+        left = (x_t - 3 * bar.sqrt()) / (1 - bar).sqrt()
+        seen[int(step[0])] = (left.mean().item(), left.std().item())
+        return torch.full_like(x_t, 3.0)
+
+    sample(predict, torch.randn(1, 20_000, 1, generator=seeded(1)), sampler, generator=seeded(2))
+    assert len(seen) == CALLS[sampler]
+    for t, (mean, spread) in seen.items():
+        assert abs(mean) < 0.03 and spread == pytest.approx(1, abs=0.025), t
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_same_seed_gives_the_same_sample(sampler: Sampler) -> None:
     noise = torch.randn(1, 50, 3, generator=seeded(0))
     first, again, other = (sample(of_a_gaussian, noise, sampler, generator=seeded(seed)) for seed in (1, 1, 2))
