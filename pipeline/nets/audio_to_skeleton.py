@@ -1,5 +1,6 @@
 """A trained model as one file and one call: network, skeleton space and what it listens to; skeletons from audio features."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class AudioToSkeleton:
             "audio_features_of": self.audio_of,
             "trained_on": json.dumps(self.trained_on, sort_keys=True),
         }
+        header["sha256"] = _digest(tensors, header)
         with files.replacing(path) as temporary:
             save_file(tensors, temporary, header)
 
@@ -120,6 +122,8 @@ class AudioToSkeleton:
                 header = file.metadata() or {}
                 settings = _settings(header, path)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if header.get("sha256") != _digest(tensors, header):
+                raise BadModel(f"{path} is damaged (its content is not what its header says): take another checkpoint")
             with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
                 made = cls(build(settings), space_of(settings), header.get("audio_features_of", ""))
             made.trained_on = dict(json.loads(header.get("trained_on", "{}")))
@@ -154,7 +158,7 @@ class AudioToSkeleton:
         """A skeleton for every frame of audio, of any length.
 
         Args:
-            audio: (F, 768) features on the 25-fps grid, made as `audio_of` says.
+            audio: (F, 768) features on the 25-fps grid, made as `audio_of` says; F at least 1.
             reference: who moves.
             guidance: classifier-free guidance scale; 1 is none.
             sampler, steps: see `pipeline.nets.diffusion.scheduler`.
@@ -163,6 +167,8 @@ class AudioToSkeleton:
             batch: windows the network sees at a time.
             progress: called with steps done and steps in all.
         """
+        if not len(audio):
+            raise ValueError("no audio features: there is nothing to move to")
         device = self.space.mean.device
         generator = torch.Generator().manual_seed(seed)
         given = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
@@ -237,6 +243,15 @@ class AudioToSkeleton:
 def space_of(settings: NetSettings) -> SkeletonSpace:
     """The space that goes with a network, its buffers not filled yet."""
     return SkeletonSpace(settings.keypoints, neck=settings.neck, picture=settings.ablate == "local")
+
+
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """sha256 in hex of a file's numbers and of what its header says beside this digest."""
+    found = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        found.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _settings(header: Mapping[str, str], path: Path) -> NetSettings:

@@ -48,6 +48,8 @@ class NetSettings(BaseModel):
     def _possible(self) -> "NetSettings":
         if self.arch == "release" and self.ablate == "concat":
             raise ValueError("the release's encoder has no cross-attention: ablate=concat needs arch=dit")
+        if self.arch == "release" and self.ablate == "reference":
+            raise ValueError("the release's lead begins as the reference: ablate=reference needs arch=dit")
         return self
 
     @property
@@ -247,9 +249,7 @@ class ReleaseEncoder(nn.Module):
         if lead is None:
             lead = reference[:, None].expand(-1, LEAD_FRAMES, -1)
         frames = self.mix(torch.cat([self.embed(noisy), self.embed_audio(audio)], -1))  # (B, F, W)
-        ahead = [self.time(step)[:, None], self.embed(lead)]  # (B, 1, W), (B, 25, W)
-        if self.settings.ablate != "reference":
-            ahead.append(self.embed(reference)[:, None])  # (B, 1, W)
+        ahead = [self.time(step)[:, None], self.embed(lead), self.embed(reference)[:, None]]  # (B, 1 | 25 | 1, W)
         tokens = torch.cat([*ahead, frames], 1)  # (B, N, W)
         tokens = tokens + self.places[: tokens.shape[1]]
         absent = None
