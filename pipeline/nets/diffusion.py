@@ -44,7 +44,7 @@ def noisy(clean: Tensor, noise: Tensor, step: Tensor, bars: Tensor) -> Tensor:
 
 
 def squared_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
-    """Sum of squared errors over the numbers (B, F, C) that count; divide by `counts.sum()` for the masked MSE."""
+    """Sum of squared errors over the numbers (B, F, C), each as much as it counts; over `counts.sum()` it is the masked MSE."""
     return ((predicted.float() - clean) ** 2 * counts).sum()
 
 

@@ -122,8 +122,8 @@ def _motion(who: Speaker, envelope: Floats, rng: np.random.Generator) -> Floats:
         shoulder, elbow, wrist, hip = arm
         swing = _wander(frames, 2, 1.2, rng)
         lift = 0.9 * (beat - beat.mean()) / max(0.05, beat.std())
-        upper = np.radians(62 + 8 * swing[:, 0] - 5 * lift)  # from the horizontal, outwards and down
-        lower = np.radians(-30 + 9 * swing[:, 1] - 6 * lift)  # of the forearm, inwards and up
+        upper = np.radians(62 + 5 * swing[:, 0] - 3 * lift)  # from the horizontal, outwards and down
+        lower = np.radians(-30 + 7 * swing[:, 1] - 5 * lift)  # of the forearm, inwards and up
         points[:, shoulder] = neck + np.array([sign * half, 0.0])
         points[:, elbow] = points[:, shoulder] + who.upper_arm * _direction(sign * np.cos(upper), np.sin(upper))
         points[:, wrist] = points[:, elbow] + who.forearm * _direction(-sign * np.cos(lower), np.sin(lower))

@@ -1,6 +1,7 @@
 """From a batch as it is stored to what the network is trained on: on the device, where it costs nothing."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -67,6 +68,23 @@ class Augmentation:
         flip = torch.ones(count, 2)
         flip[mirrored, 0] = -1
         return size[:, None, None] * turn * flip[:, None], mirrored
+
+
+def loss_weights(kind: Literal["points", "parts"], space: SkeletonSpace) -> Tensor:
+    """(C,) what each number weighs in the loss, 1 in the mean over points that training has seen.
+
+    Args:
+        kind: points: 1 each; parts: body and feet, face, left and right hand weigh the same.
+        space: whose channels, and whose share of frames in which a point is seen.
+    """
+    weights = torch.ones(layout.K)
+    if kind == "parts":
+        seen = space.seen.cpu() > 0
+        for part in (layout.BODY_AND_FEET, layout.FACE, layout.LEFT_HAND, layout.RIGHT_HAND):
+            weights[part] = 1 / seen[part].sum().clamp(min=1)
+        weights = weights / weights[seen].mean()
+    flat = weights[space.chosen.cpu()].repeat_interleave(2)
+    return torch.cat([flat, torch.ones(2)]) if space.neck else flat
 
 
 def prepare(

@@ -28,7 +28,7 @@ from pipeline.nets import diffusion
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton
 from pipeline.progress import Progress
 from pipeline.training import TrainingError, checkpoint
-from pipeline.training.batch import Prepared, prepare
+from pipeline.training.batch import Prepared, loss_weights, prepare
 from pipeline.training.cache import Cache, CacheError, open_cache
 from pipeline.training.recipe import Recipe
 from pipeline.training.show import draw_sample
@@ -107,6 +107,7 @@ class _Run:
         self.optimizer = _optimizer(recipe, self.model.net)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _rate(recipe))
         self.bars = diffusion.alpha_bars().to(self.device)
+        self.weights = loss_weights(recipe.loss, self.model.space).to(self.device)
         self.first = self._resume()
         if self.average is not None and not self.first:
             self.average.net.load_state_dict(self.model.net.state_dict())
@@ -161,7 +162,7 @@ class _Run:
         if recipe.dropout:
             torch.manual_seed(_seed(recipe.seed, step, self.accelerator.process_index))
         self.net.train()
-        total = ready.counts.sum().clamp(min=1)
+        total = (ready.counts * self.weights).sum().clamp(min=1)
         loss = torch.zeros((), device=self.device)
         for first in range(0, count, self.micro):
             rows = slice(first, first + self.micro)
@@ -179,10 +180,10 @@ class _Run:
         return loss, norm
 
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor) -> Tensor:
-        """Sum of squared errors of x0 over the numbers that count."""
+        """Weighted sum of squared errors of x0 over the numbers that count."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
         found = self.net(x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead)
-        return diffusion.squared_error(found, ready.clean, ready.counts)
+        return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
 
     @contextmanager
     def _syncing(self, *, last: bool) -> Iterator[None]:

@@ -43,6 +43,11 @@ class Recipe(Settings):
     warmup_steps: int = Field(1000, ge=0, description="over which the learning rate rises from 0")
     clip_norm: float = Field(1.0, ge=0, description="gradients are scaled down to this norm; 0: never")
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="of the averaged weights that generate; 0: none")
+    loss: Literal["points", "parts"] = Field(
+        "points",
+        description="points: every number counts once, as in the release; parts: body, face and each hand weigh the same, so that "
+        "13 points of a body are not drowned by 110 of face and hands",
+    )
     null_audio: float = Field(0.1, ge=0, lt=1, description="share of samples that hear the learned null vector")
     lead_still: float = Field(0.3, ge=0, le=1, description="release: share of samples whose lead is its last frame")
     seed: int = Field(0, description="another number draws everything anew")

@@ -1,7 +1,6 @@
 """Planted truth: after minutes of training the mouth follows the voice of speakers never seen, and limbs keep their length."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +9,8 @@ from pipeline.cli_session import Session
 from stages.ablation import Ablation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+CROSSED_STEPS = 600  # at which the full model's mouth already follows
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from pipeline.nets.skeleton_space import SkeletonSpace, to_picture
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, to_local
-from pipeline.training.batch import Augmentation, changed, prepare
+from pipeline.training.batch import Augmentation, changed, loss_weights, prepare
 from pipeline.training.cache import Cache, open_cache
 from pipeline.training.loop import new_model
 from pipeline.training.windows import Windows
@@ -104,3 +104,14 @@ def test_augmentation_stays_within_its_bounds() -> None:
     assert mirrored.float().mean() == pytest.approx(0.25, abs=0.03)
     assert torch.equal(torch.linalg.det(matrices) < 0, mirrored)
     assert not Augmentation()
+
+
+def test_parts_weigh_the_same_and_points_one_each(cache: Cache) -> None:
+    space = _space(cache)
+    assert loss_weights("points", space).unique().tolist() == [1.0]
+    weights = loss_weights("parts", space).reshape(-1, 2)[:, 0]
+    seen = space.seen > 0
+    parts = (layout.BODY_AND_FEET, layout.FACE, layout.LEFT_HAND, layout.RIGHT_HAND)
+    sums = [float(weights[part][seen[part]].sum()) for part in parts]
+    assert sums == pytest.approx([sums[0]] * 4)
+    assert float(weights[seen].mean()) == pytest.approx(1)
