@@ -40,7 +40,7 @@ class Ablation(Program):
     variants: tuple[str, ...] = Field(tuple(VARIANTS), description=f"of {', '.join(VARIANTS)}")
     seeds: int = Field(3, ge=1, description="trainings of each variant")
     size: str = Field("tiny", pattern="^(tiny|base|large)$", description="as train.size; base asks for a GPU")
-    steps: int = Field(3000, ge=1, description="of each training")
+    steps: int = Field(2000, ge=1, description="of each training")
     batch: int = Field(32, ge=1, description="windows a step")
     window_frames: int = Field(16, ge=8, description="frames a window, at 25 fps")
     learning_rate: float = Field(3e-3, gt=0, description="its peak")
