@@ -168,6 +168,20 @@ def device_of(profile: Profile) -> str:
     return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
 
 
+def torch_device(profile: Profile) -> str:
+    """As `device_of`, for what torch runs: cuda only where torch has it; Fault where the profile insists and it has not."""
+    if device_of(profile) == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if profile.machine.device == "cuda":
+        raise Fault("machine.device is cuda, and torch sees no GPU: install torch's CUDA build (make ... GPU=1)")
+    click.echo("torch sees no GPU here and runs on the processor: GPU=1 installs its CUDA build", err=True)
+    return "cpu"
+
+
 def _shard(text: str) -> tuple[int, int] | None:
     if not text:
         return None

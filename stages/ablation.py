@@ -40,7 +40,7 @@ class Ablation(Program):
     variants: tuple[str, ...] = Field(tuple(VARIANTS), description=f"of {', '.join(VARIANTS)}")
     seeds: int = Field(3, ge=1, description="trainings of each variant")
     size: str = Field("tiny", pattern="^(tiny|base|large)$", description="as train.size; base asks for a GPU")
-    steps: int = Field(2000, ge=1, description="of each training")
+    steps: int = Field(3000, ge=1, description="of each training")
     batch: int = Field(32, ge=1, description="windows a step")
     window_frames: int = Field(16, ge=8, description="frames a window, at 25 fps")
     learning_rate: float = Field(3e-3, gt=0, description="its peak")
@@ -54,7 +54,7 @@ class Ablation(Program):
         import click
 
         from pipeline import files
-        from pipeline.cli_run import device_of
+        from pipeline.cli_run import torch_device
         from pipeline.theatre import planted
         from pipeline.training.loop import train
 
@@ -64,7 +64,7 @@ class Ablation(Program):
                 f"no variant is called {', '.join(sorted(unknown))}: there are {', '.join(VARIANTS)}"
             )
         folder = Path(self.folder) if self.folder else session.run / "ablation"
-        shards, device = folder / "shards", device_of(session.profile)
+        shards, device = folder / "shards", torch_device(session.profile)
         if not (shards / "_index.json").is_file():
             hours = planted.write(shards, self.splits(), self.seconds_each)
             click.echo(f"planted {', '.join(f'{split} {value:.2f} h' for split, value in hours.items())}")

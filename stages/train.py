@@ -40,7 +40,7 @@ class Train(Recipe, Program):
     def run(self, session: "Session") -> None:
         import click
 
-        from pipeline.cli_run import device_of
+        from pipeline.cli_run import torch_device
         from pipeline.progress import log_to
         from pipeline.training.loop import train
 
@@ -48,7 +48,7 @@ class Train(Recipe, Program):
         caches = Path(self.cache) if self.cache else session.run / "cache"
         log_to(session.run, self.name)
         last = train(
-            self, shards, session.run / FOLDER / self.model_name, caches, device_of(session.profile), say=click.echo
+            self, shards, session.run / FOLDER / self.model_name, caches, torch_device(session.profile), say=click.echo
         )
         click.echo(f"model: {last}")
 

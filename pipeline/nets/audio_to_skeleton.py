@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,6 @@ class AudioToSkeleton:
 
     def save(self, path: Path) -> None:
         """One safetensors file, atomically: weights, space, and in its header the settings."""
-        from safetensors.torch import save_file
-
         state = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         state |= {f"space.{name}": value for name, value in self.space.state_dict().items()}
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
@@ -106,7 +105,7 @@ class AudioToSkeleton:
         }
         header["sha256"] = _digest(tensors, header)
         with files.replacing(path) as temporary:
-            save_file(tensors, temporary, header)
+            save_tensors(tensors, temporary, header)
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> "AudioToSkeleton":
@@ -238,6 +237,20 @@ class AudioToSkeleton:
             return self.net(x, t, audio, reference, silent, lead=lead).float()
 
         return diffusion.guided(both, guidance)(x_t, step)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
+    """Write a safetensors file; a full disk is an OSError, as with any other file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), str(error), str(path)) from error
 
 
 def space_of(settings: NetSettings) -> SkeletonSpace:

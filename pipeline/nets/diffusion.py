@@ -72,13 +72,19 @@ def scheduler(sampler: Sampler, steps: int = 0) -> Any:
     Args:
         sampler: ancestral (DDPM, as the release), ddim (deterministic), dpm (DPM-Solver++, second order).
         steps: network calls; 0: 100 for ancestral, else 20.
+
+    Raises:
+        ValueError: ddim in a number of steps that does not divide 100: its scheduler would jump past its own next step.
     """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
     given = {"num_train_timesteps": STEPS, "trained_betas": betas(), "prediction_type": "sample"}
+    if sampler == "ddim" and steps and STEPS % steps:
+        whole = [n for n in range(1, STEPS + 1) if STEPS % n == 0]
+        raise ValueError(f"ddim takes {', '.join(map(str, whole))} steps, not {steps}: dpm takes any number")
     made: Any
     if sampler == "ancestral":
-        made = DDPMScheduler(**given, clip_sample=False, variance_type="fixed_small")
+        made = DDPMScheduler(**given, clip_sample=False, variance_type="fixed_small", timestep_spacing="trailing")
     elif sampler == "ddim":
         made = DDIMScheduler(**given, clip_sample=False, timestep_spacing="trailing")
     else:

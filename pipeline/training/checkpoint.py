@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline import files, shard
-from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+from pipeline.nets.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.registry import BadModel
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,6 @@ def write(
         optimizer: its parameters are those of `model.net`, in order.
         state: what else is needed, as JSON.
     """
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     target, temporary = folder / name_of(step), folder / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
@@ -59,7 +57,7 @@ def write(
         model.save(temporary / MODEL)
         if average is not None:
             average.save(temporary / AVERAGE)
-        save_file(_flat(optimizer, model.net), temporary / OPTIMIZER)
+        save_tensors(_flat(optimizer, model.net), temporary / OPTIMIZER)
         files.sync(temporary / OPTIMIZER)
         hashes = {path.name: shard.sha256_of(path) for path in sorted(temporary.iterdir())}
         text = json.dumps({**state, "step": step, "files": hashes}, indent=1, sort_keys=True)
@@ -70,7 +68,9 @@ def write(
         files.sync(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in listed(folder)[:-keep]:
+    # By step, not by age: a later one is there only where it was found broken, and must not push out what was just written.
+    older = [path for path in listed(folder) if path.name < target.name]
+    for old in older[: len(older) - (keep - 1)]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 

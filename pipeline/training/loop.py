@@ -7,11 +7,13 @@ anew from the seed and the number. So a run that was killed at any step and star
 import json
 import logging
 import math
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,14 +21,16 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import find_executable_batch_size
+from accelerate.utils import InitProcessGroupKwargs, find_executable_batch_size
 from torch import Tensor, nn
 
 from pipeline import files
 from pipeline.lock import driving
+from pipeline.media.writer import WriteError
 from pipeline.nets import diffusion
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton
 from pipeline.progress import Progress
+from pipeline.reasons import Failure
 from pipeline.training import TrainingError, checkpoint
 from pipeline.training.batch import Prepared, loss_weights, prepare
 from pipeline.training.cache import Cache, CacheError, open_cache
@@ -63,6 +67,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = _accelerator(recipe, folder, device)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it a GPU refuses to be deterministic
     torch.use_deterministic_algorithms(recipe.deterministic)
     with accelerator.main_process_first():
         data = open_cache(shards, "train", caches, recipe.min_score)
@@ -131,20 +136,28 @@ class _Run:
             ):
                 loss, norm = self._step(step, batch)
                 log_.add(step, loss, norm, progress)
-                stop = self.asked.yes
+                stop = self._stopping()
                 last = step == recipe.steps
+                if step % recipe.checkpoint_every == 0 or last or stop:
+                    self._save(step)  # first: what follows may fail
                 if step % recipe.validate_every == 0 or last:
                     self._validate(step)
                 if recipe.sample_every and (step % recipe.sample_every == 0 or last):
                     self._sample(step)
-                if step % recipe.checkpoint_every == 0 or last or stop:
-                    self._save(step)
                 if stop:
                     break
         self.accelerator.end_training()
-        if step < recipe.steps and self.asked.yes:
+        if step < recipe.steps:
             raise KeyboardInterrupt
         return self.folder / CHECKPOINTS / checkpoint.name_of(step)
+
+    def _stopping(self) -> bool:
+        """Whether any process was asked to stop: all stop after the same step, or they would wait for each other for ever."""
+        if self.accelerator.num_processes == 1:
+            return self.asked.yes
+        if self.asked.yes:
+            self.accelerator.set_trigger()
+        return bool(self.accelerator.check_trigger())
 
     def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """One optimiser step on this process's share of the batch; the micro-batch changes nothing but the memory it takes."""
@@ -179,10 +192,10 @@ class _Run:
         self._average(step)
         return loss, norm
 
-    def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor) -> Tensor:
+    def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
         """Weighted sum of squared errors of x0 over the numbers that count."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
-        found = self.net(x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead)
+        found = (net or self.net)(x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead)
         return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
 
     @contextmanager
@@ -224,7 +237,10 @@ class _Run:
     def _sample(self, step: int) -> None:
         if self.held_out is not None and self.main:
             path = self.folder / SAMPLES / f"{checkpoint.name_of(step)}.mp4"
-            draw_sample(self._best, self.held_out, self.shards, path)
+            try:
+                draw_sample(self._best, self.held_out, self.shards, path)
+            except (Failure, WriteError, OSError) as error:  # a video is not worth a training
+                log.warning("no sample at step %d: %s", step, error)
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
@@ -315,8 +331,9 @@ class _Run:
             lead if settings.lead_frames else None,
         )
         t = torch.zeros(count, dtype=torch.long, device=self.device)
-        self.net.train()
-        self.accelerator.backward(self._error(ready, torch.zeros_like(clean), t, t.bool()))
+        # Not through the wrapped network: how often this is tried is each process's own affair.
+        self.model.net.train()
+        self._error(ready, torch.zeros_like(clean), t, t.bool(), self.model.net).backward()
         self.optimizer.zero_grad(set_to_none=True)
 
 
@@ -385,8 +402,8 @@ def validation_loss(model: AudioToSkeleton, held_out: Cache, recipe: Recipe, dev
     for first in range(0, count, micro):
         numbers = list(range(first, min(count, first + micro)))
         ready = prepare(_onto(windows.__getitems__(numbers), device), model.space)
-        generator = torch.Generator().manual_seed(_seed(recipe.seed, 1 << 40, first))
-        noise = torch.randn(ready.clean.shape, generator=generator).to(device)
+        drawn = [torch.Generator().manual_seed(_seed(recipe.seed, 1 << 40, number)) for number in numbers]
+        noise = torch.stack([torch.randn(ready.clean.shape[1:], generator=each) for each in drawn]).to(device)
         t = torch.tensor([37 * number % diffusion.STEPS for number in numbers], device=device)
         x_t = diffusion.noisy(ready.clean, noise, t, bars)
         found = model.net(x_t, t, ready.audio.float(), ready.reference, None, ready.present, ready.lead)
@@ -458,6 +475,8 @@ def _accelerator(recipe: Recipe, folder: Path, device: str) -> Accelerator:
         log_with="tensorboard",
         project_dir=str(folder),
         dynamo_backend="inductor" if compiled else "no",
+        # The others wait while the first one writes the cache, which takes an hour where it is large.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
     )
 
 

@@ -50,7 +50,7 @@ class Recipe(Settings):
     )
     null_audio: float = Field(0.1, ge=0, lt=1, description="share of samples that hear the learned null vector")
     lead_still: float = Field(0.3, ge=0, le=1, description="release: share of samples whose lead is its last frame")
-    seed: int = Field(0, description="another number draws everything anew")
+    seed: int = Field(0, ge=0, lt=2**31, description="another number draws everything anew")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a processor")
     # How it runs
     deterministic: bool = Field(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.stage import Program
 
@@ -46,17 +46,25 @@ class Generate(Program):
         "ancestral", description="ancestral: 100 steps as the release; ddim, dpm: DPM-Solver++ in 10 to 20"
     )
     sampler_steps: int = Field(0, ge=0, le=100, description="network calls; 0: 100 for ancestral, else 20")
-    seed: int = Field(0, description="another number draws another motion")
+    seed: int = Field(0, ge=0, lt=2**31, description="another number draws another motion")
     overlap_frames: int = Field(50, ge=0, description="that neighbouring windows share at least, at 25 fps")
     align: Literal["auto", "always", "never"] = Field(
         "auto", description="bring a reference to the size and place that the model knows; auto: when it is off"
     )
     window_batch: int = Field(8, ge=1, description="windows that the network sees at a time")
 
+    @model_validator(mode="after")
+    def _steps_fit(self) -> "Generate":
+        if self.sampler == "ddim" and self.sampler_steps and 100 % self.sampler_steps:
+            raise ValueError(
+                f"ddim takes 1, 2, 4, 5, 10, 20, 25, 50 or 100 steps, not {self.sampler_steps}: dpm takes any"
+            )
+        return self
+
     def run(self, session: "Session") -> None:
         import click
 
-        from pipeline.cli_run import device_of
+        from pipeline.cli_run import torch_device
         from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
         from pipeline.progress import Progress
         from pipeline.training.checkpoint import weights_of
@@ -70,7 +78,7 @@ class Generate(Program):
         if self.out and taken & {Path(self.out).with_suffix(suffix).resolve() for suffix in SUFFIXES}:
             raise BadInput(f"--out {self.out}: it, or a file beside it, is what this generation starts from")
         weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
-        model = AudioToSkeleton.load(weights, device_of(session.profile))
+        model = AudioToSkeleton.load(weights, torch_device(session.profile))
         person, voice = find_inputs(self, session, model.audio_of)
         placed = place(person, model.space, self.align)
         for line in placed.said:

@@ -191,13 +191,13 @@ def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
 
 
 def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str, clip: str = "") -> Voice:
-    from pipeline.cli_run import device_of
+    from pipeline.cli_run import torch_device
     from pipeline.nets.wav2vec import features_of
 
     frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
     wave = _whole(wave, frames)
     weights = None if audio_of == "logmel768" else session.models.resolve(("wav2vec2",)).path
-    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device_of(session.profile)), clip)
+    return Voice(name, wave, features_of(audio_of, wave, frames, weights, torch_device(session.profile)), clip)
 
 
 def _whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:

@@ -42,7 +42,6 @@ def write(
         "placed": {"scale": placed.into.scale, "angle": placed.into.angle, "shift": placed.into.shift},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_skeletons(out, [(picture, scores)], voice.wave, person.size)
     arrays, table = out.with_suffix(".npz"), out.with_suffix(".parquet")
     with files.replacing(arrays) as temporary:
         np.savez_compressed(
@@ -72,4 +71,5 @@ def write(
         "versions": json.dumps(about, sort_keys=True, default=str),
     }
     shard.write(table, [row])
+    write_skeletons(out, [(picture, scores)], voice.wave, person.size)
     return [out, arrays, table]

@@ -138,7 +138,7 @@ def test_a_saved_model_loads_as_it_was(variant: dict[str, Any], tmp_path: Path) 
     assert found.trained_on == model.trained_on and not found.net.training
     for ours, theirs in ((model.net, found.net), (model.space, found.space)):
         assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
-    few = {"steps": 3, "sampler": "ddim"}
+    few = {"steps": 4, "sampler": "ddim"}
     assert same(found.generate(voice(50), reference(), **few), model.generate(voice(50), reference(), **few))
 
 

@@ -226,3 +226,16 @@ def test_windows_that_disagree_are_blended_without_a_jump(overlap: int) -> None:
     steps = found.diff()
     torch.testing.assert_close(steps.max().item(), 1 / (overlap + 1))
     assert steps.min() >= 0
+
+
+@pytest.mark.parametrize("steps", [3, 30, 51, 60, 99])
+def test_ddim_refuses_steps_that_its_scheduler_would_jump_past(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"not {steps}: dpm takes any"):
+        diffusion.scheduler("ddim", steps)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 60, 100])
+def test_ancestral_begins_at_pure_noise_in_any_number_of_steps(steps: int) -> None:
+    plan = diffusion.scheduler("ancestral", steps)
+    assert int(plan.timesteps[0]) == diffusion.STEPS - 1
+    assert len(plan.timesteps) == steps

@@ -1,5 +1,6 @@
 """Checkpoints are whole or not there, whatever happens while they are written, and nothing in them is unpickled."""
 
+import errno
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+from pipeline.nets.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.nets.dit import NetSettings
 from pipeline.registry import BadModel
 from pipeline.training import checkpoint
@@ -170,3 +171,18 @@ def test_a_kill_at_any_moment_leaves_the_last_whole_one(tmp_path: Path) -> None:
         checkpoint.restore(found[0], model, _model(2), torch.optim.AdamW(model.net.parameters()))
     _write(tmp_path, 99_999, keep=2)
     assert {path.name[:5] for path in tmp_path.iterdir()} == {checkpoint.PREFIX}
+
+
+def test_a_broken_later_one_does_not_push_out_what_was_just_written(tmp_path: Path) -> None:
+    _write(tmp_path, 9, keep=1)
+    (tmp_path / checkpoint.name_of(9) / checkpoint.MODEL).unlink()
+    path = _write(tmp_path, 8, keep=1)
+    found = checkpoint.last_whole(tmp_path)
+    assert found is not None
+    assert found[0] == path
+
+
+def test_what_the_disk_refuses_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError) as caught:
+        save_tensors({"x": torch.zeros(4)}, tmp_path / "nowhere" / "x.safetensors")
+    assert caught.value.errno == errno.ENOENT
