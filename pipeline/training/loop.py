@@ -69,6 +69,10 @@ def train(
     accelerator = _accelerator(recipe, folder, device)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it a GPU refuses to be deterministic
     torch.use_deterministic_algorithms(recipe.deterministic)
+    if recipe.batch < accelerator.num_processes:
+        raise TrainingError(
+            f"a batch of {recipe.batch} windows leaves some of {accelerator.num_processes} processes none"
+        )
     with accelerator.main_process_first():
         data = open_cache(shards, "train", caches, recipe.min_score)
         held_out = _validation(recipe, shards, caches)
@@ -113,12 +117,14 @@ class _Run:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, _rate(recipe))
         self.bars = diffusion.alpha_bars().to(self.device)
         self.weights = loss_weights(recipe.loss, self.model.space).to(self.device)
+        self.kept_micro = 0
         self.first = self._resume()
         if self.average is not None and not self.first:
             self.average.net.load_state_dict(self.model.net.state_dict())
         self.net: nn.Module = accelerator.prepare_model(self.model.net)
         self.share = -(-recipe.batch // accelerator.num_processes)
-        self.micro = recipe.micro_batch or self._probe()
+        # A run that goes on keeps its micro-batch: another one rounds otherwise, and draws other dropout.
+        self.micro = recipe.micro_batch or self.kept_micro or self._probe()
 
     def train(self) -> Path:
         recipe = self.recipe
@@ -251,7 +257,12 @@ class _Run:
                 self.model,
                 self.average,
                 self.optimizer,
-                {"about": self.about, "schedule": self.schedule.state_dict()},
+                {
+                    "about": self.about,
+                    "schedule": self.schedule.state_dict(),
+                    "micro": self.micro,
+                    "processes": self.accelerator.num_processes,
+                },
                 self.recipe.keep_checkpoints,
             )
         self.accelerator.wait_for_everyone()
@@ -263,6 +274,12 @@ class _Run:
             return 0
         path, state = found
         _check_same(state["about"], self.about, self.folder)
+        if state["processes"] != self.accelerator.num_processes:
+            raise RecipeChanged(
+                f"{path} was written by {state['processes']} processes, this run has {self.accelerator.num_processes}: each "
+                "draws noise of its own, so go on with as many, or give another --model-name"
+            )
+        self.kept_micro = int(state["micro"])
         checkpoint.restore(path, self.model, self.average, self.optimizer)
         self.schedule.load_state_dict(state["schedule"])
         for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):

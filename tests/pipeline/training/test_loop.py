@@ -127,6 +127,24 @@ def test_a_probe_finds_how_many_windows_fit(shards: Path, tmp_path: Path, monkey
     assert _losses(tmp_path / "narrow")[1] == pytest.approx(_losses(tmp_path / "roomy")[1], rel=1e-5)
 
 
+def test_a_run_that_goes_on_keeps_its_micro_batch(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop._Run, "_probe", lambda self: 3)
+    _train(shards, tmp_path, micro_batch=0, steps=3)
+    monkeypatch.setattr(loop._Run, "_probe", lambda self: pytest.fail("asked again"))
+    path = _train(shards, tmp_path, micro_batch=0, steps=4)
+    assert checkpoint.check(path)["micro"] == 3
+
+
+def test_another_number_of_processes_does_not_go_on(shards: Path, tmp_path: Path) -> None:
+    path = _train(shards, tmp_path, steps=3)
+    state = json.loads((path / checkpoint.STATE).read_text())
+    (path / checkpoint.STATE).write_text(json.dumps({**state, "processes": 4}))
+    with pytest.raises(RecipeChanged, match="written by 4 processes, this run has 1"):
+        _train(shards, tmp_path, steps=4)
+
+
 def test_it_says_what_it_was_trained_on(shards: Path, undisturbed: Path) -> None:
     about = json.loads((undisturbed / "trained_on.json").read_text())
     index = json.loads((shards / "_index.json").read_text())
