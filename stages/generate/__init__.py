@@ -65,12 +65,13 @@ class Generate(Program):
         import click
 
         from pipeline.cli_run import torch_device
+        from pipeline.generation.given import BadInput
+        from pipeline.generation.outputs import write
+        from pipeline.generation.place import place
         from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
         from pipeline.progress import Progress
         from pipeline.training.checkpoint import weights_of
-        from stages.generate.inputs import BadInput, find_inputs
-        from stages.generate.outputs import write
-        from stages.generate.place import place
+        from stages.generate.inputs import find_inputs
 
         if self.out and Path(self.out).suffix.lower() != ".mp4":
             raise BadInput(f"--out {self.out}: the video is an mp4, so let its name end in .mp4")

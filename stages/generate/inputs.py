@@ -2,16 +2,15 @@
 
 import zipfile
 import zlib
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline import shard
+from pipeline.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
 from pipeline.media.ids import disk_name
-from pipeline.nets.audio_to_skeleton import NEVER_SEEN
 from pipeline.reasons import Failure, Reject
 from pipeline.stage import Row
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from pipeline.cli_session import Session
     from stages.generate import Generate
 
-__all__ = ["NEVER_SEEN", "BadInput", "Person", "Voice", "find_inputs"]
-
-MIN_SCORE = 0.3
 _UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError),
     *(ValueError, KeyError, TypeError, IndexError, OverflowError),
@@ -36,32 +32,8 @@ _ROW = (
     "audio",
     "audio_features",
     "audio_features_of",
+    "video",
 )
-
-
-class BadInput(ValueError):
-    """A reference or a voice cannot be used; the message says why, and what to do."""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A reference: keypoints (133, 2) px of its picture, scores (133,), the picture's size (width, height) px; clip_id or ""."""
-
-    name: str
-    keypoints: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    size: tuple[int, int]
-    clip: str = ""
-
-
-@dataclass(frozen=True)
-class Voice:
-    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid; clip_id or ""."""
-
-    name: str
-    wave: NDArray[np.float32]
-    features: NDArray[np.floating]
-    clip: str = ""
 
 
 def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[Person, Voice]:
@@ -85,7 +57,7 @@ def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[P
     elif asked.skeleton:
         person = _of_skeleton(Path(asked.skeleton))
     else:
-        person = _of_clip(row_of.reference())
+        person = _of_clip(row_of.reference(), shards.parent)
     voice = (
         _of_file(Path(asked.audio), session, audio_of) if asked.audio else _of_row(row_of.voice(), session, audio_of)
     )
@@ -141,7 +113,7 @@ def _of_picture(path: Path, session: "Session") -> Person:
         if session.profile.name == "demo":
             hint = "the demo's nets see its puppets alone, add --profile folder --model FILE for real people"
         raise BadInput(f"--image {path}: {detector.stem} and {pose.stem} see nobody in it: {hint}")
-    return Person(path.stem, found[0], found[1], (picture.shape[1], picture.shape[0]))
+    return Person(path.stem, found[0], found[1], (picture.shape[1], picture.shape[0]), picture=lambda: picture)
 
 
 def _of_skeleton(path: Path) -> Person:
@@ -163,13 +135,15 @@ def _of_skeleton(path: Path) -> Person:
     return Person(path.stem, points, scores, (size[0], size[1]))
 
 
-def _of_clip(row: Row) -> Person:
+def _of_clip(row: Row, run: Path) -> Person:
     points, scores = np.asarray(row["keypoints"][0], np.float32), np.asarray(row["scores"][0], np.float32)
     name = disk_name(f"{row['clip_id']}#{row['person']}")
-    return Person(name, points, scores, (shard.SIDE_PX, shard.SIDE_PX), row["clip_id"])
+    size = (shard.SIDE_PX, shard.SIDE_PX)
+    return Person(name, points, scores, size, row["clip_id"], partial(picture_of_clip, run, row["video"] or ""))
 
 
 def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
+    from pipeline.cli_run import torch_device
     from pipeline.media.audio import read_wave
 
     try:
@@ -178,29 +152,16 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
         raise BadInput(f"--audio {path}: {error.detail or error}") from error
     if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS or not wave.any():
         raise BadInput(f"--audio {path}: there is no sound in it")
-    return _voice(path.stem, wave, session, audio_of)
+    return hear(path.stem, wave, audio_of, session.models, torch_device(session.profile))
 
 
 def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
+    from pipeline.cli_run import torch_device
+
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")
     if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
-        return Voice(name, _whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"], row["clip_id"])
-    return _voice(name, shard.sound(row["audio"]), session, audio_of, row["clip_id"])
-
-
-def _voice(name: str, wave: NDArray[np.float32], session: "Session", audio_of: str, clip: str = "") -> Voice:
-    from pipeline.cli_run import torch_device
-    from pipeline.nets.wav2vec import features_of
-
-    frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
-    wave = _whole(wave, frames)
-    weights = None if audio_of == "logmel768" else session.models.resolve(("wav2vec2",)).path
-    return Voice(name, wave, features_of(audio_of, wave, frames, weights, torch_device(session.profile)), clip)
-
-
-def _whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    from pipeline.media.audio import cut
-
-    return np.asarray(cut(wave, 0, frames), np.float32)
+        return Voice(name, whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"], row["clip_id"])
+    device = torch_device(session.profile)
+    return hear(name, shard.sound(row["audio"]), audio_of, session.models, device, row["clip_id"])

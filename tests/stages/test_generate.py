@@ -21,6 +21,8 @@ pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline import shard  # noqa: E402
 from pipeline.cli_session import Fault, Session, errors_in_a_line  # noqa: E402
+from pipeline.generation import outputs  # noqa: E402
+from pipeline.generation.place import usual  # noqa: E402
 from pipeline.media.audio import RATE, read_wave, write_wav  # noqa: E402
 from pipeline.media.ids import disk_name  # noqa: E402
 from pipeline.media.video import GridReader, probe, write_clip  # noqa: E402
@@ -35,9 +37,8 @@ from pipeline.training import checkpoint  # noqa: E402
 from pipeline.training.cache import open_cache  # noqa: E402
 from pipeline.training.loop import new_model  # noqa: E402
 from pipeline.training.recipe import Recipe  # noqa: E402
-from stages.generate import Generate, outputs  # noqa: E402
+from stages.generate import Generate  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
-from stages.generate.place import usual  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 WINDOW = 40  # frames

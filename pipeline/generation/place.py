@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.generation.given import MIN_SCORE, BadInput, Person
 from pipeline.nets.audio_to_skeleton import NEVER_SEEN, Reference
 from pipeline.nets.skeleton_space import SkeletonSpace, to_picture
 from pipeline.skeleton import align
-from stages.generate.inputs import MIN_SCORE, BadInput, Person
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from pipeline import files, shard
+from pipeline.generation.given import Person, Voice
+from pipeline.generation.place import Placed
 from pipeline.media.audio import to_flac
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton, Motion
 from pipeline.skeleton.film import write_skeletons
 from pipeline.skeleton.local import from_local
-from stages.generate.inputs import Person, Voice
-from stages.generate.place import Placed
 
 
 def write(

@@ -1,0 +1,105 @@
+"""What a generation starts from: a person in a picture, and a voice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import shard
+
+if TYPE_CHECKING:
+    from pipeline.registry import Registry
+
+MIN_SCORE = 0.3
+
+Picture = NDArray[np.uint8]
+
+
+class BadInput(ValueError):
+    """A reference or a voice cannot be used; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """A reference.
+
+    Attributes:
+        name: for files.
+        keypoints: (133, 2) px of its picture.
+        scores: (133,).
+        size: the picture's width and height, px.
+        clip: clip_id, or "".
+        picture: gives the picture, (H, W, 3) RGB; None where only the skeleton is known.
+    """
+
+    name: str
+    keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    size: tuple[int, int]
+    clip: str = ""
+    picture: Callable[[], Picture] | None = None
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid; clip_id or ""."""
+
+    name: str
+    wave: NDArray[np.float32]
+    features: NDArray[np.floating]
+    clip: str = ""
+
+
+def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
+    """(H, W, 3) RGB of one frame of a clip.
+
+    Args:
+        run: folder that the path is relative to; nothing outside it is opened.
+        video: as in a row of the shards.
+        frame: on the 25-fps grid.
+
+    Raises:
+        BadInput: there is no such clip, or it does not decode.
+    """
+    from pipeline.media.video import GridReader
+    from pipeline.reasons import Failure, Reject
+
+    path = (run / video).resolve()
+    if not video or not path.is_relative_to(run.resolve()) or not path.is_file():
+        raise BadInput(f"the clip {video or 'of this row'} is not in {run}: a picture is needed, name one with --image")
+    try:
+        with GridReader(path, frame, 1) as reader:
+            for found in reader:
+                return np.ascontiguousarray(found.pixels)
+    except (Reject, Failure) as error:
+        raise BadInput(f"{path}: {error.detail or error}") from error
+    raise BadInput(f"{path} has no frame {frame}")
+
+
+def whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """(frames x 640,): a wave cut, or filled up with silence, to whole frames."""
+    from pipeline.media.audio import cut
+
+    return np.asarray(cut(wave, 0, frames), np.float32)
+
+
+def hear(name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry", device: str, clip: str = "") -> Voice:
+    """A voice with the features that a model listens to.
+
+    Args:
+        name: for files.
+        wave: (samples,) at 16 kHz.
+        audio_of: what has to make the features, such as `logmel768`.
+        models: where wav2vec 2.0 is found.
+        device: where it runs.
+        clip: clip_id, or "".
+    """
+    from pipeline.nets.wav2vec import features_of
+
+    frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
+    wave = whole(wave, frames)
+    weights = None if audio_of == "logmel768" else models.resolve(("wav2vec2",)).path
+    return Voice(name, wave, features_of(audio_of, wave, frames, weights, device), clip)
