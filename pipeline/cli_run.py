@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,12 @@ from pipeline.cli_looks import show_data_set, show_funnel
 from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
 from pipeline.profile import Profile, cores
 from pipeline.progress import duration
+
+if TYPE_CHECKING:
+    from pipeline.registry import Registry
+    from pipeline.runner import Options, Summary
+    from pipeline.stage import Stage
+    from pipeline.table import Store
 
 
 @click.command()
@@ -57,6 +63,13 @@ def run(
             click.echo(f"report: {report.resolve().as_uri()}")
 
 
+def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> "Options":
+    """How stages run with a profile, and what the command line says beside it."""
+    from pipeline.runner import Options
+
+    return Options(_workers(profile, workers), cores(), device_of(profile), _shard(shard), profile.web)
+
+
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print what a run would do."""
     from pipeline.dry_run import outlook
@@ -77,12 +90,8 @@ def execute(
     discard: bool = False,
 ) -> None:
     """Run stages one after the other and print a line for each; with `follow` again and again, while there is news."""
-    from pipeline.runner import Options
-
     names = session.profile.expand(targets)
-    options = Options(
-        _workers(session.profile, workers), cores(), device_of(session.profile), _shard(shard), session.profile.web
-    )
+    options = options_of(session.profile, workers, shard)
     session.keep_profile()
     if not follow:
         _run_all(session, names, options, discard)
@@ -119,25 +128,44 @@ def _discard(session: Session, terse: bool) -> bool:
 
 def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
-    from pipeline.runner import OutOfRoom, Skipped, run_stage
+    from pipeline.runner import OutOfRoom, Skipped
 
     try:
-        summary = run_stage(session.profile.stage(name), session.run, session.models, options, session.store)
+        run_shown(session.profile.stage(name), session.run, session.models, options, session.store, terse=terse)
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
         _say(name, f"skipped: {skip}")
-        return None
     except OutOfRoom as error:
         if not go_on:
             raise
         _say(name, str(error))
         return error
+    return None
+
+
+def run_shown(
+    stage: "Stage",
+    folder: Path,
+    models: "Registry",
+    options: "Options",
+    store: "Store",
+    *,
+    terse: bool = False,
+) -> "Summary":
+    """Run one stage in a folder and print its line; with `terse` only where it had something to do.
+
+    Raises:
+        Fault: it was interrupted. Skipped, OutOfRoom, and what else `run_stage` raises.
+    """
+    from pipeline.runner import run_stage
+
+    summary = run_stage(stage, folder, models, options, store)
     if summary.pending or not terse:
-        _say(name, _said(summary))
+        _say(stage.name, _said(summary))
     if summary.interrupted:
         raise Fault("interrupted; what was done is committed, the same command goes on", INTERRUPTED)
-    return None
+    return summary
 
 
 def _say(name: str, words: str) -> None:

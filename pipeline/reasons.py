@@ -100,6 +100,12 @@ class Reason(Enum):
     # people
     OVERRIDDEN = ("overridden", ReasonClass.UNWANTED, "a human override dropped it")
     NOT_THE_CLIPS_PERSON = ("not_the_clips_person", ReasonClass.UNWANTED, "the manifest means someone else in the clip")
+    # pose-to-video back-ends
+    BACKEND_UNUSABLE = ("backend_unusable", ReasonClass.BLOCKED, "the back-end cannot run on this machine")
+    BACKEND_FAILED = ("backend_failed", ReasonClass.BUG, "the back-end failed on this clip")
+    NOT_GENERATED = ("not_generated", ReasonClass.UNWANTED, "nothing can be generated from this pair")
+    NO_VIDEO = ("no_video", ReasonClass.LATER, "the other system's video of this pair is not in its folder")
+
     # the machine
     TIMED_OUT = ("timed_out", ReasonClass.BUG, "the unit ran past its time limit and was stopped")
     OUT_OF_MEMORY = ("out_of_memory", ReasonClass.BUG, "the unit needed more memory than its limit")

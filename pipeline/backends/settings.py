@@ -1,0 +1,69 @@
+"""The back-end as settings of a program: what `--backend` and its companions say."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.stage import runtime
+
+if TYPE_CHECKING:
+    from pipeline.backends.job import Options
+
+Name = Literal["skeleton", "stableanimator", "echomimicv2", "mimicmotion"]
+
+
+class BackendSettings(BaseModel):
+    """Which back-end films a motion, and how it is run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: Name = Field(
+        "skeleton", description="what makes a video of a motion; skeleton draws it and needs nothing else"
+    )
+    backend_dir: str = Field("", description="its checkout", json_schema_extra=runtime())
+    backend_python: str = Field(
+        "",
+        description="interpreter of its own environment; by default `.venv` or `venv` in the checkout, else python3",
+        json_schema_extra=runtime(),
+    )
+    backend_gpu: str = Field(
+        "", description="CUDA_VISIBLE_DEVICES of the back-end, such as 0", json_schema_extra=runtime()
+    )
+    backend_size: str = Field("", description="of its video, such as 512x512; its own by default")
+    backend_fps: int = Field(0, ge=0, le=120, description="pictures a second of its video; 0: its own")
+    backend_steps: int = Field(0, ge=0, le=1000, description="denoising steps; 0: its own")
+    backend_guidance: float | None = Field(None, ge=0, le=50, description="its classifier-free guidance scale")
+    backend_seed: int | None = Field(None, ge=0, lt=2**31, description="of its noise, where it takes one")
+    backend_weights: dict[str, str] = Field(
+        {}, description="its own names of its weights -> where they are, such as {unet = 'finetuned/unet.pth'}"
+    )
+    backend_arguments: str = Field("", description="more arguments for its command line, as a shell would split them")
+    backend_hours: float = Field(
+        6.0, gt=0, description="after so long for one video it is stopped", json_schema_extra=runtime()
+    )
+
+    def options(self) -> "Options":
+        """As an adapter takes them."""
+        from pipeline.backends.job import Options
+
+        return Options(
+            checkout=Path(self.backend_dir) if self.backend_dir else None,
+            python=self.backend_python,
+            gpu=self.backend_gpu,
+            size=self.backend_size,
+            fps=self.backend_fps,
+            steps=self.backend_steps,
+            guidance=self.backend_guidance,
+            seed=self.backend_seed,
+            weights=self.backend_weights,
+            extra=tuple(shlex.split(self.backend_arguments)),
+            deadline_seconds=self.backend_hours * 3600,
+        )
+
+    def backend_settings(self) -> str:
+        """What of it can change a video, as JSON."""
+        fields = ("size", "fps", "steps", "guidance", "seed", "weights", "arguments")
+        return json.dumps({name: getattr(self, f"backend_{name}") for name in fields}, sort_keys=True)

@@ -1,0 +1,273 @@
+"""Evaluates as the paper's table 2 does: paired and unpaired, ours, transfer of the true motion, or any other system's videos."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from pipeline.backends.settings import BackendSettings
+from pipeline.stage import Program, runtime
+
+if TYPE_CHECKING:
+    from pipeline.cli_session import Session
+    from pipeline.stage import Stage
+    from pipeline.table import Store
+    from stages.evaluate.cast import Cast
+    from stages.evaluate.pairs import Pair
+    from stages.evaluate.render import Renditions
+    from stages.evaluate.score import Scores
+    from stages.evaluate.subjects import Subjects
+
+FOLDER = "evaluation"
+_TORCH_NETS = ("inception", "i3d")  # those that come as TorchScript
+
+
+class Evaluate(BackendSettings, Program):
+    """Test set -> `evaluation/<protocol>/`: videos of every pair, their scores, and the table, as Markdown and CSV.
+
+    It can be stopped and goes on; each method and back-end has a folder of its own, and the table shows all that are there.
+    """
+
+    name: ClassVar[str] = "evaluate"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "score generated videos as the paper's table 2 does"
+    extra: ClassVar[str] = "evaluate"
+    modules: ClassVar[tuple[str, ...]] = ("skimage",)
+
+    protocol: Literal["csg405", "pats", "ted"] = Field(
+        "csg405", description="test set: the shards' own, or PATS or TED-talks from --source"
+    )
+    method: Literal["ours", "transfer", "folder"] = Field(
+        "ours", description="generated from sound; the true motion transferred; or the videos in --folder"
+    )
+    source: str = Field(
+        "",
+        description="folder of shards (the run's by default), or of the files of PATS or TED-talks",
+        json_schema_extra=runtime(),
+    )
+    split: Literal["train", "validation", "test"] = Field("test", description="of the shards")
+    settings: tuple[Literal["paired", "unpaired"], ...] = Field(
+        ("paired", "unpaired"), description="of table 2: SSIM and PSNR are paired, the other measures unpaired"
+    )
+    pairs: str = Field(
+        "",
+        description="list of pairs in place of these: a voice's and a reference's name a line, or one for both",
+        json_schema_extra=runtime(),
+    )
+    pairs_seed: int = Field(405, ge=0, description="of the unpaired list; another number draws another")
+    limit: int = Field(0, ge=0, description="clips of the test set, drawn once and for all; 0 takes all")
+    folder: str = Field(
+        "",
+        description="another system's videos: paired/NAME.mp4, unpaired/REFERENCE__VOICE.mp4, as in pairs.csv",
+        json_schema_extra=runtime(),
+    )
+    label: str = Field(
+        "", pattern=r"^[\w .()+-]{0,60}$", description="of the method in the table", json_schema_extra=runtime()
+    )
+    model: str = Field("", description="as of `generate`", json_schema_extra=runtime())
+    guidance: float | None = Field(None, ge=0, le=20, description="3.5 unpaired and 1 paired by default")
+    sampler: Literal["ancestral", "ddim", "dpm"] = Field("ancestral", description="as of `generate`")
+    sampler_steps: int = Field(0, ge=0, le=100, description="as of `generate`")
+    seed: int = Field(0, ge=0, lt=2**31, description="as of `generate`")
+    overlap_frames: int = Field(50, ge=0, description="as of `generate`")
+    window_batch: int = Field(8, ge=1, description="as of `generate`", json_schema_extra=runtime())
+    fit: bool = Field(True, description="fit a transferred motion to the reference's head, shoulders and hips")
+    faces: Literal["auto", "skeleton", "annotate"] = Field(
+        "auto",
+        description="where faces are: where the skeleton says that the video follows, or where the profile's nets find them; "
+        "auto: skeleton in the true videos and for transfer and ours of the demo, else annotate",
+    )
+    fvd_frames: int = Field(16, ge=9, description="frames of a span that I3D looks at; the paper does not say")
+    inception: tuple[str, ...] = Field(("inception",), description="net of FID in the model registry; () leaves it out")
+    i3d: tuple[str, ...] = Field(("i3d",), description="net of FVD; () leaves it out")
+    inputs_only: bool = Field(
+        False,
+        description="only write references, voices and pairs.csv, for other systems to work on",
+        json_schema_extra=runtime(),
+    )
+
+    def run(self, session: "Session") -> None:
+        import click
+
+        from pipeline import files
+        from pipeline.opt_out import of_run
+        from pipeline.table import Store
+        from stages.evaluate import table
+        from stages.evaluate.cast import Cast
+        from stages.evaluate.inputs import write_inputs
+
+        self._check()
+        place = session.run / FOLDER / self.protocol
+        opted_out = of_run(session.run, session.profile.opt_out)
+        subjects, people = self._subjects(session), Store(place, opted_out)
+        self._stage(session, subjects, place, people)
+        cast = Cast(people, session.run)
+        pairs = self._pairs(session, cast, subjects.sources(people))
+        write_inputs(place / "inputs", cast, pairs)
+        click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
+        if self.inputs_only:
+            return
+        folder = place / self._folder_name()
+        store = Store(folder)
+        self._stage(session, self._listed(people, pairs), folder, store)
+        renditions = self._renditions(session, place)
+        self._stage(session, renditions, folder, store)
+        self._stage(session, self._scores(session, place, renditions.drawn), folder, store)
+        table.keep(folder, *table.summarise(store, self._title()))
+        rows = table.gathered(place, self.protocol)
+        files.write_text(place / "table2.md", table.markdown(self.protocol, rows))
+        files.write_text(place / "table2.csv", table.as_csv(self.protocol, rows))
+        click.echo(table.markdown(self.protocol, rows))
+        click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+
+    def needed_modules(self) -> tuple[str, ...]:
+        return (*self.modules, *(("torch", "diffusers", "safetensors") if self.method == "ours" else ()))
+
+    def _check(self) -> None:
+        from pipeline.generation.given import BadInput
+
+        if self.method == "folder" and not Path(self.folder or "-").is_dir():
+            raise BadInput(f"--folder {self.folder or '(not given)'}: name the folder with the videos that are to be scored")
+        if self.protocol != "csg405" and not Path(self.source or "-").is_dir():
+            raise BadInput(f"--source {self.source or '(not given)'}: name the folder with the files of {self.protocol}")
+        if self.pairs and not Path(self.pairs).is_file():
+            raise BadInput(f"--pairs {self.pairs}: there is no such file")
+
+    def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
+        from pipeline.cli_run import options_of, run_shown
+        from pipeline.cli_session import Fault
+        from pipeline.runner import Skipped
+
+        try:
+            run_shown(stage, folder, session.models, options_of(session.profile), store)
+        except Skipped as skip:
+            raise Fault(skip) from skip
+
+    def _subjects(self, session: "Session") -> "Subjects":
+        from stages.evaluate.subjects import Subjects
+
+        nets = session.profile.settings("annotate")
+        return Subjects(
+            protocol=self.protocol,
+            detector=() if self.protocol == "csg405" else nets.detector,  # type: ignore[attr-defined]
+            pose=() if self.protocol == "csg405" else nets.pose,  # type: ignore[attr-defined]
+            split=self.split,
+            limit=self.limit,
+            source=str(Path(self.source) if self.source else session.run / "shards"),
+        )
+
+    def _pairs(self, session: "Session", cast: "Cast", names: list[str]) -> "list[Pair]":
+        import click
+
+        from pipeline.generation.given import BadInput
+        from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED, Pair, listed, paired, unpaired
+        from stages.evaluate.subjects import CLIPS
+
+        here = [name for name in names if name in cast]
+        if not here:
+            raise BadInput("the test set is empty: nothing to evaluate. `csg405 status` tells what became of its clips")
+        if len(here) != CLIPS[self.protocol]:
+            click.echo(f"{len(here)} clips; the paper's test set has {CLIPS[self.protocol]}", err=True)
+        speakers = {name: cast.light(name)["speaker"] for name in here}
+        if self.pairs:
+            chosen = listed(Path(self.pairs), here, self._aliases(session))
+        else:
+            met = unpaired(speakers, self.pairs_seed) if UNPAIRED in self.settings else []
+            chosen = [*(paired(here) if PAIRED in self.settings else []), *met]
+            if UNPAIRED in self.settings and len(met) < len(here):
+                click.echo(
+                    f"{len(here) - len(met)} of {len(here)} clips meet no other speaker: one speaker has more than half",
+                    err=True,
+                )
+        return [*chosen, *(Pair(REAL, name, name) for name in here)]
+
+    def _aliases(self, session: "Session") -> dict[str, str]:
+        """The release's names of clips, where the run was made from its manifest: {name: subject}."""
+        known = session.store.read("clips", ["clip_id", "manifest_name"]).to_pylist()
+        persons = session.store.read("samples", ["clip_id", "person_id"]).to_pylist()
+        names = {row["clip_id"]: row["manifest_name"] for row in known if row["manifest_name"]}
+        return {names[row["clip_id"]]: row["person_id"] for row in persons if row["clip_id"] in names}
+
+    def _listed(self, people: "Store", pairs: "list[Pair]") -> "Stage":
+        from stages.evaluate.cast import contents
+        from stages.evaluate.pairs import Pairs
+
+        return Pairs(wanted=tuple(pairs), contents=contents(people), folder=self.folder)
+
+    def _renditions(self, session: "Session", place: Path) -> "Renditions":
+        from stages.evaluate.render import Renditions
+
+        model, digest = "", ""
+        if self.method == "ours":
+            from pipeline import shard
+            from pipeline.training.checkpoint import weights_of
+
+            weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
+            model, digest = str(weights), shard.sha256_of(weights)
+        same = {name: getattr(self, name) for name in BackendSettings.model_fields}
+        same |= {
+            name: getattr(self, name)
+            for name in ("method", "guidance", "sampler", "sampler_steps", "seed", "overlap_frames", "fit")
+        }
+        return Renditions(
+            **same,
+            model=model,
+            model_sha256=digest,
+            window_batch=self.window_batch,
+            cast=str(place),
+            films=str(session.run),
+            folder=self.folder,
+        )
+
+    def _scores(self, session: "Session", place: Path, drawn: bool) -> "Scores":
+        from stages.evaluate.score import NETS, Scores
+
+        annotate = self.faces == "annotate" or (self.faces == "auto" and not drawn and session.profile.name != "demo")
+        choices: Mapping[str, Any] = {
+            "identity": session.profile.settings("attributes").identity,  # type: ignore[attr-defined]
+            "syncnet": session.profile.settings("lip_sync").net,  # type: ignore[attr-defined]
+            "inception": self.inception,
+            "i3d": self.i3d,
+        }
+        here, lacking = _nets({name: choices[name] for name in NETS}, session)
+        nets = session.profile.settings("annotate")
+        return Scores(
+            drawn=drawn,
+            nets=here,
+            choices=choices,
+            lacking=lacking,
+            annotate=annotate,
+            detector=nets.detector if annotate else (),  # type: ignore[attr-defined]
+            pose=nets.pose if annotate else (),  # type: ignore[attr-defined]
+            fvd_frames=self.fvd_frames,
+            cast=str(place),
+            films=str(session.run),
+        )
+
+    def _folder_name(self) -> str:
+        """Of this method's own tables and videos."""
+        parts = [self.method] if self.method == "folder" else [self.method, self.backend]
+        label = re.sub(r"[^A-Za-z0-9]+", "-", self.label).strip("-")
+        return "-".join([*parts, label] if label else parts)
+
+    def _title(self) -> str:
+        return self.label or (Path(self.folder).name if self.method == "folder" else f"{self.method} ({self.backend})")
+
+
+def _nets(choices: Mapping[str, tuple[str, ...]], session: "Session") -> tuple[dict[str, str], dict[str, str]]:
+    """Of the nets of metrics, those that are here with their hashes, and why the others are not."""
+    from pipeline.runner import importable
+
+    here: dict[str, str] = {}
+    lacking: dict[str, str] = {}
+    for name, names in choices.items():
+        found = session.models.optional(names) if names else None
+        if found is None:
+            lacking[name] = session.models.advice(names) if names else "left out by the settings"
+        elif found.path.suffix in (".pt", ".pth") and not importable("torch"):
+            lacking[name] = f"{found.path.name} needs torch: pip install torch"
+        else:
+            here[name] = found.sha256
+    return here, lacking

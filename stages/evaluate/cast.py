@@ -1,0 +1,172 @@
+"""The people of a test set: their pictures, skeletons and voices, read from the table `subjects` when they are asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import shard
+from pipeline.generation.given import Person
+from pipeline.hashing import row_hashes
+from pipeline.media.video import GridReader
+from pipeline.skeleton.layout import K
+from pipeline.table import HASH, Store, read_places
+
+Floats = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+_LIGHT = ("subject", "speaker", "film", "film_sha256", "frames", "side", "reference_frame")
+_HEAVY = ("keypoints", "scores", "audio")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One clip of a test set, its pictures brought to a square.
+
+    Attributes:
+        name: of the row.
+        speaker: who it is.
+        film: the video.
+        frames: of it, at 25 fps.
+        side: of the square, px.
+        keypoints: (F, 133, 2) px of the square, NaN where unseen; scores (F, 133).
+        wave: (F x 640,) at 16 kHz, or None.
+        reference_frame: whose picture and skeleton are the reference.
+    """
+
+    name: str
+    speaker: str
+    film: Path
+    frames: int
+    side: int
+    keypoints: Floats
+    scores: Floats
+    wave: Floats | None
+    reference_frame: int
+
+    def pictures(self) -> Iterator[Picture]:
+        """(side, side, 3) RGB, one a frame; a frame that does not decode is the one before."""
+        yield from squares(self.film, self.frames, self.side)
+
+    def picture(self) -> Picture:
+        """(side, side, 3) RGB of the reference frame."""
+        *_, last = squares(self.film, self.reference_frame + 1, self.side)
+        return last
+
+    def person(self) -> Person:
+        """As a generation takes it."""
+        at = self.reference_frame
+        return Person(self.name, self.keypoints[at], self.scores[at], (self.side, self.side), picture=self.picture)
+
+
+class Cast:
+    """The subjects of an evaluation by name.
+
+    Args:
+        store: where the table `subjects` is.
+        run: folder that films of the run are relative to.
+    """
+
+    def __init__(self, store: Store, run: Path) -> None:
+        rows = store.live("subjects", [name for name in _LIGHT if name != "subject"], places=True)
+        self._parts = [str(path) for path in store.table("subjects").parts("rows")]
+        self._rows = {row["subject"]: row for row in rows.to_pylist()}
+        self._run = run
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
+
+    def light(self, name: str) -> dict[str, Any]:
+        """What is known of a subject without skeleton and sound."""
+        return self._rows[name]
+
+    def __getitem__(self, name: str) -> Subject:
+        row = self._rows[name]
+        [heavy] = read_places([(self._parts[row["file"]], row["place"])], _HEAVY)
+        frames = row["frames"]
+        wave = None if heavy["audio"] is None else shard.sound(heavy["audio"])
+        return Subject(
+            name,
+            row["speaker"],
+            self._run / row["film"],
+            frames,
+            row["side"],
+            np.asarray(heavy["keypoints"], np.float32).reshape(frames, K, 2),
+            np.asarray(heavy["scores"], np.float32),
+            wave,
+            row["reference_frame"],
+        )
+
+
+def squares(film: Path, frames: int, side: int) -> Iterator[Picture]:
+    """A film's pictures on the 25-fps grid, laid whole into the middle of a square.
+
+    Args:
+        film: a local video.
+        frames: how many; what the film lacks at its end is its last picture again.
+        side: of the square, px.
+
+    Yields:
+        (side, side, 3) RGB.
+
+    Raises:
+        Reject: it is no video, or no picture of it decodes.
+    """
+    for picture in held(film, frames):
+        yield letterboxed(picture, side)
+
+
+def held(film: Path, frames: int) -> Iterator[Picture]:
+    """As `squares`, in the film's own size."""
+    from pipeline.reasons import Reason, Reject
+
+    last, shown = None, 0
+    with GridReader(film, 0, frames) as reader:
+        for frame in reader:
+            last = frame.pixels
+            while shown <= frame.n:
+                yield last
+                shown += 1
+    if last is None:
+        raise Reject(Reason.CORRUPT, f"no picture of {film} decodes")
+    for _ in range(shown, frames):
+        yield last
+
+
+def letterboxed(picture: Picture, side: int) -> Picture:
+    """A whole picture in the middle of a black square; `align.letterbox` maps points likewise."""
+    height, width = picture.shape[:2]
+    if (width, height) == (side, side):
+        return picture
+    scale = side / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    square = np.zeros((side, side, 3), np.uint8)
+    x, y = (side - size[0]) // 2, (side - size[1]) // 2
+    square[y : y + size[1], x : x + size[0]] = small
+    return square
+
+
+def whole_body_frame(scores: Floats, min_score: float = 0.3) -> int:
+    """The first frame whose upper body is seen best: every joint of it where there is such a frame. scores (F, 133)."""
+    from pipeline.skeleton.layout import UPPER_BODY
+
+    return int((scores[:, list(UPPER_BODY.values())] >= min_score).sum(1).argmax())
+
+
+def state_of(path: Path) -> str:
+    """A file's size and time of change, so that a changed one is looked at again."""
+    stat = path.stat()
+    return f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def contents(store: Store) -> dict[str, str]:
+    """{subject: a hash of all that is known of it}; neither skeletons nor sounds are read."""
+    names = [name for name in _LIGHT if name != "film"]
+    table = store.live("subjects", [*names, *(name + HASH for name in _HEAVY)])
+    hashes = row_hashes(table, [*names, *(name + HASH for name in _HEAVY)])
+    return {name: f"{value:016x}" for name, value in zip(table["subject"].to_pylist(), hashes, strict=True)}

@@ -1,0 +1,165 @@
+"""Whose picture meets whose voice: the paired and the unpaired list, and lists from outside."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from pipeline.generation.given import BadInput
+from pipeline.media.ids import disk_name
+from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
+
+PAIRED, UNPAIRED, REAL = "paired", "unpaired", "real"
+SETTINGS = (PAIRED, UNPAIRED, REAL)
+
+
+class Pair(NamedTuple):
+    """A setting, the subject whose picture is the reference, and the one whose voice is heard."""
+
+    setting: str
+    reference: str
+    voice: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.setting}/{self.reference}/{self.voice}"
+
+
+def paired(names: Sequence[str]) -> list[Pair]:
+    """Everybody with their own voice: the truth is known."""
+    return [Pair(PAIRED, name, name) for name in names]
+
+
+def unpaired(speakers: Mapping[str, str], seed: int) -> list[Pair]:
+    """Everybody with the voice of another speaker, each voice once: a derangement over speakers, drawn by a seed.
+
+    Speakers are put one after the other in random order, their clips in random order too, and voices are taken from as far on
+    as the most frequent speaker has clips: nobody can meet themselves, unless that speaker has more than half of all clips. Those of
+    that speaker that then find no other voice are left out.
+
+    Args:
+        speakers: {subject: speaker}.
+        seed: another one draws another list.
+    """
+    rng = np.random.default_rng(seed)
+    by_speaker: dict[str, list[str]] = {}
+    for name in sorted(speakers):
+        by_speaker.setdefault(speakers[name], []).append(name)
+    groups = list(by_speaker.values())
+    for names in groups:
+        rng.shuffle(names)
+    rng.shuffle(groups)
+    order = [name for names in groups for name in names]
+    away = max(map(len, groups), default=0)
+    met = [(name, order[(at + away) % len(order)]) for at, name in enumerate(order)]
+    return sorted(Pair(UNPAIRED, name, voice) for name, voice in met if speakers[name] != speakers[voice])
+
+
+def listed(path: Path, names: Sequence[str], aliases: Mapping[str, str]) -> list[Pair]:
+    """The pairs that a file names, a line each, as the paper's release does: voice, then reference; one name stands for both.
+
+    Args:
+        path: a text file; empty lines, and lines that begin with `#`, are skipped.
+        names: the subjects.
+        aliases: other names of subjects, such as `<video>_<part>_<start>_<end>`, with or without a suffix.
+
+    Raises:
+        BadInput: a line that names nobody of the test set, or more than two; the first ten are told, with their lines.
+    """
+    known = {**{_bare(alias): name for alias, name in aliases.items()}, **{_bare(name): name for name in names}}
+    found, wrong = [], []
+    for number, line in enumerate(path.read_text("utf-8-sig", "replace").split("\n"), 1):
+        words = line.split()
+        if not words or line.lstrip().startswith("#"):
+            continue
+        here = [known.get(_bare(word)) for word in words]
+        if len(words) > 2 or None in here:
+            missing = next((word for word, name in zip(words, here, strict=True) if name is None), "more than two names")
+            wrong.append(f"line {number}: {missing[:80]}")
+            continue
+        voice, reference = str(here[0]), str(here[-1])
+        found.append(Pair(PAIRED if voice == reference else UNPAIRED, reference, voice))
+    if wrong:
+        more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
+        raise BadInput(f"{path} names clips that are not in the test set: {'; '.join(wrong[:10])}{more}")
+    if not found:
+        raise BadInput(f"{path} names no pair: a line is a voice's and a reference's name, or one name for both")
+    return list(dict.fromkeys(found))
+
+
+def _bare(name: str) -> str:
+    """A name as lists of different times and systems agree on it: no suffix, `:` and `.` as `_`."""
+    return re.sub(r"[:.]", "_", re.sub(r"\.(mp4|wav|npy|png)$", "", name))
+
+
+class Pairs(Stage):
+    """Turns lists into rows, which say in a hash all that a pair's result depends on."""
+
+    name: ClassVar[str] = "pairs"
+    version: ClassVar[int] = 1
+    writes: ClassVar[str] = "pairs"
+    reads: ClassVar[tuple[Reads, ...]] = ()
+    resources: ClassVar[Resources] = Resources(one_worker=True)
+
+    wanted: tuple[Pair, ...] = Field((), json_schema_extra=runtime())
+    contents: dict[str, str] = Field({}, json_schema_extra=runtime())  # {subject: hash}
+    folder: str = Field("", json_schema_extra=runtime())  # of another system's videos
+
+    _given: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def sources(self, store: "Store") -> list[str]:
+        return ["all"]
+
+    def depends(self, store: "Store") -> str:
+        """All rows: there is nothing else."""
+        return "\n".join(str(sorted(row.items())) for row in self._rows())
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        yield from self._rows()
+
+    def _rows(self) -> Iterator[Row]:
+        from stages.evaluate.cast import state_of
+
+        for pair in self.wanted:
+            given = film_given(Path(self.folder), pair) if self.folder and pair.setting != REAL else None
+            yield {
+                "pair_id": pair.id,
+                **pair._asdict(),
+                "content": f"{self.contents[pair.reference]} {self.contents[pair.voice]}",
+                "given": state_of(given) if given else None,
+            }
+
+
+def file_name(pair: Pair) -> str:
+    """The file name (no suffix) under which another system leaves its video of a pair."""
+    names = (pair.reference,) if pair.setting != UNPAIRED else (pair.reference, pair.voice)
+    return "__".join(plain(name) for name in names)
+
+
+def plain(name: str) -> str:
+    """A subject's name as a file name without suffix, one a subject: a hash is added where characters had to be replaced."""
+    if "#" in name and name.rpartition("#")[2].isdigit():
+        return disk_name(name)
+    path = Path(name).with_suffix("").as_posix()
+    bare = re.sub(r"[^A-Za-z0-9.-]", "_", path.replace("/", "_"))
+    bare = re.sub(r"^[.-]", "_", bare)
+    return bare if bare == path else f"{bare}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def film_given(folder: Path, pair: Pair) -> Path | None:
+    """Another system's video of a pair: `paired/<reference>.mp4`, `unpaired/<reference>__<voice>.mp4`; None when it is not there."""
+    from stages.evaluate.subjects import FILMS
+
+    for suffix in FILMS:
+        path = folder / pair.setting / (file_name(pair) + suffix)
+        if path.is_file():
+            return path
+    return None
+

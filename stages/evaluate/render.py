@@ -1,0 +1,233 @@
+"""A video of every pair: generated, transferred from the true motion, or taken from another system."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from pipeline.backends.settings import BackendSettings
+from pipeline.reasons import Failure, Reason, Reject
+from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from stages.evaluate.pairs import PAIRED, REAL, Pair
+
+if TYPE_CHECKING:
+    from pipeline.backends import Job
+    from pipeline.generation.given import Person
+    from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+    from pipeline.table import Store
+    from stages.evaluate.cast import Cast, Floats, Subject
+
+Method = Literal["ours", "transfer", "folder"]
+
+VIDEOS, WORK = "videos", "work"
+
+
+class Motion:
+    """What a video follows: keypoints (F, 133, 2) px of the reference's picture, scores (F, 133)."""
+
+    def __init__(self, keypoints: "Floats", scores: "Floats") -> None:
+        self.keypoints, self.scores = keypoints, scores
+
+
+class Renditions(BackendSettings, Stage):
+    """Films pairs, one after the other; what is filmed already is not filmed again.
+
+    - `ours`: a skeleton from the voice and the reference, by the trained model; then the back-end.
+    - `transfer`: the true skeleton of the voice's clip, fitted to the reference; then the back-end.
+    - `folder`: nothing is filmed, another system's videos are looked up.
+    - pairs `real`: the true video, or the true skeleton drawn where the back-end draws skeletons: what scores can be at best.
+    """
+
+    name: ClassVar[str] = "renditions"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "a video of every pair"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("pairs", ("setting", "reference", "voice", "content", "given")),)
+    writes: ClassVar[str] = "renditions"
+    unit: ClassVar[str] = "pair_id"
+    resources: ClassVar[Resources] = Resources(seconds=48 * 3600, memory_gb=64, gpu=True, one_worker=True)
+
+    method: Method = "ours"
+    model_sha256: str = ""  # of the weights
+    guidance: float | None = None
+    sampler: Literal["ancestral", "ddim", "dpm"] = "ancestral"
+    sampler_steps: int = 0
+    seed: int = 0
+    overlap_frames: int = 50
+    fit: bool = True
+    model: str = Field("", json_schema_extra=runtime())
+    window_batch: int = Field(8, json_schema_extra=runtime())
+    cast: str = Field("", json_schema_extra=runtime())  # folder of the table `subjects`
+    films: str = Field("", json_schema_extra=runtime())  # folder that films of the run are relative to
+    folder: str = Field("", json_schema_extra=runtime())  # of another system's videos
+
+    _context: Context = PrivateAttr()
+    _cast: "Cast" = PrivateAttr()
+    _model: "AudioToSkeleton" = PrivateAttr()
+    _device: str = PrivateAttr(default="cpu")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its videos are drawn skeletons."""
+        return self.backend == "skeleton" and self.method != "folder"
+
+    def setup(self, context: Context) -> None:
+        from pipeline.table import Store
+        from stages.evaluate.cast import Cast
+
+        self._context = context
+        self._cast = Cast(Store(Path(self.cast)), Path(self.films))
+        if self.method == "ours":
+            import torch
+
+            from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+
+            self._device = "cuda" if context.device == "cuda" and torch.cuda.is_available() else "cpu"
+            self._model = AudioToSkeleton.load(Path(self.model), self._device)
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        row = unit.row("pairs")
+        pair = Pair(row["setting"], row["reference"], row["voice"])
+        reference, voice = self._cast[pair.reference], self._cast[pair.voice]
+        if pair.setting == REAL and not self.drawn:
+            yield self._given(pair, reference.film, reference.frames, reference)
+        elif pair.setting != REAL and self.method == "folder":
+            yield self._found(pair, reference)
+        else:
+            yield self._filmed(pair, reference, voice)
+
+    def _found(self, pair: Pair, reference: "Subject") -> Row:
+        from pipeline.media.probe import probe
+        from stages.evaluate.pairs import film_given
+
+        film = film_given(Path(self.folder), pair)
+        if film is None:
+            raise Failure(Reason.NO_VIDEO, f"pairs.csv says how it has to be called; looked in {self.folder}")
+        # What goes on after the voice is not looked at.
+        return self._given(pair, film, min(probe(film).grid_frames, self._cast[pair.voice].frames), reference)
+
+    def _given(self, pair: Pair, film: Path, frames: int, reference: "Subject") -> Row:
+        """A video that is there already, of the whole picture."""
+        from pipeline import shard
+
+        real = pair.setting == REAL
+        return {
+            "pair_id": pair.id,
+            "film": str(film.resolve()),
+            "film_sha256": shard.sha256_of(film),
+            "frames": frames,
+            "box": [0, 0, reference.side, reference.side],
+            "keypoints": reference.keypoints.reshape(frames, -1) if real else None,
+            "scores": reference.scores if real else None,
+        }
+
+    def _filmed(self, pair: Pair, reference: "Subject", voice: "Subject") -> Row:
+        from pipeline import shard
+        from pipeline.backends import BackendError, Job, drive
+        from pipeline.generation.given import whole
+        from pipeline.skeleton import align
+
+        motion = self._motion(pair, reference, voice)
+        person = reference.person()
+        frames = len(motion.keypoints)
+        wave = None if voice.wave is None else whole(voice.wave, frames)
+        job = Job(motion.keypoints, motion.scores, reference.picture(), person.keypoints, person.scores, wave)
+        name = hashlib.sha256(pair.id.encode()).hexdigest()[:16]
+        out = self._context.run / VIDEOS / pair.setting / f"{name}.mp4"
+        work = self._context.run / WORK / name
+        shutil.rmtree(work, ignore_errors=True)  # of an attempt that was cut short
+        try:
+            film = drive(self.backend, job, self.options(), out, work)
+        except BackendError as error:
+            raise failure(error) from error
+        _keep_log(work)
+        near = align.compare(shown(motion.keypoints, motion.scores), shown(person.keypoints, person.scores))
+        return {
+            "pair_id": pair.id,
+            "film": out.relative_to(self._context.run).as_posix(),
+            "film_sha256": shard.sha256_of(out),
+            "frames": frames,
+            "box": list(film.box),
+            "keypoints": motion.keypoints.reshape(frames, -1),
+            "scores": motion.scores,
+            "scale_to_reference": near.scale,
+            "away_from_reference": near.distance,
+        }
+
+    def _motion(self, pair: Pair, reference: "Subject", voice: "Subject") -> Motion:
+        if pair.setting == REAL:
+            return Motion(reference.keypoints, reference.scores)
+        if self.method == "transfer":
+            return self._transferred(reference, voice)
+        return self._generated(pair, reference.person(), voice)
+
+    def _transferred(self, reference: "Subject", voice: "Subject") -> Motion:
+        from pipeline.skeleton import align
+
+        if not self.fit:
+            return Motion(voice.keypoints, voice.scores)
+        person = reference.person()
+        fitted = align.mend(shown(voice.keypoints, voice.scores), shown(person.keypoints, person.scores))
+        if fitted is None:
+            raise Reject(Reason.NOT_GENERATED, "head, shoulders and hips are not seen well enough to fit the motion")
+        return Motion(fitted.apply(voice.keypoints).astype(np.float32), voice.scores)
+
+    def _generated(self, pair: Pair, person: "Person", voice: "Subject") -> Motion:
+        from pipeline.generation.given import BadInput, hear
+        from pipeline.generation.place import place
+        from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED
+        from pipeline.skeleton.local import from_local
+
+        assert self._context.models is not None, "the driver hands every worker a model registry"
+        if voice.wave is None:
+            raise Reject(Reason.NOT_GENERATED, f"{voice.name} has no sound")
+        try:
+            placed = place(person, self._model.space)
+        except BadInput as error:
+            raise Reject(Reason.NOT_GENERATED, str(error)) from error
+        heard = hear(voice.name, voice.wave, self._model.audio_of, self._context.models, self._device)
+        usual = GUIDANCE_PAIRED if pair.setting == PAIRED else GUIDANCE_UNPAIRED
+        made = self._model.generate(
+            heard.features,
+            placed.reference,
+            guidance=usual if self.guidance is None else self.guidance,
+            sampler=self.sampler,
+            steps=self.sampler_steps,
+            seed=self.seed,
+            overlap=self.overlap_frames,
+            batch=self.window_batch,
+        )
+        points = placed.into.inverse().apply(from_local(made.local, made.neck)).astype(np.float32)
+        return Motion(points, np.broadcast_to(made.scores, points.shape[:2]).astype(np.float32))
+
+
+def shown(keypoints: "Floats", scores: "Floats", min_score: float = 0.3) -> "Floats":
+    """(..., 133, 2): NaN where a point is not seen well enough."""
+    return np.where((np.nan_to_num(scores) >= min_score)[..., None], keypoints, np.nan)
+
+
+def failure(error: "Exception") -> Failure:
+    """A back-end's error as an outcome: what every other pair would meet too stops the stage."""
+    from pipeline.backends import BackendError, Trouble
+
+    assert isinstance(error, BackendError)
+    everywhere = (
+        *(Trouble.NO_CHECKOUT, Trouble.NO_PYTHON, Trouble.NO_PACKAGE, Trouble.NO_GPU, Trouble.NO_WEIGHTS),
+        Trouble.BAD_JOB,
+    )
+    reason = Reason.BACKEND_UNUSABLE if error.trouble in everywhere else Reason.BACKEND_FAILED
+    return Failure(reason, " ".join(str(error).split()))
+
+
+def _keep_log(work: Path) -> None:
+    """Of a back-end's inputs and outputs keep what it said: drawn pictures of a test set fill a disk."""
+    for path in sorted(work.glob("*")) if work.is_dir() else []:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "log.txt":
+            path.unlink()
+    if work.is_dir() and not any(work.iterdir()):
+        work.rmdir()
