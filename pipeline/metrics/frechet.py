@@ -1,7 +1,7 @@
 """The Frechet distance of two sets of features, each taken as a Gaussian: FID, FVD, and whatever else has features.
 
-Heusel et al. (NeurIPS 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with covariances divided by N - 1, as `numpy.cov` does and
-the usual implementations do. Features come in batches and are not kept. The distance of few samples is too large: say N beside it.
+Heusel et al. (NeurIPS 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with covariances divided by N - 1 as in `numpy.cov`
+and the usual implementations. Features come in batches and are not kept. The distance of few samples is too large: say N beside it.
 """
 
 import warnings
