@@ -42,7 +42,7 @@ class Csim:
 def face_vector(
     net: "IdentityNet", picture: Picture, keypoints: Floats, scores: Floats, min_score: float = 0.3
 ) -> Floats | None:
-    """(D,) the unit vector of the face in a picture (H, W, 3) RGB, by its keypoints (133, 2) and scores (133,); None without a face."""
+    """(D,) unit vector of the face in a picture (H, W, 3) RGB with keypoints (133, 2) and scores (133,); None without a face."""
     face = _face(picture, visible(keypoints[None], scores[None], min_score)[0])
     return None if face is None else net([face])[0]
 

@@ -88,7 +88,7 @@ def _five(points: Floats) -> Floats:
 
 
 def can_align(points: Floats, size: tuple[int, int]) -> bool:
-    """Whether `aligned` finds a face: (133, 2) points, NaN where unseen, show eyes, nose and mouth apart, in the picture of this size."""
+    """Whether `aligned` finds a face: points (133, 2), NaN where unseen, show eyes, nose and mouth in a picture (width, height)."""
     five = _five(points)
     inside = bool(((five >= 0) & (five <= np.array(size) - 1)).all())  # NaN is nowhere
     return inside and float(np.ptp(five, axis=0).max()) >= 1
