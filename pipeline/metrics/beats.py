@@ -1,4 +1,4 @@
-"""Whether gestures keep time with speech: moments at which arms come to rest, moments at which sound sets in, and how near they are.
+"""Whether gestures keep time with speech: when arms come to rest, when sound sets in, and how near the two are.
 
 Beat alignment of AI Choreographer (Li et al., ICCV 2021), taken over to co-speech gestures by HA2G (Liu et al., CVPR 2022) and
 BEAT (Liu et al., ECCV 2022). Onsets here are found with SciPy on a log-mel flux instead of librosa: absolute values are comparable
@@ -69,9 +69,9 @@ def beat_alignment(
 
     Args:
         motion, sound: beats, seconds.
-        sigma_seconds: how far off still counts. HA2G takes 0.1; AI Choreographer 3 frames at 60 fps; BEAT's and EMAGE's code 0.3.
-        each: whose beats are averaged over. "sound": each onset looks for a gesture, as HA2G and BEAT do, and restless arms score
-            high. "motion": each rest looks for an onset, as AI Choreographer does, and dense onsets score high.
+        sigma_seconds: how far off still counts. HA2G takes 0.1; AI Choreographer 3 frames at 60 fps; EMAGE's code 0.3.
+        each: whose beats are averaged over. "sound": each onset looks for a gesture, as BEAT's and EMAGE's code does, and restless
+            arms score high. "motion": each rest looks for an onset, as AI Choreographer does, and dense onsets score high.
 
     Returns:
         NaN without beats to average over; 0 when the other kind has none.

@@ -3,7 +3,8 @@
 The paper names neither window nor colour handling. Here SSIM is that of Wang et al. (IEEE TIP 2004): a Gaussian window of sigma 1.5
 cut at 11 x 11, K1 = 0.01, K2 = 0.03, a data range of 255, covariances divided by N, the mean over all windows that lie inside
 the picture and then over the three channels of RGB. In scikit-image: `structural_similarity(gaussian_weights=True, sigma=1.5,
-use_sample_covariance=False, data_range=255, channel_axis=2)`, which its documentation names as the way to match the paper.
+use_sample_covariance=False, data_range=255, channel_axis=2)`, which its documentation names as the way to match that paper.
+torchmetrics counts windows over the mirrored edge too, and comes to slightly other values.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,8 +1,8 @@
 """Generated skeletons without any net: how near the truth, how varied, how smooth, and whether the mouth follows the sound.
 
 Keypoints are (F, 133, 2) in pixels of the 512 crop with NaN where not seen; a point whose score is too low is to be NaN
-(`pipeline.skeleton.measure.visible`). What cannot be measured is NaN. Errors and jitter come by part: `body` (17 points), `face` (68),
-`mouth` (20 of them), `hands` (42) and `all` (133).
+(`pipeline.skeleton.measure.visible`). What cannot be measured is NaN. Errors and jitter come by part: `body` (17 points),
+`face` (68), `mouth` (20 of them), `hands` (42) and `all` (133).
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,8 @@ def diversity(motions: Sequence[Points]) -> float:
 
     The L1 diversity of co-speech work: "average L1 distance between clips" (Li et al., Audio2Gestures, ICCV 2021; Liu et al.,
     EMAGE, CVPR 2024), here divided by the number of coordinates, over points seen in both. EMAGE's published code measures
-    `spread` instead. Different people at different places differ too: compare motions made from one reference, or local coordinates.
+    `spread` instead. Different people at different places differ too: compare motions made from one reference, or local
+    coordinates.
 
     Args:
         motions: N >= 2 of one shape (F, 133, 2).
@@ -111,10 +112,10 @@ def loudness(wave: NDArray[np.floating], frames: int) -> Floats:
 
 
 def mouth_follows_sound(points: Points, wave: NDArray[np.floating]) -> float:
-    """Pearson correlation, -1..1, of the mouth's opening and the sound's loudness; NaN with fewer than three frames or none that moves.
+    """Pearson correlation, -1..1, of the mouth's opening and the sound's loudness; NaN where one of them does not change.
 
-    Lip-sync without a net, and coarse: people open their mouths silently and speak through closed ones. Real speech comes to about
-    0.3 to 0.6; SyncNet's measures (`pipeline.metrics.sync`) see more, and need pictures.
+    Lip-sync without a net, and coarse: people open their mouths silently and hum through closed ones. Compare with the truth's.
+    SyncNet's measures (`pipeline.metrics.sync`) hear more, and need pictures.
 
     Args:
         points: (F, 133, 2), 25 a second.

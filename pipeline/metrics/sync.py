@@ -1,8 +1,8 @@
 """Sync-C and Sync-D: SyncNet's confidence and distance (Chung and Zisserman, ACCV-W 2016), as talking-head papers report them.
 
 Sync-C is the median minus the least mean distance over offsets of up to 15 frames: more is better. Sync-D is that least mean
-distance: less is better. Faces are cut by keypoints instead of S3FD. The same numbers as the stage `lip_sync` measures on films: `lip_confidence` and
-`lip_distance`.
+distance: less is better. Faces are cut by keypoints instead of S3FD. The same numbers as the stage `lip_sync` measures on films:
+`lip_confidence` and `lip_distance`.
 """
 
 from collections.abc import Iterable, Iterator

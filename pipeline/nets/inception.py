@@ -8,8 +8,8 @@ Two forms, told apart by the file:
   they are, as in NVlabs' `metrics/frechet_inception_distance.py`.
 * ONNX, N x 3 x 299 x 299 -> N x 2048: RGB, resized here in the same way, (v - 128) / 128.
 
-clean-fid resizes with antialiasing, pytorch-fid with torch's half-pixel rule: numbers differ by a few per cent between
-the three, so compare only what was computed by one.
+clean-fid resizes with antialiasing, pytorch-fid with torch's half-pixel rule: numbers differ between the three,
+so compare only what was computed by one.
 """
 
 from collections.abc import Iterable, Iterator
