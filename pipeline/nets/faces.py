@@ -87,6 +87,13 @@ def _five(points: Floats) -> Floats:
     return np.stack([*eyes, points[_NOSE_TIP], points[_RIGHT_CORNER], points[_LEFT_CORNER]])
 
 
+def can_align(points: Floats, size: tuple[int, int]) -> bool:
+    """Whether `aligned` finds a face: points (133, 2), NaN where unseen, show eyes, nose and mouth in a picture (width, height)."""
+    five = _five(points)
+    inside = bool(((five >= 0) & (five <= np.array(size) - 1)).all())  # NaN is nowhere
+    return inside and float(np.ptp(five, axis=0).max()) >= 1
+
+
 def aligned(picture: Picture, keypoints: Floats, side: int = IDENTITY_SIDE) -> Picture:
     """A face turned, scaled and shifted onto ArcFace's template: (H, W, 3) RGB -> (side, side, 3), black outside the picture.
 

@@ -80,6 +80,21 @@ def face_track(boxes: Floats) -> FaceTrack | None:
     return FaceTrack(smooth(half), smooth(middle[:, 0]), smooth(middle[:, 1]), seen)
 
 
+def lip_track(
+    points: NDArray[np.floating], scores: NDArray[np.floating], min_score: float, min_share: float, min_px: float
+) -> FaceTrack | None:
+    """The track of a face whose lips can be read; None where it is too seldom there, or too small.
+
+    Args:
+        points, scores, min_score: as `face_boxes` takes them.
+        min_share: of the frames, in which the face is found.
+        min_px: median side of the face.
+    """
+    track = face_track(face_boxes(points, scores, min_score))
+    readable = track is not None and track.seen.mean() >= min_share and 2 * np.median(track.half) >= min_px
+    return track if readable else None
+
+
 def cut_face(picture: Picture, track: FaceTrack, frame: int) -> Picture:
     """The crop (224, 224, 3) of one frame of a track; grey outside the picture. The channels stay in their order."""
     import cv2

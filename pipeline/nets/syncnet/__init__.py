@@ -10,8 +10,9 @@ gives what `SyncNetInstance.evaluate` of syncnet-python gives.
 from pipeline.nets.syncnet.graph import SIDE, WINDOW, convert, to_onnx
 from pipeline.nets.syncnet.net import SyncNet, cepstra, sound_windows, windows_of
 from pipeline.nets.syncnet.score import MAX_SHIFT, Score, distances, score
+from pipeline.nets.syncnet.stream import lips_of, whole_windows
 
 __all__ = [
-    "MAX_SHIFT", "SIDE", "WINDOW", "Score", "SyncNet", "cepstra", "convert", "distances", "score", "sound_windows", "to_onnx",
-    "windows_of",
+    "MAX_SHIFT", "SIDE", "WINDOW", "Score", "SyncNet", "cepstra", "convert", "distances", "lips_of", "score", "sound_windows",
+    "to_onnx", "whole_windows", "windows_of",
 ]  # fmt: skip

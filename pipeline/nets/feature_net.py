@@ -1,0 +1,91 @@
+"""Nets that turn pictures or clips into feature vectors, opened from ONNX or TorchScript; what comes out is checked.
+
+A TorchScript file is a program: torch reads it without Python's pickle, but runs what is in it. So it is opened only from a path
+whose hash was compared with a known one, which is what the model registry gives. torchvision is not needed.
+"""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.nets.session import Device, DeviceMissing, ModelRefused, open_session
+
+Floats = NDArray[np.float32]
+
+
+class BadFeatures(ValueError):
+    """A net gave something that is no feature vector: another shape, or numbers that are not finite."""
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether the file is a zip archive with the code and the constants of a TorchScript program. A state dict is none."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return any("/code/" in name for name in names) and any(name.endswith("/constants.pkl") for name in names)
+
+
+def open_torchscript(path: Path, device: Device = "cpu") -> Any:
+    """A TorchScript module in evaluation mode.
+
+    Raises:
+        ModelRefused: the file is no TorchScript, or this torch cannot read it.
+        DeviceMissing: there is no torch, or it does not run on `device`.
+    """
+    if not is_torchscript(path):
+        raise ModelRefused(f"{path} is neither ONNX nor TorchScript")
+    try:
+        import torch
+    except ImportError as error:
+        raise DeviceMissing(f"{path.name} is TorchScript, and torch is not installed: pip install torch") from error
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceMissing(f"{path.name} was to run on cuda, and torch finds no GPU")
+    try:
+        return torch.jit.load(str(path), map_location=device).eval()
+    except (RuntimeError, ValueError) as error:
+        raise ModelRefused(f"{path} cannot be loaded: {error}") from error
+
+
+def open_net(
+    path: Path, device: Device, threads: int, options: dict[str, bool]
+) -> tuple[Callable[[Floats], Any], tuple[Any, ...] | None]:
+    """A function from a batch to whatever the net gives, and the shape that an ONNX net takes (None of TorchScript).
+
+    Args:
+        path: of an ONNX file with one input, or a TorchScript file whose hash is known.
+        device, threads: as `open_session` takes them; threads are not torch's.
+        options: keyword arguments of a TorchScript net.
+
+    Raises:
+        FileNotFoundError, ModelRefused, DeviceMissing: it cannot be opened.
+    """
+    if not zipfile.is_zipfile(path):
+        session = open_session(path, device, threads)
+        [source, *others], out = session.get_inputs(), session.get_outputs()[0]
+        if others:
+            raise ModelRefused(f"{path} takes {1 + len(others)} inputs; a feature net takes one")
+        return lambda batch: session.run([out.name], {source.name: batch})[0], tuple(source.shape)
+    module = open_torchscript(path, device)
+    import torch
+
+    def run(batch: Floats) -> Any:
+        with torch.inference_mode():
+            result = module(torch.from_numpy(batch).to(device), **options)
+        return result.float().cpu().numpy() if isinstance(result, torch.Tensor) else None
+
+    return run, None
+
+
+def checked(features: Any, count: int, width: int, net: str) -> Floats:
+    """The features (count, width) float32 that a net gave; BadFeatures when they are none."""
+    found = np.asarray(features, np.float32)
+    if found.shape != (count, width):
+        raise BadFeatures(f"{net} gives {width} numbers for each of {count} inputs; this one gave {found.shape}")
+    if not np.isfinite(found).all():
+        raise BadFeatures(f"{net} gave numbers that are not finite")
+    return found

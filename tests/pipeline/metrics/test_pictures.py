@@ -1,0 +1,82 @@
+"""SSIM and PSNR against torchmetrics, and against their formulas."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.metrics.pictures import over_frames, psnr, ssim
+
+from .references import torchmetrics
+
+pytest.importorskip("skimage", reason="needs scikit-image")
+
+
+def pictures(frames: int = 3, height: int = 70, width: int = 92, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth video (F, H, W, 3) and the same with noise."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (frames, 6, 8, 3), dtype=np.uint8)
+    true = np.stack([cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC) for picture in small])
+    noisy = np.clip(true + rng.normal(0, 12, true.shape), 0, 255)
+    return noisy.astype(np.uint8), true
+
+
+def test_ssim_is_torchmetrics() -> None:
+    torchmetrics()
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure as reference
+
+    made, true = pictures()
+    a, b = (torch.from_numpy(video.transpose(0, 3, 1, 2)).double() for video in (made, true))
+    _, full = reference(a, b, sigma=1.5, data_range=255.0, return_full_image=True)
+    inside = full[..., 5:-5, 5:-5]  # torchmetrics also counts windows that reach over the edge, into a mirror image
+    assert ssim(made, true) == pytest.approx(float(inside.mean()), rel=1e-3)
+    assert ssim(made, true) < 0.95
+
+
+def test_ssim_is_its_formula() -> None:
+    """Wang et al., 2004: written out for one channel."""
+    made, true = pictures(1)
+    kernel = cv2.getGaussianKernel(11, 1.5)
+    values = []
+    for channel in range(3):
+        x, y = made[0, ..., channel].astype(float), true[0, ..., channel].astype(float)
+        mx, my, xx, yy, xy = (cv2.sepFilter2D(v, -1, kernel, kernel)[5:-5, 5:-5] for v in (x, y, x * x, y * y, x * y))
+        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        top = (2 * mx * my + c1) * (2 * (xy - mx * my) + c2)
+        values.append((top / ((mx**2 + my**2 + c1) * (xx - mx**2 + yy - my**2 + c2))).mean())
+    assert ssim(made[0], true[0]) == pytest.approx(np.mean(values), rel=1e-6)
+
+
+def test_psnr_is_torchmetrics() -> None:
+    torchmetrics()
+    import torch
+    from torchmetrics.functional.image import peak_signal_noise_ratio as reference
+
+    made, true = pictures()
+    each = [
+        float(reference(torch.from_numpy(a).double(), torch.from_numpy(b).double(), data_range=255.0))
+        for a, b in zip(made, true, strict=True)
+    ]
+    np.testing.assert_allclose(over_frames(psnr, made, true), each, rtol=1e-3)
+    assert psnr(made, true) == pytest.approx(np.mean(each), rel=1e-3)
+
+
+def test_what_is_known() -> None:
+    _, true = pictures()
+    assert ssim(true, true) == pytest.approx(1) and psnr(true, true) == float("inf")
+    brighter = (true // 2 + 10).astype(np.uint8)
+    assert psnr((brighter + 10).astype(np.uint8), brighter) == pytest.approx(20 * np.log10(25.5))
+    half = np.concatenate([true[:1], brighter[1:]])
+    assert psnr(half, true) == float("inf"), "a mean over an identical frame has no finite value"
+
+
+def test_what_cannot_be_compared() -> None:
+    made, true = pictures()
+    for a, b in ((made[:2], true), (made.astype(float), true), (made[..., 0], true[..., 0]), (made[:0], true[:0])):
+        for measure in (ssim, psnr):
+            with pytest.raises(ValueError):
+                measure(a, b)
+    with pytest.raises(ValueError, match="window of 11 px"):
+        ssim(made[:, :10], true[:, :10])
+    with pytest.raises(ValueError, match="is longer than"):
+        over_frames(psnr, made[:2], true)
