@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import Job, Options, Picture, Plan, View
 
 
@@ -16,12 +17,22 @@ class Backend(ABC):
         source: where its checkout comes from; "" when there is none.
         needed: files by which its checkout is known.
         weights: its own name of each file or folder of weights -> where upstream's readme puts it, from the checkout.
+        hub: those of them that may be the id of a hosted model.
     """
 
     name: ClassVar[str]
     source: ClassVar[str] = ""
     needed: ClassVar[tuple[str, ...]] = ()
     weights: ClassVar[dict[str, str]] = {}
+    hub: ClassVar[frozenset[str]] = frozenset()
+
+    def weights_of(self, options: Options) -> dict[str, str]:
+        """Its weights by its names for them, as the options place them; BackendError (BAD_JOB) for a name that it has not."""
+        unknown = [name for name in options.weights if name not in self.weights]
+        if unknown:
+            known = ", ".join(self.weights) or "none"
+            raise BackendError(Trouble.BAD_JOB, f"{self.name} has no weights called {unknown[0]!r}: {known}")
+        return {**self.weights, **options.weights}
 
     @abstractmethod
     def view(self, job: Job, options: Options) -> View:

@@ -55,7 +55,7 @@ def shown(job: Job) -> NDArray[np.floating]:
 def cover_box(job: Job, size: tuple[int, int]) -> Box:
     """The largest part of the picture with the film's proportions, as near to centred on the person as the picture allows.
 
-    Where a person does not fit, the head stays and the lower body is cut. Of persons whose neck and height are not seen, the middle.
+    Where a person does not fit, the head stays and the lower body is cut.
     """
     height, width = job.picture.shape[:2]
     scale = min(width / size[0], height / size[1])

@@ -1,5 +1,6 @@
 """Runs another program to its end: in its own process group, within a deadline, without our secrets, its words in a log."""
 
+import contextlib
 import os
 import re
 import signal
@@ -95,8 +96,6 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the whole group: what it started may have outlived it, and holds the GPU."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass  # nobody is left; macOS says so in the second way
     process.wait()

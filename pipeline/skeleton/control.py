@@ -90,7 +90,7 @@ def _limb(canvas: Picture, a: Floats, b: Floats, color: tuple[int, ...]) -> None
     (x, y), (dx, dy) = (a + b) / 2, a - b
     half = int(math.hypot(dx, dy) / 2)
     turn = int(math.degrees(math.atan2(dy, dx)))
-    ring = cv2.ellipse2Poly((int(x), int(y)), (half, _HALF_WIDTH), turn, 0, 360, 1)
+    ring = np.array(cv2.ellipse2Poly((int(x), int(y)), (half, _HALF_WIDTH), turn, 0, 360, 1))
     cv2.fillConvexPoly(canvas, ring, color)
 
 
