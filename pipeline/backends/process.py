@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,11 @@ def environment(gpu: str, given: Mapping[str, str]) -> dict[str, str]:
         for name, value in given.items()
         if name not in _OURS and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
     }
+    if "LD_LIBRARY_PATH" in kept:
+        # OpenCV puts its own folder there when it is imported, and its libraries would stand before theirs.
+        own = Path(sys.prefix).resolve()
+        parts = kept["LD_LIBRARY_PATH"].split(os.pathsep)
+        kept["LD_LIBRARY_PATH"] = os.pathsep.join(part for part in parts if own not in Path(part).resolve().parents)
     kept["PYTHONUNBUFFERED"] = "1"
     if gpu:
         kept["CUDA_VISIBLE_DEVICES"] = gpu
