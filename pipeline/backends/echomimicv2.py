@@ -1,0 +1,151 @@
+"""EchoMimicV2: skeletons as arrays, a picture and the voice in, a video out (github.com/antgroup/echomimic_v2).
+
+It names its output by its inputs, below its own folder, and hands names to a shell: those chosen here are unique and plain.
+"""
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import numpy as np
+import soundfile
+
+from pipeline.backends.backend import Backend
+from pipeline.backends.errors import BackendError, Trouble
+from pipeline.backends.geometry import frames_at, rate_of, shown, size_of
+from pipeline.backends.inputs import motion, write_reference
+from pipeline.backends.job import Floats, Job, Options, Picture, Plan, View
+from pipeline.backends.outputs import filmed
+from pipeline.skeleton import layout
+from pipeline.skeleton.crop import Box
+
+FPS = 24
+CONTEXT = 12  # frames that its net sees at once
+# Its writer goes by durations in 1/100 s, and so loses or repeats a picture at the end at times.
+SPARE = 2
+RATE_HZ = 16_000
+_MARGIN, _ABOVE, _BELOW = 0.25, 0.65, 0.5
+_UPPER = 7  # OpenPose's first joints: nose, neck, arms
+
+
+class EchoMimicV2(Backend):
+    """A square of the upper body. It draws only the hands, and takes the lips from the voice."""
+
+    name: ClassVar[str] = "echomimicv2"
+    source: ClassVar[str] = "https://github.com/antgroup/echomimic_v2"
+    needed: ClassVar[tuple[str, ...]] = ("infer.py", "src/pipelines", "configs/inference/inference_v2.yaml")
+    weights: ClassVar[dict[str, str]] = {
+        "pretrained_base_model_path": "./pretrained_weights/sd-image-variations-diffusers",
+        "pretrained_vae_path": "./pretrained_weights/sd-vae-ft-mse",
+        "denoising_unet_path": "./pretrained_weights/denoising_unet.pth",
+        "reference_unet_path": "./pretrained_weights/reference_unet.pth",
+        "pose_encoder_path": "./pretrained_weights/pose_encoder.pth",
+        "motion_module_path": "./pretrained_weights/motion_module.pth",
+        "audio_model_path": "./pretrained_weights/audio_processor/tiny.pt",
+    }
+
+    def view(self, job: Job, options: Options) -> View:
+        size = size_of(options.size or "768x768", 64)
+        if size[0] != size[1]:
+            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes squares alone")
+        fps = rate_of(options.fps, FPS)
+        frames = frames_at(len(job.keypoints), fps)
+        return View(_upper_body(job), size, fps, frames, max(frames + SPARE, CONTEXT))
+
+    def prepare(self, job: Job, view: View, options: Options, python: str, work: Path) -> tuple[str, ...]:
+        tag = f"csg405-{uuid4().hex[:16]}"
+        write_reference(work / "reference" / tag / "reference.png", job, view)
+        poses = work / "poses" / "motion"
+        poses.mkdir(parents=True)
+        for n, (points, scores) in enumerate(zip(*motion(job, view), strict=True)):
+            _save_pickled(poses / f"{n}.npy", _pose(points, scores, view.size[0]))
+        _write_voice(work / "audio" / "voice.wav", job, view)
+        config = {**self.weights_of(options), "inference_config": "./configs/inference/inference_v2.yaml"}
+        # JSON is YAML.
+        (work / "config.yaml").write_text(json.dumps({**config, "weight_dtype": "fp16"}, indent=1), encoding="utf-8")
+        arguments = {
+            "--config": work / "config.yaml",
+            "-W": view.size[0],
+            "-H": view.size[1],
+            "-L": view.made,  # 240 at most by default
+            "--fps": view.fps,
+            "--steps": options.steps or 30,
+            "--cfg": 2.5 if options.guidance is None else options.guidance,
+            "--seed": 3407 if options.seed is None else options.seed,
+            "--ref_images_dir": work / "reference",
+            "--refimg_name": f"{tag}/reference.png",  # it looks for a slash
+            "--audio_dir": work / "audio",
+            "--audio_name": "voice.wav",
+            "--pose_dir": work / "poses",
+            "--pose_name": "motion",
+        }
+        listed = [str(part) for pair in arguments.items() for part in pair]
+        return (python, "infer.py", *listed, *options.extra)
+
+    def collect(self, job: Job, plan: Plan) -> Iterator[Picture]:
+        tag = next((plan.work / "reference").iterdir()).name
+        end = f"{tag}.reference.png/motion/reference-a-voice.wav-i0_sig.mp4"
+        outputs = plan.folder / "outputs"
+        return filmed(next(outputs.glob(f"*/{end}"), outputs / end), self.name, plan.view, SPARE)
+
+
+def _upper_body(job: Job) -> Box:
+    """The square that it was trained on: from above the face to below the arms, over all frames, the neck in the middle."""
+    points = shown(job)
+    joints, _ = layout.openpose_18(points, np.ones(points.shape[:2]))
+    neck, faces, uppers = joints[:, 1, 0], points[:, layout.FACE, 1], joints[:, :_UPPER, 1]
+    if not (np.isfinite(neck).any() and np.isfinite(faces).any()):
+        raise BackendError(Trouble.BAD_JOB, "the motion shows no face or no shoulders: EchoMimicV2's crop goes by them")
+    top, bottom = np.nanmin(faces), np.nanmax(uppers)
+    margin = _MARGIN * (bottom - top)
+    side = round(float(bottom - top + (_ABOVE + _BELOW) * margin))
+    if side < 1:
+        raise BackendError(
+            Trouble.BAD_JOB, "the motion's face lies below its shoulders: EchoMimicV2 takes people upright"
+        )
+    left, upper = round(float(np.nanmean(neck)) - side / 2), round(float(top - _ABOVE * margin))
+    return left, upper, left + side, upper + side
+
+
+def _pose(points: Floats, scores: Floats, side: int) -> dict[str, Any]:
+    """A frame as DWPose's users store it; coordinates are shares of the square, -1 where unseen, which is not drawn."""
+    seen = layout.seen(points)
+    joints, joint_scores = layout.openpose_18(points / side, np.where(seen, scores, 0))
+    share = np.where(seen[:, None], points / side, -1.0)
+    found = np.where(seen, scores, 0.0)
+    hands = (layout.LEFT_HAND, layout.RIGHT_HAND)
+    index = np.where(joint_scores > 0.3, np.arange(18), -1)
+    return {
+        "bodies": {"candidate": np.nan_to_num(joints, nan=-1.0), "subset": index[None], "score": joint_scores[None]},
+        "hands": np.stack([share[hand] for hand in hands]),
+        "hands_score": np.stack([found[hand] for hand in hands]),
+        "faces": share[None, layout.FACE],
+        "faces_score": found[None, layout.FACE],
+        "num": 1,
+        "draw_pose_params": [side, side, 0, side, 0, side],  # height, width, and where in the square the drawing goes
+    }
+
+
+def _save_pickled(path: Path, content: dict[str, Any]) -> None:
+    """A dict as `np.save` pickles it; written for EchoMimicV2, never read here.
+
+    Its environment has a numpy of major version 1, which does not know the module names that version 2 writes; both know
+    the old ones. Up to protocol 3 a name is a line of text.
+    """
+    array = np.array(content, dtype=object)
+    data = pickle.dumps(array, protocol=3).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|O", "fortran_order": False, "shape": ()})
+        file.write(data)
+
+
+def _write_voice(path: Path, job: Job, view: View) -> None:
+    """The voice, or silence, and more silence than the film lasts: what it hears must not end before what it shows."""
+    path.parent.mkdir()
+    wave = np.zeros(int((view.made / view.fps + 1) * RATE_HZ), np.float32)
+    if job.wave is not None:
+        wave[: len(job.wave)] = job.wave[: len(wave)]
+    soundfile.write(path, wave, RATE_HZ, format="WAV", subtype="PCM_16")

@@ -1,0 +1,107 @@
+"""Runs another program to its end: in its own process group, within a deadline, without our secrets, its words in a log."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.backends.errors import BackendError, Trouble
+from pipeline.backends.troubles import diagnose, last_lines
+
+LOOK_SECONDS = 0.5
+MAX_LOG_BYTES = 256 << 20
+# Of an environment, what a program from elsewhere has no business with: keys, and proxies with a password in them.
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY|COOKIE|AUTH|^CSG405_", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
+# What is ours would lead its interpreter to our packages, or hold its arithmetic to one thread.
+_OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OPENBLAS_NUM_THREADS")
+
+
+def environment(gpu: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What a back-end sees of the environment `given`.
+
+    Args:
+        gpu: CUDA_VISIBLE_DEVICES; "" leaves what is there.
+        given: usually os.environ.
+    """
+    kept = {
+        name: value
+        for name, value in given.items()
+        if name not in _OURS and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
+    }
+    if "LD_LIBRARY_PATH" in kept:
+        # OpenCV puts its own folder there when it is imported, and its libraries would stand before theirs.
+        own = Path(sys.prefix).resolve()
+        parts = kept["LD_LIBRARY_PATH"].split(os.pathsep)
+        kept["LD_LIBRARY_PATH"] = os.pathsep.join(part for part in parts if own not in Path(part).resolve().parents)
+    kept["PYTHONUNBUFFERED"] = "1"
+    if gpu:
+        kept["CUDA_VISIBLE_DEVICES"] = gpu
+    return kept
+
+
+def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadline_seconds: float) -> None:
+    """Run a command in a folder until it ends well; whatever ends it, nothing that it started stays.
+
+    Args:
+        command: the arguments, program first; no shell reads them.
+        folder: where it runs.
+        log: what it says, both streams; kept.
+        gpu: as of `environment`.
+        deadline_seconds: after that long it is stopped, and all that it started.
+
+    Raises:
+        BackendError: NO_PYTHON, HANG, and what `diagnose` finds in the log of a crash.
+    """
+    with log.open("wb") as said:
+        try:
+            process = subprocess.Popen(
+                list(command),
+                cwd=folder,
+                env=environment(gpu, os.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BackendError(Trouble.NO_PYTHON, f"{command[0]} cannot be started: {error.strerror}") from error
+        try:
+            status = _wait(process, log, deadline_seconds)
+        finally:  # on Ctrl-C too
+            _end(process)
+    if status != 0:
+        raise diagnose(status, log)
+
+
+def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float) -> int:
+    """Its exit status; BackendError (HANG) past the deadline, CRASH when its log fills the disk."""
+    end = time.monotonic() + deadline_seconds
+    while True:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise BackendError(
+                Trouble.HANG,
+                f"it ran past its deadline of {deadline_seconds:g} s and was stopped; raise the deadline if the film is long. "
+                f"Last it said:\n{last_lines(log)}\nAll of it: {log}",
+            )
+        if log.stat().st_size > MAX_LOG_BYTES:
+            raise BackendError(
+                Trouble.CRASH, f"it said more than {MAX_LOG_BYTES >> 20} MiB and was stopped; it is in {log}"
+            )
+        try:
+            return process.wait(min(LOOK_SECONDS, left))
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the whole group: what it started may have outlived it, and holds the GPU."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,137 @@
+"""From a job to a film: plan, run, collect, and write with the voice."""
+
+import shutil
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+from pipeline.backends.backend import Backend
+from pipeline.backends.errors import BackendError, Trouble
+from pipeline.backends.job import Filmed, Job, Options, Plan
+from pipeline.backends.process import run
+from pipeline.media.writer import write_video
+
+BACKENDS: Mapping[str, str] = {
+    "skeleton": "pipeline.backends.skeleton:Skeleton",
+    "stableanimator": "pipeline.backends.stableanimator:StableAnimator",
+    "echomimicv2": "pipeline.backends.echomimicv2:EchoMimicV2",
+    "mimicmotion": "pipeline.backends.mimicmotion:MimicMotion",
+}
+"""Name -> where its adapter lives."""
+
+
+def backend(name: str) -> Backend:
+    """The adapter of that name; BackendError (BAD_JOB) when there is none."""
+    if name not in BACKENDS:
+        raise BackendError(Trouble.BAD_JOB, f"no back-end is called {name!r}: there are {', '.join(BACKENDS)}")
+    module, kind = BACKENDS[name].split(":")
+    made = getattr(import_module(module), kind)()
+    assert isinstance(made, Backend)
+    return made
+
+
+def plan(name: str, job: Job, options: Options, work: Path) -> Plan:
+    """Write a back-end's inputs into a new folder, and say how it is run; neither its checkout nor a GPU has to be there.
+
+    Args:
+        name: of `BACKENDS`.
+        job: what to film.
+        options: how.
+        work: the folder for the inputs; it must not hold anything yet.
+
+    Raises:
+        BackendError: BAD_JOB; NO_CHECKOUT where none is named.
+    """
+    adapter = backend(name)
+    view = adapter.view(job, options)
+    work = work.absolute()
+    folder = work
+    if adapter.source:
+        if options.checkout is None:
+            raise BackendError(
+                Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, and name the folder"
+            )
+        folder = options.checkout.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    if any(work.iterdir()):
+        raise BackendError(Trouble.BAD_JOB, f"{work} holds files already: name a new folder")
+    command = adapter.prepare(job, view, options, _python(options, folder), work)
+    return Plan(name, view, work, command, folder)
+
+
+def drive(name: str, job: Job, options: Options, out: Path, work: Path) -> Filmed:
+    """Film a job: write the inputs into a new folder, run the back-end, and write an mp4 with the voice.
+
+    Picture n of the mp4 is shown at n/fps s, and the voice's first sample is heard with picture 0.
+
+    Args:
+        name: of `BACKENDS`.
+        job: what to film.
+        options: how.
+        out: the mp4, written whole or not at all.
+        work: the folder for inputs, log and the back-end's own output; it stays, and must not hold anything yet.
+
+    Raises:
+        BackendError: what went wrong and what to do.
+        Failure, WriteError: the mp4 cannot be written, as of `pipeline.media.writer.write_video`.
+    """
+    adapter = backend(name)
+    _check(adapter, options)
+    made = plan(name, job, options, work)
+    log = None
+    if made.command:
+        log = made.work / "log.txt"
+        run(made.command, made.folder, log, gpu=options.gpu, deadline_seconds=options.deadline_seconds)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    view = made.view
+    write_video(
+        out,
+        adapter.collect(job, made),
+        job.wave,
+        size=view.size,
+        fps=view.fps,
+        options={"crf": 18, "preset": "medium"},
+        deadline_seconds=options.deadline_seconds,
+    )
+    return Filmed(out, view.box, view.size, view.fps, view.frames, log, made.command)
+
+
+def _check(adapter: Backend, options: Options) -> None:
+    """What can be known to be missing before inputs are drawn."""
+    if not adapter.source or options.checkout is None:
+        return
+    folder = options.checkout.absolute()
+    if not folder.is_dir():
+        raise BackendError(Trouble.NO_CHECKOUT, f"{folder} is not there: {_clone(adapter)}")
+    for name in adapter.needed:
+        if not (folder / name).exists():
+            raise BackendError(
+                Trouble.NO_CHECKOUT, f"{folder} is no checkout of {adapter.name}: it has no {name}. {_clone(adapter)}"
+            )
+    python = _python(options, folder)
+    if shutil.which(python) is None:
+        raise BackendError(
+            Trouble.NO_PYTHON,
+            f"{python} is no program: make {adapter.name}'s own environment as its readme says, and name its interpreter",
+        )
+    for name, path in adapter.weights_of(options).items():
+        if name not in adapter.hub and not (folder / path).exists():
+            raise BackendError(
+                Trouble.NO_WEIGHTS,
+                f"{name}: {folder / path} is not there: download {adapter.name}'s weights as its readme says, or name their place",
+            )
+
+
+def _clone(adapter: Backend) -> str:
+    return f"`git clone {adapter.source}`"
+
+
+def _python(options: Options, folder: Path) -> str:
+    """The interpreter that is named, that of an environment within the checkout, or the system's."""
+    if options.python:
+        # A path is meant from here, not from the checkout in which it is run.
+        return str(Path(options.python).absolute()) if "/" in options.python else options.python
+    for place in (".venv", "venv"):
+        if (folder / place / "bin" / "python").exists():
+            return str(folder / place / "bin" / "python")
+    return "python3"

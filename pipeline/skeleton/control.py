@@ -1,0 +1,119 @@
+"""The control picture that StableAnimator and MimicMotion were trained on: drawn large, shrunk, each point as bright as its score.
+
+`pipeline.skeleton.draw` draws for people. Here every pixel counts: a net that has seen one way of drawing takes another for
+another pose, so that truncation, order and thickness are theirs, and the result is the same to the last grey level.
+"""
+
+import colorsys
+import math
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.skeleton import layout
+
+Floats = NDArray[np.floating]
+Picture = NDArray[np.uint8]
+Order = Literal["stableanimator", "mimicmotion"]
+
+CANVAS_PX = 2160  # shorter side of what is drawn
+SEEN_OVER = 0.3  # a body joint's score
+_LIMB_SHADE = 0.6
+_HALF_WIDTH, _JOINT, _HAND_LINE, _FACE_DOT = 4, 4, 2, 3  # px of the canvas
+_FAR = 16_000  # px: beyond it OpenCV's fixed-point numbers run over; the canvas is long over by then
+# OpenPose's rainbow; joint and limb i have colour i.
+_WHEEL = tuple(tuple(round(255 * v) for v in colorsys.hsv_to_rgb(i / 18, 1, 1)) for i in range(18))
+_HAND_HUES = tuple(colorsys.hsv_to_rgb(i / 20, 1, 1) for i in range(20))
+
+
+def draw_control(
+    keypoints: Floats,
+    scores: Floats,
+    size: tuple[int, int],
+    order: Order = "stableanimator",
+    limb_threshold: float = SEEN_OVER,
+) -> Picture:
+    """One frame's skeleton as the back-end's own code draws it.
+
+    Args:
+        keypoints: (133, 2) px of a picture of `size`, NaN where unseen; points outside are drawn as far as they reach in.
+        scores: (133,); they may pass 1.
+        size: (width, height) of the result, px.
+        order: whose channels. StableAnimator's files read back with a red limb to the right shoulder, MimicMotion's array has
+            it blue.
+        limb_threshold: limbs with an end scored lower are left out; 0.6 in the CSG-405 release.
+
+    Returns:
+        (height, width, 3) uint8, RGB as that back-end's net takes it.
+    """
+    width, height = size
+    grown = CANVAS_PX / min(size)
+    canvas = np.zeros((int(height * grown), int(width * grown), 3), np.uint8)
+    scores = np.nan_to_num(np.asarray(scores, np.float64))
+    # As shares of the picture first, like theirs: the truncation below then falls the same way.
+    points = np.asarray(keypoints, np.float64) / (width, height) * (canvas.shape[1], canvas.shape[0])
+    points = np.clip(points, -_FAR, _FAR)
+    _body(canvas, *_openpose(points, scores), limb_threshold)
+    for hand in (layout.LEFT_HAND, layout.RIGHT_HAND):
+        _hand(canvas, points[hand], scores[hand])
+    for point, score in zip(points[layout.FACE], scores[layout.FACE], strict=True):
+        at = _inside(point)
+        if at is not None:
+            cv2.circle(canvas, at, _FACE_DOT, _shade((1, 1, 1), int(score * 255)), -1)
+    small = cv2.resize(canvas, (width, height))
+    return np.ascontiguousarray(small if order == "stableanimator" else small[..., ::-1])
+
+
+def _openpose(points: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """(18, 2) and (18,): the neck counts 1 where both shoulders are seen, else 0."""
+    joints, found = layout.openpose_18(points, scores)
+    neck = layout.OPENPOSE_18.index(-1)
+    found[neck] = float(found[neck] > SEEN_OVER)
+    return joints, np.where(layout.seen(joints), found, 0.0)
+
+
+def _body(canvas: Picture, joints: Floats, scores: Floats, limb_threshold: float) -> None:
+    drawn = scores > SEEN_OVER
+    for (a, b), color in zip(layout.OPENPOSE_EDGES, _WHEEL, strict=False):
+        if drawn[a] and drawn[b] and min(scores[a], scores[b]) >= limb_threshold:
+            # Theirs darkens the whole canvas once the limbs are there; dark paint is the same, and quicker.
+            bright = _shade(color, scores[a] * scores[b])
+            _limb(canvas, joints[a], joints[b], _shade(bright, _LIMB_SHADE))
+    for i in np.flatnonzero(drawn):
+        x, y = joints[i]
+        cv2.circle(canvas, (int(x), int(y)), _JOINT, _shade(_WHEEL[i], scores[i]), -1)
+
+
+def _limb(canvas: Picture, a: Floats, b: Floats, color: tuple[int, ...]) -> None:
+    (x, y), (dx, dy) = (a + b) / 2, a - b
+    half = int(math.hypot(dx, dy) / 2)
+    turn = int(math.degrees(math.atan2(dy, dx)))
+    ring = np.array(cv2.ellipse2Poly((int(x), int(y)), (half, _HALF_WIDTH), turn, 0, 360, 1))
+    cv2.fillConvexPoly(canvas, ring, color)
+
+
+def _hand(canvas: Picture, points: Floats, scores: Floats) -> None:
+    places = [_inside(point) for point in points]
+    for (a, b), hue in zip(layout.HAND_EDGES, _HAND_HUES, strict=True):
+        p, q = places[a], places[b]
+        if p is not None and q is not None:
+            bright = int(scores[a] * scores[b] * 255)
+            cv2.line(canvas, p, q, tuple(v * bright for v in hue), _HAND_LINE)
+    for at, score in zip(places, scores, strict=True):
+        if at is not None:
+            cv2.circle(canvas, at, _JOINT, (0, 0, int(score * 255)), -1)
+
+
+def _inside(point: Floats) -> tuple[int, int] | None:
+    """Whole pixels; None for points that are not seen, or lie in the first row or column or beyond, which theirs skips."""
+    if not np.isfinite(point).all():
+        return None
+    x, y = int(point[0]), int(point[1])
+    return (x, y) if x > 0 and y > 0 else None
+
+
+def _shade(color: tuple[int, ...], weight: float) -> tuple[int, ...]:
+    """Truncated, and saturated as OpenCV does: scores may pass 1."""
+    return tuple(min(255, int(v * weight)) for v in color)

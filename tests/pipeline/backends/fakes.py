@@ -1,0 +1,206 @@
+"""Stand-ins for the back-ends' checkouts: the same files and options, and pictures that are white where a flash was planted.
+
+They read their inputs for real. What else they do is in the checkout's `behaviour`, where the flash is in its `place`.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.backends import Job, Options, View
+from pipeline.backends.geometry import into_view
+from pipeline.backends.run import backend
+from pipeline.skeleton import layout
+from pipeline.theatre import planted
+
+PLACE = (40.0, 40.0)  # px of the picture: nothing of the person is ever there
+FLASHES = (20, 45, 64)  # frames, at 25 a second
+FLASH_FRAMES = 5
+
+_COMMON = """
+import json, os, subprocess, sys, time
+from pathlib import Path
+
+def behave():
+    Path("environment.json").write_text(json.dumps(dict(os.environ)))
+    how = Path("behaviour").read_text()
+    print("loading", how, flush=True)
+    if how == "crash":
+        raise ValueError("the net exploded\\x1b[31m")
+    if how == "package":
+        import xformers_of_nowhere
+    if how == "gpu":
+        raise RuntimeError("No CUDA GPUs are available")
+    if how == "memory":
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+    if how == "weights":
+        raise FileNotFoundError("[Errno 2] No such file or directory: 'checkpoints/unet.pth'")
+    if how == "hang":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path("child").write_text(str(child.pid))
+        time.sleep(600)
+    return how
+
+def place(width, height):
+    x, y = json.loads(Path("place").read_text())
+    return round(x * width), round(y * height)
+"""
+
+_STABLE = """
+import argparse
+import cv2, numpy as np
+from common import behave, place
+
+parser = argparse.ArgumentParser()
+for name in ("pretrained_model_name_or_path", "validation_image", "validation_control_folder", "output_dir",
+             "posenet_model_name_or_path", "face_encoder_model_name_or_path", "unet_model_name_or_path"):
+    parser.add_argument("--" + name, required=True)
+for name in ("height", "width", "num_inference_steps", "tile_size", "overlap", "frames_overlap", "decode_chunk_size"):
+    parser.add_argument("--" + name, type=int)
+for name in ("guidance_scale", "noise_aug_strength"):
+    parser.add_argument("--" + name, type=float)
+parser.add_argument("--gradient_checkpointing", action="store_true")
+asked = parser.parse_args()
+how = behave()
+from pathlib import Path
+poses = sorted(Path(asked.validation_control_folder).glob("*.png"), key=lambda p: int(p.stem.split("_")[1]))
+assert len(poses) >= asked.tile_size
+reference = cv2.imread(asked.validation_image)
+assert reference.shape == (asked.height, asked.width, 3)
+out = Path(asked.output_dir) / "animated_images"
+if how != "nothing":
+    out.mkdir(parents=True)
+    for n, path in enumerate(poses[:-1] if how == "short" else poses):
+        pose = cv2.imread(str(path))
+        x, y = place(asked.width, asked.height)
+        flash = pose[y - 4 : y + 5, x - 4 : x + 5].max() > 60
+        cv2.imwrite(str(out / f"frame_{n}.png"), np.full_like(pose, 255) if flash else np.zeros_like(pose))
+    if how == "small":
+        cv2.imwrite(str(out / "frame_0.png"), np.zeros((64, 64, 3), np.uint8))
+    if how == "garbage":
+        (out / "frame_0.png").write_bytes(b"\\x80\\x04not a picture")
+"""
+
+_ECHO = """
+import argparse, json, os
+from fractions import Fraction
+from pathlib import Path
+import av, numpy as np, soundfile
+from PIL import Image
+from common import behave, place
+
+parser = argparse.ArgumentParser()
+for name in ("config", "device", "ref_images_dir", "audio_dir", "pose_dir", "refimg_name", "audio_name", "pose_name"):
+    parser.add_argument("--" + name)
+for name in ("-W", "-H", "--seed", "--context_frames", "--steps", "--fps"):
+    parser.add_argument(name, type=int)
+parser.add_argument("-L", type=int, default=240)
+parser.add_argument("--cfg", type=float)
+asked = parser.parse_args()
+how = behave()
+config = json.loads(Path(asked.config).read_text())
+flag = config["motion_module_path"].split("/")[-2]
+folder = Path(f"outputs/{flag}-iter-seed{asked.seed}") / ".".join(asked.refimg_name.split("/")[-2:]) / asked.pose_name
+folder.mkdir(parents=True)
+assert Image.open(f"{asked.ref_images_dir}/{asked.refimg_name}").size == (asked.W, asked.H)
+poses = Path(asked.pose_dir) / asked.pose_name
+heard = soundfile.info(f"{asked.audio_dir}/{asked.audio_name}")
+assert heard.samplerate == 16000
+frames = min(asked.L, int(heard.duration * asked.fps), len(os.listdir(poses)))
+assert frames == asked.L, "the voice must not cut the film"
+if how == "short":
+    frames -= 4
+stem = asked.refimg_name.split("/")[-1].split(".")[0]
+with av.open(str(folder / f"{stem}-a-{asked.audio_name}-i0_sig.mp4"), "w") as video:
+    stream = video.add_stream("libx264", rate=asked.fps)
+    stream.width, stream.height, stream.pix_fmt = asked.W, asked.H, "yuv420p"
+    for n in range(frames):
+        pose = np.load(poses / f"{n}.npy", allow_pickle=True).tolist()
+        rows, columns, top, bottom, left, right = pose["draw_pose_params"]
+        assert (bottom - top, right - left) == (rows, columns) == (asked.H, asked.W)
+        far = np.abs(pose["hands"][0] * [asked.W, asked.H] - place(asked.W, asked.H)).max()
+        picture = np.full((asked.H, asked.W, 3), 255 if far < 30 else 0, np.uint8)
+        for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
+            video.mux(packet)
+    for packet in stream.encode(None):
+        video.mux(packet)
+"""
+
+_MIMIC = """
+import torch
+from common import behave, place
+
+device = "cpu"
+
+def create_pipeline(config, device):
+    assert config.base_model_path and config.ckpt_path
+    return "pipeline"
+
+def run_pipeline(pipeline, image_pixels, pose_pixels, device, task):
+    how = behave()
+    assert pipeline == "pipeline" and pose_pixels.dtype == torch.float16 == image_pixels.dtype
+    assert image_pixels.shape == (1, *pose_pixels.shape[1:]) and len(pose_pixels) >= task.num_frames
+    assert float(pose_pixels.min()) == -1 and float(pose_pixels.max()) <= 1
+    x, y = place(pose_pixels.shape[3], pose_pixels.shape[2])
+    flash = pose_pixels[:, :, y - 4 : y + 5, x - 4 : x + 5].amax((1, 2, 3)) > -0.5
+    frames = (flash[:, None, None, None] * 255).to(torch.uint8).expand(pose_pixels.shape)
+    return frames[1:-1] if how == "short" else frames[1:]
+"""
+
+_SCRIPTS = {
+    "stableanimator": ("inference_basic.py", _STABLE),
+    "echomimicv2": ("infer.py", _ECHO),
+    "mimicmotion": ("inference.py", _MIMIC),
+}
+
+
+def checkout(folder: Path, name: str, behaviour: str = "film") -> Options:
+    """A stand-in for the checkout of `name`; returns options that run it by this interpreter, at a small size."""
+    adapter = backend(name)
+    folder.mkdir()
+    script, text = _SCRIPTS[name]
+    for needed in (*adapter.needed, *(path for key, path in adapter.weights.items() if key not in adapter.hub)):
+        path = folder / needed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if path.suffix else path.mkdir(exist_ok=True)
+    (folder / script).write_text(text)
+    (folder / "common.py").write_text(_COMMON)
+    (folder / "behaviour").write_text(behaviour)
+    return Options(checkout=folder, python=sys.executable, size="128x128", deadline_seconds=60)
+
+
+def plant(options: Options, view: View) -> None:
+    """Tell the stand-in where the flash is in the film."""
+    x, y = (into_view(np.array(PLACE), view) + 0.5) / view.size
+    assert options.checkout is not None
+    (options.checkout / "place").write_text(json.dumps([x, y]))
+
+
+def job(frames: int = 75) -> Job:
+    """A puppet of 512 x 512 px; in every flash its left hand is a dot at `PLACE`, and a click begins. None in short ones."""
+    motion = planted.pair(planted.speaker(3), 5.0, [3]).keypoints[:frames].astype(float)
+    scores = np.where(layout.seen(motion), 0.9, 0.0)
+    wave = np.zeros(frames * 640, np.float32)
+    reference, reference_scores = motion[0].copy(), scores[0].copy()
+    for first in FLASHES if frames > max(FLASHES) + FLASH_FRAMES else ():
+        motion[first : first + FLASH_FRAMES, layout.LEFT_HAND] = PLACE
+        scores[first : first + FLASH_FRAMES, layout.LEFT_HAND] = 1.0
+        wave[first * 640 : first * 640 + 1600] = 0.5 * np.sin(np.arange(1600) * 2 * np.pi * 1000 / 16_000)
+    x, y = np.meshgrid(np.arange(512), np.arange(512))
+    picture = np.stack([x // 2, y // 2, (x + y) // 4], -1).astype(np.uint8)
+    return Job(motion, scores, picture, reference, reference_scores, wave)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends, within seconds: a signal needs a moment. One that has ended and waits for its parent is gone."""
+    for _ in range(250):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
