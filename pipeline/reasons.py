@@ -104,7 +104,7 @@ class Reason(Enum):
     BACKEND_UNUSABLE = ("backend_unusable", ReasonClass.BLOCKED, "the back-end cannot run on this machine")
     BACKEND_FAILED = ("backend_failed", ReasonClass.BUG, "the back-end failed on this clip")
     NOT_GENERATED = ("not_generated", ReasonClass.UNWANTED, "nothing can be generated from this pair")
-    NO_VIDEO = ("no_video", ReasonClass.LATER, "the other system's video of this pair is not in its folder")
+    NOT_THERE = ("not_there", ReasonClass.LATER, "the other system's video of this pair is not in its folder")
 
     # the machine
     TIMED_OUT = ("timed_out", ReasonClass.BUG, "the unit ran past its time limit and was stopped")

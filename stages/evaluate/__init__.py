@@ -47,7 +47,9 @@ class Evaluate(BackendSettings, Program):
         description="folder of shards (the run's by default), or of the files of PATS or TED-talks",
         json_schema_extra=runtime(),
     )
-    split: Literal["train", "validation", "test"] = Field("test", description="of the shards")
+    split: Literal["train", "validation", "test", "all"] = Field(
+        "test", description="of the shards; what a model was trained on says nothing of it"
+    )
     settings: tuple[Literal["paired", "unpaired"], ...] = Field(
         ("paired", "unpaired"), description="of table 2: SSIM and PSNR are paired, the other measures unpaired"
     )
@@ -129,9 +131,13 @@ class Evaluate(BackendSettings, Program):
         from pipeline.generation.given import BadInput
 
         if self.method == "folder" and not Path(self.folder or "-").is_dir():
-            raise BadInput(f"--folder {self.folder or '(not given)'}: name the folder with the videos that are to be scored")
+            raise BadInput(
+                f"--folder {self.folder or '(not given)'}: name the folder with the videos that are to be scored"
+            )
         if self.protocol != "csg405" and not Path(self.source or "-").is_dir():
-            raise BadInput(f"--source {self.source or '(not given)'}: name the folder with the files of {self.protocol}")
+            raise BadInput(
+                f"--source {self.source or '(not given)'}: name the folder with the files of {self.protocol}"
+            )
         if self.pairs and not Path(self.pairs).is_file():
             raise BadInput(f"--pairs {self.pairs}: there is no such file")
 

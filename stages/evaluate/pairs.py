@@ -40,9 +40,9 @@ def paired(names: Sequence[str]) -> list[Pair]:
 def unpaired(speakers: Mapping[str, str], seed: int) -> list[Pair]:
     """Everybody with the voice of another speaker, each voice once: a derangement over speakers, drawn by a seed.
 
-    Speakers are put one after the other in random order, their clips in random order too, and voices are taken from as far on
-    as the most frequent speaker has clips: nobody can meet themselves, unless that speaker has more than half of all clips. Those of
-    that speaker that then find no other voice are left out.
+    Speakers are put one after the other in random order, their clips in random order too, and voices are taken from as far
+    on as the most frequent speaker has clips: nobody can meet themselves, unless that speaker has more than half of all
+    clips. Those of that speaker that then find no other voice are left out.
 
     Args:
         speakers: {subject: speaker}.
@@ -81,7 +81,9 @@ def listed(path: Path, names: Sequence[str], aliases: Mapping[str, str]) -> list
             continue
         here = [known.get(_bare(word)) for word in words]
         if len(words) > 2 or None in here:
-            missing = next((word for word, name in zip(words, here, strict=True) if name is None), "more than two names")
+            missing = next(
+                (word for word, name in zip(words, here, strict=True) if name is None), "more than two names"
+            )
             wrong.append(f"line {number}: {missing[:80]}")
             continue
         voice, reference = str(here[0]), str(here[-1])
@@ -154,7 +156,7 @@ def plain(name: str) -> str:
 
 
 def film_given(folder: Path, pair: Pair) -> Path | None:
-    """Another system's video of a pair: `paired/<reference>.mp4`, `unpaired/<reference>__<voice>.mp4`; None when it is not there."""
+    """Another system's video of a pair: `paired/<reference>.mp4`, `unpaired/<reference>__<voice>.mp4`; None without one."""
     from stages.evaluate.subjects import FILMS
 
     for suffix in FILMS:
@@ -162,4 +164,3 @@ def film_given(folder: Path, pair: Pair) -> Path | None:
         if path.is_file():
             return path
     return None
-

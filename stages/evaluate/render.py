@@ -15,10 +15,8 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, REAL, Pair
 
 if TYPE_CHECKING:
-    from pipeline.backends import Job
     from pipeline.generation.given import Person
     from pipeline.nets.audio_to_skeleton import AudioToSkeleton
-    from pipeline.table import Store
     from stages.evaluate.cast import Cast, Floats, Subject
 
 Method = Literal["ours", "transfer", "folder"]
@@ -105,7 +103,7 @@ class Renditions(BackendSettings, Stage):
 
         film = film_given(Path(self.folder), pair)
         if film is None:
-            raise Failure(Reason.NO_VIDEO, f"pairs.csv says how it has to be called; looked in {self.folder}")
+            raise Failure(Reason.NOT_THERE, f"pairs.csv says how it has to be called; looked in {self.folder}")
         # What goes on after the voice is not looked at.
         return self._given(pair, film, min(probe(film).grid_frames, self._cast[pair.voice].frames), reference)
 

@@ -33,8 +33,8 @@ _SIDE = 512  # px: skeletons are compared at the size of the paper's crops
 class Scores(Stage):
     """Measures a video of a pair, on the 25-fps grid and in pixels of the test set's pictures.
 
-    Paired: against the true frames (drawn ones where the back-end draws), cut to what the video shows. Unpaired, and of the true videos
-    themselves: faces against the reference's, lips against the sound, features for FID and FVD.
+    Paired: against the true frames (drawn ones where the back-end draws), cut to what the video shows. Unpaired, and of the
+    true videos themselves: faces against the reference's, lips against the sound, features for FID and FVD.
     """
 
     name: ClassVar[str] = "scores"
@@ -187,12 +187,16 @@ class Scores(Stage):
             return {}
         return {"csim": likeness.value, "csim_frames": likeness.frames}
 
-    def _sync(
-        self, film: "_Film", points: "Floats", scores: "Floats", voice: "Subject", absent: dict[str, str]
-    ) -> Row:
+    def _sync(self, film: "_Film", points: "Floats", scores: "Floats", voice: "Subject", absent: dict[str, str]) -> Row:
         from pipeline.metrics.sync import sync
 
-        why = self.lacking[SYNC] if self._syncnet is None else "the voice's clip has no sound" if voice.wave is None else ""
+        why = (
+            self.lacking[SYNC]
+            if self._syncnet is None
+            else "the voice's clip has no sound"
+            if voice.wave is None
+            else ""
+        )
         if not why and self._syncnet is not None and voice.wave is not None:
             fit = sync(self._syncnet, film.pictures(), points, scores, voice.wave, self.min_score)
             if fit is not None:
@@ -287,4 +291,3 @@ def _of_skeletons(motion: "tuple[Floats, Floats]", truth: "Subject | None", voic
         found["beat_alignment"] = beat_alignment(motion_beats(points, motion[1]), sound_beats(voice.wave))
         found["mouth_correlation"] = mouth_follows_sound(points, voice.wave)
     return {name: value if np.isfinite(value) else None for name, value in found.items()}
-

@@ -47,7 +47,7 @@ class Subjects(Stage):
     protocol: Protocol = "csg405"
     detector: tuple[str, ...] = ()
     pose: tuple[str, ...] = ()
-    split: Literal["train", "validation", "test"] = "test"
+    split: Literal["train", "validation", "test", "all"] = "test"
     limit: int = Field(0, json_schema_extra=runtime())  # says which units there are, and changes none
     source: str = Field("", json_schema_extra=runtime())  # folder of shards, or of files
 
@@ -76,21 +76,24 @@ class Subjects(Stage):
     def _clips(self) -> list[str]:
         from pipeline import shard
 
-        rows = shard.open_shards(Path(self.source), self.split).rows(("clip_id", "person"))
+        rows = shard.open_shards(Path(self.source), self._split()).rows(("clip_id", "person"))
         return [f"{row['clip_id']}#{row['person']}" for row in rows]
 
     def _hashes(self) -> list[str]:
         from pipeline import shard
 
         files = shard.read_index(Path(self.source))["files"]
-        return [entry["sha256"] for entry in files if entry["split"] == self.split]
+        return [entry["sha256"] for entry in files if self._split() in (None, entry["split"])]
+
+    def _split(self) -> str | None:
+        return None if self.split == "all" else self.split
 
     def setup(self, context: Context) -> None:
         from pipeline import shard
 
         self._context = context
         if self.protocol == "csg405":
-            rows = shard.open_shards(Path(self.source), self.split).rows(_ROW)
+            rows = shard.open_shards(Path(self.source), self._split()).rows(_ROW)
             self._rows = {f"{row['clip_id']}#{row['person']}": row for row in rows}
         else:
             self._nets = annotator(self, context)

@@ -72,8 +72,8 @@ class Summary:
 def summarise(store: Store, method: str) -> tuple[Summary, Summary]:
     """The method's summary, and that of the true videos, from the tables of its evaluation.
 
-    Means are over pairs, each the mean over its frames. FID, FVD and the Fréchet gesture distance compare all unpaired videos with all
-    true ones.
+    Means are over pairs, each the mean over its frames. FID, FVD and the Fréchet gesture distance compare all unpaired videos
+    with all true ones.
     """
     scores = _rows(store, "scores")
     counts = Counter(row["setting"] for row in store.read("pairs", ["setting"]).to_pylist())
@@ -99,7 +99,7 @@ def _numbers(
     true: list[dict[str, Any]] | None,
     motions: list[NDArray[np.float32]],
     true_motions: list[NDArray[np.float32]] | None,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Any]:
     """Values and reasons of some rows; without `true` those of the truth itself, which has no distance to itself."""
     values: dict[str, float] = {}
     why: dict[str, str] = {}
@@ -114,7 +114,13 @@ def _numbers(
         else:
             why[name] = _why(name, said, true is None)
     for name in ("fid", "fvd"):
-        _try(values, why, name, lambda name=name: _features(rows, true, f"{name}_features"), _why(name, said, true is None))
+        _try(
+            values,
+            why,
+            name,
+            lambda name=name: _features(rows, true, f"{name}_features"),
+            _why(name, said, true is None),
+        )
     _try(values, why, "gesture_distance", lambda: _gestures(motions, true_motions), "no skeletons are known")
     _try(values, why, "diversity_px", lambda: _diversity(motions), "no skeletons are known")
     return {"values": values, "why": why}
@@ -262,7 +268,7 @@ def _cell(row: Summary, name: str, digits: int, notes: list[str]) -> str:
     why = row.why.get(name, "not measured")
     if why not in notes:
         notes.append(why)
-    return f"– [{notes.index(why) + 1}]"
+    return f"- [{notes.index(why) + 1}]"
 
 
 def _count(row: Summary) -> str:
