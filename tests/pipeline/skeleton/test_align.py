@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.skeleton import layout
-from pipeline.skeleton.align import INLIER, NEEDED, SLACK, STABLE, Similarity, check, fit, letterbox
+from pipeline.skeleton.align import (
+    INLIER,
+    NEEDED,
+    SLACK,
+    STABLE,
+    Similarity,
+    check,
+    compare,
+    fit,
+    letterbox,
+    mend,
+)
 from pipeline.skeleton.crop import map_points
 from pipeline.theatre import planted
 
@@ -198,3 +209,80 @@ def test_without_a_shoulder_there_is_no_saying_how_large_a_body_is(shoulder: int
     points[shoulder] = np.nan
     with pytest.raises(ValueError, match="no shoulders: take a picture of the upper body"):
         check(points, FRAMING)
+
+
+def moving(seed: int = 1) -> np.ndarray:
+    """(F, 133, 2) of somebody speaking."""
+    return planted.pair(planted.speaker(seed), 5.0, [seed]).keypoints.astype(float)
+
+
+def placed(points: np.ndarray, scale: float, dx: float = 0.0, dy: float = 0.0) -> np.ndarray:
+    return (points - NECK) * scale + NECK + [dx, dy]
+
+
+def test_a_motion_that_lies_on_the_person_is_passed() -> None:
+    motion = moving()
+    found = compare(motion, motion[0])
+    assert found.warnings == () and found.frame == 0
+    assert found.scale == pytest.approx(1) and found.distance == pytest.approx(0)
+    assert compare(motion, motion[60]).warnings == (), "another moment of the same clip is no misplacement"
+
+
+@pytest.mark.parametrize(
+    ("scale", "dx", "dy", "said"),
+    [
+        (0.7, 0, 0, "0.70 times the size"),
+        (1.4, 0, 0, "1.40 times the size"),
+        (1.0, 150, 0, "shoulder widths away from the person in the picture, +150 px in x, +0 px in y"),
+        (1.0, 0, -90, "+0 px in x, -90 px in y"),
+        (0.7, 60, 40, "0.70 times the size"),
+        (1.05, 5, 5, ""),
+    ],
+)
+def test_a_motion_that_is_off_is_told_and_mended(scale: float, dx: float, dy: float, said: str) -> None:
+    motion = moving()
+    off = placed(motion, scale, dx, dy)
+    found = compare(off, motion[0])
+    assert (said in " ".join(found.warnings)) if said else found.warnings == ()
+    assert found.scale == pytest.approx(scale, abs=1e-6)
+    mended, applied = mend(off, motion[0])
+    assert applied is not None and applied.scale == pytest.approx(1 / scale) and applied.angle == 0
+    np.testing.assert_allclose(mended, motion, atol=1e-6)
+    assert compare(mended, motion[0]).warnings == ()
+
+
+def test_mending_does_not_lean_a_motion_over() -> None:
+    tilted = body(tilt_degrees=12)
+    _, applied = mend(np.tile(body(0.7 * WIDTH), (3, 1, 1)), tilted)
+    assert applied is not None and applied.angle == 0
+    assert applied.scale == pytest.approx(1 / 0.7, rel=0.05)
+
+
+def test_an_arm_over_the_head_or_a_lost_hip_does_not_misplace_a_motion() -> None:
+    motion = moving()
+    off = placed(motion, 0.7, 30, 10)
+    off[:, layout.LEFT_WRIST] -= [0, 200]
+    off[:, layout.LEFT_HIP] += [80, 40]
+    mended, _ = mend(off, motion[0])
+    kept = [k for k in range(layout.K) if k not in (layout.LEFT_WRIST, layout.LEFT_HIP)]
+    np.testing.assert_allclose(mended[:, kept], motion[:, kept], atol=6)
+
+
+def test_a_head_alone_cannot_be_fitted_and_says_so() -> None:
+    motion = moving()
+    head = motion[0].copy()
+    head[layout.LEFT_SHOULDER : layout.FACE.start] = np.nan
+    found = compare(motion, head)
+    assert len(found.warnings) == 1 and "no shoulders" in found.warnings[0] and np.isnan(found.scale)
+    same, applied = mend(motion, head)
+    assert applied is None and same is motion
+
+
+def test_the_first_frame_that_shows_shoulders_counts() -> None:
+    motion = moving()
+    motion[:4, layout.RIGHT_SHOULDER] = np.nan
+    assert compare(motion, motion[10]).frame == 4
+    motion[:, layout.RIGHT_SHOULDER] = np.nan
+    found = compare(motion, body())
+    assert found.frame == -1 and "both shoulders" in found.warnings[0]
+    assert mend(motion, body())[1] is None
