@@ -63,7 +63,7 @@ $(READY_TRAIN): $(READY)
 	@touch $@
 
 $(READY_DEV): $(READY)
-	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,speech,train]"
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]"
 	@# what tests compare with; their declared dependencies would bring a second OpenCV and a torchvision that does not load
 	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface
 	@touch $@

@@ -127,13 +127,14 @@ class LipSync(Stage):
 
     def _faces(self, persons: list[Row]) -> list[_Face]:
         """The people whose face is there often enough, and large enough."""
-        from pipeline.skeleton.face_crop import face_boxes, face_track
+        from pipeline.skeleton.face_crop import lip_track
 
         found = []
         for number, person in enumerate(persons):
             points = np.asarray(person["keypoints"], np.float32).reshape(person["frames"], -1, 2)
-            track = face_track(face_boxes(points, np.asarray(person["scores"]), self.min_face_score))
-            if track and track.seen.mean() >= self.min_face_share and 2 * np.median(track.half) >= self.min_face_px:
+            scores = np.asarray(person["scores"])
+            track = lip_track(points, scores, self.min_face_score, self.min_face_share, self.min_face_px)
+            if track:
                 found.append(_Face(number, track))
         return found
 
@@ -141,33 +142,22 @@ class LipSync(Stage):
         """(faces, windows, 1024): decoded once, cut for all faces, and given to the net in batches of both."""
         from pipeline.media.ahead import reading_ahead
         from pipeline.media.video import GridReader
-        from pipeline.nets.syncnet import SIDE, WINDOW, windows_of
+        from pipeline.nets.syncnet import lips_of, windows_of
 
-        count = max(1, self.batch // len(faces)) + WINDOW - 1
-        waiting = np.empty((len(faces), count, SIDE, SIDE, 3), np.uint8)
-        found: list[Floats] = []
-        held = shown = 0
         reader = GridReader(path, first, frames, threads=self._context.threads)
         with reader, reading_ahead(reader, AHEAD_PICTURES) as pictures:
-            for crops in _cut(pictures, first, faces):
-                waiting[:, held] = crops
-                held, shown = held + 1, shown + 1
-                if held == count:
-                    found.append(self._net.lips(waiting))
-                    waiting[:, : WINDOW - 1] = waiting[:, count - WINDOW + 1 :]  # the next window begins with these
-                    held = WINDOW - 1
-        if held >= WINDOW:
-            found.append(self._net.lips(waiting[:, :held]))
-        lips = np.concatenate(found, 1) if found else np.zeros((len(faces), 0, 0), np.float32)
-        return lips[:, : windows_of(min(shown, frames))]
+            lips = lips_of(self._net, _cut(pictures, first, faces), len(faces))
+        return lips[:, : windows_of(frames)]
 
     def _measure(self, faces: list[_Face], lips: Floats, sound: Callable[[int], Floats | None]) -> dict[int, Row]:
+        from pipeline.nets.syncnet import whole_windows
+
         heard = sound(0) if lips.shape[1] else None
         rows: dict[int, Row] = {}
         if heard is None:
             return rows
         for face, own in zip(faces, lips, strict=True):
-            used = _whole_windows(face.track.seen, len(own))
+            used = whole_windows(face.track.seen, len(own))
             found = self._score(own, heard, used)
             if found is None:
                 continue
@@ -207,13 +197,6 @@ def _cut(pictures: "Iterable[GridFrame]", first: int, faces: list[_Face]) -> Ite
         while shown <= picture.n - first:
             yield np.stack([cut_face(picture.pixels, face.track, shown)[..., ::-1] for face in faces])
             shown += 1
-
-
-def _whole_windows(seen: NDArray[np.bool_], windows: int) -> NDArray[np.bool_]:
-    """(windows,) bool: those all of whose five pictures show the face."""
-    from pipeline.nets.syncnet import WINDOW
-
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(seen, WINDOW).all(axis=1), bool)[:windows]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 Heusel et al. (NeurIPS 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with covariances divided by N - 1 as in `numpy.cov`
 and the usual implementations. Features come in batches and are not kept. The distance of few samples is too large: say N beside it.
+
+    made = Gaussian(inception.WIDTH)
+    for features in Inception(path)(pictures):
+        made.add(features)
+    fid = frechet_distance(made, true)
 """
 
 import warnings

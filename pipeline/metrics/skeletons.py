@@ -105,7 +105,7 @@ def mouth_opening(points: Points) -> Floats:
 def loudness(wave: NDArray[np.floating], frames: int) -> Floats:
     """(frames,) root mean square of a wave at 16 kHz over the 80 ms around each picture, 25 a second; silence beyond its ends."""
     hop = int(RATE / FPS)
-    whole = np.zeros((frames + 1) * hop)
+    whole = np.zeros((frames + 2) * hop)
     heard = min(len(wave), frames * hop)
     whole[hop : hop + heard] = wave[:heard]
     return np.sqrt(np.square(np.lib.stride_tricks.sliding_window_view(whole, 2 * hop)[::hop][:frames]).mean(1))

@@ -4,8 +4,10 @@ A TorchScript file is a program: torch reads it without Python's pickle, but run
 whose hash was compared with a known one, which is what the model registry gives. torchvision is not needed.
 """
 
+import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +48,30 @@ def open_torchscript(path: Path, device: Device = "cpu") -> Any:
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceMissing(f"{path.name} was to run on cuda, and torch finds no GPU")
     try:
-        return torch.jit.load(str(path), map_location=device).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the form is old, but it is what the nets come in
+            return torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError) as error:
         raise ModelRefused(f"{path} cannot be loaded: {error}") from error
 
 
-def open_net(
-    path: Path, device: Device, threads: int, options: dict[str, bool]
-) -> tuple[Callable[[Floats], Any], tuple[Any, ...] | None]:
-    """A function from a batch to whatever the net gives, and the shape that an ONNX net takes (None of TorchScript).
+@dataclass(frozen=True)
+class Net:
+    """An open net.
+
+    Attributes:
+        run: from a batch to whatever the net gives.
+        takes: the shape that an ONNX net says it takes, with names for what may change; None of TorchScript.
+        batch: the number of inputs that it takes at once, where that is fixed.
+    """
+
+    run: Callable[[Floats], Any]
+    takes: tuple[Any, ...] | None = None
+    batch: int | None = None
+
+
+def open_net(path: Path, device: Device, threads: int, options: dict[str, bool]) -> Net:
+    """The net of a file.
 
     Args:
         path: of an ONNX file with one input, or a TorchScript file whose hash is known.
@@ -65,11 +82,7 @@ def open_net(
         FileNotFoundError, ModelRefused, DeviceMissing: it cannot be opened.
     """
     if not zipfile.is_zipfile(path):
-        session = open_session(path, device, threads)
-        [source, *others], out = session.get_inputs(), session.get_outputs()[0]
-        if others:
-            raise ModelRefused(f"{path} takes {1 + len(others)} inputs; a feature net takes one")
-        return lambda batch: session.run([out.name], {source.name: batch})[0], tuple(source.shape)
+        return _open_onnx(path, device, threads)
     module = open_torchscript(path, device)
     import torch
 
@@ -78,7 +91,22 @@ def open_net(
             result = module(torch.from_numpy(batch).to(device), **options)
         return result.float().cpu().numpy() if isinstance(result, torch.Tensor) else None
 
-    return run, None
+    return Net(run)
+
+
+def _open_onnx(path: Path, device: Device, threads: int) -> Net:
+    session = open_session(path, device, threads)
+    [source, *others], out = session.get_inputs(), session.get_outputs()[0]
+    if others:
+        raise ModelRefused(f"{path} takes {1 + len(others)} inputs; a feature net takes one")
+    fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
+
+    def run(batch: Floats) -> Any:
+        missing = (fixed or len(batch)) - len(batch)
+        whole = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)]) if missing else batch
+        return session.run([out.name], {source.name: whole})[0][: len(batch)]
+
+    return Net(run, tuple(source.shape), fixed)
 
 
 def checked(features: Any, count: int, width: int, net: str) -> Floats:

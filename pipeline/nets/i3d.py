@@ -4,7 +4,7 @@ Two forms, told apart by the file:
 
 * TorchScript, `i3d_torchscript.pt` of StyleGAN-V (Skorokhodov et al., CVPR 2022), a translation of the original FVD code's net.
   It is called as in its `metrics/frechet_video_distance.py`: `rescale=True, resize=True, return_features=True` on (B, 3, T, H, W),
-  RGB 0..255 of any size; it maps v to 2 v / 255 - 1 and brings the pictures to 224 x 224 itself, aspect not kept.
+  RGB 0..255 of any size, so that it maps v to 2 v / 255 - 1 and brings the pictures to 224 x 224 itself, aspect not kept.
 * ONNX, N x 3 x T x 224 x 224 -> N x 400: RGB -1..1, brought to 224 x 224 here (bilinear, half-pixel rule, no antialiasing, aspect
   not kept).
 
@@ -47,11 +47,12 @@ class I3D:
 
     def __init__(self, path: Path, device: Device = "cpu", batch: int = 4, threads: int = 0) -> None:
         options = {"rescale": True, "resize": True, "return_features": True}
-        self._run, takes = open_net(path, device, threads, options)
-        self._resized = takes is not None
-        self._batch = batch
+        self._net = open_net(path, device, threads, options)
+        self._batch = self._net.batch or batch
+        takes = self._net.takes
         if takes is not None and (len(takes) != 5 or takes[1] != 3 or takes[3:] != (SIDE, SIDE)):
             raise ModelRefused(f"I3D takes N x 3 x T x {SIDE} x {SIDE}; {path} takes {takes}")
+        self._frames = takes[2] if takes is not None and isinstance(takes[2], int) else None
 
     def __call__(self, clips: Iterable[Clip]) -> Iterator[Floats]:
         """Batches (n, 400) of RGB clips (T, H, W, 3), uint8, in their order; sizes may change between clips.
@@ -60,13 +61,15 @@ class I3D:
             BadFeatures: the net gave something else than finite features.
             ValueError: what is no RGB clip of at least 9 frames.
         """
-        for _, alike in groupby(map(_rgb, clips), key=np.shape):
+        for (frames, *_), alike in groupby(map(_rgb, clips), key=np.shape):
+            if self._frames not in (None, frames):
+                raise ValueError(f"this I3D takes clips of {self._frames} frames, not of {frames}")
             while batch := list(islice(alike, self._batch)):
-                yield checked(self._run(self._prepared(batch)), len(batch), WIDTH, "I3D")
+                yield checked(self._net.run(self._prepared(batch)), len(batch), WIDTH, "I3D")
 
     def _prepared(self, batch: list[Clip]) -> Floats:
         """(n, 3, T, H, W), as the net's form wants them."""
-        if not self._resized:
+        if self._net.takes is None:
             return np.stack(batch).transpose(0, 4, 1, 2, 3).astype(np.float32)
         small = np.stack([[_small(picture) for picture in clip] for clip in batch])
         return np.ascontiguousarray(2 * small.transpose(0, 4, 1, 2, 3) / 255 - 1, np.float32)

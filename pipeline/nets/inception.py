@@ -43,9 +43,9 @@ class Inception:
     """
 
     def __init__(self, path: Path, device: Device = "cpu", batch: int = 16, threads: int = 0) -> None:
-        self._run, takes = open_net(path, device, threads, {"return_features": True})
-        self._resized = takes is not None
-        self._batch = batch
+        self._net = open_net(path, device, threads, {"return_features": True})
+        self._batch = self._net.batch or batch
+        takes = self._net.takes
         if takes is not None and takes[1:] != (3, SIDE, SIDE):
             raise ModelRefused(f"Inception takes N x 3 x {SIDE} x {SIDE}; {path} takes {takes}")
 
@@ -58,11 +58,11 @@ class Inception:
         """
         for _, alike in groupby(map(_rgb, pictures), key=np.shape):
             while batch := list(islice(alike, self._batch)):
-                yield checked(self._run(self._prepared(batch)), len(batch), WIDTH, "Inception")
+                yield checked(self._net.run(self._prepared(batch)), len(batch), WIDTH, "Inception")
 
     def _prepared(self, batch: list[Picture]) -> Floats:
         """(n, 3, H, W), as the net's form wants them."""
-        if not self._resized:
+        if self._net.takes is None:
             return np.stack(batch).transpose(0, 3, 1, 2).astype(np.float32)
         small = np.stack([resized(picture) for picture in batch])
         return np.ascontiguousarray((small.transpose(0, 3, 1, 2) - 128) / 128, np.float32)

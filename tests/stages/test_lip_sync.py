@@ -10,9 +10,12 @@ import soxr
 from stage_assets import AssetModels
 
 from pipeline.kinds import KINDS
-from pipeline.media.audio import cut
-from pipeline.media.video import write_video
+from pipeline.media.audio import cut, read_wave
+from pipeline.media.video import GridReader, write_video
+from pipeline.metrics.sync import sync
 from pipeline.nets.footage import WrongFootage
+from pipeline.nets.session import open_session
+from pipeline.nets.syncnet import SyncNet
 from pipeline.stage import Context, Unit
 from pipeline.table import pack_rows
 from pipeline.theatre import voice
@@ -89,6 +92,20 @@ def test_a_good_take(run: Path) -> None:
     assert row["lip_offset_frames"] == 0 and row["lip_confidence"] > 5 and row["best_lips"]
     assert row["lip_offset_left_frames"] == 0 and row["sound_shift_frames"] is None
     assert row["lip_frames"] == FRAMES - 5
+
+
+def test_the_metric_of_arrays_says_the_same(run: Path) -> None:
+    """Sync-C and Sync-D of `pipeline.metrics.sync` are the confidence and the distance that are stored, exactly."""
+    video, [person] = film(run, "talk-1", 4), people("talk-1")
+    [row] = measured(run, video, [person], batch=16)
+    with GridReader(run / video["path"], FIRST, FRAMES) as reader:
+        pictures = [frame.pixels for frame in reader]
+    wave = read_wave(run / video["path"])
+    assert wave is not None
+    net = SyncNet(open_session(run / "net.onnx", threads=2), batch=16)
+    found = sync(net, pictures, person["keypoints"].reshape(FRAMES, 133, 2), person["scores"], cut(wave, FIRST, FRAMES))
+    assert found is not None and found.offset == row["lip_offset_frames"] == -4
+    assert (found.confidence, found.distance) == (row["lip_confidence"], row["lip_distance"])
 
 
 @pytest.mark.parametrize("shift", [-12, -7, -1, 1, 4, 12])

@@ -37,6 +37,8 @@ def test_both_forms_give_the_same(tmp_path: Path, net: Any, like: Any, takes: An
     np.testing.assert_allclose(np.concatenate(one), np.concatenate(other), atol=1e-4)
     assert np.concatenate(one).shape == (6, width) and np.ptp(np.concatenate(one)[:, :3]) > 0.01
     assert list(scripted([])) == []
+    by_twos = net(as_onnx(tmp_path / "fixed.onnx", (2, *takes[1:]), width), batch=7)
+    np.testing.assert_allclose(np.concatenate(list(by_twos(seen))), np.concatenate(other), atol=1e-5)
 
 
 def test_pictures_are_resized_as_tensorflow_1_does() -> None:
@@ -105,6 +107,13 @@ def test_what_is_no_picture_and_no_clip(tmp_path: Path) -> None:
     for wrong in (np.zeros((8, 5, 5, 3), np.uint8), np.zeros((16, 5, 5, 3)), np.zeros((5, 5, 3), np.uint8)):
         with pytest.raises(ValueError, match="9 frames or more"):
             list(i3d([wrong]))
+
+
+def test_a_net_of_fixed_length_says_so(tmp_path: Path) -> None:
+    i3d = I3D(as_onnx(tmp_path / "net.onnx", ("N", 3, 16, 224, 224), 400))
+    assert next(i3d(inputs((16, 20, 20, 3), 1))).shape == (1, 400)
+    with pytest.raises(ValueError, match="clips of 16 frames, not of 17"):
+        next(i3d(inputs((17, 20, 20, 3), 1)))
 
 
 @pytest.mark.parametrize(
