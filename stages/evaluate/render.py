@@ -168,7 +168,7 @@ class Renditions(BackendSettings, Stage):
         if not self.fit:
             return Motion(voice.keypoints, voice.scores)
         person = reference.person()
-        fitted = align.mend(shown(voice.keypoints, voice.scores), shown(person.keypoints, person.scores))
+        _, fitted = align.mend(shown(voice.keypoints, voice.scores), shown(person.keypoints, person.scores))
         if fitted is None:
             raise Reject(Reason.NOT_GENERATED, "head, shoulders and hips are not seen well enough to fit the motion")
         return Motion(fitted.apply(voice.keypoints).astype(np.float32), voice.scores)
