@@ -45,12 +45,21 @@ class Person:
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice: wave (F x 640,) at 16 kHz, and features (F, 768) on the 25-fps grid; clip_id or ""."""
+    """A voice.
+
+    Attributes:
+        name: for files.
+        wave: (F x 640,) at 16 kHz.
+        features: (F, 768) on the 25-fps grid; (F, 0) where none were asked for.
+        clip: clip_id, or "".
+        skeleton: keypoints (F, 133, 2) px of the clip's own picture, NaN where unseen, and scores (F, 133); None of a mere sound.
+    """
 
     name: str
     wave: NDArray[np.float32]
     features: NDArray[np.floating]
     clip: str = ""
+    skeleton: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
 
 def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
@@ -92,7 +101,7 @@ def hear(name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry"
     Args:
         name: for files.
         wave: (samples,) at 16 kHz.
-        audio_of: what has to make the features, such as `logmel768`.
+        audio_of: what has to make the features, such as `logmel768`; "" for none.
         models: where wav2vec 2.0 is found.
         device: where it runs.
         clip: clip_id, or "".
@@ -101,5 +110,7 @@ def hear(name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry"
 
     frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
     wave = whole(wave, frames)
+    if not audio_of:
+        return Voice(name, wave, np.zeros((frames, 0), np.float32), clip)
     weights = None if audio_of == "logmel768" else models.resolve(("wav2vec2",)).path
     return Voice(name, wave, features_of(audio_of, wave, frames, weights, device), clip)

@@ -1,75 +1,104 @@
-"""What a generation leaves: the video with the voice, an .npz in the picture's pixels, a Parquet row as in the shards."""
+"""What a generation leaves: a motion as an .npz in the picture's pixels and as a Parquet row of the shards' form."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import files, shard
 from pipeline.generation.given import Person, Voice
-from pipeline.generation.place import Placed
 from pipeline.media.audio import to_flac
-from pipeline.nets.audio_to_skeleton import AudioToSkeleton, Motion
-from pipeline.skeleton.film import write_skeletons
-from pipeline.skeleton.local import from_local
+from pipeline.skeleton.align import Similarity
+from pipeline.skeleton.local import from_local, to_local
+
+Floats = NDArray[np.float32]
 
 
-def write(
-    out: Path,
-    motion: Motion,
-    placed: Placed,
-    person: Person,
-    voice: Voice,
-    settings: Mapping[str, Any],
-    model: AudioToSkeleton,
-) -> list[Path]:
-    """Write all three, each atomically; returns their paths.
+@dataclass(frozen=True)
+class Moved:
+    """A person in motion.
+
+    Attributes:
+        keypoints: (F, 133, 2) px of the reference's picture; scores (F, 133).
+        crop: the same, px of the 512 crop that the model knows.
+        local, neck: the crop's local coordinates (F, 133, 2), and the neck's path (F, 2).
+        into: picture px -> px of the 512 crop.
+    """
+
+    keypoints: Floats
+    scores: Floats
+    crop: Floats
+    local: Floats
+    neck: Floats
+    into: Similarity
+
+    @classmethod
+    def generated(cls, local: Floats, neck: Floats, scores: Floats, into: Similarity) -> "Moved":
+        """From what a model gives: local (F, 133, 2) and neck (F, 2) px of the crop, scores (133,)."""
+        crop = from_local(local, neck).astype(np.float32)
+        picture = into.inverse().apply(crop).astype(np.float32)
+        return cls(picture, np.broadcast_to(scores, crop.shape[:2]).astype(np.float32), crop, local, neck, into)
+
+    @classmethod
+    def transferred(cls, keypoints: Floats, scores: Floats, into: Similarity) -> "Moved":
+        """From a true motion (F, 133, 2) px of the reference's picture, scores (F, 133)."""
+        crop = into.apply(keypoints).astype(np.float32)
+        local, neck = to_local(crop)
+        return cls(keypoints.astype(np.float32), scores.astype(np.float32), crop, local, neck, into)
+
+
+def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, about: Mapping[str, Any]) -> list[Path]:
+    """Write both beside `out`, each atomically; returns their paths.
 
     `.npz`: keypoints (F, 133, 2) px of the reference's picture, scores (F, 133), size (width, height), fps; and for whoever
     goes on in the model's frame crop_keypoints, local (F, 133, 2) and neck (F, 2) px of the 512 crop; about: JSON.
+
+    Args:
+        out: the video's path, whose suffix is exchanged.
+        moved: the motion.
+        person, voice: what it was made from.
+        audio_of: what made the voice's features; "" when none were made.
+        about: what else is to be known of it.
     """
-    crop = from_local(motion.local, motion.neck).astype(np.float32)
-    picture = placed.into.inverse().apply(crop).astype(np.float32)
-    scores = np.broadcast_to(motion.scores, crop.shape[:2])
-    about = {
+    said = {
         "reference": person.name,
         "voice": voice.name,
-        "settings": {name: value for name, value in settings.items() if not str(value).startswith("/")},
-        "audio_features_of": model.audio_of,
-        "net": model.settings.model_dump(),
-        "placed": {"scale": placed.into.scale, "angle": placed.into.angle, "shift": placed.into.shift},
+        "audio_features_of": audio_of,
+        "placed": {"scale": moved.into.scale, "angle": moved.into.angle, "shift": moved.into.shift},
+        **about,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     arrays, table = out.with_suffix(".npz"), out.with_suffix(".parquet")
     with files.replacing(arrays) as temporary:
         np.savez_compressed(
             temporary,
-            keypoints=picture,
-            scores=scores,
+            keypoints=moved.keypoints,
+            scores=moved.scores,
             size=np.array(person.size),
             fps=np.array(shard.FPS),
-            crop_keypoints=crop,
-            local=motion.local,
-            neck=motion.neck,
-            about=np.array(json.dumps(about, sort_keys=True, default=str)),
+            crop_keypoints=moved.crop,
+            local=moved.local,
+            neck=moved.neck,
+            about=np.array(json.dumps(said, sort_keys=True, default=str)),
         )
     row = {
         "clip_id": out.stem,
         "person": 0,
         "start_seconds": 0.0,
-        "frames": len(crop),
+        "frames": len(moved.crop),
         "fps": float(shard.FPS),
         "source_width": person.size[0],
         "source_height": person.size[1],
-        "keypoints": crop,
-        "scores": scores,
-        "neck": motion.neck,
+        "keypoints": moved.crop,
+        "scores": moved.scores,
+        "neck": moved.neck,
         "audio": to_flac(voice.wave),
-        "audio_features_of": model.audio_of,
-        "versions": json.dumps(about, sort_keys=True, default=str),
+        "audio_features_of": audio_of or None,
+        "versions": json.dumps(said, sort_keys=True, default=str),
     }
     shard.write(table, [row])
-    write_skeletons(out, [(picture, scores)], voice.wave, person.size)
-    return [out, arrays, table]
+    return [arrays, table]

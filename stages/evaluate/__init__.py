@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.backends.settings import BackendSettings
+from pipeline.backend_settings import BackendSettings
 from pipeline.stage import Program, runtime
 
 if TYPE_CHECKING:

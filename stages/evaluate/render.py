@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from pipeline.backends.settings import BackendSettings
+from pipeline.backend_settings import BackendSettings
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, REAL, Pair

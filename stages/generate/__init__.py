@@ -1,28 +1,33 @@
-"""Generates skeletons: a reference and a voice in, a skeleton video with the voice, `.npz` and Parquet out."""
+"""Generates: a reference and a voice in; a video with the voice, its skeleton as `.npz` and Parquet out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.stage import Program
+from pipeline.backend_settings import BackendSettings
+from pipeline.stage import Program, runtime
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
+    from pipeline.generation.given import Person, Voice
+    from pipeline.generation.outputs import Moved
 
 FOLDER = "generated"
 SUFFIXES = (".mp4", ".npz", ".parquet")  # of what is written
 
 
-class Generate(Program):
+class Generate(BackendSettings, Program):
     """The reference is a picture (annotated by the run's own nets), a skeleton file, or a clip of the shards; so is the voice.
 
-    Named neither, two held-out clips are taken: the first frame of one, the voice of another.
+    Named neither, two held-out clips are taken: the first frame of one, the voice of another. The video is the drawn skeleton, or
+    what a pose-to-video back-end makes of it.
     """
 
     name: ClassVar[str] = "generate"
     version: ClassVar[int] = 1
-    summary: ClassVar[str] = "generate a skeleton video from a reference and a voice"
+    summary: ClassVar[str] = "generate a video from a reference and a voice"
     extra: ClassVar[str] = "train"
     modules: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "safetensors")
 
@@ -35,6 +40,14 @@ class Generate(Program):
     audio: str = Field("", description="the voice: any file with sound")
     voice_clip: str = Field("", description="or the voice of a clip of the shards, by clip_id")
     shards: str = Field("", description="folder of shards; the run's by default")
+    transfer: bool = Field(
+        False, description="move as the voice's clip really did, fitted to the reference, in place of generating"
+    )
+    dry_run: bool = Field(
+        False,
+        description="generate, write the back-end's inputs and print its command; run nothing",
+        json_schema_extra=runtime(),
+    )
     out: str = Field("", description="the video; .npz and .parquet beside it. `generated/` in the run by default")
     guidance: float | None = Field(
         None,
@@ -61,30 +74,54 @@ class Generate(Program):
             )
         return self
 
+    def needed_modules(self) -> tuple[str, ...]:
+        return () if self.transfer else self.modules
+
     def run(self, session: "Session") -> None:
         import click
 
-        from pipeline.cli_run import torch_device
-        from pipeline.generation.given import BadInput
         from pipeline.generation.outputs import write
-        from pipeline.generation.place import place
-        from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
-        from pipeline.progress import Progress
-        from pipeline.training.checkpoint import weights_of
-        from stages.generate.inputs import find_inputs
+        from stages.generate.film import film
+
+        self._check_out()
+        person, voice, moved, about, audio_of = (
+            self._transferred(session) if self.transfer else self._generated(session)
+        )
+        out = Path(self.out) if self.out else session.run / FOLDER / f"{person.name}-{voice.name}.mp4"
+        for path in write(out, moved, person, voice, audio_of, about):
+            click.echo(f"wrote {path}")
+        for path in film(self, out, moved, person, voice, click.echo, dry_run=self.dry_run):
+            click.echo(f"wrote {path}")
+
+    def _check_out(self) -> None:
+        from pipeline.generation.given import BadInput
 
         if self.out and Path(self.out).suffix.lower() != ".mp4":
             raise BadInput(f"--out {self.out}: the video is an mp4, so let its name end in .mp4")
         taken = {Path(name).resolve() for name in (self.image, self.skeleton, self.audio) if name}
         if self.out and taken & {Path(self.out).with_suffix(suffix).resolve() for suffix in SUFFIXES}:
             raise BadInput(f"--out {self.out}: it, or a file beside it, is what this generation starts from")
+
+    def _generated(self, session: "Session") -> "tuple[Person, Voice, Moved, dict[str, Any], str]":
+        """What the model makes of the voice."""
+        import click
+
+        from pipeline.cli_run import torch_device
+        from pipeline.generation.outputs import Moved
+        from pipeline.generation.place import place
+        from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
+        from pipeline.progress import Progress
+        from pipeline.training.checkpoint import weights_of
+        from stages.generate.film import ready
+        from stages.generate.inputs import find_inputs
+
         weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
         model = AudioToSkeleton.load(weights, torch_device(session.profile))
         person, voice = find_inputs(self, session, model.audio_of)
+        ready(self, person)
         placed = place(person, model.space, self.align)
         for line in placed.said:
             click.echo(line, err=True)
-        out = Path(self.out) if self.out else session.run / FOLDER / f"{person.name}-{voice.name}.mp4"
         paired = bool(person.clip) and person.clip == voice.clip
         guidance = self.guidance if self.guidance is not None else GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED
         click.echo(
@@ -107,5 +144,33 @@ class Generate(Program):
                 batch=self.window_batch,
                 progress=report,
             )
-        for path in write(out, motion, placed, person, voice, {**self.result_settings(), "guidance": guidance}, model):
-            click.echo(f"wrote {path}")
+        moved = Moved.generated(motion.local, motion.neck, motion.scores, placed.into)
+        about = {"settings": {**self._said(), "guidance": guidance}, "net": model.settings.model_dump()}
+        return person, voice, moved, about, model.audio_of
+
+    def _transferred(self, session: "Session") -> "tuple[Person, Voice, Moved, dict[str, Any], str]":
+        """The true motion of the voice's clip, brought onto the reference."""
+        import click
+
+        from pipeline.generation.given import MIN_SCORE, BadInput
+        from pipeline.generation.outputs import Moved
+        from pipeline.skeleton.align import letterbox, mend
+        from stages.generate.film import ready
+        from stages.generate.inputs import find_inputs
+
+        person, voice = find_inputs(self, session, "")
+        if voice.skeleton is None:
+            raise BadInput("--transfer moves as a clip of the shards did: name it with --voice-clip, not --audio")
+        ready(self, person)
+        points, scores = voice.skeleton
+        seen = np.where((np.nan_to_num(person.scores) >= MIN_SCORE)[:, None], person.keypoints, np.nan)
+        _, fitted = mend(np.where((scores >= MIN_SCORE)[..., None], points, np.nan), seen)
+        if fitted is None:
+            raise BadInput(f"{person.name} and {voice.name} do not both show head and shoulders: nothing can be fitted")
+        click.echo(f"{len(points)} frames of {voice.name}, moved onto {person.name}: {fitted.scale:.2f} x")
+        moved = Moved.transferred(fitted.apply(points).astype(np.float32), scores, letterbox(*person.size))
+        return person, voice, moved, {"settings": self._said(), "fitted": {"scale": fitted.scale}}, ""
+
+    def _said(self) -> dict[str, Any]:
+        """The settings, without paths of this machine."""
+        return {name: value for name, value in self.result_settings().items() if not str(value).startswith("/")}

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,7 +162,9 @@ def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")
+    wave = whole(shard.sound(row["audio"]), row["frames"])
     if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
-        return Voice(name, whole(shard.sound(row["audio"]), row["frames"]), row["audio_features"], row["clip_id"])
-    device = torch_device(session.profile)
-    return hear(name, shard.sound(row["audio"]), audio_of, session.models, device, row["clip_id"])
+        voice = Voice(name, wave, row["audio_features"], row["clip_id"])
+    else:
+        voice = hear(name, wave, audio_of, session.models, torch_device(session.profile), row["clip_id"])
+    return replace(voice, skeleton=(np.asarray(row["keypoints"], np.float32), np.asarray(row["scores"], np.float32)))

@@ -21,7 +21,6 @@ pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline import shard  # noqa: E402
 from pipeline.cli_session import Fault, Session, errors_in_a_line  # noqa: E402
-from pipeline.generation import outputs  # noqa: E402
 from pipeline.generation.place import usual  # noqa: E402
 from pipeline.media.audio import RATE, read_wave, write_wav  # noqa: E402
 from pipeline.media.ids import disk_name  # noqa: E402
@@ -37,7 +36,7 @@ from pipeline.training import checkpoint  # noqa: E402
 from pipeline.training.cache import open_cache  # noqa: E402
 from pipeline.training.loop import new_model  # noqa: E402
 from pipeline.training.recipe import Recipe  # noqa: E402
-from stages.generate import Generate  # noqa: E402
+from stages.generate import Generate, film  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -169,7 +168,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.fixture
 def unfilmed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No video is drawn, where arrays say it all: it takes longer than everything else."""
-    monkeypatch.setattr(outputs, "write_skeletons", lambda path, *_: path.touch())
+    monkeypatch.setattr(film, "write_skeletons", lambda path, *_: path.touch())
 
 
 # What it starts from

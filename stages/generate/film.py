@@ -1,0 +1,88 @@
+"""From a motion to a video: drawn, or filmed by a pose-to-video back-end, checked before it costs anything."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pipeline.backends.preview import write_preview
+
+from pipeline.backends import Job, drive, plan
+from pipeline.backends.run import backend, check
+from pipeline.generation.given import MIN_SCORE, BadInput, Person, Voice
+from pipeline.generation.outputs import Moved
+from pipeline.skeleton.align import compare
+from pipeline.skeleton.film import write_skeletons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.backend_settings import BackendSettings
+
+
+def ready(asked: "BackendSettings", person: Person) -> None:
+    """Whether the back-end can be asked at all, before anything is generated for it.
+
+    Raises:
+        BadInput: only a skeleton is known of the person. BackendError: checkout, interpreter or weights are missing.
+    """
+    if asked.backend == "skeleton":
+        return
+    if person.picture is None:
+        raise BadInput(
+            f"--backend {asked.backend} films a person, and of {person.name} only a skeleton is known: "
+            "give a picture with --image, or a clip with --reference-clip"
+        )
+    check(asked.backend, asked.options())
+
+
+def film(
+    asked: "BackendSettings",
+    out: Path,
+    moved: Moved,
+    person: Person,
+    voice: Voice,
+    say: "Callable[[str], None]",
+    *,
+    dry_run: bool = False,
+) -> list[Path]:
+    """Write the video, and for a back-end a preview of how the motion lies on the person; returns their paths.
+
+    With `dry_run` inputs and preview are written, and the command is said.
+    """
+    if asked.backend == "skeleton":
+        if not dry_run:
+            write_skeletons(out, [(moved.keypoints, moved.scores)], voice.wave, person.size)
+        return [] if dry_run else [out]
+    assert person.picture is not None, "`ready` was asked"
+    options = asked.options()
+    job = Job(moved.keypoints, moved.scores, person.picture(), person.keypoints, person.scores, voice.wave)
+    found = compare(_shown(job.keypoints, job.scores), _shown(job.reference, job.reference_scores))
+    for warning in found.warnings:
+        say(f"{person.name}: {warning}")
+    preview = out.with_suffix(".alignment.png")
+    write_preview(preview, job, backend(asked.backend).view(job, options), found, asked.backend)
+    say(f"how the motion lies on the person: {preview}")
+    work = _new_folder(out.with_name(f"{out.stem}-{asked.backend}"))
+    if dry_run:
+        made = plan(asked.backend, job, options, work)
+        say(f"inputs: {work}")
+        say(f"to be run in {made.folder}:")
+        say(shlex.join(made.command))
+        return [preview]
+    say(f"{asked.backend} films {len(moved.keypoints) / 25:.1f} s; what it says: {work / 'log.txt'}")
+    drive(asked.backend, job, options, out, work)
+    return [preview, out]
+
+
+def _shown(keypoints: "np.ndarray", scores: "np.ndarray") -> "np.ndarray":
+    return np.where((np.nan_to_num(scores) >= MIN_SCORE)[..., None], keypoints, np.nan)
+
+
+def _new_folder(path: Path) -> Path:
+    """This path, or with a number after it where a folder with something in it is there."""
+    number, found = 1, path
+    while found.exists() and any(found.iterdir()):
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
