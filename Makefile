@@ -4,6 +4,8 @@
 #   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
+#   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
+#   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see the README
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -20,6 +22,12 @@ IMAGE ?=
 AUDIO ?=
 OUT ?=
 MODEL ?=
+BACKEND ?=
+BACKEND_DIR ?=
+METHOD ?=
+PROTOCOL ?=
+SOURCE ?=
+FOLDER ?=
 GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -31,13 +39,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
 	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(POSES),--poses "$(POSES)") $(if $(MODELS),--models "$(MODELS)") \
 	$(foreach s,$(SET),--set "$(s)")
+FILMED = $(if $(BACKEND),--backend "$(BACKEND)") $(if $(BACKEND_DIR),--backend-dir "$(BACKEND_DIR)")
 HOW = $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
 READY := $(VENV)/.ready-$(ENGINE)
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
+READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
 
-.PHONY: help setup crawl annotate filter rebuild train generate ablation availability status test test-slow bench lint clean
+.PHONY: help setup crawl annotate filter rebuild train generate evaluate ablation availability status test test-slow bench lint clean
 
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
@@ -60,6 +70,11 @@ $(READY): pyproject.toml docker/constraints-cpu.txt
 $(READY_TRAIN): $(READY)
 	@echo "setting up training (once; torch is large)"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train]"
+	@touch $@
+
+$(READY_EVALUATE): $(READY_TRAIN)
+	@echo "setting up evaluation (once)"
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train,evaluate]"
 	@touch $@
 
 $(READY_DEV): $(READY)
@@ -85,9 +100,14 @@ rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_
 train: $(READY_TRAIN) ## train the audio-to-skeleton model on the shards of a run, or go on training it
 	@$(BIN)/python -m stages.train $(FLAGS)
 
-generate: $(READY_TRAIN) ## a skeleton video: IMAGE=ref.png AUDIO=voice.wav OUT=out.mp4; without, from held-out clips
+generate: $(READY_TRAIN) ## a video: IMAGE=ref.png AUDIO=voice.wav OUT=out.mp4 [BACKEND=... BACKEND_DIR=...]; without, from held-out clips
 	@$(BIN)/python -m stages.generate $(FLAGS) $(if $(IMAGE),--image "$(IMAGE)") $(if $(AUDIO),--audio "$(AUDIO)") \
-		$(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)")
+		$(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(FILMED) $(if $(DRY),--dry-run true)
+
+evaluate: $(READY_EVALUATE) ## table 2: METHOD=ours|transfer|folder PROTOCOL=csg405|pats|ted BACKEND=... BACKEND_DIR=... SOURCE=... FOLDER=...
+	@$(BIN)/python -m stages.evaluate $(FLAGS) $(FILMED) $(if $(METHOD),--method "$(METHOD)") \
+		$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(MODEL),--model "$(MODEL)") \
+		$(if $(SOURCE),--source "$(SOURCE)") $(if $(FOLDER),--folder "$(FOLDER)")
 
 ablation: $(READY_TRAIN) ## table 3 on planted skeletons and sound: what reference, concat and local coordinates are worth
 	@$(BIN)/python -m stages.ablation $(FLAGS)
