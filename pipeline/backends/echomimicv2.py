@@ -28,6 +28,7 @@ CONTEXT = 12  # frames that its net sees at once
 SPARE = 2
 RATE_HZ = 16_000
 _MARGIN, _ABOVE, _BELOW = 0.25, 0.65, 0.5
+_FAR = 10.0  # squares away: its drawing fails over numbers that no pixel can have
 _UPPER = 7  # OpenPose's first joints: nose, neck, arms
 
 
@@ -46,6 +47,7 @@ class EchoMimicV2(Backend):
         "motion_module_path": "./pretrained_weights/motion_module.pth",
         "audio_model_path": "./pretrained_weights/audio_processor/tiny.pt",
     }
+    hub: ClassVar[frozenset[str]] = frozenset({"pretrained_base_model_path", "pretrained_vae_path"})
 
     def view(self, job: Job, options: Options) -> View:
         size = size_of(options.size or "768x768", 64)
@@ -114,7 +116,7 @@ def _pose(points: Floats, scores: Floats, side: int) -> dict[str, Any]:
     """A frame as DWPose's users store it; coordinates are shares of the square, -1 where unseen, which is not drawn."""
     seen = layout.seen(points)
     joints, joint_scores = layout.openpose_18(points / side, np.where(seen, scores, 0))
-    share = np.where(seen[:, None], points / side, -1.0)
+    share = np.where(seen[:, None], np.clip(points / side, -_FAR, _FAR), -1.0)
     found = np.where(seen, scores, 0.0)
     hands = (layout.LEFT_HAND, layout.RIGHT_HAND)
     index = np.where(joint_scores > 0.3, np.arange(18), -1)

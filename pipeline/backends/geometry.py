@@ -14,6 +14,7 @@ from pipeline.skeleton import layout
 from pipeline.skeleton.crop import Box
 
 MIN_SCORE = 0.3
+_HAIR = 0.75  # above the brows, as a share of brows to chin
 _MAX_SIDE_PX = 2048
 _MAX_FPS = 60
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
@@ -64,7 +65,8 @@ def cover_box(job: Job, size: tuple[int, int]) -> Box:
     necks = points[:, [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER], 0].mean(1)
     neck = _or(width / 2, necks, 50)
     # A lone frame must not move the view of all others.
-    top, bottom = (_or(height / 2, points[..., 1], q) for q in (1, 99))
+    top = min(_or(height / 2, _lowest(points[..., 1]), 1), _or(height / 2, _head_tops(points), 1))
+    bottom = _or(height / 2, -_lowest(-points[..., 1]), 99)
     middle = np.clip((top + bottom) / 2, None, top + down / 2)
     left = int(np.clip(round(neck - across / 2), 0, width - across))
     upper = int(np.clip(round(float(middle) - down / 2), 0, height - down))
@@ -75,9 +77,30 @@ def _sure(job: Job) -> NDArray[np.bool_]:
     return np.asarray(np.nan_to_num(job.reference_scores) >= MIN_SCORE)
 
 
+def _lowest(values: Floats) -> NDArray[np.float64]:
+    """(F,) least of (F, n) that is known, NaN where nothing is."""
+    least = np.where(np.isfinite(values), values, np.inf).min(1)
+    return np.where(np.isfinite(least), least, np.nan)
+
+
+def _head_tops(points: Floats) -> NDArray[np.float64]:
+    """(F,) y of the top of the head, NaN without a face: no keypoint lies there."""
+    face = points[:, layout.FACE, 1]
+    brow, chin = _lowest(face), -_lowest(-face)
+    return np.asarray(brow - _HAIR * (chin - brow))
+
+
 def _or(otherwise: float, values: Floats, percentile: float) -> float:
     known = values[np.isfinite(values)]
     return float(np.percentile(known, percentile)) if known.size else otherwise
+
+
+def hands_outside(job: Job, view: View) -> float:
+    """The share of the motion's frames, 0..1, in which a hand that is seen lies outside of the film, in part or whole."""
+    hands = into_view(shown(job)[:, layout.LEFT_HAND.start :], view)
+    with np.errstate(invalid="ignore"):
+        out = ((hands < 0) | (hands > np.array(view.size) - 1)).any((1, 2))  # NaN is neither
+    return float(out.mean())
 
 
 def into_view(points: Floats, view: View) -> NDArray[np.float64]:

@@ -73,7 +73,7 @@ class Options:
         fps: pictures a second of the film.
         steps: denoising steps.
         guidance: classifier-free guidance scale.
-        seed: of the noise; not every back-end takes one.
+        seed: of the noise; None leaves it to the back-end. StableAnimator takes none.
         weights: of the back-end's own names for its weights to their paths; see `Backend.weights`.
         extra: more arguments for the back-end's command line.
         deadline_seconds: after that long the back-end is stopped.

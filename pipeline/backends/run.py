@@ -1,5 +1,6 @@
 """From a job to a film: plan, run, collect, and write with the voice."""
 
+import re
 import shutil
 from collections.abc import Mapping
 from importlib import import_module
@@ -18,6 +19,8 @@ BACKENDS: Mapping[str, str] = {
     "mimicmotion": "pipeline.backends.mimicmotion:MimicMotion",
 }
 """Name -> where its adapter lives."""
+
+_HOSTED = re.compile(r"\w[\w.-]*/[\w.-]+")  # an id such as stabilityai/sd-vae-ft-mse
 
 
 def backend(name: str) -> Backend:
@@ -115,7 +118,8 @@ def _check(adapter: Backend, options: Options) -> None:
             f"{python} is no program: make {adapter.name}'s own environment as its readme says, and name its interpreter",
         )
     for name, path in adapter.weights_of(options).items():
-        if name not in adapter.hub and not (folder / path).exists():
+        hosted = name in adapter.hub and _HOSTED.fullmatch(path)
+        if not hosted and not (folder / path).exists():
             raise BackendError(
                 Trouble.NO_WEIGHTS,
                 f"{name}: {folder / path} is not there: download {adapter.name}'s weights as its readme says, or name their place",

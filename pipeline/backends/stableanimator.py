@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.backends.backend import Backend
+from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import cover_box, frames_at, rate_of, size_of
 from pipeline.backends.inputs import controls, write_png, write_reference
 from pipeline.backends.job import FPS, Job, Options, Picture, Plan, View
@@ -28,8 +29,13 @@ class StableAnimator(Backend):
         "face_encoder_model_name_or_path": "checkpoints/Animation/face_encoder.pth",
         "unet_model_name_or_path": "checkpoints/Animation/unet.pth",
     }
+    hub: ClassVar[frozenset[str]] = frozenset({"pretrained_model_name_or_path"})
 
     def view(self, job: Job, options: Options) -> View:
+        if options.seed is not None:
+            raise BackendError(
+                Trouble.BAD_JOB, f"seed {options.seed}: StableAnimator's is fixed in its code, leave it out"
+            )
         height, width = job.picture.shape[:2]
         size = size_of(options.size or (UPRIGHT if height > _UPRIGHT_FROM * width else SQUARE), 64)
         fps = rate_of(options.fps, FPS)

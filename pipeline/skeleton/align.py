@@ -21,7 +21,7 @@ SLACK = 0.05  # beyond the percentiles of training, as a share of the shoulder w
 INLIER = 0.2  # of the shoulder width: points farther from the fit are left out of it
 TURNED_DEG = 10.0
 # How far a motion's first frame may be from the reference picture. Within the demo's clips, any two frames of one person are of
-# one size within 10 % (99.8 of 100 pairs) and of one place within 0.25 shoulder widths (95 of 100): more is no gesture.
+# one size within 10 % (99.7 of 100 pairs) and of one place within 0.25 shoulder widths (98 of 100): more is no gesture.
 SCALE_OFF = 0.10
 SHIFT_OFF = 0.25  # of the reference's shoulder width
 

@@ -114,6 +114,9 @@ assert frames == asked.L, "the voice must not cut the film"
 if how == "short":
     frames -= 4
 stem = asked.refimg_name.split("/")[-1].split(".")[0]
+if how == "garbage":
+    (folder / f"{stem}-a-{asked.audio_name}-i0_sig.mp4").write_text("#EXTM3U file:///etc/passwd")
+    raise SystemExit
 with av.open(str(folder / f"{stem}-a-{asked.audio_name}-i0_sig.mp4"), "w") as video:
     stream = video.add_stream("libx264", rate=asked.fps)
     stream.width, stream.height, stream.pix_fmt = asked.W, asked.H, "yuv420p"
@@ -162,7 +165,7 @@ def checkout(folder: Path, name: str, behaviour: str = "film") -> Options:
     adapter = backend(name)
     folder.mkdir()
     script, text = _SCRIPTS[name]
-    for needed in (*adapter.needed, *(path for key, path in adapter.weights.items() if key not in adapter.hub)):
+    for needed in (*adapter.needed, *adapter.weights.values()):
         path = folder / needed
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch() if path.suffix else path.mkdir(exist_ok=True)

@@ -118,6 +118,19 @@ def test_a_wrong_number_of_pictures_names_both(tmp_path: Path, name: str, number
     assert f"made {numbers[0]} pictures, asked for {numbers[1]}" in str(error)
 
 
+def test_a_video_that_is_none(tmp_path: Path) -> None:
+    error = fails(tmp_path, "echomimicv2", "garbage")
+    assert error.trouble == Trouble.BAD_OUTPUT and "a video that cannot be read" in str(error)
+
+
+def test_weights_may_be_the_id_of_a_hosted_model(tmp_path: Path) -> None:
+    options = checkout(tmp_path / "checkout", "echomimicv2", "package")
+    with pytest.raises(BackendError) as caught:
+        films(tmp_path, "echomimicv2", replace(options, weights={"pretrained_vae_path": "stabilityai/sd-vae-ft-mse"}))
+    assert caught.value.trouble == Trouble.NO_PACKAGE, "it was started"
+    assert "stabilityai/sd-vae-ft-mse" in (tmp_path / "work" / "config.yaml").read_text()
+
+
 def test_a_hang_ends_with_all_that_it_started(tmp_path: Path) -> None:
     error = fails(tmp_path, "stableanimator", "hang", deadline_seconds=3)
     assert error.trouble == Trouble.HANG and "3 s" in str(error) and "loading hang" in str(error)
@@ -166,6 +179,7 @@ def test_weights_that_are_not_there_are_missed_before_anything_is_drawn(tmp_path
         ({"size": "big"}, "such as 512x512"),
         ({"fps": 100}, "wanted 1 to 60"),
         ({"weights": {"unet": "x.pth"}}, "no weights called 'unet'"),
+        ({"seed": 1}, "fixed in its code"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, changed: dict[str, object], words: str) -> None:

@@ -1,0 +1,221 @@
+"""Shards and their clips as StableAnimator's training reads them: folders of pictures, of drawn skeletons and of face masks.
+
+`rec/00001/{images,poses,faces}/frame_0.png ...` at 512x512, `video_rec_path.txt` with the folders, and `validation/`. About 60 MB
+for 10 s. A clip that is there is whole, so that a run that was cut short goes on where it was.
+"""
+
+import json
+import re
+import shlex
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import files, shard
+from pipeline.backends.inputs import write_png
+from pipeline.backends.job import Floats, Picture
+from pipeline.media.grid import GridReader
+from pipeline.reasons import Failure, Reason, Reject
+from pipeline.skeleton import layout
+from pipeline.skeleton.control import draw_control
+
+MIN_FRAMES = 17  # 16 to learn from and another one for the reference: with fewer its loader divides by zero
+VALIDATION_FRAMES = 16
+MIN_SCORE = 0.3
+LIST = "video_rec_path.txt"
+_CLIP = "clip.json"
+_NUMBER = re.compile(r"\d{5,}")
+_COLUMNS = ("clip_id", "person", "frames", "keypoints", "scores", "video", "video_sha256")
+_SIDE = (shard.SIDE_PX, shard.SIDE_PX)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was laid out.
+
+    Attributes:
+        folder: `animation_data` of StableAnimator's readme.
+        clips: how many clips are in the list; made: how many of them are new.
+        skipped: clip -> why it was left out.
+        command: to be run in StableAnimator's checkout, in its environment.
+    """
+
+    folder: Path
+    clips: int
+    made: int
+    skipped: Mapping[str, str]
+    command: str
+
+
+def write_layout(
+    shards_folder: Path, run_folder: Path, out: Path, splits: Sequence[str] = ("train",), limit: int = 0
+) -> Layout:
+    """Lay out the clips of these splits.
+
+    Args:
+        shards_folder: of a run.
+        run_folder: which the shards' `video` paths start from.
+        out: the folder to write; what it holds of the same clips is kept.
+        splits: of `pipeline.shard.SPLITS`.
+        limit: as many clips at most; 0 for all.
+
+    Raises:
+        ShardError: the shards cannot be read. ValueError: not one clip can be used; the message says why.
+    """
+    out = out.absolute()
+    rec = out / "rec"
+    rec.mkdir(parents=True, exist_ok=True)
+    there = _there(rec)
+    listed: list[Path] = []
+    skipped: dict[str, str] = {}
+    made = 0
+    for row in _rows(shards_folder, splits):
+        if limit and len(listed) >= limit:
+            break
+        key = f"{row['clip_id']}#{row['person']}"
+        about = {"clip": key, "video_sha256": row["video_sha256"], "frames": row["frames"]}
+        folder = there.get(key, (None, None))[0]
+        if folder is None or there[key][1] != about:
+            folder = folder or rec / f"{max([int(f.name) for f, _ in there.values()], default=0) + 1:05d}"
+            try:
+                _write_clip(folder, row, run_folder, about)
+            except (Reject, Failure) as error:
+                skipped[key] = str(error)
+                continue
+            there[key] = (folder, about)
+            made += 1
+        listed.append(folder)
+    if not listed:
+        raise ValueError(f"no clip of {', '.join(splits)} can be used: {next(iter(skipped.values()), 'there is none')}")
+    files.write_text(out / LIST, "\n".join(map(str, listed)) + "\n")
+    _write_validation(out, listed[0])
+    return Layout(out, len(listed), made, skipped, command(out))
+
+
+def command(out: Path) -> str:
+    """What fine-tunes StableAnimator on the layout, at one resolution, as of its readme; about 40 GB of GPU memory."""
+    arguments = {
+        "pretrained_model_name_or_path": "checkpoints/SVD/stable-video-diffusion-img2vid-xt",
+        "finetune_mode": True,
+        "posenet_model_finetune_path": "checkpoints/Animation/pose_net.pth",
+        "face_encoder_finetune_path": "checkpoints/Animation/face_encoder.pth",
+        "unet_model_finetune_path": "checkpoints/Animation/unet.pth",
+        "output_dir": out / "trained",
+        "data_root_path": out,
+        "data_path": out / LIST,
+        "dataset_width": shard.SIDE_PX,
+        "dataset_height": shard.SIDE_PX,
+        "validation_image_folder": out / "validation" / "ground_truth",
+        "validation_control_folder": out / "validation" / "poses",
+        "validation_image": out / "validation" / "reference.png",
+        "num_workers": 8,
+        "lr_warmup_steps": 500,
+        "sample_n_frames": 16,
+        "learning_rate": "1e-5",
+        "per_gpu_batch_size": 1,
+        "num_train_epochs": 6000,
+        "mixed_precision": "fp16",
+        "gradient_accumulation_steps": 1,
+        "checkpointing_steps": 2000,
+        "validation_steps": 500,
+        "checkpoints_total_limit": 5,
+        "resume_from_checkpoint": "latest",
+    }
+    parts = ["accelerate", "launch", "train_single.py", *(f"--{name}={value}" for name, value in arguments.items())]
+    return shlex.join([*parts, "--gradient_checkpointing"])
+
+
+def face_mask(keypoints: Floats, scores: Floats) -> Picture:
+    """(512, 512) uint8: 255 in the box around the face's points, all of it where no face is seen, as theirs does.
+
+    Args:
+        keypoints: (133, 2) px of the 512 crop, NaN where unseen.
+        scores: (133,).
+    """
+    face = keypoints[layout.FACE][np.nan_to_num(scores[layout.FACE]) >= MIN_SCORE]
+    face = face[layout.seen(face)]
+    mask = np.zeros(_SIDE, np.uint8)
+    if len(face) == 0:
+        mask[:] = 255
+        return mask
+    x1, y1 = np.clip(np.floor(face.min(0)), 0, shard.SIDE_PX).astype(int)
+    x2, y2 = np.clip(np.ceil(face.max(0)) + 1, 0, shard.SIDE_PX).astype(int)
+    mask[y1:y2, x1:x2] = 255
+    return mask
+
+
+def _rows(folder: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for split in splits:
+        yield from shard.open_shards(folder, split).rows(_COLUMNS)
+
+
+def _there(rec: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Clips that are laid out: their folder, and what they were made of. Leftovers of a kill are removed."""
+    found = {}
+    for folder in rec.iterdir():
+        if folder.name.startswith(files.TEMPORARY):
+            shutil.rmtree(folder)
+        elif _NUMBER.fullmatch(folder.name) and (folder / _CLIP).is_file():
+            about = json.loads((folder / _CLIP).read_text(encoding="utf-8"))
+            found[str(about["clip"])] = (folder, dict(about))
+    return found
+
+
+def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: Mapping[str, Any]) -> None:
+    """Write one clip beside its place, then rename it; Reject or Failure when its video cannot be used."""
+    if row["frames"] < MIN_FRAMES:
+        raise Reject(Reason.TOO_SHORT, f"{row['frames']} frames, StableAnimator needs {MIN_FRAMES}")
+    video = _video(row, run_folder)
+    temporary = target.parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+    try:
+        for name in ("images", "poses", "faces"):
+            (temporary / name).mkdir(parents=True)
+        count = 0
+        with GridReader(video, 0, row["frames"]) as reader:
+            for n, frame in enumerate(reader):
+                if frame.pixels.shape != (*_SIDE, 3):
+                    raise Reject(
+                        Reason.CORRUPT, f"{row['video']} has pictures of {frame.pixels.shape[:2]}, not 512x512"
+                    )
+                points, scores = row["keypoints"][n], row["scores"][n]
+                write_png(temporary / "images" / f"frame_{n}.png", frame.pixels)
+                write_png(temporary / "poses" / f"frame_{n}.png", draw_control(points, scores, _SIDE))
+                write_png(temporary / "faces" / f"frame_{n}.png", face_mask(points, scores))
+                count = n + 1
+        if count != row["frames"]:
+            raise Reject(Reason.CORRUPT, f"{row['video']} has {count} frames, its shard {row['frames']}")
+        (temporary / _CLIP).write_text(json.dumps(dict(about)), encoding="utf-8")
+        if target.exists():  # of another video
+            shutil.rmtree(target)
+        temporary.replace(target)
+        files.sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _video(row: Mapping[str, Any], run_folder: Path) -> Path:
+    """The clip's file; Failure when it is not there, Reject when it is another, or lies outside of the run."""
+    run = run_folder.resolve()
+    path = (run / (row["video"] or "")).resolve()
+    if not row["video"] or not path.is_relative_to(run):
+        raise Reject(Reason.BAD_LINK, f"{row['video']!r} is no file of the run")
+    if not path.is_file():
+        raise Failure(Reason.SOURCE_MISSING, f"{path} is not there: `make filter` exports the clips")
+    if row["video_sha256"] and shard.sha256_of(path) != row["video_sha256"]:
+        raise Reject(Reason.CORRUPT, f"{path} is not the file that the shards were made with")
+    return path
+
+
+def _write_validation(out: Path, clip: Path) -> None:
+    """What its training films now and then: the first pictures of a clip."""
+    folder = out / "validation"
+    for source, name in (("images", "ground_truth"), ("poses", "poses")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for n in range(VALIDATION_FRAMES):
+            shutil.copyfile(clip / source / f"frame_{n}.png", folder / name / f"frame_{n}.png")
+    shutil.copyfile(clip / "images" / "frame_0.png", folder / "reference.png")
