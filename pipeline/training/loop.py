@@ -351,7 +351,7 @@ class _Run:
         t = torch.zeros(count, dtype=torch.long, device=self.device)
         # Not through the wrapped network: how often this is tried is each process's own affair.
         self.model.net.train()
-        self._error(ready, torch.zeros_like(clean), t, t.bool(), net or self.model.net).backward()
+        self._error(ready, torch.zeros_like(clean), t, t.bool(), self.model.net if net is None else net).backward()
         self.optimizer.zero_grad(set_to_none=True)
 
 
