@@ -1,5 +1,7 @@
 """Opens ONNX models: nothing from outside the file is read, and the device asked for is the one that runs."""
 
+import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,6 +82,9 @@ def _onnxruntime(device: Device) -> Any:
         raise DeviceMissing(f"onnxruntime is not installed: pip install '{_EXTRAS[device]}'") from error
     if _PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise DeviceMissing(f"this onnxruntime has no {_PROVIDERS[device]}: {_cuda_hint()}")
+    if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+            onnxruntime.preload_dlls()  # CUDA and cuDNN as pip installs them, which no linker looks for
     return onnxruntime
 
 

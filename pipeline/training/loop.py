@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs, find_executable_batch_size
 from torch import Tensor, nn
 
@@ -201,7 +202,7 @@ class _Run:
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
         """Weighted sum of squared errors of x0 over the numbers that count."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
-        found = (net or self.net)(x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead)
+        found = (self.net if net is None else net)(x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead)
         return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
 
     @contextmanager
@@ -320,7 +321,7 @@ class _Run:
         recipe = self.recipe
         settings = recipe.net()
         with torch.random.fork_rng(devices=[]):
-            rough = min(self.share, _windows_that_fit(self._trial, self.device))
+            rough = even(self.share, _windows_that_fit(self._trial, self.device))
         if self.device.type != "cuda":
             return rough
 
@@ -329,12 +330,12 @@ class _Run:
             self._trial(batch_size)
             return batch_size
 
-        found = int(largest())
+        found = even(self.share, int(largest()))
         self.optimizer.zero_grad(set_to_none=True)
         log.info("micro-batch %d of %d windows of %d frames", found, self.share, settings.window_frames)
         return found
 
-    def _trial(self, count: int) -> None:
+    def _trial(self, count: int, net: nn.Module | None = None) -> None:
         """Forwards and backwards through `count` windows of nothing."""
         settings, shape = self.recipe.net(), (count, self.recipe.window_frames)
         clean = torch.zeros(*shape, settings.channels, device=self.device)
@@ -350,7 +351,7 @@ class _Run:
         t = torch.zeros(count, dtype=torch.long, device=self.device)
         # Not through the wrapped network: how often this is tried is each process's own affair.
         self.model.net.train()
-        self._error(ready, torch.zeros_like(clean), t, t.bool(), self.model.net).backward()
+        self._error(ready, torch.zeros_like(clean), t, t.bool(), self.model.net if net is None else net).backward()
         self.optimizer.zero_grad(set_to_none=True)
 
 
@@ -486,6 +487,9 @@ def _accelerator(recipe: Recipe, folder: Path, device: str) -> Accelerator:
     compiled = recipe.compile == "on" or (recipe.compile == "auto" and on_gpu)
     if on_gpu:
         torch.backends.cuda.matmul.allow_tf32 = True
+    if compiled:
+        torch.compiler.reset()  # of a training before this one in the same process: there is a limit of compilations
+    AcceleratorState._reset_state()  # or a second training would be compiled as the first one was
     return Accelerator(
         cpu=not on_gpu,
         mixed_precision=precision,
@@ -534,20 +538,35 @@ def _stilled(ready: Prepared, still: Tensor) -> Prepared:
     return Prepared(ready.clean, ready.counts, ready.audio, ready.reference, ready.present, lead)
 
 
-def _windows_that_fit(trial: Callable[[int], None], device: torch.device, share: float = 0.5) -> int:
-    """By the bytes that autograd keeps of one window, as many as fill this share of the free memory."""
+def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int:
+    """By the bytes that autograd keeps of one window more, as many as fill a share of the free memory."""
     import psutil
 
-    kept: dict[int, int] = {}
+    def kept(windows: int) -> int:
+        found: dict[int, int] = {}
 
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
+        def keep(tensor: Tensor) -> Tensor:
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        trial(1)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return max(1, int(share * free / max(1, sum(kept.values()))))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            trial(windows)
+        return sum(found.values())
+
+    each = kept(2) - kept(1)  # without the weights, which are kept once
+    on_gpu = device.type == "cuda"  # which nobody else uses
+    free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
+    return max(1, int((0.7 if on_gpu else 0.5) * free / max(1, each)))
+
+
+def even(count: int, most: int) -> int:
+    """Windows at a time, at most so many: such that all parts of `count` are alike, where that takes few more parts.
+
+    A part of another size would be compiled once more, and would fill a GPU less.
+    """
+    fewest = -(-count // min(count, most))
+    parts = next((parts for parts in range(fewest, 2 * fewest) if count % parts == 0), fewest)
+    return -(-count // parts)
 
 
 def _onto(batch: Batch, device: torch.device) -> Batch:

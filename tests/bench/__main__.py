@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ PACKAGES = (
     "opencv-python-headless",
     "av",
     "onnxruntime",
+    "onnxruntime-gpu",
     "pyannote.audio",
     "rtmlib",
     "scenedetect",
@@ -71,7 +73,13 @@ def circumstances() -> dict[str, Any]:
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python -m tests.bench", *sys.argv[1:]]),
-        "machine": {"cores": cores(), "cpu": cpu_model(), "system": platform.platform(), "load": os.getloadavg()},
+        "machine": {
+            "cores": cores(),
+            "cpu": cpu_model(),
+            "gpu": gpu(),
+            "system": platform.platform(),
+            "load": os.getloadavg(),
+        },
         "versions": found,
     }
 
@@ -82,6 +90,15 @@ def cpu_model() -> str:
     except OSError:
         return platform.processor()
     return next((text.partition(":")[2].strip() for text in lines if text.startswith("model name")), platform.machine())
+
+
+def gpu() -> str:
+    """The GPUs and their driver, as nvidia-smi names them; empty without one."""
+    asked = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def main() -> None:
@@ -96,17 +113,24 @@ def main() -> None:
         parser.error(f"no bench is called {', '.join(sorted(unknown))}: {', '.join(BENCHES)}")
     report: dict[str, Any] = {**circumstances(), "rounds": given.rounds, "rows": [], "skipped": {}}
     print(HEAD)
-    for name in given.benches or BENCHES:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                for row in measured(name, Path(folder), given.rounds):
-                    report["rows"].append({"bench": name, **row.record()})
-                    print(line(row), flush=True)
-            except Skipped as reason:
-                report["skipped"][name] = str(reason)
-                print(f"{name}: skipped: {reason}", flush=True)
-    if given.out:
-        given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    try:
+        for name in given.benches or BENCHES:
+            run(name, given.rounds, report)
+    finally:  # also what was known when it broke off
+        if given.out:
+            given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def run(name: str, rounds: int, report: dict[str, Any]) -> None:
+    """One bench: each row on the screen and into the report as it becomes known."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            for row in measured(name, Path(folder), rounds):
+                report["rows"].append({"bench": name, **row.record()})
+                print(line(row), flush=True)
+        except Skipped as reason:
+            report["skipped"][name] = str(reason)
+            print(f"{name}: skipped: {reason}", flush=True)
 
 
 if __name__ == "__main__":

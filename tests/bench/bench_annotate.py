@@ -12,12 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.nets.session import open_session
+from pipeline.nets.session import Device, open_session
 from stages.annotate import Annotate
 from tests.bench.footage import SPEAKER, Footage, asset, clip, ready, speaker, unit
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, rows
 
 SMALL_FRAMES, BIG_FRAMES = 150, 31
+GPU_FRAMES = 251  # of either kind of net
 SPARSE = 10  # frames from one detection to the next, where people move little
 
 
@@ -33,6 +34,14 @@ class Nets:
 
     def resolve(self, names: tuple[str, ...]) -> Path:
         return self.detector if names == ("detector",) else self.pose
+
+
+def device() -> Device:
+    """cuda where this onnxruntime and this machine have it."""
+    import onnxruntime
+
+    there = Path("/proc/driver/nvidia/version").exists()
+    return "cuda" if there and "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
 
 
 def measured(folder: Path, rounds: int) -> Iterator[Row]:
@@ -62,6 +71,8 @@ def compare(
     footage: Footage, nets: Nets, frames: int, rounds: int, folder: Path, goal: Goal, *, sparse: bool = False
 ) -> Iterator[Row]:
     """One contest; with `sparse`, ours once more with fewer detections."""
+    on_gpu = device() == "cuda"
+    frames = GPU_FRAMES if on_gpu else frames
     stage = Annotate(detector=("detector",), pose=("pose",))
     ours = annotate(stage, footage, nets, frames, folder)
     work = ours()
@@ -74,8 +85,9 @@ def compare(
         seldom = stage.model_copy(update={"detect_every_frames": SPARSE})
         contestants["sparse"] = annotate(seldom, footage, nets, frames, folder)
         contestants["sparse limit"] = bare_nets(nets, replace(work, pictures=-(-(frames - 1) // SPARSE) + 1))
-    costs = contest(contestants, rounds, warm=False)  # runs are long; the first does not stand out
-    what = f"annotate {footage.name}, {nets.name}"
+    # Runs are long; on a processor the first does not stand out. A GPU's tries out convolutions.
+    costs = contest(contestants, rounds, warm=on_gpu)
+    what = f"annotate {footage.name}, {nets.name}" + (", GPU" if on_gpu else "")
     yield from rows(what, {name: costs[name] for name in (OURS, PEER, LIMIT)}, goal, frames)
     if sparse:
         fewer = {OURS: costs["sparse"], PEER: costs[PEER], LIMIT: costs["sparse limit"]}
@@ -94,7 +106,7 @@ class Work:
 
 def annotate(stage: Annotate, footage: Footage, nets: Nets, frames: int, folder: Path) -> Callable[[], Work]:
     """The whole stage on one clip."""
-    ready(stage, folder, nets.resolve)
+    ready(stage, folder, nets.resolve, device())
     detector, pose = stage._detector, stage._pose
     asked = {"pictures": 0, "people": 0}
     detect, run_pose = detector.detect, pose.run
@@ -122,7 +134,7 @@ def annotate(stage: Annotate, footage: Footage, nets: Nets, frames: int, folder:
 def bare_nets(nets: Nets, work: Work) -> Callable[[], None]:
     """As many pictures and people through the same sessions' kind, in full batches, with nothing around them."""
     rng = np.random.default_rng(405)
-    detector, pose = (open_session(path, "cpu", cores()) for path in (nets.detector, nets.pose))
+    detector, pose = (open_session(path, device(), cores()) for path in (nets.detector, nets.pose))
     jobs = []
     sides = ((detector, work.pictures, work.detector_batch, nets.detector_size, 255.0),
              (pose, work.people, work.pose_batch, nets.pose_size, 1.0))  # fmt: skip
@@ -152,8 +164,8 @@ def rtmlib_loop(footage: Footage, nets: Nets, frames: int) -> Callable[[], None]
     from rtmlib import YOLOX, RTMPose
 
     with contextlib.redirect_stdout(io.StringIO()):  # they announce themselves
-        find = YOLOX(str(nets.detector), model_input_size=nets.detector_size, score_thr=0.3)
-        pose = RTMPose(str(nets.pose), model_input_size=nets.pose_size[::-1])
+        find = YOLOX(str(nets.detector), model_input_size=nets.detector_size, score_thr=0.3, device=device())
+        pose = RTMPose(str(nets.pose), model_input_size=nets.pose_size[::-1], device=device())
 
     def run() -> None:
         capture = cv2.VideoCapture(str(footage.path))

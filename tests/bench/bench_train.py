@@ -50,7 +50,8 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
     yield from generation(data, device, rounds)
     if device == "cpu":
         raise Skipped("ms a step of 128 x 250 windows, its memory and its share of the matrix rate need a GPU")
-    yield from big_step(folder, shards, data, device, rounds)
+    for compiled in ("on", "off"):
+        yield from big_step(folder, shards, data, device, rounds, compiled)
 
 
 def run_of(folder: Path, shards: Path, data: Any, device: str, **settings: Any) -> Any:
@@ -106,7 +107,7 @@ def training(folder: Path, shards: Path, data: Any, device: str, rounds: int) ->
     contestants: dict[str, Callable[[], object]] = {
         OURS: stepping(run, data, device, steps),
         PEER: repeated(peer.step, steps, device),
-        LIMIT: repeated(lambda: run._trial(batch), steps, device),
+        LIMIT: repeated(lambda: run._trial(batch, run.net), steps, device),
     }
     costs = contest(contestants, turns)
     for kind, unit in kinds(device):
@@ -204,7 +205,9 @@ def generation(data: Any, device: str, rounds: int) -> Iterator[Row]:
             yield Row(what, unit, *medians, None, {OURS: ours, LIMIT: limit})
 
 
-def big_step(folder: Path, shards: Path, data: Any, device: str, rounds: int, batch: int = BATCH) -> Iterator[Row]:
+def big_step(
+    folder: Path, shards: Path, data: Any, device: str, rounds: int, compiled: str, batch: int = BATCH
+) -> Iterator[Row]:
     """A step of the paper's whole batch on one GPU; the limit is its arithmetic at the rate of a bare matrix product."""
     import torch
 
@@ -213,18 +216,21 @@ def big_step(folder: Path, shards: Path, data: Any, device: str, rounds: int, ba
     if device == "cuda":
         torch.cuda.empty_cache()
     rate = matrix_rate(device, 8192 if device == "cuda" else 512)
-    run = run_of(folder, shards, data, device, size=SIZE, batch=batch)
-    steps = stepping(run, data, device, 20)
+    run = run_of(folder, shards, data, device, size=SIZE, batch=batch, compile=compiled)
+    each = 20 if device == "cuda" else 1
+    steps = stepping(run, data, device, each)
     steps()  # compiles, and fills what is read ahead
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    ours = [1000 * cost.wall / 20 for cost in contest({OURS: steps}, 3 * rounds, warm=False)[OURS]]
+    ours = [1000 * cost.wall / each for cost in contest({OURS: steps}, 3 * rounds, warm=False)[OURS]]
     limit = 1000 * operations(run.model.net, batch) / rate
-    what = f"train, dit {SIZE}, {batch} x {WINDOW} a step, {run.micro} at a time"
-    yield Row(what, "ms", statistics.median(ours), None, limit, Goal("value", GOAL_MS), {OURS: ours})
+    goal = Goal("value", GOAL_MS) if compiled == "on" else None
+    what = f"train, dit {SIZE}, {batch} x {WINDOW}, {run.micro} at a time" + (", eager" if compiled == "off" else "")
+    yield Row(what, "ms", statistics.median(ours), None, limit, goal, {OURS: ours})
     if device == "cuda":
         yield Row("its memory at the peak", "GiB", torch.cuda.max_memory_allocated() / 2**30)
-    yield Row("a bare matrix product, bf16", "TFLOP/s", rate / 1e12)
+    done = operations(run.model.net, batch) / (1e9 * statistics.median(ours))
+    yield Row("its arithmetic (limit: a bare bf16 matrix product)", "TFLOP/s", done, None, rate / 1e12)
 
 
 def matrix_rate(device: str, side: int) -> float:

@@ -72,8 +72,10 @@ def unit(footage: Footage, first: int = 0, frames: int = 0, **rows: dict[str, ob
     return Unit(CLIP, {kind: [dict(row)] for kind, row in kinds.items()})
 
 
-def ready(stage: Stage, folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None) -> Stage:
+def ready(
+    stage: Stage, folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None, device: str = "cpu"
+) -> Stage:
     """The stage, set up for this machine; `resolve` finds its nets."""
     models = SimpleNamespace(resolve=lambda names: SimpleNamespace(name=names[0], path=resolve(names)))
-    stage.setup(Context(run=folder, threads=cores(), models=models if resolve else None))
+    stage.setup(Context(run=folder, device=device, threads=cores(), models=models if resolve else None))
     return stage

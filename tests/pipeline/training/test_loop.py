@@ -120,7 +120,7 @@ def test_a_probe_finds_how_many_windows_fit(shards: Path, tmp_path: Path, monkey
     monkeypatch.setattr(loop._Run, "_probe", lambda self: found.append(real(self)) or found[-1])
     _train(shards, tmp_path / "roomy", micro_batch=0, steps=1)
     memory = psutil.virtual_memory()
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=70 << 20))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=12 << 20))
     _train(shards, tmp_path / "narrow", micro_batch=0, steps=1)
     assert found[0] == 4
     assert 1 <= found[1] < 4
@@ -247,3 +247,10 @@ def test_two_processes_share_the_work(shards: Path, tmp_path: Path) -> None:
     assert set(ours) == set(theirs)
     # Other noise (each process draws its own), the same data and gradients of the same size.
     assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "size"), [(128, 200, 128), (128, 54, 32), (128, 26, 16), (7, 3, 3), (4, 3, 2), (5, 1, 1)]
+)
+def test_parts_of_a_step_are_alike_where_that_takes_few_more(count: int, most: int, size: int) -> None:
+    assert loop.even(count, most) == size
