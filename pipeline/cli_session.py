@@ -30,6 +30,7 @@ KNOWN_ERRORS = {
     "MissingModel",
     "TrainingError",
     "BadInput",
+    "BackendError",
     "Failure",
 }
 

@@ -79,7 +79,7 @@ def drive(name: str, job: Job, options: Options, out: Path, work: Path) -> Filme
         Failure, WriteError: the mp4 cannot be written, as of `pipeline.media.writer.write_video`.
     """
     adapter = backend(name)
-    _check(adapter, options)
+    check(name, options)
     made = plan(name, job, options, work)
     log = None
     if made.command:
@@ -99,30 +99,37 @@ def drive(name: str, job: Job, options: Options, out: Path, work: Path) -> Filme
     return Filmed(out, view.box, view.size, view.fps, view.frames, log, made.command)
 
 
-def _check(adapter: Backend, options: Options) -> None:
-    """What can be known to be missing before inputs are drawn."""
-    if not adapter.source or options.checkout is None:
+def check(name: str, options: Options) -> None:
+    """Look for a back-end's checkout, interpreter and weights, before anything costs time.
+
+    Raises:
+        BackendError: NO_CHECKOUT, NO_PYTHON, NO_WEIGHTS: what is missing and how to get it. BAD_JOB: weights that it has not.
+    """
+    adapter = backend(name)
+    if not adapter.source:
         return
+    if options.checkout is None:
+        raise BackendError(Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, and name the folder")
     folder = options.checkout.absolute()
     if not folder.is_dir():
         raise BackendError(Trouble.NO_CHECKOUT, f"{folder} is not there: {_clone(adapter)}")
-    for name in adapter.needed:
-        if not (folder / name).exists():
+    for needed in adapter.needed:
+        if not (folder / needed).exists():
             raise BackendError(
-                Trouble.NO_CHECKOUT, f"{folder} is no checkout of {adapter.name}: it has no {name}. {_clone(adapter)}"
+                Trouble.NO_CHECKOUT, f"{folder} is no checkout of {name}: it has no {needed}. {_clone(adapter)}"
             )
     python = _python(options, folder)
     if shutil.which(python) is None:
         raise BackendError(
             Trouble.NO_PYTHON,
-            f"{python} is no program: make {adapter.name}'s own environment as its readme says, and name its interpreter",
+            f"{python} is no program: make {name}'s own environment as its readme says, and name its interpreter",
         )
-    for name, path in adapter.weights_of(options).items():
-        hosted = name in adapter.hub and _HOSTED.fullmatch(path)
+    for which, path in adapter.weights_of(options).items():
+        hosted = which in adapter.hub and _HOSTED.fullmatch(path)
         if not hosted and not (folder / path).exists():
             raise BackendError(
                 Trouble.NO_WEIGHTS,
-                f"{name}: {folder / path} is not there: download {adapter.name}'s weights as its readme says, or name their place",
+                f"{which}: {folder / path} is not there: download {name}'s weights as its readme says, or name their place",
             )
 
 

@@ -202,7 +202,9 @@ class _Run:
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
         """Weighted sum of squared errors of x0 over the numbers that count."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
-        found = (self.net if net is None else net)(x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead)
+        found = (self.net if net is None else net)(
+            x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead
+        )
         return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
 
     @contextmanager

@@ -118,7 +118,7 @@ class Generate(BackendSettings, Program):
         weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
         model = AudioToSkeleton.load(weights, torch_device(session.profile))
         person, voice = find_inputs(self, session, model.audio_of)
-        ready(self, person)
+        ready(self, person, dry_run=self.dry_run)
         placed = place(person, model.space, self.align)
         for line in placed.said:
             click.echo(line, err=True)
@@ -161,7 +161,7 @@ class Generate(BackendSettings, Program):
         person, voice = find_inputs(self, session, "")
         if voice.skeleton is None:
             raise BadInput("--transfer moves as a clip of the shards did: name it with --voice-clip, not --audio")
-        ready(self, person)
+        ready(self, person, dry_run=self.dry_run)
         points, scores = voice.skeleton
         seen = np.where((np.nan_to_num(person.scores) >= MIN_SCORE)[:, None], person.keypoints, np.nan)
         _, fitted = mend(np.where((scores >= MIN_SCORE)[..., None], points, np.nan), seen)

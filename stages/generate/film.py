@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pipeline.backends.preview import write_preview
 
 from pipeline.backends import Job, drive, plan
+from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
 from pipeline.generation.given import MIN_SCORE, BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pipeline.backend_settings import BackendSettings
 
 
-def ready(asked: "BackendSettings", person: Person) -> None:
-    """Whether the back-end can be asked at all, before anything is generated for it.
+def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) -> None:
+    """Whether the back-end can be asked at all, before anything is generated for it; a dry run needs no checkout.
 
     Raises:
         BadInput: only a skeleton is known of the person. BackendError: checkout, interpreter or weights are missing.
@@ -33,7 +33,8 @@ def ready(asked: "BackendSettings", person: Person) -> None:
             f"--backend {asked.backend} films a person, and of {person.name} only a skeleton is known: "
             "give a picture with --image, or a clip with --reference-clip"
         )
-    check(asked.backend, asked.options())
+    if not dry_run:
+        check(asked.backend, asked.options())
 
 
 def film(
