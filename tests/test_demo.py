@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,7 @@ from pipeline.table import Store
 from pipeline.theatre import TAKES, take_named
 from pipeline.theatre.pilot import at_once
 from pipeline.theatre.said import SAID
+from stages.evaluate.table import SKELETONS, TABLE_2
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -333,3 +335,25 @@ def test_it_trains_and_generates(demo: Path) -> None:
     assert (scores[:, upper] > 0).all()
     assert (points[:, upper] > -128).all() and (points[:, upper] < 640).all()
     assert np.abs(np.diff(points[:, layout.MOUTH], axis=0)).mean() > 0.05  # it moves
+
+
+def test_it_evaluates_both_methods_in_one_table(demo: Path) -> None:
+    """`make evaluate`, and METHOD=transfer: each column of each row is a figure, or says why there is none. Goes after training."""
+    program("evaluate", "--run", demo, "--limit", "3")
+    program("evaluate", "--run", demo, "--limit", "3", "--method", "transfer")
+    table = pd.read_csv(demo / "evaluation" / "csg405" / "table2.csv").set_index("method")
+    ours, transfer = table.loc["ours (skeleton)"], table.loc["transfer (skeleton)"]
+    measured = table[table["source"] == "measured"]
+    for _, row in measured.iterrows():
+        for measure in (*TABLE_2, *SKELETONS):
+            assert np.isfinite(row[measure]) or f"{measure}: " in row["absent"], measure
+    assert (ours["paired"], ours["unpaired"]) == (transfer["paired"], transfer["unpaired"]) == (3, 3)
+    assert 0.5 < ours["ssim"] < transfer["ssim"] > 0.95  # the truth's own motion, after H.264
+    assert transfer["keypoint_error_px"] < 0.5 < ours["keypoint_error_px"]
+    assert "drawn skeletons have no face" in ours["absent"]
+    paper = table[table["source"] == "paper"]
+    assert paper.loc["StableAnimator", "psnr_db"] == 24.27 and len(paper) == 9
+    listed = pd.read_csv(demo / "evaluation" / "csg405" / "inputs" / "pairs.csv")
+    assert set(listed["setting"]) == {"paired", "unpaired"}
+    apart = listed[listed["setting"] == "unpaired"]
+    assert (apart["reference"].str.split("/").str[0] != apart["voice"].str.split("/").str[0]).all()
