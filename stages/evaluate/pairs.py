@@ -171,7 +171,7 @@ def plain(name: str) -> str:
 def safe(text: str, whole: str = "") -> str:
     """A text as a file name, with six hex digits of a hash (of `whole`) where that changes it; 120 characters at most."""
     bare = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.-")[:100]
-    kept = bare == text and (not whole or whole == f"{text}.mp4")
+    kept = bare and bare == text and (not whole or whole == f"{text}.mp4")
     return bare if kept else f"{bare}_{hashlib.sha256((whole or text).encode()).hexdigest()[:6]}".lstrip("_")
 
 

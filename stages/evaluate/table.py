@@ -190,9 +190,11 @@ def _diversity(motions: list[NDArray[np.float32]]) -> float | None:
     from pipeline.metrics.skeletons import diversity
     from pipeline.skeleton.local import to_local
 
-    long = [motion[:_DIVERSITY_FRAMES] for motion in motions if len(motion) >= _DIVERSITY_FRAMES]
-    if not long:
+    if not motions:
         return None
+    long = [motion[:_DIVERSITY_FRAMES] for motion in motions if len(motion) >= _DIVERSITY_FRAMES]
+    if len(long) < 2:
+        raise ValueError(f"fewer than two motions have {_DIVERSITY_FRAMES} frames")
     return diversity([to_local(motion)[0] for motion in long[:_DIVERSITY_MOTIONS]])
 
 
