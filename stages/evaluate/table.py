@@ -248,8 +248,13 @@ def keep(folder: Path, summary: Summary) -> None:
 def gathered(folder: Path, protocol: str) -> list[Summary]:
     """The true videos and all methods measured under a protocol's folder, and the paper's rows."""
     paths = sorted(folder.glob(f"*/{SUMMARY}"))
-    found = [Summary(**json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    found = [_read(path) for path in paths]
     return [*sorted(found, key=lambda summary: summary.source != "true"), *paper(protocol)]
+
+
+def _read(path: Path) -> Summary:
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return Summary(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
 
 
 def paper(protocol: str) -> list[Summary]:
@@ -269,8 +274,8 @@ def markdown(protocol: str, rows: Sequence[Summary]) -> str:
     text += _grid(TABLE_2, rows, notes)
     text += ["", "Skeletons, in pixels of 512; no net is needed:", ""]
     text += _grid(SKELETONS, [row for row in rows if row.source != "paper"], notes)
-    text += ["", *(f"[{number}] {note}  " for number, note in enumerate(notes, 1))]
-    text += [f"- {row.method}: {note}" for row in rows for note in row.notes]
+    text += ["", *(f"[{number}] {_inline(note)}  " for number, note in enumerate(notes, 1))]
+    text += [f"- {_inline(row.method)}: {_inline(note)}" for row in rows for note in row.notes]
     return "\n".join(text).rstrip() + "\n"
 
 
@@ -279,8 +284,13 @@ def _grid(columns: dict[str, tuple[str, int, str]], rows: Sequence[Summary], not
     lines = [f"| method | pairs | {' | '.join(heads)} |", "|---|---|" + "---:|" * len(columns)]
     for row in rows:
         cells = [_cell(row, name, digits, notes) for name, (_, digits, _) in columns.items()]
-        lines.append(f"| {row.method} | {_count(row)} | {' | '.join(cells)} |")
+        lines.append(f"| {_inline(row.method)} | {_count(row)} | {' | '.join(cells)} |")
     return lines
+
+
+def _inline(text: str) -> str:
+    """A text that ends no line and no cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _cell(row: Summary, name: str, digits: int, notes: list[str]) -> str:
@@ -295,8 +305,8 @@ def _cell(row: Summary, name: str, digits: int, notes: list[str]) -> str:
 def _count(row: Summary) -> str:
     if row.source == "paper":
         return "paper"
-    parts = [row.unpaired] if row.paired == (0, 0) else [row.paired, row.unpaired]
-    return " + ".join(f"{done}" if done == all_ else f"{done}/{all_}" for done, all_ in map(tuple, parts))
+    parts = [row.unpaired] if row.source == "true" else [row.paired, row.unpaired]
+    return " + ".join(f"{done}" if done == all_ else f"{done}/{all_}" for done, all_ in parts)
 
 
 def as_csv(protocol: str, rows: Sequence[Summary]) -> str:

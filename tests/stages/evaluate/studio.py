@@ -24,7 +24,7 @@ from pipeline.theatre.draw import Look
 from pipeline.theatre.takes import ADA, BEN, CAI, V_ADA, V_BEN, V_CAI
 from stages.evaluate import Evaluate
 
-SIDE, FRAMES = 512, 40
+SIDE, FRAMES = 512, 24
 BOX = (280, 20, 1000, 740)
 CAST: dict[str, tuple[Look, voice.Voice]] = {"ada": (ADA, V_ADA), "ben": (BEN, V_BEN), "cai": (CAI, V_CAI)}
 
@@ -114,7 +114,7 @@ class Studio:
         return Session(profile, str(self.run), "", "", "", str(self.nets), given, ["evaluate"])
 
     def evaluate(self, session: Session | None = None, **settings: Any) -> list[str]:
-        """Run it; returns the lines of its table."""
+        """Run it; returns the lines of its table, none where there is none yet."""
         Evaluate(**{"inception": (), "i3d": (), **settings}).run(session or self.session())
         return self.table(settings.get("protocol", "csg405"))
 
@@ -122,7 +122,8 @@ class Studio:
         return self.run / "evaluation" / protocol
 
     def table(self, protocol: str = "csg405") -> list[str]:
-        return (self.place(protocol) / "table2.md").read_text("utf-8").splitlines()
+        path = self.place(protocol) / "table2.md"
+        return path.read_text("utf-8").splitlines() if path.is_file() else []
 
     def rows(self, folder: str, kind: str = "scores") -> dict[str, dict[str, Any]]:
         store = Store(self.place() / folder)
