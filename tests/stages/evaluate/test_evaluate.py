@@ -328,8 +328,8 @@ def test_ours_beside_transfer_and_another_guidance_does_only_ours(studio: Studio
         assert set(studio.attempts(folder, "renditions").values()) == {1}
     paired = {name: row for name, row in studio.rows("ours-skeleton").items() if row["setting"] == "paired"}
     assert all(row["ssim"] == scores[name]["ssim"] for name, row in paired.items()), "paired guidance is 1 anyway"
-    assert (measured(again)[2] == rows[2] and measured(again)[1] != rows[1]) or again != lines
-    assert studio.evaluate(**ours, guidance=1.0, fit=False, window_batch=1) == again
+    again = studio.evaluate(**ours, guidance=1.0, fit=False, window_batch=1)
+    assert again != lines and rows[2] in again
     assert set(studio.attempts("ours-skeleton", "renditions").values()) == {2}, "neither says anything of ours"
 
 
