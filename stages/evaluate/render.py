@@ -119,7 +119,9 @@ class Renditions(BackendSettings, Stage):
         """Videos that no row names are of other settings, or of pairs that are no more."""
         named = {context.run / name for name in store.read("renditions", ["film"])["film"].to_pylist()}
         for path in (context.run / VIDEOS).glob("*/*"):
-            if path not in named:
+            if path.is_dir():
+                shutil.rmtree(path)  # of a video that was being written when it was killed
+            elif path not in named:
                 path.unlink()
         for work in (context.run / WORK).glob("*"):
             _keep_log(work)

@@ -254,7 +254,8 @@ def gathered(folder: Path, protocol: str) -> list[Summary]:
 
 def _read(path: Path) -> Summary:
     kept = json.loads(path.read_text(encoding="utf-8"))
-    return Summary(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()})
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+    return Summary(**fields)
 
 
 def paper(protocol: str) -> list[Summary]:

@@ -114,7 +114,7 @@ def test_another_rate_and_size_are_compared_on_the_grid(fps: Fraction, side: int
     assert found["psnr_db"] > 25 and found["compared_frames"] == FRAMES
     if fps != 25:
         late = score(write_film(tmp_path / "late.mp4", sized[3:]), frames=FRAMES - 3)
-        assert late["psnr_db"] < found["psnr_db"] - 1
+        assert late["psnr_db"] < found["psnr_db"] - 0.5
 
 
 @pytest.mark.usefixtures("quick")
