@@ -482,7 +482,7 @@ _KINDS = (
             column("subject", S, "", "person_id of a clip of the shards, or the name of a file in a folder"),
             _VIDEO,
             column("speaker", S, "", "who it is, within the test set"),
-            column("film", S, "", "its video, relative to the run folder, or absolute"),
+            column("film", S, "path", "its video, relative to the run folder, or absolute"),
             column("film_sha256", S, "hex", "of that file"),
             column("frames", I, "frames", "at 25 fps"),
             column("side", I, "px", "of the square that the test set's pictures are brought to"),
@@ -515,7 +515,7 @@ _KINDS = (
         "pairs",
         (
             column("pair_id", S, "", "<setting>/<reference>/<voice>"),
-            column("film", S, "", "the video, relative to the evaluation's folder, or absolute"),
+            column("film", S, "path", "the video, relative to the evaluation's folder, or absolute"),
             column("film_sha256", S, "hex", "of that file"),
             column("frames", I, "frames", "at 25 fps"),
             column("box", BOX, "px", "x1, y1, x2, y2 of the reference's picture that it shows; may leave the picture"),

@@ -1,6 +1,5 @@
 """Evaluates as the paper's table 2 does: paired and unpaired, ours, transfer of the true motion, or any other system's videos."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from stages.evaluate.subjects import Subjects
 
 FOLDER = "evaluation"
-_TORCH_NETS = ("inception", "i3d")  # those that come as TorchScript
 
 
 class Evaluate(BackendSettings, Program):
     """Test set -> `evaluation/<protocol>/`: videos of every pair, their scores, and the table, as Markdown and CSV.
 
-    It can be stopped and goes on; each method and back-end has a folder of its own, and the table shows all that are there.
+    It can be stopped and goes on. Each method, back-end and label has a folder of its own, and the true videos have one that
+    all share; the table shows all that are there.
     """
 
     name: ClassVar[str] = "evaluate"
@@ -79,7 +78,7 @@ class Evaluate(BackendSettings, Program):
     faces: Literal["auto", "skeleton", "annotate"] = Field(
         "auto",
         description="where faces are: where the skeleton says that the video follows, or where the profile's nets find them; "
-        "auto: skeleton in the true videos and for transfer and ours of the demo, else annotate",
+        "auto: skeleton in the true videos, annotate in all others",
     )
     fvd_frames: int = Field(16, ge=9, description="frames of a span that I3D looks at; the paper does not say")
     inception: tuple[str, ...] = Field(("inception",), description="net of FID in the model registry; () leaves it out")
@@ -97,32 +96,49 @@ class Evaluate(BackendSettings, Program):
         from pipeline.opt_out import of_run
         from pipeline.table import Store
         from stages.evaluate import table
-        from stages.evaluate.cast import Cast
+        from stages.evaluate.cast import Cast, contents
         from stages.evaluate.inputs import write_inputs
+        from stages.evaluate.pairs import REAL, Pair
 
         self._check()
         place = session.run / FOLDER / self.protocol
-        opted_out = of_run(session.run, session.profile.opt_out)
-        subjects, people = self._subjects(session), Store(place, opted_out)
+        people = Store(place, of_run(session.run, session.profile.opt_out))
+        subjects = self._subjects(session)
         self._stage(session, subjects, place, people)
-        cast = Cast(people, session.run)
-        pairs = self._pairs(session, cast, subjects.sources(people))
-        write_inputs(place / "inputs", cast, pairs)
+        cast = Cast(people, self._base(session))
+        here = [name for name in subjects.sources() if name in cast]
+        pairs = self._pairs(session, cast, here)
+        write_inputs(place / "inputs", cast, pairs, contents(people))
         click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
         if self.inputs_only:
             return
-        folder = place / self._folder_name()
-        store = Store(folder)
-        self._stage(session, self._listed(people, pairs), folder, store)
-        renditions = self._renditions(session, place)
-        self._stage(session, renditions, folder, store)
-        self._stage(session, self._scores(session, place, renditions.drawn), folder, store)
-        table.keep(folder, *table.summarise(store, self._title()))
+        made = self._renditions(session, place)
+        true, drawn = ("true-drawn", "the true skeletons, drawn") if made.drawn else ("true", "the true videos")
+        best = made.model_copy(update={"method": "transfer" if made.drawn else "true", "fit": False})
+        truth = self._measured(session, place / true, people, [Pair(REAL, name, name) for name in here], best)
+        table.keep(truth.run, table.summarise_true(truth, drawn))
+        own = self._measured(session, place / self._folder_name(), people, pairs, made)
+        table.keep(own.run, table.summarise(own, truth, self._title()))
         rows = table.gathered(place, self.protocol)
         files.write_text(place / "table2.md", table.markdown(self.protocol, rows))
         files.write_text(place / "table2.csv", table.as_csv(self.protocol, rows))
         click.echo(table.markdown(self.protocol, rows))
         click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+
+    def _measured(
+        self, session: "Session", folder: Path, people: "Store", pairs: "list[Pair]", renditions: "Renditions"
+    ) -> "Store":
+        """The tables of these pairs: listed, filmed, scored."""
+        from pipeline.table import Store
+        from stages.evaluate.cast import contents
+        from stages.evaluate.pairs import Pairs
+
+        store = Store(folder)
+        given = self.folder if renditions.method == "folder" else ""
+        self._stage(session, Pairs(wanted=tuple(pairs), contents=contents(people), folder=given), folder, store)
+        self._stage(session, renditions, folder, store)
+        self._stage(session, self._scores(session, folder.parent, renditions), folder, store)
+        return store
 
     def needed_modules(self) -> tuple[str, ...]:
         return (*self.modules, *(("torch", "diffusers", "safetensors") if self.method == "ours" else ()))
@@ -161,33 +177,38 @@ class Evaluate(BackendSettings, Program):
             pose=() if self.protocol == "csg405" else nets.pose,  # type: ignore[attr-defined]
             split=self.split,
             limit=self.limit,
-            source=str(Path(self.source) if self.source else session.run / "shards"),
+            source=str(self._source(session)),
+            base=str(self._base(session)),
         )
 
-    def _pairs(self, session: "Session", cast: "Cast", names: list[str]) -> "list[Pair]":
+    def _source(self, session: "Session") -> Path:
+        return Path(self.source) if self.source else session.run / "shards"
+
+    def _base(self, session: "Session") -> Path:
+        """The folder that the test set's videos are relative to: the run that its shards are of."""
+        return self._source(session).absolute().parent
+
+    def _pairs(self, session: "Session", cast: "Cast", here: list[str]) -> "list[Pair]":
         import click
 
         from pipeline.generation.given import BadInput
-        from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED, Pair, listed, paired, unpaired
+        from stages.evaluate.pairs import PAIRED, UNPAIRED, listed, paired, unpaired
         from stages.evaluate.subjects import CLIPS
 
-        here = [name for name in names if name in cast]
         if not here:
             raise BadInput("the test set is empty: nothing to evaluate. `csg405 status` tells what became of its clips")
         if len(here) != CLIPS[self.protocol]:
             click.echo(f"{len(here)} clips; the paper's test set has {CLIPS[self.protocol]}", err=True)
         speakers = {name: cast.light(name)["speaker"] for name in here}
         if self.pairs:
-            chosen = listed(Path(self.pairs), here, self._aliases(session))
-        else:
-            met = unpaired(speakers, self.pairs_seed) if UNPAIRED in self.settings else []
-            chosen = [*(paired(here) if PAIRED in self.settings else []), *met]
-            if UNPAIRED in self.settings and len(met) < len(here):
-                click.echo(
-                    f"{len(here) - len(met)} of {len(here)} clips meet no other speaker: one speaker has more than half",
-                    err=True,
-                )
-        return [*chosen, *(Pair(REAL, name, name) for name in here)]
+            return listed(Path(self.pairs), here, self._aliases(session))
+        met = unpaired(speakers, self.pairs_seed) if UNPAIRED in self.settings else []
+        if UNPAIRED in self.settings and len(met) < len(here):
+            click.echo(
+                f"{len(here) - len(met)} of {len(here)} clips meet no other speaker: one speaker has more than half",
+                err=True,
+            )
+        return [*(paired(here) if PAIRED in self.settings else []), *met]
 
     def _aliases(self, session: "Session") -> dict[str, str]:
         """The release's names of clips, where the run was made from its manifest: {name: subject}."""
@@ -195,12 +216,6 @@ class Evaluate(BackendSettings, Program):
         persons = session.store.read("samples", ["clip_id", "person_id"]).to_pylist()
         names = {row["clip_id"]: row["manifest_name"] for row in known if row["manifest_name"]}
         return {names[row["clip_id"]]: row["person_id"] for row in persons if row["clip_id"] in names}
-
-    def _listed(self, people: "Store", pairs: "list[Pair]") -> "Stage":
-        from stages.evaluate.cast import contents
-        from stages.evaluate.pairs import Pairs
-
-        return Pairs(wanted=tuple(pairs), contents=contents(people), folder=self.folder)
 
     def _renditions(self, session: "Session", place: Path) -> "Renditions":
         from stages.evaluate.render import Renditions
@@ -223,14 +238,16 @@ class Evaluate(BackendSettings, Program):
             model_sha256=digest,
             window_batch=self.window_batch,
             cast=str(place),
-            films=str(session.run),
+            films=str(self._base(session)),
             folder=self.folder,
         )
 
-    def _scores(self, session: "Session", place: Path, drawn: bool) -> "Scores":
+    def _scores(self, session: "Session", place: Path, renditions: "Renditions") -> "Scores":
         from stages.evaluate.score import NETS, Scores
 
-        annotate = self.faces == "annotate" or (self.faces == "auto" and not drawn and session.profile.name != "demo")
+        annotate = not renditions.drawn and (
+            self.faces == "annotate" or (self.faces == "auto" and renditions.method != "true")
+        )
         choices: Mapping[str, Any] = {
             "identity": session.profile.settings("attributes").identity,  # type: ignore[attr-defined]
             "syncnet": session.profile.settings("lip_sync").net,  # type: ignore[attr-defined]
@@ -240,26 +257,30 @@ class Evaluate(BackendSettings, Program):
         here, lacking = _nets({name: choices[name] for name in NETS}, session)
         nets = session.profile.settings("annotate")
         return Scores(
-            drawn=drawn,
+            drawn=renditions.drawn,
             nets=here,
             choices=choices,
             lacking=lacking,
             annotate=annotate,
+            footage="theatre" if session.profile.name == "demo" else "",  # it has no other
             detector=nets.detector if annotate else (),  # type: ignore[attr-defined]
             pose=nets.pose if annotate else (),  # type: ignore[attr-defined]
             fvd_frames=self.fvd_frames,
             cast=str(place),
-            films=str(session.run),
+            films=str(self._base(session)),
         )
 
     def _folder_name(self) -> str:
         """Of this method's own tables and videos."""
+        from stages.evaluate.pairs import safe
+
+        named = self.label or (Path(self.folder).resolve().name if self.method == "folder" else "")
         parts = [self.method] if self.method == "folder" else [self.method, self.backend]
-        label = re.sub(r"[^A-Za-z0-9]+", "-", self.label).strip("-")
-        return "-".join([*parts, label] if label else parts)
+        return "-".join([*parts, safe(named)] if named else parts)
 
     def _title(self) -> str:
-        return self.label or (Path(self.folder).name if self.method == "folder" else f"{self.method} ({self.backend})")
+        named = Path(self.folder).resolve().name if self.method == "folder" else f"{self.method} ({self.backend})"
+        return self.label or named
 
 
 def _nets(choices: Mapping[str, tuple[str, ...]], session: "Session") -> tuple[dict[str, str], dict[str, str]]:

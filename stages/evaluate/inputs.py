@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,46 +11,56 @@ import cv2
 
 from pipeline import files
 from pipeline.media.audio import write_wav
-from stages.evaluate.pairs import REAL, Pair, file_name, plain
+from stages.evaluate.pairs import Pair, file_name, plain
 
 if TYPE_CHECKING:
     from stages.evaluate.cast import Cast
 
 LIST = "pairs.csv"
+_CONTENTS = "contents.json"  # of each file, the hash of what it was made from
 
 
-def write_inputs(folder: Path, cast: "Cast", pairs: list[Pair]) -> None:
+def write_inputs(folder: Path, cast: "Cast", pairs: Sequence[Pair], contents: Mapping[str, str]) -> None:
     """Write `references/*.png`, `voices/*.wav` (16 kHz), and `pairs.csv`, which names for each pair the video that is looked for.
 
     Args:
-        folder: made where it is not there; files that are there stay.
+        folder: made where it is not there; what is there already is not written again, and what no pair names is removed.
         cast: the subjects.
-        pairs: of which those of the true videos are left out.
+        pairs: who meets whom.
+        contents: {subject: hash of what is known of it}.
     """
-    for name in ("references", "voices"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    before = _read(folder / _CONTENTS)
+    now: dict[str, str] = {}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["setting", "reference", "voice", "picture", "sound", "video"])
     for pair in pairs:
-        if pair.setting != REAL:
-            picture, sound = f"references/{plain(pair.reference)}.png", f"voices/{plain(pair.voice)}.wav"
-            writer.writerow([*pair, picture, sound, f"{pair.setting}/{file_name(pair)}.mp4"])
-            _write_picture(folder / picture, cast, pair.reference)
-            _write_sound(folder / sound, cast, pair.voice)
+        picture, sound = f"references/{plain(pair.reference)}.png", f"voices/{plain(pair.voice)}.wav"
+        writer.writerow([*pair, picture, sound, f"{pair.setting}/{file_name(pair)}.mp4"])
+        for path, name, write in ((picture, pair.reference, _write_picture), (sound, pair.voice, _write_sound)):
+            if path not in now and (before.get(path) != contents[name] or not (folder / path).exists()):
+                write(folder / path, cast, name)
+            now[path] = contents[name]
+    for left in (*folder.glob("references/*"), *folder.glob("voices/*")):
+        if left.relative_to(folder).as_posix() not in now:
+            left.unlink()  # of a clip that is no longer tested on: it may have opted out
+    files.write_text(folder / _CONTENTS, json.dumps(now, indent=1))
     files.write_text(folder / LIST, text.getvalue())
 
 
+def _read(path: Path) -> dict[str, str]:
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
 def _write_picture(path: Path, cast: "Cast", name: str) -> None:
-    if not path.is_file():
-        with files.replacing(path) as temporary:
-            found, png = cv2.imencode(".png", cast[name].picture()[..., ::-1])
-            assert found, "OpenCV writes PNG"
-            temporary.write_bytes(png.tobytes())
+    with files.replacing(path) as temporary:
+        found, png = cv2.imencode(".png", cast[name].picture()[..., ::-1])
+        assert found, "OpenCV writes PNG"
+        temporary.write_bytes(png.tobytes())
 
 
 def _write_sound(path: Path, cast: "Cast", name: str) -> None:
-    wave = None if path.is_file() else cast[name].wave
+    wave = cast[name].wave
     if wave is not None:
         with files.replacing(path) as temporary:
             write_wav(temporary, wave)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from pipeline.generation.given import BadInput
 from pipeline.media.ids import disk_name
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.table import Store
 
 PAIRED, UNPAIRED, REAL = "paired", "unpaired", "real"
-SETTINGS = (PAIRED, UNPAIRED, REAL)
+CLIP = re.compile(r"(yt|file):[^/]+/\d+\+\d+#\d+")  # a person of a clip
 
 
 class Pair(NamedTuple):
@@ -66,27 +66,27 @@ def listed(path: Path, names: Sequence[str], aliases: Mapping[str, str]) -> list
     """The pairs that a file names, a line each, as the paper's release does: voice, then reference; one name stands for both.
 
     Args:
-        path: a text file; empty lines, and lines that begin with `#`, are skipped.
+        path: a text file; empty lines, and lines that begin with `#`, are skipped. Names that hold spaces are parted by tabs.
         names: the subjects.
         aliases: other names of subjects, such as `<video>_<part>_<start>_<end>`, with or without a suffix.
 
     Raises:
         BadInput: a line that names nobody of the test set, or more than two; the first ten are told, with their lines.
     """
-    known = {**{_bare(alias): name for alias, name in aliases.items()}, **{_bare(name): name for name in names}}
+    known: dict[str, set[str]] = {name: {name} for name in names}
+    for alias, name in [*aliases.items(), *zip(names, names, strict=True)]:
+        if name in known and _bare(alias) not in names:
+            known.setdefault(_bare(alias), set()).add(name)
     found, wrong = [], []
     for number, line in enumerate(path.read_text("utf-8-sig", "replace").split("\n"), 1):
-        words = line.split()
-        if not words or line.lstrip().startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        here = [known.get(_bare(word)) for word in words]
-        if len(words) > 2 or None in here:
-            missing = next(
-                (word for word, name in zip(words, here, strict=True) if name is None), "more than two names"
-            )
-            wrong.append(f"line {number}: {missing[:80]}")
+        words = _words(line, known)
+        here = [_who(word, known) for word in words]
+        if len(words) > 2 or not all(len(who) == 1 for who in here):
+            wrong.append(f"line {number}: {_trouble(words, here)[:120]}")
             continue
-        voice, reference = str(here[0]), str(here[-1])
+        voice, reference = here[0].copy().pop(), here[-1].copy().pop()
         found.append(Pair(PAIRED if voice == reference else UNPAIRED, reference, voice))
     if wrong:
         more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
@@ -94,6 +94,23 @@ def listed(path: Path, names: Sequence[str], aliases: Mapping[str, str]) -> list
     if not found:
         raise BadInput(f"{path} names no pair: a line is a voice's and a reference's name, or one name for both")
     return list(dict.fromkeys(found))
+
+
+def _words(line: str, known: Mapping[str, set[str]]) -> list[str]:
+    if "\t" in line:
+        return [word.strip() for word in line.split("\t") if word.strip()]
+    return [line.strip()] if _who(line.strip(), known) else line.split()
+
+
+def _who(word: str, known: Mapping[str, set[str]]) -> set[str]:
+    return known.get(word) or known.get(_bare(word), set())
+
+
+def _trouble(words: Sequence[str], here: Sequence[set[str]]) -> str:
+    if len(words) > 2:
+        return f"{len(words)} names, not one or two"
+    word, who = next((word, who) for word, who in zip(words, here, strict=True) if len(who) != 1)
+    return f"{word[:80]} could be {' or '.join(sorted(who)[:3])}" if who else word[:80]
 
 
 def _bare(name: str) -> str:
@@ -114,8 +131,6 @@ class Pairs(Stage):
     contents: dict[str, str] = Field({}, json_schema_extra=runtime())  # {subject: hash}
     folder: str = Field("", json_schema_extra=runtime())  # of another system's videos
 
-    _given: dict[str, str] = PrivateAttr(default_factory=dict)
-
     def sources(self, store: "Store") -> list[str]:
         return ["all"]
 
@@ -135,7 +150,7 @@ class Pairs(Stage):
                 "pair_id": pair.id,
                 **pair._asdict(),
                 "content": f"{self.contents[pair.reference]} {self.contents[pair.voice]}",
-                "given": state_of(given) if given else None,
+                "given": f"{given.resolve()} {state_of(given)}" if given else None,
             }
 
 
@@ -146,13 +161,18 @@ def file_name(pair: Pair) -> str:
 
 
 def plain(name: str) -> str:
-    """A subject's name as a file name without suffix, one a subject: a hash is added where characters had to be replaced."""
-    if "#" in name and name.rpartition("#")[2].isdigit():
-        return disk_name(name)
-    path = Path(name).with_suffix("").as_posix()
-    bare = re.sub(r"[^A-Za-z0-9.-]", "_", path.replace("/", "_"))
-    bare = re.sub(r"^[.-]", "_", bare)
-    return bare if bare == path else f"{bare}_{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    """A subject's name as a file name without suffix, no two subjects the same, and never with `__` inside.
+
+    A clip of the shards is called as everywhere on disk. Of a file `.mp4` is dropped; a hash is added where more had to change.
+    """
+    return disk_name(name) if CLIP.fullmatch(name) else safe(name.removesuffix(".mp4"), name)
+
+
+def safe(text: str, whole: str = "") -> str:
+    """A text as a file name, with six hex digits of a hash (of `whole`) where that changes it; 120 characters at most."""
+    bare = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_.-")[:100]
+    kept = bare and bare == text and (not whole or whole == f"{text}.mp4")
+    return bare if kept else f"{bare}_{hashlib.sha256((whole or text).encode()).hexdigest()[:6]}".lstrip("_")
 
 
 def film_given(folder: Path, pair: Pair) -> Path | None:

@@ -1,10 +1,12 @@
 """A video of every pair: generated, transferred from the true motion, or taken from another system."""
 
 import hashlib
+import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, PrivateAttr
@@ -12,16 +14,25 @@ from pydantic import Field, PrivateAttr
 from pipeline.backend_settings import BackendSettings
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
-from stages.evaluate.pairs import PAIRED, REAL, Pair
+from stages.evaluate.pairs import PAIRED, Pair
 
 if TYPE_CHECKING:
     from pipeline.generation.given import Person
     from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+    from pipeline.table import Store
     from stages.evaluate.cast import Cast, Floats, Subject
 
-Method = Literal["ours", "transfer", "folder"]
+Method = Literal["ours", "transfer", "folder", "true"]
 
 VIDEOS, WORK = "videos", "work"
+_OURS = (
+    "model_sha256",
+    "guidance",
+    "sampler",
+    "sampler_steps",
+    "seed",
+    "overlap_frames",
+)  # how a skeleton is generated
 
 
 class Motion:
@@ -37,7 +48,7 @@ class Renditions(BackendSettings, Stage):
     - `ours`: a skeleton from the voice and the reference, by the trained model; then the back-end.
     - `transfer`: the true skeleton of the voice's clip, fitted to the reference; then the back-end.
     - `folder`: nothing is filmed, another system's videos are looked up.
-    - pairs `real`: the true video, or the true skeleton drawn where the back-end draws skeletons: what scores can be at best.
+    - `true`: the clip itself, for pairs of one subject.
     """
 
     name: ClassVar[str] = "renditions"
@@ -70,7 +81,13 @@ class Renditions(BackendSettings, Stage):
     @property
     def drawn(self) -> bool:
         """Whether its videos are drawn skeletons."""
-        return self.backend == "skeleton" and self.method != "folder"
+        return self.backend == "skeleton" and self.method in ("ours", "transfer")
+
+    def result_settings(self) -> dict[str, Any]:
+        """Those that the method looks at: another seed changes no true motion, another back-end no given video."""
+        unused = {"ours": {"fit"}, "transfer": set(_OURS)}.get(self.method, set())
+        found = {name: value for name, value in super().result_settings().items() if name not in unused}
+        return found if self.method in ("ours", "transfer") else {"method": self.method}
 
     def setup(self, context: Context) -> None:
         from pipeline.table import Store
@@ -90,12 +107,24 @@ class Renditions(BackendSettings, Stage):
         row = unit.row("pairs")
         pair = Pair(row["setting"], row["reference"], row["voice"])
         reference, voice = self._cast[pair.reference], self._cast[pair.voice]
-        if pair.setting == REAL and not self.drawn:
-            yield self._given(pair, reference.film, reference.frames, reference)
-        elif pair.setting != REAL and self.method == "folder":
+        if self.method == "true":
+            seen = {"keypoints": reference.keypoints.reshape(reference.frames, -1), "scores": reference.scores}
+            yield {**self._given(pair, reference.film, reference.frames, reference), **seen}
+        elif self.method == "folder":
             yield self._found(pair, reference)
         else:
-            yield self._filmed(pair, reference, voice)
+            yield self._filmed(pair, row["content"], reference, voice)
+
+    def finish(self, context: Context, store: "Store") -> None:
+        """Videos that no row names are of other settings, or of pairs that are no more."""
+        named = {context.run / name for name in store.read("renditions", ["film"])["film"].to_pylist()}
+        for path in (context.run / VIDEOS).glob("*/*"):
+            if path.is_dir():
+                shutil.rmtree(path)  # of a video that was being written when it was killed
+            elif path not in named:
+                path.unlink()
+        for work in (context.run / WORK).glob("*"):
+            _keep_log(work)
 
     def _found(self, pair: Pair, reference: "Subject") -> Row:
         from pipeline.media.probe import probe
@@ -111,18 +140,23 @@ class Renditions(BackendSettings, Stage):
         """A video that is there already, of the whole picture."""
         from pipeline import shard
 
-        real = pair.setting == REAL
+        if frames < 1:
+            raise Reject(Reason.CORRUPT, f"no picture of {film} can be shown")
         return {
             "pair_id": pair.id,
-            "film": str(film.resolve()),
+            "film": self._path_of(film),
             "film_sha256": shard.sha256_of(film),
             "frames": frames,
             "box": [0, 0, reference.side, reference.side],
-            "keypoints": reference.keypoints.reshape(frames, -1) if real else None,
-            "scores": reference.scores if real else None,
         }
 
-    def _filmed(self, pair: Pair, reference: "Subject", voice: "Subject") -> Row:
+    def _path_of(self, film: Path) -> str:
+        """Relative to the evaluation's folder what lies in the run, so that a run can be moved; else absolute."""
+        film, run = film.resolve(), Path(self.films).resolve()
+        here = self._context.run.resolve()
+        return os.path.relpath(film, here) if film.is_relative_to(run) and here.is_relative_to(run) else str(film)
+
+    def _filmed(self, pair: Pair, content: str, reference: "Subject", voice: "Subject") -> Row:
         from pipeline import shard
         from pipeline.backends import BackendError, Job, drive
         from pipeline.generation.given import whole
@@ -133,7 +167,9 @@ class Renditions(BackendSettings, Stage):
         frames = len(motion.keypoints)
         wave = None if voice.wave is None else whole(voice.wave, frames)
         job = Job(motion.keypoints, motion.scores, reference.picture(), person.keypoints, person.scores, wave)
-        name = hashlib.sha256(pair.id.encode()).hexdigest()[:16]
+        # Videos of other settings are not overwritten: until this one is committed, the table names those.
+        settings = json.dumps(self.result_settings(), sort_keys=True)
+        name = "-".join(hashlib.sha256(text.encode()).hexdigest()[:12] for text in (pair.id, settings + content))
         out = self._context.run / VIDEOS / pair.setting / f"{name}.mp4"
         work = self._context.run / WORK / name
         shutil.rmtree(work, ignore_errors=True)  # of an attempt that was cut short
@@ -156,8 +192,6 @@ class Renditions(BackendSettings, Stage):
         }
 
     def _motion(self, pair: Pair, reference: "Subject", voice: "Subject") -> Motion:
-        if pair.setting == REAL:
-            return Motion(reference.keypoints, reference.scores)
         if self.method == "transfer":
             return self._transferred(reference, voice)
         return self._generated(pair, reference.person(), voice)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.reasons import Failure, Reason
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, Pair
 
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 IDENTITY, SYNC, FID, FVD = NETS = ("identity", "syncnet", "inception", "i3d")
 OF_FACES = ("csim", "sync_c", "sync_d")
+OF_SKELETONS = (
+    *("keypoint_error_px", "mouth_error_px", "hand_error_px", "jitter_px_s3"),
+    *("beat_alignment", "mouth_correlation"),
+)
+NO_SKELETON = "no skeleton is known that the videos follow"
+UNMEASURABLE = "too little is seen or heard to measure it"
+NO_SOUND = "the voice's clip has no sound"
 NO_FACE = "drawn skeletons have no face: --backend films people"
 _SIDE = 512  # px: skeletons are compared at the size of the paper's crops
 
@@ -34,7 +42,7 @@ class Scores(Stage):
     """Measures a video of a pair, on the 25-fps grid and in pixels of the test set's pictures.
 
     Paired: against the true frames (drawn ones where the back-end draws), cut to what the video shows. Unpaired, and of the
-    true videos themselves: faces against the reference's, lips against the sound, features for FID and FVD.
+    true videos (`real`): faces against the reference's, lips against the sound, features for FID and FVD.
     """
 
     name: ClassVar[str] = "scores"
@@ -53,6 +61,7 @@ class Scores(Stage):
     choices: dict[str, tuple[str, ...]] = Field({}, json_schema_extra=runtime())  # of NETS: names in the registry
     lacking: dict[str, str] = Field({}, json_schema_extra=runtime())  # of NETS: why it is not here
     annotate: bool = False  # look for the person in the video, not where its skeleton says
+    footage: str = Field("", json_schema_extra=runtime())  # what nets that were made for one kind alone would see
     detector: tuple[str, ...] = ()
     pose: tuple[str, ...] = ()
     fvd_frames: int = 16
@@ -84,7 +93,7 @@ class Scores(Stage):
         if self.annotate:
             from stages.evaluate.subjects import annotator
 
-            self._poser = annotator(self, context)
+            self._poser = annotator(self, context, self.footage or None)
 
     def _open(self, name: str, path: Path, device: "Device", threads: int) -> None:
         from pipeline.nets.i3d import I3D
@@ -107,8 +116,8 @@ class Scores(Stage):
         pair = Pair(about["setting"], about["reference"], about["voice"])
         reference, voice = self._cast[pair.reference], self._cast[pair.voice]
         film = _Film(self._context.run / row["film"], int(row["frames"]), tuple(row["box"]))
-        if film.frames < 1:
-            raise ValueError(f"{film.path} has no frames")
+        if not film.path.is_file():
+            raise Failure(Reason.SOURCE_MISSING, f"{film.path} is not there any more")
         found: Row = {"pair_id": pair.id, "setting": pair.setting}
         absent: dict[str, str] = {}
         points, scores = self._skeleton(row, film)
@@ -116,8 +125,10 @@ class Scores(Stage):
             found |= self._against_truth(film, reference)
         else:
             found |= self._faces(film, points, scores, reference, voice, absent) | self._features(film, absent)
-        if row["keypoints"] is not None:
-            found |= _of_skeletons(_skeleton_of(row), reference if pair.setting == PAIRED else None, voice)
+        if row["keypoints"] is None:
+            absent |= dict.fromkeys(OF_SKELETONS, NO_SKELETON)
+        else:
+            found |= _of_skeletons(_skeleton_of(row), reference if pair.setting == PAIRED else None, voice, absent)
         yield {**found, "absent": json.dumps(absent, sort_keys=True)}
 
     def _skeleton(self, row: Row, film: "_Film") -> "tuple[Floats | None, Floats | None]":
@@ -190,14 +201,8 @@ class Scores(Stage):
     def _sync(self, film: "_Film", points: "Floats", scores: "Floats", voice: "Subject", absent: dict[str, str]) -> Row:
         from pipeline.metrics.sync import sync
 
-        why = (
-            self.lacking[SYNC]
-            if self._syncnet is None
-            else "the voice's clip has no sound"
-            if voice.wave is None
-            else ""
-        )
-        if not why and self._syncnet is not None and voice.wave is not None:
+        why = self.lacking[SYNC] if self._syncnet is None else NO_SOUND
+        if self._syncnet is not None and voice.wave is not None:
             fit = sync(self._syncnet, film.pictures(), points, scores, voice.wave, self.min_score)
             if fit is not None:
                 return {"sync_c": float(fit.confidence), "sync_d": float(fit.distance)}
@@ -267,7 +272,9 @@ def _skeleton_of(row: Row) -> "tuple[Floats, Floats]":
     return np.asarray(row["keypoints"], np.float32).reshape(frames, -1, 2), np.asarray(row["scores"], np.float32)
 
 
-def _of_skeletons(motion: "tuple[Floats, Floats]", truth: "Subject | None", voice: "Subject") -> dict[str, Any]:
+def _of_skeletons(
+    motion: "tuple[Floats, Floats]", truth: "Subject | None", voice: "Subject", absent: dict[str, str]
+) -> dict[str, Any]:
     """Measures of a skeleton that need no net, in pixels of 512."""
     from pipeline.metrics.beats import beat_alignment, motion_beats, sound_beats
     from pipeline.metrics.skeletons import jitter, joint_error, mouth_follows_sound
@@ -290,4 +297,6 @@ def _of_skeletons(motion: "tuple[Floats, Floats]", truth: "Subject | None", voic
     if voice.wave is not None:
         found["beat_alignment"] = beat_alignment(motion_beats(points, motion[1]), sound_beats(voice.wave))
         found["mouth_correlation"] = mouth_follows_sound(points, voice.wave)
+    absent |= dict.fromkeys(("beat_alignment", "mouth_correlation"), NO_SOUND) if voice.wave is None else {}
+    absent |= {name: UNMEASURABLE for name, value in found.items() if not np.isfinite(value)}
     return {name: value if np.isfinite(value) else None for name, value in found.items()}

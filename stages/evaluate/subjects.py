@@ -1,6 +1,7 @@
 """Who is tested on: the clips of a test set as rows of `subjects`, whatever set they come from."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from pipeline.reasons import Reason, Reject
+from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ Protocol = Literal["csg405", "pats", "ted"]
 
 SIDES = {"csg405": 512, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
 CLIPS = {"csg405": 133, "pats": 474, "ted": 122}  # of the paper
-PATS_SPEAKERS = ("jon", "kubinec", "oliver", "seth")
+# PATS itself calls Kubinec's lectures `chemistry`, and the scripts of S2G-MDDiffusion put them into a folder `chem`.
+PATS_SPEAKERS = {name: name for name in ("chemistry", "jon", "oliver", "seth")} | dict.fromkeys(
+    ("chem", "kubinec"), "chemistry"
+)
+PATS_SPLIT = "filtered_intervals.json"  # of S2G-MDDiffusion: {"train": [interval, ...], "test": [...]}
+SOUNDS = (".wav", ".flac", ".m4a", ".mp3")
 FILMS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v")
 MAX_FRAMES = 3000
 _ROW = (
@@ -34,9 +40,9 @@ class Subjects(Stage):
     """A row a clip of the test set.
 
     - `csg405`: the test split of a run's shards, their skeletons as stored;
-    - `pats`, `ted`: a folder of files, whatever lies in it; the largest person of each is annotated by the profile's nets.
-      Of PATS the four speakers of the paper are taken, by the name of a folder or the beginning of a file's name; of TED-talks a
-      speaker is the part of a file's name before the first `#`, which is the id of the talk.
+    - `pats`, `ted`: the files of a folder, see `films` and `speaker_of`; the largest person of each is annotated by the profile's
+      nets. A video without sound has that of the sound file of its name, wherever in the folder it lies: S2G-MDDiffusion and
+      the scripts for TED-talks store pictures without sound.
     """
 
     name: ClassVar[str] = "subjects"
@@ -50,15 +56,17 @@ class Subjects(Stage):
     split: Literal["train", "validation", "test", "all"] = "test"
     limit: int = Field(0, json_schema_extra=runtime())  # says which units there are, and changes none
     source: str = Field("", json_schema_extra=runtime())  # folder of shards, or of files
+    base: str = Field("", json_schema_extra=runtime())  # folder that the shards' videos are relative to
 
     _context: Context = PrivateAttr()
     _rows: dict[str, Row] = PrivateAttr(default_factory=dict)
     _nets: "tuple[Detector, PoseNet] | None" = PrivateAttr(default=None)
+    _sounds: dict[str, Path] = PrivateAttr(default_factory=dict)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return () if self.protocol == "csg405" else (self.detector, self.pose)
 
-    def sources(self, store: "Store") -> list[str]:
+    def sources(self, store: "Store | None" = None) -> list[str]:
         found = sorted(self._clips() if self.protocol == "csg405" else films(Path(self.source), self.protocol))
         if not self.limit or self.limit >= len(found):
             return found
@@ -70,7 +78,8 @@ class Subjects(Stage):
             from stages.evaluate.cast import state_of
 
             folder = Path(self.source)
-            return "\n".join(state_of(folder / name) for name in films(folder, self.protocol))
+            used = [folder / name for name in films(folder, self.protocol)]
+            return "\n".join(map(state_of, [*used, *sounds(folder).values()]))
         return hashlib.sha256("".join(sorted(self._hashes())).encode()).hexdigest()
 
     def _clips(self) -> list[str]:
@@ -93,21 +102,25 @@ class Subjects(Stage):
 
         self._context = context
         if self.protocol == "csg405":
+            wanted = set(self.sources())
             rows = shard.open_shards(Path(self.source), self._split()).rows(_ROW)
-            self._rows = {f"{row['clip_id']}#{row['person']}": row for row in rows}
+            named = ((f"{row['clip_id']}#{row['person']}", row) for row in rows)
+            self._rows = {name: row for name, row in named if name in wanted}
         else:
             self._nets = annotator(self, context)
+            self._sounds = sounds(Path(self.source))
 
     def process(self, unit: Unit) -> Iterator[Row]:
         yield self._of_clip(unit.id) if self.protocol == "csg405" else self._of_file(unit.id)
 
     def _of_clip(self, name: str) -> Row:
-        from stages.evaluate.cast import whole_body_frame
+        from stages.evaluate.cast import squares, whole_body_frame
 
         row = self._rows[name]
-        if not row["video"]:
-            raise Reject(Reason.NOT_MEDIA, "the shards say of no video of this clip: they are a copy without footage")
+        film = self._film_of(row["video"])
         scores = np.asarray(row["scores"], np.float32)
+        for _ in squares(film, 1, SIDES[self.protocol]):
+            pass  # whether it is a video at all: later it would stop everything
         return {
             "subject": name,
             "video_id": row["video_id"],
@@ -121,6 +134,18 @@ class Subjects(Stage):
             "reference_frame": whole_body_frame(scores),
             "audio": row["audio"],
         }
+
+    def _film_of(self, video: str | None) -> Path:
+        """The video of a row of the shards; nothing outside their run is opened."""
+        if not video:
+            raise Reject(Reason.NOT_MEDIA, "the shards say of no video of this clip: they are a copy without footage")
+        base = Path(self.base).resolve()
+        path = (base / video).resolve()
+        if not path.is_relative_to(base):
+            raise Reject(Reason.NOT_MEDIA, f"the shards say {video[:80]}, which leads out of their run")
+        if not path.is_file():
+            raise Failure(Reason.SOURCE_MISSING, f"{video} is not in {self.base}")
+        return path
 
     def _of_file(self, name: str) -> Row:
         from pipeline import shard
@@ -141,6 +166,8 @@ class Subjects(Stage):
             raise Reject(Reason.NO_PERSON, "nobody is seen in it")
         points, scores, size = found
         wave = read_wave(path)
+        if wave is None and path.stem in self._sounds:
+            wave = read_wave(self._sounds[path.stem])
         return {
             "subject": name,
             "video_id": f"file:{shard.sha256_of(path)[:16]}",
@@ -157,25 +184,51 @@ class Subjects(Stage):
 
 
 def films(folder: Path, protocol: Protocol) -> list[str]:
-    """The videos in a folder and below it, as paths relative to it; of PATS those of the paper's four speakers."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in FILMS and path.is_file())
-    names = [path.relative_to(folder).as_posix() for path in found]
-    return [name for name in names if protocol != "pats" or speaker_of(name, protocol) in PATS_SPEAKERS]
+    """The videos in a folder and below it, as paths relative to it.
+
+    Where some lie in a folder `test`, as the scripts of both sets leave them, only those. Of PATS only those of the paper's four
+    speakers; with S2G-MDDiffusion's `filtered_intervals.json` in the folder, only the intervals (`<speaker>#<interval>.mp4`) of
+    its test list. Of TED-talks no test list is public: the one of articulated-animation says `train` of every clip.
+    """
+    names = [path.relative_to(folder) for path in _below(folder, FILMS)]
+    names = [name for name in names if "test" in name.parts[:-1]] or names
+    found = [name.as_posix() for name in names]
+    if protocol != "pats":
+        return found
+    found = [name for name in found if speaker_of(name, protocol) in PATS_SPEAKERS.values()]
+    if not (folder / PATS_SPLIT).is_file():
+        return found
+    intervals = {str(number) for number in json.loads((folder / PATS_SPLIT).read_text("utf-8"))["test"]}
+    return [name for name in found if Path(name).stem.rpartition("#")[2] in intervals]
+
+
+def sounds(folder: Path) -> dict[str, Path]:
+    """{name without suffix: the sound file in a folder or below it}."""
+    return {path.stem: path for path in reversed(_below(folder, SOUNDS))}
+
+
+def _below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith("."))
+    return sorted(path for path in paths if path.is_file())
 
 
 def speaker_of(name: str, protocol: Protocol) -> str:
     """Who speaks in a file, by its path.
 
-    PATS keeps a folder a speaker, or puts the speaker first in the name; TED-talks names files `<talk>#<first>#<last>.mp4`.
+    PATS: `<speaker>#<interval>.mp4`, as `trim_videos.py` of github.com/thuhcsi/S2G-MDDiffusion writes it, or a folder a speaker.
+    TED-talks: the talk's YouTube id, the first of `<talk>#<first>#<last>.mp4`, as `load_videos.py` of
+    github.com/AliaksandrSiarohin/video-preprocessing writes it; for ids like those of articulated-animation's
+    `data/ted-metadata.csv`, which hold frame numbers themselves, it writes `<last>#<first>#<talk>#000000#000000.mp4`.
     """
-    if protocol == "pats":
-        words = [word for part in Path(name).with_suffix("").parts for word in re.split(r"[^a-z]+", part.lower())]
-        return next((word for word in words if word in PATS_SPEAKERS), name)
-    return Path(name).stem.partition("#")[0]
+    parts = Path(name).stem.split("#")
+    if protocol == "ted":
+        return next((part for part in parts if re.fullmatch(r"[A-Za-z0-9_-]{11}", part)), parts[0])
+    words = [*re.split(r"[^a-z]+", parts[0].lower()), *(folder.lower() for folder in reversed(Path(name).parts[:-1]))]
+    return next((PATS_SPEAKERS[word] for word in words if word in PATS_SPEAKERS), name)
 
 
-def annotator(names: Any, context: Context) -> "tuple[Detector, PoseNet]":
-    """The nets `names.detector` and `names.pose`, which see any footage or refuse."""
+def annotator(names: Any, context: Context, footage: str | None = None) -> "tuple[Detector, PoseNet]":
+    """The nets `names.detector` and `names.pose`; WrongFootage when they cannot see this footage (None: real people)."""
     from pipeline.nets.dwpose import PoseNet
     from pipeline.nets.footage import check_footage, footage_of
     from pipeline.nets.session import open_session
@@ -186,7 +239,7 @@ def annotator(names: Any, context: Context) -> "tuple[Detector, PoseNet]":
     found = [context.models.resolve(choice) for choice in (names.detector, names.pose)]
     sessions = [open_session(file.path, device, context.threads) for file in found]
     made = {file.name: footage_of(session) for file, session in zip(found, sessions, strict=True)}
-    check_footage(made, None, "`annotate.detector` and `annotate.pose`")
+    check_footage(made, footage, "`annotate.detector` and `annotate.pose`")
     return Detector(sessions[0]), PoseNet(sessions[1])
 
 

@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import math
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.metrics.frechet import Gaussian, frechet_distance
+from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
 from pipeline.skeleton.layout import K
 from pipeline.table import Store, to_python
 from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED
+from stages.evaluate.score import NO_SKELETON
 
 SUMMARY = "summary.json"
 
@@ -42,6 +44,8 @@ SKELETONS = {
     "mouth_correlation": ("mouth to loudness", 3, "↑"),
     "jitter_px_s3": ("jitter, px/s³", 0, ""),
 }
+_WHOLE_SETS = ("fid", "fvd", "gesture_distance", "diversity_px")
+_MEANS = [name for name in (*TABLE_2, *SKELETONS) if name not in _WHOLE_SETS]
 _OF_PAIRED = ("ssim", "psnr_db", "keypoint_error_px", "mouth_error_px", "hand_error_px")
 _DIVERSITY_FRAMES = 100  # of each motion: 4 s, which every clip of the paper has
 _DIVERSITY_MOTIONS = 60  # at most, of which every two are compared
@@ -53,7 +57,7 @@ class Summary:
 
     Attributes:
         method: its name, such as `ours (skeleton)`.
-        source: `measured`, or `paper`.
+        source: `measured`, `true` of the true videos, or `paper`.
         paired, unpaired: pairs that were scored, of those that there are.
         values: {measure: number}; a measure that is not there is absent.
         why: {measure: why it is absent}.
@@ -69,81 +73,95 @@ class Summary:
     notes: tuple[str, ...] = ()
 
 
-def summarise(store: Store, method: str) -> tuple[Summary, Summary]:
-    """The method's summary, and that of the true videos, from the tables of its evaluation.
+def summarise(store: Store, true: Store, method: str) -> Summary:
+    """A method's summary, from the tables of its evaluation and those of the true videos.
 
     Means are over pairs, each the mean over its frames. FID, FVD and the Fréchet gesture distance compare all unpaired videos
     with all true ones.
     """
-    scores = _rows(store, "scores")
-    counts = Counter(row["setting"] for row in store.read("pairs", ["setting"]).to_pylist())
-    motions = _motions(store)
-    true = [row for row in scores if row["setting"] == REAL]
-    made = Summary(
+    scores, counts, motions = _rows(store, "scores"), _counts(store), _motions(store)
+    found = _Found(counts)
+    for name in _MEANS:
+        setting = PAIRED if name in _OF_PAIRED else UNPAIRED
+        found.mean(name, [row for row in scores if row["setting"] == setting], setting)
+    real = _rows(true, "scores")
+    for name in ("fid", "fvd"):
+        sets = [[row for row in scores if row["setting"] == UNPAIRED], real]
+        found.distance(name, [[row[f"{name}_features"] for row in rows] for rows in sets], _reason(name, *sets))
+    found.number("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true)[REAL]), NO_SKELETON)
+    found.number("diversity_px", lambda: _diversity(motions[UNPAIRED]), NO_SKELETON)
+    return Summary(
         method,
         paired=(sum(row["setting"] == PAIRED for row in scores), counts[PAIRED]),
         unpaired=(sum(row["setting"] == UNPAIRED for row in scores), counts[UNPAIRED]),
-        **_numbers([row for row in scores if row["setting"] != REAL], true, motions[UNPAIRED], motions[REAL]),
-        notes=_notes(store),
+        values=found.values,
+        why=found.why,
+        notes=(*_failures(store), *found.notes),
     )
-    real = Summary(
-        "the true videos",
-        unpaired=(len(true), counts[REAL]),
-        **_numbers(true, None, motions[REAL], None),
-    )
-    return made, real
 
 
-def _numbers(
-    rows: list[dict[str, Any]],
-    true: list[dict[str, Any]] | None,
-    motions: list[NDArray[np.float32]],
-    true_motions: list[NDArray[np.float32]] | None,
-) -> dict[str, Any]:
-    """Values and reasons of some rows; without `true` those of the truth itself, which has no distance to itself."""
-    values: dict[str, float] = {}
-    why: dict[str, str] = {}
-    said = [json.loads(row["absent"] or "{}") for row in rows]
-    for name in (*TABLE_2, *SKELETONS):
-        if name in ("fid", "fvd", "gesture_distance", "diversity_px"):
-            continue
-        own = [row for row in rows if (row["setting"] == PAIRED) == (name in _OF_PAIRED)] if true is not None else rows
-        numbers = [row[name] for row in own if row[name] is not None]
+def summarise_true(true: Store, name: str) -> Summary:
+    """What the true videos themselves come to: faces, lips and motions at their best."""
+    scores, motions = _rows(true, "scores"), _motions(true)
+    found = _Found(_counts(true))
+    for measure in _MEANS:
+        if measure not in _OF_PAIRED:
+            found.mean(measure, scores, REAL)
+    found.number("diversity_px", lambda: _diversity(motions[REAL]), NO_SKELETON)
+    compared = (*_OF_PAIRED, "fid", "fvd", "gesture_distance")
+    found.why |= dict.fromkeys(compared, "the truth is what is compared with")
+    return Summary(
+        name,
+        "true",
+        unpaired=(len(scores), found.counts[REAL]),
+        values=found.values,
+        why=found.why,
+        notes=_failures(true),
+    )
+
+
+@dataclass
+class _Found:
+    """Values, reasons for those that are absent, and what one should know of the others."""
+
+    counts: Counter[str]
+    values: dict[str, float] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def mean(self, name: str, rows: list[dict[str, Any]], setting: str) -> None:
+        numbers = [row[name] for row in rows if row[name] is not None]
         if numbers:
-            values[name] = float(np.mean(numbers))
+            self.values[name] = float(np.mean(numbers))
+        elif not self.counts[setting]:
+            self.why[name] = f"there are no {setting} pairs"
         else:
-            why[name] = _why(name, said, true is None)
-    for name in ("fid", "fvd"):
-        _try(
-            values,
-            why,
-            name,
-            lambda name=name: _features(rows, true, f"{name}_features"),
-            _why(name, said, true is None),
-        )
-    _try(values, why, "gesture_distance", lambda: _gestures(motions, true_motions), "no skeletons are known")
-    _try(values, why, "diversity_px", lambda: _diversity(motions), "no skeletons are known")
-    return {"values": values, "why": why}
+            self.why[name] = _reason(name, rows)
+
+    def distance(self, name: str, sets: list[list[Any]], otherwise: str) -> None:
+        """Between two sets of features, each a list of (N, D) or None."""
+        if not self.counts[UNPAIRED]:
+            otherwise = f"there are no {UNPAIRED} pairs"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", FewSamples)
+            self.number(name, lambda: _frechet(*sets), otherwise)
+        self.notes += [f"{TABLE_2[name][0]}: {warning.message}" for warning in caught]
+
+    def number(self, name: str, of: Callable[[], float | None], otherwise: str) -> None:
+        """A number of whole sets; a set too small for it is a reason, not an error."""
+        try:
+            found = of()
+        except ValueError as error:
+            found, otherwise = None, str(error)
+        if found is None or math.isnan(found):
+            self.why[name] = otherwise
+        else:
+            self.values[name] = float(found)
 
 
-def _try(values: dict[str, float], why: dict[str, str], name: str, number: Any, otherwise: str) -> None:
-    """A number of whole sets; a set too small for it is a reason, not an error."""
-    try:
-        found = number()
-    except ValueError as error:
-        found, otherwise = None, str(error)
-    if found is None or math.isnan(found):
-        why[name] = otherwise
-    else:
-        values[name] = float(found)
-
-
-def _features(rows: list[dict[str, Any]], true: list[dict[str, Any]] | None, column: str) -> float | None:
-    if true is None:
-        return None
+def _frechet(made: list[Any], true: list[Any]) -> float | None:
     sets = []
-    for part in ([row for row in rows if row["setting"] == UNPAIRED], true):
-        features = [row[column] for row in part if row[column] is not None]
+    for features in ([part for part in side if part is not None] for side in (made, true)):
         if not features:
             return None
         gathered = Gaussian(features[0].shape[1])
@@ -153,28 +171,36 @@ def _features(rows: list[dict[str, Any]], true: list[dict[str, Any]] | None, col
     return frechet_distance(*sets)
 
 
-def _gestures(motions: list[NDArray[np.float32]], true: list[NDArray[np.float32]] | None) -> float | None:
+def _reason(name: str, *sets: list[dict[str, Any]]) -> str:
+    """The one that most rows give."""
+    said = [json.loads(row["absent"] or "{}") for rows in sets for row in rows]
+    reasons = Counter(row[name] for row in said if name in row)
+    return reasons.most_common(1)[0][0] if reasons else "no video could be scored"
+
+
+def _gestures(motions: list[NDArray[np.float32]], true: list[NDArray[np.float32]]) -> float | None:
     from pipeline.metrics.gestures import gesture_distance
 
-    return None if true is None or not motions or not true else gesture_distance(motions, true)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewSamples)
+        return gesture_distance(motions, true) if motions and true else None
 
 
 def _diversity(motions: list[NDArray[np.float32]]) -> float | None:
     from pipeline.metrics.skeletons import diversity
     from pipeline.skeleton.local import to_local
 
-    long = [motion[:_DIVERSITY_FRAMES] for motion in motions if len(motion) >= _DIVERSITY_FRAMES]
-    if not long:
+    if not motions:
         return None
+    long = [motion[:_DIVERSITY_FRAMES] for motion in motions if len(motion) >= _DIVERSITY_FRAMES]
+    if len(long) < 2:
+        raise ValueError(f"fewer than two motions have {_DIVERSITY_FRAMES} frames")
     return diversity([to_local(motion)[0] for motion in long[:_DIVERSITY_MOTIONS]])
 
 
-def _why(name: str, said: list[dict[str, str]], real: bool) -> str:
-    """The reason that most rows give."""
-    if real and (name in _OF_PAIRED or name in ("fid", "fvd", "gesture_distance")):
-        return "the truth is what is compared with"
-    reasons = Counter(row[name] for row in said if name in row)
-    return reasons.most_common(1)[0][0] if reasons else "no video could be scored"
+def _counts(store: Store) -> Counter[str]:
+    """Pairs by setting."""
+    return Counter(store.read("pairs", ["setting"])["setting"].to_pylist())
 
 
 def _rows(store: Store, kind: str) -> list[dict[str, Any]]:
@@ -201,7 +227,7 @@ def _motions(store: Store) -> dict[str, list[NDArray[np.float32]]]:
     return found
 
 
-def _notes(store: Store) -> tuple[str, ...]:
+def _failures(store: Store) -> tuple[str, ...]:
     """What became of the pairs that have no score."""
     found = []
     for kind in ("renditions", "scores"):
@@ -212,23 +238,24 @@ def _notes(store: Store) -> tuple[str, ...]:
     return tuple(found)
 
 
-def keep(folder: Path, made: Summary, real: Summary) -> None:
-    """Leave the summaries in a method's folder, for tables that others make later."""
+def keep(folder: Path, summary: Summary) -> None:
+    """Leave a summary in its folder, for tables that others make later."""
     from pipeline import files
 
-    files.write_text(folder / SUMMARY, json.dumps([asdict(made), asdict(real)], indent=1, ensure_ascii=False))
+    files.write_text(folder / SUMMARY, json.dumps(asdict(summary), indent=1, ensure_ascii=False))
 
 
 def gathered(folder: Path, protocol: str) -> list[Summary]:
-    """All methods measured under a protocol's folder, the true videos once, and the paper's rows."""
-    made: list[Summary] = []
-    real: list[Summary] = []
-    for path in sorted(folder.glob(f"*/{SUMMARY}")):
-        own, true = (Summary(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
-        made.append(own)
-        real.append(true)
-    best = sorted(real, key=lambda summary: len(summary.values))[-1:]
-    return [*best, *made, *paper(protocol)]
+    """The true videos and all methods measured under a protocol's folder, and the paper's rows."""
+    paths = sorted(folder.glob(f"*/{SUMMARY}"))
+    found = [_read(path) for path in paths]
+    return [*sorted(found, key=lambda summary: summary.source != "true"), *paper(protocol)]
+
+
+def _read(path: Path) -> Summary:
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+    return Summary(**fields)
 
 
 def paper(protocol: str) -> list[Summary]:
@@ -248,8 +275,8 @@ def markdown(protocol: str, rows: Sequence[Summary]) -> str:
     text += _grid(TABLE_2, rows, notes)
     text += ["", "Skeletons, in pixels of 512; no net is needed:", ""]
     text += _grid(SKELETONS, [row for row in rows if row.source != "paper"], notes)
-    text += ["", *(f"[{number}] {note}  " for number, note in enumerate(notes, 1))]
-    text += [f"- {row.method}: {note}" for row in rows for note in row.notes]
+    text += ["", *(f"[{number}] {_inline(note)}  " for number, note in enumerate(notes, 1))]
+    text += [f"- {_inline(row.method)}: {_inline(note)}" for row in rows for note in row.notes]
     return "\n".join(text).rstrip() + "\n"
 
 
@@ -258,8 +285,13 @@ def _grid(columns: dict[str, tuple[str, int, str]], rows: Sequence[Summary], not
     lines = [f"| method | pairs | {' | '.join(heads)} |", "|---|---|" + "---:|" * len(columns)]
     for row in rows:
         cells = [_cell(row, name, digits, notes) for name, (_, digits, _) in columns.items()]
-        lines.append(f"| {row.method} | {_count(row)} | {' | '.join(cells)} |")
+        lines.append(f"| {_inline(row.method)} | {_count(row)} | {' | '.join(cells)} |")
     return lines
+
+
+def _inline(text: str) -> str:
+    """A text that ends no line and no cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _cell(row: Summary, name: str, digits: int, notes: list[str]) -> str:
@@ -274,8 +306,8 @@ def _cell(row: Summary, name: str, digits: int, notes: list[str]) -> str:
 def _count(row: Summary) -> str:
     if row.source == "paper":
         return "paper"
-    parts = [row.unpaired] if row.paired == (0, 0) else [row.paired, row.unpaired]
-    return " + ".join(f"{done}" if done == all_ else f"{done}/{all_}" for done, all_ in map(tuple, parts))
+    parts = [row.unpaired] if row.source == "true" else [row.paired, row.unpaired]
+    return " + ".join(f"{done}" if done == all_ else f"{done}/{all_}" for done, all_ in parts)
 
 
 def as_csv(protocol: str, rows: Sequence[Summary]) -> str:
