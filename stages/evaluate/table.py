@@ -23,6 +23,7 @@ from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED
 from stages.evaluate.score import NO_SKELETON
 
 SUMMARY = "summary.json"
+DRAWN = "drawn skeletons, compared with the true ones drawn: SSIM, PSNR, FID and FVD are no match for the paper's"
 
 # Measure -> (heading, digits, how the paper's better side points)
 TABLE_2 = {
@@ -73,11 +74,16 @@ class Summary:
     notes: tuple[str, ...] = ()
 
 
-def summarise(store: Store, true: Store, method: str) -> Summary:
+def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = ()) -> Summary:
     """A method's summary, from the tables of its evaluation and those of the true videos.
 
     Means are over pairs, each the mean over its frames. FID, FVD and the Fréchet gesture distance compare all unpaired videos
     with all true ones.
+
+    Args:
+        store, true: both evaluations' tables.
+        method: its name.
+        notes: what else one should know beside.
     """
     scores, counts, motions = _rows(store, "scores"), _counts(store), _motions(store)
     found = _Found(counts)
@@ -96,7 +102,7 @@ def summarise(store: Store, true: Store, method: str) -> Summary:
         unpaired=(sum(row["setting"] == UNPAIRED for row in scores), counts[UNPAIRED]),
         values=found.values,
         why=found.why,
-        notes=(*_failures(store), *found.notes),
+        notes=(*notes, *_failures(store), *found.notes),
     )
 
 
