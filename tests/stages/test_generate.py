@@ -34,8 +34,8 @@ from pipeline.theatre.detector import build_detector  # noqa: E402
 from pipeline.theatre.posenet import build_pose_net  # noqa: E402
 from pipeline.training import checkpoint  # noqa: E402
 from pipeline.training.cache import open_cache  # noqa: E402
-from pipeline.training.loop import new_model  # noqa: E402
 from pipeline.training.recipe import Recipe  # noqa: E402
+from pipeline.training.setup import new_model  # noqa: E402
 from stages.generate import Generate, film  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
 
