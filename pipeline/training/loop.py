@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -65,14 +65,13 @@ def train(
         raise TrainingError(
             f"a batch of {recipe.batch} windows leaves some of {accelerator.num_processes} processes none"
         )
+    main = accelerator.is_main_process
+    said = say if main else lambda _: None
     with accelerator.main_process_first():
-        data = open_cache(shards, "train", caches, recipe.min_score)
-        held_out = held_out_split(recipe, shards, caches)
-    if accelerator.is_main_process:
-        with driving(folder, "train"), Interrupt() as interrupt:
-            return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, say).train()
-    with Interrupt() as interrupt:
-        return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, lambda _: None).train()
+        data = open_cache(shards, "train", caches, recipe.min_score, say=said)
+        held_out = held_out_split(recipe, shards, caches, say=said)
+    with driving(folder, "train") if main else nullcontext(), Interrupt() as interrupt:
+        return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, said).train()
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """The loss on the held-out split: the same windows with the same noise every time, so that it can be followed over a run."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,10 +17,12 @@ log = logging.getLogger(__name__)
 _NOISE = 1 << 40  # where a step's number stands in the seeds of training
 
 
-def held_out_split(recipe: Recipe, shards: Path, caches: Path) -> Cache | None:
+def held_out_split(
+    recipe: Recipe, shards: Path, caches: Path, *, say: Callable[[str], None] = log.info
+) -> Cache | None:
     """The validation split; None when it is empty."""
     try:
-        return open_cache(shards, "validation", caches, recipe.min_score)
+        return open_cache(shards, "validation", caches, recipe.min_score, say=say)
     except CacheError as error:
         log.warning("no validation: %s", error)
         return None
