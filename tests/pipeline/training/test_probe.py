@@ -38,6 +38,23 @@ def test_half_of_the_free_memory_is_filled(room: float, expected: int, monkeypat
     assert micro_batch(8, trial, CPU, 40) == expected
 
 
+def test_on_a_gpu_what_was_reckoned_is_tried_and_lowered_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights, tried = torch.ones(4, requires_grad=True), list[int]()
+
+    def trial(count: int) -> None:
+        tried.append(count)
+        if count > 5:
+            raise RuntimeError("CUDA out of memory. Tried to allocate more than there is")
+        (weights * torch.ones(count, 4)).sum().backward()
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 1 << 30))
+    found = micro_batch(16, trial, torch.device("cuda"), 40)
+    assert found <= 5 and 16 % found == 0
+    assert tried[2] == 16 and tried[2:] == sorted(
+        tried[2:], reverse=True
+    )  # after one window and two, for what each keeps
+
+
 def test_random_numbers_are_as_if_nothing_had_been_tried() -> None:
     weights = torch.ones(8, requires_grad=True)
     torch.manual_seed(1)
