@@ -1,6 +1,7 @@
 """Keeping a run folder small and quick: joining parts, and removing what no winning row needs."""
 
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def _pieces(table: Table, won: pa.Table, parts: list[Path]) -> Iterator[pa.Table
 
 @dataclass(frozen=True)
 class Waste:
-    """A file that no winning row needs."""
+    """A file, or a folder that was to become one thing, that no winning row needs."""
 
     path: Path
     bytes: int
@@ -127,8 +128,10 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
     """Files that `gc` would remove: replaced and orphaned parts, leftovers of kills, and stage files that no row names."""
     limit = (now or time.time()) - YOUNG_SECONDS
     for path in store.run.rglob(f"{files.TEMPORARY}*"):
-        if path.stat().st_mtime < limit:
-            yield Waste(path, path.stat().st_size, "left by a process that was killed")
+        held = [item.stat() for item in (path, *path.rglob("*"))]  # of a folder, such as a checkpoint that was begun
+        if max(item.st_mtime for item in held) < limit:
+            size = sum(item.st_size for item in held)
+            yield Waste(path, size, "left by a process that was killed")
     for kind in store.kinds:
         yield from _wasted_parts(store.table(kind), limit)
     yield from _wasted_files(store, limit)
@@ -196,6 +199,9 @@ def collect(store: Store) -> tuple[int, int]:
         for kind in KINDS:
             locks.enter_context(driving(store.run, kind))
         for item in list(waste(store)):
-            item.path.unlink(missing_ok=True)
+            if item.path.is_dir() and not item.path.is_symlink():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
             count, size = count + 1, size + item.bytes
     return count, size

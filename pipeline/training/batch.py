@@ -129,3 +129,10 @@ def changed(
     local = torch.einsum("bij,b...j->b...i", matrices, local)
     neck = torch.einsum("bij,b...j->b...i", matrices, neck - _MIDDLE) + _MIDDLE
     return local, valid, neck
+
+
+def stilled(ready: Prepared, still: Tensor) -> Prepared:
+    """Some samples' lead is its last frame, repeated: what a generated video begins with."""
+    assert ready.lead is not None
+    lead = torch.where(still[:, None, None], ready.lead[:, -1:].expand_as(ready.lead), ready.lead)
+    return Prepared(ready.clean, ready.counts, ready.audio, ready.reference, ready.present, lead)

@@ -8,15 +8,17 @@ mouth. A frame takes 2,209 bytes: 364 h of training data 72 GB.
 import hashlib
 import json
 import logging
+import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +40,7 @@ ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # by frame: type and shape
 }
 FRAME_BYTES = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape in ARRAYS.values())
 _COLUMNS = ("clip_id", "person", "frames", "local", "scores", "neck", "audio_features", "audio_features_of")
+_WRITING = re.compile(rf"{re.escape(files.TEMPORARY)}(?P<cache>[a-z]+-[0-9a-f]{{16}})-[0-9a-f]{{12}}", re.ASCII)
 FRAMING = (1.0, 50.0, 99.0)  # percentiles over clips
 
 
@@ -133,14 +136,17 @@ class Cache:
         return values
 
 
-def open_cache(shards: Path, split: str, folder: Path, min_score: float = 0.7) -> Cache:
-    """The cache of a split, made if it is not there.
+def open_cache(
+    shards: Path, split: str, folder: Path, min_score: float = 0.7, *, say: Callable[[str], None] = log.info
+) -> Cache:
+    """The cache of a split, made if it is not there; of several processes that want it, one makes it and the others wait.
 
     Args:
         shards: folder of the shards.
         split: train, validation or test.
         folder: where caches are kept, each under a name that follows from the shards' hashes.
         min_score: points scored lower, and points measured from a missing root, do not count.
+        say: told in a line that another process is waited for.
 
     Raises:
         CacheError: clips with different audio features, or none with any; no room on the disk.
@@ -155,15 +161,55 @@ def open_cache(shards: Path, split: str, folder: Path, min_score: float = 0.7) -
     }
     key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
     target = Path(folder) / f"{split}-{key}"
+    _sweep(target.parent)
     if not (target / INDEX).is_file():
-        _check_room(opened, Path(folder))
-        with _replacing(target) as temporary:
-            _build(opened, temporary, made_from, min_score)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _building(target, say):
+            if not (target / INDEX).is_file():  # or another process has made it meanwhile
+                _check_room(opened, target.parent)
+                with _replacing(target) as temporary:
+                    _build(opened, temporary, made_from, min_score)
     return Cache(target)
 
 
+def _lock_of(target: Path) -> filelock.BaseFileLock:
+    """What the builder of a cache holds; it ends with the process, however that ends."""
+    return filelock.FileLock(target.with_name(f".{target.name}.lock"))
+
+
+@contextmanager
+def _building(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one that builds this cache, if need be after another one."""
+    lock = _lock_of(target)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        say(f"another process builds {target}: waiting for it")
+        lock.acquire()
+    try:
+        for path, cache in _unfinished(target.parent):
+            if cache == target:  # of one that was killed while this one waited
+                shutil.rmtree(path, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _unfinished(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """What builders write into, or what a kill left of it, each with the cache that it was to be."""
+    for path in list(folder.glob(f"{files.TEMPORARY}*")):
+        if (found := _WRITING.fullmatch(path.name)) and path.is_dir():
+            yield path, folder / found["cache"]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed builders left: that of a live one is locked, as far as the locks of this disk reach."""
+    for path, target in _unfinished(folder):
+        with suppress(filelock.Timeout, OSError), _lock_of(target).acquire(timeout=0):
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _check_room(opened: shard.Shards, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in opened.paths}
     seconds = sum(entry["seconds"] for entry in opened.index["files"] if entry["path"] in names)
     needed, free = seconds * shard.FPS * FRAME_BYTES, shutil.disk_usage(folder).free
@@ -177,8 +223,8 @@ def _check_room(opened: shard.Shards, folder: Path) -> None:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """A temporary folder that takes the target's place when all went well."""
-    temporary = target.parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
-    temporary.mkdir(parents=True)
+    temporary = target.parent / f"{files.TEMPORARY}{target.name}-{uuid.uuid4().hex[:12]}"
+    temporary.mkdir()
     try:
         yield temporary
         shutil.rmtree(target, ignore_errors=True)

@@ -128,3 +128,13 @@ def loader(windows: Windows, steps: Steps, workers: int = 0, *, pin: bool = Fals
 
 def _as_it_is(batch: Any) -> Batch:
     return dict(batch)
+
+
+def onto(batch: Batch, device: torch.device) -> Batch:
+    """A batch on another device."""
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def seed_of(*numbers: int) -> int:
+    """One 63-bit seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

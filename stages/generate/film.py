@@ -12,7 +12,7 @@ from pipeline.backends.run import backend, check
 from pipeline.generation.given import MIN_SCORE, BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
 from pipeline.skeleton.align import compare
-from pipeline.skeleton.film import write_skeletons
+from pipeline.skeleton.film import drawn_size, write_skeletons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,12 @@ def film(
     """
     if asked.backend == "skeleton":
         if not dry_run:
+            drawn = drawn_size(person.size)
+            if max(drawn) < max(person.size):
+                say(
+                    f"{person.name} has {person.size[0]} x {person.size[1]} px: drawn at {drawn[0]} x {drawn[1]}; "
+                    "the .npz stays in its pixels"
+                )
             write_skeletons(out, [(moved.keypoints, moved.scores)], voice.wave, person.size)
         return [] if dry_run else [out]
     assert person.picture is not None, "`ready` was asked"

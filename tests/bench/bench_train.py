@@ -56,12 +56,14 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
 
 def run_of(folder: Path, shards: Path, data: Any, device: str, **settings: Any) -> Any:
     """The loop's own run, set up and not begun."""
-    from pipeline.training import loop
+    from pipeline.training.interrupt import Interrupt
+    from pipeline.training.loop import _Run
     from pipeline.training.recipe import Recipe
+    from pipeline.training.setup import accelerator_of
 
     recipe = Recipe(window_frames=WINDOW, **settings)
-    accelerator = loop._accelerator(recipe, folder, device)
-    return loop._Run(recipe, folder / "run", accelerator, data, None, shards, loop._Asked(), print)
+    accelerator = accelerator_of(recipe, folder, device)
+    return _Run(recipe, folder / "run", accelerator, data, None, shards, Interrupt(), print)
 
 
 def readers(device: str) -> int:

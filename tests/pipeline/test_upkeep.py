@@ -192,6 +192,19 @@ def test_a_dry_run_lists_exactly_what_goes(run: Path) -> None:
 ROW = {"video_id": "file:z", "path": "clips/named.mp4"}
 
 
+def test_a_folder_that_a_kill_left_goes_whole_and_one_that_grows_stays(run: Path) -> None:
+    left, grows = run / "cache" / ".writing-left", run / "cache" / ".writing-grows"
+    for folder in (left, grows):
+        folder.mkdir(parents=True)
+        (folder / "audio.raw").write_bytes(b"x" * 5000)
+    age(run)
+    (grows / "audio.raw").write_bytes(b"x" * 6000)  # which leaves the folder's own time as it was
+    [item] = [item for item in waste(Store(run)) if "cache" in item.path.parts]
+    assert item.path == left and item.bytes >= 5000
+    collect(Store(run))
+    assert not left.exists() and (grows / "audio.raw").exists()
+
+
 def test_what_is_young_may_be_at_work(run: Path) -> None:
     (run / "clips").mkdir()
     (run / "clips" / "unnamed.mp4").write_bytes(b"x")

@@ -34,8 +34,8 @@ from pipeline.theatre.detector import build_detector  # noqa: E402
 from pipeline.theatre.posenet import build_pose_net  # noqa: E402
 from pipeline.training import checkpoint  # noqa: E402
 from pipeline.training.cache import open_cache  # noqa: E402
-from pipeline.training.loop import new_model  # noqa: E402
 from pipeline.training.recipe import Recipe  # noqa: E402
+from pipeline.training.setup import new_model  # noqa: E402
 from stages.generate import Generate, film  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
 
@@ -768,3 +768,16 @@ def test_it_does_not_write_over_what_it_starts_from(place: Place) -> None:
     message = place.refused(skeleton=skeleton, audio=place.wav(), out=str(place.folder / "me.mp4"))
     assert "is what this generation starts from" in message
     assert skeleton.read_bytes() == before
+
+
+def test_of_a_very_large_picture_the_video_is_bounded_and_the_keypoints_are_not(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = (somebody(place.made) + 0.5) * 19.53125 - 0.5
+    made = place.generate(skeleton=place.npz(points, size=(10_000, 10_000)), audio=place.wav(0.4))
+    about = probe(place.out)
+    assert (about.width, about.height) == (2048, 2048)
+    assert tuple(made["size"]) == (10_000, 10_000)
+    assert np.linalg.norm(made["keypoints"][:, BOTH] - points[BOTH], axis=-1).max() < 2000
+    said = capsys.readouterr().out
+    assert said.count("reference has 10000 x 10000 px: drawn at 2048 x 2048; the .npz stays in its pixels\n") == 1

@@ -9,7 +9,7 @@ from pipeline.media.audio import RATE, read_wave
 from pipeline.media.video import GridReader, probe
 from pipeline.skeleton import layout
 from pipeline.skeleton.draw import draw
-from pipeline.skeleton.film import write_skeletons
+from pipeline.skeleton.film import LONG_SIDE_PX, drawn_size, write_skeletons
 
 from .people import person
 
@@ -94,3 +94,38 @@ def test_points_scored_low_are_left_out(by_picture: bool, tmp_path: Path) -> Non
     lit = [int((picture.max(-1) > 60).sum()) for picture in pictures(path)]
     assert max(lit[:6]) < 300
     assert (min(lit[6:]) > 300) is by_picture
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "drawn"),
+    [
+        ((512, 512), 1, (512, 512)),
+        ((2047, 3), 1, (2048, 4)),
+        ((2048, 2048), 1, (2048, 2048)),
+        ((2049, 1024), 1, (2048, 1024)),
+        ((12000, 8000), 1, (2048, 1366)),
+        ((4001, 20000), 1, (410, 2048)),
+        ((100_000, 9), 1, (2048, 2)),
+        ((1024, 700), 2, (1024, 700)),
+        ((1025, 700), 2, (1024, 700)),
+        ((3000, 3000), 3, (682, 682)),
+    ],
+)
+def test_a_video_has_even_sides_and_is_no_larger_than_the_limit(
+    size: tuple[int, int], count: int, drawn: tuple[int, int]
+) -> None:
+    assert drawn_size(size, count) == drawn
+    assert max(drawn[0] * count, drawn[1]) <= LONG_SIDE_PX
+
+
+def test_in_a_picture_that_is_too_large_a_skeleton_is_drawn_smaller(tmp_path: Path) -> None:
+    points, scores = walker(2)
+    small, large = tmp_path / "small.mp4", tmp_path / "large.mp4"
+    grown = (points + 0.5) * 8 - 0.5
+    before = grown.copy()
+    write_skeletons(large, [(grown, scores)], None, (4096, 2048))
+    np.testing.assert_array_equal(grown, before)
+    write_skeletons(small, [((points + 0.5) * 4 - 0.5, scores)], None, (2048, 1024))
+    for one, other in zip(pictures(large), pictures(small), strict=True):
+        assert one.shape == (1024, 2048, 3)
+        assert psnr(one, other) > 40

@@ -1,5 +1,6 @@
-"""A few planted pairs as shards, small enough for every test to have its own."""
+"""A few planted pairs as shards, small enough for every test to have its own, and trainings on them."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 
 from pipeline import shard
 from pipeline.theatre import planted
+from pipeline.training.loop import train
+from pipeline.training.metrics import METRICS
 from pipeline.training.recipe import Recipe
 
 
@@ -61,3 +64,14 @@ def unseen(row: dict[str, Any], point: int, frames: slice) -> dict[str, Any]:
     scores = np.array(row["scores"])
     scores[frames, point] = 0.4
     return {**row, "scores": scores}
+
+
+def fit(shards: Path, folder: Path, **changed: Any) -> Path:
+    """Train by `recipe`, with caches beside the shards; returns the last checkpoint."""
+    return train(recipe(**changed), shards, folder, shards.parent / "cache", say=lambda line: None)
+
+
+def losses(folder: Path, name: str = "loss") -> dict[int, float]:
+    """What a training noted, by step."""
+    lines = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    return {line["step"]: line[name] for line in lines if name in line}

@@ -9,7 +9,7 @@ from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, to_local
 from pipeline.training.batch import Augmentation, changed, loss_weights, prepare
 from pipeline.training.cache import Cache, open_cache
-from pipeline.training.loop import new_model
+from pipeline.training.setup import new_model
 from pipeline.training.windows import Windows
 from tests.pipeline.training.small import recipe, shard_rows, unseen, write_shards
 

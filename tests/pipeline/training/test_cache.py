@@ -1,6 +1,11 @@
 """The memory-mapped cache holds what the shards hold, and refuses what cannot be trained on."""
 
 import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,19 @@ from pipeline.training.cache import FRAME_BYTES, CacheError, open_cache
 from tests.pipeline.training.small import shard_rows, unseen, without_features, write_shards
 
 ROWS = shard_rows(4)
+BUILDER = """
+import sys
+from pathlib import Path
+from pipeline.training import cache
+build = cache._build
+def slowly(opened, folder, *given):
+    (folder / "audio.raw").write_bytes(b"begun")
+    print("building", flush=True)
+    sys.stdin.readline()
+    build(opened, folder, *given)
+cache._build = slowly
+print(cache.open_cache(Path(sys.argv[1]), "train", Path(sys.argv[2])).folder, flush=True)
+"""
 STEP_PX = 1 / 16  # the largest step of a float16 below 128 px
 
 
@@ -92,7 +110,7 @@ def test_features_of_two_kinds_are_refused(tmp_path: Path) -> None:
     shards = write_shards(tmp_path / "shards", {"train": mixed})
     with pytest.raises(CacheError, match=r"logmel768 and wav2vec2-base-960h/12, cannot be mixed"):
         open_cache(shards, "train", tmp_path / "cache")
-    assert not list((tmp_path / "cache").iterdir())
+    assert not _folders(tmp_path / "cache")
 
 
 def test_no_features_at_all_says_what_to_run(tmp_path: Path) -> None:
@@ -115,6 +133,78 @@ def test_a_full_disk_is_told_before_anything_is_written(shards: Path, tmp_path: 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(CacheError, match=r"takes .* GiB, and .* has 0\.0: name another place with train\.cache"):
         open_cache(shards, "train", tmp_path / "cache")
+
+
+@contextmanager
+def _builder(shards: Path, folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that is in the middle of building the cache of the split train, until it is given a line."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", BUILDER, str(shards), str(folder)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[3]) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "building\n"
+            yield process
+        finally:
+            process.kill()
+
+
+class _Waiting(threading.Thread):
+    """Somebody who wants a cache that another process builds; `found` when the thread has ended."""
+
+    def __init__(self, shards: Path, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.shards, self.folder, self.lines, self.waits = shards, folder, list[str](), threading.Event()
+        self.start()
+        assert self.waits.wait(30)
+
+    def run(self) -> None:
+        self.found = open_cache(self.shards, "train", self.folder, say=self._say)
+
+    def _say(self, line: str) -> None:
+        self.lines.append(line)
+        self.waits.set()
+
+
+def test_who_wants_what_another_process_builds_waits_and_takes_it(
+    shards: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(cache, "_build", lambda *_: pytest.fail("built twice"))
+    with _builder(shards, tmp_path / "cache") as process:
+        waiting = _Waiting(shards, tmp_path / "cache")
+        assert waiting.is_alive()
+        said, _ = process.communicate("go on\n", timeout=60)
+    waiting.join(60)
+    assert str(waiting.found.folder) == said.strip()
+    assert len(waiting.found) == len(ROWS)
+    assert waiting.lines == [f"another process builds {waiting.found.folder}: waiting for it"]
+    assert _folders(tmp_path / "cache") == [waiting.found.folder.name]
+
+
+def test_when_the_builder_is_killed_who_waits_builds(shards: Path, tmp_path: Path) -> None:
+    with _builder(shards, tmp_path / "cache") as process:
+        waiting = _Waiting(shards, tmp_path / "cache")
+        process.kill()
+        waiting.join(60)
+    assert len(waiting.found) == len(ROWS)
+    assert _folders(tmp_path / "cache") == [waiting.found.folder.name]
+
+
+def test_what_a_killed_builder_left_is_removed_and_that_of_a_live_one_is_not(shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    (folder / ".writing-0123456789ab").mkdir(parents=True)  # not a builder's of caches
+    other = open_cache(shards, "train", folder, min_score=0.3).folder
+    with _builder(shards, folder) as process:
+        assert open_cache(shards, "train", folder, min_score=0.3).folder == other
+        assert len(_folders(folder)) == 3
+        process.kill()
+        process.wait()
+        assert len(_folders(folder)) == 3
+        open_cache(shards, "train", folder, min_score=0.3)  # opened, not built
+    assert _folders(folder) == [".writing-0123456789ab", other.name]
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def _span(found: cache.Cache, clip: int) -> slice:
