@@ -48,12 +48,17 @@ class EchoMimicV2(Backend):
         "audio_model_path": "./pretrained_weights/audio_processor/tiny.pt",
     }
     hub: ClassVar[frozenset[str]] = frozenset({"pretrained_base_model_path", "pretrained_vae_path"})
+    step: ClassVar[int] = 64
+    fps: ClassVar[int] = FPS
+
+    def check(self, options: Options) -> None:
+        super().check(options)
+        if options.size and len(set(size_of(options.size, self.step))) > 1:
+            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes squares alone")
 
     def view(self, job: Job, options: Options) -> View:
-        size = size_of(options.size or "768x768", 64)
-        if size[0] != size[1]:
-            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes squares alone")
-        fps = rate_of(options.fps, FPS)
+        size = size_of(options.size or "768x768", self.step)
+        fps = rate_of(options.fps, self.fps)
         frames = frames_at(len(job.keypoints), fps)
         return View(_upper_body(job), size, fps, frames, max(frames + SPARE, CONTEXT))
 

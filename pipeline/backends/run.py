@@ -46,6 +46,7 @@ def plan(name: str, job: Job, options: Options, work: Path) -> Plan:
         BackendError: BAD_JOB; NO_CHECKOUT where none is named.
     """
     adapter = backend(name)
+    adapter.check(options)
     view = adapter.view(job, options)
     work = work.absolute()
     folder = work
@@ -103,9 +104,10 @@ def check(name: str, options: Options) -> None:
     """Look for a back-end's checkout, interpreter and weights, before anything costs time.
 
     Raises:
-        BackendError: NO_CHECKOUT, NO_PYTHON, NO_WEIGHTS: what is missing and how to get it. BAD_JOB: weights that it has not.
+        BackendError: NO_CHECKOUT, NO_PYTHON, NO_WEIGHTS: what is missing and how to get it. BAD_JOB: options that do not fit.
     """
     adapter = backend(name)
+    adapter.check(options)
     if not adapter.source:
         return
     if options.checkout is None:

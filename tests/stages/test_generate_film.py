@@ -124,6 +124,23 @@ def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> N
     assert not studio.out.parent.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("stableanimator", {"backend_size": "500x500"}, "multiples of 64"),
+        ("stableanimator", {"backend_seed": 1}, "fixed in its code"),
+        ("echomimicv2", {"backend_size": "512x768"}, "squares alone"),
+        ("mimicmotion", {"backend_weights": {"unet": "x.pth"}}, "no weights called 'unet'"),
+    ],
+)
+def test_options_that_do_not_fit_are_told_before_anything_is_made(
+    studio: Studio, name: str, wrong: dict[str, Any], words: str
+) -> None:
+    for dry_run in (False, True):
+        assert words in studio.refused(name, backend_dir=str(studio.folder), dry_run=dry_run, **wrong)
+        assert not studio.out.parent.exists()
+
+
 def test_a_skeleton_alone_cannot_be_filmed(studio: Studio) -> None:
     path = studio.folder / "who.npz"
     np.savez(path, keypoints=studio.one["keypoints"][0], scores=studio.one["scores"][0])
