@@ -113,6 +113,12 @@ def test_a_dry_run_writes_inputs_and_says_the_command(studio: Studio, capsys: py
     assert len(list(work.rglob("frame_*.png"))) >= studio.other["frames"]
 
 
+def test_a_dry_run_needs_no_checkout(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    studio.film(dry_run=True)
+    said = capsys.readouterr().out
+    assert f"to be run in {Path('StableAnimator').absolute()}:" in said and "inference_basic.py" in said
+
+
 def test_what_went_wrong_is_said_in_a_line_and_the_log_stays(studio: Studio) -> None:
     said = studio.refused(**studio.checkout(behaviour="gpu"))
     assert "GPU" in said and "log.txt" in said
