@@ -100,7 +100,12 @@ class EchoMimicV2(Backend):
 
 
 def _upper_body(job: Job) -> Box:
-    """The square that it was trained on: from above the face to below the arms, over all frames, the neck in the middle."""
+    """The square that it was trained on: from above the face to below the arms, over all frames, the neck in the middle.
+
+    As in its preprocessing (`EMTD_dataset/preprocess.py`), it ends above and below where the picture ends: black bands there are
+    nothing that its net has seen, and a lone point far away must not widen it.
+    """
+    height = len(job.picture)
     points = shown(job)
     joints, _ = layout.openpose_18(points, np.ones(points.shape[:2]))
     neck, faces, uppers = joints[:, 1, 0], points[:, layout.FACE, 1], joints[:, :_UPPER, 1]
@@ -108,12 +113,14 @@ def _upper_body(job: Job) -> Box:
         raise BackendError(Trouble.BAD_JOB, "the motion shows no face or no shoulders: EchoMimicV2's crop goes by them")
     top, bottom = np.nanmin(faces), np.nanmax(uppers)
     margin = _MARGIN * (bottom - top)
-    side = round(float(bottom - top + (_ABOVE + _BELOW) * margin))
+    upper, lower = round(max(float(top - _ABOVE * margin), 0)), round(min(float(bottom + _BELOW * margin), height))
+    side = lower - upper
     if side < 1:
         raise BackendError(
-            Trouble.BAD_JOB, "the motion's face lies below its shoulders: EchoMimicV2 takes people upright"
+            Trouble.BAD_JOB,
+            "the motion's face lies below its shoulders, or outside of the picture: EchoMimicV2 takes people upright",
         )
-    left, upper = round(float(np.nanmean(neck)) - side / 2), round(float(top - _ABOVE * margin))
+    left = round(float(np.nanmean(neck)) - side / 2)
     return left, upper, left + side, upper + side
 
 
