@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.stage import runtime
 
@@ -38,12 +38,23 @@ class BackendSettings(BaseModel):
     backend_guidance: float | None = Field(None, ge=0, le=50, description="its classifier-free guidance scale")
     backend_seed: int | None = Field(None, ge=0, lt=2**31, description="of its noise, where it takes one")
     backend_weights: dict[str, str] = Field(
-        {}, description="its own names of its weights -> where they are, such as {unet = 'finetuned/unet.pth'}"
+        {},
+        description="its own names of its weights -> where they are, from its checkout, "
+        "such as {unet_model_name_or_path = 'finetuned/unet.pth'}",
     )
     backend_arguments: str = Field("", description="more arguments for its command line, as a shell would split them")
     backend_hours: float = Field(
         6.0, gt=0, description="after so long for one video it is stopped", json_schema_extra=runtime()
     )
+
+    @field_validator("backend_arguments")
+    @classmethod
+    def _splits(cls, text: str) -> str:
+        try:
+            shlex.split(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is not split as a shell would: {str(error).lower()}") from error
+        return text
 
     def options(self) -> "Options":
         """As an adapter takes them."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.backends.errors import BackendError, Trouble
+from pipeline.backends.geometry import rate_of, size_of
 from pipeline.backends.job import Job, Options, Picture, Plan, View
 
 
@@ -18,6 +19,8 @@ class Backend(ABC):
         needed: files by which its checkout is known.
         weights: its own name of each file or folder of weights -> where upstream's readme puts it, from the checkout.
         hub: those of them that may be the id of a hosted model.
+        step: sides of its films are multiples of it, px.
+        fps: pictures a second of its films by default.
     """
 
     name: ClassVar[str]
@@ -25,6 +28,15 @@ class Backend(ABC):
     needed: ClassVar[tuple[str, ...]] = ()
     weights: ClassVar[dict[str, str]] = {}
     hub: ClassVar[frozenset[str]] = frozenset()
+    step: ClassVar[int]
+    fps: ClassVar[int]
+
+    def check(self, options: Options) -> None:
+        """Whether it can be asked so, whatever it is to film; BackendError (BAD_JOB) when not."""
+        if options.size:
+            size_of(options.size, self.step)
+        rate_of(options.fps, self.fps)
+        self.weights_of(options)
 
     def weights_of(self, options: Options) -> dict[str, str]:
         """Its weights by its names for them, as the options place them; BackendError (BAD_JOB) for a name that it has not."""

@@ -48,12 +48,17 @@ class EchoMimicV2(Backend):
         "audio_model_path": "./pretrained_weights/audio_processor/tiny.pt",
     }
     hub: ClassVar[frozenset[str]] = frozenset({"pretrained_base_model_path", "pretrained_vae_path"})
+    step: ClassVar[int] = 64
+    fps: ClassVar[int] = FPS
+
+    def check(self, options: Options) -> None:
+        super().check(options)
+        if options.size and len(set(size_of(options.size, self.step))) > 1:
+            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes squares alone")
 
     def view(self, job: Job, options: Options) -> View:
-        size = size_of(options.size or "768x768", 64)
-        if size[0] != size[1]:
-            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes squares alone")
-        fps = rate_of(options.fps, FPS)
+        size = size_of(options.size or "768x768", self.step)
+        fps = rate_of(options.fps, self.fps)
         frames = frames_at(len(job.keypoints), fps)
         return View(_upper_body(job), size, fps, frames, max(frames + SPARE, CONTEXT))
 
@@ -95,7 +100,12 @@ class EchoMimicV2(Backend):
 
 
 def _upper_body(job: Job) -> Box:
-    """The square that it was trained on: from above the face to below the arms, over all frames, the neck in the middle."""
+    """The square that it was trained on: from above the face to below the arms, over all frames, the neck in the middle.
+
+    As in its preprocessing (`EMTD_dataset/preprocess.py`), it ends above and below where the picture ends: black bands there are
+    nothing that its net has seen, and a lone point far away must not widen it.
+    """
+    height = len(job.picture)
     points = shown(job)
     joints, _ = layout.openpose_18(points, np.ones(points.shape[:2]))
     neck, faces, uppers = joints[:, 1, 0], points[:, layout.FACE, 1], joints[:, :_UPPER, 1]
@@ -103,12 +113,14 @@ def _upper_body(job: Job) -> Box:
         raise BackendError(Trouble.BAD_JOB, "the motion shows no face or no shoulders: EchoMimicV2's crop goes by them")
     top, bottom = np.nanmin(faces), np.nanmax(uppers)
     margin = _MARGIN * (bottom - top)
-    side = round(float(bottom - top + (_ABOVE + _BELOW) * margin))
+    upper, lower = round(max(float(top - _ABOVE * margin), 0)), round(min(float(bottom + _BELOW * margin), height))
+    side = lower - upper
     if side < 1:
         raise BackendError(
-            Trouble.BAD_JOB, "the motion's face lies below its shoulders: EchoMimicV2 takes people upright"
+            Trouble.BAD_JOB,
+            "the motion's face lies below its shoulders, or outside of the picture: EchoMimicV2 takes people upright",
         )
-    left, upper = round(float(np.nanmean(neck)) - side / 2), round(float(top - _ABOVE * margin))
+    left = round(float(np.nanmean(neck)) - side / 2)
     return left, upper, left + side, upper + side
 
 

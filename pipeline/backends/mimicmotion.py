@@ -34,10 +34,12 @@ class MimicMotion(Backend):
         "ckpt_path": "models/MimicMotion_1-1.pth",
     }
     hub: ClassVar[frozenset[str]] = frozenset({"base_model_path"})
+    step: ClassVar[int] = STEP_PX
+    fps: ClassVar[int] = FPS
 
     def view(self, job: Job, options: Options) -> View:
-        size = size_of(options.size, STEP_PX) if options.size else _size(*job.picture.shape[:2])
-        fps = rate_of(options.fps, FPS)
+        size = size_of(options.size, self.step) if options.size else _size(*job.picture.shape[:2])
+        fps = rate_of(options.fps, self.fps)
         frames = frames_at(len(job.keypoints), fps)
         return View(cover_box(job, size), size, fps, frames, max(frames, TILE - 1))
 

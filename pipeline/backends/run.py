@@ -43,18 +43,16 @@ def plan(name: str, job: Job, options: Options, work: Path) -> Plan:
         work: the folder for the inputs; it must not hold anything yet.
 
     Raises:
-        BackendError: BAD_JOB; NO_CHECKOUT where none is named.
+        BackendError: BAD_JOB.
     """
     adapter = backend(name)
+    adapter.check(options)
     view = adapter.view(job, options)
     work = work.absolute()
     folder = work
     if adapter.source:
-        if options.checkout is None:
-            raise BackendError(
-                Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, and name the folder"
-            )
-        folder = options.checkout.absolute()
+        # Where none is named, the one that `git clone` makes here.
+        folder = (options.checkout or Path(adapter.source.rpartition("/")[2])).absolute()
     work.mkdir(parents=True, exist_ok=True)
     if any(work.iterdir()):
         raise BackendError(Trouble.BAD_JOB, f"{work} holds files already: name a new folder")
@@ -103,13 +101,16 @@ def check(name: str, options: Options) -> None:
     """Look for a back-end's checkout, interpreter and weights, before anything costs time.
 
     Raises:
-        BackendError: NO_CHECKOUT, NO_PYTHON, NO_WEIGHTS: what is missing and how to get it. BAD_JOB: weights that it has not.
+        BackendError: NO_CHECKOUT, NO_PYTHON, NO_WEIGHTS: what is missing and how to get it. BAD_JOB: options that do not fit.
     """
     adapter = backend(name)
+    adapter.check(options)
     if not adapter.source:
         return
     if options.checkout is None:
-        raise BackendError(Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, and name the folder")
+        raise BackendError(
+            Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, and name it as backend_dir"
+        )
     folder = options.checkout.absolute()
     if not folder.is_dir():
         raise BackendError(Trouble.NO_CHECKOUT, f"{folder} is not there: {_clone(adapter)}")

@@ -15,11 +15,13 @@ class Skeleton(Backend):
     """The whole picture, a column or row more where a side is odd, which H.264 cannot hold."""
 
     name: ClassVar[str] = "skeleton"
+    step: ClassVar[int] = 2
+    fps: ClassVar[int] = FPS
 
     def view(self, job: Job, options: Options) -> View:
         height, width = (side + side % 2 for side in job.picture.shape[:2])
-        size = size_of(options.size, 2) if options.size else (width, height)
-        fps = rate_of(options.fps, FPS)
+        size = size_of(options.size, self.step) if options.size else (width, height)
+        fps = rate_of(options.fps, self.fps)
         frames = frames_at(len(job.keypoints), fps)
         return View(cover_box(job, size) if options.size else (0, 0, width, height), size, fps, frames, frames)
 

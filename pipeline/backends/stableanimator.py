@@ -30,15 +30,20 @@ class StableAnimator(Backend):
         "unet_model_name_or_path": "checkpoints/Animation/unet.pth",
     }
     hub: ClassVar[frozenset[str]] = frozenset({"pretrained_model_name_or_path"})
+    step: ClassVar[int] = 64
+    fps: ClassVar[int] = FPS
 
-    def view(self, job: Job, options: Options) -> View:
+    def check(self, options: Options) -> None:
+        super().check(options)
         if options.seed is not None:
             raise BackendError(
                 Trouble.BAD_JOB, f"seed {options.seed}: StableAnimator's is fixed in its code, leave it out"
             )
+
+    def view(self, job: Job, options: Options) -> View:
         height, width = job.picture.shape[:2]
-        size = size_of(options.size or (UPRIGHT if height > _UPRIGHT_FROM * width else SQUARE), 64)
-        fps = rate_of(options.fps, FPS)
+        size = size_of(options.size or (UPRIGHT if height > _UPRIGHT_FROM * width else SQUARE), self.step)
+        fps = rate_of(options.fps, self.fps)
         frames = frames_at(len(job.keypoints), fps)
         return View(cover_box(job, size), size, fps, frames, max(frames, TILE))
 

@@ -63,7 +63,11 @@ def diagnose(status: int, log: Path) -> BackendError:
             f"the system killed it, as it does when memory runs out: take a smaller size or a shorter voice. All it said: {log}",
         )
     ended = f"by signal {-status}" if status < 0 else f"with status {status}"
-    return BackendError(Trouble.CRASH, f"it ended {ended}. Last it said:\n{last_lines(log)}\nAll of it: {log}")
+    said = last_lines(log)
+    # The last line first: it says what, and tables cut the rest.
+    return BackendError(
+        Trouble.CRASH, f"it ended {ended}: {said.rpartition(chr(10))[2]}\nLast it said:\n{said}\nAll of it: {log}"
+    )
 
 
 def last_lines(log: Path) -> str:

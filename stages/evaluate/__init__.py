@@ -157,6 +157,10 @@ class Evaluate(BackendSettings, Program):
             )
         if self.pairs and not Path(self.pairs).is_file():
             raise BadInput(f"--pairs {self.pairs}: there is no such file")
+        if self.method != "folder" and not self.inputs_only:
+            from pipeline.backends.run import check
+
+            check(self.backend, self.options())  # before the true videos are scored for hours
 
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
         from pipeline.cli_run import options_of, run_shown

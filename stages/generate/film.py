@@ -24,10 +24,11 @@ def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) ->
     """Whether the back-end can be asked at all, before anything is generated for it; a dry run needs no checkout.
 
     Raises:
-        BadInput: only a skeleton is known of the person. BackendError: checkout, interpreter or weights are missing.
+        BadInput: only a skeleton is known of the person. BackendError: options do not fit, or something is missing.
     """
     if asked.backend == "skeleton":
-        return
+        return  # it is drawn in the picture's size, at 25 a second
+    backend(asked.backend).check(asked.options())
     if person.picture is None:
         raise BadInput(
             f"--backend {asked.backend} films a person, and of {person.name} only a skeleton is known: "

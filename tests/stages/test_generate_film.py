@@ -113,6 +113,12 @@ def test_a_dry_run_writes_inputs_and_says_the_command(studio: Studio, capsys: py
     assert len(list(work.rglob("frame_*.png"))) >= studio.other["frames"]
 
 
+def test_a_dry_run_needs_no_checkout(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    studio.film(dry_run=True)
+    said = capsys.readouterr().out
+    assert f"to be run in {Path('StableAnimator').absolute()}:" in said and "inference_basic.py" in said
+
+
 def test_what_went_wrong_is_said_in_a_line_and_the_log_stays(studio: Studio) -> None:
     said = studio.refused(**studio.checkout(behaviour="gpu"))
     assert "GPU" in said and "log.txt" in said
@@ -122,6 +128,23 @@ def test_what_went_wrong_is_said_in_a_line_and_the_log_stays(studio: Studio) -> 
 def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> None:
     assert "is not there" in studio.refused(backend_dir=str(studio.folder / "nowhere"))
     assert not studio.out.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "words"),
+    [
+        ("stableanimator", {"backend_size": "500x500"}, "multiples of 64"),
+        ("stableanimator", {"backend_seed": 1}, "fixed in its code"),
+        ("echomimicv2", {"backend_size": "512x768"}, "squares alone"),
+        ("mimicmotion", {"backend_weights": {"unet": "x.pth"}}, "no weights called 'unet'"),
+    ],
+)
+def test_options_that_do_not_fit_are_told_before_anything_is_made(
+    studio: Studio, name: str, wrong: dict[str, Any], words: str
+) -> None:
+    for dry_run in (False, True):
+        assert words in studio.refused(name, backend_dir=str(studio.folder), dry_run=dry_run, **wrong)
+        assert not studio.out.parent.exists()
 
 
 def test_a_skeleton_alone_cannot_be_filmed(studio: Studio) -> None:

@@ -135,5 +135,13 @@ def test_echomimics_square_goes_by_face_and_arms() -> None:
     assert (x1 + x2) / 2 == pytest.approx(np.nanmean(work.keypoints[:, [5, 6], 0]), abs=1)
 
 
+def test_echomimics_square_ends_where_the_picture_ends() -> None:
+    work = job(30)
+    work.keypoints[7, layout.LEFT_SHOULDER + 2 : layout.LEFT_SHOULDER + 4, 1] = 9000  # elbows, in one frame
+    work.keypoints[9, layout.FACE, 1] -= 400
+    x1, y1, x2, y2 = backend("echomimicv2").view(work, Options()).box
+    assert (y1, y2) == (0, 512) and x2 - x1 == 512
+
+
 def test_every_adapter_can_be_made() -> None:
     assert [backend(name).name for name in BACKENDS] == list(BACKENDS)

@@ -107,7 +107,7 @@ def test_threads_may_run_several(tmp_path: Path) -> None:
         ("No CUDA GPUs are available\nValueError: else", -9, Trouble.NO_GPU, "No CUDA GPUs"),
         ("loading", -9, Trouble.OUT_OF_MEMORY, "the system killed it"),
         ("loading", -11, Trouble.CRASH, "by signal 11"),
-        ("", 3, Trouble.CRASH, "with status 3. Last it said:\n(nothing)"),
+        ("", 3, Trouble.CRASH, "with status 3: (nothing)"),
         ("WARNING: CUDA out of memory, again\nNo module\nFound no NVIDIA driver", 1, Trouble.NO_GPU, "Found no NVIDIA"),
     ],
 )

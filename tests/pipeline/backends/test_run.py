@@ -118,6 +118,11 @@ def test_a_wrong_number_of_pictures_names_both(tmp_path: Path, name: str, number
     assert f"made {numbers[0]} pictures, asked for {numbers[1]}" in str(error)
 
 
+def test_a_crash_says_at_once_what_it_was(tmp_path: Path) -> None:
+    error = fails(tmp_path, "stableanimator", "crash")
+    assert str(error).startswith("it ended with status 1: ValueError: the net exploded")
+
+
 def test_a_video_that_is_none(tmp_path: Path) -> None:
     error = fails(tmp_path, "echomimicv2", "garbage")
     assert error.trouble == Trouble.BAD_OUTPUT and "a video that cannot be read" in str(error)
