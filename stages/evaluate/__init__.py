@@ -74,7 +74,10 @@ class Evaluate(BackendSettings, Program):
     seed: int = Field(0, ge=0, lt=2**31, description="as of `generate`")
     overlap_frames: int = Field(50, ge=0, description="as of `generate`")
     window_batch: int = Field(8, ge=1, description="as of `generate`", json_schema_extra=runtime())
-    fit: bool = Field(True, description="fit a transferred motion to the reference's head, shoulders and hips")
+    fit: bool = Field(
+        True,
+        description="fit a transferred motion to the reference's head, shoulders and hips, and a generated one where it is off",
+    )
     faces: Literal["auto", "skeleton", "annotate"] = Field(
         "auto",
         description="where faces are: where the skeleton says that the video follows, or where the profile's nets find them; "

@@ -138,17 +138,28 @@ def held(film: Path, frames: int) -> Iterator[Picture]:
 
 
 def letterboxed(picture: Picture, side: int) -> Picture:
-    """A whole picture in the middle of a black square; `align.letterbox` maps points likewise."""
+    """A whole picture in the middle of a black square; `onto_square` maps its points."""
     height, width = picture.shape[:2]
     if (width, height) == (side, side):
         return picture
-    scale = side / max(width, height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    (wide, tall), (x, y) = _within(width, height, side)
+    how = cv2.INTER_AREA if side < max(width, height) else cv2.INTER_LINEAR
     square = np.zeros((side, side, 3), np.uint8)
-    x, y = (side - size[0]) // 2, (side - size[1]) // 2
-    square[y : y + size[1], x : x + size[0]] = small
+    square[y : y + tall, x : x + wide] = cv2.resize(picture, (wide, tall), interpolation=how)
     return square
+
+
+def onto_square(points: Floats, width: int, height: int, side: int) -> Floats:
+    """Points (..., 2) px of a picture as points of the square that `letterboxed` makes of it: whole pixels are kept whole."""
+    size, corner = (np.array(pair) for pair in _within(width, height, side))
+    return np.asarray((points + 0.5) * size / (width, height) - 0.5 + corner, np.float32)
+
+
+def _within(width: int, height: int, side: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Size and upper left corner of a picture in the middle of a square, px."""
+    scale = side / max(width, height)
+    wide, tall = max(1, round(width * scale)), max(1, round(height * scale))
+    return (wide, tall), ((side - wide) // 2, (side - tall) // 2)
 
 
 def whole_body_frame(scores: Floats, min_score: float = 0.3) -> int:

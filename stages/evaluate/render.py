@@ -85,7 +85,7 @@ class Renditions(BackendSettings, Stage):
 
     def result_settings(self) -> dict[str, Any]:
         """Those that the method looks at: another seed changes no true motion, another back-end no given video."""
-        unused = {"ours": {"fit"}, "transfer": set(_OURS)}.get(self.method, set())
+        unused = {"ours": {"fit"} if self.drawn else set(), "transfer": set(_OURS)}.get(self.method, set())
         found = {name: value for name, value in super().result_settings().items() if name not in unused}
         return found if self.method in ("ours", "transfer") else {"method": self.method}
 
@@ -194,7 +194,17 @@ class Renditions(BackendSettings, Stage):
     def _motion(self, pair: Pair, reference: "Subject", voice: "Subject") -> Motion:
         if self.method == "transfer":
             return self._transferred(reference, voice)
-        return self._generated(pair, reference.person(), voice)
+        made = self._generated(pair, reference.person(), voice)
+        return made if self.drawn or not self.fit else self._brought_onto(made, reference)
+
+    def _brought_onto(self, made: Motion, reference: "Subject") -> Motion:
+        """A generated motion as a back-end gets it: mended where it does not lie on the reference."""
+        from pipeline.skeleton import align
+
+        person = reference.person()
+        motion, still = shown(made.keypoints, made.scores), shown(person.keypoints, person.scores)
+        _, fitted = align.mend(motion, still) if align.compare(motion, still).warnings else (motion, None)
+        return made if fitted is None else Motion(fitted.apply(made.keypoints).astype(np.float32), made.scores)
 
     def _transferred(self, reference: "Subject", voice: "Subject") -> Motion:
         from pipeline.skeleton import align

@@ -151,8 +151,7 @@ class Subjects(Stage):
         from pipeline import shard
         from pipeline.media.audio import cut, read_wave, to_flac
         from pipeline.media.probe import probe
-        from pipeline.skeleton.align import letterbox
-        from stages.evaluate.cast import whole_body_frame
+        from stages.evaluate.cast import onto_square, whole_body_frame
 
         assert self._nets is not None
         path, side = Path(self.source) / name, SIDES[self.protocol]
@@ -176,7 +175,7 @@ class Subjects(Stage):
             "film_sha256": shard.sha256_of(path),
             "frames": len(points),
             "side": side,
-            "keypoints": letterbox(*size, side).apply(points).astype(np.float32).reshape(len(points), -1),
+            "keypoints": onto_square(points, *size, side).reshape(len(points), -1),
             "scores": scores,
             "reference_frame": whole_body_frame(scores),
             "audio": None if wave is None else to_flac(cut(wave, 0, len(points))),

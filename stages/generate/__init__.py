@@ -62,7 +62,9 @@ class Generate(BackendSettings, Program):
     seed: int = Field(0, ge=0, lt=2**31, description="another number draws another motion")
     overlap_frames: int = Field(50, ge=0, description="that neighbouring windows share at least, at 25 fps")
     align: Literal["auto", "always", "never"] = Field(
-        "auto", description="bring a reference to the size and place that the model knows; auto: when it is off"
+        "auto",
+        description="bring a reference to the size and place that the model knows, and a motion onto the picture that a "
+        "back-end films; auto: when it is off",
     )
     window_batch: int = Field(8, ge=1, description="windows that the network sees at a time")
 
@@ -81,12 +83,14 @@ class Generate(BackendSettings, Program):
         import click
 
         from pipeline.generation.outputs import write
-        from stages.generate.film import film
+        from stages.generate.film import brought_onto, film
 
         self._check_out()
         person, voice, moved, about, audio_of = (
             self._transferred(session) if self.transfer else self._generated(session)
         )
+        if self.backend != "skeleton" and self.align != "never":
+            moved = brought_onto(moved, person, click.echo)
         out = Path(self.out) if self.out else session.run / FOLDER / f"{person.name}-{voice.name}.mp4"
         for path in write(out, moved, person, voice, audio_of, about):
             click.echo(f"wrote {path}")

@@ -11,7 +11,7 @@ from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
 from pipeline.generation.given import MIN_SCORE, BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
-from pipeline.skeleton.align import compare
+from pipeline.skeleton.align import compare, mend
 from pipeline.skeleton.film import drawn_size, write_skeletons
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) ->
         )
     if not dry_run:
         check(asked.backend, asked.options())
+
+
+def brought_onto(moved: Moved, person: Person, say: "Callable[[str], None]") -> Moved:
+    """A motion that does not lie on the person of the picture, brought there by one size and one shift, which is said."""
+    motion, reference = _shown(moved.keypoints, moved.scores), _shown(person.keypoints, person.scores)
+    found = compare(motion, reference)
+    _, fitted = mend(motion, reference) if found.warnings else (motion, None)
+    if fitted is None:
+        return moved
+    x, y = fitted.shift
+    say(f"{'; '.join(found.warnings)}: mended, {fitted.scale:.2f} x and {x:+.0f}, {y:+.0f} px")
+    return Moved.transferred(fitted.apply(moved.keypoints).astype(np.float32), moved.scores, moved.into)
 
 
 def film(
@@ -77,7 +89,7 @@ def film(
         say(f"inputs: {work}")
         say(f"to be run in {made.folder}:")
         say(shlex.join(made.command))
-        return [preview]
+        return []
     say(f"{asked.backend} films {len(moved.keypoints) / 25:.1f} s; what it says: {work / 'log.txt'}")
     drive(asked.backend, job, options, out, work)
     return [preview, out]

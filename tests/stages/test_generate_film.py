@@ -17,7 +17,7 @@ from pipeline.media.still import read_picture
 from pipeline.media.writer import write_clip
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
-from stages.generate import Generate
+from stages.generate import Generate, film
 from tests.pipeline.backends import fakes
 
 SHOULDERS = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
@@ -199,3 +199,38 @@ def test_a_picture_of_any_size_is_a_reference(studio: Studio, monkeypatch: pytes
         assert tuple(made["size"]) == (1280, 720)
         assert abs(made["keypoints"][0][SHOULDERS].mean(0)[0] - person.keypoints[SHOULDERS].mean(0)[0]) < 25
     assert (probe(studio.out).width, probe(studio.out).height) == (256, 128)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(0.7, (0.0, 0.0)), (1.4, (0.0, 0.0)), (1.0, (90.0, -60.0)), (1.0, (0.0, 0.0))]
+)
+def test_a_motion_that_is_off_is_brought_onto_the_person(
+    studio: Studio, scale: float, shift: tuple[float, float]
+) -> None:
+    """Smaller, larger, elsewhere: said with numbers and mended; one that fits is left as it is."""
+    from pipeline.generation.outputs import Moved
+    from pipeline.skeleton.align import letterbox
+    from stages.generate import inputs
+
+    person = inputs._of_clip(studio.one, studio.run)
+    points, scores = studio.one["keypoints"].astype(np.float32), studio.one["scores"]
+    off = (points - points[0][SHOULDERS].mean(0)) * scale + points[0][SHOULDERS].mean(0) + np.float32(shift)
+    said: list[str] = []
+    made = film.brought_onto(Moved.transferred(off, scores, letterbox(512, 512)), person, said.append)
+    away = np.linalg.norm(made.keypoints[0][SHOULDERS] - points[0][SHOULDERS], axis=1).max()
+    assert away < 4
+    fits = scale == 1 and shift == (0, 0)
+    assert bool(said) != fits
+    assert fits or (f"{scale:.2f} times" in said[0] if scale != 1 else "shoulder widths away" in said[0])
+
+
+def test_a_motion_is_not_brought_onto_a_head(studio: Studio) -> None:
+    """Without shoulders nothing can be fitted: it stays where it is, and the check says why."""
+    from pipeline.generation.outputs import Moved
+    from pipeline.skeleton.align import letterbox
+    from stages.generate import inputs
+
+    person = inputs._of_clip(studio.one, studio.run)
+    head = replace(person, scores=np.where(np.arange(133) < 5, person.scores, 0).astype(np.float32))
+    moved = Moved.transferred(studio.one["keypoints"] * 0.7, studio.one["scores"], letterbox(512, 512))
+    assert film.brought_onto(moved, head, lambda _: None) is moved

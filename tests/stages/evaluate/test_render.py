@@ -9,7 +9,10 @@ import pytest
 from pipeline.backends import BackendError, Trouble
 from pipeline.cli_session import Fault, errors_in_a_line
 from pipeline.reasons import Reason, ReasonClass
-from stages.evaluate.render import Renditions, failure, shown
+from pipeline.skeleton import layout
+from pipeline.theatre import planted
+from stages.evaluate.cast import Subject
+from stages.evaluate.render import Motion, Renditions, failure, shown
 
 from .studio import FRAMES, Studio, row_of, subject, write_shards
 
@@ -75,3 +78,19 @@ def test_a_back_end_that_is_not_there_is_told_in_a_line(studio: Studio) -> None:
         studio.evaluate(method="transfer", backend="mimicmotion")
     assert "git clone" in caught.value.message and "\n" not in caught.value.message.strip()
     assert not (studio.place() / "true").exists(), "nothing was scored before"
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_a_generated_motion_that_is_off_is_mended_for_a_back_end(fit: bool) -> None:
+    """At 1.4 times the person's size, as the model may give it; settings that look at it redo such pairs."""
+    points = planted.pair(planted.speaker(3), 5.0, [3]).keypoints.astype(np.float32)
+    scores = np.isfinite(points).all(-1).astype(np.float32)
+    who = Subject("one", "one", Path("-"), len(points), 512, points, scores, None, 0)
+    stage = Renditions(method="ours", backend="stableanimator", fit=fit)
+    off = Motion(points * 1.4, scores)
+    shoulders = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
+    mended = stage._brought_onto(off, who)
+    assert np.abs(mended.keypoints[0][shoulders] - points[0][shoulders]).max() < 2
+    assert stage._brought_onto(Motion(points, scores), who).keypoints is points
+    assert stage.result_settings()["fit"] is fit
+    assert "fit" not in Renditions(method="ours").result_settings()

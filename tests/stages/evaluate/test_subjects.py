@@ -12,7 +12,7 @@ from pipeline.media.audio import write_wav
 from pipeline.nets.footage import WrongFootage
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Unit
-from stages.evaluate.cast import letterboxed, squares, whole_body_frame
+from stages.evaluate.cast import letterboxed, onto_square, squares, whole_body_frame
 from stages.evaluate.subjects import Subjects, films, sounds, speaker_of
 from tests.stages.stage_assets import AssetModels, asset
 
@@ -218,3 +218,17 @@ def test_letterboxed() -> None:
     square = letterboxed(tall, 150)
     assert square.shape == (150, 150, 3) and square[:, 75].min() == 200 and square[:, :49].max() == 0
     assert letterboxed(square, 150) is square
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "side"), [(301, 200, 256), (200, 333, 384), (1280, 720, 256), (64, 64, 256)]
+)
+def test_points_stay_on_what_they_mark(width: int, height: int, side: int) -> None:
+    """A white square's middle, in pictures of sides that do not divide."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    x, y, half = width // 3, height // 2, width // 8
+    picture[y - half : y + half + 1, x - half : x + half + 1] = 255
+    weight = letterboxed(picture, side)[..., 0].astype(float)
+    rows, columns = np.mgrid[:side, :side]
+    middle = np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
+    assert np.abs(onto_square(np.array([x, y], np.float32), width, height, side) - middle).max() < 0.05
