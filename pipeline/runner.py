@@ -3,9 +3,7 @@
 import importlib.util
 import json
 import logging
-import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import pyarrow.compute as pc
 
 from pipeline import files
 from pipeline.hashing import digest, row_hashes, unit_hashes
+from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
 from pipeline.plan import Plan, plan
 from pipeline.profile import Web
@@ -163,7 +161,7 @@ def _run_units(
     from pipeline.engines.local import LocalEngine, Result  # heavy: only when something is pending
 
     commits = _Commits(stage, store, work)
-    interruption = _Interruption()
+    interruption = Interrupt()
 
     def stopping() -> bool:  # asked twice a second: what is done waits for no unit that takes long
         commits.flush_if_due()
@@ -272,28 +270,6 @@ class _Commits:
         if self.outcomes:
             self.table.append(self.rows, self.outcomes)
         self.rows, self.outcomes, self.bytes, self.since = [], [], 0, time.monotonic()
-
-
-class _Interruption:
-    """Ctrl-C and SIGTERM end a run after the unit at hand; a second one at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> "_Interruption":
-        self._old = {}
-        if threading.current_thread() is threading.main_thread():  # elsewhere, whoever runs us handles signals
-            self._old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 def _finish_needed(stage: Stage, store: Store, work: Plan) -> bool:

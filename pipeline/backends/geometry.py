@@ -12,6 +12,7 @@ from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import FPS, Floats, Job, Picture, View
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import Box
+from pipeline.skeleton.measure import visible
 
 MIN_SCORE = 0.3
 _HAIR = 0.75  # above the brows, as a share of brows to chin
@@ -50,7 +51,7 @@ def frames_at(frames: int, fps: Fraction) -> int:
 
 def shown(job: Job) -> NDArray[np.floating]:
     """The motion's keypoints (F, 133, 2), NaN where the score is too low to say where a point is."""
-    return np.where((np.nan_to_num(job.scores) >= MIN_SCORE)[..., None], job.keypoints, np.nan)
+    return visible(job.keypoints, job.scores, MIN_SCORE)
 
 
 def cover_box(job: Job, size: tuple[int, int]) -> Box:

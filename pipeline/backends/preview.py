@@ -14,6 +14,7 @@ from pipeline.backends.job import Floats, Job, Picture, View
 from pipeline.skeleton import layout
 from pipeline.skeleton.align import Comparison
 from pipeline.skeleton.draw import draw
+from pipeline.skeleton.measure import visible
 
 WIDTH_PX = 1440
 LATER = 3  # frames of the motion besides the first
@@ -48,7 +49,7 @@ def preview(job: Job, view: View, found: Comparison, title: str, notes: Sequence
     """(H, 1440, 3) RGB; arguments as of `write_preview`."""
     stage, offset = _stage(job.picture, view)
     box = np.array(view.box).reshape(2, 2) + offset
-    reference = np.where((np.nan_to_num(job.reference_scores) >= MIN_SCORE)[:, None], job.reference, np.nan) + offset
+    reference = visible(job.reference, job.reference_scores, MIN_SCORE) + offset
     motion = shown(job) + offset
     dim = (stage * 0.45).astype(np.uint8)
     ghost = _ghost(dim, reference)

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from pipeline import files
+from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
 from pipeline.media.writer import WriteError
 from pipeline.nets import diffusion
@@ -25,7 +26,6 @@ from pipeline.reasons import Failure
 from pipeline.training import TrainingError, checkpoint
 from pipeline.training.batch import Prepared, loss_weights, prepare, stilled
 from pipeline.training.cache import Cache, open_cache
-from pipeline.training.interrupt import Interrupt
 from pipeline.training.metrics import Metrics
 from pipeline.training.probe import blank, micro_batch
 from pipeline.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.backend_settings import BackendSettings
 from pipeline.reasons import Failure, Reason, Reject
+from pipeline.skeleton.measure import visible
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, Pair
 
@@ -178,7 +179,7 @@ class Renditions(BackendSettings, Stage):
         except BackendError as error:
             raise failure(error) from error
         _keep_log(work)
-        near = align.compare(shown(motion.keypoints, motion.scores), shown(person.keypoints, person.scores))
+        near = align.compare(visible(motion.keypoints, motion.scores), visible(person.keypoints, person.scores))
         return {
             "pair_id": pair.id,
             "film": out.relative_to(self._context.run).as_posix(),
@@ -202,7 +203,7 @@ class Renditions(BackendSettings, Stage):
         from pipeline.skeleton import align
 
         person = reference.person()
-        motion, still = shown(made.keypoints, made.scores), shown(person.keypoints, person.scores)
+        motion, still = visible(made.keypoints, made.scores), visible(person.keypoints, person.scores)
         _, fitted = align.mend(motion, still) if align.compare(motion, still).warnings else (motion, None)
         return made if fitted is None else Motion(fitted.apply(made.keypoints).astype(np.float32), made.scores)
 
@@ -212,7 +213,7 @@ class Renditions(BackendSettings, Stage):
         if not self.fit:
             return Motion(voice.keypoints, voice.scores)
         person = reference.person()
-        _, fitted = align.mend(shown(voice.keypoints, voice.scores), shown(person.keypoints, person.scores))
+        _, fitted = align.mend(visible(voice.keypoints, voice.scores), visible(person.keypoints, person.scores))
         if fitted is None:
             raise Reject(Reason.NOT_GENERATED, "head, shoulders and hips are not seen well enough to fit the motion")
         return Motion(fitted.apply(voice.keypoints).astype(np.float32), voice.scores)
@@ -244,11 +245,6 @@ class Renditions(BackendSettings, Stage):
         )
         points = placed.into.inverse().apply(from_local(made.local, made.neck)).astype(np.float32)
         return Motion(points, np.broadcast_to(made.scores, points.shape[:2]).astype(np.float32))
-
-
-def shown(keypoints: "Floats", scores: "Floats", min_score: float = 0.3) -> "Floats":
-    """(..., 133, 2): NaN where a point is not seen well enough."""
-    return np.where((np.nan_to_num(scores) >= min_score)[..., None], keypoints, np.nan)
 
 
 def failure(error: "Exception") -> Failure:

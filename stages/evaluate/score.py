@@ -279,14 +279,14 @@ def _of_skeletons(
     from pipeline.metrics.beats import beat_alignment, motion_beats, sound_beats
     from pipeline.metrics.skeletons import jitter, joint_error, mouth_follows_sound
     from pipeline.skeleton.local import to_local
-    from stages.evaluate.render import shown
+    from pipeline.skeleton.measure import visible
 
     scale = _SIDE / voice.side
-    points = shown(*motion) * scale
+    points = visible(*motion) * scale
     found = {"jitter_px_s3": jitter(points)["all"]}
     if truth is not None:
         frames = min(len(points), truth.frames)
-        true = shown(truth.keypoints, truth.scores)[:frames] * scale
+        true = visible(truth.keypoints, truth.scores)[:frames] * scale
         made = points[:frames]
         near = joint_error(to_local(made.astype(np.float32))[0], to_local(true.astype(np.float32))[0])
         found |= {

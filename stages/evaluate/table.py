@@ -222,14 +222,14 @@ def _flat(table: pa.Table, name: str) -> pa.Array:
 
 def _motions(store: Store) -> dict[str, list[NDArray[np.float32]]]:
     """Skeletons (F, 133, 2) by setting, in pixels of 512, NaN where unseen."""
-    from stages.evaluate.render import shown
+    from pipeline.skeleton.measure import visible
 
     settings = {row["pair_id"]: row["setting"] for row in store.read("pairs", ["pair_id", "setting"]).to_pylist()}
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (PAIRED, UNPAIRED, REAL)}
     for row in _rows(store, "renditions"):
         if row["keypoints"] is not None:
             points = np.asarray(row["keypoints"], np.float32).reshape(-1, K, 2)
-            found[settings[row["pair_id"]]].append(shown(points, row["scores"]).astype(np.float32))
+            found[settings[row["pair_id"]]].append(visible(points, row["scores"]).astype(np.float32))
     return found
 
 

@@ -156,9 +156,10 @@ class Generate(BackendSettings, Program):
         """The true motion of the voice's clip, brought onto the reference."""
         import click
 
-        from pipeline.generation.given import MIN_SCORE, BadInput
+        from pipeline.generation.given import BadInput
         from pipeline.generation.outputs import Moved
         from pipeline.skeleton.align import letterbox, mend
+        from pipeline.skeleton.measure import visible
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs
 
@@ -167,8 +168,7 @@ class Generate(BackendSettings, Program):
             raise BadInput("--transfer moves as a clip of the shards did: name it with --voice-clip, not --audio")
         ready(self, person, dry_run=self.dry_run)
         points, scores = voice.skeleton
-        seen = np.where((np.nan_to_num(person.scores) >= MIN_SCORE)[:, None], person.keypoints, np.nan)
-        _, fitted = mend(np.where((scores >= MIN_SCORE)[..., None], points, np.nan), seen)
+        _, fitted = mend(visible(points, scores), visible(person.keypoints, person.scores))
         if fitted is None:
             raise BadInput(f"{person.name} and {voice.name} do not both show head and shoulders: nothing can be fitted")
         click.echo(f"{len(points)} frames of {voice.name}, moved onto {person.name}: {fitted.scale:.2f} x")

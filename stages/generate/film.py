@@ -9,10 +9,11 @@ import numpy as np
 from pipeline.backends import Job, drive, plan
 from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
-from pipeline.generation.given import MIN_SCORE, BadInput, Person, Voice
+from pipeline.generation.given import BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
 from pipeline.skeleton.align import compare, mend
 from pipeline.skeleton.film import drawn_size, write_skeletons
+from pipeline.skeleton.measure import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) ->
 
 def brought_onto(moved: Moved, person: Person, say: "Callable[[str], None]") -> Moved:
     """A motion that does not lie on the person of the picture, brought there by one size and one shift, which is said."""
-    motion, reference = _shown(moved.keypoints, moved.scores), _shown(person.keypoints, person.scores)
+    motion, reference = visible(moved.keypoints, moved.scores), visible(person.keypoints, person.scores)
     found = compare(motion, reference)
     _, fitted = mend(motion, reference) if found.warnings else (motion, None)
     if fitted is None:
@@ -77,7 +78,7 @@ def film(
     assert person.picture is not None, "`ready` was asked"
     options = asked.options()
     job = Job(moved.keypoints, moved.scores, person.picture(), person.keypoints, person.scores, voice.wave)
-    found = compare(_shown(job.keypoints, job.scores), _shown(job.reference, job.reference_scores))
+    found = compare(visible(job.keypoints, job.scores), visible(job.reference, job.reference_scores))
     for warning in found.warnings:
         say(f"{person.name}: {warning}")
     preview = out.with_suffix(".alignment.png")
@@ -93,10 +94,6 @@ def film(
     say(f"{asked.backend} films {len(moved.keypoints) / 25:.1f} s; what it says: {work / 'log.txt'}")
     drive(asked.backend, job, options, out, work)
     return [preview, out]
-
-
-def _shown(keypoints: "np.ndarray", scores: "np.ndarray") -> "np.ndarray":
-    return np.where((np.nan_to_num(scores) >= MIN_SCORE)[..., None], keypoints, np.nan)
 
 
 def _new_folder(path: Path) -> Path:

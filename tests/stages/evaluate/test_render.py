@@ -12,7 +12,7 @@ from pipeline.reasons import Reason, ReasonClass
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.evaluate.cast import Subject
-from stages.evaluate.render import Motion, Renditions, failure, shown
+from stages.evaluate.render import Motion, Renditions, failure
 
 from .studio import FRAMES, Studio, row_of, subject, write_shards
 
@@ -33,11 +33,6 @@ def test_settings_count_where_the_method_looks_at_them() -> None:
     assert not same("transfer", backend="mimicmotion") and same("transfer", window_batch=1, backend_gpu="1")
     for method in ("folder", "true"):
         assert same(method, seed=1, fit=False, backend="mimicmotion", backend_steps=9)
-
-
-def test_points_that_are_not_sure_are_not_shown() -> None:
-    points = shown(np.ones((1, 2, 2), np.float32), np.array([[0.29, np.nan]], np.float32))
-    assert np.isnan(points).all() and (shown(np.ones((1, 1, 2)), np.ones((1, 1))) == 1).all()
 
 
 def test_rows_of_transfer(studio: Studio) -> None:

@@ -1,4 +1,4 @@
-"""A run that is asked to stop ends after the step at hand."""
+"""A run that is asked to stop ends after what is at hand."""
 
 import signal
 import threading
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Interrupt:
-    """Ctrl-C and SIGTERM end a run after the step at hand, with a checkpoint; a second one at once."""
+    """Ctrl-C and SIGTERM end a run after the unit or step at hand; a second one at once."""
 
     def __init__(self) -> None:
         self.asked = False
         self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():  # elsewhere, whoever runs us handles signals
             self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
