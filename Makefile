@@ -128,7 +128,7 @@ bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
 	@$(BIN)/python -m tests.bench
 
 lint: $(READY_DEV) ## ruff and mypy
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean: ## remove .venv (runs stay)
 	rm -rf $(VENV)
