@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -111,15 +112,15 @@ def annotate(stage: Annotate, footage: Footage, nets: Nets, frames: int, folder:
     asked = {"pictures": 0, "people": 0}
     detect, run_pose = detector.detect, pose.run
 
-    def counted_detect(pictures):
+    def counted_detect(pictures: Any) -> Any:
         asked["pictures"] += len(pictures)
         return detect(pictures)
 
-    def counted_run(crops):
+    def counted_run(crops: Any) -> Any:
         asked["people"] += len(crops)
         return run_pose(crops)
 
-    detector.detect, pose.run = counted_detect, counted_run
+    vars(detector)["detect"], vars(pose)["run"] = counted_detect, counted_run  # before the methods of their classes
     chosen = unit(footage, 0, frames)
 
     def run() -> Work:

@@ -165,7 +165,8 @@ def pipeline(footage: Footage, whole: dict[str, Any], syncnet: Any, s3fd: Any, f
         write_video(short, (picture.pixels for picture in reader), wave[: FRAMES * 640], size=size)
     given = {"s3fd_weights": str(folder / "s3fd.pth"), "syncnet_weights": str(folder / "syncnet.model")}
     peer = SyncNetPipeline({**given, "ffmpeg_bin": str(link)}, device="cpu")
-    detect, seen = peer.s3fd.detect_faces, iter(())
+    detect = peer.s3fd.detect_faces
+    seen: Iterator[int] = iter(())
 
     def told(*arguments: Any, **options: Any) -> list[np.ndarray]:
         detect(*arguments, **options)

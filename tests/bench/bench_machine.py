@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pebble
@@ -85,7 +85,8 @@ def overhead(folder: Path, units: int) -> Line:
     for count in (2 * WORKERS, units):
         began = time.perf_counter()
         with pebble.ProcessPool(WORKERS, context=multiprocessing.get_context("spawn")) as pool:
-            waiting, left = set(), iter(range(count))
+            waiting: set[Any] = set()
+            left = iter(range(count))
             while True:
                 while len(waiting) < IN_FLIGHT and (number := next(left, None)) is not None:
                     waiting.add(pool.schedule(nothing, args=[number], timeout=60))
@@ -100,7 +101,7 @@ def overhead(folder: Path, units: int) -> Line:
 def plant_clips(run: Path, count: int, parts: int) -> None:
     numbers = np.arange(count)
     videos = [f"yt:{n // 10:011d}" for n in numbers]
-    plant(run, "clips", [clip_id(n) for n in numbers], parts, units=videos, video_id=videos, frames=250)
+    plant(run, "clips", [clip_id(n) for n in range(count)], parts, units=videos, video_id=videos, frames=250)
 
 
 def plant(

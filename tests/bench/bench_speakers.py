@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.speakers import cluster
 from stages.speakers import LIKENESS, Speakers
-from tests.bench.table import Goal, Row, cost_of
+from tests.bench.table import Cost, Goal, Row, cost_of
 from tests.pipeline.planted_identities import Floats, Ints, agreement, plant
 
 PEOPLE, CLIPS = 20_000, 8
@@ -29,24 +29,28 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
     for likeness in NOISES[-rounds:]:
         vectors, owners = plant(PEOPLE, CLIPS, likeness)
         limit = product_seconds(vectors)
-        found: list[Ints] = []
-        cost = cost_of(
-            lambda vectors=vectors, found=found: found.append(cluster(vectors, LIKENESS[512], stage.neighbours))
-        )
-        precision, recall = agreement(found[0], owners)
+        found, cost = clustered(vectors, stage.neighbours)
+        precision, recall = agreement(found, owners)
         what = f"speakers, {PEOPLE:,} x {CLIPS}, likeness {likeness}"
         yield Row(what, "s", cost.wall, None, limit, Goal("value", MOST_SECONDS))
         yield Row(what, "CPU s", cost.cpu)
         yield Row(
             "  error of their number",
             "share",
-            abs(found[0].max() + 1 - PEOPLE) / PEOPLE,
+            abs(found.max() + 1 - PEOPLE) / PEOPLE,
             goal=Goal("value", MOST_ERROR),
         )
         yield Row("  pairs that are wrong", "share", 1 - precision)
         yield Row("  pairs that are missed", "share", 1 - recall)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         yield Row("  peak memory, planting included", "GB", peak, goal=Goal("value", MOST_GB))
+
+
+def clustered(vectors: Floats, neighbours: int) -> tuple[Ints, Cost]:
+    """Whose each vector is, and what that cost."""
+    found: list[Ints] = []
+    cost = cost_of(lambda: found.append(cluster(vectors, LIKENESS[512], neighbours)))
+    return found[0], cost
 
 
 def product_seconds(vectors: Floats, rows: int = 4096) -> float:

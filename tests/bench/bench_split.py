@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import av
@@ -25,15 +26,15 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
         costs = contest(
             {
                 OURS: split(Split(vad=()), footage, folder),
-                PEER: lambda footage=footage: scenedetect(footage.path, folder),
-                LIMIT: lambda footage=footage: decode(footage.path),
+                PEER: partial(scenedetect, footage.path, folder),
+                LIMIT: partial(decode, footage.path),
                 "start": lambda: command("version", folder=folder),
             },
             rounds,
         )
         if footage.facts.audio_codec:
             voices = split(Split(), footage, folder)
-            heard = contest({OURS: voices, LIMIT: lambda footage=footage: decode(footage.path)}, rounds)
+            heard = contest({OURS: voices, LIMIT: partial(decode, footage.path)}, rounds)
             yield from rows(f"split {footage.name}, pauses by voice", heard, GOAL)
         costs[PEER] = [
             type(whole)(whole.wall - start.wall, whole.cpu - start.cpu)

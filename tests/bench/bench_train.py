@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import shard
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, cost_of
+
+if TYPE_CHECKING:
+    from pipeline.nets.diffusion import Sampler
 
 SIZE = os.environ.get("CSG405_BENCH_SIZE", "large")
 WINDOW, BATCH = 250, 128  # frames, and the paper's windows a step
@@ -185,7 +188,7 @@ def generation(data: Any, device: str, rounds: int) -> Iterator[Row]:
     tried, turns = (PLANNED_STEPS, rounds) if device == "cuda" else (TRIED_STEPS, TURNS * rounds)
     fewer = min(FEWER_STEPS, tried)
 
-    def made(sampler: str, steps: int) -> Callable[[], None]:
+    def made(sampler: "Sampler", steps: int) -> Callable[[], None]:
         return repeated(partial(model.generate, audio, reference, sampler=sampler, steps=steps), 1, device)
 
     @torch.inference_mode()

@@ -71,7 +71,7 @@ class Stack:
 
     def planted(self, noise: str, answer: Array) -> str:
         """The answer, and the net's own word at a whisper."""
-        scaled = self.op("Mul", noise, self.const(np.float32(WHISPER)))
+        scaled = self.op("Mul", noise, self.const(np.array(WHISPER, np.float32)))
         return self.op("Add", scaled, self.const(answer.astype(np.float32)))
 
     def save(self, path: Path, source: tuple[str, list[Any]], answers: dict[str, tuple[str, list[Any]]]) -> Path:

@@ -1,10 +1,11 @@
 """What the benches look at: real clips and nets where the assets are, a demo take where they are not."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from pipeline.media.probe import Probe, probe
 from pipeline.stage import Context, Stage, Unit
@@ -65,7 +66,7 @@ def speaker(folder: Path) -> Footage:
         return take(folder)
 
 
-def unit(footage: Footage, first: int = 0, frames: int = 0, **rows: dict[str, object]) -> Unit:
+def unit(footage: Footage, first: int = 0, frames: int = 0, **rows: Mapping[str, object]) -> Unit:
     """A clip of the footage, with more rows by table kind."""
     cut = {"clip_id": CLIP, "video_id": VIDEO, "first_frame": first, "frames": frames}
     kinds = {"clips": cut, "videos": footage.row(), **rows}
@@ -76,6 +77,6 @@ def ready(
     stage: Stage, folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None, device: str = "cpu"
 ) -> Stage:
     """The stage, set up for this machine; `resolve` finds its nets."""
-    models = SimpleNamespace(resolve=lambda names: SimpleNamespace(name=names[0], path=resolve(names)))
-    stage.setup(Context(run=folder, device=device, threads=cores(), models=models if resolve else None))
+    models: Any = resolve and SimpleNamespace(resolve=lambda names: SimpleNamespace(name=names[0], path=resolve(names)))
+    stage.setup(Context(run=folder, device=device, threads=cores(), models=models))
     return stage

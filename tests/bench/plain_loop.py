@@ -49,7 +49,8 @@ class PlainLoop:
 
         self.settings, self.batch, self.device = settings, batch, device
         self.net = build(settings).to(device).train()
-        self.hearing = Wav2Vec2Model(Wav2Vec2Config()).to(device).eval()
+        self.hearing = Wav2Vec2Model(Wav2Vec2Config()).eval()
+        self.hearing.to(torch.device(device))
         self.optimizer = torch.optim.AdamW(self.net.parameters(), LEARNING_RATE)
         self.bars = diffusion.alpha_bars().to(device)
         self.points = list(kept_points(settings.keypoints))

@@ -109,11 +109,12 @@ def _number(value: float | None) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def cost_of(run: Callable[[], object]) -> Cost:
-    """What one call costs."""
+def cost_of(run: Callable[[], object], loops: int = 1) -> Cost:
+    """What one call costs, in the mean of so many."""
     wall, cpu = time.perf_counter(), _cpu_seconds()
-    run()
-    return Cost(time.perf_counter() - wall, _cpu_seconds() - cpu)
+    for _ in range(loops):
+        run()
+    return Cost((time.perf_counter() - wall) / loops, (_cpu_seconds() - cpu) / loops)
 
 
 def _cpu_seconds() -> float:
@@ -135,8 +136,7 @@ def contest(
     costs: dict[str, list[Cost]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
-            total = cost_of(lambda run=run: [run() for _ in range(loops)])
-            costs[name].append(Cost(total.wall / loops, total.cpu / loops))
+            costs[name].append(cost_of(run, loops))
     return costs
 
 

@@ -15,7 +15,8 @@ def picture(shot: int, frame: int) -> NDArray[np.uint8]:
     """A room of its own for every shot, and a ball that swings in it."""
     rng = np.random.default_rng(shot)
     small = rng.integers(0, 256, (6, 10, 3), dtype=np.uint8)
-    room = cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    room: NDArray[np.uint8] = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    cv2.resize(small, (WIDTH, HEIGHT), dst=room, interpolation=cv2.INTER_NEAREST)
     x = int(WIDTH / 2 + 20 * np.sin(frame / 6))
     cv2.circle(room, (x, HEIGHT // 2), 10, (200, 160, 140), -1)
     return room

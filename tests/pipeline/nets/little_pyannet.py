@@ -37,9 +37,9 @@ def random_net(seed: int = 405, powerset: int | None = 2, lstm: dict = SMALL, li
     )  # fmt: skip
     net.build()
     with torch.no_grad():
-        net.classifier.weight *= 40
+        net.classifier.weight.mul_(40)
         for weight in net.lstm.parameters():
-            weight *= 4
+            weight.mul_(4)
     return net.eval()
 
 
