@@ -34,6 +34,7 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 ENGINE := $(if $(GPU),gpu,cpu)
+OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
 CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
@@ -62,9 +63,14 @@ $(READY): pyproject.toml docker/constraints-cpu.txt
 		{ echo "csg405 needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up $(VENV) (once; about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# the two share one folder: the one installed last hides the other, and taking one away leaves holes in what is left
+	@rm -f $(VENV)/.ready-*
+	@! $(BIN)/python -m pip show --quiet $(OTHER_RUNTIME) 2>/dev/null || \
+		$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo]"
 	@# their declared dependencies would bring torch and a second OpenCV; neither is needed for what is used of them
-	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad rtmlib
+	@# the registry knows the hash of the net in this silero-vad alone, and with GPU=1 nothing else holds the version
+	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad==6.2.3 rtmlib
 	@touch $@
 
 $(READY_TRAIN): $(READY)

@@ -27,7 +27,8 @@ def models(context: click.Context, models: str) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.pass_obj
 def fetch(registry: Registry, names: Sequence[str]) -> None:
-    """Download nets into the cache, with resume, and check their hashes."""
+    """Download nets into the cache, with resume, and check their hashes; one that fails does not stop the others."""
+    faults: list[str] = []
     for name in names:
         try:
             with click.progressbar(length=registry.entry(name).bytes or 1, label=name) as bar:
@@ -42,7 +43,9 @@ def fetch(registry: Registry, names: Sequence[str]) -> None:
                 path = registry.fetch(name, report)
             click.echo(f"{name}: {registry.checked(name, path).path}")
         except (MissingModel, BadModel) as error:
-            raise Fault(error) from error
+            faults.append(str(error))
+    if faults:
+        raise Fault("\n".join(faults))
 
 
 @models.command()

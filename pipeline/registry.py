@@ -188,8 +188,9 @@ class Registry:
                 if not (target.is_file() and self._expected(name) in ("", self._sha256(target))):
                     self._download(name, entry, target, report)
         except OSError as error:
+            gated = f"It is {entry.note}. " if entry.token else ""
             raise MissingModel(
-                f"{name} could not be fetched from {entry.url}: {error}. {self.advice([name])}"
+                f"{name} could not be fetched from {entry.url}: {error}. {gated}{self.advice([name])}"
             ) from error
         return target
 

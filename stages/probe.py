@@ -79,8 +79,10 @@ class Probe(Stage):
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from pipeline.profile import Web
         from pipeline.table import Store
+        from pipeline.web.net import cookies_of
         from pipeline.web.pace import serving
 
+        cookies_of(context.web or Web())
         files = _files(Store(context.run, context.opt_out))
         with serving(context.run, context.web or Web()) as address:
             yield {"pace": address, "files": files}

@@ -82,10 +82,12 @@ class Search(Wanted, Stage):
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from pipeline.profile import Web
         from pipeline.table import Store
+        from pipeline.web.net import cookies_of
         from pipeline.web.pace import serving
 
         store = Store(context.run, context.opt_out)
         found = errands(_types(store), self.videos, self.quota, self.languages)
+        cookies_of(context.web or Web())
         given = {"errands": {unit: asdict(errand) for unit, errand in found.items()}, "seen": self._settled(store)}
         with serving(context.run, context.web or Web()) as address:
             yield {**given, "pace": address}

@@ -19,6 +19,11 @@ _KNOWN: tuple[tuple[Trouble, "re.Pattern[str]", str], ...] = (
         "its environment lacks the package `{0}`: install it there, or name the right interpreter",
     ),
     (
+        Trouble.NO_PACKAGE,
+        re.compile(r"No such file or directory: '(ffmpeg)'"),
+        "it calls the program `{0}`, which is not there: install it, or name its folder as FFMPEG_PATH",
+    ),
+    (
         Trouble.OUT_OF_MEMORY,
         re.compile(
             r"(CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|DefaultCPUAllocator|\bMemoryError)"
@@ -39,6 +44,8 @@ _KNOWN: tuple[tuple[Trouble, "re.Pattern[str]", str], ...] = (
         Trouble.NO_WEIGHTS,
         re.compile(
             r"(motion module not found|weights loading fail|is not a local folder and is not a valid model identifier|"
+            # insightface's own download puts its faces' nets a folder too deep: StableAnimator's readme says how to mend it
+            r"assert 'detection' in self\.models|model_file \S{1,120} should exist|"
             r"Error no file named \S{1,120}|LocalEntryNotFoundError|GatedRepoError|Can't load [^\n]{1,60}|Cannot load model|"
             r"No such file or directory: '[^'\n]{0,200}\.(?:pth?|bin|safetensors|onnx|ckpt)')"
         ),

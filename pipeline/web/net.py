@@ -6,26 +6,35 @@ refused. A proxy and a mirror that the user configured are trusted to reach what
 
 import functools
 import http.client
+import http.cookiejar
+import io
 import ipaddress
 import os
 import socket
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from yt_dlp import YoutubeDL
+from yt_dlp.cookies import YoutubeDLCookieJar
+from yt_dlp.dependencies import yt_dlp_ejs
 from yt_dlp.extractor import gen_extractor_classes
 from yt_dlp.networking import Request
 from yt_dlp.networking._helper import _socket_connect, create_connection, make_ssl_context
 from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
 from yt_dlp.networking.exceptions import RequestError
+from yt_dlp.utils._jsruntime import DenoJsRuntime
 
 from pipeline.media.ids import check_url
 from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
+from pipeline.runner import StageError
 from pipeline.web.errors import Refused, outcome_of
 from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate
+
+UPDATE = 'pip install -U "yt-dlp[default,deno]"'  # with the challenge solver of its own version, and what runs it
 
 
 class RefusedRequest(Refused, RequestError):
@@ -112,12 +121,45 @@ def _with_web(params: dict[str, Any], web: Web) -> dict[str, Any]:
         "extractor_args": {**given, "youtube": {**youtube, **given.get("youtube", {})}},
     }
     if web.cookies:
-        added["cookiefile"] = web.cookies
+        # A copy: each downloader writes its cookies back in the end, and would empty the file under all the others.
+        added["cookiefile"] = io.StringIO(cookies_of(web))
     if web.mirror:
         added["proxy"] = ""  # the mirror is near, and a proxy would know nothing of it
     elif proxy := os.environ.get("CSG405_PROXY", "") or web.proxy:
         added["proxy"] = proxy
     return {**added, **{k: v for k, v in params.items() if k != "extractor_args"}}
+
+
+def cookies_of(web: Web) -> str:
+    """What the file of cookies holds, "" where none is named.
+
+    Raises StageError when there is no such file or it is another one: yt-dlp would go on as a guest without a word.
+    """
+    if not web.cookies:
+        return ""
+    path = Path(web.cookies).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8")
+        YoutubeDLCookieJar(io.StringIO(text)).load()
+    except (OSError, UnicodeError) as error:
+        raise StageError(f"web.cookies: {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except http.cookiejar.LoadError as error:
+        raise StageError(f"web.cookies: {path} is no file of cookies in Netscape format") from error
+    return text
+
+
+def without_scripts() -> str:
+    """What yt-dlp lacks to run the scripts of YouTube's players, in a line that says how to get it; "" when it can."""
+    runtime = DenoJsRuntime().info
+    if runtime is None:
+        missing = "finds no deno"
+    elif not runtime.supported:
+        missing = f"finds a deno that is too old ({runtime.version})"
+    elif not yt_dlp_ejs:
+        missing = "has no challenge solver"
+    else:
+        return ""
+    return f"yt-dlp {missing}, so that YouTube gives it some of the formats or none: {UPDATE}"
 
 
 class _FencedRH(UrllibRH):

@@ -83,6 +83,7 @@ class Crawl(Wanted, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline.web.links import video_id_of
         from pipeline.web.pace import serving
         from stages.crawl import units
 
@@ -98,9 +99,21 @@ class Crawl(Wanted, Stage):
         elif kind == "folder":
             yield {"same_size": units.same_size(self.input, units.folder_units(self.input))}
         else:
-            bad = {} if kind == SEARCH else units.read_list(Path(self.input), context.run).bad
-            with serving(context.run, context.web or Web()) as address:
-                yield {"bad": bad, "pace": address}
+            web = context.web or Web()
+            listed = units.LinkList() if kind == SEARCH else units.read_list(Path(self.input), context.run)
+            self._look_ahead(web, kind == SEARCH or any(video_id_of(link) for link in listed.links))
+            with serving(context.run, web) as address:
+                yield {"bad": listed.bad, "pace": address}
+
+    def _look_ahead(self, web: Web, youtube: bool) -> None:
+        """Say what every video would be refused for, before the first is asked for. Raises StageError for cookies."""
+        import click
+
+        from pipeline.web.net import cookies_of, without_scripts
+
+        cookies_of(web)
+        if youtube and (lacking := without_scripts()):
+            click.echo(f"crawl: {lacking}", err=True)
 
     def setup(self, context: Context) -> None:
         from pipeline.web.pace import Gate

@@ -102,6 +102,7 @@ class _Attempt:
     def __init__(self, url: str, folder: Path, settings: FetchSettings, known: Callable[[Info], None]) -> None:
         self._url, self._folder, self._settings, self._known = url, folder, settings, known
         self._looked = 0.0
+        self._heard = _Log()
         self.length_was_known = True
 
     def download(self) -> tuple[Path, Info]:
@@ -135,7 +136,10 @@ class _Attempt:
         settings = self._settings
 
         def extract() -> Info:
-            info = downloader.extract_info(self._url, download=False)
+            try:
+                info = downloader.extract_info(self._url, download=False)
+            except Reject as reject:
+                raise self._doubted(reject) from reject
             _check_info(info)
             self._known(info)
             return dict(info)
@@ -143,6 +147,15 @@ class _Attempt:
         info = patiently(settings.gate, pace_host(self._url), settings.web, extract)
         check_room(settings.run, settings.web, max(0.0, _size_of(info) - bytes_in(self._folder)))
         return info
+
+    def _doubted(self, reject: Reject) -> Reject | Failure:
+        """What is missing among the formats is no verdict on a video of which yt-dlp was not shown all of them."""
+        from pipeline.web.net import UPDATE, without_scripts
+
+        if not self._heard.formats_missing or reject.reason not in (Reason.LOW_RESOLUTION, Reason.NO_VIDEO):
+            return reject
+        why = without_scripts() or f"yt-dlp could not solve a challenge, so that formats are missing: {UPDATE}"
+        return Failure(Reason.EXTRACTOR_BROKEN, f"{reject.detail}; but {why}")
 
     def _pause(self, outcome: Reject | Failure, retry_after: float) -> None:
         if self._settings.gate and outcome.reason is Reason.THROTTLED:
@@ -167,7 +180,7 @@ class _Attempt:
             "quiet": True,
             "noprogress": True,
             "no_color": True,
-            "logger": _Log(),
+            "logger": self._heard,
             "ignoreerrors": False,
             "format": selector(self._settings.formats),
             "noplaylist": True,
@@ -250,7 +263,14 @@ def _verify(path: Path, info: Info, length_was_known: bool, limits: Limits) -> t
 
 
 class _Log:
-    """yt-dlp's messages in our log: nothing on the screen."""
+    """yt-dlp's messages in our log: nothing on the screen.
+
+    Attributes:
+        formats_missing: whether it warned that it could not get at all of them.
+    """
+
+    def __init__(self) -> None:
+        self.formats_missing = False
 
     def debug(self, message: str) -> None:
         log.debug("%s", message)
@@ -258,6 +278,7 @@ class _Log:
     info = debug
 
     def warning(self, message: str) -> None:
+        self.formats_missing |= "formats may be missing" in message.lower()
         log.info("%s", message)
 
     error = warning

@@ -42,7 +42,8 @@ def choose(formats: Sequence[Format], settings: FormatSettings) -> tuple[Format,
     if not pictures:
         if any(f.get("ext") == "mhtml" for f in formats):
             raise Failure(
-                Reason.EXTRACTOR_BROKEN, "only still pictures were offered: update yt-dlp, or give it a PO token"
+                Reason.EXTRACTOR_BROKEN,
+                'only still pictures were offered: pip install -U "yt-dlp[default,deno]", or give it a PO token',
             )
         raise Reject(Reason.NO_VIDEO, "only sound is offered")
     least = settings.min_height_px * (1 - _TOLERANCE)

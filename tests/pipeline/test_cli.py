@@ -200,6 +200,19 @@ def test_nets(toy: Toys, tmp_path: Path) -> None:
     assert "is missing: csg405 models fetch" in toy("models", "pin", "rtmw_l", code=1)
 
 
+def test_a_net_that_has_to_be_pinned_first_does_not_stop_the_next(
+    toy: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    for name in ("deepface_age", "deepface_gender"):
+        file = tmp_path / "cache" / "models" / Registry().entry(name).file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"a net")
+    said = toy("models", "fetch", "deepface_age", "deepface_gender", "theatre_detector", code=1)
+    assert "csg405 models pin deepface_age" in said and "csg405 models pin deepface_gender" in said
+    assert "theatre_detector: " in said
+
+
 def test_profiles(toy: Toys) -> None:
     assert "demo" in toy("profile", "list") and "folder" in toy("profile", "list")
     assert "[stages.split]" in toy("profile", "show", "demo")

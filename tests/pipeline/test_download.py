@@ -302,6 +302,13 @@ def test_a_token_is_sent_to_its_server_and_no_further(
         other.http.server_close()
 
 
+@pytest.mark.parametrize("status", ["401", "403"])
+def test_what_a_gated_net_asks_for_is_told(make: Make, server: Server, status: str) -> None:
+    server.flaws = [status]
+    with pytest.raises(MissingModel, match=rf"HTTP {status} .*It is gated: accept its terms, then set A_TOKEN\. "):
+        make(token="A_TOKEN", note="gated: accept its terms, then set A_TOKEN", sha256=SHA256).fetch("net")
+
+
 def test_without_a_network_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     naps: list[float] = []
     monkeypatch.setattr("time.sleep", naps.append)
@@ -415,3 +422,4 @@ def test_the_shipped_registry_is_sound() -> None:
         assert re.fullmatch(r"([0-9a-f]{64})?", entry.sha256), name
         assert not entry.url or entry.url.startswith("https://"), name
         assert entry.url or entry.builder or entry.package or entry.note, f"{name}: where does it come from?"
+        assert not entry.token or entry.note.startswith("gated: "), f"{name}: what does its page ask for?"

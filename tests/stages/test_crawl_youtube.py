@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pipeline.kinds import KINDS
 from pipeline.opt_out import OptOut
 from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
+from pipeline.runner import StageError
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import pack_rows
 from stages.crawl import Crawl
@@ -39,6 +41,9 @@ QUICK = {
     "throttle_wait_seconds": 0.01,
     "throttle_retries": 2,
     "min_free_gigabytes": 0.0,
+    "player_clients": (
+        "visionos",
+    ),  # one that needs no scripts: the same requests with a JavaScript runtime and without
 }
 WANTED = FormatSettings(720, 480, ("avc1", "vp9", "av01"))
 
@@ -110,6 +115,18 @@ def test_what_is_too_small_is_told_before_any_byte(tmp_path: Path, youtube: YouT
     (result,) = crawl(tmp_path, youtube, video.id)
     assert isinstance(result, Reject) and result.reason is Reason.LOW_RESOLUTION and "640x360" in result.detail
     assert not youtube.asked("media")
+
+
+def test_without_scripts_too_small_is_no_verdict(
+    tmp_path: Path, youtube: YouTube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.web.net.DenoJsRuntime", lambda: SimpleNamespace(info=None))
+    monkeypatch.setattr("pipeline.web.net.FencedDownloader._js_runtimes", {})
+    (video,) = youtube.plan.plant(1, formats=(AVC_240, BOTH_360, AAC))
+    (result,) = crawl(tmp_path, youtube, video.id, web={"player_clients": ()})
+    assert isinstance(result, Failure) and result.reason is Reason.EXTRACTOR_BROKEN
+    assert "640x360" in result.detail and 'pip install -U "yt-dlp[default,deno]"' in result.detail
+    assert capsys.readouterr().err.count("yt-dlp finds no deno") == 1  # and it was said before
 
 
 def form(width: int | None, height: int | None, codec: str = "avc1.4d401f", **more: Any) -> dict[str, Any]:
@@ -197,6 +214,26 @@ def test_wanted_videos_pass(tmp_path: Path, youtube: YouTube) -> None:
     (video,) = youtube.plan.plant(1, licence=CREATIVE_COMMONS, formats=(AVC_720, DUB, ORIGINAL))
     (row,) = crawl(tmp_path, youtube, video.id, min_seconds=5, languages=("de", "en"), licences=("creative commons",))
     assert isinstance(row, dict)
+
+
+def test_cookies_are_sent_and_left_as_they_are(tmp_path: Path, youtube: YouTube) -> None:
+    (video,) = youtube.plan.plant(1)
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text("# Netscape HTTP Cookie File\n.youtube.com\tTRUE\t/\tFALSE\t0\tPREF\thl=en\n")
+    before = cookies.read_bytes()
+    (row,) = crawl(tmp_path, youtube, video.id, web={"cookies": str(cookies)})
+    assert isinstance(row, dict) and cookies.read_bytes() == before  # eight workers would empty it under each other
+
+
+@pytest.mark.parametrize("content", [None, "[{}]", "no cookies"])
+def test_cookies_that_cannot_be_used_are_told_before_anybody_is_asked(
+    content: str | None, tmp_path: Path, youtube: YouTube
+) -> None:
+    if content is not None:
+        (tmp_path / "cookies.txt").write_text(content)
+    with pytest.raises(StageError, match=r"web\.cookies: .*cookies\.txt"):
+        crawl(tmp_path, youtube, "v0005feceb6", web={"cookies": str(tmp_path / "cookies.txt")})
+    assert not youtube.requests
 
 
 def test_who_opted_out_is_not_asked_about(tmp_path: Path, youtube: YouTube) -> None:

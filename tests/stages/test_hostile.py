@@ -93,6 +93,9 @@ QUICK = {
     "throttle_wait_seconds": 0.02,
     "throttle_wait_max_seconds": 0.1,
     "min_free_gigabytes": 0.0,
+    "player_clients": (
+        "visionos",
+    ),  # one that needs no scripts: the same requests with a JavaScript runtime and without
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "search": {"videos": COUNT, "quota": "even", "min_seconds": 1.0, "hd_only": False},

@@ -37,7 +37,8 @@ def downloader(site: YouTube, folder: Path, **params: Any) -> FencedDownloader:
         "ffmpeg_location": ffmpeg_exe(),
         "retries": 0,
     }
-    return FencedDownloader({**own, **params}, Web(mirror=site.mirror, timeout_seconds=2))
+    web = Web(mirror=site.mirror, timeout_seconds=2, player_clients=("visionos",))  # one that needs no scripts
+    return FencedDownloader({**own, **params}, web)
 
 
 def watch(video: str) -> str:
