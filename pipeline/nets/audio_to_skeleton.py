@@ -42,11 +42,25 @@ class Reference:
     neck: NDArray[np.float32]
 
     @classmethod
-    def of(cls, keypoints: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3) -> "Reference":
-        """From keypoints (133, 2) px, NaN where unseen, and scores (133,); those scored lower do not count."""
-        points = np.where((np.nan_to_num(scores) >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
+    def of(
+        cls,
+        keypoints: NDArray[np.floating],
+        scores: NDArray[np.floating],
+        min_score: float = 0.3,
+        sure_score: float = 0.0,
+    ) -> "Reference":
+        """From one skeleton.
+
+        Args:
+            keypoints: (133, 2) px, NaN where unseen.
+            scores: (133,).
+            min_score: points scored lower are not seen, and nothing is measured from them.
+            sure_score: points scored lower do not count; what is measured from them does, as in training.
+        """
+        scores = np.nan_to_num(scores)
+        points = np.where((scores >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
         local, neck = to_local(points)
-        return cls(np.nan_to_num(local[0]), rooted(local)[0], neck[0])
+        return cls(np.nan_to_num(local[0]), rooted(local)[0] & (scores >= sure_score), neck[0])
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,11 @@ class AudioToSkeleton:
     @property
     def settings(self) -> NetSettings:
         return self.net.settings
+
+    @property
+    def sure_score(self) -> float:
+        """The score of a point that counts, in training and therefore in a reference; 0 where that is not known."""
+        return float(self.trained_on.get("settings", {}).get("min_score", 0.0))
 
     def to(self, device: str | torch.device) -> "AudioToSkeleton":
         self.net.to(device)
