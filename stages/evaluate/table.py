@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,9 @@ def summarise(
     real = _rows(true, "scores")
     for name in ("fid", "fvd"):
         sets = [[row for row in scores if row["setting"] == UNPAIRED], real]
-        found.distance(name, [[row[f"{name}_features"] for row in rows] for rows in sets], _reason(name, *sets))
-    found.number("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true, side)[REAL]), NO_SKELETON)
+        features = [[row[f"{name}_features"] for row in rows] for rows in sets]
+        found.distance(name, partial(_frechet, *features), _reason(name, *sets))
+    found.distance("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true, side)[REAL]), NO_SKELETON)
     found.number("diversity_px", lambda: _diversity(motions[UNPAIRED]), NO_SKELETON)
     return Summary(
         method,
@@ -148,14 +150,15 @@ class _Found:
         else:
             self.why[name] = _reason(name, rows)
 
-    def distance(self, name: str, sets: list[list[Any]], otherwise: str) -> None:
-        """Between two sets of features, each a list of (N, D) or None."""
+    def distance(self, name: str, of: Callable[[], float | None], otherwise: str) -> None:
+        """A Frechet distance between two sets; that of few samples is far too large, which is told beside it."""
         if not self.counts[UNPAIRED]:
             otherwise = f"there are no {UNPAIRED} pairs"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", FewSamples)
-            self.number(name, lambda: _frechet(*sets), otherwise)
-        self.notes += [f"{TABLE_2[name][0]}: {warning.message}" for warning in caught]
+            self.number(name, of, otherwise)
+        heading, *_ = (TABLE_2 | SKELETONS)[name]
+        self.notes += [f"{heading}: {warning.message}" for warning in caught]
 
     def number(self, name: str, of: Callable[[], float | None], otherwise: str) -> None:
         """A number of whole sets; a set too small for it is a reason, not an error."""
@@ -170,6 +173,7 @@ class _Found:
 
 
 def _frechet(made: list[Any], true: list[Any]) -> float | None:
+    """Of two sets of features, each a list of (N, D) or None."""
     sets = []
     for features in ([part for part in side if part is not None] for side in (made, true)):
         if not features:
@@ -191,9 +195,7 @@ def _reason(name: str, *sets: list[dict[str, Any]]) -> str:
 def _gestures(motions: list[NDArray[np.float32]], true: list[NDArray[np.float32]]) -> float | None:
     from pipeline.metrics.gestures import gesture_distance
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewSamples)
-        return gesture_distance(motions, true) if motions and true else None
+    return gesture_distance(motions, true) if motions and true else None
 
 
 def _diversity(motions: list[NDArray[np.float32]]) -> float | None:

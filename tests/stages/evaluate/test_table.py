@@ -111,6 +111,7 @@ def test_the_truth_is_not_compared_with_itself(tmp_path: Path) -> None:
     )
     own = table.summarise(made, true, "mine")
     assert own.values["gesture_distance"] == pytest.approx(0, abs=1e-6)
+    assert "Fréchet gesture distance: 9 samples for 42 dimensions" in own.notes[0], "FID and FVD say so too"
     assert own.values["diversity_px"] == pytest.approx(found.values["diversity_px"])
 
 
