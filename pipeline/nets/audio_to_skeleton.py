@@ -243,17 +243,27 @@ class AudioToSkeleton:
             lead = torch.cat([lead, parts[-1]], 1)[:, -count:]
         return torch.cat(parts, 1)
 
+    def _learned(self) -> Tensor:
+        """(C,) bool, numbers that training has shown often enough."""
+        learned = (self.space.seen >= NEVER_SEEN)[self.space.chosen].repeat_interleave(2)
+        return torch.cat([learned, learned.new_ones(2)]) if self.space.neck else learned
+
     def _guided(
         self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guidance: float
     ) -> Tensor:
-        """x0 (N, length, C): with the voice, and moved away from what the network says without it."""
+        """x0 (N, length, C): with the voice, and moved away from what the network says without it.
+
+        Points that were not learned are 0, as they were in training: no loss says what a network makes of them, and the sampler
+        would give it that back as motion.
+        """
         count = len(x_t)
+        learned = self._learned()
         reference = reference.expand(count, -1)
         lead = None if lead is None else lead.expand(count, -1, -1)
 
         def both(x: Tensor, t: Tensor, null: bool) -> Tensor:
             silent = torch.full((count,), null, device=x.device)
-            return self.net(x, t, audio, reference, silent, lead=lead).float()
+            return self.net(x, t, audio, reference, silent, lead=lead).float() * learned
 
         return diffusion.guided(both, guidance)(x_t, step)
 
