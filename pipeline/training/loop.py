@@ -244,7 +244,7 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
-        # All processes have the same weights, so that all of them stop here. A loss is looked at when it is noted, which may be later.
+        # All processes have the same weights, so that all of them stop. A loss is looked at when it is noted, which may be later.
         if not all(bool(torch.isfinite(weights).all()) for weights in self.model.net.parameters()):
             raise no_number("weights are not finite", step)
         if self.main:
