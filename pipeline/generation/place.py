@@ -10,6 +10,7 @@ from pipeline.generation.given import MIN_SCORE, BadInput, Person
 from pipeline.nets.audio_to_skeleton import NEVER_SEEN, Reference
 from pipeline.nets.skeleton_space import SkeletonSpace, to_picture
 from pipeline.skeleton import align
+from pipeline.skeleton.layout import UPPER_BODY
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,20 @@ class Placed:
     said: tuple[str, ...]
 
 
-def place(person: Person, space: SkeletonSpace, how: Literal["auto", "always", "never"] = "auto") -> Placed:
+def place(
+    person: Person, space: SkeletonSpace, how: Literal["auto", "always", "never"] = "auto", sure_score: float = 0.0
+) -> Placed:
     """Bring a person into the model's frame.
 
     The whole picture is laid into the square first. When the shoulders' width or the neck's place are not those of training
     (or always, or never), a similarity brings head, shoulders and hips to where training has them.
+
+    Args:
+        person: the reference.
+        space: the model's.
+        how: whether it is fitted.
+        sure_score: points scored lower say where the body is, but the model is not given them: it has learned from references
+            that lack such points, and would take a wrong one at its word.
 
     Raises:
         BadInput: no shoulders, so that nothing says how large the body is.
@@ -56,7 +66,12 @@ def place(person: Person, space: SkeletonSpace, how: Literal["auto", "always", "
                 f"fitted: {fitted.scale:.2f} x, turned by {np.degrees(fitted.angle):.0f} degrees; "
                 + ("; ".join(found.warnings) if found.warnings else "now as in training")
             )
-    reference = Reference.of(into.apply(points), person.scores, MIN_SCORE)
+    reference = Reference.of(into.apply(points), person.scores, MIN_SCORE, sure_score)
+    unsure = [name for name, k in UPPER_BODY.items() if np.isfinite(points[k]).all() and not reference.valid[k]]
+    if unsure:
+        said.append(
+            f"reference {person.name}: scored under {sure_score:g}, as in training not used: {', '.join(unsure)}"
+        )
     return Placed(reference, into, found, tuple(said))
 
 

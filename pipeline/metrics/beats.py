@@ -35,7 +35,10 @@ def sound_beats(wave: NDArray[np.floating]) -> Floats:
 
     if len(wave) < 2 * _WINDOW_SECONDS * RATE or not np.any(wave):
         return np.zeros(0)
-    energies, _ = fbank(np.asarray(wave, float), RATE, _WINDOW_SECONDS, _HOP_SECONDS, _BANDS, nfft=512, preemph=0)
+    # A Hann window, as librosa's: through a rectangle a held tone leaks into all bands, more or less from step to step.
+    energies, _ = fbank(
+        np.asarray(wave, float), RATE, _WINDOW_SECONDS, _HOP_SECONDS, _BANDS, nfft=512, preemph=0, winfunc=np.hanning
+    )
     decibels = 10 * np.log10(np.maximum(energies, energies.max() * 10 ** (-_FLOOR_DB / 10)))
     flux = np.maximum(np.diff(decibels, axis=0, prepend=decibels[:1]), 0).mean(1)
     usual = uniform_filter1d(flux, 2 * _AROUND_HOPS + 1, mode="nearest")

@@ -42,11 +42,25 @@ class Reference:
     neck: NDArray[np.float32]
 
     @classmethod
-    def of(cls, keypoints: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3) -> "Reference":
-        """From keypoints (133, 2) px, NaN where unseen, and scores (133,); those scored lower do not count."""
-        points = np.where((np.nan_to_num(scores) >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
+    def of(
+        cls,
+        keypoints: NDArray[np.floating],
+        scores: NDArray[np.floating],
+        min_score: float = 0.3,
+        sure_score: float = 0.0,
+    ) -> "Reference":
+        """From one skeleton.
+
+        Args:
+            keypoints: (133, 2) px, NaN where unseen.
+            scores: (133,).
+            min_score: points scored lower are not seen, and nothing is measured from them.
+            sure_score: points scored lower do not count; what is measured from them does, as in training.
+        """
+        scores = np.nan_to_num(scores)
+        points = np.where((scores >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
         local, neck = to_local(points)
-        return cls(np.nan_to_num(local[0]), rooted(local)[0], neck[0])
+        return cls(np.nan_to_num(local[0]), rooted(local)[0] & (scores >= sure_score), neck[0])
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,11 @@ class AudioToSkeleton:
     @property
     def settings(self) -> NetSettings:
         return self.net.settings
+
+    @property
+    def sure_score(self) -> float:
+        """The score of a point that counts, in training and therefore in a reference; 0 where that is not known."""
+        return float(self.trained_on.get("settings", {}).get("min_score", 0.0))
 
     def to(self, device: str | torch.device) -> "AudioToSkeleton":
         self.net.to(device)
@@ -224,17 +243,27 @@ class AudioToSkeleton:
             lead = torch.cat([lead, parts[-1]], 1)[:, -count:]
         return torch.cat(parts, 1)
 
+    def _learned(self) -> Tensor:
+        """(C,) bool, numbers that training has shown often enough."""
+        learned = (self.space.seen >= NEVER_SEEN)[self.space.chosen].repeat_interleave(2)
+        return torch.cat([learned, learned.new_ones(2)]) if self.space.neck else learned
+
     def _guided(
         self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guidance: float
     ) -> Tensor:
-        """x0 (N, length, C): with the voice, and moved away from what the network says without it."""
+        """x0 (N, length, C): with the voice, and moved away from what the network says without it.
+
+        Points that were not learned are 0, as they were in training: no loss says what a network makes of them, and the sampler
+        would give it that back as motion.
+        """
         count = len(x_t)
+        learned = self._learned()
         reference = reference.expand(count, -1)
         lead = None if lead is None else lead.expand(count, -1, -1)
 
         def both(x: Tensor, t: Tensor, null: bool) -> Tensor:
             silent = torch.full((count,), null, device=x.device)
-            return self.net(x, t, audio, reference, silent, lead=lead).float()
+            return self.net(x, t, audio, reference, silent, lead=lead).float() * learned
 
         return diffusion.guided(both, guidance)(x_t, step)
 

@@ -55,6 +55,15 @@ def rooted(local: Floats) -> NDArray[np.bool_]:
     return mask
 
 
+def to_rooted(keypoints: Floats) -> Floats:
+    """Local coordinates (F, 133, 2) that can be compared with those of another motion: NaN also where a root is missing.
+
+    There `to_local` measures from the neck, which is no difference between two motions but between two origins.
+    """
+    local, _ = to_local(keypoints)
+    return np.where(rooted(local)[..., None], local, np.nan).astype(local.dtype)
+
+
 def neck_path(keypoints: Floats) -> Floats:
     """(F, 2) mean of both shoulders of keypoints (F, 133, 2); how missing ones are filled stands above."""
     neck: Floats = (keypoints[:, LEFT_SHOULDER] + keypoints[:, RIGHT_SHOULDER]) / 2

@@ -29,7 +29,7 @@ from pipeline.training import TrainingError
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 INDEX = "index.json"
 CLIPS = "clips.npz"
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # by frame: type and shape
@@ -87,7 +87,8 @@ class Cache:
         index: counts, what it was made from, statistics.
         first, frames: (clips,) int64, where each clip's frames begin, and how many they are.
         offset: (clips, 133, 2) float32, what `skeleton` deviates from, px.
-        skeleton (N, 133, 2) float16, valid (N, 133) bool, neck (N, 2) float32 px, audio (N, 768) float16: N frames in all.
+        skeleton (N, 133, 2) float16, valid (N, 133) bool, neck (N, 2) float32 px, audio (N, 768) float16: N frames in all. Points
+        that do not count for their score have coordinates all the same, because others may be measured from them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -245,10 +246,11 @@ def _build(opened: shard.Shards, folder: Path, made_from: Mapping[str, Any], min
             local, neck = np.asarray(row["local"], np.float32), np.asarray(row["neck"], np.float32)
             lists.made_by(str(row["audio_features_of"]))
             sure = np.asarray(np.nan_to_num(row["scores"]) >= min_score)
-            valid = rooted(local) & sure & np.isfinite(neck).all(axis=1, keepdims=True)
-            local, neck = np.where(valid[..., None], local, 0), np.nan_to_num(neck)
-            offset = local.sum(0) / np.maximum(valid.sum(0), 1)[:, None]
-            deviation = np.where(valid[..., None], local - offset, 0).astype(np.float16)
+            known = rooted(local) & np.isfinite(neck).all(axis=1, keepdims=True)
+            valid = known & sure
+            local, neck = np.where(known[..., None], local, 0), np.nan_to_num(neck)
+            offset = np.where(valid[..., None], local, 0).sum(0) / np.maximum(valid.sum(0), 1)[:, None]
+            deviation = np.where(known[..., None], local - offset, 0).astype(np.float16)
             for name, values in (("skeleton", deviation), ("valid", valid), ("neck", neck)):
                 out[name].write(np.ascontiguousarray(values, ARRAYS[name][0]).data)
             out["audio"].write(np.ascontiguousarray(row["audio_features"], np.float16).data)

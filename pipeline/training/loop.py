@@ -26,7 +26,7 @@ from pipeline.reasons import Failure
 from pipeline.training import TrainingError, checkpoint
 from pipeline.training.batch import Prepared, loss_weights, prepare, stilled
 from pipeline.training.cache import Cache, open_cache
-from pipeline.training.metrics import Metrics
+from pipeline.training.metrics import Metrics, no_number
 from pipeline.training.probe import blank, micro_batch
 from pipeline.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance
 from pipeline.training.recipe import Recipe
@@ -155,8 +155,12 @@ class _Run:
             self.accelerator.set_trigger()
         return bool(self.accelerator.check_trigger())
 
-    def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One optimiser step on this process's share of the batch; the micro-batch changes nothing but the memory it takes."""
+    def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """One optimiser step on this process's share of the batch; the micro-batch changes nothing but the memory it takes.
+
+        Returns:
+            the loss, and the gradient's norm where it is clipped.
+        """
         recipe = self.recipe
         generator = self._generator(step)
         ready = prepare(onto(batch, self.device), self.model.space, recipe.augmentation(), self._generator(step, "cpu"))
@@ -177,7 +181,7 @@ class _Run:
                 error = self._error(ready.part(rows), noise[rows], t[rows], null[rows])
                 self.accelerator.backward(error / total)
             loss += error.detach() / total
-        norm = torch.zeros(())
+        norm = None
         if recipe.clip_norm:
             norm = torch.as_tensor(self.accelerator.clip_grad_norm_(self.net.parameters(), recipe.clip_norm))
         self.optimizer.step()
@@ -240,6 +244,9 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
+        # All processes have the same weights, so that all of them stop. A loss is looked at when it is noted, which may be later.
+        if not all(bool(torch.isfinite(weights).all()) for weights in self.model.net.parameters()):
+            raise no_number("weights are not finite", step)
         if self.main:
             checkpoint.write(
                 self.folder / CHECKPOINTS,

@@ -36,26 +36,33 @@ class Metrics:
         plain = {name: str(value) for name, value in self.recipe.result_settings().items()}
         self.accelerator.init_trackers("tensorboard", plain)
 
-    def add(self, step: int, loss: Tensor, norm: Tensor, learning_rate: float, progress: Progress) -> None:
-        """Take what a step gave; every process must, because the mean is over all of them."""
+    def add(self, step: int, loss: Tensor, norm: Tensor | None, learning_rate: float, progress: Progress) -> None:
+        """Take what a step gave; every process must, because the mean is over all of them.
+
+        Args:
+            step: its number.
+            loss: this process's.
+            norm: of the gradient; None where nobody has measured it, and then none is noted.
+            learning_rate: of the next step.
+            progress: gets on by a step.
+        """
         self.losses.append(loss)
-        self.norms.append(norm)
+        if norm is not None:
+            self.norms.append(norm)
         if step % self.recipe.log_every == 0 or step == self.recipe.steps:
             mean = self.accelerator.reduce(torch.stack(self.losses).mean(), "mean").item()
             now = time.monotonic()
             if not math.isfinite(mean):
-                raise TrainingError(
-                    f"the loss is {mean} at step {step}: lower learning_rate, or set clip_norm; the last checkpoint is safe"
-                )
-            self.note(
-                {
-                    "step": step,
-                    "loss": mean,
-                    "learning_rate": learning_rate,
-                    "gradient_norm": torch.stack([n.float().cpu() for n in self.norms]).mean().item(),
-                    "steps_per_second": (step - self.step) / max(1e-9, now - self.since),
-                }
-            )
+                raise no_number(f"the loss is {mean}", step)
+            values = {
+                "step": step,
+                "loss": mean,
+                "learning_rate": learning_rate,
+                "steps_per_second": (step - self.step) / max(1e-9, now - self.since),
+            }
+            if self.norms:
+                values["gradient_norm"] = torch.stack([n.float().cpu() for n in self.norms]).mean().item()
+            self.note(values)
             progress.note = f"loss {mean:.4f}"
             self.losses, self.norms, self.since, self.step = [], [], now, step
         progress.advance("steps")
@@ -68,6 +75,11 @@ class Metrics:
             file.write(json.dumps(values) + "\n")
         numbers = {name: value for name, value in values.items() if name != "step"}
         self.accelerator.log(numbers, step=values["step"])
+
+
+def no_number(what: str, step: int) -> TrainingError:
+    """That a run came to numbers that are none."""
+    return TrainingError(f"{what} at step {step}: lower learning_rate, or set clip_norm; the last checkpoint is safe")
 
 
 def _step_of(line: str) -> int:

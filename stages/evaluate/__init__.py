@@ -102,6 +102,7 @@ class Evaluate(BackendSettings, Program):
         from stages.evaluate.cast import Cast, contents
         from stages.evaluate.inputs import write_inputs
         from stages.evaluate.pairs import REAL, Pair
+        from stages.evaluate.subjects import SIDES
 
         self._check()
         place = session.run / FOLDER / self.protocol
@@ -119,10 +120,11 @@ class Evaluate(BackendSettings, Program):
         true, drawn = ("true-drawn", "the true skeletons, drawn") if made.drawn else ("true", "the true videos")
         best = made.model_copy(update={"method": "transfer" if made.drawn else "true", "fit": False})
         truth = self._measured(session, place / true, people, [Pair(REAL, name, name) for name in here], best)
-        table.keep(truth.run, table.summarise_true(truth, drawn))
+        side = SIDES[self.protocol]
+        table.keep(truth.run, table.summarise_true(truth, drawn, side))
         own = self._measured(session, place / self._folder_name(), people, pairs, made)
         notes = (table.DRAWN,) if made.drawn else ()
-        table.keep(own.run, table.summarise(own, truth, self._title(), notes))
+        table.keep(own.run, table.summarise(own, truth, self._title(), notes, side))
         rows = table.gathered(place, self.protocol)
         files.write_text(place / "table2.md", table.markdown(self.protocol, rows))
         files.write_text(place / "table2.csv", table.as_csv(self.protocol, rows))

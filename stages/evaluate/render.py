@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 Method = Literal["ours", "transfer", "folder", "true"]
 
 VIDEOS, WORK = "videos", "work"
+_GENERATED = (
+    2  # version of how a skeleton is generated: bump it when those change; no other video is filmed again for that
+)
 _OURS = (
     "model_sha256",
     "guidance",
@@ -88,6 +91,8 @@ class Renditions(BackendSettings, Stage):
         """Those that the method looks at: another seed changes no true motion, another back-end no given video."""
         unused = {"ours": {"fit"} if self.drawn else set(), "transfer": set(_OURS)}.get(self.method, set())
         found = {name: value for name, value in super().result_settings().items() if name not in unused}
+        if self.method == "ours":
+            found["generated"] = _GENERATED
         return found if self.method in ("ours", "transfer") else {"method": self.method}
 
     def setup(self, context: Context) -> None:
@@ -228,7 +233,7 @@ class Renditions(BackendSettings, Stage):
         if voice.wave is None:
             raise Reject(Reason.NOT_GENERATED, f"{voice.name} has no sound")
         try:
-            placed = place(person, self._model.space)
+            placed = place(person, self._model.space, sure_score=self._model.sure_score)
         except BadInput as error:
             raise Reject(Reason.NOT_GENERATED, str(error)) from error
         heard = hear(voice.name, voice.wave, self._model.audio_of, self._context.models, self._device)

@@ -46,7 +46,7 @@ class Scores(Stage):
     """
 
     name: ClassVar[str] = "scores"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "what each video is worth"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("renditions", ("film", "film_sha256", "frames", "box", "keypoints", "scores")),
@@ -278,7 +278,7 @@ def _of_skeletons(
     """Measures of a skeleton that need no net, in pixels of 512."""
     from pipeline.metrics.beats import beat_alignment, motion_beats, sound_beats
     from pipeline.metrics.skeletons import jitter, joint_error, mouth_follows_sound
-    from pipeline.skeleton.local import to_local
+    from pipeline.skeleton.local import to_rooted
     from pipeline.skeleton.measure import visible
 
     scale = _SIDE / voice.side
@@ -288,7 +288,7 @@ def _of_skeletons(
         frames = min(len(points), truth.frames)
         true = visible(truth.keypoints, truth.scores)[:frames] * scale
         made = points[:frames]
-        near = joint_error(to_local(made.astype(np.float32))[0], to_local(true.astype(np.float32))[0])
+        near = joint_error(to_rooted(made), to_rooted(true))
         found |= {
             "keypoint_error_px": joint_error(made, true)["all"],
             "mouth_error_px": near["mouth"],

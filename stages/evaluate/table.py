@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline import shard
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
 from pipeline.skeleton.layout import K
 from pipeline.table import Store, to_python
@@ -74,7 +76,9 @@ class Summary:
     notes: tuple[str, ...] = ()
 
 
-def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = ()) -> Summary:
+def summarise(
+    store: Store, true: Store, method: str, notes: tuple[str, ...] = (), side: int = shard.SIDE_PX
+) -> Summary:
     """A method's summary, from the tables of its evaluation and those of the true videos.
 
     Means are over pairs, each the mean over its frames. FID, FVD and the Fréchet gesture distance compare all unpaired videos
@@ -84,8 +88,9 @@ def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = (
         store, true: both evaluations' tables.
         method: its name.
         notes: what else one should know beside.
+        side: of the test set's pictures, px.
     """
-    scores, counts, motions = _rows(store, "scores"), _counts(store), _motions(store)
+    scores, counts, motions = _rows(store, "scores"), _counts(store), _motions(store, side)
     found = _Found(counts)
     for name in _MEANS:
         setting = PAIRED if name in _OF_PAIRED else UNPAIRED
@@ -93,8 +98,9 @@ def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = (
     real = _rows(true, "scores")
     for name in ("fid", "fvd"):
         sets = [[row for row in scores if row["setting"] == UNPAIRED], real]
-        found.distance(name, [[row[f"{name}_features"] for row in rows] for rows in sets], _reason(name, *sets))
-    found.number("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true)[REAL]), NO_SKELETON)
+        features = [[row[f"{name}_features"] for row in rows] for rows in sets]
+        found.distance(name, partial(_frechet, *features), _reason(name, *sets))
+    found.distance("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true, side)[REAL]), NO_SKELETON)
     found.number("diversity_px", lambda: _diversity(motions[UNPAIRED]), NO_SKELETON)
     return Summary(
         method,
@@ -106,9 +112,9 @@ def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = (
     )
 
 
-def summarise_true(true: Store, name: str) -> Summary:
-    """What the true videos themselves come to: faces, lips and motions at their best."""
-    scores, motions = _rows(true, "scores"), _motions(true)
+def summarise_true(true: Store, name: str, side: int = shard.SIDE_PX) -> Summary:
+    """What the true videos themselves come to, of pictures `side` px wide: faces, lips and motions at their best."""
+    scores, motions = _rows(true, "scores"), _motions(true, side)
     found = _Found(_counts(true))
     for measure in _MEANS:
         if measure not in _OF_PAIRED:
@@ -144,14 +150,15 @@ class _Found:
         else:
             self.why[name] = _reason(name, rows)
 
-    def distance(self, name: str, sets: list[list[Any]], otherwise: str) -> None:
-        """Between two sets of features, each a list of (N, D) or None."""
+    def distance(self, name: str, of: Callable[[], float | None], otherwise: str) -> None:
+        """A Frechet distance between two sets; that of few samples is far too large, which is told beside it."""
         if not self.counts[UNPAIRED]:
             otherwise = f"there are no {UNPAIRED} pairs"
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", FewSamples)
-            self.number(name, lambda: _frechet(*sets), otherwise)
-        self.notes += [f"{TABLE_2[name][0]}: {warning.message}" for warning in caught]
+            self.number(name, of, otherwise)
+        heading, *_ = (TABLE_2 | SKELETONS)[name]
+        self.notes += [f"{heading}: {warning.message}" for warning in caught]
 
     def number(self, name: str, of: Callable[[], float | None], otherwise: str) -> None:
         """A number of whole sets; a set too small for it is a reason, not an error."""
@@ -166,6 +173,7 @@ class _Found:
 
 
 def _frechet(made: list[Any], true: list[Any]) -> float | None:
+    """Of two sets of features, each a list of (N, D) or None."""
     sets = []
     for features in ([part for part in side if part is not None] for side in (made, true)):
         if not features:
@@ -187,21 +195,19 @@ def _reason(name: str, *sets: list[dict[str, Any]]) -> str:
 def _gestures(motions: list[NDArray[np.float32]], true: list[NDArray[np.float32]]) -> float | None:
     from pipeline.metrics.gestures import gesture_distance
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewSamples)
-        return gesture_distance(motions, true) if motions and true else None
+    return gesture_distance(motions, true) if motions and true else None
 
 
 def _diversity(motions: list[NDArray[np.float32]]) -> float | None:
     from pipeline.metrics.skeletons import diversity
-    from pipeline.skeleton.local import to_local
+    from pipeline.skeleton.local import to_rooted
 
     if not motions:
         return None
     long = [motion[:_DIVERSITY_FRAMES] for motion in motions if len(motion) >= _DIVERSITY_FRAMES]
     if len(long) < 2:
         raise ValueError(f"fewer than two motions have {_DIVERSITY_FRAMES} frames")
-    return diversity([to_local(motion)[0] for motion in long[:_DIVERSITY_MOTIONS]])
+    return diversity([to_rooted(motion) for motion in long[:_DIVERSITY_MOTIONS]])
 
 
 def _counts(store: Store) -> Counter[str]:
@@ -220,15 +226,15 @@ def _flat(table: pa.Table, name: str) -> pa.Array:
     return column.combine_chunks() if column.num_chunks else pa.nulls(0, column.type)
 
 
-def _motions(store: Store) -> dict[str, list[NDArray[np.float32]]]:
-    """Skeletons (F, 133, 2) by setting, in pixels of 512, NaN where unseen."""
+def _motions(store: Store, side: int) -> dict[str, list[NDArray[np.float32]]]:
+    """Skeletons (F, 133, 2) by setting, from pixels of a picture `side` px wide to those of 512, NaN where unseen."""
     from pipeline.skeleton.measure import visible
 
     settings = {row["pair_id"]: row["setting"] for row in store.read("pairs", ["pair_id", "setting"]).to_pylist()}
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (PAIRED, UNPAIRED, REAL)}
     for row in _rows(store, "renditions"):
         if row["keypoints"] is not None:
-            points = np.asarray(row["keypoints"], np.float32).reshape(-1, K, 2)
+            points = np.asarray(row["keypoints"], np.float32).reshape(-1, K, 2) * np.float32(shard.SIDE_PX / side)
             found[settings[row["pair_id"]]].append(visible(points, row["scores"]).astype(np.float32))
     return found
 

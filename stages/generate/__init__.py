@@ -123,7 +123,7 @@ class Generate(BackendSettings, Program):
         model = AudioToSkeleton.load(weights, torch_device(session.profile))
         person, voice = find_inputs(self, session, model.audio_of)
         ready(self, person, dry_run=self.dry_run)
-        placed = place(person, model.space, self.align)
+        placed = place(person, model.space, self.align, model.sure_score)
         for line in placed.said:
             click.echo(line, err=True)
         paired = bool(person.clip) and person.clip == voice.clip

@@ -274,6 +274,28 @@ def test_a_skeleton_may_be_one_or_many_and_need_not_name_scores_and_size(
 
 
 @pytest.mark.usefixtures("unfilmed")
+def test_a_reference_is_as_unsure_as_those_of_training(
+    place: Place, asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trained with `min_score` 0.7, a model knows lower scored points as absent; they still say where the body is."""
+    model = AudioToSkeleton.load(place.model)
+    model.trained_on = {"settings": {"min_score": 0.7}}
+    model.save(place.folder / "known.safetensors")
+    scores = np.full(layout.K, 0.95)
+    scores[[*BOTH, layout.LEFT_HIP, layout.RIGHT_WRIST]] = 0.5
+    skeleton = place.npz(somebody(place.made), scores=scores)
+    for weights in (place.model, place.folder / "known.safetensors"):
+        place.generate(model=weights, audio=place.wav(), skeleton=skeleton, align="never")
+    any_, sure = (call["reference"] for call in asked)
+    left_out = np.flatnonzero(any_.valid & ~sure.valid).tolist()
+    assert left_out == sorted([*BOTH, layout.LEFT_HIP, layout.RIGHT_WRIST])
+    np.testing.assert_array_equal(sure.neck, any_.neck)
+    np.testing.assert_array_equal(sure.local, any_.local)
+    said = "scored under 0.7, as in training not used: left_shoulder, right_shoulder, right_wrist, left_hip"
+    assert capsys.readouterr().err.count(said) == 1
+
+
+@pytest.mark.usefixtures("unfilmed")
 def test_what_was_generated_can_be_a_reference_again(place: Place) -> None:
     audio = place.wav()
     first = place.generate(audio=audio, skeleton=place.npz(somebody(place.made)))

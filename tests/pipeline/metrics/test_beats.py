@@ -37,6 +37,18 @@ def test_onsets_are_where_they_were_planted() -> None:
     np.testing.assert_allclose(found, TIMES, atol=0.03)
 
 
+def test_a_tone_that_is_held_sets_in_once() -> None:
+    """Vowels are tones: what leaks from them into other bands must not pass for onsets."""
+    clock = np.arange(int(SECONDS * 16_000)) / 16_000
+    since = clock[:, None] - TIMES
+    tones = np.sin(2 * np.pi * 220 * since) + 0.5 * np.sin(2 * np.pi * 1800 * since)
+    held = np.where(since >= 0, np.clip(since / 0.03, 0, 1) * np.exp(-since / 0.12), 0) * tones
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal(len(clock))
+    found = sound_beats((0.3 * held.sum(1) + quiet).astype(np.float32))
+    assert np.abs(found - TIMES[:, None]).min(1).max() < 0.03
+    assert np.abs(found - TIMES[:, None]).min(0).max() < 0.05
+
+
 @pytest.mark.parametrize("wave", [np.zeros(0), np.zeros(16_000), np.ones(300), np.full(16_000, 0.5)])
 def test_sound_without_onsets(wave: np.ndarray) -> None:
     assert len(sound_beats(wave)) == 0

@@ -302,6 +302,27 @@ def test_a_reference_counts_what_was_seen_from_its_own_root() -> None:
     np.testing.assert_allclose(from_local(whole.local[None], whole.neck[None])[0], person(), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("variant", [{}, {"neck": True}, {"arch": "release"}], ids=str)
+def test_points_never_learned_are_noise_about_nought_to_the_network_as_in_training(variant: dict[str, Any]) -> None:
+    """Legs that no film shows: nothing trains what a network says of them."""
+    seen: list[Tensor] = []
+
+    class Watched(Told):
+        def forward(self, noisy: Tensor, *given: Any, **more: Any) -> Tensor:
+            seen.append(noisy)
+            return super().forward(noisy, *given, **more)
+
+    model = told(lambda audio: torch.full(audio.shape[:2], 5.0), **variant)
+    model.net = Watched(model.settings, model.net.says)  # type: ignore[assignment, arg-type]
+    model.space.seen[DROPPED] = 0.01
+    made = model.generate(voice(WINDOW), reference(), guidance=3.5, sampler="ddim", steps=20)
+    legs = slice(2 * DROPPED[0], 2 * DROPPED[-1] + 2)
+    last = seen[-1][0]
+    assert last[:, legs].mean().abs() < 0.2
+    assert last[:, : legs.start].mean() > 4 and last[:, legs.stop :].mean() > 4
+    assert np.isnan(made.local[:, DROPPED]).all() and not made.scores[DROPPED].any()
+
+
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("variant", [{}, {"neck": True}, {"arch": "release"}], ids=str)
 def test_any_length_of_voice_gives_as_much_motion(variant: dict[str, Any], frames: int) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.skeleton import layout
-from pipeline.skeleton.local import from_local, rooted, to_local
+from pipeline.skeleton.local import from_local, rooted, to_local, to_rooted
 
 
 @settings(max_examples=60, deadline=None)
@@ -45,6 +45,16 @@ def test_missing_root_is_told_apart() -> None:
     assert mask[0].all()
     assert not mask[1, layout.FACE].any()
     assert mask[1, layout.LEFT_HAND].all()
+
+
+def test_two_motions_are_compared_where_both_have_the_root() -> None:
+    one = np.random.default_rng(1).uniform(0, 512, (2, layout.K, 2)).astype(np.float32)
+    other = one.copy()
+    other[1, layout.RIGHT_WRIST] = np.nan
+    apart = to_rooted(one) - to_rooted(other)
+    assert apart.dtype == np.float32 and not apart[layout.seen(apart)].any()
+    assert np.isnan(apart[1, layout.RIGHT_HAND]).all() and np.isfinite(apart[1, layout.LEFT_HAND]).all()
+    assert np.isfinite(to_rooted(one)).all()
 
 
 def test_wrong_shape_is_named() -> None:

@@ -1,5 +1,7 @@
 """From stored windows to z-scores: masks, and changes that are the same whether done to the picture or to local coordinates."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,18 @@ def test_what_is_not_sure_is_zero_and_left_out(cache: Cache) -> None:
     assert not ready.counts[0, 125:].any()
     assert not ready.clean[0, :30, elbow].any()
     assert ready.clean[0, 30:125, elbow].abs().min() > 0
+
+
+def test_a_face_in_the_picture_is_where_its_nose_is_sure_or_not(tmp_path: Path) -> None:
+    """Table 3's variant without local coordinates: an unsure nose is left out, and its face does not move by that."""
+    row = shard_rows(1)[0]
+    rows = [unseen(row, layout.NOSE, slice(0, 60)), {**row, "clip_id": row["clip_id"] + "0"}]
+    cache = open_cache(write_shards(tmp_path / "shards", {"train": rows}), "train", tmp_path / "cache")
+    space = new_model(recipe(ablate="local"), cache).space
+    ready = prepare(Windows(cache, 125, still=True).__getitems__([0, 1]), space)
+    face = slice(2 * layout.FACE.start, 2 * layout.FACE.stop)
+    assert ready.counts[0, :, face].all() and not ready.counts[0, :60, :2].any() and not ready.clean[0, :60, :2].any()
+    assert (ready.clean[0, :, face] - ready.clean[1, :, face]).abs().max() < 0.05
 
 
 def test_a_mirror_swaps_left_and_right_as_in_a_mirrored_picture() -> None:

@@ -79,6 +79,19 @@ def test_statistics_are_those_of_the_frames_that_count(shards: Path, tmp_path: P
     assert found.shoulders[1] == pytest.approx(np.median(wide), abs=0.1)
 
 
+def test_a_face_is_where_its_nose_is_sure_or_not(tmp_path: Path) -> None:
+    """Statistics of the picture go through the root, whose own score says nothing of what is measured from it."""
+    sure, unsure = ({"train": [row]} for row in (ROWS[0], unseen(ROWS[0], layout.NOSE, slice(0, 90))))
+    known, found = (
+        open_cache(write_shards(tmp_path / name, split), "train", tmp_path / "cache")
+        for name, split in (("sure", sure), ("unsure", unsure))
+    )
+    assert not found.valid[:90, layout.NOSE].any() and found.valid[:, layout.FACE].all()
+    for name in ("picture_mean", "picture_std"):
+        ours, truth = (getattr(cache.statistics, name)[layout.FACE] for cache in (found, known))
+        np.testing.assert_allclose(ours, truth, atol=1e-3)
+
+
 def test_size_is_as_stated(shards: Path, tmp_path: Path) -> None:
     found = open_cache(shards, "train", tmp_path / "cache")
     raw = sum(path.stat().st_size for path in found.folder.glob("*.raw"))

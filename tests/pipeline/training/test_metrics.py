@@ -26,6 +26,19 @@ def test_a_loss_that_is_no_number_stops_the_run(shards: Path, tmp_path: Path, mo
         fit(shards, tmp_path)
 
 
+def test_weights_that_are_no_numbers_are_not_kept(shards: Path, tmp_path: Path) -> None:
+    """Whatever is between a line of losses and the next one: a checkpoint that goes on is one that can."""
+    with pytest.raises(TrainingError, match=r"weights are not finite at step 3: lower .*; the last checkpoint is safe"):
+        fit(shards, tmp_path, steps=20, learning_rate=1e30, clip_norm=0, checkpoint_every=3, log_every=10)
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_norm_that_nobody_measured_is_not_noted(shards: Path, tmp_path: Path, undisturbed: Path) -> None:
+    fit(shards, tmp_path, steps=2, clip_norm=0)
+    assert len(losses(tmp_path)) == 2 and not losses(tmp_path, "gradient_norm")
+    assert min(losses(undisturbed, "gradient_norm").values()) > 0
+
+
 def test_clipping_and_warm_up_do_what_they_say(shards: Path, tmp_path: Path) -> None:
     fit(shards, tmp_path, steps=4, warmup_steps=3, learning_rate=4e-3)
     lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]

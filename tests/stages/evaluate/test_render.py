@@ -35,6 +35,17 @@ def test_settings_count_where_the_method_looks_at_them() -> None:
         assert same(method, seed=1, fit=False, backend="mimicmotion", backend_steps=9)
 
 
+def test_another_way_to_generate_films_nothing_else_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def settings() -> dict[str, Any]:
+        return {
+            method: Renditions(method=method).result_settings() for method in ("ours", "transfer", "folder", "true")
+        }
+
+    before = settings()
+    monkeypatch.setattr("stages.evaluate.render._GENERATED", 99)
+    assert {method for method, found in settings().items() if found != before[method]} == {"ours"}
+
+
 def test_rows_of_transfer(studio: Studio) -> None:
     studio.evaluate(method="transfer")
     place = studio.place() / "transfer-skeleton"

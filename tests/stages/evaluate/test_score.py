@@ -14,8 +14,10 @@ from pipeline.media.video import write_video
 from pipeline.reasons import Failure, Reject
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
+from pipeline.skeleton import layout
 from pipeline.stage import Context, Unit
-from stages.evaluate.score import NO_FACE, NO_SKELETON, NO_SOUND, Scores, cut
+from stages.evaluate.cast import Subject
+from stages.evaluate.score import NO_FACE, NO_SKELETON, NO_SOUND, Scores, _of_skeletons, cut
 from stages.evaluate.subjects import Subjects
 from stages.lip_sync import LipSync
 from tests.stages.stage_assets import AssetModels
@@ -234,6 +236,17 @@ def test_the_true_skeleton_has_no_error(score: Score, filmed: Path) -> None:
     assert found["keypoint_error_px"] < 0.02 and found["hand_error_px"] < 0.02 and found["jitter_px_s3"] > 0
     other = score(filmed / "clips/1.mp4", skeleton="ben")
     assert other["keypoint_error_px"] > 5
+
+
+@pytest.mark.parametrize(("root", "measure"), [(layout.LEFT_WRIST, "hand_error_px"), (layout.NOSE, "mouth_error_px")])
+def test_a_root_that_one_of_the_two_lacks_is_no_error_of_what_hangs_on_it(root: int, measure: str) -> None:
+    """Hands from the wrist on one side and from the neck on the other would be an arm's length apart."""
+    scene = played("ada")
+    hidden = scene.scores.copy()
+    hidden[5:15, root] = 0.1
+    truth = Subject("ada", "ada", Path("a.mp4"), len(hidden), SIDE, scene.keypoints, hidden, None, 0)
+    found = _of_skeletons((scene.keypoints, scene.scores), truth, truth, {})
+    assert found["keypoint_error_px"] == 0 and found[measure] == 0
 
 
 def test_features_a_frame_and_a_span(score: Score, filmed: Path, tmp_path: Path) -> None:

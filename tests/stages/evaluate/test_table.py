@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.skeleton import layout
 from pipeline.table import Store
 from stages.evaluate import table
 from stages.evaluate.table import SKELETONS, TABLE_2, Summary
@@ -110,7 +111,34 @@ def test_the_truth_is_not_compared_with_itself(tmp_path: Path) -> None:
     )
     own = table.summarise(made, true, "mine")
     assert own.values["gesture_distance"] == pytest.approx(0, abs=1e-6)
+    assert "Fréchet gesture distance: 9 samples for 42 dimensions" in own.notes[0], "FID and FVD say so too"
     assert own.values["diversity_px"] == pytest.approx(found.values["diversity_px"])
+
+
+def test_diversity_is_in_pixels_of_512_whatever_the_test_sets_side(tmp_path: Path) -> None:
+    """PATS has pictures of 256 px, TED-talks of 384: half as far there is as far in the table."""
+    stores = []
+    for side in (512, 256):
+        rows = []
+        for n in range(2):
+            points = skeleton(n, 120).reshape(120, -1) * side / 512
+            motion = {"keypoints": points, "scores": np.ones((120, 133), np.float32), "frames": 120}
+            rows.append({"pair_id": f"real/{n}/{n}", "motion": motion})
+        stores.append(scored(tmp_path / str(side), *rows))
+    large, small = (
+        table.summarise_true(store, "true", side).values for store, side in zip(stores, (512, 256), strict=True)
+    )
+    assert large["diversity_px"] > 10 and small["diversity_px"] == pytest.approx(large["diversity_px"], rel=1e-4)
+
+
+def test_a_missing_root_is_no_diversity(tmp_path: Path) -> None:
+    points, scores = skeleton(0, 120).reshape(120, -1), np.ones((2, 120, 133), np.float32)
+    scores[1, :50, layout.RIGHT_WRIST] = 0
+    rows = [
+        {"pair_id": f"real/{n}/{n}", "motion": {"keypoints": points, "scores": scores[n], "frames": 120}}
+        for n in range(2)
+    ]
+    assert table.summarise_true(scored(tmp_path, *rows), "true").values["diversity_px"] == 0
 
 
 def test_one_short_motion_has_no_diversity(tmp_path: Path) -> None:
