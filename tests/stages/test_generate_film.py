@@ -78,7 +78,7 @@ def studio(run: Path, tmp_path: Path, clips: tuple[dict[str, Any], dict[str, Any
     yield Studio(run, tmp_path, *clips)
 
 
-@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2"])
+@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2", "echomimicv2-acc"])
 def test_a_true_motion_is_filmed_with_its_voice(studio: Studio, name: str) -> None:
     studio.film(name, **studio.checkout(name))
     frames = studio.other["frames"]
