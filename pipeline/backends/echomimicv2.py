@@ -140,9 +140,10 @@ def _upper_body(job: Job) -> Box:
     """The square that it was trained on: from above the face to below the arms, over all frames, the neck in the middle.
 
     As in its preprocessing (`EMTD_dataset/preprocess.py`), it ends above and below where the picture ends: black bands there are
-    nothing that its net has seen, and a lone point far away must not widen it.
+    nothing that its net has seen, and a lone point far away must not widen it. To the sides, where that takes pictures to be wide
+    enough, it is moved into the picture where it fits: the neck is then not in the middle.
     """
-    height = len(job.picture)
+    height, width = job.picture.shape[:2]
     points = shown(job)
     joints, _ = layout.openpose_18(points, np.ones(points.shape[:2]))
     neck, faces, uppers = joints[:, 1, 0], points[:, layout.FACE, 1], joints[:, :_UPPER, 1]
@@ -158,6 +159,8 @@ def _upper_body(job: Job) -> Box:
             "the motion's face lies below its shoulders, or outside of the picture: EchoMimicV2 takes people upright",
         )
     left = round(float(np.nanmean(neck)) - side / 2)
+    if side <= width:
+        left = min(max(left, 0), width - side)
     return left, upper, left + side, upper + side
 
 
