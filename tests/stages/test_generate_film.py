@@ -125,6 +125,16 @@ def test_what_went_wrong_is_said_in_a_line_and_the_log_stays(studio: Studio) -> 
     assert "No CUDA GPUs" in next(studio.out.parent.rglob("log.txt")).read_text()
 
 
+def test_two_at_once_do_not_share_a_folder(studio: Studio) -> None:
+    """As good as at once: the other one has made its folder, and nothing in it yet."""
+    given = studio.checkout()
+    theirs = studio.out.with_name("film-stableanimator")
+    theirs.mkdir(parents=True)
+    studio.film(**given)
+    assert studio.out.is_file() and not list(theirs.iterdir())
+    assert (studio.out.with_name("film-stableanimator-2") / "log.txt").is_file()
+
+
 def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> None:
     assert "is not there" in studio.refused(backend_dir=str(studio.folder / "nowhere"))
     assert not studio.out.parent.exists()
