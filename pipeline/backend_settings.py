@@ -12,7 +12,7 @@ from pipeline.stage import runtime
 if TYPE_CHECKING:
     from pipeline.backends.job import Options
 
-Name = Literal["skeleton", "stableanimator", "echomimicv2", "mimicmotion"]
+Name = Literal["skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion"]
 
 
 class BackendSettings(BaseModel):

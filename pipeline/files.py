@@ -27,6 +27,10 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:  # a full disk names no file, others the temporary one
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,6 +50,15 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def check_writable(folder: Path) -> None:
+    """Raise the OSError that writing into a folder, which may have to be made first, would meet."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
 def failure_of(error: OSError) -> Failure | None:
     """A full disk or a read-only folder as a `Failure` that says what to do; None for other errors."""
     where = error.filename or "the run folder"
@@ -53,6 +66,8 @@ def failure_of(error: OSError) -> Failure | None:
         return Failure(
             Reason.DISK_FULL, f"no space left while writing {where}: free some and run the same command again"
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return Failure(Reason.NOT_WRITABLE, f"{where}: its name is too long: choose a shorter one, then run again")
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return Failure(Reason.NOT_WRITABLE, f"{where} cannot be written: check its owner and mount, then run again")
     if error.errno in (errno.EEXIST, errno.ENOTDIR):

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.backends import leash
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.troubles import diagnose, last_lines
 
@@ -46,7 +47,7 @@ def environment(gpu: str, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadline_seconds: float) -> None:
-    """Run a command in a folder until it ends well; whatever ends it, nothing that it started stays.
+    """Run a command in a folder until it ends well; whatever ends it, or this process, nothing that it started stays.
 
     Args:
         command: the arguments, program first; no shell reads them.
@@ -58,25 +59,41 @@ def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadl
     Raises:
         BackendError: NO_PYTHON, HANG, and what `diagnose` finds in the log of a crash.
     """
-    with log.open("wb") as said:
+    with log.open("wb") as said, _leash() as watched:
         try:
             process = subprocess.Popen(
-                list(command),
+                [sys.executable, "-I", "-S", leash.__file__, str(watched), *command],
                 cwd=folder,
                 env=environment(gpu, os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=(watched,),
             )
         except OSError as error:
-            raise BackendError(Trouble.NO_PYTHON, f"{command[0]} cannot be started: {error.strerror}") from error
+            raise BackendError(
+                Trouble.NO_PYTHON, f"{folder}: nothing can be started there: {error.strerror}"
+            ) from error
         try:
             status = _wait(process, log, deadline_seconds)
         finally:  # on Ctrl-C too
             _end(process)
+    if status == leash.NOT_STARTED:
+        raise BackendError(Trouble.NO_PYTHON, last_lines(log))
     if status != 0:
         raise diagnose(status, log)
+
+
+@contextlib.contextmanager
+def _leash() -> Iterator[int]:
+    """The end of a pipe for `leash` to watch; the other end closes with the block, or with this process, however it dies."""
+    watched, held = os.pipe()
+    try:
+        yield watched
+    finally:
+        os.close(watched)
+        os.close(held)
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float) -> int:

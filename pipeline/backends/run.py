@@ -16,6 +16,7 @@ BACKENDS: Mapping[str, str] = {
     "skeleton": "pipeline.backends.skeleton:Skeleton",
     "stableanimator": "pipeline.backends.stableanimator:StableAnimator",
     "echomimicv2": "pipeline.backends.echomimicv2:EchoMimicV2",
+    "echomimicv2-acc": "pipeline.backends.echomimicv2:EchoMimicV2Acc",
     "mimicmotion": "pipeline.backends.mimicmotion:MimicMotion",
 }
 """Name -> where its adapter lives."""

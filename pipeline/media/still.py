@@ -1,5 +1,6 @@
 """Reads one picture file: PNG, JPEG or WebP, of bounded size."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -33,7 +34,8 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than it is allowed
-        raise Reject(Reason.TOO_LARGE, f"{path}: {str(error).splitlines()[0]}") from error
+        most = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) / 1e6
+        raise Reject(Reason.TOO_LARGE, f"{path} has more than {most:.0f} million pixels: scale it down") from error
     if found is None:
         raise Reject(Reason.NOT_MEDIA, f"{path} does not decode: it is cut short or damaged")
     return np.ascontiguousarray(found[..., ::-1])

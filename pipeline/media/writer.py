@@ -15,6 +15,7 @@ import ffmpeg
 import numpy as np
 import soundfile
 
+from pipeline.files import failure_of
 from pipeline.reasons import Failure, Reason
 
 _STDERR_KEPT = 2000
@@ -233,6 +234,5 @@ def _commit(result: Path, target: Path) -> None:
 
 
 def _disk_failure(error: OSError, target: Path) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(Reason.DISK_FULL, f"while writing {target.name}")
-    return Failure(Reason.NOT_WRITABLE, f"{target.name}: {error.strerror or error}")
+    known = failure_of(OSError(error.errno, error.strerror, str(target)))
+    return known or Failure(Reason.NOT_WRITABLE, f"{target.name}: {error.strerror or error}")

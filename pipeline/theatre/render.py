@@ -3,6 +3,9 @@
 import hashlib
 import json
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -150,7 +153,7 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
                 progress(take.name, done, len(todo))
     else:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_end_with_us) as pool:
             futures = [pool.submit(render, folder, take.name, seed) for take in todo]
             for done, future in enumerate(as_completed(futures), 1):
                 name = future.result()
@@ -158,6 +161,18 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
                     progress(name, done, len(todo))
     _playlist(folder)
     return folder
+
+
+def _end_with_us() -> None:
+    """First code of a worker: it would wait for takes for ever when who started it was killed."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def truth(folder: Path, name: str) -> Truth:

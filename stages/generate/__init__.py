@@ -85,7 +85,7 @@ class Generate(BackendSettings, Program):
         from pipeline.generation.outputs import write
         from stages.generate.film import brought_onto, film
 
-        self._check_out()
+        self._check_out(session)
         person, voice, moved, about, audio_of = (
             self._transferred(session) if self.transfer else self._generated(session)
         )
@@ -97,14 +97,22 @@ class Generate(BackendSettings, Program):
         for path in film(self, out, moved, person, voice, click.echo, dry_run=self.dry_run):
             click.echo(f"wrote {path}")
 
-    def _check_out(self) -> None:
+    def _check_out(self, session: "Session") -> None:
+        """Whether the video can be written, as far as that can be known before anything costly."""
+        from pipeline import files
         from pipeline.generation.given import BadInput
 
+        for name in (self.image, self.skeleton, self.audio, self.out):
+            if name != name.encode("utf-8", "replace").decode():
+                raise BadInput(f"{name!r}: its bytes are no UTF-8, which Parquet and JSON ask for: choose another name")
         if self.out and Path(self.out).suffix.lower() != ".mp4":
             raise BadInput(f"--out {self.out}: the video is an mp4, so let its name end in .mp4")
         taken = {Path(name).resolve() for name in (self.image, self.skeleton, self.audio) if name}
         if self.out and taken & {Path(self.out).with_suffix(suffix).resolve() for suffix in SUFFIXES}:
             raise BadInput(f"--out {self.out}: it, or a file beside it, is what this generation starts from")
+        if self.out and Path(self.out).is_dir():
+            raise BadInput(f"--out {self.out}: a folder has this name, choose another one")
+        files.check_writable(Path(self.out).parent if self.out else session.run / FOLDER)
 
     def _generated(self, session: "Session") -> "tuple[Person, Voice, Moved, dict[str, Any], str]":
         """What the model makes of the voice."""

@@ -1,6 +1,8 @@
 """From a motion to a video: drawn, or filmed by a pose-to-video back-end, checked before it costs anything."""
 
+import contextlib
 import shlex
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,9 +99,10 @@ def film(
 
 
 def _new_folder(path: Path) -> Path:
-    """This path, or with a number after it where a folder with something in it is there."""
-    number, found = 1, path
-    while found.exists() and any(found.iterdir()):
-        number += 1
-        found = path.with_name(f"{path.name}-{number}")
-    return found
+    """This path as a new folder, or with a number after it: whoever else writes the same video has made another one."""
+    for number in count(1):
+        found = path.with_name(f"{path.name}-{number}") if number > 1 else path
+        with contextlib.suppress(FileExistsError):
+            found.mkdir()
+            return found
+    raise AssertionError("numbers do not end")

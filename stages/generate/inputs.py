@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.cli_session import Session
     from stages.generate import Generate
 
+LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
 _UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError),
     *(ValueError, KeyError, TypeError, IndexError, OverflowError),
@@ -148,11 +149,15 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
     from pipeline.media.audio import read_wave
 
     try:
-        wave = read_wave(path)
+        wave = read_wave(path.absolute())  # a name that begins with a dash is one all the same
     except (Reject, Failure) as error:
         raise BadInput(f"--audio {path}: {error.detail or error}") from error
     if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS or not wave.any():
         raise BadInput(f"--audio {path}: there is no sound in it")
+    if np.abs(wave).max() > LOUDEST:
+        raise BadInput(
+            f"--audio {path}: samples up to {np.abs(wave).max():.0f}, where 1 is full scale: scale it, or store it as integers"
+        )
     return hear(path.stem, wave, audio_of, session.models, torch_device(session.profile))
 
 

@@ -1,5 +1,6 @@
 """Generation from end to end: what it starts from, what it leaves, where the skeleton stands, and what is refused in one line."""
 
+import errno
 import io
 import json
 import os
@@ -656,6 +657,8 @@ def unheard(how: str, folder: Path) -> Path:
     path = folder / ("mute.mp4" if how == "no track" else "sound.wav")
     if how == "silence":
         write_wav(path, np.zeros(RATE, np.float32))
+    elif how == "integers as floats":
+        write_wav(path, 9000 * np.sin(np.arange(RATE, dtype=np.float32)))
     elif how == "a blink":
         write_wav(path, np.full(600, 0.1, np.float32))
     elif how == "no samples":
@@ -676,6 +679,7 @@ def unheard(how: str, folder: Path) -> Path:
     [
         ("silence", "there is no sound in it"),
         ("a blink", "there is no sound in it"),
+        ("integers as floats", "samples up to 9000, where 1 is full scale"),
         ("no samples", ""),
         ("no track", "there is no sound in it"),
         ("words", ""),
@@ -771,6 +775,57 @@ def test_a_file_that_is_no_npz_is_refused(how: str, place: Place) -> None:
         )
     message = place.refused(audio=place.wav(), skeleton=path)
     assert message.startswith(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,)")
+
+
+@pytest.mark.usefixtures("unfilmed")
+def test_names_may_be_of_all_kinds(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dashes in front, from the folder one is in, and beyond ASCII."""
+    monkeypatch.chdir(place.folder)
+    for name in ("-voice.wav", "стимул a'b \U0001f600.wav"):
+        place.wav().rename(name)
+        place.out = Path(f"-out {name}.mp4")
+        place.generate(audio=name, skeleton=place.npz(somebody(place.made)))
+        assert rows_of(place.out.with_suffix(".parquet"))[0]["clip_id"] == place.out.stem
+
+
+@pytest.mark.parametrize("what", ["image", "audio", "out"])
+def test_a_name_that_is_no_utf8_is_refused_before_anything_costly(
+    what: str, place: Place, asked: list[dict[str, Any]]
+) -> None:
+    given = {"audio": place.wav(), what: os.fsdecode(os.fsencode(place.folder) + b"/\xff.mp4")}
+    assert "no UTF-8" in place.refused(**given) and not asked
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("folder.mp4", "a folder has this name"),
+        ("file/out.mp4", "a file stands where a folder should be"),
+        ("file/deep/out.mp4", "a file stands where a folder should be"),
+        (f"{'n' * 300}.mp4", "its name is too long"),
+        ("locked/out.mp4", "cannot be written: check its owner"),
+        ("locked/deep/out.mp4", "cannot be written: check its owner"),
+    ],
+)
+def test_a_target_that_cannot_be_written_is_told_before_anything_costly(
+    out: str, said: str, place: Place, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.folder / "folder.mp4").mkdir()
+    (place.folder / "locked").mkdir()
+    (place.folder / "file").touch()
+    allowed = os.access  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and allowed(path, mode))
+    message = place.refused(audio=place.wav(), skeleton=place.npz(somebody(place.made)), out=place.folder / out)
+    assert said in message and not asked
+
+
+def test_a_full_disk_names_the_file_and_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    message = place.refused(audio=place.wav(), skeleton=place.npz(somebody(place.made)))
+    assert message.startswith(f"no space left while writing {place.out.with_suffix('.npz')}: free some")
 
 
 @pytest.mark.parametrize("name", ["talk", "talk.npz", "talk.txt"])

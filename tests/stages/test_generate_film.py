@@ -78,7 +78,7 @@ def studio(run: Path, tmp_path: Path, clips: tuple[dict[str, Any], dict[str, Any
     yield Studio(run, tmp_path, *clips)
 
 
-@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2"])
+@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2", "echomimicv2-acc"])
 def test_a_true_motion_is_filmed_with_its_voice(studio: Studio, name: str) -> None:
     studio.film(name, **studio.checkout(name))
     frames = studio.other["frames"]
@@ -123,6 +123,16 @@ def test_what_went_wrong_is_said_in_a_line_and_the_log_stays(studio: Studio) -> 
     said = studio.refused(**studio.checkout(behaviour="gpu"))
     assert "GPU" in said and "log.txt" in said
     assert "No CUDA GPUs" in next(studio.out.parent.rglob("log.txt")).read_text()
+
+
+def test_two_at_once_do_not_share_a_folder(studio: Studio) -> None:
+    """As good as at once: the other one has made its folder, and nothing in it yet."""
+    given = studio.checkout()
+    theirs = studio.out.with_name("film-stableanimator")
+    theirs.mkdir(parents=True)
+    studio.film(**given)
+    assert studio.out.is_file() and not list(theirs.iterdir())
+    assert (studio.out.with_name("film-stableanimator-2") / "log.txt").is_file()
 
 
 def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> None:

@@ -85,8 +85,7 @@ if how != "nothing":
 """
 
 _ECHO = """
-import argparse, json, os
-from fractions import Fraction
+import argparse, json, os, time
 from pathlib import Path
 import av, numpy as np, soundfile
 from PIL import Image
@@ -102,26 +101,23 @@ parser.add_argument("--cfg", type=float)
 asked = parser.parse_args()
 how = behave()
 config = json.loads(Path(asked.config).read_text())
-flag = config["motion_module_path"].split("/")[-2]
-folder = Path(f"outputs/{flag}-iter-seed{asked.seed}") / ".".join(asked.refimg_name.split("/")[-2:]) / asked.pose_name
-folder.mkdir(parents=True)
-assert Image.open(f"{asked.ref_images_dir}/{asked.refimg_name}").size == (asked.W, asked.H)
-poses = Path(asked.pose_dir) / asked.pose_name
-heard = soundfile.info(f"{asked.audio_dir}/{asked.audio_name}")
+{where}
+target.parent.mkdir(parents=True)
+assert Image.open(reference).size == (asked.W, asked.H)
+heard = soundfile.info(voice)
 assert heard.samplerate == 16000
 frames = min(asked.L, int(heard.duration * asked.fps), len(os.listdir(poses)))
 assert frames == asked.L, "the voice must not cut the film"
 if how == "short":
     frames -= 4
-stem = asked.refimg_name.split("/")[-1].split(".")[0]
 if how == "garbage":
-    (folder / f"{stem}-a-{asked.audio_name}-i0_sig.mp4").write_text("#EXTM3U file:///etc/passwd")
+    target.write_text("#EXTM3U file:///etc/passwd")
     raise SystemExit
-with av.open(str(folder / f"{stem}-a-{asked.audio_name}-i0_sig.mp4"), "w") as video:
+with av.open(str(target), "w") as video:
     stream = video.add_stream("libx264", rate=asked.fps)
     stream.width, stream.height, stream.pix_fmt = asked.W, asked.H, "yuv420p"
     for n in range(frames):
-        pose = np.load(poses / f"{n}.npy", allow_pickle=True).tolist()
+        pose = np.load(f"{poses}/{n}.npy", allow_pickle=True).tolist()
         rows, columns, top, bottom, left, right = pose["draw_pose_params"]
         assert (bottom - top, right - left) == (rows, columns) == (asked.H, asked.W)
         far = np.abs(pose["hands"][0] * [asked.W, asked.H] - place(asked.W, asked.H)).max()
@@ -130,6 +126,26 @@ with av.open(str(folder / f"{stem}-a-{asked.audio_name}-i0_sig.mp4"), "w") as vi
             video.mux(packet)
     for packet in stream.encode(None):
         video.mux(packet)
+"""
+
+_BY_OPTIONS = """
+reference, poses = f"{asked.ref_images_dir}/{asked.refimg_name}", f"{asked.pose_dir}/{asked.pose_name}"
+voice = f"{asked.audio_dir}/{asked.audio_name}"
+flag = config["motion_module_path"].split("/")[-2]
+folder = Path(f"outputs/{flag}-iter-seed{asked.seed}") / ".".join(asked.refimg_name.split("/")[-2:]) / asked.pose_name
+target = folder / f"{Path(reference).stem}-a-{asked.audio_name}-i0_sig.mp4"
+"""
+
+_BY_CASES = """
+[(reference, given)] = config["test_cases"].items()
+for path in given:
+    if ".wav" in path:
+        voice = path
+    else:
+        poses = path
+folder = Path(time.strftime("output/%Y%m%d/%H%M") + f"--step_{asked.steps}-{asked.W}x{asked.H}--cfg_{asked.cfg}")
+stem = Path(reference).stem
+target = folder / stem / f"{stem}-a-{Path(voice).stem}-i0_sig.mp4"
 """
 
 _MIMIC = """
@@ -155,7 +171,8 @@ def run_pipeline(pipeline, image_pixels, pose_pixels, device, task):
 
 _SCRIPTS = {
     "stableanimator": ("inference_basic.py", _STABLE),
-    "echomimicv2": ("infer.py", _ECHO),
+    "echomimicv2": ("infer.py", _ECHO.replace("{where}", _BY_OPTIONS)),
+    "echomimicv2-acc": ("infer_acc.py", _ECHO.replace("{where}", _BY_CASES)),
     "mimicmotion": ("inference.py", _MIMIC),
 }
 
@@ -207,3 +224,16 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def living(group: int) -> list[int]:
+    """The processes of a group, without those that have ended and wait for their parent."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, of = path.read_text().rsplit(")", 1)[1].split()[:3]
+        except OSError:
+            continue
+        if int(of) == group and state not in "ZX":
+            found.append(int(path.parent.name))
+    return found

@@ -143,5 +143,23 @@ def test_echomimics_square_ends_where_the_picture_ends() -> None:
     assert (y1, y2) == (0, 512) and x2 - x1 == 512
 
 
+@pytest.mark.parametrize("aside", [-200, 0, 200])
+def test_echomimics_square_moves_into_the_picture(aside: int) -> None:
+    work = job(30)
+    work.keypoints[..., 0] += aside
+    work.keypoints[:, :5, 1] += 60  # and smaller than the picture
+    work.keypoints[:, layout.FACE, 1] += 60
+    x1, y1, x2, y2 = backend("echomimicv2").view(work, Options()).box
+    neck = np.nanmean(work.keypoints[:, [5, 6], 0])
+    assert 0 <= x1 < neck < x2 <= 512 and x2 - x1 == y2 - y1 < 512
+    assert (x1 == 0) == (aside < 0) and (x2 == 512) == (aside > 0)
+
+
+def test_echomimics_square_stays_about_the_neck_of_a_narrow_picture() -> None:
+    work = replace(job(30), picture=np.zeros((512, 300, 3), np.uint8))
+    x1, _, x2, _ = backend("echomimicv2").view(work, Options()).box
+    assert (x1 + x2) / 2 == pytest.approx(np.nanmean(work.keypoints[:, [5, 6], 0]), abs=1)
+
+
 def test_every_adapter_can_be_made() -> None:
     assert [backend(name).name for name in BACKENDS] == list(BACKENDS)

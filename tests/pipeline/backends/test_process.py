@@ -1,6 +1,8 @@
 """Another program's run: its words, its environment, its end."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -8,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.backends import BackendError, Trouble
+from pipeline.backends import BackendError, Trouble, leash
 from pipeline.backends.process import environment, run
 from pipeline.backends.troubles import TAIL_LINES, diagnose, last_lines
 
-from .fakes import gone
+from .fakes import gone, living
 
 STARTS_A_CHILD = """
 import subprocess, sys, time
@@ -66,6 +68,79 @@ def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(KeyboardInterrupt):
         run(command, tmp_path, tmp_path / "log", deadline_seconds=60)
     assert gone(int((tmp_path / "child").read_text()))
+
+
+sees_processes = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+
+DRIVER = """
+import sys
+from pathlib import Path
+from pipeline.backends.process import run
+run([sys.executable, "-c", sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[2], "log"), deadline_seconds=600)
+"""
+
+
+@sees_processes
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_all_that_it_started_when_we_are_killed(tmp_path: Path, how: signal.Signals) -> None:
+    """The out-of-memory killer leaves a driver no time to end anything."""
+    code = "import os; print(os.getpid(), flush=True)\n" + STARTS_A_CHILD.format(then="time.sleep(600)")
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, code, str(tmp_path)])
+    child = tmp_path / "child"
+    try:
+        while not child.exists() or not child.read_text():
+            assert driver.poll() is None
+            time.sleep(0.02)
+        group = int((tmp_path / "log").read_text())
+        assert len(living(group)) == 3, "the back-end, its child, and who watches over both"
+    finally:
+        driver.send_signal(how)
+        assert driver.wait() == -how
+    assert gone(group) and gone(int(child.read_text()))
+    assert all(map(gone, living(group))), "the watcher is gone too"
+
+
+def test_killed_before_it_has_started() -> None:
+    """Whoever holds the leash may be gone before the first line of it has run."""
+    watched, held = os.pipe()
+    os.close(held)
+    command = [sys.executable, leash.__file__, str(watched), sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen(command, start_new_session=True, pass_fds=(watched,))
+    os.close(watched)
+    assert process.wait(60) == -signal.SIGKILL
+
+
+@sees_processes
+def test_the_watcher_ends_with_it(tmp_path: Path) -> None:
+    run([sys.executable, "-c", "import os; print(os.getpid())"], tmp_path, tmp_path / "log", deadline_seconds=60)
+    group = int((tmp_path / "log").read_text())
+    assert gone(group) and all(map(gone, living(group)))
+
+
+@sees_processes
+def test_it_meets_nothing_of_the_leash(tmp_path: Path) -> None:
+    """No child, no open file, no ignored signal that it would not have without."""
+    code = (
+        "import os\n"
+        "try: os.wait()\n"
+        "except ChildProcessError: print('no child')\n"
+        "print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"  # the last one is the folder's own
+    )
+    # Python ignores signals by itself, a shell does not.
+    command = ["/bin/sh", "-c", 'grep SigIgn /proc/self/status; exec "$0" -c "$1"', sys.executable, code]
+    run(command, tmp_path, tmp_path / "log", deadline_seconds=60)
+    ignored, child, files = (tmp_path / "log").read_text().splitlines()
+    assert int(ignored.split()[1], 16) == 0
+    assert child == "no child" and files == "[0, 1, 2]"
+
+
+def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("no program")
+    (tmp_path / "words").chmod(0o755)
+    for name, said in (("nowhere", "No such file"), ("words", "Exec format error")):
+        with pytest.raises(BackendError, match=f"{name} cannot be started: {said}") as caught:
+            run([str(tmp_path / name)], tmp_path, tmp_path / "log", deadline_seconds=60)
+        assert caught.value.trouble == Trouble.NO_PYTHON
 
 
 def test_its_input_is_closed_and_no_shell_reads_its_arguments(tmp_path: Path) -> None:

@@ -48,7 +48,9 @@ def see_and_hear(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return times[onsets(bright > 128)], onsets(loud) / 16_000, len(pictures)
 
 
-@pytest.mark.parametrize(("name", "fps"), [("stableanimator", 25), ("echomimicv2", 24), ("mimicmotion", 15)])
+@pytest.mark.parametrize(
+    ("name", "fps"), [("stableanimator", 25), ("echomimicv2", 24), ("echomimicv2-acc", 24), ("mimicmotion", 15)]
+)
 def test_flashes_and_clicks_coincide(tmp_path: Path, name: str, fps: int) -> None:
     if name == "mimicmotion":
         pytest.importorskip("torch")
@@ -70,7 +72,7 @@ def test_a_rate_that_is_asked_for(tmp_path: Path) -> None:
     assert made.fps == 25 and (np.abs(seen - heard) < 0.02).all()
 
 
-@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2"])
+@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2", "echomimicv2-acc"])
 def test_a_short_motion_is_filled_up_for_the_net_and_cut_again(tmp_path: Path, name: str) -> None:
     made = films(tmp_path, name, checkout(tmp_path / "checkout", name), job(7))
     with av.open(str(made.path)) as video:
@@ -121,6 +123,13 @@ def test_a_wrong_number_of_pictures_names_both(tmp_path: Path, name: str, number
 def test_a_crash_says_at_once_what_it_was(tmp_path: Path) -> None:
     error = fails(tmp_path, "stableanimator", "crash")
     assert str(error).startswith("it ended with status 1: ValueError: the net exploded")
+
+
+@pytest.mark.parametrize("folder", ["voice.wav-film", "${HOME}"])
+def test_the_accelerated_program_would_misread_some_paths(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(BackendError, match="choose another name") as caught:
+        plan("echomimicv2-acc", job(5), Options(), tmp_path / folder / "work")
+    assert caught.value.trouble == Trouble.BAD_JOB
 
 
 def test_a_video_that_is_none(tmp_path: Path) -> None:
@@ -214,6 +223,6 @@ def test_shapes_that_do_not_fit() -> None:
 def test_a_plan_needs_no_checkout_and_is_run_elsewhere(tmp_path: Path, name: str) -> None:
     made = plan(name, job(5), Options(checkout=Path("elsewhere"), size="128x128"), tmp_path / "work")
     assert made.command[0] == "python3" and made.view.fps == Fraction(
-        {"mimicmotion": 15, "echomimicv2": 24}.get(name, 25)
+        {"mimicmotion": 15, "echomimicv2": 24, "echomimicv2-acc": 24}.get(name, 25)
     )
     assert (tmp_path / "work").is_dir() and not Path("elsewhere").exists()

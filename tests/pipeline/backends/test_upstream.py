@@ -1,19 +1,26 @@
 """What we write, given to the public back-ends' own loaders, and our drawing beside theirs."""
 
+import argparse
 import math
 import os
+import random
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
+import soundfile
 
 from pipeline.backends import Options, plan
-from pipeline.backends.geometry import into_view
+from pipeline.backends.geometry import cut_view, into_view
 from pipeline.backends.inputs import motion
+from pipeline.backends.run import backend
+from pipeline.media.writer import write_video
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 
@@ -88,7 +95,11 @@ def test_stableanimator_loads_the_poses_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "path"),
-    [("stableanimator", "StableAnimator/inference_basic.py"), ("echomimicv2", "echomimic_v2/infer.py")],
+    [
+        ("stableanimator", "StableAnimator/inference_basic.py"),
+        ("echomimicv2", "echomimic_v2/infer.py"),
+        ("echomimicv2-acc", "echomimic_v2/infer_acc.py"),
+    ],
 )
 def test_every_option_is_known_to_them(name: str, path: str, tmp_path: Path) -> None:
     known = options(path)
@@ -98,7 +109,7 @@ def test_every_option_is_known_to_them(name: str, path: str, tmp_path: Path) -> 
 
 
 def test_echomimicv2_loads_and_draws_the_poses(tmp_path: Path) -> None:
-    draw = drawing("echomimic_v2/src/utils/dwpose_util.py")["draw_pose_select_v2"]
+    draw = pose_drawing()
     work = job(FRAMES)
     work.keypoints[3, layout.RIGHT_HAND] = np.nan
     made = plan("echomimicv2", work, Options(checkout=Path("x"), fps=25), tmp_path / "work")
@@ -132,6 +143,95 @@ def test_echomimicv2_loads_and_draws_the_poses(tmp_path: Path) -> None:
             assert np.abs(lit - point).max(-1).min() < 3, "every hand point is drawn where it is"
         far = np.abs(lit[:, None] - hands).max(-1).min(1)
         assert far.max() < 80, "and nothing but hands"
+
+
+class Config(dict):  # type: ignore[type-arg]
+    """As OmegaConf gives a file's mapping: by attribute too."""
+
+    __getattr__ = dict.__getitem__
+
+    @classmethod
+    def load(cls, path: str) -> "Config":
+        yaml = pytest.importorskip("yaml")
+        return cls(yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path.endswith("config.yaml") else {})
+
+    @classmethod
+    def to_container(cls, _: object) -> dict[str, Any]:
+        return {}
+
+    def __missing__(self, _: str) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "usual"),
+    [("echomimicv2", "infer.py", (30, 2.5, 3407)), ("echomimicv2-acc", "infer_acc.py", (6, 1.0, 420))],
+)
+def test_echomimicv2s_programs_find_their_inputs_and_we_their_output(
+    name: str, program: str, usual: tuple[int, float, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own `main`, run as the command says; only the nets are others, and the film is black."""
+    torch = pytest.importorskip("torch")
+    image = pytest.importorskip("PIL.Image")
+    made_films: list[Path] = []
+    calls: list[dict[str, Any]] = []
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.chdir(tmp_path / "checkout")
+    work = job(FRAMES)
+    made = plan(name, work, Options(checkout=Path(), size="128x128"), tmp_path / "müde \U0001f600 work")
+    view = made.view
+
+    def film(
+        reference: Any, voice: str, poses: Any, width: int, height: int, length: int, *how: Any, **more: Any
+    ) -> Any:
+        calls.append({"reference": reference, "voice": voice, "poses": poses, "length": length, "how": how, **more})
+        assert (width, height) == view.size
+        return SimpleNamespace(videos=torch.zeros(1, 3, length, 2, 2))
+
+    class Clip:
+        def __init__(self, path: str) -> None:
+            self.duration = soundfile.info(path).duration if path.endswith(".wav") else 0
+
+        def set_duration(self, _: float) -> "Clip":
+            return self
+
+        def set_audio(self, _: "Clip") -> "Clip":
+            return self
+
+        def write_videofile(self, path: str, **_: Any) -> None:
+            made_films.append(Path(path))
+            black = np.zeros((*view.size, 3), np.uint8)
+            write_video(path, [black] * calls[0]["length"], None, size=view.size, fps=view.fps)
+
+    net = MagicMock()
+    net.return_value.to.return_value = film
+    shared = {module: MagicMock() for module in ("AutoencoderKL", "UNet2DConditionModel", "EMOUNet3DConditionModel")}
+    shared |= {module: MagicMock() for module in ("PoseEncoder", "DDIMScheduler", "load_audio_model")}
+    shared |= {"argparse": argparse, "os": os, "np": np, "random": random, "datetime": datetime, "Path": Path}
+    shared |= {"OmegaConf": Config, "Image": image, "EchoMimicV2Pipeline": net, "save_videos_grid": MagicMock()}
+    shared |= {"AudioFileClip": Clip, "VideoFileClip": Clip}
+    theirs = taken(f"echomimic_v2/{program}", torch=torch, **shared, draw_pose_select_v2=pose_drawing())
+    monkeypatch.setattr(torch, "load", MagicMock())
+    for weights in ("motion_module.pth", "motion_module_acc.pth"):
+        Path("pretrained_weights").mkdir(exist_ok=True)
+        Path("pretrained_weights", weights).touch()
+    assert made.command[1] == program
+    monkeypatch.setattr(sys, "argv", list(made.command[1:]))
+    theirs["main"]()
+
+    [call] = calls
+    assert call["length"] == view.made and call["fps"] == 24 and call["how"][:2] == usual[:2]
+    assert call["generator"].initial_seed() == usual[2]
+    assert np.array_equal(np.array(call["reference"]), cut_view(work.picture, view))
+    assert soundfile.info(call["voice"]).samplerate == 16000
+    assert call["poses"].shape == (1, 3, view.made, 128, 128) and call["poses"].max() > 0.3
+    [path] = made_films
+    assert path.is_file()
+    assert sum(1 for _ in backend(name).collect(work, made)) == view.frames
+
+
+def pose_drawing() -> Any:
+    return drawing("echomimic_v2/src/utils/dwpose_util.py")["draw_pose_select_v2"]
 
 
 def test_mimicmotion_takes_the_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,6 +144,7 @@ def test_a_full_disk_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(Failure) as caught:
         write_clip(tmp_path / "clip.mp4", pictures(50), None, size=SIZE)
     assert caught.value.reason is Reason.DISK_FULL
+    assert f"no space left while writing {tmp_path / 'clip.mp4'}: free some" in str(caught.value)
 
 
 def test_a_missing_folder_is_not_writable(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pipeline.generation.given import BadInput
 from pipeline.registry import Entry
 from pipeline.theatre import planted
 from stages.evaluate.pairs import unpaired
+from tests.pipeline.backends import fakes
 
 from .studio import FRAMES, Studio, played, row_of, subject, video_id, write_film, write_shards
 
@@ -383,6 +384,23 @@ def ended(process: "subprocess.Popen[str]") -> str:
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_back_end_ends_with_the_evaluation(how: signal.Signals, studio: Studio, tmp_path: Path) -> None:
+    """The driver kills its worker, or is killed itself: neither leaves the worker the time to end what it runs."""
+    options = fakes.checkout(tmp_path / "checkout", "stableanimator", "hang")
+    more = ["--backend", "stableanimator", "--backend-dir", str(options.checkout), "--backend-python", options.python]
+    process = command(studio, *more, "--backend-size", "128x128")
+    child = tmp_path / "checkout/child"
+    until = time.monotonic() + 200
+    while not child.exists() or not child.read_text():
+        assert process.poll() is None and time.monotonic() < until, process.communicate()[1]
+        time.sleep(0.05)
+    process.send_signal(how)
+    process.communicate(timeout=100)
+    assert fakes.gone(int(child.read_text()))
 
 
 @pytest.mark.slow
