@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 Method = Literal["ours", "transfer", "folder", "true"]
 
 VIDEOS, WORK = "videos", "work"
-_GENERATED = (
-    2  # version of how a skeleton is generated: bump it when those change; no other video is filmed again for that
-)
+# The version of how skeletons are generated: bump it when that changes, and no other method's videos are filmed again for it.
+_GENERATED = 2
 _OURS = (
     "model_sha256",
     "guidance",
