@@ -129,9 +129,9 @@ def test_it_meets_nothing_of_the_leash(tmp_path: Path) -> None:
     # Python ignores signals by itself, a shell does not.
     command = ["/bin/sh", "-c", 'grep SigIgn /proc/self/status; exec "$0" -c "$1"', sys.executable, code]
     run(command, tmp_path, tmp_path / "log", deadline_seconds=60)
-    ignored, child, files = (tmp_path / "log").read_text().splitlines()
-    assert int(ignored.split()[1], 16) == 0
-    assert child == "no child" and files == "[0, 1, 2]"
+    without = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert without.splitlines()[1:] == ["no child", "[0, 1, 2]"]
+    assert (tmp_path / "log").read_text() == without  # signals too, of which a suite in the background ignores some
 
 
 def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
