@@ -46,6 +46,13 @@ class Evaluate(BackendSettings, Program):
         description="folder of shards (the run's by default), or of the files of PATS or TED-talks",
         json_schema_extra=runtime(),
     )
+    frames_fps: float = Field(
+        25.0,
+        gt=0,
+        le=240,
+        description="frames a second of clips of PATS and TED-talks that are folders of frames, and of TED-talks in silent videos "
+        "of 10 fps: `load_videos.py` keeps every frame and says 10 of all",
+    )
     split: Literal["train", "validation", "test", "all"] = Field(
         "test", description="of the shards; what a model was trained on says nothing of it"
     )
@@ -110,6 +117,7 @@ class Evaluate(BackendSettings, Program):
         self._stage(session, subjects, place, people)
         cast = Cast(people, self._base(session))
         here = [name for name in subjects.sources() if name in cast]
+        self._tell(people, set(subjects.sources()))
         pairs = self._pairs(session, cast, here)
         write_inputs(place / "inputs", cast, pairs, contents(people))
         click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
@@ -128,6 +136,23 @@ class Evaluate(BackendSettings, Program):
         files.write_text(place / "table2.csv", table.as_csv(self.protocol, rows))
         click.echo(table.markdown(self.protocol, rows))
         click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+
+    def _tell(self, people: "Store", names: set[str]) -> None:
+        """Say which clips are left out and why, and how many are silent: what follows is of the others."""
+        import click
+
+        from pipeline.table import HASH
+        from stages.evaluate import table
+
+        for line in table.failures(people, ("subjects",), names):
+            click.echo(f"left out: {line}", err=True)
+        known = people.live("subjects", ["audio" + HASH]).to_pylist()
+        silent = [row["subject"] for row in known if row["subject"] in names and row["audio" + HASH] is None]
+        if silent and self.protocol != "csg405":
+            told = (
+                f"{len(silent)} of {len(names)} clips have no sound, and no sound file in {self.source} has their name"
+            )
+            click.echo(f"{told}: {silent[0]}{', ...' if silent[1:] else ''}", err=True)
 
     def _measured(
         self, session: "Session", folder: Path, people: "Store", pairs: "list[Pair]", renditions: "Renditions"
@@ -184,6 +209,7 @@ class Evaluate(BackendSettings, Program):
             detector=() if self.protocol == "csg405" else nets.detector,  # type: ignore[attr-defined]
             pose=() if self.protocol == "csg405" else nets.pose,  # type: ignore[attr-defined]
             split=self.split,
+            frames_fps=self.frames_fps,
             limit=self.limit,
             source=str(self._source(session)),
             base=str(self._base(session)),

@@ -178,7 +178,7 @@ class Pairs(Stage):
         yield from self._rows()
 
     def _rows(self) -> Iterator[Row]:
-        from stages.evaluate.cast import state_of
+        from stages.evaluate.collection import state_of
 
         for pair in self.wanted:
             given = film_given(Path(self.folder), pair) if self.folder and pair.setting != REAL else None
@@ -213,7 +213,7 @@ def safe(text: str, whole: str = "") -> str:
 
 def film_given(folder: Path, pair: Pair) -> Path | None:
     """Another system's video of a pair: `paired/<reference>.mp4`, `unpaired/<reference>__<voice>.mp4`; None without one."""
-    from stages.evaluate.subjects import FILMS
+    from stages.evaluate.collection import FILMS
 
     for suffix in FILMS:
         path = folder / pair.setting / (file_name(pair) + suffix)

@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -102,7 +102,7 @@ def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = (
         unpaired=(sum(row["setting"] == UNPAIRED for row in scores), counts[UNPAIRED]),
         values=found.values,
         why=found.why,
-        notes=(*notes, *_failures(store), *found.notes),
+        notes=(*notes, *failures(store), *found.notes),
     )
 
 
@@ -122,7 +122,7 @@ def summarise_true(true: Store, name: str) -> Summary:
         unpaired=(len(scores), found.counts[REAL]),
         values=found.values,
         why=found.why,
-        notes=_failures(true),
+        notes=failures(true),
     )
 
 
@@ -233,11 +233,14 @@ def _motions(store: Store) -> dict[str, list[NDArray[np.float32]]]:
     return found
 
 
-def _failures(store: Store) -> tuple[str, ...]:
-    """What became of the pairs that have no score."""
+def failures(
+    store: Store, kinds: Sequence[str] = ("renditions", "scores"), units: Container[str] | None = None
+) -> tuple[str, ...]:
+    """What became of the pairs, or of other units, that have no row of these kinds: a line a reason, with one unit's detail."""
     found = []
-    for kind in ("renditions", "scores"):
+    for kind in kinds:
         bad = [row for row in store.outcomes(kind).to_pylist() if row["status"] != "ok"]
+        bad = [row for row in bad if units is None or row["unit"] in units]
         for reason, count in Counter(row["reason"] for row in bad).most_common():
             detail = next(row["detail"] for row in bad if row["reason"] == reason)
             found.append(f"{count} of {kind}: {reason} ({detail[:200]})")
