@@ -1,6 +1,7 @@
 """Evaluates as the paper's table 2 does: paired and unpaired, ours, transfer of the true motion, or any other system's videos."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -112,6 +113,7 @@ class Evaluate(BackendSettings, Program):
 
         self._check()
         place = session.run / FOLDER / self.protocol
+        self._check_label(place / self._folder_name())
         people = Store(place, of_run(session.run, session.profile.opt_out))
         subjects = self._subjects(session)
         self._stage(session, subjects, place, people)
@@ -130,7 +132,7 @@ class Evaluate(BackendSettings, Program):
         table.keep(truth.run, table.summarise_true(truth, drawn))
         own = self._measured(session, place / self._folder_name(), people, pairs, made)
         notes = (table.DRAWN,) if made.drawn else ()
-        table.keep(own.run, table.summarise(own, truth, self._title(), notes))
+        table.keep(own.run, replace(table.summarise(own, truth, self._title(), notes), folder=self._given_folder()))
         rows = table.gathered(place, self.protocol)
         files.write_text(place / "table2.md", table.markdown(self.protocol, rows))
         files.write_text(place / "table2.csv", table.as_csv(self.protocol, rows))
@@ -189,6 +191,22 @@ class Evaluate(BackendSettings, Program):
             from pipeline.backends.run import check
 
             check(self.backend, self.options())  # before the true videos are scored for hours
+
+    def _check_label(self, folder: Path) -> None:
+        """Refuse a folder of videos that would take the place of another one of the same name, unless a label says so."""
+        from pipeline.generation.given import BadInput
+        from stages.evaluate import table
+
+        if self.label or not (folder / table.SUMMARY).is_file():
+            return
+        if (known := table.kept(folder).folder) not in ("", self._given_folder()):
+            raise BadInput(
+                f"--folder {self.folder}: the table's videos called {self._title()!r} are those of {known}. Give these a name "
+                "of their own with --label, or the same one if they take their place"
+            )
+
+    def _given_folder(self) -> str:
+        return str(Path(self.folder).resolve()) if self.method == "folder" else ""
 
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
         from pipeline.cli_run import options_of, run_shown
@@ -308,12 +326,12 @@ class Evaluate(BackendSettings, Program):
         """Of this method's own tables and videos."""
         from stages.evaluate.pairs import safe
 
-        named = self.label or (Path(self.folder).resolve().name if self.method == "folder" else "")
+        named = self.label or Path(self._given_folder()).name
         parts = [self.method] if self.method == "folder" else [self.method, self.backend]
         return "-".join([*parts, safe(named)] if named else parts)
 
     def _title(self) -> str:
-        named = Path(self.folder).resolve().name if self.method == "folder" else f"{self.method} ({self.backend})"
+        named = Path(self._given_folder()).name or f"{self.method} ({self.backend})"
         return self.label or named
 
 

@@ -63,6 +63,7 @@ class Summary:
         values: {measure: number}; a measure that is not there is absent.
         why: {measure: why it is absent}.
         notes: what one should know beside, such as how many pairs failed and why.
+        folder: where another system's videos are, or "".
     """
 
     method: str
@@ -72,6 +73,7 @@ class Summary:
     values: dict[str, float] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    folder: str = ""
 
 
 def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = ()) -> Summary:
@@ -256,14 +258,14 @@ def keep(folder: Path, summary: Summary) -> None:
 
 def gathered(folder: Path, protocol: str) -> list[Summary]:
     """The true videos and all methods measured under a protocol's folder, and the paper's rows."""
-    paths = sorted(folder.glob(f"*/{SUMMARY}"))
-    found = [_read(path) for path in paths]
+    found = [kept(path.parent) for path in sorted(folder.glob(f"*/{SUMMARY}"))]
     return [*sorted(found, key=lambda summary: summary.source != "true"), *paper(protocol)]
 
 
-def _read(path: Path) -> Summary:
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+def kept(folder: Path) -> Summary:
+    """The summary that was left in a folder."""
+    found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return Summary(**fields)
 
 

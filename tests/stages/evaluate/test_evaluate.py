@@ -210,6 +210,21 @@ def test_videos_of_other_systems_in_every_state(mine: Mine, tmp_path: Path) -> N
     assert mine.studio.attempts("folder-mine", "scores")[next(iter(n for n in rows if n.startswith("paired")))] == 1
 
 
+def test_folders_of_one_name_take_no_turns_in_the_table(mine: Mine, tmp_path: Path) -> None:
+    mine.film("paired", lambda pair: pair["reference"])
+    first = mine.evaluate(settings=("paired",))
+    other = tmp_path / "theirs/mine"
+    shutil.copytree(mine.folder, other)
+    shutil.copy(other / mine.pairs[0]["video"], other / mine.pairs[1]["video"])
+    with pytest.raises(BadInput, match=rf"called 'mine' are those of {re.escape(str(mine.folder))}.*--label"):
+        mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",))
+    assert mine.evaluate(settings=("paired",)) == first, "the same folder again"
+    both = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine 2")
+    assert set(measured(first)) < set(measured(both))
+    moved = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine")
+    assert len(measured(moved)) == len(measured(both)), "whoever names it, means it"
+
+
 def test_what_other_systems_are_given(mine: Mine) -> None:
     inputs = mine.studio.place() / "inputs"
     assert len(mine.pairs) == 6 and {pair["setting"] for pair in mine.pairs} == {"paired", "unpaired"}
