@@ -112,6 +112,8 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         units = sorted(set(from_outside))
         values = strings(units)
         hashes = string_hashes(values)
+        if states := stage.states(store):
+            hashes = mix(hashes ^ string_hashes(strings([states.get(unit, "") for unit in units])))
         inputs: list[_Input] = []
     else:
         values, hashes, inputs = _from_tables(stage, store)

@@ -194,6 +194,11 @@ class Stage(Settings):
         """What else the results depend on, beside settings, nets and the columns read; part of every fingerprint."""
         return ""
 
+    def states(self, store: "Store") -> Mapping[str, str]:
+        """Of units from outside, what each one's own results depend on beside its name: {unit: words}. So one that changes, or
+        comes, makes no other pending."""
+        return {}
+
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
         """Held open in the driver while units run; what it yields becomes `Context.given` of the workers."""
         return nullcontext({})

@@ -95,7 +95,7 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
     head = _head(local)
     _refuse_text(head)
     try:
-        container = _open(local, _options(limits))
+        container = _open(local, _options(limits, () if need_video else _sound_demuxers(head)))
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         raise _unreadable(head, error) from error
     try:
@@ -137,10 +137,16 @@ def _open(local: Path, options: dict[str, str]) -> Any:
     )
 
 
-def _options(limits: Limits) -> dict[str, str]:
+def _sound_demuxers(head: bytes) -> tuple[str, ...]:
+    """What may read sound beside `DEMUXERS`: bare MP3, whose demuxer takes noise for it, where a tag or a frame begins the file."""
+    frame = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
+    return ("mp3",) if frame or head.startswith(b"ID3") else ()
+
+
+def _options(limits: Limits, more: tuple[str, ...] = ()) -> dict[str, str]:
     return {
         "protocol_whitelist": "file",
-        "format_whitelist": ",".join(DEMUXERS),
+        "format_whitelist": ",".join((*DEMUXERS, *more)),
         "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),
         "max_streams": str(limits.max_streams + 1),  # one more, so that too many can be told from unreadable
         "max_pixels": _decoder_pixels(limits),

@@ -1,6 +1,7 @@
 """Evaluates as the paper's table 2 does: paired and unpaired, ours, transfer of the true motion, or any other system's videos."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -45,6 +46,13 @@ class Evaluate(BackendSettings, Program):
         "",
         description="folder of shards (the run's by default), or of the files of PATS or TED-talks",
         json_schema_extra=runtime(),
+    )
+    frames_fps: float = Field(
+        25.0,
+        gt=0,
+        le=240,
+        description="frames a second of clips of PATS and TED-talks that are folders of frames, and of TED-talks in silent videos "
+        "of 10 fps: `load_videos.py` keeps every frame and says 10 of all",
     )
     split: Literal["train", "validation", "test", "all"] = Field(
         "test", description="of the shards; what a model was trained on says nothing of it"
@@ -106,11 +114,13 @@ class Evaluate(BackendSettings, Program):
 
         self._check()
         place = session.run / FOLDER / self.protocol
+        self._check_label(place / self._folder_name())
         people = Store(place, of_run(session.run, session.profile.opt_out))
         subjects = self._subjects(session)
         self._stage(session, subjects, place, people)
         cast = Cast(people, self._base(session))
         here = [name for name in subjects.sources() if name in cast]
+        self._tell(people, set(subjects.sources()))
         pairs = self._pairs(session, cast, here)
         write_inputs(place / "inputs", cast, pairs, contents(people))
         click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
@@ -124,12 +134,30 @@ class Evaluate(BackendSettings, Program):
         table.keep(truth.run, table.summarise_true(truth, drawn, side))
         own = self._measured(session, place / self._folder_name(), people, pairs, made)
         notes = (table.DRAWN,) if made.drawn else ()
-        table.keep(own.run, table.summarise(own, truth, self._title(), notes, side))
+        summary = table.summarise(own, truth, self._title(), notes, side)
+        table.keep(own.run, replace(summary, folder=self._given_folder()))
         rows = table.gathered(place, self.protocol)
         files.write_text(place / "table2.md", table.markdown(self.protocol, rows))
         files.write_text(place / "table2.csv", table.as_csv(self.protocol, rows))
         click.echo(table.markdown(self.protocol, rows))
         click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+
+    def _tell(self, people: "Store", names: set[str]) -> None:
+        """Say which clips are left out and why, and how many are silent: what follows is of the others."""
+        import click
+
+        from pipeline.table import HASH
+        from stages.evaluate import table
+
+        for line in table.failures(people, ("subjects",), names):
+            click.echo(f"left out: {line}", err=True)
+        known = people.live("subjects", ["audio" + HASH]).to_pylist()
+        silent = [row["subject"] for row in known if row["subject"] in names and row["audio" + HASH] is None]
+        if silent and self.protocol != "csg405":
+            told = (
+                f"{len(silent)} of {len(names)} clips have no sound, and no sound file in {self.source} has their name"
+            )
+            click.echo(f"{told}: {silent[0]}{', ...' if silent[1:] else ''}", err=True)
 
     def _measured(
         self, session: "Session", folder: Path, people: "Store", pairs: "list[Pair]", renditions: "Renditions"
@@ -167,6 +195,22 @@ class Evaluate(BackendSettings, Program):
 
             check(self.backend, self.options())  # before the true videos are scored for hours
 
+    def _check_label(self, folder: Path) -> None:
+        """Refuse a folder of videos that would take the place of another one of the same name, unless a label says so."""
+        from pipeline.generation.given import BadInput
+        from stages.evaluate import table
+
+        if self.label or not (folder / table.SUMMARY).is_file():
+            return
+        if (known := table.kept(folder).folder) not in ("", self._given_folder()):
+            raise BadInput(
+                f"--folder {self.folder}: the table's videos called {self._title()!r} are those of {known}. Give these a name "
+                "of their own with --label, or the same one if they take their place"
+            )
+
+    def _given_folder(self) -> str:
+        return str(Path(self.folder).resolve()) if self.method == "folder" else ""
+
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
         from pipeline.cli_run import options_of, run_shown
         from pipeline.cli_session import Fault
@@ -186,6 +230,7 @@ class Evaluate(BackendSettings, Program):
             detector=() if self.protocol == "csg405" else nets.detector,  # type: ignore[attr-defined]
             pose=() if self.protocol == "csg405" else nets.pose,  # type: ignore[attr-defined]
             split=self.split,
+            frames_fps=self.frames_fps,
             limit=self.limit,
             source=str(self._source(session)),
             base=str(self._base(session)),
@@ -284,12 +329,12 @@ class Evaluate(BackendSettings, Program):
         """Of this method's own tables and videos."""
         from stages.evaluate.pairs import safe
 
-        named = self.label or (Path(self.folder).resolve().name if self.method == "folder" else "")
+        named = self.label or Path(self._given_folder()).name
         parts = [self.method] if self.method == "folder" else [self.method, self.backend]
         return "-".join([*parts, safe(named)] if named else parts)
 
     def _title(self) -> str:
-        named = Path(self.folder).resolve().name if self.method == "folder" else f"{self.method} ({self.backend})"
+        named = Path(self._given_folder()).name or f"{self.method} ({self.backend})"
         return self.label or named
 
 

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from pipeline import shard
 from pipeline.generation.given import Person
 from pipeline.hashing import row_hashes
-from pipeline.media.video import GridReader
+from pipeline.media.sequence import frame_shown, read_frames
+from pipeline.media.video import FPS, GridReader
 from pipeline.skeleton.layout import K
 from pipeline.table import HASH, Store, read_places
+from stages.evaluate.collection import SAID_FPS
 
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-_LIGHT = ("subject", "speaker", "film", "film_sha256", "frames", "side", "reference_frame")
+_LIGHT = ("subject", "speaker", "film", "film_sha256", "fps", "frames", "side", "reference_frame")
 _HEAVY = ("keypoints", "scores", "audio")
 
 
@@ -30,12 +32,13 @@ class Subject:
     Attributes:
         name: of the row.
         speaker: who it is.
-        film: the video.
+        film: the video, or the folder of its frames.
         frames: of it, at 25 fps.
         side: of the square, px.
         keypoints: (F, 133, 2) px of the square, NaN where unseen; scores (F, 133).
         wave: (F x 640,) at 16 kHz, or None.
         reference_frame: whose picture and skeleton are the reference.
+        fps: frames a second at which the film was taken; None where it says it itself.
     """
 
     name: str
@@ -47,14 +50,15 @@ class Subject:
     scores: Floats
     wave: Floats | None
     reference_frame: int
+    fps: float | None = None
 
     def pictures(self) -> Iterator[Picture]:
         """(side, side, 3) RGB, one a frame; a frame that does not decode is the one before."""
-        yield from squares(self.film, self.frames, self.side)
+        yield from squares(self.film, self.frames, self.side, self.fps)
 
     def picture(self) -> Picture:
         """(side, side, 3) RGB of the reference frame."""
-        *_, last = squares(self.film, self.reference_frame + 1, self.side)
+        *_, last = squares(self.film, self.reference_frame + 1, self.side, self.fps)
         return last
 
     def person(self) -> Person:
@@ -99,29 +103,53 @@ class Cast:
             np.asarray(heavy["scores"], np.float32),
             wave,
             row["reference_frame"],
+            row["fps"],
         )
 
 
-def squares(film: Path, frames: int, side: int) -> Iterator[Picture]:
+def squares(film: Path, frames: int, side: int, fps: float | None = None) -> Iterator[Picture]:
     """A film's pictures on the 25-fps grid, laid whole into the middle of a square.
 
     Args:
-        film: a local video.
+        film: a local video, or a folder of frames.
         frames: how many; what the film lacks at its end is its last picture again.
         side: of the square, px.
+        fps: frames a second at which they were taken, which a folder does not say, and a video of `SAID_FPS` says wrong.
 
     Yields:
         (side, side, 3) RGB.
 
     Raises:
-        Reject: it is no video, or no picture of it decodes.
+        Reject: it is no video, or no picture of it decodes; of a folder, what `frames_in` and `read_frames` raise.
     """
-    for picture in held(film, frames):
+    for picture in held(film, frames, fps):
         yield letterboxed(picture, side)
 
 
-def held(film: Path, frames: int) -> Iterator[Picture]:
+def held(film: Path, frames: int, fps: float | None = None) -> Iterator[Picture]:
     """As `squares`, in the film's own size."""
+    if film.is_dir():
+        assert fps is not None, "a folder of frames says no rate"
+        yield from read_frames(film, frames, fps)
+    elif fps is not None:
+        yield from _at_rate(film, frames, fps)
+    else:
+        yield from _as_it_says(film, frames)
+
+
+def _at_rate(film: Path, frames: int, fps: float) -> Iterator[Picture]:
+    """Of a video that says `SAID_FPS`: picture n is the frame that was taken at that time, wherever the video shows it."""
+    places = [(2 * FPS * frame_shown(number, fps) + SAID_FPS) // (2 * SAID_FPS) for number in range(frames)]
+    pictures = enumerate(_as_it_says(film, places[-1] + 1 if places else 0))
+    at, picture = -1, None
+    for place in places:
+        while at < place:
+            at, picture = next(pictures)
+        assert picture is not None
+        yield picture
+
+
+def _as_it_says(film: Path, frames: int) -> Iterator[Picture]:
     from pipeline.reasons import Reason, Reject
 
     last, shown = None, 0
@@ -167,12 +195,6 @@ def whole_body_frame(scores: Floats, min_score: float = 0.3) -> int:
     from pipeline.skeleton.layout import UPPER_BODY
 
     return int((scores[:, list(UPPER_BODY.values())] >= min_score).sum(1).argmax())
-
-
-def state_of(path: Path) -> str:
-    """A file's size and time of change, so that a changed one is looked at again."""
-    stat = path.stat()
-    return f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def contents(store: Store) -> dict[str, str]:

@@ -114,7 +114,8 @@ class Renditions(BackendSettings, Stage):
         reference, voice = self._cast[pair.reference], self._cast[pair.voice]
         if self.method == "true":
             seen = {"keypoints": reference.keypoints.reshape(reference.frames, -1), "scores": reference.scores}
-            yield {**self._given(pair, reference.film, reference.frames, reference), **seen}
+            sha256 = self._cast.light(pair.reference)["film_sha256"]
+            yield {**self._given(pair, reference.film, sha256, reference.frames, reference), **seen}
         elif self.method == "folder":
             yield self._found(pair, reference)
         else:
@@ -132,6 +133,7 @@ class Renditions(BackendSettings, Stage):
             _keep_log(work)
 
     def _found(self, pair: Pair, reference: "Subject") -> Row:
+        from pipeline import shard
         from pipeline.media.probe import probe
         from stages.evaluate.pairs import film_given
 
@@ -139,18 +141,17 @@ class Renditions(BackendSettings, Stage):
         if film is None:
             raise Failure(Reason.NOT_THERE, f"pairs.csv says how it has to be called; looked in {self.folder}")
         # What goes on after the voice is not looked at.
-        return self._given(pair, film, min(probe(film).grid_frames, self._cast[pair.voice].frames), reference)
+        frames = min(probe(film).grid_frames, self._cast[pair.voice].frames)
+        return self._given(pair, film, shard.sha256_of(film), frames, reference)
 
-    def _given(self, pair: Pair, film: Path, frames: int, reference: "Subject") -> Row:
+    def _given(self, pair: Pair, film: Path, sha256: str, frames: int, reference: "Subject") -> Row:
         """A video that is there already, of the whole picture."""
-        from pipeline import shard
-
         if frames < 1:
             raise Reject(Reason.CORRUPT, f"no picture of {film} can be shown")
         return {
             "pair_id": pair.id,
             "film": self._path_of(film),
-            "film_sha256": shard.sha256_of(film),
+            "film_sha256": sha256,
             "frames": frames,
             "box": [0, 0, reference.side, reference.side],
         }

@@ -1,7 +1,8 @@
 """What each video is worth: table 2's measures of pictures, lips and faces, and those of skeletons; null ones say why."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.reasons import Failure, Reason
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
-from stages.evaluate.pairs import PAIRED, Pair
+from stages.evaluate.pairs import PAIRED, REAL, Pair
 
 if TYPE_CHECKING:
     from pipeline.nets.dwpose import PoseNet
@@ -112,12 +113,17 @@ class Scores(Stage):
             self._i3d = I3D(path, device, threads=threads)
 
     def process(self, unit: Unit) -> Iterator[Row]:
+        from stages.evaluate.cast import held
+
         row, about = unit.row("renditions"), unit.row("pairs")
         pair = Pair(about["setting"], about["reference"], about["voice"])
         reference, voice = self._cast[pair.reference], self._cast[pair.voice]
-        film = _Film(self._context.run / row["film"], int(row["frames"]), tuple(row["box"]))
-        if not film.path.is_file():
-            raise Failure(Reason.SOURCE_MISSING, f"{film.path} is not there any more")
+        path, frames = self._context.run / row["film"], int(row["frames"])
+        if not path.exists():
+            raise Failure(Reason.SOURCE_MISSING, f"{path} is not there any more")
+        # A true video is looked at as everywhere else: its own rate, whole in the middle of the square.
+        pictures = reference.pictures if pair.setting == REAL else partial(held, path, frames)
+        film = _Film(pictures, frames, tuple(row["box"]))
         found: Row = {"pair_id": pair.id, "setting": pair.setting}
         absent: dict[str, str] = {}
         points, scores = self._skeleton(row, film)
@@ -137,7 +143,7 @@ class Scores(Stage):
         if self._poser is not None:
             from stages.evaluate.subjects import annotate
 
-            found = annotate(film.path, film.frames, *self._poser)
+            found = annotate(film.as_stored(), *self._poser)
             if found is None:
                 return None, None
             points, scores, (width, height) = found
@@ -232,14 +238,12 @@ class Scores(Stage):
 class _Film:
     """A video as it is compared: its frames on the 25-fps grid, in the size of the box that it shows."""
 
-    def __init__(self, path: Path, frames: int, box: "Box") -> None:
-        self.path, self.frames, self.box = path, frames, box
+    def __init__(self, as_stored: "Callable[[], Iterator[Picture]]", frames: int, box: "Box") -> None:
+        self.as_stored, self.frames, self.box = as_stored, frames, box
         self.size = (box[2] - box[0], box[3] - box[1])
 
     def pictures(self) -> "Iterator[Picture]":
-        from stages.evaluate.cast import held
-
-        for picture in held(self.path, self.frames):
+        for picture in self.as_stored():
             if (picture.shape[1], picture.shape[0]) != self.size:
                 shrinks = picture.shape[1] > self.size[0]
                 how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

@@ -1,9 +1,7 @@
 """Who is tested on: the clips of a test set as rows of `subjects`, whatever set they come from."""
 
 import hashlib
-import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,24 +10,18 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
+from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_of
 
 if TYPE_CHECKING:
     from pipeline.nets.dwpose import PoseNet
     from pipeline.nets.yolox import Detector
     from pipeline.table import Store
 
-Protocol = Literal["csg405", "pats", "ted"]
-
 SIDES = {"csg405": 512, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
 CLIPS = {"csg405": 133, "pats": 474, "ted": 122}  # of the paper
-# PATS itself calls Kubinec's lectures `chemistry`, and the scripts of S2G-MDDiffusion put them into a folder `chem`.
-PATS_SPEAKERS = {name: name for name in ("chemistry", "jon", "oliver", "seth")} | dict.fromkeys(
-    ("chem", "kubinec"), "chemistry"
-)
-PATS_SPLIT = "filtered_intervals.json"  # of S2G-MDDiffusion: {"train": [interval, ...], "test": [...]}
-SOUNDS = (".wav", ".flac", ".m4a", ".mp3")
-FILMS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v")
 MAX_FRAMES = 3000
+# Frames that last longer or shorter than their sound, by more than both, were not taken at the rate that was said.
+_UNLIKE_SECONDS, _UNLIKE_SHARE = 0.3, 0.03
 _ROW = (
     *("clip_id", "video_id", "person", "frames", "keypoints", "scores", "audio"),
     *("video", "video_sha256", "speaker"),
@@ -40,9 +32,8 @@ class Subjects(Stage):
     """A row a clip of the test set.
 
     - `csg405`: the test split of a run's shards, their skeletons as stored;
-    - `pats`, `ted`: the files of a folder, see `films` and `speaker_of`; the largest person of each is annotated by the profile's
-      nets. A video without sound has that of the sound file of its name, wherever in the folder it lies: S2G-MDDiffusion and
-      the scripts for TED-talks store pictures without sound.
+    - `pats`, `ted`: the clips of a `Collection`; the largest person of each is annotated by the profile's nets, once. A clip
+      without sound has that of the sound file of its name.
     """
 
     name: ClassVar[str] = "subjects"
@@ -54,6 +45,7 @@ class Subjects(Stage):
     detector: tuple[str, ...] = ()
     pose: tuple[str, ...] = ()
     split: Literal["train", "validation", "test", "all"] = "test"
+    frames_fps: float = 25.0
     limit: int = Field(0, json_schema_extra=runtime())  # says which units there are, and changes none
     source: str = Field("", json_schema_extra=runtime())  # folder of shards, or of files
     base: str = Field("", json_schema_extra=runtime())  # folder that the shards' videos are relative to
@@ -61,26 +53,38 @@ class Subjects(Stage):
     _context: Context = PrivateAttr()
     _rows: dict[str, Row] = PrivateAttr(default_factory=dict)
     _nets: "tuple[Detector, PoseNet] | None" = PrivateAttr(default=None)
-    _sounds: dict[str, Path] = PrivateAttr(default_factory=dict)
+    _collection: Collection | None = PrivateAttr(default=None)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return () if self.protocol == "csg405" else (self.detector, self.pose)
 
+    def result_settings(self) -> dict[str, Any]:
+        """The shards' clips have a rate of their own."""
+        unused = {"frames_fps"} if self.protocol == "csg405" else set()
+        return {name: value for name, value in super().result_settings().items() if name not in unused}
+
+    @property
+    def collection(self) -> Collection:
+        """What lies in the folder, looked up once."""
+        if self._collection is None:
+            self._collection = Collection(Path(self.source), self.protocol)
+        return self._collection
+
     def sources(self, store: "Store | None" = None) -> list[str]:
-        found = sorted(self._clips() if self.protocol == "csg405" else films(Path(self.source), self.protocol))
+        found = sorted(self._clips() if self.protocol == "csg405" else self.collection.clips())
         if not self.limit or self.limit >= len(found):
             return found
         return sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())[: self.limit]
 
     def depends(self, store: "Store") -> str:
-        """What the test set is made of: the index of the shards, or the files' names, sizes and times."""
+        """The index of the shards, where the test set is theirs."""
         if self.protocol != "csg405":
-            from stages.evaluate.cast import state_of
-
-            folder = Path(self.source)
-            used = [folder / name for name in films(folder, self.protocol)]
-            return "\n".join(map(state_of, [*used, *sounds(folder).values()]))
+            return ""
         return hashlib.sha256("".join(sorted(self._hashes())).encode()).hexdigest()
+
+    def states(self, store: "Store") -> Mapping[str, str]:
+        """Of each clip of a folder, its files."""
+        return {} if self.protocol == "csg405" else {name: self.collection.state(name) for name in self.sources()}
 
     def _clips(self) -> list[str]:
         from pipeline import shard
@@ -108,7 +112,6 @@ class Subjects(Stage):
             self._rows = {name: row for name, row in named if name in wanted}
         else:
             self._nets = annotator(self, context)
-            self._sounds = sounds(Path(self.source))
 
     def process(self, unit: Unit) -> Iterator[Row]:
         yield self._of_clip(unit.id) if self.protocol == "csg405" else self._of_file(unit.id)
@@ -149,30 +152,30 @@ class Subjects(Stage):
 
     def _of_file(self, name: str) -> Row:
         from pipeline import shard
-        from pipeline.media.audio import cut, read_wave, to_flac
-        from pipeline.media.probe import probe
-        from stages.evaluate.cast import onto_square, whole_body_frame
+        from pipeline.media import sequence
+        from pipeline.media.audio import cut, to_flac
+        from stages.evaluate.cast import held, onto_square, whole_body_frame
 
         assert self._nets is not None
-        path, side = Path(self.source) / name, SIDES[self.protocol]
-        about = probe(path)
-        if about.grid_frames > MAX_FRAMES:
-            raise Reject(
-                Reason.TOO_LONG, f"{about.grid_frames} frames at 25 fps, a clip of a test set has {MAX_FRAMES} at most"
-            )
-        found = annotate(path, about.grid_frames, *self._nets)
+        path, side = self.collection.path(name), SIDES[self.protocol]
+        frames, fps = self._length(path)
+        if frames > MAX_FRAMES:
+            raise Reject(Reason.TOO_LONG, f"{frames} frames at 25 fps, a clip of a test set has {MAX_FRAMES} at most")
+        wave = self._wave(name, path)
+        if wave is not None and fps is not None:
+            _check_rate(frames, fps, len(wave))
+        found = annotate(held(path, frames, fps), *self._nets)
         if found is None:
             raise Reject(Reason.NO_PERSON, "nobody is seen in it")
         points, scores, size = found
-        wave = read_wave(path)
-        if wave is None and path.stem in self._sounds:
-            wave = read_wave(self._sounds[path.stem])
+        sha256 = sequence.sha256_of(path) if path.is_dir() else shard.sha256_of(path)
         return {
             "subject": name,
-            "video_id": f"file:{shard.sha256_of(path)[:16]}",
+            "video_id": f"file:{sha256[:16]}",
             "speaker": speaker_of(name, self.protocol),
             "film": str(path.resolve()),
-            "film_sha256": shard.sha256_of(path),
+            "film_sha256": sha256,
+            "fps": fps,
             "frames": len(points),
             "side": side,
             "keypoints": onto_square(points, *size, side).reshape(len(points), -1),
@@ -181,49 +184,42 @@ class Subjects(Stage):
             "audio": None if wave is None else to_flac(cut(wave, 0, len(points))),
         }
 
+    def _length(self, path: Path) -> tuple[int, float | None]:
+        """Pictures on the 25-fps grid, and the rate of the frames where the clip does not say it, or says it wrong."""
+        from pipeline.media import sequence
+        from pipeline.media.probe import probe
 
-def films(folder: Path, protocol: Protocol) -> list[str]:
-    """The videos in a folder and below it, as paths relative to it.
+        if path.is_dir():
+            return sequence.grid_frames(len(sequence.frames_in(path)), self.frames_fps), self.frames_fps
+        about = probe(path)
+        if self.protocol == "ted" and not about.audio_streams and abs(about.source_fps - SAID_FPS) < 0.01:
+            count = round(about.duration_seconds * SAID_FPS)
+            return sequence.grid_frames(count, self.frames_fps), self.frames_fps
+        return about.grid_frames, None
 
-    Where some lie in a folder `test`, as the scripts of both sets leave them, only those. Of PATS only those of the paper's four
-    speakers; with S2G-MDDiffusion's `filtered_intervals.json` in the folder, only the intervals (`<speaker>#<interval>.mp4`) of
-    its test list. Of TED-talks no test list is public: the one of articulated-animation says `train` of every clip.
-    """
-    names = [path.relative_to(folder) for path in _below(folder, FILMS)]
-    names = [name for name in names if "test" in name.parts[:-1]] or names
-    found = [name.as_posix() for name in names]
-    if protocol != "pats":
-        return found
-    found = [name for name in found if speaker_of(name, protocol) in PATS_SPEAKERS.values()]
-    if not (folder / PATS_SPLIT).is_file():
-        return found
-    intervals = {str(number) for number in json.loads((folder / PATS_SPLIT).read_text("utf-8"))["test"]}
-    return [name for name in found if Path(name).stem.rpartition("#")[2] in intervals]
+    def _wave(self, name: str, path: Path) -> "np.ndarray | None":
+        """(samples,) at 16 kHz: a video's own sound, or else that of the file of its name."""
+        from pipeline.media.audio import read_wave
 
-
-def sounds(folder: Path) -> dict[str, Path]:
-    """{name without suffix: the sound file in a folder or below it}."""
-    return {path.stem: path for path in reversed(_below(folder, SOUNDS))}
-
-
-def _below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.name.startswith("."))
-    return sorted(path for path in paths if path.is_file())
+        wave = None if path.is_dir() else read_wave(path)
+        sound = self.collection.sound(name) if wave is None else None
+        if sound is None:
+            return wave
+        try:
+            return read_wave(sound)
+        except Reject as reject:
+            raise Reject(reject.reason, f"its sound, {sound.name}: {reject.detail}") from reject
 
 
-def speaker_of(name: str, protocol: Protocol) -> str:
-    """Who speaks in a file, by its path.
+def _check_rate(frames: int, fps: float, samples: int) -> None:
+    """Raise Reject(LATE_SOUND) where pictures on the 25-fps grid and samples at 16 kHz cannot be of one clip."""
+    from pipeline.media.audio import RATE
+    from pipeline.media.video import FPS
 
-    PATS: `<speaker>#<interval>.mp4`, as `trim_videos.py` of github.com/thuhcsi/S2G-MDDiffusion writes it, or a folder a speaker.
-    TED-talks: the talk's YouTube id, the first of `<talk>#<first>#<last>.mp4`, as `load_videos.py` of
-    github.com/AliaksandrSiarohin/video-preprocessing writes it; for ids like those of articulated-animation's
-    `data/ted-metadata.csv`, which hold frame numbers themselves, it writes `<last>#<first>#<talk>#000000#000000.mp4`.
-    """
-    parts = Path(name).stem.split("#")
-    if protocol == "ted":
-        return next((part for part in parts if re.fullmatch(r"[A-Za-z0-9_-]{11}", part)), parts[0])
-    words = [*re.split(r"[^a-z]+", parts[0].lower()), *(folder.lower() for folder in reversed(Path(name).parts[:-1]))]
-    return next((PATS_SPEAKERS[word] for word in words if word in PATS_SPEAKERS), name)
+    seen, heard = frames / FPS, samples / RATE
+    if abs(seen - heard) > max(_UNLIKE_SECONDS, _UNLIKE_SHARE * seen):
+        fits = f": {seen * fps / heard:.4g} frames a second would fit (--frames-fps)" if heard else ""
+        raise Reject(Reason.LATE_SOUND, f"its frames last {seen:.2f} s at {fps:g} fps, its sound {heard:.2f} s{fits}")
 
 
 def annotator(names: Any, context: Context, footage: str | None = None) -> "tuple[Detector, PoseNet]":
@@ -243,22 +239,21 @@ def annotator(names: Any, context: Context, footage: str | None = None) -> "tupl
 
 
 def annotate(
-    path: Path, frames: int, detector: "Detector", pose: "PoseNet"
+    pictures: Iterator[np.ndarray], detector: "Detector", pose: "PoseNet"
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]] | None:
-    """The largest person of a film.
+    """The largest person of a film, of its pictures (H, W, 3) RGB.
 
     Returns:
-        keypoints (F, 133, 2) px of the film's picture, NaN where unseen, scores (F, 133), and the picture's (width, height);
+        keypoints (F, 133, 2) px of a picture, NaN where unseen, scores (F, 133), and the pictures' (width, height);
         None when nobody is seen.
     """
     from pipeline.nets.whole_body import annotate_frames
-    from stages.evaluate.cast import held
 
     size = (0, 0)
 
     def film() -> Iterator[tuple[int, np.ndarray]]:
         nonlocal size
-        for number, picture in enumerate(held(path, frames)):
+        for number, picture in enumerate(pictures):
             size = picture.shape[1], picture.shape[0]
             yield number, picture.copy()
 

@@ -6,7 +6,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import resources
@@ -65,6 +65,7 @@ class Summary:
         values: {measure: number}; a measure that is not there is absent.
         why: {measure: why it is absent}.
         notes: what one should know beside, such as how many pairs failed and why.
+        folder: where another system's videos are, or "".
     """
 
     method: str
@@ -74,6 +75,7 @@ class Summary:
     values: dict[str, float] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    folder: str = ""
 
 
 def summarise(
@@ -108,7 +110,7 @@ def summarise(
         unpaired=(sum(row["setting"] == UNPAIRED for row in scores), counts[UNPAIRED]),
         values=found.values,
         why=found.why,
-        notes=(*notes, *_failures(store), *found.notes),
+        notes=(*notes, *failures(store), *found.notes),
     )
 
 
@@ -128,7 +130,7 @@ def summarise_true(true: Store, name: str, side: int = shard.SIDE_PX) -> Summary
         unpaired=(len(scores), found.counts[REAL]),
         values=found.values,
         why=found.why,
-        notes=_failures(true),
+        notes=failures(true),
     )
 
 
@@ -239,11 +241,14 @@ def _motions(store: Store, side: int) -> dict[str, list[NDArray[np.float32]]]:
     return found
 
 
-def _failures(store: Store) -> tuple[str, ...]:
-    """What became of the pairs that have no score."""
+def failures(
+    store: Store, kinds: Sequence[str] = ("renditions", "scores"), units: Container[str] | None = None
+) -> tuple[str, ...]:
+    """What became of the pairs, or of other units, that have no row of these kinds: a line a reason, with one unit's detail."""
     found = []
-    for kind in ("renditions", "scores"):
+    for kind in kinds:
         bad = [row for row in store.outcomes(kind).to_pylist() if row["status"] != "ok"]
+        bad = [row for row in bad if units is None or row["unit"] in units]
         for reason, count in Counter(row["reason"] for row in bad).most_common():
             detail = next(row["detail"] for row in bad if row["reason"] == reason)
             found.append(f"{count} of {kind}: {reason} ({detail[:200]})")
@@ -259,14 +264,14 @@ def keep(folder: Path, summary: Summary) -> None:
 
 def gathered(folder: Path, protocol: str) -> list[Summary]:
     """The true videos and all methods measured under a protocol's folder, and the paper's rows."""
-    paths = sorted(folder.glob(f"*/{SUMMARY}"))
-    found = [_read(path) for path in paths]
+    found = [kept(path.parent) for path in sorted(folder.glob(f"*/{SUMMARY}"))]
     return [*sorted(found, key=lambda summary: summary.source != "true"), *paper(protocol)]
 
 
-def _read(path: Path) -> Summary:
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in kept.items()}
+def kept(folder: Path) -> Summary:
+    """The summary that was left in a folder."""
+    found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return Summary(**fields)
 
 

@@ -214,6 +214,31 @@ class Choosy(toys.ToySplit):
         return [unit for unit in units if unit.endswith("b")]
 
 
+class Files(toys.ToyCrawl):
+    """Units from outside, each in a state of its own."""
+
+    name: ClassVar[str] = "toy_files"
+    state: dict[str, str] = {}
+
+    def result_settings(self) -> dict[str, Any]:
+        return {}
+
+    def states(self, store: Store) -> Mapping[str, str]:
+        return self.state
+
+
+def test_a_unit_from_outside_that_changes_or_comes_makes_no_other_pending(tmp_path: Path) -> None:
+    go(Files(units=("a", "b")), tmp_path)
+    assert pending(Files(units=("a", "b")), tmp_path) == []
+    stated = {"a": "1", "b": "1"}
+    go(Files(units=("a", "b"), state=stated), tmp_path)
+    assert pending(Files(units=("a", "b"), state=stated), tmp_path) == []
+    assert pending(Files(units=("a", "b"), state=stated | {"b": "2"}), tmp_path) == ["b"]
+    assert pending(Files(units=("a", "b", "c"), state=stated | {"c": "1"}), tmp_path) == ["c"]
+    assert pending(Files(units=("b",), state=stated), tmp_path) == []
+    assert pending(Files(units=("a", "b"), state={"a": "b", "b": "a"}), tmp_path) == ["a", "b"]
+
+
 def test_a_stage_may_choose_among_its_units(run: Path) -> None:
     assert pending(Choosy(), run) == ["file:b"]
 

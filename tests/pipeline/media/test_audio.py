@@ -11,6 +11,7 @@ import soundfile
 
 from pipeline.media.audio import RATE, SAMPLES_PER_FRAME, cut, from_flac, read_wave, to_flac, write_wav
 from pipeline.media.video import ffmpeg_exe, probe
+from pipeline.reasons import Reason, Reject
 
 from .footage import constant_times, ffmpeg, speckle, write_footage
 
@@ -93,6 +94,34 @@ def test_clicks_keep_their_place(shelf: Path, name: str, codec: str, rate: int, 
     assert measured.audio_sample_rate == rate
     assert measured.audio_channels == 1
     assert abs((measured.audio_start_seconds or 0) * RATE) <= max(tolerance, 1)
+
+
+@pytest.mark.parametrize("tags", [[], ["-id3v2_version", "0"]], ids=["tag first", "frame first"])
+def test_bare_mp3(shelf: Path, tags: list[str]) -> None:
+    """As the sound of TED-talks is often stored; priming, which its first frame declares, is cut."""
+    at = [0.25, 0.7, 1.0, 1.6]
+    write_wav(shelf / "clicks.wav", clicks(2.0, at, 44100), 44100)
+    path = shelf / f"sound-{len(tags)}.mp3"
+    ffmpeg("-i", shelf / "clicks.wav", *tags, path)
+    wave = read_wave(path)
+    assert wave is not None and abs(len(wave) - 2 * RATE) < RATE // 10
+    for time in at:
+        assert abs(peak_near(wave, time)) <= 16
+    with pytest.raises(Reject) as caught:
+        probe(path)
+    assert caught.value.reason is Reason.NOT_MEDIA, "where a video is looked for, nothing else is tried"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"ID3 is no tag" * 500, b"\xff\xfb" * 5000, np.random.default_rng(0).bytes(200_000)],
+    ids=["text", "syncs", "noise"],
+)
+def test_what_is_no_sound(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "sound.mp3").write_bytes(data)
+    with pytest.raises(Reject) as caught:
+        read_wave(tmp_path / "sound.mp3")
+    assert caught.value.reason in (Reason.NOT_MEDIA, Reason.CORRUPT)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])

@@ -19,8 +19,11 @@ import pytest
 
 from pipeline.cli_session import Fault, errors_in_a_line
 from pipeline.generation.given import BadInput
+from pipeline.media.audio import write_wav
 from pipeline.registry import Entry
+from pipeline.table import Store
 from pipeline.theatre import planted
+from stages.evaluate.cast import Cast, letterboxed
 from stages.evaluate.pairs import unpaired
 from tests.pipeline.backends import fakes
 
@@ -208,6 +211,21 @@ def test_videos_of_other_systems_in_every_state(mine: Mine, tmp_path: Path) -> N
     assert mine.studio.attempts("folder-mine", "scores")[next(iter(n for n in rows if n.startswith("paired")))] == 1
 
 
+def test_folders_of_one_name_take_no_turns_in_the_table(mine: Mine, tmp_path: Path) -> None:
+    mine.film("paired", lambda pair: pair["reference"])
+    first = mine.evaluate(settings=("paired",))
+    other = tmp_path / "theirs/mine"
+    shutil.copytree(mine.folder, other)
+    shutil.copy(other / mine.pairs[0]["video"], other / mine.pairs[1]["video"])
+    with pytest.raises(BadInput, match=rf"called 'mine' are those of {re.escape(str(mine.folder))}.*--label"):
+        mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",))
+    assert mine.evaluate(settings=("paired",)) == first, "the same folder again"
+    both = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine 2")
+    assert set(measured(first)) < set(measured(both))
+    moved = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine")
+    assert len(measured(moved)) == len(measured(both)), "whoever names it, means it"
+
+
 def test_what_other_systems_are_given(mine: Mine) -> None:
     inputs = mine.studio.place() / "inputs"
     assert len(mine.pairs) == 6 and {pair["setting"] for pair in mine.pairs} == {"paired", "unpaired"}
@@ -353,6 +371,79 @@ def test_files_with_names_of_all_kinds(studio: Studio, tmp_path: Path, monkeypat
     assert {pair["reference"] for pair in pairs} == set(names[:2])
     picture = cv2.imread(str(studio.place("ted") / "inputs" / pairs[0]["picture"]))
     assert picture.shape == (384, 384, 3)
+
+
+class Talks:
+    """A folder of TED-talks as folders of frames, with their sound beside, and evaluations of them."""
+
+    def __init__(self, studio: Studio, folder: Path) -> None:
+        self.studio, self.folder = studio, folder
+
+    def add(self, name: str, who: str, margin: int = 0, frames: int = 20) -> Path:
+        talk = self.folder / "tpsm_test/images" / name
+        talk.mkdir(parents=True)
+        for number, picture in enumerate(played(who).pictures[:frames]):
+            wide = np.pad(cv2.resize(picture, (384, 384)), ((0, 0), (margin, margin), (0, 0)))
+            assert cv2.imwrite(str(talk / f"{number:04}.png"), wide[..., ::-1])
+        sound = self.folder / "tpsm_test/audio" / f"{name}.wav"
+        sound.parent.mkdir(exist_ok=True)
+        write_wav(sound, played(who).wave[: frames * 640])
+        return talk
+
+    def evaluate(self, **settings: Any) -> list[str]:
+        return self.studio.evaluate(protocol="ted", method="transfer", source=str(self.folder), **settings)
+
+    def attempts(self, folder: str, kind: str) -> dict[str, int]:
+        rows = Store(self.studio.place("ted") / folder).outcomes(kind).to_pylist()
+        return {row["unit"].rpartition("images/")[2][:11]: row["attempt"] for row in rows if row["status"] == "ok"}
+
+
+@pytest.fixture
+def talks(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talks:
+    monkeypatch.setattr("pipeline.nets.footage.check_footage", lambda *_: None)
+    made = Talks(studio, tmp_path / "TED")
+    made.add("VM6HZqQKhok#016609#016629", "ada")
+    made.add("4E_1AB1rsSw#014854#014874", "ben")
+    return made
+
+
+def test_what_is_new_in_a_folder_is_annotated_and_nothing_else(
+    talks: Talks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = talks.evaluate(settings=("paired",))
+    assert any(line.startswith("| transfer (skeleton) | 2 + 0 |") for line in lines)
+    talks.add("B43f89Y9f-A#013336#013356", "cai")
+    (talks.add("esD6aaIjhek#008846#008866", "cai") / "0003.png").unlink()
+    assert any("| 3 + 0 |" in line for line in talks.evaluate(settings=("paired",)))
+    assert talks.attempts("", "subjects") == {"VM6HZqQKhok": 1, "4E_1AB1rsSw": 1, "B43f89Y9f-A": 1}
+    assert "1 of subjects: corrupt (frame 3 is missing: after 0002.png comes 0004.png)" in capsys.readouterr().err
+
+    (talks.folder / "tpsm_test/audio/VM6HZqQKhok#016609#016629.wav").unlink()
+    talks.evaluate(settings=("paired",))
+    assert talks.attempts("", "subjects") == {"VM6HZqQKhok": 2, "4E_1AB1rsSw": 1, "B43f89Y9f-A": 1}
+    assert set(talks.attempts("transfer-skeleton", "renditions").values()) == {1, 2}
+    assert "1 of 4 clips have no sound" in capsys.readouterr().err
+
+    shutil.rmtree(talks.folder / "tpsm_test/images/4E_1AB1rsSw#014854#014874")
+    assert any("| 2 + 0 |" in line for line in talks.evaluate(settings=("paired",)))
+    assert set(talks.attempts("transfer-skeleton", "scores")) >= {"VM6HZqQKhok", "B43f89Y9f-A"}
+
+
+def test_true_frames_are_scored_as_they_are(talks: Talks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At their own rate, and whole in the middle of the square: a wide picture is not squeezed into it."""
+    wide = talks.add("B43f89Y9f-A#013336#013356", "cai", margin=96)
+    for sound in (talks.folder / "tpsm_test/audio").iterdir():
+        write_wav(sound, played("cai").wave[: 10 * 640])  # 20 frames in 0.4 s: 50 a second
+    scored: list[list[np.ndarray]] = []
+    monkeypatch.setattr("pipeline.metrics.identity.csim", lambda net, whose, pictures, *_: scored.append([*pictures]))
+    (mine := talks.folder.parent / "mine").mkdir()
+    options = {"protocol": "ted", "source": str(talks.folder), "method": "folder", "folder": str(mine)}
+    talks.studio.evaluate(**options, frames_fps=50)
+    cast = Cast(Store(talks.studio.place("ted")), talks.studio.run)
+    true = [*cast[wide.relative_to(talks.folder).as_posix()].pictures()]
+    assert len(scored) == 3 and any(np.array_equal(true, pictures) for pictures in scored)
+    first, third = (cv2.imread(str(wide / f"{number:04}.png"))[..., ::-1] for number in (0, 2))
+    np.testing.assert_array_equal(true[:2], [letterboxed(first, 384), letterboxed(third, 384)])
 
 
 def test_the_demos_nets_refuse_other_footage(studio: Studio, tmp_path: Path) -> None:

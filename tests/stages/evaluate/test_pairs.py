@@ -25,6 +25,46 @@ def test_nobody_meets_themselves_and_each_voice_is_heard_once(sizes: list[int], 
     assert met == unpaired(dict(reversed(speakers.items())), seed), "the order in which they come is nothing"
 
 
+SPLITS = st.lists(st.integers(1, 30), min_size=2, max_size=40).filter(lambda sizes: sum(sizes) > 20)
+
+
+@given(SPLITS, st.integers(0, 2**32), st.data())
+def test_a_clip_that_goes_or_comes_leaves_nearly_all_other_pairs(
+    sizes: list[int], seed: int, data: st.DataObject
+) -> None:
+    """An opt-out must not make every video of the evaluation stale. How many pairs follow it grows as the logarithm of all."""
+    speakers = {f"{who}/{clip}": str(who) for who, size in enumerate(sizes) for clip in range(size)}
+    gone = data.draw(st.sampled_from(sorted(speakers)))
+    before, after = (set(unpaired(who, seed)) for who in (speakers, _without(speakers, gone)))
+    pairs = {pair for pair in before if gone not in (pair.reference, pair.voice)}
+    most = 4 + 2 * len(speakers).bit_length()
+    assert len(after - before) <= most and len(pairs - after) <= most
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [([118, 119, 120, 117], 0.95), ([1] * 110 + [2] * 10 + [3], 0.9), ([50] + [1] * 50, 0.85)],
+    ids=["PATS", "CSG-405", "one speaker has half"],
+)
+def test_what_is_kept_when_any_one_clip_goes(sizes: list[int], kept: float) -> None:
+    speakers = {f"{who}/{clip}": str(who) for who, size in enumerate(sizes) for clip in range(size)}
+    before = set(unpaired(speakers, 405))
+    shares = [
+        len(before & set(unpaired(_without(speakers, gone), 405))) / len(before) for gone in sorted(speakers)[::7]
+    ]
+    assert min(shares) > kept
+
+
+def _without(speakers: dict[str, str], gone: str) -> dict[str, str]:
+    return {name: who for name, who in speakers.items() if name != gone}
+
+
+def test_a_list_stays_what_it_is() -> None:
+    """Other systems film it: another version of the project may not draw another one."""
+    speakers = {f"clip {n}": f"who {n // 2}" for n in range(6)}
+    assert [int(pair.voice[-1]) for pair in unpaired(speakers, 405)] == [3, 2, 4, 5, 0, 1]
+
+
 def test_another_seed_draws_another_list() -> None:
     speakers = {f"clip {n}": f"who {n // 3}" for n in range(30)}
     assert unpaired(speakers, 1) == unpaired(speakers, 1) != unpaired(speakers, 2)

@@ -1,19 +1,20 @@
 """Where a test set comes from: shards with and without their films, and the files of PATS and TED-talks under their own names."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from pipeline.media.audio import write_wav
+from pipeline.media.video import probe, write_video
 from pipeline.nets.footage import WrongFootage
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Unit
 from stages.evaluate.cast import letterboxed, onto_square, squares, whole_body_frame
-from stages.evaluate.subjects import Subjects, films, sounds, speaker_of
+from stages.evaluate.subjects import Subjects
 from tests.stages.stage_assets import AssetModels, asset
 
 from .studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
@@ -80,75 +81,15 @@ def test_the_reference_is_the_first_frame_with_the_whole_upper_body() -> None:
 # Files
 
 
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-
-
-def test_pats_as_its_scripts_leave_it(tmp_path: Path) -> None:
-    """`prepare_data.sh` of S2G-MDDiffusion: `trim_data/<speaker>/<speaker>#<interval>.mp4`, `data/img/{train,test}`."""
-    touch(
-        tmp_path, "trim_data/chem/chemistry#71087.mp4", "trim_data/oliver/oliver#88888.mp4", "trim_data/jon/jon#1.mp4"
-    )
-    touch(tmp_path, "trim_data/conan/conan#5.mp4", "raw_data/seth/Xb1Wq4NA290.mp4", "notes.txt", "trim_data/.jon#3.mp4")
-    assert films(tmp_path, "pats") == [
-        "raw_data/seth/Xb1Wq4NA290.mp4",
-        *("trim_data/chem/chemistry#71087.mp4", "trim_data/jon/jon#1.mp4", "trim_data/oliver/oliver#88888.mp4"),
-    ]
-    (tmp_path / "filtered_intervals.json").write_text(json.dumps({"train": [88888], "test": [71087, 1, 9]}))
-    assert films(tmp_path, "pats") == ["trim_data/chem/chemistry#71087.mp4", "trim_data/jon/jon#1.mp4"]
-    touch(tmp_path, "data/img/train/jon#1.mp4", "data/img/test/jon#9.mp4")
-    assert films(tmp_path, "pats") == ["data/img/test/jon#9.mp4"]
-
-
-@pytest.mark.parametrize(
-    ("name", "speaker"),
-    [
-        ("chemistry#99999.mp4", "chemistry"),
-        ("chem/aB3_x.mp4", "chemistry"),
-        ("Kubinec/lecture 1.mp4", "chemistry"),
-        ("oliver#88888.mp4", "oliver"),
-        ("jon_12.mp4", "jon"),
-        ("test/seth#7.mp4", "seth"),
-        ("jonathan#7.mp4", "jonathan#7.mp4"),
-        ("oliver/jon#3.mp4", "jon"),
-    ],
-)
-def test_speakers_of_pats(name: str, speaker: str) -> None:
-    assert speaker_of(name, "pats") == speaker
-
-
-@pytest.mark.parametrize(
-    ("name", "speaker"),
-    [
-        ("VM6HZqQKhok#016609#016737.mp4", "VM6HZqQKhok"),
-        ("test/-nKdufEaL8k#007202#007434.mp4", "-nKdufEaL8k"),
-        ("016737#016609#VM6HZqQKhok#000000#000000.mp4", "VM6HZqQKhok"),
-        ("a talk.mp4", "a talk"),
-    ],
-)
-def test_speakers_of_ted_talks(name: str, speaker: str) -> None:
-    assert speaker_of(name, "ted") == speaker
-
-
-def test_ted_talks_of_the_test_folder(tmp_path: Path) -> None:
-    touch(tmp_path, "TED384-v2/train/VM6HZqQKhok#016609#016737.mp4", "TED384-v2/test/4E_1AB1rsSw#014854#015029.mp4")
-    assert films(tmp_path, "ted") == ["TED384-v2/test/4E_1AB1rsSw#014854#015029.mp4"]
-    (tmp_path / "broken.mp4").symlink_to(tmp_path / "nowhere")
-    assert films(tmp_path / "TED384-v2/train", "ted") == ["VM6HZqQKhok#016609#016737.mp4"]
-
-
 class Files:
     """A folder of films that are annotated by the theatre's nets."""
 
     def __init__(self, folder: Path, nets: Path) -> None:
         self.folder, self.nets = folder, nets
 
-    def row(self, name: str) -> dict[str, Any]:
-        stage = Subjects(
-            protocol="pats", detector=("theatre_detector",), pose=("theatre_pose",), source=str(self.folder)
-        )
+    def row(self, name: str, **settings: Any) -> dict[str, Any]:
+        chosen = {"protocol": "pats", "detector": ("theatre_detector",), "pose": ("theatre_pose",), **settings}
+        stage = Subjects(source=str(self.folder), **chosen)
         nets = {name: self.nets / f"{name}.onnx" for name in ("theatre_detector", "theatre_pose")}
         stage.setup(Context(self.folder, models=AssetModels(**nets)))  # type: ignore[arg-type]
         [row] = stage.process(Unit(name, {}))
@@ -191,14 +132,92 @@ def test_nobody_there_no_video_and_no_sound(puppets: Files) -> None:
     assert puppets.row("jon#3.mp4")["audio"] is None
 
 
+def write_frames(folder: Path, pictures: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for number, picture in enumerate(pictures):
+        assert cv2.imwrite(str(folder / f"{number:07}.png"), picture[..., ::-1])
+    return folder
+
+
+def small(count: int = 24) -> np.ndarray:
+    return np.stack([letterboxed(picture, 256) for picture in played("ada").pictures[:count]])
+
+
+def test_a_folder_of_frames_is_as_good_as_its_video(puppets: Files) -> None:
+    """As S2G-MDDiffusion leaves PATS: pictures in `img/test`, sound in `audio`."""
+    write_frames(puppets.folder / "data/img/test/jon#7", small())
+    (puppets.folder / "data/audio").mkdir()
+    write_wav(puppets.folder / "data/audio/jon#7.wav", played("ada").wave)
+    row = puppets.row("data/img/test/jon#7")
+    assert (row["speaker"], row["frames"], row["fps"], row["side"]) == ("jon", 24, 25.0, 256)
+    assert row["video_id"] == f"file:{row['film_sha256'][:16]}" and row["audio"] is not None
+    true = (played("ada").keypoints[:24] + 0.5) / 2 - 0.5
+    found = row["keypoints"].reshape(24, 133, 2)
+    both = np.isfinite(found).all(-1) & np.isfinite(true).all(-1)
+    assert both[:, :11].mean() > 0.7 and np.median(np.linalg.norm(found - true, axis=-1)[both]) < 1
+    for picture, one in zip(squares(Path(row["film"]), 24, 256, row["fps"]), small(), strict=True):
+        np.testing.assert_array_equal(picture, one)
+
+
+def test_frames_of_another_rate_and_their_sound(puppets: Files) -> None:
+    write_frames(puppets.folder / "jon#7", small())
+    write_wav(puppets.folder / "jon#7.wav", played("ada").wave[: 12 * 640])  # 24 frames in 0.48 s: 50 a second
+    row = puppets.row("jon#7", frames_fps=50)
+    assert (row["frames"], row["fps"]) == (12, 50)
+    for picture, one in zip(squares(Path(row["film"]), 12, 256, 50), small()[::2], strict=True):
+        np.testing.assert_array_equal(picture, one)
+    with pytest.raises(Reject, match=r"0\.96 s at 25 fps, its sound 0\.48 s: 50 frames a second would fit") as caught:
+        puppets.row("jon#7")
+    assert caught.value.reason is Reason.LATE_SOUND
+
+
+def test_silent_videos_of_ted_talks_have_the_rate_of_their_talk(puppets: Files) -> None:
+    """`load_videos.py` writes every frame of a 25-fps talk into a video that says 10."""
+    path = puppets.folder / "VM6HZqQKhok#016609#016633.mp4"
+    numbered = np.stack([np.full((64, 64, 3), 10 * number, np.uint8) for number in range(24)])
+    write_video(path, iter(numbered), None, size=(64, 64), fps=10)
+    assert probe(path).grid_frames == 60
+    for fps, shown in ((25, range(24)), (50, range(0, 24, 2)), (12.5, [n // 2 for n in range(48)])):
+        made = [int(picture.mean() / 10 + 0.5) for picture in squares(path, len(shown), 64, fps)]
+        assert made == list(shown), fps
+    write_video(path, iter(small()), None, size=(256, 256), fps=10)
+    assert puppets.row(path.name, protocol="ted")["frames"] == 24
+    assert (row := puppets.row(path.name, protocol="ted", frames_fps=50))["frames"] == 12 and row["fps"] == 50
+    assert puppets.row(path.name)["frames"] == 60, "PATS's videos say what they are"
+
+
+def test_sound_that_is_none(puppets: Files) -> None:
+    write_frames(puppets.folder / "jon#7", small(4))
+    (puppets.folder / "jon#7.mp3").write_text("no sound")
+    with pytest.raises(Reject, match=r"its sound, jon#7\.mp3"):
+        puppets.row("jon#7")
+
+
+def test_what_leads_out_of_the_folder(puppets: Files) -> None:
+    outside = write_film(puppets.folder.parent / "private.mp4", small(4))
+    (puppets.folder / "jon#1.mp4").symlink_to(outside)
+    write_frames(puppets.folder / "jon#2", small(4))
+    (puppets.folder / "jon#2.wav").symlink_to(outside)
+    write_frames(puppets.folder / "jon#3", small(4))
+    (puppets.folder / "jon#3/0000002.png").unlink()
+    (puppets.folder / "jon#3/0000002.png").symlink_to("../jon#2/0000002.png")
+    for name in ("jon#1.mp4", "jon#2", "jon#3"):
+        with pytest.raises(Reject) as caught:
+            puppets.row(name)
+        assert caught.value.reason is Reason.BAD_LINK, name
+
+
+def test_a_clip_without_end(puppets: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.evaluate.subjects.MAX_FRAMES", 3)
+    write_frames(puppets.folder / "jon#1", small(4))
+    with pytest.raises(Reject) as caught:
+        puppets.row("jon#1")
+    assert caught.value.reason is Reason.TOO_LONG
+
+
 def test_nets_of_puppets_refuse_people(nets: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongFootage, match=r"annotate\.detector"):
         Files(tmp_path, nets).row("jon#1.mp4")
-
-
-def test_sounds_by_name(tmp_path: Path) -> None:
-    touch(tmp_path, "audio/jon#7.wav", "b/seth 1.FLAC", "b/.jon#9.wav")
-    assert set(sounds(tmp_path)) == {"jon#7", "seth 1"}
 
 
 def test_a_real_clip_and_small_nets(tmp_path: Path) -> None:
