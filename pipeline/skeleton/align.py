@@ -216,6 +216,16 @@ def mend(motion: Floats, reference: Floats) -> tuple[Floats, Similarity | None]:
     return (motion, None) if fitted is None else (fitted.apply(motion), fitted)
 
 
+def mend_if_off(motion: Floats, reference: Floats) -> tuple[Comparison, Similarity | None]:
+    """Where a motion lies, and what brings it onto the person; None when it lies there already, or nothing can be fitted.
+
+    Args:
+        motion, reference: as of `compare`.
+    """
+    found = compare(motion, reference)
+    return found, mend(motion, reference)[1] if found.warnings else None
+
+
 def first_usable(motion: Floats) -> int:
     """The first frame that shows both shoulders; -1 when none does."""
     usable = np.isfinite(motion[:, list(_SHOULDERS)]).all((1, 2))

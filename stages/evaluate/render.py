@@ -209,7 +209,7 @@ class Renditions(BackendSettings, Stage):
 
         person = reference.person()
         motion, still = visible(made.keypoints, made.scores), visible(person.keypoints, person.scores)
-        _, fitted = align.mend(motion, still) if align.compare(motion, still).warnings else (motion, None)
+        _, fitted = align.mend_if_off(motion, still)
         return made if fitted is None else Motion(fitted.apply(made.keypoints).astype(np.float32), made.scores)
 
     def _transferred(self, reference: "Subject", voice: "Subject") -> Motion:

@@ -13,7 +13,7 @@ from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
 from pipeline.generation.given import BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
-from pipeline.skeleton.align import compare, mend
+from pipeline.skeleton.align import compare, mend_if_off
 from pipeline.skeleton.film import drawn_size, write_skeletons
 from pipeline.skeleton.measure import visible
 
@@ -44,8 +44,7 @@ def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) ->
 def brought_onto(moved: Moved, person: Person, say: "Callable[[str], None]") -> Moved:
     """A motion that does not lie on the person of the picture, brought there by one size and one shift, which is said."""
     motion, reference = visible(moved.keypoints, moved.scores), visible(person.keypoints, person.scores)
-    found = compare(motion, reference)
-    _, fitted = mend(motion, reference) if found.warnings else (motion, None)
+    found, fitted = mend_if_off(motion, reference)
     if fitted is None:
         return moved
     x, y = fitted.shift
