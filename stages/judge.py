@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Share = Annotated[float | None, SWITCHABLE]
+Share = Annotated[float | None, Field(ge=0, le=1), SWITCHABLE]
 Limit = Annotated[float | None, SWITCHABLE]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_types import Le
 
 from pipeline.kinds import KINDS
 from pipeline.profile import load
@@ -47,16 +48,17 @@ def verdict(
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.setting)
 def test_a_threshold_drops_one_side_only(check) -> None:
-    judge = Judge(**{**OFF, check.setting: 10})
-    worse, better = (9.5, 10.5) if check.setting.startswith("min_") else (10.5, 9.5)
+    at = 0.5 if is_share(check.setting) else 10.0
+    judge = Judge(**{**OFF, check.setting: at})
+    worse, better = (at * 0.95, at * 1.05) if check.setting.startswith("min_") else (at * 1.05, at * 0.95)
     where = {"pose_measures": "pose", "sound_measures": "sound"}.get(check.kind, "costly")
 
     dropped = verdict(judge, **{where: {check.measure: worse}})
     assert (dropped["keep"], dropped["reasons"]) == (False, [check.reason.code])
-    for needle in (check.measure, f"{worse:g}", check.unit, "10"):
+    for needle in (check.measure, f"{worse:g}", check.unit, f"{at:g}"):
         assert needle in dropped["details"][0]
 
-    for value in (better, 10.0):
+    for value in (better, at):
         kept = verdict(judge, **{where: {check.measure: value}})
         assert (kept["keep"], kept["reasons"], kept["unmeasured"]) == (True, [], [])
 
@@ -66,6 +68,19 @@ def test_a_threshold_drops_one_side_only(check) -> None:
     assert unknown["unmeasured"] == (listed or [check.measure])
 
     assert verdict(Judge(**OFF), **{where: {check.measure: worse}})["keep"]
+
+
+def is_share(setting: str) -> bool:
+    return any(isinstance(bound, Le) and bound.le == 1 for bound in Judge.model_fields[setting].metadata)
+
+
+@pytest.mark.parametrize("setting", [check.setting for check in CHECKS if is_share(check.setting)])
+@pytest.mark.parametrize("value", [-0.1, 1.1, 70])
+def test_a_share_beyond_all_is_refused(setting: str, value: float) -> None:
+    """Percents among them: nobody would be kept, or everybody, without a word."""
+    with pytest.raises(ValueError, match=setting):
+        Judge(**{setting: value})
+    assert setting.endswith("_share") or setting == "max_repeated_frames"
 
 
 def test_every_check_names_a_setting_and_a_measure() -> None:
@@ -123,7 +138,7 @@ def test_overrides_by_person_clip_or_video(tmp_path: Path, level: str) -> None:
     assert row["details"] == ["dropped by Ann: watermark"]
 
     path.write_text(f"id,verdict\n{PERSON[level]},keep\n")
-    row = verdict(Judge(**{**OFF, "min_speech_share": 2}, overrides=path))
+    row = verdict(Judge(**{**OFF, "min_speech_share": 0.5}, overrides=path), sound={"speech_share": 0.2})
     assert (row["keep"], row["reasons"], row["overridden"]) == (True, ["no_speech"], True)
 
 
