@@ -27,12 +27,12 @@ from yt_dlp.networking.exceptions import RequestError
 from yt_dlp.utils._jsruntime import DenoJsRuntime
 
 from pipeline.media.ids import check_url
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.runner import StageError
 from pipeline.web.errors import Refused, outcome_of
 from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate
+from pipeline.web.settings import Web
 
 UPDATE = 'pip install -U "yt-dlp[default,deno]"'  # with the challenge solver of its own version, and what runs it
 

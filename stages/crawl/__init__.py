@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from pipeline import files
-from pipeline.profile import Web
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.web.settings import Web
 from pipeline.web.wanted import Wanted
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from unkind_server import serving
 
 from pipeline import opt_out
 from pipeline.kinds import KINDS
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import Store, pack_rows
 from pipeline.web import links
+from pipeline.web.settings import Web
 from stages.crawl import Crawl, units
 from stages.crawl.record import clean, metadata
 
