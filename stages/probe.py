@@ -78,11 +78,11 @@ class Probe(Stage):
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from pipeline.table import Store
-        from pipeline.web.net import cookies_of
+        from pipeline.web.net import check_ready
         from pipeline.web.pace import serving
         from pipeline.web.settings import Web
 
-        cookies_of(context.web or Web())
+        check_ready(context.web or Web())
         files = _files(Store(context.run, context.opt_out))
         with serving(context.run, context.web or Web()) as address:
             yield {"pace": address, "files": files}

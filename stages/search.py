@@ -81,13 +81,13 @@ class Search(Wanted, Stage):
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from pipeline.table import Store
-        from pipeline.web.net import cookies_of
+        from pipeline.web.net import check_ready
         from pipeline.web.pace import serving
         from pipeline.web.settings import Web
 
         store = Store(context.run, context.opt_out)
         found = errands(_types(store), self.videos, self.quota, self.languages)
-        cookies_of(context.web or Web())
+        check_ready(context.web or Web())
         given = {"errands": {unit: asdict(errand) for unit, errand in found.items()}, "seen": self._settled(store)}
         with serving(context.run, context.web or Web()) as address:
             yield {**given, "pace": address}

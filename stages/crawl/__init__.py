@@ -109,9 +109,9 @@ class Crawl(Wanted, Stage):
         """Say what every video would be refused for, before the first is asked for. Raises StageError for cookies."""
         import click
 
-        from pipeline.web.net import cookies_of, without_scripts
+        from pipeline.web.net import check_ready, without_scripts
 
-        cookies_of(web)
+        check_ready(web)
         if youtube and (lacking := without_scripts()):
             click.echo(f"crawl: {lacking}", err=True)
 
