@@ -49,7 +49,8 @@ class Part:
             return f"has a {name} that is no {self.kind.__name__}"
         if (self.args or self.keywords) and not _accepts(found, self.args, self.keywords):
             return f"has a {name} that does not take the arguments it is given"
-        unused = [word for word in self.uses if word not in found.__code__.co_names]
+        looked_up = getattr(getattr(found, "__code__", None), "co_names", ())  # none of what is no function of Python's
+        unused = [word for word in self.uses if word not in looked_up]
         return f"has a {name} that does not use {unused[0]}" if unused else ""
 
 

@@ -9,13 +9,13 @@ from importlib import import_module
 
 from pipeline.runner import StageError
 
-for _module in ("formats", "notes", "place", "record", "room", "units"):
+for _module in ("inputs", "worker"):
     import_module(f"stages.crawl.{_module}")
 for _module in ("pipeline.engines.local", "pipeline.web.pace", "imageio_ffmpeg"):
     import_module(_module)
-with suppress(StageError):  # of a yt-dlp that cannot be used: a folder is crawled without it, for links the driver has said so
-    for _module in ("stages.crawl.fetch", "pipeline.web.net"):
-        import_module(_module)
+# Without a usable yt-dlp a folder is crawled all the same; for links the driver has already stopped.
+with suppress(StageError):
+    import_module("pipeline.web.net")
     import_module("pipeline.web.ytdlp").warm_up()
 gc.collect()
 gc.freeze()  # what is here stays: it need not be looked through after each video, nor be copied into each worker
