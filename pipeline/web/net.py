@@ -27,6 +27,7 @@ from pipeline.web.settings import Web
 from pipeline.web.ytdlp import (
     UPDATE,
     DenoJsRuntime,
+    ExternalFD,
     HTTPHandler,
     ProxyHandler,
     Request,
@@ -53,6 +54,15 @@ class RefusedRequest(Refused, RequestError):
     def __init__(self, detail: str) -> None:
         RequestError.__init__(self, detail)
         self.detail = detail
+
+
+def _no_other_program(self: Any, filename: str, info: dict[str, Any]) -> bool:
+    raise RefusedRequest(f"{type(self).__name__} would ask for it by a program of its own, outside the fence")
+
+
+# yt-dlp hands what it cannot read by itself, such as some encrypted HLS, to ffmpeg, which goes to the network by itself.
+for _downloader in (ExternalFD, *ExternalFD.__subclasses__()):
+    _downloader.real_download = _no_other_program
 
 
 class FencedDownloader(YoutubeDL):

@@ -84,6 +84,8 @@ FENCE = (
     Part("yt_dlp.networking._helper:make_ssl_context", keywords=("verify", "legacy_support", "use_certifi")),
     Part("yt_dlp.networking.exceptions:RequestError", 1, ("cause",), kind=type),
     Part("yt_dlp.networking:Request", 1, kind=type),
+    Part("yt_dlp.downloader.external:ExternalFD", kind=type),
+    Part("yt_dlp.downloader.hls:HlsFD.real_download", 2, uses=("FFmpegFD", "real_download")),
 )
 # What else is used of it: extractors, scripts of players, cookies, words of its errors.
 REST = (
@@ -159,6 +161,7 @@ def _accepts(call: Any, args: int, keywords: tuple[str, ...]) -> bool:
 
 
 check()
+ExternalFD: Any = _find("yt_dlp.downloader.external:ExternalFD")
 YoutubeDL: Any = _find("yt_dlp:YoutubeDL")
 YoutubeDLCookieJar: Any = _find("yt_dlp.cookies:YoutubeDLCookieJar")
 yt_dlp_ejs: Any = _find("yt_dlp.dependencies:yt_dlp_ejs")

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.media.video import ffmpeg_exe
+from pipeline.reasons import Reason
 from pipeline.runner import StageError
 from pipeline.web import net, ytdlp
+from pipeline.web.errors import reason_of
 from pipeline.web.settings import Web
 from pipeline.web.ytdlp import FENCE, KNOWN_GOOD, KNOWN_VERSION, REST, Part
 
@@ -133,6 +136,28 @@ def test_a_second_handler_beside_the_fenced_one_stops_the_run(monkeypatch: pytes
     )
     with pytest.raises(StageError, match="other ways to the network"):
         net.check_ready(Web())
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_no_stream_is_handed_to_a_program_that_asks_by_itself(encrypted: bool, tmp_path: Path) -> None:
+    """HLS as yt-dlp gives it to ffmpeg, which would read the list once more and fetch what it names, on this machine too."""
+    key = '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="http://127.0.0.1:9/key"\n' if encrypted else ""
+    stream = f"#EXTM3U\n{key}#EXTINF:4,\nhttp://127.0.0.1:9/0.ts\n#EXT-X-ENDLIST\n"
+    about = {"id": "x", "title": "x", "ext": "mp4", "url": "http://127.0.0.1:9/x.m3u8", "protocol": "m3u8_native"}
+    params = {
+        "quiet": True,
+        "logger": net.log,
+        "outtmpl": f"{tmp_path}/film.mp4",
+        "ffmpeg_location": ffmpeg_exe(),
+        "hls_prefer_native": True,
+        "fixup": "never",
+        "skip_unavailable_fragments": False,
+        "proxy": "",
+    }
+    with net.FencedDownloader(params, Web()) as downloader, pytest.raises(Exception) as refused:
+        downloader.process_ie_result({**about, "extractor": "generic", "hls_media_playlist_data": stream})
+    reason, detail = reason_of(refused.value)
+    assert reason is Reason.BAD_LINK and ("FFmpegFD" in detail) == encrypted, detail
 
 
 def test_nothing_else_imports_it() -> None:
