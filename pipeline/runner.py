@@ -20,13 +20,13 @@ from pipeline.hashing import digest, row_hashes, unit_hashes
 from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
 from pipeline.plan import Plan, plan
-from pipeline.profile import Web
 from pipeline.progress import Progress, log_to
 from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, Outcome, Store, packed_schema, strings
+from pipeline.web.settings import Web
 
 COMMIT_BYTES = 64 << 20
 COMMIT_SECONDS = 60.0

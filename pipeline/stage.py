@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from pipeline.cli_session import Session
     from pipeline.opt_out import OptOut
-    from pipeline.profile import Web
     from pipeline.registry import Registry
     from pipeline.table import Store
+    from pipeline.web.settings import Web
 
 ALL = "all"  # the unit of a stage that looks at the whole run at once
 

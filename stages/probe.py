@@ -13,9 +13,9 @@ from pipeline.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.profile import Web
     from pipeline.table import Store
     from pipeline.web.pace import Gate
+    from pipeline.web.settings import Web
 
 LIVE, DEAD, UNKNOWN = "live", "dead", "unknown"
 _NOT_YET = ("is_live", "is_upcoming", "post_live")  # what the site calls a video that has not ended
@@ -77,12 +77,12 @@ class Probe(Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.profile import Web
         from pipeline.table import Store
-        from pipeline.web.net import cookies_of
+        from pipeline.web.net import check_ready
         from pipeline.web.pace import serving
+        from pipeline.web.settings import Web
 
-        cookies_of(context.web or Web())
+        check_ready(context.web or Web())
         files = _files(Store(context.run, context.opt_out))
         with serving(context.run, context.web or Web()) as address:
             yield {"pace": address, "files": files}
@@ -116,9 +116,9 @@ class Probe(Stage):
     def _linked(self, url: str, video_id: str | None) -> tuple[str, Reason | None, str]:
         """State, reason and detail of a link. Raises Reject where the link is bad, Failure where nobody could tell."""
         from pipeline.media.ids import check_url
-        from pipeline.profile import Web
         from pipeline.web.ask import patiently
         from pipeline.web.links import pace_host
+        from pipeline.web.settings import Web
 
         check_url(url, allow_loopback=self.allow_loopback)
         web = self._context.web or Web()

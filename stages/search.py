@@ -24,9 +24,9 @@ from pipeline.stage import Context, Resources, Row, Stage, Unit
 from pipeline.web.wanted import Wanted
 
 if TYPE_CHECKING:
-    from pipeline.profile import Web
     from pipeline.table import Store
     from pipeline.web.pace import Gate
+    from pipeline.web.settings import Web
 
 PAGE = 20  # hits that YouTube gives at a time, about
 _SEARCH_PATH = "/youtubei/v1/search"
@@ -80,14 +80,14 @@ class Search(Wanted, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.profile import Web
         from pipeline.table import Store
-        from pipeline.web.net import cookies_of
+        from pipeline.web.net import check_ready
         from pipeline.web.pace import serving
+        from pipeline.web.settings import Web
 
         store = Store(context.run, context.opt_out)
         found = errands(_types(store), self.videos, self.quota, self.languages)
-        cookies_of(context.web or Web())
+        check_ready(context.web or Web())
         given = {"errands": {unit: asdict(errand) for unit, errand in found.items()}, "seen": self._settled(store)}
         with serving(context.run, context.web or Web()) as address:
             yield {**given, "pace": address}
@@ -243,9 +243,9 @@ def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
 @contextmanager
 def _asking(context: Context, gate: "Gate | None") -> Iterator[Callable[[str, str], Iterator[Row]]]:
     """Yields a function: hits of (query, filters), flat, each page asked for in turn when its first hit is wanted."""
-    from pipeline.profile import Web
     from pipeline.web.errors import outcome_of
     from pipeline.web.net import FencedDownloader
+    from pipeline.web.settings import Web
 
     web = context.web or Web()
 

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.web.errors import outcome_of, retry_after_of
 from pipeline.web.pace import Gate, wall_text
+from pipeline.web.settings import Web
 
 log = logging.getLogger(__name__)
 

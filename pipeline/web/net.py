@@ -9,6 +9,7 @@ import http.client
 import http.cookiejar
 import io
 import ipaddress
+import logging
 import os
 import socket
 import urllib.request
@@ -16,25 +17,35 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from yt_dlp import YoutubeDL
-from yt_dlp.cookies import YoutubeDLCookieJar
-from yt_dlp.dependencies import yt_dlp_ejs
-from yt_dlp.extractor import gen_extractor_classes
-from yt_dlp.networking import Request
-from yt_dlp.networking._helper import _socket_connect, create_connection, make_ssl_context
-from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
-from yt_dlp.networking.exceptions import RequestError
-from yt_dlp.utils._jsruntime import DenoJsRuntime
-
 from pipeline.media.ids import check_url
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.runner import StageError
 from pipeline.web.errors import Refused, outcome_of
 from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate
+from pipeline.web.settings import Web
+from pipeline.web.ytdlp import (
+    UPDATE,
+    DenoJsRuntime,
+    ExternalFD,
+    HTTPHandler,
+    ProxyHandler,
+    Request,
+    RequestError,
+    UrllibRH,
+    YoutubeDL,
+    YoutubeDLCookieJar,
+    create_connection,
+    default_extractors,
+    make_ssl_context,
+    socket_connect,
+    unusable,
+    yt_dlp_ejs,
+)
 
-UPDATE = 'pip install -U "yt-dlp[default,deno]"'  # with the challenge solver of its own version, and what runs it
+log = logging.getLogger(__name__)
+
+_MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machine, at a port where nobody listens
 
 
 class RefusedRequest(Refused, RequestError):
@@ -43,6 +54,15 @@ class RefusedRequest(Refused, RequestError):
     def __init__(self, detail: str) -> None:
         RequestError.__init__(self, detail)
         self.detail = detail
+
+
+def _no_other_program(self: Any, filename: str, info: dict[str, Any]) -> bool:
+    raise RefusedRequest(f"{type(self).__name__} would ask for it by a program of its own, outside the fence")
+
+
+# yt-dlp hands what it cannot read by itself, such as some encrypted HLS, to ffmpeg, which goes to the network by itself.
+for _downloader in (ExternalFD, *ExternalFD.__subclasses__()):
+    _downloader.real_download = _no_other_program
 
 
 class FencedDownloader(YoutubeDL):
@@ -65,7 +85,7 @@ class FencedDownloader(YoutubeDL):
         super().__init__(_with_web(params, web))
 
     def add_default_info_extractors(self) -> None:
-        for extractor in _extractors():
+        for extractor in default_extractors():
             self.add_info_extractor(extractor)
 
     def extract_info(self, *args: Any, **kwargs: Any) -> Any:
@@ -97,15 +117,12 @@ class FencedDownloader(YoutubeDL):
     @functools.cached_property
     def _request_director(self) -> Any:
         director = self.build_request_director([_FencedRH])
-        handler = director.handlers[_FencedRH.RH_KEY]
+        handlers = list(director.handlers.values())
+        if [type(handler) for handler in handlers] != [_FencedRH]:
+            raise StageError(unusable("has other ways to the network than the one that is fenced in"))
+        (handler,) = handlers
         handler.allow_loopback, handler.mirror, handler.gate = self._allow_loopback, self._web.mirror, self._gate
         return director
-
-
-@functools.cache
-def _extractors() -> tuple[Any, ...]:
-    """Those that yt-dlp uses unless told otherwise; it sorts them out by their names anew for every downloader."""
-    return tuple(extractor for extractor in gen_extractor_classes() if extractor._ENABLED)
 
 
 def _with_web(params: dict[str, Any], web: Web) -> dict[str, Any]:
@@ -128,6 +145,29 @@ def _with_web(params: dict[str, Any], web: Web) -> dict[str, Any]:
     elif proxy := os.environ.get("CSG405_PROXY", "") or web.proxy:
         added["proxy"] = proxy
     return {**added, **{k: v for k, v in params.items() if k != "extractor_args"}}
+
+
+def check_ready(web: Web) -> None:
+    """Check what every request depends on, before the first is made.
+
+    Raises StageError when a request to this machine is not refused, as the fence would, or when the cookies cannot be read.
+    """
+    cookies_of(web)
+    with FencedDownloader({"quiet": True, "logger": log, "proxy": "", "cachedir": False}, Web()) as downloader:
+        for url in _MUST_BE_REFUSED:
+            try:
+                downloader.urlopen(Request(url))
+            except RefusedRequest:
+                continue
+            except Exception as error:  # whatever it is, the fence did not refuse
+                first = next(
+                    iter(getattr(error, "unexpected_errors", ())), error
+                )  # as yt-dlp wraps those it does not expect
+                if isinstance(first, StageError):
+                    raise first from error
+                said = " ".join(f"{type(first).__name__}: {first}".split())[:200]
+                raise StageError(unusable(f"asks where its fence should refuse ({said})")) from error
+            raise StageError(unusable("asks where its fence should refuse"))
 
 
 def cookies_of(web: Web) -> str:
@@ -177,6 +217,8 @@ class _FencedRH(UrllibRH):
         opener = super()._create_instance(*args, **kwargs)
         for scheme in ("http", "https"):
             opener.handle_open[scheme] = [h for h in opener.handle_open[scheme] if not isinstance(h, HTTPHandler)]
+            if strangers := [h for h in opener.handle_open[scheme] if not isinstance(h, ProxyHandler)]:
+                raise StageError(unusable(f"opens {scheme} with a {type(strangers[0]).__name__} that is not fenced in"))
         context = self._make_sslcontext(legacy_ssl_support=kwargs.get("legacy_ssl_support"))
         handler = _FencedHandler(context=context, source_address=self.source_address)
         handler.allow_loopback, handler.mirror, handler.gate = self.allow_loopback, self.mirror, self.gate
@@ -249,7 +291,7 @@ def _connect_to_public(address: Any, timeout: Any, source_address: Any, *, allow
         found = found.ipv4_mapped or found.sixtofour or found
     if not (allow_loopback and found.is_loopback) and (not found.is_global or found.is_multicast):
         raise RefusedRequest(f"address {host} is not public")
-    connected: socket.socket = _socket_connect(address, timeout, source_address)
+    connected: socket.socket = socket_connect(address, timeout, source_address)
     return connected
 
 

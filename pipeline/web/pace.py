@@ -21,8 +21,8 @@ from typing import Any
 
 import filelock
 
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason
+from pipeline.web.settings import Web
 
 ASKING = 2  # extractions of one host at a time: what is in flight when a bot wall shows up cannot be called back
 _STRICTER = 1 + 1e-6  # so that a window with both its ends holds no more either

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.web.ask import patiently
 from pipeline.web.errors import outcome_of, retry_after_of, status_of
 from pipeline.web.links import pace_host
+from pipeline.web.settings import Web
 from stages.crawl.formats import FormatSettings, selector
 from stages.crawl.room import bytes_in, check_room
 

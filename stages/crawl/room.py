@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason
+from pipeline.web.settings import Web
 
 GIGABYTE = 1 << 30
 

@@ -4,17 +4,18 @@ yt-dlp asks each of its 1,900 extractors whether a link is theirs, and the first
 """
 
 import gc
+from contextlib import suppress
 from importlib import import_module
 
-from yt_dlp.extractor import gen_extractor_classes
+from pipeline.runner import StageError
 
-for _module in ("fetch", "formats", "notes", "place", "record", "room", "units"):
+for _module in ("inputs", "worker"):
     import_module(f"stages.crawl.{_module}")
-for _module in ("pipeline.engines.local", "pipeline.web.net", "pipeline.web.pace", "imageio_ffmpeg"):
+for _module in ("pipeline.engines.local", "pipeline.web.pace", "imageio_ffmpeg"):
     import_module(_module)
-for _module in ("youtube", "generic", "commonprotocols"):
-    import_module(f"yt_dlp.extractor.{_module}")
-for _extractor in gen_extractor_classes():
-    _extractor.suitable("https://example.org/")
+# Without a usable yt-dlp a folder is crawled all the same; for links the driver has already stopped.
+with suppress(StageError):
+    import_module("pipeline.web.net")
+    import_module("pipeline.web.ytdlp").warm_up()
 gc.collect()
 gc.freeze()  # what is here stays: it need not be looked through after each video, nor be copied into each worker

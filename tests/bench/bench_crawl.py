@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.profile import Web
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.table import OK
+from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from tests.bench.table import LIMIT, OURS, Cost, Goal, Row, Skipped, cores, cost_of, rows
 from tests.stages.little_films import write_film

@@ -16,12 +16,14 @@ from unkind_server import serving
 
 from pipeline import opt_out
 from pipeline.kinds import KINDS
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import Store, pack_rows
 from pipeline.web import links
-from stages.crawl import Crawl, units
+from pipeline.web.lists import InputError, read_list
+from pipeline.web.settings import Web
+from stages.crawl import Crawl
+from stages.crawl.inputs.folder import folder_units, local_path
 from stages.crawl.record import clean, metadata
 
 Server = tuple[str, "Counter[str]"]
@@ -162,21 +164,21 @@ def test_odd_names_become_units_that_tables_can_hold(tmp_path: Path, film: Path)
     source.mkdir()
     for name in (b"line\nbreak.mp4", b"\xff\xfe.mp4", "50%25 größer.mp4".encode()):
         (source / os.fsdecode(name)).write_bytes(film.read_bytes())
-    found = units.folder_units(str(source))
+    found = folder_units(str(source))
     assert found == ["50%25 größer.mp4", "line%0Abreak.mp4", "%FF%FE.mp4"]
-    assert all(units.local_path(str(source), unit).is_file() for unit in found)
+    assert all(local_path(str(source), unit).is_file() for unit in found)
 
 
 @pytest.mark.parametrize("unit", ["../x.mp4", "a/../../x.mp4", "/etc/passwd", "%2e%2e/x.mp4", "a%2F..%2F../x"])
 def test_no_unit_leads_out_of_the_folder(unit: str, tmp_path: Path) -> None:
     with pytest.raises(Reject) as caught:
-        units.local_path(str(tmp_path), unit)
+        local_path(str(tmp_path), unit)
     assert caught.value.reason is Reason.BAD_LINK
 
 
 @pytest.mark.parametrize(("given", "says"), [("", "not set"), ("/no/such/place", "no file or folder")])
 def test_an_input_that_is_not_there_is_told(given: str, says: str, tmp_path: Path) -> None:
-    with pytest.raises(units.InputError, match=says):
+    with pytest.raises(InputError, match=says):
         Crawl(input=given).sources(Store(tmp_path))
 
 
@@ -220,15 +222,15 @@ def test_links_to_one_youtube_video_are_one_link() -> None:
 def test_a_table_of_links_is_read_by_its_column(tmp_path: Path) -> None:
     path = tmp_path / "links.csv"
     path.write_text("name,URL\nx,https://a.org/1\ny,https://a.org/1\nz,nonsense\n,\n", encoding="utf-8-sig")
-    found = units.read_list(path)
+    found = read_list(path)
     assert (found.links, found.repeated, len(found.bad)) == (["https://a.org/1"], 1, 1)
     assert next(iter(found.bad)).startswith("line 4:")
 
 
 def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "links.txt").write_bytes(b"\0\1\2" * 10)
-    with pytest.raises(units.InputError, match="not a text file"):
-        units.read_list(tmp_path / "links.txt")
+    with pytest.raises(InputError, match="not a text file"):
+        read_list(tmp_path / "links.txt")
 
 
 # The web

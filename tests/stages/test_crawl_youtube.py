@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.kinds import KINDS
 from pipeline.opt_out import OptOut
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.runner import StageError
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import pack_rows
+from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from stages.crawl.formats import FormatSettings, choose, fallback, size_of
 from tests.youtube import CREATIVE_COMMONS, Plan, Trouble, YouTube, serve

@@ -21,12 +21,12 @@ import pytest
 from fake_run import add
 
 from pipeline.media.video import probe
-from pipeline.profile import Web
 from pipeline.reasons import Reason
 from pipeline.registry import Registry
 from pipeline.runner import Options, StageError, Summary, run_stage
 from pipeline.stage import Row, Stage, stage_class
 from pipeline.table import Store
+from pipeline.web.settings import Web
 from tests.youtube import STANDARD, Plan, Refusal, Request, Trouble, Video, YouTube, films, serve
 from tests.youtube.planted import AAC, AVC_480, AVC_720, AVC_1080, DUB, OPUS, ORIGINAL, PROGRESSIVE, VP9_720
 

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.kinds import KINDS
 from pipeline.opt_out import OptOut
-from pipeline.profile import Web
 from pipeline.registry import Registry
 from pipeline.runner import Options, StageError, Summary, run_stage
 from pipeline.table import Outcome, Store, pack_rows
 from pipeline.web.links import watch_page
+from pipeline.web.settings import Web
 from stages.probe import Probe
 from tests.youtube import Plan, Refusal, Trouble, Video, YouTube, serve, video_id
 

@@ -11,11 +11,11 @@ from fake_run import add
 
 from pipeline.lock import driving
 from pipeline.opt_out import OptOut
-from pipeline.profile import Web
 from pipeline.registry import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row
 from pipeline.table import Store
+from pipeline.web.settings import Web
 from stages.search import Search, errands
 from tests.youtube import CREATIVE_COMMONS, Plan, Refusal, YouTube, serve, video_id
 from tests.youtube.planted import AVC_480, BOTH_360

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from pipeline.cli import INTERRUPTED
-from pipeline.profile import Web
 from pipeline.registry import Registry
 from pipeline.runner import Options, StageError, run_stage
 from pipeline.stage import stage_class
+from pipeline.web.settings import Web
 
 BLOCKED = 3
 

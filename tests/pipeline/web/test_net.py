@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.profile import Web
 from pipeline.web import net
 from pipeline.web.net import FencedDownloader, without_scripts
+from pipeline.web.settings import Web
 
 ROOT = Path(__file__).parents[3]
 

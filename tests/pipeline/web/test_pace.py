@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.web.ask import patiently
 from pipeline.web.pace import Address, Gate, Pacer, serving
+from pipeline.web.settings import Web
 
 HOST = "youtube.com"
 

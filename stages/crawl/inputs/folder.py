@@ -1,18 +1,22 @@
-"""What to crawl: a folder of videos, a list of links, a manifest of clips, or the demo's takes, as unit ids."""
+"""A folder of video files, or one file: nothing is copied, rows name them where they are."""
 
 import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.reasons import Reason, Reject
-from pipeline.web.lists import InputError, LinkList, read_list, reason_of
+from pipeline.stage import Context, Row, Unit
+from stages.crawl.inputs.base import Input
 
-__all__ = ["InputError", "LinkList", "folder_units", "kind_of", "local_path", "read_list", "reason_of", "same_size"]
+if TYPE_CHECKING:
+    from pipeline.table import Store
+    from stages.crawl.worker import Worker
 
-THEATRE = "theatre"
-THEATRE_PREFIX = "theatre://"
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -22,18 +26,42 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
-def kind_of(text: str) -> str:
-    """`theatre`, `folder` or `list`; InputError when there is no such thing."""
-    if text == THEATRE:
-        return THEATRE
-    if not text:
-        raise InputError("crawl.input is not set: a folder of videos, a list of links, or `theatre`")
-    path = Path(text)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES):
-        return "folder"
-    if path.is_file():
-        return "list"
-    raise InputError(f"crawl.input: no file or folder {text}")
+class Folder(Input):
+    """Files of a folder and its subfolders; a unit is a path relative to the folder."""
+
+    description: ClassVar[str] = "folder of videos"
+
+    @classmethod
+    def matches(cls, text: str) -> bool:
+        path = Path(text)
+        return bool(text) and (path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES))
+
+    def units(self, store: "Store | None" = None) -> list[str]:
+        return folder_units(self.text)
+
+    @contextmanager
+    def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        yield {"same_size": same_size(self.text, self.units())}
+
+    def row(self, unit: Unit, worker: "Worker") -> Row:
+        from pipeline.media.video import probe
+        from stages.crawl import place, record
+
+        path, run = local_path(self.text, unit.id), worker.run
+        if str(path).encode("utf-8", "replace") != os.fsencode(path):
+            raise Reject(
+                Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit.id[:80]})"
+            )
+        found = probe(path, worker.limits)
+        sha256 = place.sha256_of(path)
+        video_id = place.file_id(sha256)
+        if place.owner_of(run, video_id) is None:
+            # Of copies that nobody owns yet the first by name wins, whichever worker comes first.
+            for other in worker.given.get("same_size", {}).get(unit.id, ()):
+                if _is_copy(local_path(self.text, other), sha256):
+                    raise Reject(Reason.DUPLICATE, f"the same video as {other}")
+        place.claim(run, video_id, unit.id)
+        return {**record.row(video_id, unit.id, path, sha256, found), "title": record.clean(path.stem, 300)}
 
 
 def folder_units(text: str) -> list[str]:
@@ -84,3 +112,12 @@ def _encoded(name: str) -> str:
     if name.isprintable() and not re.search("[\ud800-\udfff]", name):
         return name
     return quote_from_bytes(os.fsencode(name), safe="/")
+
+
+def _is_copy(path: Path, sha256: str) -> bool:
+    from stages.crawl.place import sha256_of
+
+    try:
+        return sha256_of(path) == sha256
+    except OSError:
+        return False

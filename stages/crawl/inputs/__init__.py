@@ -1,0 +1,24 @@
+"""The kinds of input, and the one that a setting names. A new kind is a class in a file of its own, and a name here."""
+
+from pipeline.stage import Reads
+from stages.crawl.inputs.base import Input
+from stages.crawl.inputs.folder import Folder
+from stages.crawl.inputs.links import Links
+from stages.crawl.inputs.search import Search
+from stages.crawl.inputs.theatre import Theatre
+
+INPUTS: tuple[type[Input], ...] = (Search, Theatre, Folder, Links)  # the first that matches
+DESCRIPTION = ", ".join(kind.description for kind in (Folder, Links, Search)) + f", or {Theatre.description}"
+READS: tuple[Reads, ...] = tuple(dict.fromkeys(reads for kind in INPUTS for reads in kind.reads))
+
+
+def input_of(text: str) -> Input:
+    """The input that `crawl.input` names. Raises InputError where it names none."""
+    from pipeline.web.lists import InputError
+
+    for kind in INPUTS:
+        if kind.matches(text):
+            return kind(text)
+    if not text:
+        raise InputError("crawl.input is not set: a folder of videos, a list of links, or `theatre`")
+    raise InputError(f"crawl.input: no file or folder {text}")

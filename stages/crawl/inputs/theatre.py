@@ -1,0 +1,50 @@
+"""The demo's takes, served from this machine as a site would."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.stage import Context, Row, Unit
+from stages.crawl.inputs.base import Input
+
+if TYPE_CHECKING:
+    from pipeline.table import Store
+    from stages.crawl.worker import Worker
+
+THEATRE = "theatre"
+PREFIX = "theatre://"
+
+
+class Theatre(Input):
+    """Footage that the demo draws itself; a unit is `theatre://<take>`."""
+
+    description: ClassVar[str] = "`theatre` for the demo"
+
+    @classmethod
+    def matches(cls, text: str) -> bool:
+        return text == THEATRE
+
+    def units(self, store: "Store") -> list[str]:
+        from pipeline.theatre import TAKES
+
+        return [f"{PREFIX}{take.name}" for take in TAKES]
+
+    @contextmanager
+    def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline import theatre
+        from pipeline.theatre import server
+        from pipeline.web.net import check_ready
+        from pipeline.web.settings import Web
+
+        check_ready(context.web or Web())
+        folder = context.run / "theatre"
+        theatre.build(folder)
+        with server.serve(folder) as address:
+            yield {"theatre_url": address}
+
+    def row(self, unit: Unit, worker: "Worker") -> Row:
+        from pipeline.theatre import take_named
+
+        url = f"{worker.given['theatre_url']}/{take_named(unit.id.removeprefix(PREFIX)).file}"
+        # The server's port is another one each time, and no address of it is worth keeping.
+        return {**worker.downloaded(unit.id, url, allow_loopback=True), "url": None, "footage": THEATRE}

@@ -1,0 +1,121 @@
+"""A crawl's worker: a unit's row, fetched, verified and put in place."""
+
+import hashlib
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from pipeline import files
+from pipeline.media.guard import Limits, check_url
+from pipeline.media.ids import safe_video_id
+from pipeline.media.video import probe
+from pipeline.reasons import Reason, Reject
+from pipeline.stage import Context, Row, Unit
+from pipeline.web.links import video_id_of
+from pipeline.web.pace import Gate
+from pipeline.web.settings import Web
+from stages.crawl import formats, notes, place, record, room
+from stages.crawl.fetch import FetchSettings, fetch
+from stages.crawl.inputs import input_of
+
+if TYPE_CHECKING:
+    from stages.crawl import Crawl
+
+
+class Worker:
+    """What inputs make their rows with.
+
+    Attributes:
+        run: the run's folder.
+        given: what the input's `driver` prepared.
+        limits: of files that are opened.
+    """
+
+    def __init__(self, settings: "Crawl", context: Context) -> None:
+        self.run, self.given = context.run, context.given
+        self.limits = Limits(
+            max_pixels=round(settings.max_megapixels * 1e6),
+            max_duration_seconds=settings.max_hours * 3600,
+            max_bytes=round(settings.max_gigabytes * (1 << 30)),
+        )
+        self._settings, self._opt_out, self._web = settings, context.opt_out, context.web or Web()
+        self._gate = Gate(self.given["pace"]) if "pace" in self.given else None
+
+    def process(self, unit: Unit) -> Row:
+        """The unit's row. Raises Reject, Failure."""
+        try:
+            return input_of(self._settings.input).row(unit, self)
+        except OSError as error:
+            raise files.failure_of(error) or error from error
+
+    def fetched(self, unit: str) -> Row:
+        """A link's row: of the file that an earlier try left in its place, else of a download."""
+        run, named = self.run, video_id_of(unit)
+        if self._left_out(named):
+            notes.forget(run, unit)
+            raise Reject(Reason.OPTED_OUT, f"{named} is on the list")
+        noted = notes.read(run, unit, self._how())
+        if noted is None:
+            return self.downloaded(unit, unit, self._settings.allow_loopback)
+        row, about = noted
+        self._settings.check(about, complete=True)
+        self._refuse_channel(row["video_id"], *(row.get(n) for n in ("channel", "channel_id", "channel_handle")))
+        probe(run / row["path"], self.limits)  # they may be other ones today
+        place.claim(run, row["video_id"], unit)
+        return row
+
+    def downloaded(self, unit: str, url: str, allow_loopback: bool) -> Row:
+        """A download, verified and moved into the run."""
+        run, settings = self.run, self._settings
+        wanted = formats.FormatSettings(settings.height_px, settings.min_height_px, settings.codecs)
+        how = FetchSettings(run, wanted, self.limits, self._web, self._gate, allow_loopback)
+        check_url(url, allow_loopback=allow_loopback)
+        folder = run / "raw" / f"tmp-{hashlib.sha256(unit.encode()).hexdigest()[:16]}"
+
+        def known(info: dict[str, Any]) -> None:
+            named = _named_id(info)
+            self._refuse_channel(
+                named, *(info.get(name) for name in ("channel", "uploader", "channel_id", "uploader_id"))
+            )
+            settings.check(info, complete=True)
+            if named:
+                place.claim(run, named, unit)
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            room.check_room(run, self._web)
+            fetched = fetch(url, folder, how, known)
+            sha256 = place.sha256_of(fetched.path)
+            video_id = _named_id(fetched.info) or place.file_id(sha256)
+            place.claim(run, video_id, unit)
+        except Reject:
+            shutil.rmtree(folder, ignore_errors=True)  # a result: nothing of it is needed again
+            raise
+        path = place.place_of(run, video_id, fetched.path)
+        row = {**record.row(video_id, unit, path, sha256, fetched.probe), **record.metadata(fetched.info)}
+        chosen = (fetched.info.get("requested_formats") or [fetched.info])[0]
+        row |= {"format": formats.described(fetched.info), "resolution_fallback": formats.fallback(chosen, wanted)}
+        if self._gate:  # the demo's footage has none: it may be another one tomorrow
+            notes.write(run, unit, self._how(), row, fetched.info)
+        place.put(run, path, fetched.path)
+        shutil.rmtree(folder, ignore_errors=True)
+        return row
+
+    def _left_out(self, video_id: str | None, *channels: str | None) -> bool:
+        said = [channel for channel in channels if isinstance(channel, str)]
+        return self._opt_out is not None and self._opt_out.names(video_id, *said)
+
+    def _refuse_channel(self, video_id: str | None, *channels: str | None) -> None:
+        if self._left_out(video_id, *channels):
+            raise Reject(Reason.OPTED_OUT, "its channel is on the list")
+
+    def _how(self) -> str:
+        """What decides which bytes are fetched."""
+        settings = self._settings
+        return f"{settings.version} {settings.height_px} {settings.min_height_px} {' '.join(settings.codecs)}"
+
+
+def _named_id(info: dict[str, Any]) -> str | None:
+    """The id that the site itself gives a video, where ours is made of it."""
+    if info.get("extractor_key") != "Youtube" and info.get("extractor") != "youtube":
+        return None
+    return safe_video_id(f"yt:{info.get('id')}")
