@@ -34,8 +34,7 @@ class Crawl(Wanted, Stage):
     reads: ClassVar[tuple[Reads, ...]] = (Reads("sources", _FOUND),)
     writes: ClassVar[str] = "videos"
     unit: ClassVar[str] = "source"
-    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True)
-    preload: ClassVar[tuple[str, ...]] = ("stages.crawl.warm",)
+    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
 
     input: str = Field(
         "",

@@ -10,7 +10,13 @@ from yt_dlp.extractor import gen_extractor_classes
 
 for _module in ("fetch", "formats", "notes", "place", "record", "room", "units"):
     import_module(f"stages.crawl.{_module}")
-for _module in ("pipeline.engines.local", "pipeline.web.net", "pipeline.web.pace", "imageio_ffmpeg"):
+for _module in (
+    "pipeline.engines.local",
+    "pipeline.engines.worker",
+    "pipeline.web.net",
+    "pipeline.web.pace",
+    "imageio_ffmpeg",
+):
     import_module(_module)
 for _module in ("youtube", "generic", "commonprotocols"):
     import_module(f"yt_dlp.extractor.{_module}")
