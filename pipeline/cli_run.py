@@ -67,7 +67,14 @@ def options_of(profile: Profile, workers: int | None = None, shard: str = "") ->
     """How stages run with a profile, and what the command line says beside it."""
     from pipeline.runner import Options
 
-    return Options(_workers(profile, workers), cores(), device_of(profile), _shard(shard), profile.web)
+    return Options(
+        workers=_workers(profile, workers),
+        threads=cores(),
+        device=device_of(profile),
+        executor=profile.machine.executor,
+        shard=_shard(shard),
+        web=profile.web,
+    )
 
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:

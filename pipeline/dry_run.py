@@ -8,7 +8,7 @@ from pipeline.profile import Profile
 from pipeline.registry import MissingModel, Registry
 from pipeline.runner import importable
 from pipeline.stage import ALL, Stage, whole_run
-from pipeline.stage_nets import advice_of
+from pipeline.stage_nets import advice_of, optional_names
 from pipeline.table import Store
 
 ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS
@@ -65,7 +65,7 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
             hashes.append("missing")
             notes.append(_how_to_get(names, models) or str(error))
     without = []
-    for names in stage.optional_model_names():
+    for names in optional_names(stage):
         file = models.optional(names)
         hashes.append(file.sha256 if file else "")
         if not file and any(models.entry(name).builder for name in names):

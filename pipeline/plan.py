@@ -1,7 +1,7 @@
 """What a stage has to do: its units, their fingerprints, and which of them lack an outcome of today's fingerprint."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pipeline.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.kinds import KINDS, is_path
 from pipeline.reasons import Reason, ReasonClass
-from pipeline.stage import ALL, HeavyRows, Reads, Row, Stage, Unit
+from pipeline.stage import ALL, Grouping, HeavyRows, Reads, Row, Stage, StoredRows, Unit
 from pipeline.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
@@ -72,7 +72,7 @@ class Plan:
             if wanted:
                 files, places = table["file"].to_pylist(), table["place"].to_pylist()
                 found = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
-                heavy[item.reads.kind] = HeavyRows(wanted, found)
+                heavy[item.reads.kind] = StoredRows(wanted, found)
         return Unit(self.units[index], light, heavy)
 
     def pending_units(self) -> Iterator[tuple[int, Unit]]:
@@ -112,8 +112,8 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         units = sorted(set(from_outside))
         values = strings(units)
         hashes = string_hashes(values)
-        if states := stage.states(store):
-            hashes = mix(hashes ^ string_hashes(strings([states.get(unit, "") for unit in units])))
+        if isinstance(from_outside, Mapping):
+            hashes = mix(hashes ^ string_hashes(strings([from_outside[unit] for unit in units])))
         inputs: list[_Input] = []
     else:
         values, hashes, inputs = _from_tables(stage, store)
@@ -130,7 +130,8 @@ def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_In
     """Units, their content hashes, and their rows, from the kinds that the stage reads."""
     tables = [_load(reads, store) for reads in stage.reads]
     base = tables[0] if tables else None
-    grouped = stage.group({r.kind: t for r, t in zip(stage.reads, tables, strict=True)}) if tables else None
+    by_kind = {reads.kind: table for reads, table in zip(stage.reads, tables, strict=True)}
+    grouped = stage.group(by_kind) if isinstance(stage, Grouping) else None
     if stage.unit == ALL and grouped is None:
         values = strings([ALL])
         base_units = None

@@ -13,9 +13,10 @@ from importlib import resources, util
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
 
+from pipeline.engines import EXECUTORS
 from pipeline.stage import Settings, Stage, is_runtime, settings_class
 from pipeline.web.settings import Web
 
@@ -30,7 +31,15 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: int = Field(0, ge=0, le=1024, description="worker processes a stage; 0 = one a processor core")
+    executor: str = Field("local", description="what runs the units: local, in processes of this machine")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where nets run: auto, cpu or cuda")
+
+    @field_validator("executor")
+    @classmethod
+    def _known_executor(cls, name: str) -> str:
+        if name not in EXECUTORS:
+            raise ValueError(f"there is no executor {name!r}{_did_you_mean(name, EXECUTORS)}")
+        return name
 
 
 class Profile(BaseModel):

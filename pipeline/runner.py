@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
@@ -27,6 +28,9 @@ from pipeline.stage import Context, Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, Outcome, Store, packed_schema, strings
 from pipeline.web.settings import Web
+
+if TYPE_CHECKING:
+    from pipeline.engines.executor import Result
 
 COMMIT_BYTES = 64 << 20
 COMMIT_SECONDS = 60.0
@@ -54,6 +58,7 @@ class Options:
         workers: processes; 0 runs in the driver.
         threads: processor threads in all, shared among the workers.
         device: "cpu" or "cuda".
+        executor: what runs the units, a name of `pipeline.engines.EXECUTORS`.
         shard: (i, n) does only the units whose hash is i modulo n.
         web: how to go to the network.
         untried: leave out the units that failed before on the same input.
@@ -62,6 +67,7 @@ class Options:
     workers: int = 1
     threads: int = 1
     device: str = "cpu"
+    executor: str = "local"
     shard: tuple[int, int] | None = None
     web: Web = field(default_factory=Web)
     untried: bool = False
@@ -158,7 +164,7 @@ def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Op
 def _run_units(
     stage: Stage, store: Store, work: Plan, context: Context, workers: int, options: Options, summary: Summary
 ) -> None:
-    from pipeline.engines.local import LocalEngine, Result  # heavy: only when something is pending
+    from pipeline.engines.executor import Job, open_executor  # heavy: only when something is pending
 
     commits = _Commits(stage, store, work)
     interruption = Interrupt()
@@ -167,13 +173,11 @@ def _run_units(
         commits.flush_if_due()
         return interruption.asked
 
-    engine = LocalEngine(stage, context, workers, stopping)
-    results: Iterator[tuple[int, Result]] = engine.results(work.pending_units())
+    results = open_executor(options.executor, Job(stage, context, workers, stopping)).results(work.pending_units())
     try:
         with interruption, Progress(stage.name, len(work.pending)) as progress:
             for index, result in results:
-                for level, name, message in result.logs:
-                    logging.getLogger(name).log(level, message, extra={"stage": stage.name, "unit": work.units[index]})
+                result.replay_logs(stage.name, work.units[index])
                 if result.reason and Reason.of(result.reason).kind is ReasonClass.BLOCKED:
                     commits.add(index, result)  # who met the wall is on record; on a full disk that could not be
                 _stop_if_hopeless(stage, result.reason, result.detail, result.broken)
@@ -184,7 +188,7 @@ def _run_units(
             summary.counts = dict(progress.counts)
             summary.interrupted = interruption.asked
     finally:
-        results.close()  # type: ignore[attr-defined] # a generator: this stops the workers
+        results.close()  # this stops the workers
         commits.flush()
 
 
@@ -229,7 +233,7 @@ class _Commits:
         self.since = time.monotonic()
         self.versions = f"csg405 {version('csg405')}, {stage.name} {stage.version}"
 
-    def add(self, index: int, result) -> None:  # type: ignore[no-untyped-def] # Result is imported only when running
+    def add(self, index: int, result: "Result") -> None:
         if result.count:
             self.rows.append(result.table(self.schema))
             self.bytes += result.bytes

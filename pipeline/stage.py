@@ -1,12 +1,12 @@
-"""What a stage is: settings, declared inputs and outputs, and one method that turns a unit into rows."""
+"""What a stage is: settings, declared inputs and outputs, and a worker that turns a unit into rows."""
 
 import importlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,6 +49,7 @@ class Resources:
         gpu: the stage can use a GPU.
         one_worker: the stage writes shared files, or is too small to be worth more than one process.
         network: the stage waits for the network: as many workers as `web.connections`, not one a core.
+        preload: modules imported once, by a process from which the workers are forked; none: workers start afresh.
     """
 
     seconds: float = 600.0
@@ -56,6 +57,7 @@ class Resources:
     gpu: bool = False
     one_worker: bool = False
     network: bool = False
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,12 @@ class Unit:
                 row.update(values)
         return rows
 
+    def carrying_rows(self) -> "Unit":
+        """The same unit with its heavy rows in it, for a worker that does not see the run's tables."""
+        for kind in list(self._heavy):
+            self.rows(kind)
+        return self
+
     def row(self, kind: str) -> Row:
         """The only row of this kind; LookupError when there is none or more than one."""
         rows = self.rows(kind)
@@ -110,17 +118,38 @@ class Unit:
         return rows[0]
 
 
-class HeavyRows:
-    """Where the heavy columns of a unit's rows lie: read in the worker, not sent through a pipe."""
+class HeavyRows(Protocol):
+    """The heavy columns of a unit's rows, in the order of its light ones."""
 
-    def __init__(self, columns: tuple[str, ...], places: list[tuple[str, int]]) -> None:
-        self.columns = columns
-        self.places = places  # (Parquet file, row number in it)
+    def load(self) -> list[Row]:
+        """{column: value} of each row."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Heavy columns that lie in Parquet files: read where the unit is processed, not sent through a pipe.
+
+    Attributes:
+        columns: names.
+        places: (Parquet file, row number in it) of each row.
+    """
+
+    columns: tuple[str, ...]
+    places: list[tuple[str, int]]
 
     def load(self) -> list[Row]:
         from pipeline.table import read_places
 
         return read_places(self.places, self.columns)
+
+
+class Work(Protocol):
+    """What does the work of a stage in a worker: it holds the nets and turns units into rows."""
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the unit's rows. Raise `Reject` for a result that is "no", `Failure` for none this time."""
+        ...
 
 
 class Settings(BaseModel):
@@ -156,26 +185,23 @@ class Program(Settings):
 
 
 class Stage(Settings):
-    """A stage: settings, what it reads and writes, and one method that turns a unit into rows."""
+    """A stage: settings, what it reads and writes, and the worker that turns a unit into rows."""
 
     reads: ClassVar[tuple[Reads, ...]] = ()
     writes: ClassVar[str]
     unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
     resources: ClassVar[Resources] = Resources()
-    preload: ClassVar[
-        tuple[str, ...]
-    ] = ()  # imported once, by a process from which its workers are forked; none: no forks
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""
         return ()
 
-    def optional_model_names(self) -> tuple[tuple[str, ...], ...]:
-        """Likewise for the nets without which the stage does less; where it needs none but has such, it wants at least one."""
-        return ()
+    def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
+        """Units that come from outside the tables (links, files), or None: units are what the first kind read holds.
 
-    def sources(self, store: "Store") -> list[str] | None:
-        """Units that come from outside the tables (links, files), or None: units are what the first kind read holds."""
+        A mapping says of each unit what its own results depend on beside its name: so one that changes, or comes, makes no
+        other pending.
+        """
         return None
 
     def refused(self, store: "Store") -> Mapping[str, str]:
@@ -186,32 +212,50 @@ class Stage(Settings):
         """The units worth doing among those that the tables hold; all of them unless a stage knows better."""
         return units
 
-    def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None] | None:
-        """The unit of each row of the first kind read (None leaves a row out), when no column says it; else None."""
-        return None
-
     def depends(self, store: "Store") -> str:
         """What else the results depend on, beside settings, nets and the columns read; part of every fingerprint."""
         return ""
-
-    def states(self, store: "Store") -> Mapping[str, str]:
-        """Of units from outside, what each one's own results depend on beside its name: {unit: words}. So one that changes, or
-        comes, makes no other pending."""
-        return {}
 
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
         """Held open in the driver while units run; what it yields becomes `Context.given` of the workers."""
         return nullcontext({})
 
-    def setup(self, context: Context) -> None:
-        """Load models, once a worker. May set private attributes."""
+    def worker(self, context: Context) -> Work:
+        """Open the nets, once a worker process, and return what processes units: the stage itself unless it has a worker."""
+        self.setup(context)
+        return self
 
-    @abstractmethod
+    def setup(self, context: Context) -> None:
+        """Load what `process` needs, where the stage is its own worker. May set private attributes."""
+
     def process(self, unit: Unit) -> Iterator[Row]:
-        """Yield the unit's rows. Raise `Reject` for a result that is "no", `Failure` for none this time."""
+        """As `Work.process`, where the stage is its own worker."""
+        raise NotImplementedError(f"{self.name} has neither a worker nor a `process` of its own")
 
     def finish(self, context: Context, store: "Store") -> None:
         """Called in the driver after the units, whenever the stage's rows are not those it last finished with."""
+
+
+@runtime_checkable
+class OptionalNets(Protocol):
+    """A stage with nets without which it does less; where it needs none but has such, it wants at least one."""
+
+    def optional_model_names(self) -> tuple[tuple[str, ...], ...]:
+        """For each such net, the registry names that will do, best first."""
+        ...
+
+
+@runtime_checkable
+class Grouping(Protocol):
+    """A stage whose units no column names: it says itself which unit each row is of."""
+
+    def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
+        """The unit of each row of the first kind read; None leaves a row out.
+
+        Args:
+            tables: of every kind read, its light columns.
+        """
+        ...
 
 
 def whole_run(stage: Stage) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.registry import MissingModel, Registry
-from pipeline.stage import Stage
+from pipeline.stage import OptionalNets, Stage
 
 
 def advice_of(names: Sequence[str], models: Registry) -> str:
@@ -15,6 +15,11 @@ def advice_of(names: Sequence[str], models: Registry) -> str:
     return "; ".join(fetch + pin)
 
 
+def optional_names(stage: Stage) -> tuple[tuple[str, ...], ...]:
+    """For each net without which a stage does less, the registry names that will do."""
+    return stage.optional_model_names() if isinstance(stage, OptionalNets) else ()
+
+
 def net_hashes(stage: Stage, models: Registry) -> list[str]:
     """sha256 of each net of a stage, in its own order; "" for an optional one that is not here.
 
@@ -22,7 +27,7 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
         MissingModel: a needed net is missing, or the stage has optional nets alone and none of them is here.
     """
     needed = [models.resolve(names).sha256 for names in stage.model_names()]
-    found = [(names, models.optional(names)) for names in stage.optional_model_names()]
+    found = [(names, models.optional(names)) for names in optional_names(stage)]
     if found and not needed and not any(file for _, file in found):
         raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in found], models)}")
     return needed + [file.sha256 if file else "" for _, file in found]

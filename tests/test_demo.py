@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import theatre
+from pipeline.cli import main
+from pipeline.engines import EXECUTORS
 from pipeline.media.probe import probe
 from pipeline.media.video import GridReader
 from pipeline.skeleton import crop, layout, local
@@ -21,11 +24,25 @@ from pipeline.theatre import TAKES, take_named
 from pipeline.theatre.pilot import at_once
 from pipeline.theatre.said import SAID
 from stages.evaluate.table import SKELETONS, TABLE_2
+from tests.compare_runs import differences
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 REGIONS = {"body": range(17), "face": range(23, 71), "mouth": layout.MOUTH, "hands": range(91, 133)}
 MEDIAN_PX, P95_PX = 0.8, 2.0  # of the 512 crop
+FILTERED = (  # what `make filter` makes of clips and persons
+    "pose_measures",
+    "sound_measures",
+    "overlaps",
+    "lip_syncs",
+    "verdicts",
+    "samples",
+    "attributes",
+    "speakers",
+    "audio_features",
+    "shards",
+    "previews",
+)
 STAGES = (
     "crawl",
     "split",
@@ -357,3 +374,21 @@ def test_it_evaluates_both_methods_in_one_table(demo: Path) -> None:
     assert set(listed["setting"]) == {"paired", "unpaired"}
     apart = listed[listed["setting"] == "unpaired"]
     assert (apart["reference"].str.split("/").str[0] != apart["voice"].str.split("/").str[0]).all()
+
+
+def test_an_executor_of_threads_runs_the_filter_with_equal_tables(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three files would say what another executor is: its own, the line in `EXECUTORS`, and this."""
+    monkeypatch.setitem(EXECUTORS, "threads", "tests.pipeline.engines.threads:ThreadExecutor")
+    run = tmp_path / "run"
+    shutil.copytree(demo, run)
+    for kind in FILTERED:
+        shutil.rmtree(run / "tables" / kind)
+    shutil.rmtree(run / "stamps")
+    try:
+        main(["run", "filter", "--profile", "demo", "--run", str(run), "--set", "machine.executor=threads"])
+    except SystemExit as ended:
+        assert not ended.code, capsys.readouterr()
+    assert {kind: what for kind, what in differences(demo, run).items() if what} == {}
+    assert {kind for kind in FILTERED if len(Store(run).outcomes(kind))} == set(FILTERED)

@@ -1,8 +1,7 @@
-"""The local engine: a pool of worker processes that can be killed without taking anything else down.
+"""The local executor: a pool of worker processes that can be killed without taking anything else down.
 
-Workers come from pebble, which restarts one that died and stops one that ran past its time. A worker gets a unit, runs the
-stage on it and sends back packed rows and an outcome; it writes no table. Many rows go through a file: workers share one
-pipe, and one that is killed in the middle of a long message would leave the others unreadable.
+Processes come from pebble, which restarts one that died and stops one that ran past its time. Many rows go through a file:
+workers share one pipe, and one that is killed in the middle of a long message would leave the others unreadable.
 """
 
 import concurrent.futures
@@ -12,12 +11,11 @@ import os
 import signal
 import threading
 import time
-import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -26,175 +24,89 @@ import pyarrow as pa
 from pebble.pool.process import WORKERS_NAME
 
 from pipeline import files
-from pipeline.kinds import KINDS
-from pipeline.progress import redact
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.engines.executor import Job, Result, Results, Units
+from pipeline.engines.worker import Worker, disk_trouble
+from pipeline.reasons import Reason
 from pipeline.stage import Context, Stage, Unit
-from pipeline.table import FAILED, OK, REJECTED, pack_rows
+from pipeline.table import FAILED
 
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout
 IN_FLIGHT = 3  # units a worker, so that none waits for the driver
-LOGS_PER_UNIT = 50
 MESSAGE_BYTES = 8192  # an eighth of what fits into a pipe that the driver empties all the time
-DETAIL_CHARACTERS = 500
 POOLS = 3  # pools in a row that break before any unit ends: then the stage cannot run here
 
 
 @dataclass
-class Result:
-    """What a worker sends back for a unit: an outcome's columns, and its rows as an Arrow batch, here or in a file."""
+class _FiledResult(Result):
+    """A result whose rows lie in a file, which is gone once they were read."""
 
-    status: str
-    reason: str = ""
-    detail: str = ""
-    rows: bytes = b""
-    file: Path | None = None
-    count: int = 0
-    bytes: int = 0  # of the rows
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-    logs: list[tuple[int, str, str]] = field(default_factory=list)  # (level, logger, message)
-    broken: bool = False  # the stage itself cannot run here: stop, do not try the next unit
+    file: Path = Path()
 
     def table(self, schema: pa.Schema) -> pa.Table:
-        """The rows, of this schema. A file is removed: call this once."""
-        if self.file is None:
-            return pa.Table.from_batches([pa.ipc.read_record_batch(pa.py_buffer(self.rows), schema)])
         with pa.memory_map(str(self.file)) as source:
             batch = pa.ipc.read_record_batch(source.read_buffer(), schema)
         self.file.unlink()
         return pa.Table.from_batches([batch])
 
 
-class _Logs(logging.Handler):
-    """Keeps what a unit logs, for the driver to write: workers share no file."""
+class _Outbox:
+    """Where a worker process leaves rows that are too many for the pipe; the driver takes them from there.
 
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.records: list[tuple[int, str, str]] = []
+    Args:
+        folder: of the stage's table.
+        token: in the names of the files, so that the executor finds those that nobody fetched.
+    """
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if len(self.records) < LOGS_PER_UNIT:
-            self.records.append((record.levelno, record.name, self.format(record)))
+    def __init__(self, folder: Path, token: str) -> None:
+        self.folder = folder
+        self.token = token
 
-
-class _Worker:
-    """The state of one worker process: its stage, set up at the first unit."""
-
-    def __init__(self, stage: Stage, context: Context, token: str) -> None:
-        self.stage = stage
-        self.context = context
-        self.token = token  # in the names of files with rows, so that the engine finds those that nobody fetched
-        self.ready = False
-        self.deadline = float("inf")  # of the unit at hand, on the monotonic clock
-        self.logs = _Logs()
-
-    def run(self, unit: Unit) -> Result:
-        self.logs.records = []
-        wall, cpu = time.perf_counter(), _cpu_seconds()
-        result = self._judge(unit)
-        self.deadline = float("inf")
-        result.detail = printable(redact(result.detail))
-        result.wall_seconds = time.perf_counter() - wall
-        result.cpu_seconds = _cpu_seconds() - cpu
-        if self.stage.resources.gpu and self.context.device == "cuda":
-            result.gpu_seconds = result.wall_seconds  # seconds for which the GPU was held
-        result.logs = self.logs.records
-        return result
-
-    def _judge(self, unit: Unit) -> Result:
-        try:
-            if not self.ready:
-                try:
-                    self.stage.setup(self.context)
-                except Exception as error:  # noqa: BLE001 - whatever it is, the driver must hear of it
-                    return Result(
-                        FAILED, Reason.EXCEPTION.code, f"{self.stage.name} cannot start: {error}", broken=True
-                    )
-                self.ready = True
-            self.deadline = time.monotonic() + self.stage.resources.seconds
-            rows = list(self.stage.process(unit))
-            return self._packed(pack_rows(KINDS[self.stage.writes], unit.id, rows))
-        except Reject as reject:
-            return Result(REJECTED, reject.reason.code, reject.detail or reject.reason.sentence)
-        except Failure as failure:
-            return Result(FAILED, failure.reason.code, failure.detail or failure.reason.sentence)
-        except MemoryError:
-            return Result(FAILED, Reason.OUT_OF_MEMORY.code, f"over {self.stage.resources.memory_gb:g} GiB")
-        except OSError as error:
-            known = files.failure_of(error)
-            ours = known and (known.reason is Reason.DISK_FULL or self._in_run(error.filename))
-            return Result(FAILED, known.reason.code, known.detail) if known and ours else _unexpected(error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a unit's error must not end the worker
-            return _unexpected(error)
-
-    def _in_run(self, path: object) -> bool:
-        """Whether a path lies in the run folder: an input that may not be read is one unit's trouble, not the stage's."""
-        return isinstance(path, str | os.PathLike) and Path(path).resolve().is_relative_to(self.context.run.resolve())
-
-    def _packed(self, table: pa.Table) -> Result:
-        batch = table.combine_chunks().to_batches()
-        packed = batch[0].serialize() if batch else b""
-        result = Result(OK, count=len(table), bytes=len(packed))
+    def send(self, result: Result) -> Result:
+        """The result, its rows in a file when they are many. OSError when that cannot be written; no half a file stays."""
         if result.bytes <= MESSAGE_BYTES:
-            result.rows = bytes(packed)
             return result
-        folder = self.context.run / "tables" / self.stage.writes
-        folder.mkdir(parents=True, exist_ok=True)
-        result.file = folder / f"{files.TEMPORARY}{self.token}-{uuid.uuid4().hex}.arrow"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / f"{files.TEMPORARY}{self.token}-{uuid.uuid4().hex}.arrow"
         try:
-            with result.file.open("wb") as out:
-                out.write(packed)
+            file.write_bytes(result.rows)
         except OSError:
-            result.file.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
             raise
-        return result
+        return _FiledResult(**{**vars(result), "rows": b""}, file=file)
+
+    def clear(self) -> None:
+        """Remove what nobody fetched."""
+        for path in self.folder.glob(f"{files.TEMPORARY}{self.token}-*"):
+            path.unlink(missing_ok=True)
 
 
-def printable(text: str) -> str:
-    """One line without control characters and broken surrogates, for titles and file names from outside end up in details."""
-    line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: 2 * DETAIL_CHARACTERS])
-    return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
-
-
-def _unexpected(error: BaseException) -> Result:
-    logging.getLogger("worker").error("%s", "".join(traceback.format_exception(error)))
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a code location, not a path to open
-    return Result(FAILED, Reason.EXCEPTION.code, f"{type(error).__name__}: {error} ({where})")
-
-
-def _cpu_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-_worker: _Worker | None = None
+_worker: Worker | None = None
+_outbox: _Outbox | None = None
 
 
 def _processes(stage: Stage) -> multiprocessing.context.BaseContext:
     """How workers begin: anew, for forking a process with threads is not safe; or as forks of one that only imports."""
-    if not stage.preload or "forkserver" not in multiprocessing.get_all_start_methods():
+    preload = stage.resources.preload
+    if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, *stage.preload])
+    processes.set_forkserver_preload([__name__, *preload])
     return processes
 
 
-def _start(stage: Stage, context: Context, token: str) -> None:
+def _start(stage: Stage, context: Context, outbox: _Outbox) -> None:
     """First code of a worker process: limits, signals, and a watch on the driver."""
-    global _worker
+    global _worker, _outbox
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
     _limit_memory(stage.resources.memory_gb)
-    _worker = _Worker(stage, context, token)
+    _worker, _outbox = Worker(stage, context), outbox
     logging.getLogger().addHandler(_worker.logs)  # in the driver's own process, the run's log hears of it directly
     logging.getLogger().setLevel(logging.INFO)
     threading.Thread(target=_watch, args=(_worker,), daemon=True).start()
 
 
-def _watch(worker: _Worker) -> None:
+def _watch(worker: Worker) -> None:
     """End this process when its unit ran past its time, or when the driver is gone: a killed run must not keep the GPU.
 
     Loading nets does not count as a unit's time. Where a unit never lets this thread run, pebble's own limit ends it.
@@ -221,38 +133,33 @@ def _limit_memory(gigabytes: float) -> None:
 
 
 def _run(unit: Unit) -> Result:
-    assert _worker is not None, "the pool started this process without its initialiser"
-    return _worker.run(unit)
+    assert _worker is not None and _outbox is not None, "the pool started this process without its initialiser"
+    result = _worker.run(unit)
+    try:
+        return _outbox.send(result)
+    except OSError as error:
+        if trouble := disk_trouble(error, _worker.context.run):
+            return trouble
+        raise
 
 
-class LocalEngine:
-    """Runs units of one stage on this machine.
+class LocalExecutor:
+    """Runs units of one stage on this machine."""
 
-    Args:
-        stage: with its settings.
-        context: what workers are told.
-        workers: processes; 0 runs the units in this process, for a debugger.
-        stopping: asked twice a second; once it says yes, no more results come.
-    """
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.stage = job.stage
+        self.outbox = _Outbox(job.context.run / "tables" / job.stage.writes, uuid.uuid4().hex[:12])
 
-    def __init__(
-        self, stage: Stage, context: Context, workers: int, stopping: Callable[[], bool] = lambda: False
-    ) -> None:
-        self.stage = stage
-        self.context = context
-        self.workers = workers
-        self.stopping = stopping
-        self.token = uuid.uuid4().hex[:12]
-
-    def results(self, units: Iterator[tuple[int, Unit]]) -> Iterator[tuple[int, Result]]:
+    def results(self, units: Units) -> Results:
         """Yield (index, result) in the order in which units end. Closing the generator stops the workers at once."""
-        if self.workers == 0:
-            worker = _Worker(self.stage, self.context, self.token)
+        if self.job.workers == 0:
+            worker = Worker(self.stage, self.job.context)
             yield from ((index, worker.run(unit)) for index, unit in units)
             return
         waiting = _Waiting(units)
         breaks = 0
-        while not self.stopping():
+        while not self.job.stopping():
             try:
                 for item in self._collect(waiting):
                     breaks = 0
@@ -267,22 +174,22 @@ class LocalEngine:
                     yield waiting.first[0][0], Result(FAILED, Reason.CRASHED.code, problem, broken=True)
                     return
 
-    def _collect(self, waiting: "_Waiting") -> Iterator[tuple[int, Result]]:
+    def _collect(self, waiting: "_Waiting") -> Results:
         pool = pebble.ProcessPool(
-            max_workers=self.workers,
+            max_workers=self.job.workers,
             initializer=_start,
-            initargs=(self.stage, self.context, self.token),
+            initargs=(self.stage, self.job.context, self.outbox),
             context=_processes(self.stage),
         )
         timeout = self.stage.resources.seconds + SETUP_SECONDS
         try:
             while True:
-                while waiting.more and len(waiting.in_flight) < self.workers * IN_FLIGHT:
+                while waiting.more and len(waiting.in_flight) < self.job.workers * IN_FLIGHT:
                     waiting.send(pool, timeout)
                 if not waiting.in_flight:
                     return
                 done, _ = concurrent.futures.wait(waiting.in_flight, 0.5, concurrent.futures.FIRST_COMPLETED)
-                if self.stopping():
+                if self.job.stopping():
                     return
                 if not done and not pool.active:
                     raise BrokenProcessPool("a thread of the pool died")
@@ -297,8 +204,7 @@ class LocalEngine:
                 if process.name == WORKERS_NAME:
                     process.kill()
             pool.join()
-            for path in (self.context.run / "tables" / self.stage.writes).glob(f"{files.TEMPORARY}{self.token}-*"):
-                path.unlink(missing_ok=True)
+            self.outbox.clear()
 
     def _result(self, future: "concurrent.futures.Future[Result]") -> Result:
         seconds = self.stage.resources.seconds
@@ -316,7 +222,7 @@ class LocalEngine:
 class _Waiting:
     """Units that are not done: in flight, put back from a broken pool, or not yet drawn."""
 
-    def __init__(self, units: Iterator[tuple[int, Unit]]) -> None:
+    def __init__(self, units: Units) -> None:
         self.in_flight: dict[concurrent.futures.Future[Result], tuple[int, Unit]] = {}
         self._units = units
         self.first: list[tuple[int, Unit]] = []

@@ -1,12 +1,12 @@
 """Crawl: what `crawl.input` names (see `inputs`) becomes verified videos with a row each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.stage import Context, Reads, Resources, Stage, runtime
 from pipeline.web.wanted import Wanted
 from stages.crawl.inputs import DESCRIPTION, READS, input_of
 
@@ -24,8 +24,7 @@ class Crawl(Wanted, Stage):
     reads: ClassVar[tuple[Reads, ...]] = READS
     writes: ClassVar[str] = "videos"
     unit: ClassVar[str] = "source"
-    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True)
-    preload: ClassVar[tuple[str, ...]] = ("stages.crawl.warm",)
+    resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
 
     input: str = Field("", description=DESCRIPTION, json_schema_extra=runtime())
     height_px: int = Field(
@@ -43,8 +42,6 @@ class Crawl(Wanted, Stage):
         json_schema_extra=runtime(),
     )
 
-    _worker: "Worker" = PrivateAttr()
-
     def sources(self, store: "Store") -> list[str] | None:
         return input_of(self.input).units(store)
 
@@ -54,10 +51,7 @@ class Crawl(Wanted, Stage):
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
         return input_of(self.input).driver(context)
 
-    def setup(self, context: Context) -> None:
+    def worker(self, context: Context) -> "Worker":
         from stages.crawl.worker import Worker
 
-        self._worker = Worker(self, context)
-
-    def process(self, unit: Unit) -> Iterator[Row]:
-        yield self._worker.process(unit)
+        return Worker(self, context)

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipeline import files
@@ -40,10 +41,10 @@ class Worker:
         self._settings, self._opt_out, self._web = settings, context.opt_out, context.web or Web()
         self._gate = Gate(self.given["pace"]) if "pace" in self.given else None
 
-    def process(self, unit: Unit) -> Row:
-        """The unit's row. Raises Reject, Failure."""
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the unit's row. Raises Reject, Failure."""
         try:
-            return input_of(self._settings.input).row(unit, self)
+            yield input_of(self._settings.input).row(unit, self)
         except OSError as error:
             raise files.failure_of(error) or error from error
 

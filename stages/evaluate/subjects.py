@@ -70,7 +70,12 @@ class Subjects(Stage):
             self._collection = Collection(Path(self.source), self.protocol)
         return self._collection
 
-    def sources(self, store: "Store | None" = None) -> list[str]:
+    def sources(self, store: "Store | None" = None) -> list[str] | Mapping[str, str]:
+        """The clips; those of a folder each with the state of its files."""
+        chosen = self._chosen()
+        return chosen if self.protocol == "csg405" else {name: self.collection.state(name) for name in chosen}
+
+    def _chosen(self) -> list[str]:
         found = sorted(self._clips() if self.protocol == "csg405" else self.collection.clips())
         if not self.limit or self.limit >= len(found):
             return found
@@ -81,10 +86,6 @@ class Subjects(Stage):
         if self.protocol != "csg405":
             return ""
         return hashlib.sha256("".join(sorted(self._hashes())).encode()).hexdigest()
-
-    def states(self, store: "Store") -> Mapping[str, str]:
-        """Of each clip of a folder, its files."""
-        return {} if self.protocol == "csg405" else {name: self.collection.state(name) for name in self.sources()}
 
     def _clips(self) -> list[str]:
         from pipeline import shard

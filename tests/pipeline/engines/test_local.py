@@ -1,4 +1,4 @@
-"""The local engine: whatever a unit does, the others get their results."""
+"""The local executor: whatever a unit does, the others get their results."""
 
 import os
 import signal
@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from pipeline.engines import local
-from pipeline.engines.local import LocalEngine, Result, printable
+from pipeline.engines.executor import Job, Result
+from pipeline.engines.local import LocalExecutor
+from pipeline.engines.worker import printable
 from pipeline.kinds import KINDS
 from pipeline.reasons import Reason
 from pipeline.stage import Context, Unit
@@ -24,8 +26,8 @@ def units(*names: str) -> Iterator[tuple[int, Unit]]:
 
 
 def results(run: Path, *names: str, workers: int = 2, stage: type[toys.ToyCrawl] = toys.ToyCrawl) -> dict[str, Result]:
-    engine = LocalEngine(stage(), Context(run), workers)
-    found = dict(engine.results(units(*names)))
+    executor = LocalExecutor(Job(stage(), Context(run), workers))
+    found = dict(executor.results(units(*names)))
     return {names[index]: result for index, result in found.items()}
 
 
@@ -73,9 +75,9 @@ def test_a_stage_that_cannot_start_says_so_once(tmp_path: Path) -> None:
 
 
 def test_many_rows_travel_by_file_and_leave_none(tmp_path: Path) -> None:
-    for index, result in LocalEngine(toys.ToyHeavy(), Context(tmp_path), 2).results(units("a", "bb")):
+    for index, result in LocalExecutor(Job(toys.ToyHeavy(), Context(tmp_path), 2)).results(units("a", "bb")):
         name = ("a", "bb")[index]
-        assert result.file is not None and result.bytes > 250 * 266 * 4
+        assert isinstance(result, local._FiledResult) and result.bytes > 250 * 266 * 4
         table = result.table(packed_schema(KINDS["persons"]))
         assert table["clip_id"].to_pylist() == [name] and not result.file.exists()
         assert len(table["keypoints"][0]) == 250
@@ -86,7 +88,7 @@ def workers_of(driver: int) -> list[psutil.Process]:
 
 
 def test_a_worker_killed_between_units_does_not_end_the_run(tmp_path: Path) -> None:
-    """pebble declares its whole pool broken then; the engine starts another one and goes on with the same units."""
+    """pebble declares its whole pool broken then; the executor starts another one and goes on with the same units."""
     started = threading.Event()
 
     def drawn() -> Iterator[tuple[int, Unit]]:
@@ -98,8 +100,8 @@ def test_a_worker_killed_between_units_does_not_end_the_run(tmp_path: Path) -> N
         yield from ((n, Unit(f"later-{n}", {})) for n in range(1, 5))
 
     got = []
-    engine = LocalEngine(toys.ToyCrawl(), Context(tmp_path), 2)
-    waiting = engine.results(drawn())
+    executor = LocalExecutor(Job(toys.ToyCrawl(), Context(tmp_path), 2))
+    waiting = executor.results(drawn())
     # the second unit is drawn only when the first was sent; by then workers exist, and soon one is idle
     threading.Timer(2.0, started.set).start()
     got = sorted((index, result.status) for index, result in waiting)
@@ -109,8 +111,8 @@ def test_a_worker_killed_between_units_does_not_end_the_run(tmp_path: Path) -> N
 
 def test_workers_that_die_at_the_start_end_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_start", _die_at_start)
-    engine = LocalEngine(toys.ToyCrawl(), Context(tmp_path), 1)
-    (found,) = engine.results(units("a"))
+    executor = LocalExecutor(Job(toys.ToyCrawl(), Context(tmp_path), 1))
+    (found,) = executor.results(units("a"))
     assert found[1].broken and "its workers end before they begin a unit" in found[1].detail
 
 
@@ -119,11 +121,11 @@ def _die_at_start(*_: object) -> None:
 
 
 def test_no_worker_is_left_when_the_results_are_closed(tmp_path: Path) -> None:
-    engine = LocalEngine(toys.ToyCrawl(pause_seconds=0.01), Context(tmp_path), 2)
-    waiting = engine.results(units("hang", "a", "b"))
+    executor = LocalExecutor(Job(toys.ToyCrawl(pause_seconds=0.01), Context(tmp_path), 2))
+    waiting = executor.results(units("hang", "a", "b"))
     next(waiting)
     began = time.monotonic()
-    waiting.close()  # type: ignore[attr-defined] # a generator
+    waiting.close()
     assert time.monotonic() - began < 2.5, "a worker that is busy must not be waited for"
     assert not workers_of(os.getpid())
 

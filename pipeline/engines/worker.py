@@ -1,0 +1,124 @@
+"""A worker: one stage, set up at its first unit, that turns units into results whatever happens to them.
+
+It knows nothing of how units reach it: an executor puts it into a process, a thread, or another machine.
+"""
+
+import logging
+import os
+import time
+import traceback
+from pathlib import Path
+
+from pipeline import files
+from pipeline.engines.executor import Result
+from pipeline.kinds import KINDS
+from pipeline.progress import redact
+from pipeline.reasons import Failure, Reason, Reject
+from pipeline.stage import Context, Stage, Unit, Work
+from pipeline.table import FAILED, OK, REJECTED, pack_rows
+
+LOGS_PER_UNIT = 50
+DETAIL_CHARACTERS = 500
+
+
+class UnitLogs(logging.Handler):
+    """Keeps what a unit logs, for the driver to write: workers share no file."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.records: list[tuple[int, str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.records) < LOGS_PER_UNIT:
+            self.records.append((record.levelno, record.name, self.format(record)))
+
+
+class Worker:
+    """Runs units of one stage, one after the other.
+
+    Attributes:
+        logs: a handler; an executor that gives the worker a process of its own adds it to that process's root logger.
+        deadline: when the unit at hand has run too long, seconds of the monotonic clock; an executor that can end a worker
+            looks at it. Loading nets does not count.
+    """
+
+    def __init__(self, stage: Stage, context: Context) -> None:
+        self.stage = stage
+        self.context = context
+        self.deadline = float("inf")
+        self.logs = UnitLogs()
+        self._work: Work | None = None
+
+    def run(self, unit: Unit) -> Result:
+        """The unit's result; nothing that the stage raises comes out, but what ends processes."""
+        self.logs.records = []
+        wall, cpu = time.perf_counter(), _cpu_seconds()
+        result = self._result(unit)
+        self.deadline = float("inf")
+        result.detail = printable(redact(result.detail))
+        result.wall_seconds = time.perf_counter() - wall
+        result.cpu_seconds = _cpu_seconds() - cpu
+        if self.stage.resources.gpu and self.context.device == "cuda":
+            result.gpu_seconds = result.wall_seconds  # seconds for which the GPU was held
+        result.logs = self.logs.records
+        return result
+
+    def _result(self, unit: Unit) -> Result:
+        try:
+            if self._work is None:
+                self._work = self.stage.worker(self.context)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the driver must hear of it
+            return Result(FAILED, Reason.EXCEPTION.code, f"{self.stage.name} cannot start: {error}", broken=True)
+        return self._guarded(self._work, unit)
+
+    def _guarded(self, work: Work, unit: Unit) -> Result:
+        self.deadline = time.monotonic() + self.stage.resources.seconds
+        try:
+            return self._packed(unit, work)
+        except Reject as reject:
+            return Result(REJECTED, reject.reason.code, reject.detail or reject.reason.sentence)
+        except Failure as failure:
+            return Result(FAILED, failure.reason.code, failure.detail or failure.reason.sentence)
+        except MemoryError:
+            return Result(FAILED, Reason.OUT_OF_MEMORY.code, f"over {self.stage.resources.memory_gb:g} GiB")
+        except OSError as error:
+            return disk_trouble(error, self.context.run) or _unexpected(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a unit's error must not end the worker
+            return _unexpected(error)
+
+    def _packed(self, unit: Unit, work: Work) -> Result:
+        table = pack_rows(KINDS[self.stage.writes], unit.id, list(work.process(unit)))
+        batch = table.combine_chunks().to_batches()
+        packed = bytes(batch[0].serialize()) if batch else b""
+        return Result(OK, rows=packed, count=len(table), bytes=len(packed))
+
+
+def disk_trouble(error: OSError, run: Path) -> Result | None:
+    """A full disk, or a run folder that cannot be written, as a result that stops the stage; None for other errors."""
+    known = files.failure_of(error)
+    if known is None or not (known.reason is Reason.DISK_FULL or _is_in(run, error.filename)):
+        return None
+    return Result(FAILED, known.reason.code, known.detail)
+
+
+def _is_in(run: Path, path: object) -> bool:
+    """Whether a path lies in the run folder: an input that may not be read is one unit's trouble, not the stage's."""
+    return isinstance(path, str | os.PathLike) and Path(path).resolve().is_relative_to(run.resolve())
+
+
+def printable(text: str) -> str:
+    """Sanitise to one line of at most `DETAIL_CHARACTERS`: titles and file names are untrusted."""
+    line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: 2 * DETAIL_CHARACTERS])
+    return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
+
+
+def _unexpected(error: BaseException) -> Result:
+    logging.getLogger("worker").error("%s", "".join(traceback.format_exception(error)))
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a code location, not a path to open
+    return Result(FAILED, Reason.EXCEPTION.code, f"{type(error).__name__}: {error} ({where})")
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
