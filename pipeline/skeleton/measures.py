@@ -21,9 +21,8 @@ from pipeline.skeleton.smooth import filter_paths
 if TYPE_CHECKING:
     from pipeline.skeleton.crop import Box
 
-VERSION = (
-    1  # of the stage `measure_pose`; bump it when what is measured changes or grows: stored rows are then made again
-)
+# Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
+VERSION = 1
 
 Floats = NDArray[np.floating]
 NAN = float("nan")
