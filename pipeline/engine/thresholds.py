@@ -80,7 +80,7 @@ def thresholds(settings: type[BaseModel]) -> tuple[Threshold, ...]:
     Raises:
         ValueError: a field is not called as its threshold says.
     """
-    found = []
+    found: list[Threshold] = []
     for name, field in settings.model_fields.items():
         extra = field.json_schema_extra
         threshold = extra.get(_MARK) if isinstance(extra, dict) else None

@@ -27,6 +27,9 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
     keypoints, scores = person(100, width=160)
     scores[:30, layout.LEFT_ELBOW] = 0.1
     keypoints[20:60, layout.LEFT_WRIST] = np.nan
+    scores[:20, layout.LEFT_HAND] = 0.1
+    scores[10:50, layout.RIGHT_HAND] = 0.1
+    scores[95:, layout.FACE] = 0.1
     found = measures.measure_person(keypoints, scores, boxes(100), 1280, 720)
     assert set(found) <= set(KINDS["pose_measures"].schema.names)
     assert found == pytest.approx(
@@ -43,9 +46,9 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
             "wrist_speed_median": 0,
             "wrist_speed_p95": 0,
             "arm_range": 0,
-            "hand_seen_share": 1,
-            "both_hands_share": 1,
-            "face_seen_share": 1,
+            "hand_seen_share": 0.9,
+            "both_hands_share": 0.5,
+            "face_seen_share": 0.95,
             "jitter": 0,
         },
         abs=1e-5,
@@ -115,6 +118,8 @@ def test_three_points_make_a_person_and_a_hand_makes_none() -> None:
     assert measures.others_in_crop([(keypoints, scores)], (500, 200, 700, 400)) == 0
     keypoints[:, layout.NOSE] = [500, 200]  # the crop is half open: its first pixel is inside
     assert measures.others_in_crop([(keypoints, scores)], (500, 200, 700, 400)) == 1
+    keypoints[:, layout.FACE.start : layout.FACE.start + 2] = [500, 200]
+    assert measures.others_in_crop([(keypoints, scores)], (300, 100, 501, 201)) == 1
     assert measures.others_in_crop([(keypoints, scores)], (300, 100, 500, 200)) == 0
 
 
@@ -160,6 +165,9 @@ def test_a_back_is_turned_as_little_as_a_front() -> None:
     scores[:] = 1
     assert measures.head_yaw_degrees(keypoints, scores)[0] > 160
     assert measures.yaw_degrees(keypoints, scores, boxes()) == pytest.approx(10, abs=2)
+    shoulders = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
+    keypoints[:, shoulders] = person(yaw=60)[0][:, shoulders]
+    assert measures.yaw_degrees(keypoints, scores, boxes()) == pytest.approx(10, abs=2), "of the head"
 
 
 @pytest.mark.parametrize("yaw", [60, -75])
@@ -215,18 +223,27 @@ def test_the_faster_wrist_counts_and_one_is_enough() -> None:
     keypoints[:, layout.LEFT_WRIST, 1] += 30 * t
     keypoints[:, layout.RIGHT_WRIST, 1] += 80 * t
     np.testing.assert_allclose(measures.wrist_speeds(keypoints, scores), 0.8, atol=1e-6)
+    assert measures.arm_range(keypoints, scores) == pytest.approx(0.8 * 0.9 * t[-1], rel=0.01)
     scores[:, layout.RIGHT_WRIST] = 0
     np.testing.assert_allclose(measures.wrist_speeds(keypoints, scores), 0.3, atol=1e-6)
     scores[:, layout.LEFT_WRIST] = 0
     assert np.isnan(measures.wrist_speeds(keypoints, scores)).all()
 
 
-def test_median_and_95th_percentile_of_a_swinging_wrist() -> None:
+def test_the_faster_hand_weighs_as_much_as_the_arms() -> None:
+    keypoints, scores = person(100, width=100)
+    keypoints[:, layout.RIGHT_HAND, 1] += 50 * np.arange(100)[:, None] / 25
+    np.testing.assert_allclose(measures.arm_speeds(keypoints, scores), 0.25, atol=1e-6)
+
+
+def test_median_and_95th_percentile_of_an_accelerating_wrist() -> None:
+    """The filter leaves a parabola as it is, so that the speeds are known exactly: from 0 to 4 shoulder widths a second."""
     keypoints, scores = person(250, width=160)
-    keypoints[:, layout.RIGHT_WRIST, 1] += 160 * np.sin(2 * np.pi * 0.25 * np.arange(250) / 25)
+    keypoints[:, layout.RIGHT_WRIST, 1] += 160 * 0.2 * (np.arange(250) / 25) ** 2
     found = measures.measure_person(keypoints, scores, boxes(250), 1280, 720)
-    assert found["wrist_speed_p95"] == pytest.approx(np.pi / 2 * np.cos(np.pi / 40), rel=0.03)  # of pi/2 |cos|
-    assert found["wrist_speed_median"] == pytest.approx(np.pi / 2 * np.sqrt(0.5), rel=0.03)
+    speeds = 0.4 * (np.arange(249) + 0.5) / 25
+    assert found["wrist_speed_median"] == pytest.approx(np.percentile(speeds, 50))
+    assert found["wrist_speed_p95"] == pytest.approx(np.percentile(speeds, 95))
 
 
 def test_trembling_is_hardly_motion_but_jitter() -> None:
