@@ -15,7 +15,7 @@ class ReasonClass(StrEnum):
 
 
 class Reason(Enum):
-    """A reason's value is (code, class, sentence); tables store the code."""
+    """A reason's value is (code, class, sentence); tables store the code. A verdict's reasons stand in the order of this list."""
 
     # sources
     GONE = ("gone", ReasonClass.DEAD, "the source no longer exists")
@@ -74,6 +74,7 @@ class Reason(Enum):
     # clips and persons
     TOO_SHORT = ("too_short", ReasonClass.UNWANTED, "no shot is long enough for a clip")
     NO_PERSON = ("no_person", ReasonClass.UNWANTED, "no person was found")
+    TRACK_TOO_SHORT = ("track_too_short", ReasonClass.UNWANTED, "the person is seen in too few frames of the clip")
     UPPER_BODY_INCOMPLETE = ("upper_body_incomplete", ReasonClass.UNWANTED, "joints of the upper body are not seen")
     HANDS_NOT_SEEN = ("hands_not_seen", ReasonClass.UNWANTED, "the hands are not seen in enough frames")
     FACE_NOT_SEEN = ("face_not_seen", ReasonClass.UNWANTED, "the face is not seen in enough frames")
@@ -86,7 +87,6 @@ class Reason(Enum):
     BLURRED_FACE = ("blurred_face", ReasonClass.UNWANTED, "the face is not sharp")
     JITTERY = ("jittery", ReasonClass.UNWANTED, "the keypoints tremble")
     REPEATED_FRAMES = ("repeated_frames", ReasonClass.UNWANTED, "too many pictures repeat the one before")
-    TRACK_TOO_SHORT = ("track_too_short", ReasonClass.UNWANTED, "the person is seen in too few frames of the clip")
     CROP_TOO_SMALL = ("crop_too_small", ReasonClass.UNWANTED, "the crop would have to be enlarged too much")
     # sound
     NO_AUDIO = ("no_audio", ReasonClass.UNWANTED, "there is no sound track")

@@ -29,7 +29,9 @@ from pipeline.table import to_arrow, to_python
 
 Floats = NDArray[np.floating]
 
-VERSION = (1, 2)  # major: readers of an older one cannot read it; minor: nullable columns were added
+# Major: readers of an older one cannot read it; minor: nullable columns were added. Measures follow the tables and count for
+# neither: the index lists them.
+VERSION = (1, 2)
 VERSION_KEY = b"csg405.shard.version"
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
 SPLITS = ("train", "validation", "test")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
 from pipeline.kinds import KINDS
 from pipeline.off import SWITCHABLE
 from pipeline.reasons import Reason
-from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.stage import Reads, Resources, Row, Settings, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 log = logging.getLogger(__name__)
@@ -24,77 +24,155 @@ Share = Annotated[float | None, Field(ge=0, le=1), SWITCHABLE]
 Limit = Annotated[float | None, SWITCHABLE]
 
 
-@dataclass(frozen=True)
-class Check:
-    """One threshold: the setting that holds it, the measure it looks at, and what it means to fail it.
+class Thresholds(Settings):
+    """Every threshold of `judge` with its default; "off" switches one off.
 
-    The setting's prefix says the side: `min_` drops what lies below, `max_` what lies above; the rest is the measure.
+    A new one is a field here. What it looks at is a column of a kind that judge reads; a profile in which it must not drop
+    anybody, such as `rebuild`, has to switch it off if it is on by default.
     """
 
-    setting: str
-    reason: Reason
-    kind: str = "pose_measures"
+    # the skeleton
+    min_seen_share: Share = at_least(
+        "seen_share", 0.9, Reason.TRACK_TOO_SHORT, "share of the clip's frames in which the person is seen"
+    )
+    min_upper_body_share: Share = at_least(
+        "upper_body_share",
+        0.8,
+        Reason.UPPER_BODY_INCOMPLETE,
+        "share of frames with nose, shoulders and elbows all scored",
+    )
+    min_wrists_share: Share = at_least(
+        "wrists_share", None, Reason.UPPER_BODY_INCOMPLETE, "share of frames with both wrists scored"
+    )
+    min_hand_seen_share: Share = at_least(
+        "hand_seen_share", 0.5, Reason.HANDS_NOT_SEEN, "share of frames with at least one hand scored"
+    )
+    min_both_hands_share: Share = at_least(
+        "both_hands_share", None, Reason.HANDS_NOT_SEEN, "share of frames with both hands scored"
+    )
+    min_face_seen_share: Share = at_least(
+        "face_seen_share", 0.8, Reason.FACE_NOT_SEEN, "share of frames with the face scored"
+    )
+    max_yaw_degrees: Limit = at_most(
+        "yaw_degrees", 50.0, Reason.SIDE_VIEW, "median turn from the camera, degrees; 90 is a profile"
+    )
+    max_back_share: Share = at_most(
+        "back_share", 0.3, Reason.BACK_VIEW, "share of frames in which the person is seen from the back"
+    )
+    # the figure
+    min_shoulder_width_px: Limit = at_least(
+        "shoulder_width_px", 60.0, Reason.FIGURE_TOO_SMALL, "median shoulder width, source pixels"
+    )
+    min_shoulder_width_share: Share = at_least(
+        "shoulder_width_share", None, Reason.FIGURE_TOO_SMALL, "median shoulder width, share of the picture's width"
+    )
+    min_box_height_px: Limit = at_least(
+        "box_height_px", 220.0, Reason.FIGURE_TOO_SMALL, "median height of the person's box, source pixels"
+    )
+    min_box_height_share: Share = at_least(
+        "box_height_share", None, Reason.FIGURE_TOO_SMALL, "median height of the person's box, share of the picture's"
+    )
+    min_crop_side_px: Annotated[int | None, SWITCHABLE] = at_least(
+        "crop_side_px", 200, Reason.CROP_TOO_SMALL, "side of the crop, source pixels; it is enlarged to 512"
+    )
+    # motion
+    min_wrist_speed_median: Limit = at_least(
+        "wrist_speed_median", None, Reason.STATIC_POSE, "median wrist speed, shoulder widths a second"
+    )
+    min_wrist_speed_p95: Limit = at_least(
+        "wrist_speed_p95", 0.4, Reason.STATIC_POSE, "95th percentile of wrist speed, shoulder widths a second"
+    )
+    min_arm_range: Limit = at_least(
+        "arm_range", 0.15, Reason.STATIC_POSE, "how far wrists or elbows get about, shoulder widths"
+    )
+    max_jitter: Limit = at_most("jitter", 0.03, Reason.JITTERY, "high-frequency residual of the body, shoulder widths")
+    max_camera_motion: Limit = at_most(
+        "camera_motion", 0.25, Reason.CAMERA_MOVES, "95th percentile, picture widths a second"
+    )
+    max_repeated_frames: Share = at_most(
+        "repeated_frames", 0.2, Reason.REPEATED_FRAMES, "share of pictures that repeat the one before"
+    )
+    # the picture
+    max_another_person_share: Share = at_most(
+        "another_person_share", 0.1, Reason.ANOTHER_PERSON, "share of frames with someone else's head in the crop"
+    )
+    min_face_sharpness: Limit = at_least(
+        "face_sharpness", 15.0, Reason.BLURRED_FACE, "variance of the face's Laplacian, grey levels^2"
+    )
+    # the sound
+    require_audio: bool = Field(True, description="drop clips without a sound track")
+    max_silence_share: Share = at_most(
+        "silence_share", 0.8, Reason.SILENT, "share of 20-ms frames under -60 dBFS", "sound_measures"
+    )
+    min_loudness_dbfs: Limit = at_least(
+        "loudness_dbfs", -55.0, Reason.SILENT, "root mean square of the clip, dBFS", "sound_measures"
+    )
+    min_speech_share: Share = at_least(
+        "speech_share", 0.4, Reason.NO_SPEECH, "share of the clip that is heard as speech", "sound_measures"
+    )
+    max_longest_pause_seconds: Limit = at_most(
+        "longest_pause_seconds", None, Reason.NO_SPEECH, "longest span without speech, seconds", "sound_measures"
+    )
+    max_clipped_share: Share = at_most(
+        "clipped_share", 0.01, Reason.CLIPPED_SOUND, "share of samples at full scale", "sound_measures"
+    )
+    max_overlap_share: Share = at_most(
+        "overlap_share",
+        0.02,
+        Reason.OVERLAPPED_SPEECH,
+        "share of the clip in which several people speak at once",
+        "overlaps",
+    )
+    max_longest_overlap_seconds: Limit = at_most(
+        "longest_overlap_seconds",
+        None,
+        Reason.OVERLAPPED_SPEECH,
+        "longest span in which several people speak, seconds",
+        "overlaps",
+    )
+    max_voices: Annotated[int | None, SWITCHABLE] = at_most(
+        "voices", None, Reason.OVERLAPPED_SPEECH, "different voices within ten seconds", "overlaps"
+    )
+    # lips and sound
+    min_lip_confidence: Limit = at_least(
+        "lip_confidence",
+        3.0,
+        Reason.LIPS_DO_NOT_MATCH,
+        "SyncNet's confidence that lips and sound belong together",
+        "lip_syncs",
+    )
+    max_lip_distance: Limit = at_most(
+        "lip_distance", None, Reason.LIPS_DO_NOT_MATCH, "SyncNet's distance of lips and sound", "lip_syncs"
+    )
+    max_lip_offset_left_frames: Limit = at_most(
+        "lip_offset_left_frames",
+        3.0,
+        Reason.LATE_SOUND,
+        "offset of sound and lips, after a repair if there was one, frames of 40 ms",
+        "lip_syncs",
+    )
 
-    @property
-    def measure(self) -> str:
-        return self.setting[4:]
 
-    @property
-    def unit(self) -> str:
-        metadata = KINDS[self.kind].schema.field(self.measure).metadata
-        return str(metadata[b"unit"].decode())
-
-
-CHECKS = (
-    Check("min_seen_share", Reason.TRACK_TOO_SHORT),
-    Check("min_upper_body_share", Reason.UPPER_BODY_INCOMPLETE),
-    Check("min_wrists_share", Reason.UPPER_BODY_INCOMPLETE),
-    Check("min_hand_seen_share", Reason.HANDS_NOT_SEEN),
-    Check("min_both_hands_share", Reason.HANDS_NOT_SEEN),
-    Check("min_face_seen_share", Reason.FACE_NOT_SEEN),
-    Check("max_yaw_degrees", Reason.SIDE_VIEW),
-    Check("max_back_share", Reason.BACK_VIEW),
-    Check("min_shoulder_width_px", Reason.FIGURE_TOO_SMALL),
-    Check("min_shoulder_width_share", Reason.FIGURE_TOO_SMALL),
-    Check("min_box_height_px", Reason.FIGURE_TOO_SMALL),
-    Check("min_box_height_share", Reason.FIGURE_TOO_SMALL),
-    Check("min_wrist_speed_median", Reason.STATIC_POSE),
-    Check("min_wrist_speed_p95", Reason.STATIC_POSE),
-    Check("min_arm_range", Reason.STATIC_POSE),
-    Check("max_camera_motion", Reason.CAMERA_MOVES),
-    Check("max_another_person_share", Reason.ANOTHER_PERSON),
-    Check("min_face_sharpness", Reason.BLURRED_FACE),
-    Check("max_jitter", Reason.JITTERY),
-    Check("max_repeated_frames", Reason.REPEATED_FRAMES),
-    Check("min_crop_side_px", Reason.CROP_TOO_SMALL),
-    Check("max_silence_share", Reason.SILENT, "sound_measures"),
-    Check("min_loudness_dbfs", Reason.SILENT, "sound_measures"),
-    Check("min_speech_share", Reason.NO_SPEECH, "sound_measures"),
-    Check("max_longest_pause_seconds", Reason.NO_SPEECH, "sound_measures"),
-    Check("max_clipped_share", Reason.CLIPPED_SOUND, "sound_measures"),
-    Check("max_overlap_share", Reason.OVERLAPPED_SPEECH, "overlaps"),
-    Check("max_longest_overlap_seconds", Reason.OVERLAPPED_SPEECH, "overlaps"),
-    Check("max_voices", Reason.OVERLAPPED_SPEECH, "overlaps"),
-    Check("min_lip_confidence", Reason.LIPS_DO_NOT_MATCH, "lip_syncs"),
-    Check("max_lip_distance", Reason.LIPS_DO_NOT_MATCH, "lip_syncs"),
-    Check("max_lip_offset_left_frames", Reason.LATE_SOUND, "lip_syncs"),
-)
-_NOT_CHECKS = ("worst_joint", "worst_joint_share", "clips_person", "manifest_overlap")
-# What a measure's row is about.
-_KEYS = {"pose_measures": "person_id", "sound_measures": "clip_id", "overlaps": "clip_id", "lip_syncs": "person_id"}
+CHECKS = thresholds(Thresholds)
+# What is read beside the measures that have a threshold.
+_MORE = {
+    "pose_measures": ("worst_joint", "worst_joint_share", "clips_person", "manifest_overlap"),
+    "sound_measures": ("has_audio",),
+    "overlaps": (),
+    "lip_syncs": (),
+}
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
 _COSTLY = ("overlaps", "lip_syncs")  # not measured of people whom the cheap measures drop: see `pipeline.gate`
-
-
 _COSTLY_MEASURES = {name for kind in _COSTLY for name in KINDS[kind].schema.names}
 
 
-def _columns(kind: str, *more: str) -> tuple[str, ...]:
-    return (_KEYS[kind], *more, *(check.measure for check in CHECKS if check.kind == kind))
+def _reads(kind: str) -> Reads:
+    measures = (check.measure for check in CHECKS if check.kind == kind)
+    return Reads(kind, (KINDS[kind].key, *_MORE[kind], *measures))
 
 
-class Judge(Stage):
-    """Thresholds over stored measures; "off" switches one off. A null measure is listed, not held against a person.
+class Judge(Thresholds, Stage):
+    """Thresholds over stored measures. A null measure is listed, not held against a person.
 
     Whom a manifest does not mean is dropped whatever the thresholds say.
     """
@@ -104,57 +182,11 @@ class Judge(Stage):
     summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("persons", ("person_id", "clip_id", "video_id")),
-        Reads("pose_measures", _columns("pose_measures", *_NOT_CHECKS)),
-        Reads("sound_measures", _columns("sound_measures", "has_audio")),
-        Reads("overlaps", _columns("overlaps")),
-        Reads("lip_syncs", _columns("lip_syncs")),
+        *map(_reads, _MORE),
     )
     writes: ClassVar[str] = "verdicts"
     resources: ClassVar[Resources] = Resources(one_worker=True)
 
-    # the skeleton
-    min_seen_share: Share = Field(0.9, description="share of the clip's frames in which the person is seen")
-    min_upper_body_share: Share = Field(0.8, description="share of frames with nose, shoulders and elbows all scored")
-    min_wrists_share: Share = Field(None, description="share of frames with both wrists scored")
-    min_hand_seen_share: Share = Field(0.5, description="share of frames with at least one hand scored")
-    min_both_hands_share: Share = Field(None, description="share of frames with both hands scored")
-    min_face_seen_share: Share = Field(0.8, description="share of frames with the face scored")
-    max_yaw_degrees: Limit = Field(50.0, description="median turn from the camera, degrees; 90 is a profile")
-    max_back_share: Share = Field(0.3, description="share of frames in which the person is seen from the back")
-    # the figure
-    min_shoulder_width_px: Limit = Field(60.0, description="median shoulder width, source pixels")
-    min_shoulder_width_share: Share = Field(None, description="median shoulder width, share of the picture's width")
-    min_box_height_px: Limit = Field(220.0, description="median height of the person's box, source pixels")
-    min_box_height_share: Share = Field(None, description="median height of the person's box, share of the picture's")
-    min_crop_side_px: Annotated[int | None, SWITCHABLE] = Field(
-        200, description="side of the crop, source pixels; it is enlarged to 512"
-    )
-    # motion
-    min_wrist_speed_median: Limit = Field(None, description="median wrist speed, shoulder widths a second")
-    min_wrist_speed_p95: Limit = Field(0.4, description="95th percentile of wrist speed, shoulder widths a second")
-    min_arm_range: Limit = Field(0.15, description="how far wrists or elbows get about, shoulder widths")
-    max_jitter: Limit = Field(0.03, description="high-frequency residual of the body, shoulder widths")
-    max_camera_motion: Limit = Field(0.25, description="95th percentile, picture widths a second")
-    max_repeated_frames: Share = Field(0.2, description="share of pictures that repeat the one before")
-    # the picture
-    max_another_person_share: Share = Field(0.1, description="share of frames with someone else's head in the crop")
-    min_face_sharpness: Limit = Field(15.0, description="variance of the face's Laplacian, grey levels^2")
-    # the sound
-    require_audio: bool = Field(True, description="drop clips without a sound track")
-    max_silence_share: Share = Field(0.8, description="share of 20-ms frames under -60 dBFS")
-    min_loudness_dbfs: Limit = Field(-55.0, description="root mean square of the clip, dBFS")
-    min_speech_share: Share = Field(0.4, description="share of the clip that is heard as speech")
-    max_longest_pause_seconds: Limit = Field(None, description="longest span without speech, seconds")
-    max_clipped_share: Share = Field(0.01, description="share of samples at full scale")
-    max_overlap_share: Share = Field(0.02, description="share of the clip in which several people speak at once")
-    max_longest_overlap_seconds: Limit = Field(None, description="longest span in which several people speak, seconds")
-    max_voices: Annotated[int | None, SWITCHABLE] = Field(None, description="different voices within ten seconds")
-    # lips and sound
-    min_lip_confidence: Limit = Field(3.0, description="SyncNet's confidence that lips and sound belong together")
-    max_lip_distance: Limit = Field(None, description="SyncNet's distance of lips and sound")
-    max_lip_offset_left_frames: Limit = Field(
-        3.0, description="offset of sound and lips, after a repair if there was one, frames of 40 ms"
-    )
     # what is not known, and what people said
     require_measured: tuple[str, ...] = Field(
         ("upper_body_share",), description="measures without which a person is dropped; others may be missing"
@@ -208,7 +240,7 @@ class Judge(Stage):
                 continue
             values = table[check.measure].to_numpy("float64", na_value=float("nan"))
             applies = ~silent if check.kind in _OF_SOUND else silent | True
-            for i in _failing(check, values, limit, applies):
+            for i in (applies & check.fails(values, limit)).nonzero()[0]:
                 found.add(i, check.reason, _detail(check, values[i], limit, table, i))
             for i in (applies & (values != values)).nonzero()[0]:
                 found.unmeasured[i].append(check.measure)
@@ -242,18 +274,11 @@ def _joined(unit: Unit) -> "pd.DataFrame":
     import pandas as pd
 
     table = pd.DataFrame(unit.rows("persons"), columns=["person_id", "clip_id", "video_id"])
-    for kind, key in _KEYS.items():
-        columns = next(reads.columns for reads in Judge.reads if reads.kind == kind)
-        measures = pd.DataFrame(unit.rows(kind), columns=list(columns)).drop_duplicates(key)
+    for reads in map(_reads, _MORE):
+        key = KINDS[reads.kind].key
+        measures = pd.DataFrame(unit.rows(reads.kind), columns=list(reads.columns)).drop_duplicates(key)
         table = table.merge(measures, on=key, how="left")
     return table
-
-
-def _failing(check: Check, values: "np.ndarray", limit: float, applies: "np.ndarray") -> "np.ndarray":
-    """Rows that lie on the wrong side; a value equal to the limit passes, one that is NaN too."""
-    wrong = values < limit if check.setting.startswith("min_") else values > limit
-    rows: np.ndarray = (wrong & applies).nonzero()[0]
-    return rows
 
 
 def _overlap(share: float | None) -> str:
@@ -265,10 +290,9 @@ def _overlap(share: float | None) -> str:
     )
 
 
-def _detail(check: Check, value: float, limit: float, table: "pd.DataFrame", row: int) -> str:
+def _detail(check: Threshold, value: float, limit: float, table: "pd.DataFrame", row: int) -> str:
     """`shoulder_width_px 38.2 px < 60`."""
-    side = "<" if check.setting.startswith("min_") else ">"
-    text = " ".join(filter(None, (check.measure, f"{value:.4g}", check.unit, side, f"{limit:g}")))
+    text = " ".join(filter(None, (check.measure, f"{value:.4g}", check.unit, check.sign, f"{limit:g}")))
     worst = table["worst_joint"].iloc[row] if check.measure == "upper_body_share" else None
     if isinstance(worst, str) and worst:
         text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.skeleton import measures
 from pipeline.stage import Reads, Resources, Row, Stage, Unit
 
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
@@ -25,7 +26,7 @@ class MeasurePose(Stage):
     """
 
     name: ClassVar[str] = "measure_pose"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = measures.VERSION
     summary: ClassVar[str] = "completeness, view, size, motion and crop of every person"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads(
@@ -79,18 +80,14 @@ class MeasurePose(Stage):
             }
 
     def _measures(self, row: Row, points: Points, scores: Points) -> dict[str, float]:
-        from pipeline.skeleton.person import measures
-
         boxes = np.asarray(row["boxes"])
-        measured = measures(points, scores, boxes, row["width"], row["height"], self.min_keypoint_score)
+        measured = measures.measure_person(points, scores, boxes, row["width"], row["height"], self.min_keypoint_score)
         sharp = np.asarray(row["face_sharpness"], np.float64)
         sharp = sharp[np.isfinite(sharp)]
         return {**measured, "face_sharpness": float(np.median(sharp)) if sharp.size else math.nan}
 
     def _joint(self, points: Points, scores: Points) -> Row:
-        from pipeline.skeleton.person import worst_joint
-
-        name, share = worst_joint(points, scores, self.min_keypoint_score)
+        name, share = measures.worst_joint(points, scores, self.min_keypoint_score)
         return {"worst_joint": name, "worst_joint_share": _known(share)}
 
     def _meant(self, persons: list[Row], clip: Row) -> "list[Meant]":
@@ -107,13 +104,12 @@ class MeasurePose(Stage):
         self, row: Row, given: "Box | None", who: tuple[Points, Points], others: list[tuple[Points, Points]]
     ) -> Row:
         from pipeline.skeleton.crop import square
-        from pipeline.skeleton.person import others_in_crop
 
         box = given if given is not None and self.use_manifest_crop else self._box(row, *who)
         if box is None:
             return {"crop_box": None, "crop_side_px": None, "another_person_share": None}
         left, _, right, _ = square(box)
-        share = others_in_crop(others, box, self.min_keypoint_score)
+        share = measures.others_in_crop(others, box, self.min_keypoint_score)
         return {"crop_box": list(box), "crop_side_px": right - left, "another_person_share": share}
 
     def _box(self, row: Row, points: Points, scores: Points) -> "Box | None":

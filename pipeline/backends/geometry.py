@@ -12,7 +12,7 @@ from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import FPS, Floats, Job, Picture, View
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import Box
-from pipeline.skeleton.measure import visible
+from pipeline.skeleton.layout import visible
 
 MIN_SCORE = 0.3
 _HAIR = 0.75  # above the brows, as a share of brows to chin

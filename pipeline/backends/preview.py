@@ -14,7 +14,7 @@ from pipeline.backends.job import Floats, Job, Picture, View
 from pipeline.skeleton import layout
 from pipeline.skeleton.align import Comparison
 from pipeline.skeleton.draw import draw
-from pipeline.skeleton.measure import visible
+from pipeline.skeleton.layout import visible
 
 WIDTH_PX = 1440
 LATER = 3  # frames of the motion besides the first

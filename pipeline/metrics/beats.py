@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.skeleton.layout import seen
-from pipeline.skeleton.measure import arm_speeds
+from pipeline.skeleton.measures import arm_speeds
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.metrics.frechet import Gaussian, frechet_distance
 from pipeline.skeleton import layout
-from pipeline.skeleton.measure import body_scale_px
+from pipeline.skeleton.measures import body_scale_px
 
 Points = NDArray[np.floating]
 Floats = NDArray[np.float64]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.nets.faces import aligned, can_align
-from pipeline.skeleton.measure import visible
+from pipeline.skeleton.layout import visible
 
 if TYPE_CHECKING:
     from pipeline.nets.identity import IdentityNet

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import Box, cut
-from pipeline.skeleton.measure import head_yaw_degrees, visible
+from pipeline.skeleton.layout import visible
+from pipeline.skeleton.measures import head_yaw_degrees
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.floating]

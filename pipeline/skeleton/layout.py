@@ -136,6 +136,13 @@ def seen(points: NDArray[np.floating]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(points).all(-1), np.bool_)
 
 
+def visible(
+    keypoints: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3
+) -> NDArray[np.floating]:
+    """(..., 133, 2) float64 keypoints with NaN for those that are missing or whose score is below `min_score`."""
+    return np.where((np.asarray(scores) >= min_score)[..., None], keypoints, np.nan).astype(np.float64)
+
+
 def openpose_18(
     keypoints: NDArray[np.floating], scores: NDArray[np.floating]
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:

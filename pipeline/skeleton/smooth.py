@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_filter
 
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import rooted
@@ -123,6 +122,8 @@ def _filled(piece: NDArray[np.float64], inside: NDArray[np.intp]) -> NDArray[np.
 
 
 def _filter(piece: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    from scipy.signal import savgol_filter  # here: what only reads `measures.VERSION` must not wait for SciPy
+
     fitting = min(window, len(piece) - 1 + len(piece) % 2)  # the largest odd number of frames that there are
     if fitting <= ORDER + 1:  # a parabola through three points changes nothing
         return piece

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.backend_settings import BackendSettings
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.skeleton.measure import visible
+from pipeline.skeleton.layout import visible
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, Pair
 

@@ -282,8 +282,8 @@ def _of_skeletons(
     """Measures of a skeleton that need no net, in pixels of 512."""
     from pipeline.metrics.beats import beat_alignment, motion_beats, sound_beats
     from pipeline.metrics.skeletons import jitter, joint_error, mouth_follows_sound
+    from pipeline.skeleton.layout import visible
     from pipeline.skeleton.local import to_rooted
-    from pipeline.skeleton.measure import visible
 
     scale = _SIDE / voice.side
     points = visible(*motion) * scale

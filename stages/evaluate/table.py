@@ -230,7 +230,7 @@ def _flat(table: pa.Table, name: str) -> pa.Array:
 
 def _motions(store: Store, side: int) -> dict[str, list[NDArray[np.float32]]]:
     """Skeletons (F, 133, 2) by setting, from pixels of a picture `side` px wide to those of 512, NaN where unseen."""
-    from pipeline.skeleton.measure import visible
+    from pipeline.skeleton.layout import visible
 
     settings = {row["pair_id"]: row["setting"] for row in store.read("pairs", ["pair_id", "setting"]).to_pylist()}
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (PAIRED, UNPAIRED, REAL)}

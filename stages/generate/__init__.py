@@ -167,7 +167,7 @@ class Generate(BackendSettings, Program):
         from pipeline.generation.given import BadInput
         from pipeline.generation.outputs import Moved
         from pipeline.skeleton.align import letterbox, mend
-        from pipeline.skeleton.measure import visible
+        from pipeline.skeleton.layout import visible
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs
 

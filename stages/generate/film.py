@@ -15,7 +15,7 @@ from pipeline.generation.given import BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
 from pipeline.skeleton.align import compare, mend_if_off
 from pipeline.skeleton.film import drawn_size, write_skeletons
-from pipeline.skeleton.measure import visible
+from pipeline.skeleton.layout import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,16 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.report.gather import Found, measures
+from stages.report.gather import Found, judged, measures
 
 BINS = 36
 WIDTH, HEIGHT = 300.0, 84.0
-
-# Shown when they have values, thresholds or not; others only when the profile sets a threshold.
-ALWAYS = (
-    "yaw_degrees", "shoulder_width_px", "upper_body_share", "hand_seen_share", "wrist_speed_p95", "jitter",
-    "camera_motion", "speech_share", "loudness_dbfs",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,10 +47,14 @@ class Histogram:
 
 
 def histograms(found: Found) -> list[Histogram]:
-    """The measures worth looking at, those with a threshold first."""
+    """The measures worth looking at, those with a threshold first.
+
+    One whose threshold is on by default is shown also when the profile switched it off: its values say what that let through.
+    """
     limits = found.limits
     fields = {field.name: field for field in measures()}
-    wanted = [name for name in fields if name in limits or name in ALWAYS]
+    usual = {threshold.measure for threshold in judged() if threshold.default is not None}
+    wanted = [name for name in fields if name in limits or name in usual]
     wanted.sort(key=lambda name: (name not in limits, list(fields).index(name)))
     keep = found.people["keep"].to_numpy(bool)
     charts = []

@@ -9,8 +9,10 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline import table_one
+from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.kinds import KINDS
 from pipeline.shard import MEASURE_KINDS
+from pipeline.stage import settings_class
 from pipeline.table_one import Share
 
 if TYPE_CHECKING:
@@ -68,10 +70,11 @@ class Found:
     def limits(self) -> dict[str, tuple[str, float]]:
         """Measure -> ("min" or "max", threshold), as the profile sets them."""
         settings = self.profile.get("stages", {}).get("judge", {})
+        limits = ((threshold, settings.get(threshold.setting)) for threshold in judged())
         return {
-            key[4:]: (key[:3], float(value))
-            for key, value in settings.items()
-            if key[:4] in ("min_", "max_") and isinstance(value, int | float)
+            threshold.measure: (threshold.side, float(limit))
+            for threshold, limit in limits
+            if isinstance(limit, int | float)  # not "off"
         }
 
     @property
@@ -101,6 +104,11 @@ def measures() -> list[pa.Field]:
         for field in KINDS[kind].columns
         if field.name not in _IDS and not pa.types.is_nested(field.type) and not pa.types.is_binary(field.type)
     ]
+
+
+def judged() -> tuple[Threshold, ...]:
+    """The thresholds that `judge` knows, set or not."""
+    return thresholds(settings_class("judge"))
 
 
 def gather(store: "Store") -> Found:

@@ -50,7 +50,7 @@ def verdict(
 def test_a_threshold_drops_one_side_only(check) -> None:
     at = 0.5 if is_share(check.setting) else 10.0
     judge = Judge(**{**OFF, check.setting: at})
-    worse, better = (at * 0.95, at * 1.05) if check.setting.startswith("min_") else (at * 1.05, at * 0.95)
+    worse, better = (at * 0.95, at * 1.05) if check.side == "min" else (at * 1.05, at * 0.95)
     where = {"pose_measures": "pose", "sound_measures": "sound"}.get(check.kind, "costly")
 
     dropped = verdict(judge, **{where: {check.measure: worse}})
@@ -85,9 +85,10 @@ def test_a_share_beyond_all_is_refused(setting: str, value: float) -> None:
 
 def test_every_check_names_a_setting_and_a_measure() -> None:
     for check in CHECKS:
-        assert check.setting in Judge.model_fields
+        assert Judge.model_fields[check.setting].default == check.default
         assert check.measure in KINDS[check.kind].schema.names
         assert check.unit or check.measure.endswith("_share") or check.measure in UNITLESS, check
+    assert {name for name in Judge.model_fields if name[:4] in ("min_", "max_")} == {check.setting for check in CHECKS}
     for name, field in Judge.model_fields.items():
         assert field.description, name
 

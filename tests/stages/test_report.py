@@ -212,6 +212,18 @@ def test_thresholds_come_from_the_profile_of_the_run(store: Store) -> None:
     assert "at most <b>6.5</b>" in html
 
 
+def test_measures_with_a_usual_threshold_are_drawn_though_it_is_off(store: Store) -> None:
+    for n, where in enumerate([(1, 0), (1, 200), (2, 100)]):
+        shares = {"seen_share": 0.1 * n, "wrists_share": 0.1 * n, "crop_side_px": 500 + n}
+        fake_run.add(store, "pose_measures", [fake_run.ids(*where) | shares], attempt=2)
+    settings = 'min_seen_share = "off"\nmin_wrists_share = "off"\nmin_crop_side_px = 501'
+    (store.run / "profile.toml").write_text(f'name = "loose"\n[stages.judge]\n{settings}\n')
+    found = charts.histograms(gather.gather(store))
+    assert [chart.name for chart in found if chart.limit] == ["crop side"]
+    names = {chart.name for chart in found}
+    assert "seen" in names and "wrists" not in names  # whose threshold is off by default
+
+
 def test_what_changes_the_page_changes_what_it_depends_on(store: Store) -> None:
     before = Report().depends(store)
     assert Report().depends(Store(store.run)) == before

@@ -49,3 +49,14 @@ def test_openpose_18() -> None:
     joints, joint_scores = layout.openpose_18(keypoints, scores)
     assert joints[:, 0].tolist() == [0, 5.5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
     assert joint_scores[1] == scores[5]
+
+
+def test_what_is_visible_is_there_and_scored() -> None:
+    keypoints, scores = np.ones((2, layout.K, 2), np.float32), np.full((2, layout.K), 0.3, np.float64)
+    keypoints[0, 1, 0] = np.nan
+    scores[1, 2] = 0.29
+    found = layout.visible(keypoints, scores, 0.3)
+    assert found.dtype == np.float64
+    assert np.argwhere(~layout.seen(found)).tolist() == [[0, 1], [1, 2]]
+    assert np.isnan(found[1, 2]).all()
+    assert layout.seen(layout.visible(keypoints, scores, 0.2)).sum() == 2 * layout.K - 1

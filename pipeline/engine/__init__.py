@@ -1,0 +1,1 @@
+"""How the work is run: what a stage declares, and what is done with it."""
