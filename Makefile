@@ -6,6 +6,7 @@
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see the README
+#   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -28,6 +29,7 @@ METHOD ?=
 PROTOCOL ?=
 SOURCE ?=
 FOLDER ?=
+JOBS ?=
 GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -124,11 +126,12 @@ availability: $(READY) ## what of the videos and clips still exists; PROBE=1 ask
 status: $(READY) ## the funnel of a run
 	@$(CSG) status $(FLAGS)
 
-test: $(READY_DEV) ## every test but the slow ones
-	@$(BIN)/python -m pytest -q -m "not slow"
+test: $(READY_DEV) ## every test but the slow ones, on two processes (JOBS=0: in this one)
+	@$(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist loadfile -m "not slow"
 
-test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real footage
-	@$(BIN)/python -m pytest -q -m slow
+# Most of them start workers of their own, as many as there are cores.
+test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real footage; JOBS=2 for two processes
+	@$(BIN)/python -m pytest -q -n $(or $(JOBS),0) --dist loadfile -m slow
 
 bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
 	@$(BIN)/python -m tests.bench

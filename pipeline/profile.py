@@ -4,14 +4,13 @@ A profile may extend another one; the command line may set single keys. Every er
 """
 
 import difflib
-import json
 import os
 import re
 import tomllib
 from collections.abc import Sequence
 from importlib import resources, util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
@@ -19,6 +18,10 @@ from pydantic_core import PydanticUndefined
 from pipeline.engines import EXECUTORS
 from pipeline.stage import Settings, Stage, is_runtime, settings_class
 from pipeline.web.settings import Web
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+    from tomlkit.items import Item, Table
 
 
 class ProfileError(Exception):
@@ -290,55 +293,83 @@ def _did_you_mean(word: str, known: Any) -> str:
 
 def show(profile: Profile) -> str:
     """The whole profile as annotated TOML: every setting of every stage with its value, default and description."""
-    lines = [f"name = {_toml(profile.name)}", f"description = {_toml(profile.description)}"]
-    lines += [f"opt_out = {_toml(profile.opt_out)}{_comment('file of ids and channels that are left out everywhere')}"]
-    lines += [f"required = {_toml(profile.required)}"]
+    import tomlkit
+
+    text = tomlkit.document()
+    _add(text, "name", profile.name)
+    _add(text, "description", profile.description)
+    _add(text, "opt_out", profile.opt_out, "file of ids and channels that are left out everywhere")
+    _add(text, "required", profile.required)
     for section, cls in _SECTIONS.items():
-        lines += ["", f"[{section}]"]
+        table = tomlkit.table()
         for name, field in cls.model_fields.items():
-            lines.append(f"{name} = {_toml(getattr(getattr(profile, section), name))}{_comment(field.description)}")
-    lines += ["", "[targets]", *(f"{_key(name)} = {_toml(stages)}" for name, stages in profile.targets.items())]
+            _add(table, name, getattr(getattr(profile, section), name), field.description)
+        text.add(tomlkit.nl()).add(section, table)
+    targets = tomlkit.table()
+    for name, stages in profile.targets.items():
+        _add(targets, name, stages)
+    text.add(tomlkit.nl()).add("targets", targets)
+    all_stages = tomlkit.table(is_super_table=True)
     for name in dict.fromkeys([*profile.all_stages, *profile.stages]):
-        cls = settings_class(name)
-        values = profile.settings(name).model_dump(mode="json")
-        lines += ["", f"[stages.{name}]{_comment(cls.summary)}"]
-        for key, field in cls.model_fields.items():
-            notes = [field.description or "", "never changes results" if is_runtime(cls, key) else ""]
-            default = field.get_default(call_default_factory=True)
-            if default is not PydanticUndefined and default != getattr(profile.settings(name), key):
-                notes.append(f"default {_toml(default)}")
-            if values[key] is None and default is None:
-                shown = f"# {key} is not set"
-            else:
-                shown = f"{key} = {_toml('off' if values[key] is None else values[key])}"  # see pipeline.off
-            lines.append(shown + _comment("; ".join(note for note in notes if note)))
-    return "\n".join(lines) + "\n"
+        _add_stage(all_stages, name, profile.settings(name))
+    if all_stages:
+        text.add(tomlkit.nl()).add("stages", all_stages)
+    return tomlkit.dumps(text)
 
 
-def _comment(text: str | None) -> str:
-    return f"  # {' '.join(text.split())}" if text else ""
+def _add_stage(stages: "Table", name: str, settings: Settings) -> None:
+    """Append the table of a stage's settings; one that is not set is a comment, since TOML has no null."""
+    import tomlkit
+
+    cls, values, table = settings_class(name), settings.model_dump(mode="json"), tomlkit.table()
+    for key, field in cls.model_fields.items():
+        notes = [field.description or "", "never changes results" if is_runtime(cls, key) else ""]
+        default = field.get_default(call_default_factory=True)
+        if default is not PydanticUndefined and default != getattr(settings, key):
+            notes.append(f"default {_item(default).as_string()}")
+        note = "; ".join(note for note in notes if note)
+        if values[key] is None and default is None:
+            table.add(tomlkit.comment(f"{key} is not set" + (f"  # {_line_of(note)}" if note else "")))
+        else:
+            _add(table, key, "off" if values[key] is None else values[key], note)  # see pipeline.off
+    if stages:
+        table.trivia.indent = "\n"  # an empty line before its header
+    stages.add(name, _commented(table, cls.summary))
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+def _add(table: "TOMLDocument | Table", key: str, value: Any, comment: str | None = "") -> None:
+    table.add(key, _commented(_item(value), comment))
 
 
-def _toml(value: Any) -> str:
+def _commented(item: "Item", comment: str | None) -> "Item":
+    """The item with a comment behind it, after two blanks as in Python."""
+    if comment:
+        item.comment(_line_of(comment))
+        item.trivia.comment_ws = "  "
+    return item
+
+
+def _line_of(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _item(value: Any) -> "Item":
+    """The value in TOML, on one line; entries of a table that are None are left out."""
+    import tomlkit
+
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", exclude_none=True)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        return f"[{', '.join(_toml(item) for item in value)}]"
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{_key(str(key))} = {_toml(item)}" for key, item in value.items() if item is not None)
-            + "}"
-        )
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")  # a JSON string is a TOML string
+        table = tomlkit.inline_table()
+        for key, entry in value.items():
+            if entry is not None:
+                table.add(str(key), _item(entry))
+        return table
+    if isinstance(value, list | tuple | set | frozenset):
+        array = tomlkit.array()
+        array.extend(_item(entry) for entry in value)
+        return array
+    return tomlkit.item(value if isinstance(value, bool | int | float) else str(value))
 
 
 def cores() -> int:

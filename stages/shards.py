@@ -189,22 +189,25 @@ class Shards(Stage):
 
 def _sharing(videos: Sequence[str], samples: "pa.Table", speakers: "pa.Table") -> dict[str, str]:
     """video_id -> the smallest id among the videos that it shares speakers with, directly or through others."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     of_person = dict(zip(speakers["person_id"].to_pylist(), speakers["speaker"].to_pylist(), strict=True))
-    root = {video: video for video in videos}
-
-    def top(video: str) -> str:
-        while root[video] != video:
-            root[video] = root[root[video]]
-            video = root[video]
-        return video
-
-    seen_in: dict[str, str] = {}  # speaker -> a video with that speaker
+    number = {video: at for at, video in enumerate(sorted(set(videos)))}
+    seen_in: dict[str, int] = {}  # speaker -> a video with that speaker
+    links: set[tuple[int, int]] = set()
     for person, video in zip(samples["person_id"].to_pylist(), samples["video_id"].to_pylist(), strict=True):
         speaker = of_person.get(person)
         if speaker is not None:
-            low, high = sorted((top(video), top(seen_in.setdefault(speaker, video))))
-            root[high] = low
-    return {video: top(video) for video in videos}
+            links.add((number[video], seen_in.setdefault(speaker, number[video])))
+    pairs = np.array(sorted(links), np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(number), len(number)))
+    _, component = connected_components(graph, directed=False)
+    smallest: dict[int, str] = {}
+    for video, at in number.items():  # in the order of ids
+        smallest.setdefault(int(component[at]), video)
+    return {video: smallest[int(component[number[video]])] for video in videos}
 
 
 def _forget(store: "Store", buckets: set[str]) -> None:

@@ -1,10 +1,16 @@
 """What every test shares."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+# Two test processes on two cores: with torch's default of a thread a core in each, threads that wait take the time of those
+# that work. Set before anything imports torch, and for the programs that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pipeline  # noqa: F401 - what it sets has to be set before a test imports numpy
 from tests.encoders import scheduled_ordinarily

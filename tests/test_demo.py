@@ -84,7 +84,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def videos(run: Path) -> dict[str, str]:
-    """{take name: video_id}"""
+    """{take name: video_id}."""
     rows = Store(run).read("videos", ["source", "video_id"]).to_pylist()
     return {row["source"].removeprefix("theatre://"): row["video_id"] for row in rows}
 

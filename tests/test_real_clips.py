@@ -43,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def story(run: Path, file: str) -> tuple[list[bool], set[str], int]:
-    """(verdicts of its persons, every reason against it, persons tracked at once)"""
+    """(verdicts of its persons, every reason against it, persons tracked at once)."""
     store = Store(run)
     video = {r["source"]: r["video_id"] for r in store.read("videos", ["source", "video_id"]).to_pylist()}.get(
         file, "-"

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import onnx
     import onnxruntime
+    from google.protobuf.message import Message
 
 Device = Literal["cpu", "cuda"]
 
@@ -64,10 +66,7 @@ def check_model(content: bytes, name: str = "the model") -> None:
     """Raises ModelRefused unless `content` is an ONNX model whose weights and operators are all inside it."""
     if not content:
         raise ModelRefused(f"{name} is empty")
-    try:
-        domains, external = _survey(memoryview(content))
-    except (ValueError, IndexError, RecursionError) as error:
-        raise ModelRefused(f"{name} is no ONNX model: {error}") from error
+    domains, external = _survey(_parse(content, name))
     if external:
         raise ModelRefused(f"{name} keeps weights outside the file ({external[0]!r}): join them into one file first")
     foreign = domains - _DOMAINS
@@ -95,74 +94,46 @@ def _cuda_hint() -> str:
     )
 
 
-# A few fields of onnx.proto3, read without the onnx package: number of the field -> kind of message inside.
-_MESSAGES: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 8: "opset", 25: "function"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node", 9: "opset", 11: "attribute"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {13: "entry"},
-    "opset": {},
-    "entry": {},
-}
-_DEPTH_LIMIT = 64
+def _parse(content: bytes, name: str) -> "onnx.ModelProto":
+    """The message in `content`. Parsing alone opens no other file; `onnx.load` would, for weights that lie outside."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except (DecodeError, RecursionError, ValueError) as error:
+        raise ModelRefused(f"{name} is not an ONNX model: damaged, cut short or nested too deeply ({error})") from error
+    if not model.HasField("graph"):
+        raise ModelRefused(f"{name} is not an ONNX model: it holds no graph")
+    return model
 
 
-def _survey(content: memoryview) -> tuple[set[str], list[str]]:
+def _messages(model: "onnx.ModelProto") -> "Iterator[Message]":
+    """The model and every message inside it, by reflection: no place where a tensor may stand is left out.
+
+    onnx's own walk (`external_data_helper`) skips sparse weights, those of functions' attributes, and training graphs.
+    """
+    waiting: list[Message] = [model]
+    while waiting:
+        message = waiting.pop()
+        yield message
+        if message.DESCRIPTOR.name == "TensorProto":
+            continue  # its numbers would be copied to be looked at, and there is nothing else below
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting += [value] if hasattr(value, "ListFields") else value
+
+
+def _survey(model: "onnx.ModelProto") -> tuple[set[str], list[str]]:
     """Domains of all operators, and the locations of all weights outside the file."""
     domains: set[str] = set()
     external: list[str] = []
-    stack = [("model", content, 0)]
-    graphs = 0
-    while stack:
-        kind, message, depth = stack.pop()
-        if depth > _DEPTH_LIMIT:
-            raise ValueError("nested too deeply")
-        graphs += kind == "graph"
-        for field, value in _fields(message):
-            if isinstance(value, memoryview) and field in _MESSAGES[kind]:
-                stack.append((_MESSAGES[kind][field], value, depth + 1))
-            if isinstance(value, memoryview) and (kind, field) in (("node", 7), ("opset", 1), ("function", 10)):
-                domains.add(bytes(value).decode("utf-8", "replace"))
-            if (kind, field) == ("tensor", 14) and value == 1:
-                external.append("data_location")
-            if (kind, field) == ("entry", 2) and isinstance(value, memoryview):
-                external.append(bytes(value).decode("utf-8", "replace"))
-    if not graphs:
-        raise ValueError("it holds no graph")
+    for message in _messages(model):
+        kind = message.DESCRIPTOR.name
+        if kind in ("NodeProto", "OperatorSetIdProto", "FunctionProto"):
+            domains.add(message.domain)
+        elif kind == "TensorProto" and (message.data_location == message.EXTERNAL or message.external_data):
+            entries = {entry.key: entry.value for entry in message.external_data}
+            external.append(entries.get("location", "no location"))
     return domains, external
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(number, value) of a protobuf message: an int for varints, a view for bytes and submessages."""
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield key >> 3, value
-        elif kind == 2:
-            size, at = _varint(message, at)
-            if at + size > len(message):
-                raise ValueError("it is cut short")
-            yield key >> 3, message[at : at + size]
-            at += size
-        elif kind in (1, 5):
-            at += 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"a field of kind {kind}")
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise ValueError("a number without end")

@@ -38,7 +38,7 @@ def build_nets(folder: Path) -> dict[str, Path]:
 
     `detector`: YOLOX's, `pose`: DWPose's, `segmentation`: pyannote segmentation-3.0's, `syncnet`: SyncNet's, of faces: DeepFace's.
     """
-    from pipeline.theatre.detector import build_detector  # needs onnx, which only the demo and the tests have
+    from pipeline.theatre.detector import build_detector  # onnx takes 0.1 s to import
     from pipeline.theatre.facenets import build_face_nets
     from pipeline.theatre.lipnet import build_lip_net
     from pipeline.theatre.posenet import build_pose_net

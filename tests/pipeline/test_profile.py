@@ -216,7 +216,12 @@ def test_what_is_shown_loads_back(write: Write, tmp_path: Path) -> None:
     assert second.stage("split") == first.stage("split")
     assert second.model_copy(update={"stages": {}}) == first.model_copy(update={"stages": {}})
     assert show(second) == shown
-    assert "default 5.0" in shown and "never changes results" in shown
+    assert "\nmin_seconds = 1e-07  # shortest # clip; default 5.0\n" in shown, "a comment stands beside its setting"
+    assert "\n\n[stages.split]  # cuts videos\n" in shown and "never changes results" in shown
+
+
+def test_a_setting_that_is_not_set_is_a_comment(write: Write) -> None:
+    assert "\n# maybe is not set\n" in show(load(write("[stages.split]\nmin_seconds=2")))
 
 
 def test_settings_of_a_stage_that_no_target_names_are_shown(write: Write) -> None:

@@ -1,6 +1,5 @@
 """Faces of real people, found, posed, cut and embedded by real nets: one person is alike in two windows, others are not."""
 
-from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -23,10 +22,10 @@ WINDOWS, FRAMES = (0, 50), 9
 
 
 @pytest.fixture(scope="module")
-def nets() -> Iterator[tuple[Any, Any, Any]]:
+def nets() -> tuple[Any, Any, Any]:
     paths = [asset(f"models/{name}.onnx") for name in ("yolox_nano_416", "lite133", "mobilefacenet_arcface_112")]
     finder, poser, who = (open_session(path, threads=2) for path in paths)
-    yield Detector(finder), PoseNet(poser), IdentityNet(who)
+    return Detector(finder), PoseNet(poser), IdentityNet(who)
 
 
 def identities(nets: tuple[Any, Any, Any], clip: str, first: int) -> list[np.ndarray]:

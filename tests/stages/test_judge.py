@@ -167,14 +167,15 @@ def test_a_bad_override_names_file_and_line(tmp_path: Path, text: str, match: st
         read_overrides(path)
 
 
-def test_judging_a_large_set_takes_seconds() -> None:
-    """Not a time limit: that a hundred thousand rows pass shows that nothing is quadratic."""
-    persons = [{"person_id": f"v/0+1#{i}", "clip_id": f"v/{i}+1", "video_id": "v"} for i in range(20_000)]
-    pose = [{"person_id": p["person_id"], "upper_body_share": i / 20_000} for i, p in enumerate(persons)]
+def test_a_large_set_is_judged() -> None:
+    """Not a time limit: 100,000 rows would outlast the suite's own if anything were quadratic."""
+    count = 100_000
+    persons = [{"person_id": f"v/0+1#{i}", "clip_id": f"v/{i}+1", "video_id": "v"} for i in range(count)]
+    pose = [{"person_id": p["person_id"], "upper_body_share": i / count} for i, p in enumerate(persons)]
     rows = list(
         Judge(**{**OFF, "min_upper_body_share": 0.5}).process(Unit("all", {"persons": persons, "pose_measures": pose}))
     )
-    assert sum(row["keep"] for row in rows) == 10_000
+    assert sum(row["keep"] for row in rows) == count // 2
 
 
 @pytest.mark.parametrize(

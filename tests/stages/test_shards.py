@@ -7,13 +7,14 @@ from random import Random
 
 import fake_run
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import shard
 from pipeline.table import Store
-from stages.shards import Shards, bucket_of
+from stages.shards import Shards, _sharing, bucket_of
 
 GROUPS = st.dictionaries(st.text("abcdef0123", min_size=1, max_size=6), st.integers(1, 40), max_size=40)
 
@@ -168,6 +169,22 @@ def test_videos_that_share_speakers_stay_together(store: Store) -> None:
     fake_run.run(Shards(buckets=2, split_by="speaker"), store.run)
     found = splits_of(store.run)
     assert len(found) == 12 and len(set(found.values())) == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 6)), max_size=14))
+def test_the_group_is_the_smallest_video_that_can_be_reached(seen: list[tuple[int, int]]) -> None:
+    """Against the plain definition: from a video to every speaker in it, to every video of theirs, until nothing is new."""
+    videos = [f"v{number}" for number in (3, 1, 0, 2, 9, 5, 4, 8, 7, 6)]
+    samples = pa.table({"person_id": [f"p{at}" for at in range(len(seen))], "video_id": [f"v{v}" for v, _ in seen]})
+    speakers = pa.table({"person_id": samples["person_id"], "speaker": [f"s{who}" for _, who in seen]})
+    reached: dict[str, str] = {}
+    for video in videos:
+        group = {video}
+        for _ in videos:
+            voices = {who for place, who in seen if f"v{place}" in group}
+            group |= {f"v{place}" for place, who in seen if who in voices}
+        reached[video] = min(group)
+    assert _sharing(videos, samples, speakers) == reached
 
 
 def test_without_speakers_a_split_by_speaker_is_one_by_video(store: Store) -> None:

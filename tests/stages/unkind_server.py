@@ -1,7 +1,7 @@
 """A web server on this machine that behaves as badly as the real ones: it cuts off, lies, throttles, redirects."""
 
+import contextlib
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,8 +75,10 @@ class Unkind(BaseHTTPRequestHandler):
             self.half_and_close()
 
     def silent(self) -> None:
-        """Takes the request and never answers."""
-        time.sleep(1.5)
+        """Takes the request and never answers; counts the clients that hang up by themselves."""
+        self.connection.settimeout(60)
+        with contextlib.suppress(TimeoutError):
+            self.asked["hung up"] += self.connection.recv(1) == b""
         self.close_connection = True
 
     def _redirect(self, where: str) -> None:

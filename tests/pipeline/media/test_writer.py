@@ -1,10 +1,12 @@
 """What is written is read back: the same pictures, sound in step, equal bytes, and nothing left after a failure."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -155,11 +157,18 @@ def test_a_missing_folder_is_not_writable(tmp_path: Path) -> None:
 
 def test_the_deadline_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CSG405_FFMPEG", str(fake_ffmpeg(tmp_path, "exec sleep 60")))
-    started = time.monotonic()
+    started: list[subprocess.Popen[bytes]] = []
+
+    class NotedPopen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", NotedPopen)
     with pytest.raises(Failure) as caught:
         write_clip(tmp_path / "clip.mp4", pictures(50), None, size=SIZE, deadline_seconds=0.5)
     assert caught.value.reason is Reason.TIMED_OUT
-    assert time.monotonic() - started < 10
+    assert [process.returncode for process in started] == [-signal.SIGKILL], "it was waited for, or told to end itself"
     assert [p.name for p in tmp_path.iterdir()] == ["ffmpeg"]
 
 

@@ -1,14 +1,14 @@
 import builtins
+from collections.abc import Callable
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from pipeline.nets.session import DeviceMissing, ModelRefused, check_model, open_session
 
 from .fakes import asset
-
-onnx = pytest.importorskip("onnx", reason="onnx builds the models that are refused")
-from onnx import TensorProto, helper  # noqa: E402
 
 
 def model(domain: str = "", external: str | None = None, nested: bool = False) -> bytes:
@@ -45,6 +45,73 @@ def test_weights_outside_the_file_are_refused(where: str, nested: bool) -> None:
         open_session(model(external=where, nested=nested))
 
 
+def outside() -> TensorProto:
+    """Weights (2, 2) that lie in another file."""
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2, 2], data_location=TensorProto.EXTERNAL)
+    weights.external_data.add(key="location", value="/etc/passwd")
+    return weights
+
+
+def in_a_training_graph(content: onnx.ModelProto) -> None:
+    content.training_info.add().algorithm.initializer.append(outside())
+
+
+def in_sparse_weights(content: onnx.ModelProto) -> None:
+    content.graph.sparse_initializer.add().values.CopyFrom(outside())
+
+
+def in_a_functions_attribute(content: onnx.ModelProto) -> None:
+    content.functions.add(name="f").attribute_proto.add(name="a", type=onnx.AttributeProto.TENSOR).t.CopyFrom(outside())
+
+
+def in_an_attribute_of_another_type(content: onnx.ModelProto) -> None:
+    content.graph.node[0].attribute.add(name="a", type=onnx.AttributeProto.INT).t.CopyFrom(outside())
+
+
+def in_sparse_attributes(content: onnx.ModelProto) -> None:
+    content.graph.node[0].attribute.add(name="a").sparse_tensors.add().indices.CopyFrom(outside())
+
+
+def without_saying_so(content: onnx.ModelProto) -> None:
+    content.graph.initializer[0].external_data.add(key="location", value="/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        in_a_training_graph,
+        in_sparse_weights,
+        in_a_functions_attribute,
+        in_an_attribute_of_another_type,
+        in_sparse_attributes,
+        without_saying_so,
+    ],
+)
+def test_weights_outside_the_file_are_found_wherever_they_hide(hide: Callable[[onnx.ModelProto], None]) -> None:
+    hiding = onnx.ModelProto.FromString(model())
+    hide(hiding)
+    with pytest.raises(ModelRefused, match=r"outside the file \('/etc/passwd'\)"):
+        check_model(hiding.SerializeToString())
+
+
+def test_a_model_nested_too_deeply_is_refused() -> None:
+    """Each level is a node whose attribute holds the graph of the next; protobuf itself refuses to build so many."""
+    graph = b""
+    for _ in range(150):
+        for field in (6, 5, 1):  # AttributeProto.g, NodeProto.attribute, GraphProto.node
+            graph = submessage(field, graph)
+    with pytest.raises(ModelRefused, match=r"is not an ONNX model: .* nested too deeply"):
+        check_model(submessage(7, graph))
+
+
+def submessage(field: int, content: bytes) -> bytes:
+    """Protobuf's encoding of a field that holds a message."""
+    size, length = len(content), b""
+    while size >= 0x80:
+        size, length = size >> 7, length + bytes([size & 0x7F | 0x80])
+    return bytes([field << 3 | 2]) + length + bytes([size]) + content
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_foreign_operators_are_refused(nested: bool) -> None:
     with pytest.raises(ModelRefused, match=r"'evil\.ops'"):
@@ -55,8 +122,8 @@ def test_foreign_operators_are_refused(nested: bool) -> None:
     "content", [b"", b"hello, I am no model at all" * 9, b"\x0a" * 100, b"\x08\x08", b"\x3a\xff\xff\xff\xff\x0f"]
 )
 def test_rubbish_is_refused(content: bytes) -> None:
-    with pytest.raises(ModelRefused):
-        check_model(content)
+    with pytest.raises(ModelRefused, match=r"^net\.onnx is (empty|not an ONNX model: .+)"):
+        check_model(content, "net.onnx")
 
 
 def test_every_cut_of_a_model_is_refused_or_at_least_survived() -> None:

@@ -183,6 +183,6 @@ def test_a_broken_later_one_does_not_push_out_what_was_just_written(tmp_path: Pa
 
 
 def test_what_the_disk_refuses_is_an_error_of_the_disk(tmp_path: Path) -> None:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(FileNotFoundError) as caught:
         save_tensors({"x": torch.zeros(4)}, tmp_path / "nowhere" / "x.safetensors")
     assert caught.value.errno == errno.ENOENT

@@ -1,6 +1,5 @@
 """Generation through back-ends: stand-ins for their checkouts film a true motion that is moved onto another clip's person."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,8 @@ class Studio:
 
 
 @pytest.fixture
-def studio(run: Path, tmp_path: Path, clips: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Studio]:
-    yield Studio(run, tmp_path, *clips)
+def studio(run: Path, tmp_path: Path, clips: tuple[dict[str, Any], dict[str, Any]]) -> Studio:
+    return Studio(run, tmp_path, *clips)
 
 
 @pytest.mark.parametrize("name", ["stableanimator", "echomimicv2", "echomimicv2-acc"])
