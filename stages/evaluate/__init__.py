@@ -229,6 +229,7 @@ class Evaluate(BackendSettings, Program):
             protocol=self.protocol,
             detector=() if self.protocol == "csg405" else nets.detector,  # type: ignore[attr-defined]
             pose=() if self.protocol == "csg405" else nets.pose,  # type: ignore[attr-defined]
+            pose_backend=nets.backend,  # type: ignore[attr-defined]
             split=self.split,
             frames_fps=self.frames_fps,
             limit=self.limit,
@@ -320,6 +321,7 @@ class Evaluate(BackendSettings, Program):
             footage="theatre" if session.profile.name == "demo" else "",  # it has no other
             detector=nets.detector if annotate else (),  # type: ignore[attr-defined]
             pose=nets.pose if annotate else (),  # type: ignore[attr-defined]
+            pose_backend=nets.backend,  # type: ignore[attr-defined]
             fvd_frames=self.fvd_frames,
             cast=str(place),
             films=str(self._base(session)),
