@@ -20,18 +20,19 @@ def status(as_json: bool, **given: Any) -> None:
         return
     from dataclasses import asdict
 
-    from pipeline.overview import bytes_on_disk, funnel
+    from pipeline.overview import bytes_on_disk, evaluations, funnel
 
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
-    click.echo(json.dumps({"stages": [asdict(s) for s in states], "bytes": bytes_on_disk(session.run)}, indent=1))
+    told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(session.store)]}
+    click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run)}, indent=1))
 
 
 def show_funnel(session: Session) -> None:
-    from pipeline.overview import bytes_on_disk, funnel
+    from pipeline.overview import bytes_on_disk, evaluations, funnel
     from pipeline.screen import print_funnel
 
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
-    print_funnel(session.run, states, bytes_on_disk(session.run))
+    print_funnel(session.run, [*states, *evaluations(session.store)], bytes_on_disk(session.run))
 
 
 def show_data_set(session: Session) -> None:

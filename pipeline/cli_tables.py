@@ -42,9 +42,10 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help=".parquet or .csv")
 @about_a_run
 def table(kind: str, out: Path, **given: Any) -> None:
-    """Write a table's clean rows (winning, live, without bookkeeping) to one file."""
+    """Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the store's name."""
     from pipeline import files
     from pipeline.kinds import KINDS
+    from pipeline.tables.stores import read_everywhere
 
     _known_kind(kind)
     spec = KINDS[kind]
@@ -54,14 +55,15 @@ def table(kind: str, out: Path, **given: Any) -> None:
         if out.suffix == ".csv":
             import pyarrow.csv
 
-            rows = store.read(kind, light)
+            rows, stores = read_everywhere(store, kind, light)
             pyarrow.csv.write_csv(rows, temporary)
         else:
             import pyarrow.parquet
 
-            rows = store.read(kind)
+            rows, stores = read_everywhere(store, kind)
             pyarrow.parquet.write_table(rows, temporary, compression="zstd")
-    click.echo(f"{len(rows)} rows of {kind} in {out}")
+    others = f", from {', '.join(stores)}" if any(stores) else ""
+    click.echo(f"{len(rows)} rows of {kind} in {out}{others}")
 
 
 def _known_kind(kind: str) -> None:

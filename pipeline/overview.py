@@ -16,6 +16,7 @@ from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, OK, REJECTED, Store
+from pipeline.tables.stores import stores_of
 
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
 _SECONDS = {  # how many seconds of video a row of this kind stands for: (column, seconds a unit of it)
@@ -39,6 +40,7 @@ class StageState:
         reasons: {reason code: units} of what was rejected or failed.
         bytes: of the stage's tables.
         cpu_hours: processor time of the attempts that count.
+        store: where its tables are: "" for the run's own, else such as `evaluation/csg405`.
     """
 
     stage: str
@@ -55,12 +57,26 @@ class StageState:
     cpu_hours: float = 0.0
     reasons: dict[str, int] = field(default_factory=dict)
     note: str = ""
+    store: str = ""
 
 
 def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
     """The state of every stage of a profile, in order."""
     store = store or Store(run)
     return [_state(profile.stage(name), store, models) for name in profile.all_stages]
+
+
+def evaluations(store: Store) -> list[StageState]:
+    """The state of every stage of the run's evaluations, by store; their units are known to `evaluate` alone."""
+    found = []
+    for one in stores_of(store)[1:]:
+        for kind in one.store.kinds:
+            won = one.store.outcomes(kind)
+            state = StageState(kind, "", None, store=one.name)
+            _count(state, won)
+            _measure(state, kind, one.store, won)
+            found.append(state)
+    return found
 
 
 def _state(stage: Stage, store: Store, models: Registry) -> StageState:
@@ -75,20 +91,30 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
     except (MissingModel, OSError) as error:
         state.note = str(error)
-        state.ok, state.rejected, state.failed = (
-            pc.sum(pc.equal(won["status"], s)).as_py() or 0 for s in (OK, REJECTED, FAILED)
-        )
+        _count(state, won)
+    _measure(state, stage.writes, store, won)
+    return state
+
+
+def _count(state: StageState, won: pa.Table) -> None:
+    """Count outcomes, whatever fingerprint they have."""
+    state.ok, state.rejected, state.failed = (
+        pc.sum(pc.equal(won["status"], s)).as_py() or 0 for s in (OK, REJECTED, FAILED)
+    )
+
+
+def _measure(state: StageState, kind: str, store: Store, won: pa.Table) -> None:
+    """Reasons, hours, rate, time left and bytes of a stage that writes this kind."""
     unwell = won.filter(pc.not_equal(won["status"], OK))
     for item in pc.value_counts(unwell["reason"].combine_chunks()):
         state.reasons[item["values"].as_py()] = item["counts"].as_py()
-    if stage.writes in _SECONDS:
-        column, seconds = _SECONDS[stage.writes]
-        state.hours = (pc.sum(store.read(stage.writes, [column])[column]).as_py() or 0) * seconds / 3600
+    if kind in _SECONDS:
+        column, seconds = _SECONDS[kind]
+        state.hours = (pc.sum(store.read(kind, [column])[column]).as_py() or 0) * seconds / 3600
     state.cpu_hours = (pc.sum(won["cpu_seconds"]).as_py() or 0) / 3600
     state.rate = _rate(won)
     state.eta_seconds = state.pending / state.rate if state.pending and state.rate else None
-    state.bytes = sum(p.stat().st_size for p in store.table(stage.writes).folder.rglob("*") if p.is_file())
-    return state
+    state.bytes = sum(p.stat().st_size for p in store.table(kind).folder.rglob("*") if p.is_file())
 
 
 def _rate(won: pa.Table) -> float | None:

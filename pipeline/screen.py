@@ -36,13 +36,17 @@ def _console() -> Console:
 
 
 def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -> None:
-    """One line a stage, its reasons below it."""
+    """One line a stage, its reasons below it; stages of other stores than the run's own below the name of theirs."""
     console = _console()
     table = Table(title=escape(str(run)), title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("stage", no_wrap=True)
     for name in ("units", "ok", "rejected", "failed", "pending", "hours", "rate", "time left", "tables"):
         table.add_column(name, justify="right", no_wrap=True)
+    store = ""
     for state in states:
+        if state.store != store:
+            store = state.store
+            table.add_row(escape(store), style="bold")
         table.add_row(*_line(state), style="" if not state.note else "dim")
         for code, count in sorted(state.reasons.items(), key=lambda item: -item[1]):
             table.add_row(f"  {code}", "", "", str(count), style="dim")
@@ -54,7 +58,7 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     if freed:
         words = f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
         console.print(words, style="yellow", markup=False)
-    if scaled := per_100_hours(states, folders):
+    if scaled := per_100_hours([state for state in states if not state.store], folders):
         cpu = scaled.pop("cpu_hours")
         sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())
         console.print(

@@ -28,9 +28,9 @@ from pipeline.table import (
     stored_schema,
     write_parquet,
 )
+from pipeline.tables.stores import NamedStore, stores_of
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
-STAGE_FOLDERS = ("raw", "clips", "previews", "shards")  # where stages put files that rows name
 SIDES = ("rows", "outcomes")
 MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
 PIECE_BYTES = 16 << 20
@@ -132,9 +132,10 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
         if max(item.st_mtime for item in held) < limit:
             size = sum(item.st_size for item in held)
             yield Waste(path, size, "left by a process that was killed")
-    for kind in store.kinds:
-        yield from _wasted_parts(store.table(kind), limit)
-    yield from _wasted_files(store, limit)
+    for one in stores_of(store):
+        for kind in one.store.kinds:
+            yield from _wasted_parts(one.store.table(kind), limit)
+        yield from _wasted_files(one, limit)
 
 
 def _wasted_parts(table: Table, limit: float) -> Iterator[Waste]:
@@ -156,10 +157,11 @@ def _orphaned(path: Path, side: str, commits: set[str]) -> bool:
     return side == "rows" and path.name.startswith("part-") and path.stem.removeprefix("part-") not in commits
 
 
-def _wasted_files(store: Store, limit: float) -> Iterator[Waste]:
+def _wasted_files(one: NamedStore, limit: float) -> Iterator[Waste]:
     """Files in the stages' folders that no live row names."""
+    store = one.store
     named = {str((store.run / path).resolve()) for kind in store.kinds for path in _paths(store, kind)}
-    for folder in STAGE_FOLDERS:
+    for folder in one.files:
         for path in sorted((store.run / folder).rglob("*")):
             unnamed = not _kept(path) and str(_partner(path).resolve()) not in named
             if unnamed and path.is_file() and path.stat().st_mtime < limit:
@@ -196,8 +198,9 @@ def collect(store: Store) -> tuple[int, int]:
     if not store.run.is_dir():
         return count, size
     with ExitStack() as locks:
-        for kind in KINDS:
-            locks.enter_context(driving(store.run, kind))
+        for one in stores_of(store):
+            for kind in one.store.kinds if one.name else KINDS:
+                locks.enter_context(driving(one.store.run, kind))
         for item in list(waste(store)):
             if item.path.is_dir() and not item.path.is_symlink():
                 shutil.rmtree(item.path)

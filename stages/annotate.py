@@ -1,13 +1,14 @@
 """Who is in a clip, and everybody's 133 keypoints in every frame."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline.nets.footage import check_footage, footage_of
+from pipeline.nets.footage import check_footage
+from pipeline.nets.pose import PoseBackend
 from pipeline.reasons import Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -42,7 +43,7 @@ class Annotate(Stage):
     pose: tuple[str, ...] = Field(
         ("dwpose_l", "rtmw_l", "lite133"), min_length=1, description="whole-body pose nets, best first"
     )
-    backend: Literal["onnx", "rtmlib"] = Field("onnx", description="rtmlib is slower: a reference to compare with")
+    backend: PoseBackend = Field("onnx", description="rtmlib is slower: a reference to compare with")
     detect_every_frames: int = Field(8, ge=1, description="frames from one detection to the next")
     detector_score: float = Field(0.3, ge=0, le=1, description="least score of a detected box")
     nms_iou: float = Field(0.45, gt=0, lt=1, description="overlap from which the weaker of two boxes is dropped")
@@ -80,24 +81,29 @@ class Annotate(Stage):
         return (self.detector, self.pose)
 
     def setup(self, context: Context) -> None:
-        from pipeline.nets.dwpose import PoseNet
-        from pipeline.nets.rtmlib_pose import RtmlibPose
-        from pipeline.nets.session import open_session
-        from pipeline.nets.yolox import Detector
+        from pipeline.nets.pose.factory import open_detector, open_pose
 
         assert context.models is not None, "the driver hands every worker a model registry"
         self._context = context
         finder, poser = (context.models.resolve(names) for names in self.model_names())
         device: Device = "cuda" if context.device == "cuda" else "cpu"
-        session = open_session(finder.path, device, context.threads)
-        self._detector = Detector(session, self.detector_score, self.nms_iou, self.detector_batch)
-        pose_session = open_session(poser.path, device, context.threads)
-        if self.backend == "rtmlib":
-            net = PoseNet(pose_session)  # rtmlib does not ask the model for its input's size
-            self._pose = RtmlibPose(poser.path, device, (net.height, net.width))
-        else:
-            self._pose = PoseNet(pose_session, self.pose_batch, _helpers(context))
-        self._footage = {finder.name: footage_of(session), poser.name: footage_of(pose_session)}
+        self._detector = open_detector(
+            finder.path,
+            device,
+            context.threads,
+            score=self.detector_score,
+            nms_iou=self.nms_iou,
+            batch=self.detector_batch,
+        )
+        self._pose = open_pose(
+            poser.path,
+            device,
+            context.threads,
+            backend=self.backend,
+            batch=self.pose_batch,
+            workers=_helpers(context),
+        )
+        self._footage = {finder.name: self._detector.footage, poser.name: self._pose.footage}
 
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline.media.video import GridReader

@@ -1,8 +1,7 @@
 """133 keypoints a person with DWPose or any model of its signature (RTMW among them), batched over people and pictures.
 
-Input N x 3 x H x W (384 x 288), RGB, normalised as ImageNet; outputs SimCC rows N x 133 x rW and N x 133 x rH, r = 2 bins a
-pixel. Decoding as SimCC (Li et al., ECCV 2022), refined by a parabola through the highest bin's neighbours: DWPose's own
-argmax moves in steps of half a pixel of its input, which is several pixels of a large picture.
+Input N x 3 x H x W (384 x 288), RGB, normalised as ImageNet. Outputs are SimCC rows, or heat maps: `pipeline.nets.pose.decoders`
+tells them apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.nets.footage import footage_of
+from pipeline.nets.pose.decoders import decoder_of
 from pipeline.skeleton.layout import K
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class PoseEstimator(Protocol):
     batch: int
     lanes: int
 
+    @property
+    def footage(self) -> str:
+        """The only footage that the net can see; "" when it sees any."""
+
     def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
         """A person's input and the way back."""
 
@@ -51,7 +56,7 @@ class PoseNet:
         size: (height, width) of the input, for models that leave it open.
 
     Raises:
-        ValueError: the model has not DWPose's signature.
+        ValueError: the model takes no pictures, or puts out nothing that is known how to decode.
     """
 
     def __init__(
@@ -62,11 +67,13 @@ class PoseNet:
         size: tuple[int, int] = (384, 288),
     ) -> None:
         source, outputs = session.get_inputs()[0], session.get_outputs()
-        if len(source.shape) != 4 or source.shape[1] != 3 or len(outputs) != 2:
+        decode = decoder_of([o.shape for o in outputs])
+        if len(source.shape) != 4 or source.shape[1] != 3 or decode is None:
             raise ValueError(
-                f"a pose net takes N x 3 x H x W and gives two SimCC outputs; this model takes {source.shape} and gives "
-                f"{[o.shape for o in outputs]}"
+                "a pose net takes N x 3 x H x W and gives two SimCC outputs, or heat maps N x 133 x h x w; this model takes "
+                f"{source.shape} and gives {[o.shape for o in outputs]}"
             )
+        self.decode = decode
         self._session, self._input = session, source.name
         self._outputs = [o.name for o in outputs]
         self.height, self.width = (s if isinstance(s, int) else size[i] for i, s in enumerate(source.shape[2:]))
@@ -75,6 +82,10 @@ class PoseNet:
         self.workers = workers
         # One run keeps a CPU busy; a GPU would wait while the batch before is decoded and the next is gathered.
         self.lanes = 1 if session.get_providers()[0] == "CPUExecutionProvider" else 2
+
+    @property
+    def footage(self) -> str:
+        return footage_of(self._session)
 
     def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
         """The net's input for one person.
@@ -106,10 +117,10 @@ class PoseNet:
     def _run(self, crops: Sequence[Crop]) -> Pose:
         inputs = np.zeros((self.batch if self._fixed else len(crops), 3, self.height, self.width), np.float32)
         np.stack([crop for crop, _ in crops], out=inputs[: len(crops)])
-        simcc_x, simcc_y = (part[: len(crops)] for part in self._session.run(self._outputs, {self._input: inputs}))
-        if simcc_x.shape[1] != K:
-            raise ValueError(f"the model gives {simcc_x.shape[1]} keypoints, not {K}")
-        points, scores = decode_simcc(simcc_x, simcc_y, simcc_x.shape[2] / self.width)
+        outputs = [part[: len(crops)] for part in self._session.run(self._outputs, {self._input: inputs})]
+        if outputs[0].shape[1] != K:
+            raise ValueError(f"the model gives {outputs[0].shape[1]} keypoints, not {K}")
+        points, scores = self.decode(outputs, (self.height, self.width))
         return _to_picture(points, np.stack([back for _, back in crops])), np.clip(scores, 0, 1)
 
     def estimate(self, pictures: Sequence[Picture], boxes_per_picture: Sequence[ArrayLike]) -> list[Pose]:
@@ -137,40 +148,6 @@ class PoseNet:
                 ahead = ahead[self.batch :] + [pool.submit(self.prepare_crop, *job) for job in after]
                 parts.append(self.run(crops))
         return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
-
-
-def decode_simcc(
-    simcc_x: NDArray[np.float32], simcc_y: NDArray[np.float32], ratio: float = 2.0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Locations and scores from SimCC rows.
-
-    Args:
-        simcc_x, simcc_y: (N, K, W r) and (N, K, H r).
-        ratio: bins a pixel, r.
-
-    Returns:
-        points (N, K, 2) in the net's pixels, NaN where the score is 0 or less, and scores (N, K): the lower of both
-        rows' maxima, as they are (DWPose's pass 1).
-    """
-    x, highest_x = _peak(simcc_x)
-    y, highest_y = _peak(simcc_y)
-    scores = np.minimum(highest_x, highest_y)
-    points = np.stack([x, y], -1) / np.float32(ratio)
-    points[~(scores > 0)] = np.nan
-    return points, scores
-
-
-def _peak(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Place and height of the highest bin of (..., B); the place at most half a bin from it, whole at the edges."""
-    at = rows.argmax(-1)
-    bins = rows.shape[-1]
-    neighbours = np.clip(at, 1, bins - 2)[..., None] + np.array([-1, 0, 1])
-    left, middle, right = np.moveaxis(np.take_along_axis(rows, neighbours, -1), -1, 0)
-    bend = left - 2 * middle + right
-    curved = (bend < 0) & (at > 0) & (at < bins - 1)
-    shift = np.where(curved, 0.5 * (left - right) / np.where(curved, bend, 1), 0)
-    highest = np.take_along_axis(rows, at[..., None], -1)[..., 0]
-    return (at + np.clip(shift, -0.5, 0.5)).astype(np.float32), highest
 
 
 def _framing(box: NDArray[np.float64], width: int, height: int) -> tuple[float, float, float]:

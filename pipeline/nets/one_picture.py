@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.nets.dwpose import PoseNet
-from pipeline.nets.session import Device, open_session
+from pipeline.nets.pose import PoseBackend
+from pipeline.nets.pose.factory import open_detector, open_pose
+from pipeline.nets.session import Device
 from pipeline.nets.whole_body import AnnotationSettings, annotate_frames
-from pipeline.nets.yolox import Detector
 
 
 def largest_person(
-    picture: NDArray[np.uint8], detector: Path, pose: Path, device: Device = "cpu"
+    picture: NDArray[np.uint8], detector: Path, pose: Path, device: Device = "cpu", *, backend: PoseBackend = "onnx"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Keypoints (133, 2) px and scores (133,) of whoever has the largest box; None when nobody is found.
 
@@ -20,8 +20,9 @@ def largest_person(
         picture: (H, W, 3) RGB.
         detector, pose: ONNX files, as for `annotate`.
         device: where they run.
+        backend: what runs the pose net.
     """
-    finder, poser = Detector(open_session(detector, device)), PoseNet(open_session(pose, device))
+    finder, poser = open_detector(detector, device), open_pose(pose, device, backend=backend)
     settings = AnnotationSettings(detect_every=1, min_detections=1)
     people = annotate_frames([(0, picture)], finder, poser, settings)
     if not people:

@@ -25,6 +25,7 @@ class RtmlibPose:
         model: path of the .onnx file.
         device: "cpu" or "cuda".
         size: (height, width) of the model's input.
+        footage: the only footage that the model can see; "" when it sees any.
 
     Raises:
         RuntimeError: rtmlib is not installed.
@@ -34,12 +35,15 @@ class RtmlibPose:
     batch = 1
     lanes = 1
 
-    def __init__(self, model: str | Path, device: Device = "cpu", size: tuple[int, int] = (384, 288)) -> None:
+    def __init__(
+        self, model: str | Path, device: Device = "cpu", size: tuple[int, int] = (384, 288), footage: str = ""
+    ) -> None:
         try:
             from rtmlib import RTMPose
         except ImportError as error:
             raise RuntimeError("rtmlib is not installed: pip install --no-deps rtmlib==0.0.16 tqdm") from error
         check_model(Path(model).read_bytes(), str(model))
+        self.footage = footage
         with contextlib.redirect_stdout(io.StringIO()):  # it announces itself
             self._pose = RTMPose(str(model), model_input_size=(size[1], size[0]), backend="onnxruntime", device=device)
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.nets.footage import footage_of
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -60,6 +62,11 @@ class Detector:
         self._grid, self._stride = _anchors(*self.size)
         self._outputs = [item.name for item in session.get_outputs()]
         self.head = self._recognise()
+
+    @property
+    def footage(self) -> str:
+        """The only footage that the net can see; "" when it sees any."""
+        return footage_of(self._session)
 
     def detect(self, pictures: Sequence[Picture]) -> list[NDArray[np.float32]]:
         """People in each picture.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
+from pipeline.generation.sampling import SamplingSettings
 from pipeline.stage import Program, runtime
+from stages.evaluate.settings import ProtocolSettings
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 FOLDER = "evaluation"
 
 
-class Evaluate(BackendSettings, Program):
+class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
     """Test set -> `evaluation/<protocol>/`: videos of every pair, their scores, and the table, as Markdown and CSV.
 
     It can be stopped and goes on. Each method, back-end and label has a folder of its own, and the true videos have one that
@@ -36,51 +38,6 @@ class Evaluate(BackendSettings, Program):
     extra: ClassVar[str] = "evaluate"
     modules: ClassVar[tuple[str, ...]] = ("skimage",)
 
-    protocol: Literal["csg405", "pats", "ted"] = Field(
-        "csg405", description="test set: the shards' own, or PATS or TED-talks from --source"
-    )
-    method: Literal["ours", "transfer", "folder"] = Field(
-        "ours", description="generated from sound; the true motion transferred; or the videos in --folder"
-    )
-    source: str = Field(
-        "",
-        description="folder of shards (the run's by default), or of the files of PATS or TED-talks",
-        json_schema_extra=runtime(),
-    )
-    frames_fps: float = Field(
-        25.0,
-        gt=0,
-        le=240,
-        description="frames a second of clips of PATS and TED-talks that are folders of frames, and of TED-talks in silent videos "
-        "of 10 fps: `load_videos.py` keeps every frame and says 10 of all",
-    )
-    split: Literal["train", "validation", "test", "all"] = Field(
-        "test", description="of the shards; what a model was trained on says nothing of it"
-    )
-    settings: tuple[Literal["paired", "unpaired"], ...] = Field(
-        ("paired", "unpaired"), description="of table 2: SSIM and PSNR are paired, the other measures unpaired"
-    )
-    pairs: str = Field(
-        "",
-        description="list of pairs in place of these: a voice's and a reference's name a line, or one for both",
-        json_schema_extra=runtime(),
-    )
-    pairs_seed: int = Field(405, ge=0, description="of the unpaired list; another number draws another")
-    limit: int = Field(0, ge=0, description="clips of the test set, drawn once and for all; 0 takes all")
-    folder: str = Field(
-        "",
-        description="another system's videos: paired/NAME.mp4, unpaired/REFERENCE__VOICE.mp4, as in pairs.csv",
-        json_schema_extra=runtime(),
-    )
-    label: str = Field(
-        "", pattern=r"^[\w .()+-]{0,60}$", description="of the method in the table", json_schema_extra=runtime()
-    )
-    model: str = Field("", description="as of `generate`", json_schema_extra=runtime())
-    guidance: float | None = Field(None, ge=0, le=20, description="3.5 unpaired and 1 paired by default")
-    sampler: Literal["ancestral", "ddim", "dpm"] = Field("ancestral", description="as of `generate`")
-    sampler_steps: int = Field(0, ge=0, le=100, description="as of `generate`")
-    seed: int = Field(0, ge=0, lt=2**31, description="as of `generate`")
-    overlap_frames: int = Field(50, ge=0, description="as of `generate`")
     window_batch: int = Field(8, ge=1, description="as of `generate`", json_schema_extra=runtime())
     fit: bool = Field(
         True,
@@ -229,6 +186,7 @@ class Evaluate(BackendSettings, Program):
             protocol=self.protocol,
             detector=() if self.protocol == "csg405" else nets.detector,  # type: ignore[attr-defined]
             pose=() if self.protocol == "csg405" else nets.pose,  # type: ignore[attr-defined]
+            pose_backend=nets.backend,  # type: ignore[attr-defined]
             split=self.split,
             frames_fps=self.frames_fps,
             limit=self.limit,
@@ -282,11 +240,8 @@ class Evaluate(BackendSettings, Program):
 
             weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
             model, digest = str(weights), shard.sha256_of(weights)
-        same = {name: getattr(self, name) for name in BackendSettings.model_fields}
-        same |= {
-            name: getattr(self, name)
-            for name in ("method", "guidance", "sampler", "sampler_steps", "seed", "overlap_frames", "fit")
-        }
+        shared = (*BackendSettings.model_fields, *SamplingSettings.model_fields, "method", "fit")
+        same = {name: getattr(self, name) for name in shared}
         return Renditions(
             **same,
             model=model,
@@ -320,6 +275,7 @@ class Evaluate(BackendSettings, Program):
             footage="theatre" if session.profile.name == "demo" else "",  # it has no other
             detector=nets.detector if annotate else (),  # type: ignore[attr-defined]
             pose=nets.pose if annotate else (),  # type: ignore[attr-defined]
+            pose_backend=nets.backend,  # type: ignore[attr-defined]
             fvd_frames=self.fvd_frames,
             cast=str(place),
             films=str(self._base(session)),

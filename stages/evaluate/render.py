@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.backend_settings import BackendSettings
+from pipeline.generation.sampling import SamplingSettings
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton.layout import visible
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -28,14 +29,7 @@ Method = Literal["ours", "transfer", "folder", "true"]
 VIDEOS, WORK = "videos", "work"
 # The version of how skeletons are generated: bump it when that changes, and no other method's videos are filmed again for it.
 _GENERATED = 2
-_OURS = (
-    "model_sha256",
-    "guidance",
-    "sampler",
-    "sampler_steps",
-    "seed",
-    "overlap_frames",
-)  # how a skeleton is generated
+_OURS = ("model_sha256", *SamplingSettings.model_fields)  # how a skeleton is generated
 
 
 class Motion:
@@ -45,7 +39,7 @@ class Motion:
         self.keypoints, self.scores = keypoints, scores
 
 
-class Renditions(BackendSettings, Stage):
+class Renditions(SamplingSettings, BackendSettings, Stage):
     """Films pairs, one after the other; what is filmed already is not filmed again.
 
     - `ours`: a skeleton from the voice and the reference, by the trained model; then the back-end.
@@ -64,11 +58,6 @@ class Renditions(BackendSettings, Stage):
 
     method: Method = "ours"
     model_sha256: str = ""  # of the weights
-    guidance: float | None = None
-    sampler: Literal["ancestral", "ddim", "dpm"] = "ancestral"
-    sampler_steps: int = 0
-    seed: int = 0
-    overlap_frames: int = 50
     fit: bool = True
     model: str = Field("", json_schema_extra=runtime())
     window_batch: int = Field(8, json_schema_extra=runtime())
@@ -241,11 +230,7 @@ class Renditions(BackendSettings, Stage):
         made = self._model.generate(
             heard.features,
             placed.reference,
-            guidance=usual if self.guidance is None else self.guidance,
-            sampler=self.sampler,
-            steps=self.sampler_steps,
-            seed=self.seed,
-            overlap=self.overlap_frames,
+            **self.sampling(usual),
             batch=self.window_batch,
         )
         points = placed.into.inverse().apply(from_local(made.local, made.neck)).astype(np.float32)

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.nets.pose import PoseBackend
 from pipeline.reasons import Failure, Reason
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, REAL, Pair
 
 if TYPE_CHECKING:
-    from pipeline.nets.dwpose import PoseNet
+    from pipeline.nets.dwpose import PoseEstimator
     from pipeline.nets.i3d import I3D
     from pipeline.nets.identity import IdentityNet
     from pipeline.nets.inception import Inception
@@ -65,6 +66,7 @@ class Scores(Stage):
     footage: str = Field("", json_schema_extra=runtime())  # what nets that were made for one kind alone would see
     detector: tuple[str, ...] = ()
     pose: tuple[str, ...] = ()
+    pose_backend: PoseBackend = "onnx"
     fvd_frames: int = 16
     min_score: float = 0.3
     cast: str = Field("", json_schema_extra=runtime())
@@ -76,10 +78,15 @@ class Scores(Stage):
     _syncnet: "SyncNet | None" = PrivateAttr(default=None)
     _inception: "Inception | None" = PrivateAttr(default=None)
     _i3d: "I3D | None" = PrivateAttr(default=None)
-    _poser: "tuple[Detector, PoseNet] | None" = PrivateAttr(default=None)
+    _poser: "tuple[Detector, PoseEstimator] | None" = PrivateAttr(default=None)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.detector, self.pose) if self.annotate else ()
+
+    def result_settings(self) -> dict[str, Any]:
+        """Without `pose_backend` where it changes nothing: fingerprints stay those of runs from before there was the setting."""
+        unused = set() if self.annotate and self.pose_backend != "onnx" else {"pose_backend"}
+        return {name: value for name, value in super().result_settings().items() if name not in unused}
 
     def setup(self, context: Context) -> None:
         from pipeline.table import Store

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.nets.pose import PoseBackend
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_of
 
 if TYPE_CHECKING:
-    from pipeline.nets.dwpose import PoseNet
+    from pipeline.nets.dwpose import PoseEstimator
     from pipeline.nets.yolox import Detector
     from pipeline.table import Store
+    from stages.evaluate.score import Scores
 
 SIDES = {"csg405": 512, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
 CLIPS = {"csg405": 133, "pats": 474, "ted": 122}  # of the paper
@@ -44,6 +46,7 @@ class Subjects(Stage):
     protocol: Protocol = "csg405"
     detector: tuple[str, ...] = ()
     pose: tuple[str, ...] = ()
+    pose_backend: PoseBackend = "onnx"
     split: Literal["train", "validation", "test", "all"] = "test"
     frames_fps: float = 25.0
     limit: int = Field(0, json_schema_extra=runtime())  # says which units there are, and changes none
@@ -52,15 +55,19 @@ class Subjects(Stage):
 
     _context: Context = PrivateAttr()
     _rows: dict[str, Row] = PrivateAttr(default_factory=dict)
-    _nets: "tuple[Detector, PoseNet] | None" = PrivateAttr(default=None)
+    _nets: "tuple[Detector, PoseEstimator] | None" = PrivateAttr(default=None)
     _collection: Collection | None = PrivateAttr(default=None)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return () if self.protocol == "csg405" else (self.detector, self.pose)
 
     def result_settings(self) -> dict[str, Any]:
-        """The shards' clips have a rate of their own."""
+        """Without those that change nothing: clips of the shards have a rate and keypoints of their own, and `pose_backend` at its
+        default stays out, so that fingerprints are those of runs from before there was the setting.
+        """
         unused = {"frames_fps"} if self.protocol == "csg405" else set()
+        if self.protocol == "csg405" or self.pose_backend == "onnx":
+            unused |= {"pose_backend"}
         return {name: value for name, value in super().result_settings().items() if name not in unused}
 
     @property
@@ -223,24 +230,29 @@ def _check_rate(frames: int, fps: float, samples: int) -> None:
         raise Reject(Reason.LATE_SOUND, f"its frames last {seen:.2f} s at {fps:g} fps, its sound {heard:.2f} s{fits}")
 
 
-def annotator(names: Any, context: Context, footage: str | None = None) -> "tuple[Detector, PoseNet]":
-    """The nets `names.detector` and `names.pose`; WrongFootage when they cannot see this footage (None: real people)."""
-    from pipeline.nets.dwpose import PoseNet
-    from pipeline.nets.footage import check_footage, footage_of
-    from pipeline.nets.session import open_session
-    from pipeline.nets.yolox import Detector
+def annotator(
+    chosen: "Subjects | Scores", context: Context, footage: str | None = None
+) -> "tuple[Detector, PoseEstimator]":
+    """The nets that a stage's `detector`, `pose` and `pose_backend` name.
+
+    Raises:
+        WrongFootage: they cannot see this footage (None: real people).
+    """
+    from pipeline.nets.footage import check_footage
+    from pipeline.nets.pose.factory import open_detector, open_pose
 
     assert context.models is not None, "the driver hands every worker a model registry"
     device: Literal["cpu", "cuda"] = "cuda" if context.device == "cuda" else "cpu"
-    found = [context.models.resolve(choice) for choice in (names.detector, names.pose)]
-    sessions = [open_session(file.path, device, context.threads) for file in found]
-    made = {file.name: footage_of(session) for file, session in zip(found, sessions, strict=True)}
+    finder, poser = (context.models.resolve(names) for names in (chosen.detector, chosen.pose))
+    detector = open_detector(finder.path, device, context.threads)
+    pose = open_pose(poser.path, device, context.threads, backend=chosen.pose_backend)
+    made = {finder.name: detector.footage, poser.name: pose.footage}
     check_footage(made, footage, "`annotate.detector` and `annotate.pose`")
-    return Detector(sessions[0]), PoseNet(sessions[1])
+    return detector, pose
 
 
 def annotate(
-    pictures: Iterator[np.ndarray], detector: "Detector", pose: "PoseNet"
+    pictures: Iterator[np.ndarray], detector: "Detector", pose: "PoseEstimator"
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int]] | None:
     """The largest person of a film, of its pictures (H, W, 3) RGB.
 

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
-from pipeline.stage import Program, runtime
+from pipeline.generation.sampling import SamplingSettings
+from pipeline.stage import Program
+from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
@@ -18,7 +20,7 @@ FOLDER = "generated"
 SUFFIXES = (".mp4", ".npz", ".parquet")  # of what is written
 
 
-class Generate(BackendSettings, Program):
+class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
     """The reference is a picture (annotated by the run's own nets), a skeleton file, or a clip of the shards; so is the voice.
 
     Named neither, two held-out clips are taken: the first frame of one, the voice of another. The video is the drawn skeleton, or
@@ -31,50 +33,12 @@ class Generate(BackendSettings, Program):
     extra: ClassVar[str] = "train"
     modules: ClassVar[tuple[str, ...]] = ("torch", "diffusers", "safetensors")
 
-    model: str = Field(
-        "", description="weights, a checkpoint, or a training folder; the run's `training/model` by default"
-    )
-    image: str = Field("", description="picture of the reference: PNG, JPEG or WebP")
-    skeleton: str = Field("", description="or its skeleton: .npz with keypoints (133, 2) or (F, 133, 2), scores, size")
-    reference_clip: str = Field("", description="or a clip of the shards, by clip_id: its first frame")
-    audio: str = Field("", description="the voice: any file with sound")
-    voice_clip: str = Field("", description="or the voice of a clip of the shards, by clip_id")
-    shards: str = Field("", description="folder of shards; the run's by default")
-    transfer: bool = Field(
-        False, description="move as the voice's clip really did, fitted to the reference, in place of generating"
-    )
-    dry_run: bool = Field(
-        False,
-        description="generate, write the back-end's inputs and print its command; run nothing",
-        json_schema_extra=runtime(),
-    )
-    out: str = Field("", description="the video; .npz and .parquet beside it. `generated/` in the run by default")
-    guidance: float | None = Field(
-        None,
-        ge=0,
-        le=20,
-        description="classifier-free guidance scale; 3.5, or 1 where reference and voice are of one clip",
-    )
-    sampler: Literal["ancestral", "ddim", "dpm"] = Field(
-        "ancestral", description="ancestral: 100 steps as the release; ddim, dpm: DPM-Solver++ in 10 to 20"
-    )
-    sampler_steps: int = Field(0, ge=0, le=100, description="network calls; 0: 100 for ancestral, else 20")
-    seed: int = Field(0, ge=0, lt=2**31, description="another number draws another motion")
-    overlap_frames: int = Field(50, ge=0, description="that neighbouring windows share at least, at 25 fps")
     align: Literal["auto", "always", "never"] = Field(
         "auto",
         description="bring a reference to the size and place that the model knows, and a motion onto the picture that a "
         "back-end films; auto: when it is off",
     )
     window_batch: int = Field(8, ge=1, description="windows that the network sees at a time")
-
-    @model_validator(mode="after")
-    def _steps_fit(self) -> "Generate":
-        if self.sampler == "ddim" and self.sampler_steps and 100 % self.sampler_steps:
-            raise ValueError(
-                f"ddim takes 1, 2, 4, 5, 10, 20, 25, 50 or 100 steps, not {self.sampler_steps}: dpm takes any"
-            )
-        return self
 
     def needed_modules(self) -> tuple[str, ...]:
         return () if self.transfer else self.modules
@@ -135,7 +99,8 @@ class Generate(BackendSettings, Program):
         for line in placed.said:
             click.echo(line, err=True)
         paired = bool(person.clip) and person.clip == voice.clip
-        guidance = self.guidance if self.guidance is not None else GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED
+        sampling = self.sampling(GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED)
+        guidance = sampling["guidance"]
         click.echo(
             f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {guidance:g}, {weights}"
         )
@@ -148,11 +113,7 @@ class Generate(BackendSettings, Program):
             motion = model.generate(
                 voice.features,
                 placed.reference,
-                guidance=guidance,
-                sampler=self.sampler,
-                steps=self.sampler_steps,
-                seed=self.seed,
-                overlap=self.overlap_frames,
+                **sampling,
                 batch=self.window_batch,
                 progress=report,
             )

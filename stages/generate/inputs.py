@@ -109,7 +109,7 @@ def _of_picture(path: Path, session: "Session") -> Person:
         raise BadInput(f"--image {path}: {getattr(error, 'detail', 'there is no such file')}") from error
     annotate = session.profile.settings("annotate")
     detector, pose = (session.models.resolve(names).path for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
-    found = largest_person(picture, detector, pose)
+    found = largest_person(picture, detector, pose, backend=annotate.backend)  # type: ignore[attr-defined]
     if found is None:
         hint = "take another picture"
         if session.profile.name == "demo":

@@ -67,16 +67,14 @@ class Comparer:
     """
 
     def __init__(self, context: "Context", detector: tuple[str, ...], pose: tuple[str, ...]) -> None:
-        from pipeline.nets.dwpose import PoseNet
-        from pipeline.nets.session import open_session
-        from pipeline.nets.yolox import Detector
+        from pipeline.nets.pose.factory import open_detector, open_pose
 
         assert context.models is not None, "the driver hands every worker a model registry"
         finder, poser = (context.models.resolve(here(context, names)) for names in (detector, pose))
         device: Any = "cuda" if context.device == "cuda" else "cpu"
         self._run, self._threads = context.run, context.threads
-        self._detector = Detector(open_session(finder.path, device, context.threads), 0.3, 0.45, 8)
-        self._pose = PoseNet(open_session(poser.path, device, context.threads), 16, max(1, min(4, context.threads)))
+        self._detector = open_detector(finder.path, device, context.threads)
+        self._pose = open_pose(poser.path, device, context.threads, workers=max(1, min(4, context.threads)))
 
     def look(self, path: str, first_frame: int, frames: int) -> "list[PersonTrack]":
         """Everybody whom our nets see in the clip."""

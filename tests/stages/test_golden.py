@@ -15,9 +15,9 @@ import pytest
 from pipeline.media.audio import to_flac
 from pipeline.media.shots import ShotFinder, analysis_size
 from pipeline.media.windows import WindowLimits, windows
-from pipeline.nets.dwpose import decode_simcc
 from pipeline.nets.face_attributes import ages, fitted, said
 from pipeline.nets.faces import Choice, aligned, candidates, upright
+from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.segmentation import SegmentationNet
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine

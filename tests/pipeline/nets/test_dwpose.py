@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.nets.dwpose import MEAN, STD, PoseNet, decode_simcc
+from pipeline.nets.dwpose import MEAN, STD, PoseNet
+from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.session import open_session
 from pipeline.skeleton.layout import K
 

@@ -1,0 +1,31 @@
+"""The table kinds: what each row is, what each column holds, and in which unit.
+
+Stages meet in these tables and nowhere else. A schema grows by nullable columns only; readers fill what older
+parts lack with nulls. Field metadata carries the unit and a sentence, which report, shards and `csg405 show` print.
+"""
+
+from pipeline.kinds.clips import CLIPS
+from pipeline.kinds.evaluation import PAIRS, RENDITIONS, SCORES, SUBJECTS
+from pipeline.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, Kind, column, frames, is_path
+from pipeline.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SOUND_MEASURES
+from pipeline.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
+from pipeline.kinds.persons import PERSONS
+from pipeline.kinds.samples import ATTRIBUTES, AUDIO_FEATURES, SAMPLES, SPEAKERS
+from pipeline.kinds.sources import CHECKS, SOURCES, TYPES, VIDEOS
+from pipeline.kinds.verdicts import VERDICTS
+
+__all__ = ["BOX", "FRAME_LIST_WIDTH", "KEYPOINTS", "KINDS", "Kind", "column", "frames", "is_path"]
+
+# Parents before their children: whoever goes through the kinds in this order meets a row before what hangs on it.
+_KINDS = (
+    *(TYPES, SOURCES, CHECKS, VIDEOS),
+    CLIPS,
+    PERSONS,
+    *(POSE_MEASURES, SOUND_MEASURES, OVERLAPS, LIP_SYNCS),
+    VERDICTS,
+    *(SAMPLES, ATTRIBUTES, SPEAKERS, AUDIO_FEATURES),
+    *(PREVIEWS, SHARDS, REPORTS, RELEASES),
+    *(SUBJECTS, PAIRS, RENDITIONS, SCORES),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

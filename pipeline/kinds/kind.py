@@ -1,0 +1,62 @@
+"""What table kinds are declared with: a column and its unit, a kind with its key and parent, and the ids they share."""
+
+from dataclasses import KW_ONLY, dataclass
+
+import pyarrow as pa
+
+KEYPOINTS = 133
+FRAME_LIST_WIDTH = 2 * KEYPOINTS
+
+
+def column(name: str, kind: pa.DataType, unit: str, text: str) -> pa.Field:
+    """One column: its Arrow type, unit ("" where none applies) and description."""
+    return pa.field(name, kind, metadata={"unit": unit, "text": text})
+
+
+def is_path(field: pa.Field) -> bool:
+    """Whether a column holds the path of a file."""
+    return bool(field.metadata and field.metadata.get(b"unit") == b"path")
+
+
+def frames(width: int, dtype: pa.DataType | None = None) -> pa.DataType:
+    """A list over frames of `width` numbers each: numpy shape (frames, width)."""
+    return pa.list_(pa.list_(dtype or pa.float32(), width))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A table kind.
+
+    Attributes:
+        name: folder name under `tables/`.
+        key: the column that names a row.
+        columns: the schema without the bookkeeping columns that the table adds.
+        parent: the kind whose live rows this one hangs on, or ""; a row whose parent row is gone does not count.
+        parent_where: a boolean column of the parent that must be true, or "".
+        unit_of: the kind whose keys are the units of the stage that writes this one; "" where units come from outside.
+    """
+
+    name: str
+    _: KW_ONLY
+    key: str
+    columns: tuple[pa.Field, ...]
+    parent: str = ""
+    parent_where: str = ""
+    unit_of: str = ""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(self.columns)
+
+    @property
+    def heavy(self) -> tuple[str, ...]:
+        """Columns whose hash is stored beside them, so that planning never reads their content."""
+        return tuple(f.name for f in self.columns if pa.types.is_nested(f.type) or pa.types.is_binary(f.type))
+
+
+S, F, I, B = pa.string(), pa.float64(), pa.int32(), pa.bool_()  # noqa: E741 - a table of types reads better short
+BOX = pa.list_(I, 4)
+
+VIDEO = column("video_id", S, "", "yt:<11 characters> or file:<first 16 hex of its sha256>")
+CLIP = column("clip_id", S, "", "<video_id>/<first frame>+<frames>")
+PERSON = column("person_id", S, "", "<clip_id>#<rank by first frame seen, then x>")

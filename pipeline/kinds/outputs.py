@@ -1,0 +1,43 @@
+"""Files that are made of the tables: pictures, shards, reports, releases."""
+
+import pyarrow as pa
+
+from pipeline.kinds.kind import VIDEO, F, I, Kind, S, column
+
+PREVIEWS = Kind(
+    "previews",
+    key="preview_id",
+    columns=(
+        column("preview_id", S, "", "a person_id, clip_id or video_id"),
+        VIDEO,
+        column("path", S, "path", "picture, relative to the run folder"),
+    ),
+)
+
+SHARDS = Kind(
+    "shards",
+    key="bucket",
+    columns=(
+        column("bucket", S, "", "<split>-<number>"),
+        column("split", S, "", "train, validation or test"),
+        column("path", S, "path", "Parquet file, relative to the run folder"),
+        column("sha256", S, "hex", ""),
+        column("bytes", pa.int64(), "B", ""),
+        column("rows", I, "", "samples in it"),
+        column("seconds", F, "s", "of clips in it"),
+    ),
+)
+
+REPORTS = Kind(
+    "reports", key="report", columns=(column("report", S, "", "name"), column("path", S, "path", "its first page"))
+)
+
+RELEASES = Kind(
+    "releases",
+    key="release",
+    columns=(
+        column("release", S, "", "name"),
+        column("path", S, "path", "its index"),
+        column("rows", I, "", "speakers"),
+    ),
+)

@@ -1,0 +1,66 @@
+"""The one place where detectors and pose nets are opened: whoever looks at people asks here, and all honour the same settings."""
+
+from pathlib import Path
+
+from pipeline.nets.dwpose import PoseEstimator, PoseNet
+from pipeline.nets.pose import PoseBackend, simcc
+from pipeline.nets.rtmlib_pose import RtmlibPose
+from pipeline.nets.session import Device, open_session
+from pipeline.nets.yolox import Detector
+
+
+def open_detector(
+    model: str | Path,
+    device: Device = "cpu",
+    threads: int = 0,
+    *,
+    score: float = 0.3,
+    nms_iou: float = 0.45,
+    batch: int = 8,
+) -> Detector:
+    """A person detector.
+
+    Args:
+        model: path of the .onnx file.
+        device: "cpu" or "cuda".
+        threads: CPU threads within an operator; 0 takes one a core.
+        score: least score of a detected box, 0..1.
+        nms_iou: overlap (IoU) from which the weaker of two boxes is dropped.
+        batch: pictures a run, where the model takes any number.
+
+    Raises:
+        ValueError: the model is no detector. What `open_session` raises.
+    """
+    return Detector(open_session(model, device, threads), score, nms_iou, batch)
+
+
+def open_pose(
+    model: str | Path,
+    device: Device = "cpu",
+    threads: int = 0,
+    *,
+    backend: PoseBackend = "onnx",
+    batch: int = 16,
+    workers: int = 2,
+) -> PoseEstimator:
+    """A whole-body pose net.
+
+    Args:
+        model: path of the .onnx file.
+        device: "cpu" or "cuda".
+        threads: CPU threads within an operator; 0 takes one a core.
+        backend: "onnx", or "rtmlib": slower, a reference to compare with.
+        batch: people a run, where the model takes any number; rtmlib takes one.
+        workers: threads that prepare crops while the net runs.
+
+    Raises:
+        ValueError: the model is no pose net, or rtmlib does not know how to decode it. RuntimeError: rtmlib is not installed.
+        What `open_session` raises.
+    """
+    net = PoseNet(open_session(model, device, threads), batch, workers)
+    if backend == "onnx":
+        return net
+    if net.decode is not simcc.decode_outputs:
+        raise ValueError(f"{model}: rtmlib decodes SimCC outputs alone: set backend to onnx")
+    # rtmlib does not ask the model for its input's size.
+    return RtmlibPose(model, device, (net.height, net.width), net.footage)

@@ -1,0 +1,54 @@
+"""What is evaluated, as settings: a test set, its pairs, and whose videos of them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.stage import runtime
+
+
+class ProtocolSettings(BaseModel):
+    """The test set, the pairs that are drawn from it, and the method whose videos are scored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: Literal["csg405", "pats", "ted"] = Field(
+        "csg405", description="test set: the shards' own, or PATS or TED-talks from --source"
+    )
+    method: Literal["ours", "transfer", "folder"] = Field(
+        "ours", description="generated from sound; the true motion transferred; or the videos in --folder"
+    )
+    source: str = Field(
+        "",
+        description="folder of shards (the run's by default), or of the files of PATS or TED-talks",
+        json_schema_extra=runtime(),
+    )
+    frames_fps: float = Field(
+        25.0,
+        gt=0,
+        le=240,
+        description="frames a second of clips of PATS and TED-talks that are folders of frames, and of TED-talks in silent videos "
+        "of 10 fps: `load_videos.py` keeps every frame and says 10 of all",
+    )
+    split: Literal["train", "validation", "test", "all"] = Field(
+        "test", description="of the shards; what a model was trained on says nothing of it"
+    )
+    settings: tuple[Literal["paired", "unpaired"], ...] = Field(
+        ("paired", "unpaired"), description="of table 2: SSIM and PSNR are paired, the other measures unpaired"
+    )
+    pairs: str = Field(
+        "",
+        description="list of pairs in place of these: a voice's and a reference's name a line, or one for both",
+        json_schema_extra=runtime(),
+    )
+    pairs_seed: int = Field(405, ge=0, description="of the unpaired list; another number draws another")
+    limit: int = Field(0, ge=0, description="clips of the test set, drawn once and for all; 0 takes all")
+    folder: str = Field(
+        "",
+        description="another system's videos: paired/NAME.mp4, unpaired/REFERENCE__VOICE.mp4, as in pairs.csv",
+        json_schema_extra=runtime(),
+    )
+    label: str = Field(
+        "", pattern=r"^[\w .()+-]{0,60}$", description="of the method in the table", json_schema_extra=runtime()
+    )
+    model: str = Field("", description="as of `generate`", json_schema_extra=runtime())

@@ -1,0 +1,30 @@
+"""What a generation starts from, and where it goes, as settings."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.stage import runtime
+
+
+class InputSettings(BaseModel):
+    """The model, a reference, a voice, and the file that is written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(
+        "", description="weights, a checkpoint, or a training folder; the run's `training/model` by default"
+    )
+    image: str = Field("", description="picture of the reference: PNG, JPEG or WebP")
+    skeleton: str = Field("", description="or its skeleton: .npz with keypoints (133, 2) or (F, 133, 2), scores, size")
+    reference_clip: str = Field("", description="or a clip of the shards, by clip_id: its first frame")
+    audio: str = Field("", description="the voice: any file with sound")
+    voice_clip: str = Field("", description="or the voice of a clip of the shards, by clip_id")
+    shards: str = Field("", description="folder of shards; the run's by default")
+    transfer: bool = Field(
+        False, description="move as the voice's clip really did, fitted to the reference, in place of generating"
+    )
+    dry_run: bool = Field(
+        False,
+        description="generate, write the back-end's inputs and print its command; run nothing",
+        json_schema_extra=runtime(),
+    )
+    out: str = Field("", description="the video; .npz and .parquet beside it. `generated/` in the run by default")
