@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from pipeline import files
+from pipeline.base.errors import UserError
 
 TRIES = 5
 TIMEOUT = httpx.Timeout(30.0)
@@ -21,7 +22,7 @@ LARGEST_BYTES = 32 << 30  # of a file whose size nobody told
 Report = Callable[[int, int | None], None]
 
 
-class DownloadError(OSError):
+class DownloadError(UserError, OSError):
     """A download that did not arrive whole; what did arrive is kept for the next try."""
 
 

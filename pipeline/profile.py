@@ -16,10 +16,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
 
+from pipeline.base.errors import UserError
 from pipeline.stage import Settings, Stage, is_runtime, settings_class
 
 
-class ProfileError(Exception):
+class ProfileError(UserError):
     """A profile cannot be used; the message names file, line and key, and what would be right."""
 
 

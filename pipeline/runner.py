@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipeline import files
+from pipeline.base.errors import StageError, UserError
 from pipeline.hashing import digest, row_hashes, unit_hashes
 from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
@@ -34,15 +35,11 @@ COMMIT_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class StageError(Exception):
-    """A stage could not go on; the message says why and what to do. What was done before is committed."""
-
-
 class OutOfRoom(StageError):
     """A stage stopped because the disk, or the share of it that the profile allows, is used up."""
 
 
-class Skipped(Exception):
+class Skipped(UserError):
     """A stage cannot run here because a package or a net is missing; the message says how to get it."""
 
 

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import files
+from pipeline.base.errors import UserError
 from pipeline.kinds import BOX, FRAME_LIST_WIDTH, KEYPOINTS, KINDS, column, frames
 from pipeline.skeleton.layout import ROOTS, K
 from pipeline.table import to_arrow, to_python
@@ -56,7 +57,7 @@ _WORDS = (
 )
 
 
-class ShardError(ValueError):
+class ShardError(UserError, ValueError):
     """A shard or its index cannot be read; the message says what to do."""
 
 

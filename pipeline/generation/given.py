@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import shard
+from pipeline.base.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.registry import Registry
@@ -18,7 +19,7 @@ MIN_SCORE = 0.3
 Picture = NDArray[np.uint8]
 
 
-class BadInput(ValueError):
+class BadInput(UserError, ValueError):
     """A reference or a voice cannot be used; the message says why, and what to do."""
 
 

@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipeline.base.errors import StageError
 from pipeline.reasons import Reason
-from pipeline.runner import StageError
 from pipeline.stage import Row
 from pipeline.web.links import watch_page
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.errors import UserError
 from pipeline.nets.session import Device, DeviceMissing, ModelRefused, open_session
 
 Floats = NDArray[np.float32]
 
 
-class BadFeatures(ValueError):
+class BadFeatures(UserError, ValueError):
     """A net gave something that is no feature vector: another shape, or numbers that are not finite."""
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import files
+from pipeline.base.errors import StageError
 from pipeline.manifest import form_of, read_manifest
 from pipeline.reasons import Reason, Reject
-from pipeline.runner import StageError
 from pipeline.web.links import normalised
 
 BAD_LINE_PREFIX = "line "  # of a list of links

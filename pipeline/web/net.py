@@ -26,10 +26,10 @@ from yt_dlp.networking._urllib import HTTPHandler, UrllibRH
 from yt_dlp.networking.exceptions import RequestError
 from yt_dlp.utils._jsruntime import DenoJsRuntime
 
+from pipeline.base.errors import StageError
 from pipeline.media.ids import check_url
 from pipeline.profile import Web
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.runner import StageError
 from pipeline.web.errors import Refused, outcome_of
 from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate

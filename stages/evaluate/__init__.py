@@ -213,13 +213,8 @@ class Evaluate(BackendSettings, Program):
 
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
         from pipeline.cli_run import options_of, run_shown
-        from pipeline.cli_session import Fault
-        from pipeline.runner import Skipped
 
-        try:
-            run_shown(stage, folder, session.models, options_of(session.profile), store)
-        except Skipped as skip:
-            raise Fault(skip) from skip
+        run_shown(stage, folder, session.models, options_of(session.profile), store)
 
     def _subjects(self, session: "Session") -> "Subjects":
         from stages.evaluate.subjects import Subjects

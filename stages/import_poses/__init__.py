@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.errors import StageError
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.runner import StageError
 from pipeline.skeleton.released import Order
 from pipeline.skeleton.released_space import Space
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
