@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-KEYPOINTS = 133
+from pipeline.base.units import KEYPOINTS
+
 FRAME_LIST_WIDTH = 2 * KEYPOINTS
 
 

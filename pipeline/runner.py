@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 
 from pipeline import files
 from pipeline.base.errors import StageError, UserError
+from pipeline.base.version import version_of
 from pipeline.hashing import digest, row_hashes, unit_hashes
 from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
@@ -224,7 +224,7 @@ class _Commits:
         self.outcomes: list[Outcome] = []
         self.bytes = 0
         self.since = time.monotonic()
-        self.versions = f"csg405 {version('csg405')}, {stage.name} {stage.version}"
+        self.versions = f"csg405 {version_of()}, {stage.name} {stage.version}"
 
     def add(self, index: int, result) -> None:  # type: ignore[no-untyped-def] # Result is imported only when running
         if result.count:

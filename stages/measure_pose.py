@@ -12,7 +12,7 @@ from pipeline.stage import Reads, Resources, Row, Stage, Unit
 
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
-    from pipeline.skeleton.crop import Box
+    from pipeline.base.units import Box
     from pipeline.skeleton.meant import Meant
 
 Points = NDArray[np.float32]

@@ -31,6 +31,7 @@ from pipeline.progress import redact
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Stage, Unit
 from pipeline.table import FAILED, OK, REJECTED, pack_rows
+from pipeline.text import printable
 
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout
@@ -96,7 +97,7 @@ class _Worker:
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._judge(unit)
         self.deadline = float("inf")
-        result.detail = printable(redact(result.detail))
+        result.detail = bounded(redact(result.detail))
         result.wall_seconds = time.perf_counter() - wall
         result.cpu_seconds = _cpu_seconds() - cpu
         if self.stage.resources.gpu and self.context.device == "cuda":
@@ -153,9 +154,9 @@ class _Worker:
         return result
 
 
-def printable(text: str) -> str:
-    """One line without control characters and broken surrogates, for titles and file names from outside end up in details."""
-    line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: 2 * DETAIL_CHARACTERS])
+def bounded(text: str) -> str:
+    """One printable line of at most `DETAIL_CHARACTERS`: titles and file names, which are untrusted, end up in details."""
+    line = printable(text[: 2 * DETAIL_CHARACTERS])
     return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
 
 

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Picture
+
 if TYPE_CHECKING:
     import onnxruntime
 
-Picture = NDArray[np.uint8]
 Head = Literal["raw", "decoded", "boxes"]
 
 STRIDES = (8, 16, 32)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import savgol_filter
 
+from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import rooted
 
-Floats = NDArray[np.floating]
 Variant = Literal["paper", "release"]
 
 ORDER = 2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from pipeline import files
+from pipeline.base.hashes import sha256_of
 from pipeline.profile import Web
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -155,7 +156,7 @@ class Crawl(Wanted, Stage):
         if str(path).encode("utf-8", "replace") != os.fsencode(path):
             raise Reject(Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit[:80]})")
         found = probe(path, self._limits())
-        sha256 = place.sha256_of(path)
+        sha256 = sha256_of(path)
         video_id = place.file_id(sha256)
         if place.owner_of(self._context.run, video_id) is None:
             # Of copies that nobody owns yet the first by name wins, whichever worker comes first.
@@ -210,7 +211,7 @@ class Crawl(Wanted, Stage):
             folder.mkdir(parents=True, exist_ok=True)
             room.check_room(run, web)
             fetched = fetch(url, folder, settings, known)
-            sha256 = place.sha256_of(fetched.path)
+            sha256 = sha256_of(fetched.path)
             video_id = _named_id(fetched.info) or place.file_id(sha256)
             place.claim(run, video_id, unit)
         except Reject:
@@ -265,7 +266,6 @@ def _named_id(info: dict[str, Any]) -> str | None:
 
 
 def _is_copy(path: Path, sha256: str) -> bool:
-    from stages.crawl.place import sha256_of
 
     try:
         return sha256_of(path) == sha256

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
+from pipeline.base.hashes import sha256_of
 from pipeline.stage import Program, runtime
 
 if TYPE_CHECKING:
@@ -272,11 +273,10 @@ class Evaluate(BackendSettings, Program):
 
         model, digest = "", ""
         if self.method == "ours":
-            from pipeline import shard
             from pipeline.training.checkpoint import weights_of
 
             weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
-            model, digest = str(weights), shard.sha256_of(weights)
+            model, digest = str(weights), sha256_of(weights)
         same = {name: getattr(self, name) for name in BackendSettings.model_fields}
         same |= {
             name: getattr(self, name)

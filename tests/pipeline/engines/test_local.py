@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipeline.engines import local
-from pipeline.engines.local import LocalEngine, Result, printable
+from pipeline.engines.local import LocalEngine, Result, bounded
 from pipeline.kinds import KINDS
 from pipeline.reasons import Reason
 from pipeline.stage import Context, Unit
@@ -62,7 +62,7 @@ def test_every_way_to_go_wrong_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_details_are_one_printable_line_of_bounded_length() -> None:
-    line = printable("a\udcff name\x1b[31m\nof two lines " + "x" * 2000)
+    line = bounded("a\udcff name\x1b[31m\nof two lines " + "x" * 2000)
     assert line.isprintable() and len(line) == 500 and line.startswith("a? name?[31m of two lines xx")
     line.encode()
 
