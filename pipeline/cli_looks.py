@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
+from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.cli_session import Fault, Session, about_a_run
+from pipeline.text import printable
 
 
 @click.command()
@@ -41,7 +43,7 @@ def show_data_set(session: Session) -> None:
     from pipeline.table_one import row
 
     if session.store.outcomes("samples").num_rows:
-        side = getattr(session.profile.stage("export"), "side_px", 512)
+        side = getattr(session.profile.stage("export"), "side_px", CLIP_SIDE_PX)
         print_data_set(row(session.store, side))
 
 
@@ -71,6 +73,6 @@ def failed(limit: int, **given: Any) -> None:
     store = session.store
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
     for one in found[:limit]:
-        unit = "".join(c if c.isprintable() else "?" for c in one["unit"])  # a file's name may hold what terminals obey
+        unit = printable(one["unit"])  # a file's name may hold what terminals obey
         click.echo(f"{one['stage']:>16}  {unit}  {one['reason']}  x{one['attempt']}: {one['detail']}")
     click.echo(f"{len(found)} failed" + (f", {limit} shown" if len(found) > limit else ""))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.base.errors import UserError
 from pipeline.profile import Profile, ProfileError, is_stage, load
 from pipeline.registry import Registry
 from pipeline.stage import settings_class
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
 KEPT = "profile.toml"  # in the run folder: the resolved profile of its last command
-KNOWN_ERRORS = {
-    "StageError",
-    "Occupied",
-    "ProfileError",
-    "OptOutError",
-    "ManifestError",
-    "ShardError",
-    "BadModel",
-    "MissingModel",
-    "TrainingError",
-    "BadInput",
-    "BackendError",
-    "Failure",
-}
 
 
 class Fault(click.ClickException):
@@ -170,20 +157,18 @@ def _quoted(text: str) -> str:
 
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
-    """Known errors end in one line and an exit code, and Ctrl-C in a word."""
+    """Errors that are written for users, and those of the disk, end in one line and an exit code, and Ctrl-C in a word."""
     from pipeline import files
 
     try:
         yield
     except KeyboardInterrupt:
         raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
-    except Exception as error:
-        if {cls.__name__ for cls in type(error).__mro__} & KNOWN_ERRORS:  # by name: their modules are heavy
-            raise Fault(error) from error
-        if isinstance(error, OSError):
-            known = files.failure_of(error)
-            raise Fault(known.detail if known else error) from error
-        raise
+    except UserError as error:
+        raise Fault(error) from error
+    except OSError as error:
+        known = files.failure_of(error)
+        raise Fault(known.detail if known else error) from error
 
 
 class Guarded(click.Group):

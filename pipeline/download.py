@@ -1,6 +1,5 @@
 """Downloading one file over HTTP: with progress, resumed after a break, and checked before it counts."""
 
-import hashlib
 import re
 import shutil
 import socket
@@ -11,6 +10,8 @@ from pathlib import Path
 import httpx
 
 from pipeline import files
+from pipeline.base.errors import UserError
+from pipeline.base.hashes import sha256_of
 
 TRIES = 5
 TIMEOUT = httpx.Timeout(30.0)
@@ -21,7 +22,7 @@ LARGEST_BYTES = 32 << 30  # of a file whose size nobody told
 Report = Callable[[int, int | None], None]
 
 
-class DownloadError(OSError):
+class DownloadError(UserError, OSError):
     """A download that did not arrive whole; what did arrive is kept for the next try."""
 
 
@@ -158,8 +159,7 @@ def _check(part: Path, size: int | None, sha256: str, url: str) -> None:
         part.unlink()
         raise _Wrong(f"{url} gave {found:,} bytes, expected {size:,}")
     if sha256:
-        with part.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        digest = sha256_of(part)
         if digest != sha256:
             part.unlink()
             raise _Wrong(f"{url} gave sha256 {digest}, expected {sha256}")

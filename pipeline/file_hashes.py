@@ -1,6 +1,5 @@
 """Hashes of large files, remembered: nets are asked for by every command, and to read them all takes seconds."""
 
-import hashlib
 import json
 import logging
 import os
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.base.hashes import sha256_of
 
 SETTLED_SECONDS = 5.0  # a file younger than this may change again without a sign: clocks of file systems are coarse
 
@@ -34,8 +34,7 @@ class FileHashes:
         known = self._read().get(name)
         if isinstance(known, dict) and known.get("state") == before and isinstance(known.get("sha256"), str):
             return str(known["sha256"])
-        with path.open("rb") as handle:
-            found = hashlib.file_digest(handle, "sha256").hexdigest()
+        found = sha256_of(path)
         if _state(path) == before and time.time() - max(before[2:]) / 1e9 > SETTLED_SECONDS:
             self._remember(name, {"state": before, "sha256": found})
         return found

@@ -15,11 +15,13 @@ from typing import Any
 
 import filelock
 
+from pipeline.base.errors import UserError
+
 BEAT_SECONDS = 5.0
 GATE_SECONDS = 60.0  # to look at the other drivers takes a moment, and at one of another machine a few beats
 
 
-class Occupied(Exception):
+class Occupied(UserError):
     """Another driver writes this table now."""
 
 

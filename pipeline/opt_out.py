@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pipeline.base.errors import UserError
+
 RUN_LIST = "opt_out.txt"  # in the run folder, beside the list that the profile names
 
 _BARE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
 
 
-class OptOutError(ValueError):
+class OptOutError(UserError, ValueError):
     """An entry of a list names nobody: it would be passed over in silence."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.units import FPS
 from pipeline.kinds import KINDS
 from pipeline.plan import plan
 from pipeline.profile import Profile
@@ -21,9 +22,9 @@ from pipeline.tables.stores import stores_of
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
 _SECONDS = {  # how many seconds of video a row of this kind stands for: (column, seconds a unit of it)
     "videos": ("duration_seconds", 1.0),
-    "clips": ("frames", 1 / 25),
-    "persons": ("frames_seen", 1 / 25),
-    "samples": ("frames", 1 / 25),
+    "clips": ("frames", 1 / FPS),
+    "persons": ("frames_seen", 1 / FPS),
+    "samples": ("frames", 1 / FPS),
     "shards": ("seconds", 1.0),
 }
 

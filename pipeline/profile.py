@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
 
+from pipeline.base.errors import UserError
 from pipeline.engines import EXECUTORS
 from pipeline.stage import Settings, Stage, is_runtime, settings_class
 from pipeline.web.settings import Web
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tomlkit.items import Item, Table
 
 
-class ProfileError(Exception):
+class ProfileError(UserError):
     """A profile cannot be used; the message names file, line and key, and what would be right."""
 
 

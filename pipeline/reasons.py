@@ -2,6 +2,8 @@
 
 from enum import Enum, StrEnum
 
+from pipeline.base.errors import UserError
+
 
 class ReasonClass(StrEnum):
     """What a reason means for whoever runs the pipeline."""
@@ -126,7 +128,7 @@ class Reason(Enum):
 _BY_CODE = {reason.code: reason for reason in Reason}
 
 
-class Reject(Exception):
+class Reject(UserError):
     """A unit's verdict "not wanted" or "not usable": a result that is stored and not tried again.
 
     Args:
@@ -143,7 +145,7 @@ class Reject(Exception):
         return f"{self.reason.code}: {self.detail or self.reason.sentence}"
 
 
-class Failure(Exception):
+class Failure(UserError):
     """A unit that could not be judged this time; the next run tries it again.
 
     Args:

@@ -24,16 +24,17 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import files
+from pipeline.base.errors import UserError
 from pipeline.file_hashes import FileHashes
 
 LARGEST_MEMBER_BYTES = 4 << 30
 
 
-class MissingModel(Exception):
+class MissingModel(UserError):
     """A net that a stage needs is not here and could not be fetched; the message says what to do."""
 
 
-class BadModel(Exception):
+class BadModel(UserError):
     """A net's bytes are not those that were expected."""
 
 

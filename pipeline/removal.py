@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import files, opt_out, shard
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import FPS
 from pipeline.opt_out import OptOut
 
 JOURNAL = ".removing.json"
@@ -88,9 +90,9 @@ def remove(folder: Path, who: OptOut) -> Removed:
             temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.parquet"
             frames = _rewrite(path, temporary, ~gone)
             step |= {"temporary": temporary.name, "bytes": temporary.stat().st_size}
-            renewed = {"bytes": step["bytes"], "sha256": shard.sha256_of(temporary), "rows": int((~gone).sum())}
+            renewed = {"bytes": step["bytes"], "sha256": sha256_of(temporary), "rows": int((~gone).sum())}
             if entry is not None:
-                listed[path.name] = {**entry, **renewed, "seconds": frames / shard.FPS}
+                listed[path.name] = {**entry, **renewed, "seconds": frames / FPS}
         steps.append(step)
     if not steps:
         return Removed()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipeline import files
+from pipeline.base.errors import StageError, UserError
+from pipeline.base.version import version_of
 from pipeline.hashing import digest, row_hashes, unit_hashes
 from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
@@ -38,15 +39,11 @@ COMMIT_SECONDS = 60.0
 log = logging.getLogger(__name__)
 
 
-class StageError(Exception):
-    """A stage could not go on; the message says why and what to do. What was done before is committed."""
-
-
 class OutOfRoom(StageError):
     """A stage stopped because the disk, or the share of it that the profile allows, is used up."""
 
 
-class Skipped(Exception):
+class Skipped(UserError):
     """A stage cannot run here because a package or a net is missing; the message says how to get it."""
 
 
@@ -231,7 +228,7 @@ class _Commits:
         self.outcomes: list[Outcome] = []
         self.bytes = 0
         self.since = time.monotonic()
-        self.versions = f"csg405 {version('csg405')}, {stage.name} {stage.version}"
+        self.versions = f"csg405 {version_of()}, {stage.name} {stage.version}"
 
     def add(self, index: int, result: "Result") -> None:
         if result.count:

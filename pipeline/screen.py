@@ -13,6 +13,7 @@ from pipeline.overview import Chapter, StageState, per_100_hours, sentence
 from pipeline.progress import duration
 from pipeline.reasons import Reason
 from pipeline.registry import MissingModel, Registry
+from pipeline.text import printable
 
 if TYPE_CHECKING:
     from pipeline.dry_run import Outlook
@@ -89,7 +90,7 @@ def print_data_set(row: tuple[str, ...]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in HEADS:
         table.add_column(head.lower(), justify="left" if head in (HEADS[0], HEADS[-1]) else "right", no_wrap=True)
-    table.add_row(*map(plain, row))
+    table.add_row(*map(printable, row))
     for known in PUBLISHED:
         table.add_row(*known, style="dim")
     _console().print(table)
@@ -102,15 +103,15 @@ def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
     for stage in stages:
         console.print(f"{stage.stage:>16}  {_would_do(stage)}", markup=False, soft_wrap=True)
         if stage.note:
-            console.print(f"{'':>18}{plain(stage.note)}", style="yellow", markup=False, soft_wrap=True)
+            console.print(f"{'':>18}{printable(stage.note)}", style="yellow", markup=False, soft_wrap=True)
         for name in stage.first:
-            console.print(f"{'':>18}{plain(name)}", style="cyan", markup=False, soft_wrap=True)
+            console.print(f"{'':>18}{printable(name)}", style="cyan", markup=False, soft_wrap=True)
         if stage.first and stage.pending > len(stage.first):
             console.print(f"{'':>18}... and {stage.pending - len(stage.first):,} more", style="cyan", markup=False)
         if stage.refused:
             console.print(f"{'':>18}{len(stage.refused):,} that cannot be used:", style="yellow", markup=False)
         for why in stage.refused.values():
-            console.print(f"{'':>20}{plain(why)}", style="yellow", markup=False, soft_wrap=True)
+            console.print(f"{'':>20}{printable(why)}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _would_do(stage: "Outlook") -> str:
@@ -127,7 +128,7 @@ def _would_do(stage: "Outlook") -> str:
 def print_story(unit: str, chapters: list[Chapter]) -> None:
     """Stage by stage: what came of the unit, and every measure with its unit of measurement."""
     console = _console()
-    console.print(plain(unit), style="bold", markup=False)
+    console.print(printable(unit), style="bold", markup=False)
     for chapter in chapters:
         _print_outcome(console, chapter)
         for row in chapter.rows:
@@ -145,10 +146,10 @@ def _print_outcome(console: Console, chapter: Chapter) -> None:
         console.print(f"\n{chapter.kind}", style="bold", markup=False)
         return
     style = {"ok": "bold green", "rejected": "bold yellow", "failed": "bold red"}.get(outcome["status"], "bold")
-    console.print(f"\n{outcome['stage']}: {outcome['status']}  {plain(outcome['unit'])}", style=style, markup=False)
+    console.print(f"\n{outcome['stage']}: {outcome['status']}  {printable(outcome['unit'])}", style=style, markup=False)
     if outcome["reason"]:
         console.print(
-            f"    {outcome['reason']}: {sentence(outcome['reason'])}; {plain(outcome['detail'])}", markup=False
+            f"    {outcome['reason']}: {sentence(outcome['reason'])}; {printable(outcome['detail'])}", markup=False
         )
     if outcome["at"] is None:  # it was left out before anybody went for it
         return
@@ -160,13 +161,8 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return "\n".join(plain(str(item)) for item in value) if value and isinstance(value[0], str) else str(value)
-    return plain(str(value))
-
-
-def plain(text: str) -> str:
-    """Text from outside without what a terminal would take for a command."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+        return "\n".join(printable(str(item)) for item in value) if value and isinstance(value[0], str) else str(value)
+    return printable(str(value))
 
 
 def _style(name: str, value: Any) -> str:

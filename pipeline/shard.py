@@ -9,7 +9,6 @@ real clips, skeleton columns, MB a clip-hour: raw floats 242; zstd 190; byte-str
 (plain zstd 117, dictionary + zstd 111, byte-stream-split + lz4 112; zstd level 9 gains 1 % and writes 3 times slower).
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +22,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline import files
-from pipeline.kinds import BOX, FRAME_LIST_WIDTH, KEYPOINTS, KINDS, column, frames
+from pipeline.base.arrays import Floats
+from pipeline.base.errors import UserError
+from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS
+from pipeline.kinds import BOX, FRAME_LIST_WIDTH, KINDS, column, frames
 from pipeline.skeleton.layout import ROOTS, K
 from pipeline.table import to_arrow, to_python
-
-Floats = NDArray[np.floating]
 
 # Major: readers of an older one cannot read it; minor: nullable columns were added. Measures follow the tables and count for
 # neither: the index lists them.
@@ -36,9 +36,6 @@ VERSION_KEY = b"csg405.shard.version"
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
 SPLITS = ("train", "validation", "test")
 
-SIDE_PX = 512
-FPS = 25
-SAMPLE_RATE_HZ = 16_000
 STEPS_PER_PX = 64
 SCORE_STEPS = 1024
 AUDIO_FEATURES = 768
@@ -58,7 +55,7 @@ _WORDS = (
 )
 
 
-class ShardError(ValueError):
+class ShardError(UserError, ValueError):
     """A shard or its index cannot be read; the message says what to do."""
 
 
@@ -114,7 +111,7 @@ def schema() -> pa.Schema:
     fields = _fixed()
     fields += [KINDS[kind].schema.field(name) for kind, names in measures().items() for name in names]
     version = ".".join(map(str, VERSION)).encode()
-    return pa.schema(fields, metadata={VERSION_KEY: version, b"csg405.side_px": str(SIDE_PX).encode()})
+    return pa.schema(fields, metadata={VERSION_KEY: version, b"csg405.side_px": str(CLIP_SIDE_PX).encode()})
 
 
 def quantise(keypoints: Floats, neck: Floats) -> tuple[Floats, Floats, Floats]:
@@ -226,12 +223,6 @@ def write_index(folder: Path, content: Mapping[str, Any]) -> None:
     """Write `_index.json` atomically."""
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     files.write_text(folder / INDEX, text + "\n")
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256 in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_index(folder: Path) -> dict[str, Any]:

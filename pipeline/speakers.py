@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from pipeline.base.arrays import Floats32, Ints
 
 NEIGHBOURS = 32
 _PAIRS = 8192  # whose vectors are held at once
@@ -34,10 +33,10 @@ class _Clusters:
     """
 
     label: Ints
-    sums: Floats
+    sums: Floats32
     sizes: Ints
 
-    def likeness(self, pairs: Ints) -> Floats:
+    def likeness(self, pairs: Ints) -> Floats32:
         """(p,) mean cosine between the members of the clusters of each pair (p, 2)."""
         found = np.empty(len(pairs), np.float32)
         for at in range(0, len(pairs), _PAIRS):
@@ -104,7 +103,7 @@ def names(labels: ArrayLike, ids: Sequence[str]) -> list[str]:
     return ["s" + blake2b(first[label].encode(), digest_size=6).hexdigest() for label in groups]
 
 
-def _units(vectors: ArrayLike) -> Floats:
+def _units(vectors: ArrayLike) -> Floats32:
     matrix = np.ascontiguousarray(vectors, np.float32)
     if matrix.ndim != 2:
         raise ValueError(f"embeddings are a matrix, not an array of shape {matrix.shape}")
@@ -114,7 +113,7 @@ def _units(vectors: ArrayLike) -> Floats:
     return np.asarray(matrix / lengths, np.float32)
 
 
-def _linked(units: Floats, min_likeness: float, neighbours: int) -> Ints:
+def _linked(units: Floats32, min_likeness: float, neighbours: int) -> Ints:
     """(p, 2) pairs a < b, at least as alike as asked, of which b is among the nearest to a of those that come after it.
 
     A mean reaches a threshold only if some pair does, so no merger is lost by leaving out the rest. To look only at what comes
@@ -150,7 +149,7 @@ def _agglomerate(clusters: _Clusters, pairs: Ints, min_likeness: float) -> None:
         pairs = np.concatenate([still, moved])
 
 
-def _mutual(pairs: Ints, alike: Floats, count: int) -> Ints:
+def _mutual(pairs: Ints, alike: Floats32, count: int) -> Ints:
     """The pairs (p, 2) of which each is the other's most alike; of equals the one of smaller numbers."""
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -alike))
     rank = np.empty(len(pairs), np.int64)

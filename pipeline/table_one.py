@@ -4,16 +4,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.base.units import CLIP_SIDE_PX, FPS
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipeline.table import Store
 
-FPS = 25
 DASH = "\u2013"  # where a number is not known
 HEADS = ("Data set", "Clips", "Hours", "Resolution", "Speakers", "Speech types", "Mean, s", "Motion annotation")
 WHOLE_BODY = "face, body, hands"
-SIDE_PX = 512
 
 # The rows of the paper; the mean length is of its text, or hours by clips.
 PUBLISHED = (
@@ -55,7 +55,7 @@ class Share:
     of_the_paper: float | None
 
 
-def row(store: "Store", side_px: int = SIDE_PX) -> tuple[str, ...]:
+def row(store: "Store", side_px: int = CLIP_SIDE_PX) -> tuple[str, ...]:
     """The run's row of table 1, in the order of `HEADS`; a dash where a number was not measured."""
     samples = _samples(store)
     seconds = float(samples["frames"].sum()) / FPS

@@ -1,23 +1,24 @@
-"""Text from outside, made fit for tables and screens."""
+"""Untrusted text, made fit for tables, screens and pages."""
 
-import unicodedata
 from typing import Any
+
+_JOINERS = (
+    "\u200c\u200d"  # zero width: they shape words in many scripts; the bidirectional controls beside them disguise text
+)
+
+
+def printable(text: str, instead: str = "?", keep: str = "") -> str:
+    """Sanitise to one printable line: titles and file names are untrusted.
+
+    White space becomes spaces. Control, format, surrogate and unassigned characters, which a terminal may obey and a table
+    may not hold, become `instead`, except those in `keep`.
+    """
+    return "".join(c if c.isprintable() or c in keep else " " if c.isspace() else instead for c in text)
 
 
 def clean(text: Any, longest: int) -> str | None:
-    """One line of at most `longest` characters without control, format or surrogate characters; null when nothing is left."""
+    """One line of at most `longest` characters, printable, its white space joined; null when nothing is left."""
     if not isinstance(text, str):
         return None
-    kept = "".join(" " if ch.isspace() else ch for ch in text[: 4 * longest] if _speaks(ch))
+    kept = printable(text[: 4 * longest], "", _JOINERS)
     return " ".join(kept.split())[:longest].strip() or None
-
-
-def handle(info: dict[str, Any]) -> str | None:
-    """The channel's @name, by what yt-dlp says of a video; null where the site has no such."""
-    found = clean(info.get("uploader_id"), 100)
-    return found if found and found.startswith("@") else None
-
-
-def _speaks(ch: str) -> bool:
-    # Zero-width joiners (Cf) shape words in many scripts; the bidirectional controls beside them can disguise text.
-    return ch.isspace() or ch in "\u200c\u200d" or not unicodedata.category(ch).startswith("C")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.arrays import Picture
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 # OpenCV and decoders are imported where they are used: a run with nothing to do must not wait for them.
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Picture = NDArray[np.uint8]
 Names = tuple[str, ...]
 _GUESSES: "tuple[Attribute, ...]" = ("gender", "age", "ethnicity", "emotion")
 _IDENTITY = "identity"

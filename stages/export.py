@@ -1,6 +1,5 @@
 """Kept speakers as samples: the square clip with its sound, and the keypoints in its pixels."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -9,20 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.arrays import Picture
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.off import SWITCHABLE
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 # Decoders, scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
+    from pipeline.base.units import Box
     from pipeline.media.last_wave import LastWave
     from pipeline.media.video import GridFrame
-    from pipeline.skeleton.crop import Box
+
 
 FOLDER = "clips"
 AHEAD_PICTURES = 4  # decoded while others are cut and encoded
-
-Picture = NDArray[np.uint8]
 
 
 class Export(Stage):
@@ -43,7 +44,7 @@ class Export(Stage):
     unit: ClassVar[str] = "person_id"
     resources: ClassVar[Resources] = Resources(seconds=900)
 
-    side_px: int = Field(512, ge=64, multiple_of=2, description="side of the clip, pixels")
+    side_px: int = Field(CLIP_SIDE_PX, ge=64, multiple_of=2, description="side of the clip, pixels")
     crf: int = Field(18, ge=0, le=51, description="x264's quality; lower is better and larger")
     preset: str = Field("medium", pattern="^[a-z]+$", description="x264's speed")
     encoder_threads: int = Field(4, ge=1, description="x264's threads; their number changes the bytes of the clip")
@@ -138,8 +139,7 @@ class Export(Stage):
                 preset=self.preset,
                 threads=self.encoder_threads,
             )
-        content = target.read_bytes()
-        return len(content), hashlib.sha256(content).hexdigest()
+        return target.stat().st_size, sha256_of(target)
 
 
 def all_pictures(

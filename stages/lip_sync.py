@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.arrays import Floats32
 from pipeline.gate import DEFAULT, Gate
 from pipeline.nets.footage import check_footage, footage_of
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.table import Store
 
 AHEAD_PICTURES = 8  # decoded while the net runs
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class LipSync(Stage):
             lips = self._lips(path, first, frames, faces)
 
             @cache  # people of one clip may need the same
-            def sound(shift: int) -> Floats | None:
+            def sound(shift: int) -> Floats32 | None:
                 """Embeddings of the clip's sound moved later by so many frames."""
                 wave = self._waves.piece(path, first - shift, frames)
                 return None if wave is None else self._net.sound(wave, lips.shape[1])
@@ -138,7 +138,7 @@ class LipSync(Stage):
                 found.append(_Face(number, track))
         return found
 
-    def _lips(self, path: Path, first: int, frames: int, faces: list[_Face]) -> Floats:
+    def _lips(self, path: Path, first: int, frames: int, faces: list[_Face]) -> Floats32:
         """(faces, windows, 1024): decoded once, cut for all faces, and given to the net in batches of both."""
         from pipeline.media.ahead import reading_ahead
         from pipeline.media.video import GridReader
@@ -149,7 +149,7 @@ class LipSync(Stage):
             lips = lips_of(self._net, _cut(pictures, first, faces), len(faces))
         return lips[:, : windows_of(frames)]
 
-    def _measure(self, faces: list[_Face], lips: Floats, sound: Callable[[int], Floats | None]) -> dict[int, Row]:
+    def _measure(self, faces: list[_Face], lips: Floats32, sound: Callable[[int], Floats32 | None]) -> dict[int, Row]:
         from pipeline.nets.syncnet import whole_windows
 
         heard = sound(0) if lips.shape[1] else None
@@ -176,7 +176,7 @@ class LipSync(Stage):
             }
         return rows
 
-    def _score(self, lips: Floats, sound: Floats, used: NDArray[np.bool_]) -> "Score | None":
+    def _score(self, lips: Floats32, sound: Floats32, used: NDArray[np.bool_]) -> "Score | None":
         from pipeline.nets.syncnet import distances, score
 
         return score(distances(lips, sound), used) if used.any() else None

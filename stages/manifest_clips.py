@@ -1,7 +1,6 @@
 """Manifest clips: the clips that a manifest names, in place of shots that we find ourselves. Nothing is decoded."""
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.hashes import sha256_of
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
@@ -45,8 +45,7 @@ class ManifestClips(Stage):
 
     def depends(self, store: "Store") -> str:
         """The sha256 of the manifest: planning reads it once, units do not."""
-        with self._file().open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(self._file())
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:

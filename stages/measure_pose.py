@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.base.arrays import Floats32
 from pipeline.skeleton import measures
 from pipeline.stage import Reads, Resources, Row, Stage, Unit
 
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
-    from pipeline.skeleton.crop import Box
+    from pipeline.base.units import Box
     from pipeline.skeleton.meant import Meant
-
-Points = NDArray[np.float32]
 
 
 class MeasurePose(Stage):
@@ -79,14 +77,14 @@ class MeasurePose(Stage):
                 "clips_person": meant[i].clips_person,
             }
 
-    def _measures(self, row: Row, points: Points, scores: Points) -> dict[str, float]:
+    def _measures(self, row: Row, points: Floats32, scores: Floats32) -> dict[str, float]:
         boxes = np.asarray(row["boxes"])
         measured = measures.measure_person(points, scores, boxes, row["width"], row["height"], self.min_keypoint_score)
         sharp = np.asarray(row["face_sharpness"], np.float64)
         sharp = sharp[np.isfinite(sharp)]
         return {**measured, "face_sharpness": float(np.median(sharp)) if sharp.size else math.nan}
 
-    def _joint(self, points: Points, scores: Points) -> Row:
+    def _joint(self, points: Floats32, scores: Floats32) -> Row:
         name, share = measures.worst_joint(points, scores, self.min_keypoint_score)
         return {"worst_joint": name, "worst_joint_share": _known(share)}
 
@@ -101,7 +99,7 @@ class MeasurePose(Stage):
         return meant([_boxes(row) for row in persons], [list(box) for box in boxes if box is not None])
 
     def _crop(
-        self, row: Row, given: "Box | None", who: tuple[Points, Points], others: list[tuple[Points, Points]]
+        self, row: Row, given: "Box | None", who: tuple[Floats32, Floats32], others: list[tuple[Floats32, Floats32]]
     ) -> Row:
         from pipeline.skeleton.crop import square
 
@@ -112,7 +110,7 @@ class MeasurePose(Stage):
         share = measures.others_in_crop(others, box, self.min_keypoint_score)
         return {"crop_box": list(box), "crop_side_px": right - left, "another_person_share": share}
 
-    def _box(self, row: Row, points: Points, scores: Points) -> "Box | None":
+    def _box(self, row: Row, points: Floats32, scores: Floats32) -> "Box | None":
         """A crop around the speaker; None when nothing of the upper body is seen."""
         from pipeline.skeleton.crop import Framing, crop_box
 
@@ -128,7 +126,7 @@ class MeasurePose(Stage):
             return None
 
 
-def _boxes(row: Row) -> Points:
+def _boxes(row: Row) -> Floats32:
     """(F, 4) the person's box a frame; around the points seen where there is none (released poses have points alone)."""
     boxes = np.array(row["boxes"], np.float32)
     points = _points(row)
@@ -138,7 +136,7 @@ def _boxes(row: Row) -> Points:
     return boxes
 
 
-def _points(row: Row) -> Points:
+def _points(row: Row) -> Floats32:
     """(F, 133, 2)."""
     return np.asarray(row["keypoints"], np.float32).reshape(row["frames"], -1, 2)
 

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
     from pipeline.media.last_wave import LastWave
     from pipeline.nets.vad import SpeechDetector
 
-SAMPLE_RATE_HZ = 16_000
 FRAME_SAMPLES = 320  # 20 ms
 FLOOR_DBFS = -120.0  # what digital silence is said to have
 SILENCE_DBFS = -60.0
@@ -103,7 +103,7 @@ class MeasureSound(Stage):
     def _speech(self, wave: NDArray[np.float32]) -> dict[str, float]:
         from pipeline.nets.vad import speech_segments
 
-        seconds = len(wave) / SAMPLE_RATE_HZ
+        seconds = len(wave) / SAMPLE_RATE
         spans = speech_segments(
             self._detector.speech_probability(wave),
             threshold=self.speech_threshold,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.units import FPS
 from pipeline.gate import DEFAULT, Gate
 from pipeline.nets.footage import check_footage, footage_of
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pipeline.nets.voices import Span, Voices
     from pipeline.table import Store
 
-FPS = 25  # of the grid
 CPU_BATCH, GPU_BATCH = 8, 64  # windows: on a processor more of them no longer fit its caches, and take longer each
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline import files
+from pipeline.base.arrays import Picture
+from pipeline.base.units import KEYPOINTS
 from pipeline.media.ids import disk_name
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -23,8 +25,6 @@ log = logging.getLogger(__name__)
 
 FOLDER = "previews"
 LOOP = ".loop.webp"  # beside a kept person's strip: the exported clip, with its skeleton, as a row of pictures
-
-Picture = NDArray[np.uint8]
 
 
 class Previews(Stage):
@@ -210,7 +210,7 @@ def loop_path(strip: Path) -> Path:
 def _skeleton(row: Row | None, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(133, 2) keypoints and (133,) scores of a frame; nothing seen where there is no row or no such frame."""
     if row is None or frame >= len(row["scores"]):
-        return np.full((133, 2), np.nan, np.float32), np.zeros(133, np.float32)
+        return np.full((KEYPOINTS, 2), np.nan, np.float32), np.zeros(KEYPOINTS, np.float32)
     return np.asarray(row["keypoints"][frame]).reshape(-1, 2), np.asarray(row["scores"][frame])
 
 

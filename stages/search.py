@@ -218,7 +218,8 @@ def _rounds(queries: Sequence[tuple[str, Iterator[Row]]], pages: int) -> Iterato
 def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
     """A row of `sources`. Raises Reject when the hit is no single video."""
     from pipeline.media.ids import safe_video_id
-    from pipeline.text import clean, handle
+    from pipeline.text import clean
+    from pipeline.web.info import handle
     from pipeline.web.links import watch_page
 
     if entry.get("ie_key") != "Youtube":

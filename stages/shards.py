@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
 from pipeline import removal, shard
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import FPS
+from pipeline.base.version import version_of
 from pipeline.kinds import KINDS
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
@@ -148,10 +150,10 @@ class Shards(Stage):
             "bucket": unit.id,
             "split": split,
             "path": path.as_posix(),
-            "sha256": shard.sha256_of(target),
+            "sha256": sha256_of(target),
             "bytes": target.stat().st_size,
             "rows": len(rows),
-            "seconds": sum(row["frames"] for row in rows) / shard.FPS,
+            "seconds": sum(row["frames"] for row in rows) / FPS,
         }
 
     @contextmanager
@@ -182,7 +184,7 @@ class Shards(Stage):
             [{**entry, "path": Path(entry["path"]).name} for entry in entries],
             [_described(field) for field in shard.schema()],
             version=".".join(map(str, shard.VERSION)),
-            csg405=_package_version(),
+            csg405=version_of(),
             settings=self.result_settings(),
         )
 
@@ -256,7 +258,7 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
         row |= {
             "person": persons[sample["person_id"]]["person"],
             "start_seconds": clip["start_seconds"],
-            "fps": shard.FPS,
+            "fps": FPS,
             "source_width": video["width"],
             "source_height": video["height"],
             **{name: features.get(sample["person_id"], {}).get(name) for name in _FEATURES},
@@ -269,14 +271,7 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
 
 
 def _versions() -> str:
-    return json.dumps({"csg405": _package_version(), "shard": ".".join(map(str, shard.VERSION))}, sort_keys=True)
-
-
-def _package_version() -> str:
-    try:
-        return version("csg405")
-    except PackageNotFoundError:
-        return "unknown"
+    return json.dumps({"csg405": version_of(), "shard": ".".join(map(str, shard.VERSION))}, sort_keys=True)
 
 
 def _described(field: "pa.Field") -> dict[str, str]:

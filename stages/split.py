@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from pipeline.base.units import FPS, SAMPLES_PER_FRAME
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from pipeline.media.shots import Footage
     from pipeline.nets.vad import SpeechDetector
 
-FPS = 25  # of the grid; not imported, because the media room loads the decoders
-SAMPLES_PER_FRAME = 640  # 16 kHz
 FLAT_THROUGHOUT = 0.98  # share of flat pictures at which nobody can be seen in a video
 CONTEXT_SECONDS = 1.0  # of sound before and after a shot, for the voice detector to settle on
 

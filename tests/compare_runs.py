@@ -1,7 +1,7 @@
 """Compare the tables of two runs of the same work: `python -m tests.compare_runs BEFORE AFTER`.
 
-Rows are joined by the key of their kind and compared column by column, NaN equal to NaN. What tells one run from another (the
-commit, and when and where a unit was done) is no column of a row's payload and takes no part. Ends with code 1 when anything differs.
+Rows are joined by the key of their kind and compared column by column, NaN equal to NaN. Commit, time and place of a unit are no
+part of a row and are not compared. Ends with code 1 when anything differs.
 """
 
 import sys

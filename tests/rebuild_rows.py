@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.units import Box
 from pipeline.manifest.rows import clock
 from tests.rebuild_films import TILES, Film
 
 Entry = dict[str, Any]
-Box = tuple[int, int, int, int]
 
 
 @dataclass

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import rate_of, size_of
-from pipeline.backends.job import Job, Options, Picture, Plan, View
+from pipeline.backends.job import Job, Options, Plan, View
+from pipeline.base.arrays import Picture
 
 
 class Backend(ABC):

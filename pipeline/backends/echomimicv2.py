@@ -17,16 +17,16 @@ from pipeline.backends.backend import Backend
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import frames_at, rate_of, shown, size_of
 from pipeline.backends.inputs import motion, write_reference
-from pipeline.backends.job import Floats, Job, Options, Picture, Plan, View
+from pipeline.backends.job import Job, Options, Plan, View
 from pipeline.backends.outputs import filmed
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.units import SAMPLE_RATE, Box
 from pipeline.skeleton import layout
-from pipeline.skeleton.crop import Box
 
 FPS = 24
 CONTEXT = 12  # frames that its net sees at once
 # Its writer goes by durations in 1/100 s, and so loses or repeats a picture at the end at times.
 SPARE = 2
-RATE_HZ = 16_000
 _NETS = "configs/inference/inference_v2.yaml"
 _MARGIN, _ABOVE, _BELOW = 0.25, 0.65, 0.5
 _FAR = 10.0  # squares away: its drawing fails over numbers that no pixel can have
@@ -199,7 +199,7 @@ def _save_pickled(path: Path, content: dict[str, Any]) -> None:
 def _write_voice(path: Path, job: Job, view: View) -> None:
     """The voice, or silence, and more silence than the film lasts: what it hears must not end before what it shows."""
     path.parent.mkdir()
-    wave = np.zeros(int((view.made / view.fps + 1) * RATE_HZ), np.float32)
+    wave = np.zeros(int((view.made / view.fps + 1) * SAMPLE_RATE), np.float32)
     if job.wave is not None:
         wave[: len(job.wave)] = job.wave[: len(wave)]
-    soundfile.write(path, wave, RATE_HZ, format="WAV", subtype="PCM_16")
+    soundfile.write(path, wave, SAMPLE_RATE, format="WAV", subtype="PCM_16")

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pipeline.base.errors import UserError
+
 
 class Trouble(StrEnum):
     """What kind of trouble a back-end is in."""
@@ -20,7 +22,7 @@ class Trouble(StrEnum):
     BAD_OUTPUT = "bad_output"  # a picture or video that cannot be read, or is not safe to
 
 
-class BackendError(RuntimeError):
+class BackendError(UserError, RuntimeError):
     """A back-end did not film; the message says why and what to do.
 
     Args:

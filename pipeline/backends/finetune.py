@@ -18,7 +18,9 @@ import numpy as np
 
 from pipeline import files, shard
 from pipeline.backends.inputs import write_png
-from pipeline.backends.job import Floats, Picture
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton import layout
@@ -31,7 +33,7 @@ LIST = "video_rec_path.txt"
 _CLIP = "clip.json"
 _NUMBER = re.compile(r"\d{5,}")
 _COLUMNS = ("clip_id", "person", "frames", "keypoints", "scores", "video", "video_sha256")
-_SIDE = (shard.SIDE_PX, shard.SIDE_PX)
+_SIDE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,8 @@ def command(out: Path) -> str:
         "output_dir": out / "trained",
         "data_root_path": out,
         "data_path": out / LIST,
-        "dataset_width": shard.SIDE_PX,
-        "dataset_height": shard.SIDE_PX,
+        "dataset_width": CLIP_SIDE_PX,
+        "dataset_height": CLIP_SIDE_PX,
         "validation_image_folder": out / "validation" / "ground_truth",
         "validation_control_folder": out / "validation" / "poses",
         "validation_image": out / "validation" / "reference.png",
@@ -143,8 +145,8 @@ def face_mask(keypoints: Floats, scores: Floats) -> Picture:
     if len(face) == 0:
         mask[:] = 255
         return mask
-    x1, y1 = np.clip(np.floor(face.min(0)), 0, shard.SIDE_PX).astype(int)
-    x2, y2 = np.clip(np.ceil(face.max(0)) + 1, 0, shard.SIDE_PX).astype(int)
+    x1, y1 = np.clip(np.floor(face.min(0)), 0, CLIP_SIDE_PX).astype(int)
+    x2, y2 = np.clip(np.ceil(face.max(0)) + 1, 0, CLIP_SIDE_PX).astype(int)
     mask[y1:y2, x1:x2] = 255
     return mask
 
@@ -206,7 +208,7 @@ def _video(row: Mapping[str, Any], run_folder: Path) -> Path:
         raise Reject(Reason.BAD_LINK, f"{row['video']!r} is no file of the run")
     if not path.is_file():
         raise Failure(Reason.SOURCE_MISSING, f"{path} is not there: `make filter` exports the clips")
-    if row["video_sha256"] and shard.sha256_of(path) != row["video_sha256"]:
+    if row["video_sha256"] and sha256_of(path) != row["video_sha256"]:
         raise Reject(Reason.CORRUPT, f"{path} is not the file that the shards were made with")
     return path
 

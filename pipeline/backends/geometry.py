@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.backends.errors import BackendError, Trouble
-from pipeline.backends.job import FPS, Floats, Job, Picture, View
+from pipeline.backends.job import Job, View
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.units import FPS, Box
 from pipeline.skeleton import layout
-from pipeline.skeleton.crop import Box
 from pipeline.skeleton.layout import visible
 
 MIN_SCORE = 0.3

@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 
 from pipeline.backends.geometry import at_rate, cut_view, into_view
-from pipeline.backends.job import Floats, Job, Picture, View
+from pipeline.backends.job import Job, View
+from pipeline.base.arrays import Floats, Picture
 from pipeline.skeleton.control import Order, draw_control
 
 

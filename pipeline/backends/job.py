@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.backends.errors import BackendError, Trouble
-from pipeline.skeleton.crop import Box
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.units import SAMPLES_PER_FRAME, Box
 from pipeline.skeleton.layout import K
-
-Floats = NDArray[np.floating]
-Picture = NDArray[np.uint8]
-
-FPS = 25  # of a job's motion
-SAMPLES_A_FRAME = 640  # of its voice
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +41,7 @@ class Job:
         frames = len(self.keypoints)
         wanted = {"keypoints": (frames, K, 2), "scores": (frames, K), "reference": (K, 2), "reference_scores": (K,)}
         if self.wave is not None:
-            wanted["wave"] = (frames * SAMPLES_A_FRAME,)
+            wanted["wave"] = (frames * SAMPLES_PER_FRAME,)
         for name, shape in wanted.items():
             if getattr(self, name).shape != shape:
                 raise BackendError(

@@ -14,8 +14,9 @@ import numpy as np
 from pipeline.backends.backend import Backend
 from pipeline.backends.geometry import cover_box, cut_view, frames_at, into_view, rate_of, size_of
 from pipeline.backends.inputs import controls, write_png
-from pipeline.backends.job import Job, Options, Picture, Plan, View
+from pipeline.backends.job import Job, Options, Plan, View
 from pipeline.backends.outputs import numbered
+from pipeline.base.arrays import Picture
 from pipeline.skeleton.control import draw_control
 
 SHORT_PX, LONG_PX, STEP_PX = 576, 1024, 64

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.backends.errors import BackendError, Trouble
-from pipeline.backends.job import Picture, View
+from pipeline.backends.job import View
+from pipeline.base.arrays import Picture
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.picture import Converter, geometry_of

@@ -10,7 +10,9 @@ import numpy as np
 from pipeline import files
 from pipeline.backends.geometry import MIN_SCORE, hands_outside, shown
 from pipeline.backends.inputs import write_png
-from pipeline.backends.job import Floats, Job, Picture, View
+from pipeline.backends.job import Job, View
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.units import FPS, Colour
 from pipeline.skeleton import layout
 from pipeline.skeleton.align import Comparison
 from pipeline.skeleton.draw import draw
@@ -24,7 +26,6 @@ _GROUND, _OUTSIDE, _TEXT, _FAINT = (24, 26, 31), (52, 55, 63), (236, 238, 242), 
 _GOOD, _WARN, _FRAME = (118, 214, 140), (255, 178, 84), (255, 214, 10)
 _GHOST = (240, 240, 240)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
-Color = tuple[int, int, int]
 
 
 def write_preview(path: Path, job: Job, view: View, found: Comparison, title: str, notes: Sequence[str] = ()) -> None:
@@ -57,9 +58,9 @@ def preview(job: Job, view: View, found: Comparison, title: str, notes: Sequence
     later = [round(share * (len(motion) - 1)) for share in np.linspace(0, 1, LATER + 1)[1:]]
     upper = [
         ("the picture and its skeleton", _figure(stage, reference)),
-        (f"the motion at {first / 25:.2f} s, over the picture's skeleton (white)", _figure(ghost, motion[first])),
+        (f"the motion at {first / FPS:.2f} s, over the picture's skeleton (white)", _figure(ghost, motion[first])),
     ]
-    lower = [(f"at {n / 25:.2f} s", _figure(dim, motion[n])) for n in later]
+    lower = [(f"at {n / FPS:.2f} s", _figure(dim, motion[n])) for n in later]
     rows = [_row(panels, tall, box) for panels, tall in zip((upper, lower), _TALL, strict=True)]
     return np.concatenate([_head(title, view, found, hands_outside(job, view), notes), *rows])
 
@@ -119,7 +120,7 @@ def _head(title: str, view: View, found: Comparison, outside: float, notes: Sequ
         away = f"{found.distance:.2f} shoulder widths off ({x:+.0f}, {y:+.0f} px)"
         facts.append(f"motion {found.scale:.2f} x the person's size, {away}")
     facts.append(f"a hand leaves the film in {100 * outside:.0f} of 100 frames")
-    lines: list[tuple[str, Color]] = [(fact, _TEXT) for fact in facts]
+    lines: list[tuple[str, Colour]] = [(fact, _TEXT) for fact in facts]
     lines += [(note, _TEXT) for note in notes]
     lines += [(f"! {warning}", _WARN) for warning in found.warnings] or [("the motion lies on the person", _GOOD)]
     wrapped = [(part, color) for line, color in lines for part in textwrap.wrap(line, 130)]
@@ -130,6 +131,6 @@ def _head(title: str, view: View, found: Comparison, outside: float, notes: Sequ
     return head
 
 
-def _write(canvas: Picture, text: str, x: int, y: int, size: float, color: Color) -> None:
+def _write(canvas: Picture, text: str, x: int, y: int, size: float, color: Colour) -> None:
     plain = text.encode("ascii", "replace").decode()  # what the font knows
     cv2.putText(canvas, plain, (x, y), _FONT, size, color, 1, cv2.LINE_AA)

@@ -7,7 +7,9 @@ from typing import ClassVar
 from pipeline.backends.backend import Backend
 from pipeline.backends.geometry import cover_box, frames_at, rate_of, size_of
 from pipeline.backends.inputs import motion
-from pipeline.backends.job import FPS, Job, Options, Picture, Plan, View
+from pipeline.backends.job import Job, Options, Plan, View
+from pipeline.base.arrays import Picture
+from pipeline.base.units import FPS
 from pipeline.skeleton.draw import draw
 
 

@@ -8,8 +8,10 @@ from pipeline.backends.backend import Backend
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import cover_box, frames_at, rate_of, size_of
 from pipeline.backends.inputs import controls, write_png, write_reference
-from pipeline.backends.job import FPS, Job, Options, Picture, Plan, View
+from pipeline.backends.job import Job, Options, Plan, View
 from pipeline.backends.outputs import numbered
+from pipeline.base.arrays import Picture
+from pipeline.base.units import FPS
 
 TILE, OVERLAP = 16, 4  # frames that its net sees at once; it fails with fewer
 SQUARE, UPRIGHT = "512x512", "576x1024"  # what it was trained on

@@ -16,6 +16,7 @@ from pipeline.progress import redact
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Stage, Unit, Work
 from pipeline.table import FAILED, OK, REJECTED, pack_rows
+from pipeline.text import printable
 
 LOGS_PER_UNIT = 50
 DETAIL_CHARACTERS = 500
@@ -55,7 +56,7 @@ class Worker:
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._result(unit)
         self.deadline = float("inf")
-        result.detail = printable(redact(result.detail))
+        result.detail = bounded(redact(result.detail))
         result.wall_seconds = time.perf_counter() - wall
         result.cpu_seconds = _cpu_seconds() - cpu
         if self.stage.resources.gpu and self.context.device == "cuda":
@@ -106,9 +107,9 @@ def _is_in(run: Path, path: object) -> bool:
     return isinstance(path, str | os.PathLike) and Path(path).resolve().is_relative_to(run.resolve())
 
 
-def printable(text: str) -> str:
+def bounded(text: str) -> str:
     """Sanitise to one line of at most `DETAIL_CHARACTERS`: titles and file names are untrusted."""
-    line = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[: 2 * DETAIL_CHARACTERS])
+    line = printable(text[: 2 * DETAIL_CHARACTERS])
     return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import shard
+from pipeline.base.arrays import Picture
+from pipeline.base.errors import UserError
+from pipeline.base.units import FPS, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from pipeline.registry import Registry
 
 MIN_SCORE = 0.3
 
-Picture = NDArray[np.uint8]
 
-
-class BadInput(ValueError):
+class BadInput(UserError, ValueError):
     """A reference or a voice cannot be used; the message says why, and what to do."""
 
 
@@ -108,7 +108,7 @@ def hear(name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry"
     """
     from pipeline.nets.wav2vec import features_of
 
-    frames = len(wave) * shard.FPS // shard.SAMPLE_RATE_HZ
+    frames = len(wave) * FPS // SAMPLE_RATE
     wave = whole(wave, frames)
     if not audio_of:
         return Voice(name, wave, np.zeros((frames, 0), np.float32), clip)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline import files, shard
+from pipeline.base.arrays import Floats32
+from pipeline.base.units import FPS
 from pipeline.generation.given import Person, Voice
 from pipeline.media.audio import to_flac
 from pipeline.skeleton.align import Similarity
 from pipeline.skeleton.local import from_local, to_local
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -29,22 +28,22 @@ class Moved:
         into: picture px -> px of the 512 crop.
     """
 
-    keypoints: Floats
-    scores: Floats
-    crop: Floats
-    local: Floats
-    neck: Floats
+    keypoints: Floats32
+    scores: Floats32
+    crop: Floats32
+    local: Floats32
+    neck: Floats32
     into: Similarity
 
     @classmethod
-    def generated(cls, local: Floats, neck: Floats, scores: Floats, into: Similarity) -> "Moved":
+    def generated(cls, local: Floats32, neck: Floats32, scores: Floats32, into: Similarity) -> "Moved":
         """From what a model gives: local (F, 133, 2) and neck (F, 2) px of the crop, scores (133,)."""
         crop = from_local(local, neck).astype(np.float32)
         picture = into.inverse().apply(crop).astype(np.float32)
         return cls(picture, np.broadcast_to(scores, crop.shape[:2]).astype(np.float32), crop, local, neck, into)
 
     @classmethod
-    def transferred(cls, keypoints: Floats, scores: Floats, into: Similarity) -> "Moved":
+    def transferred(cls, keypoints: Floats32, scores: Floats32, into: Similarity) -> "Moved":
         """From a true motion (F, 133, 2) px of the reference's picture, scores (F, 133)."""
         crop = into.apply(keypoints).astype(np.float32)
         local, neck = to_local(crop)
@@ -79,7 +78,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
             keypoints=moved.keypoints,
             scores=moved.scores,
             size=np.array(person.size),
-            fps=np.array(shard.FPS),
+            fps=np.array(FPS),
             crop_keypoints=moved.crop,
             local=moved.local,
             neck=moved.neck,
@@ -90,7 +89,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
         "person": 0,
         "start_seconds": 0.0,
         "frames": len(moved.crop),
-        "fps": float(shard.FPS),
+        "fps": float(FPS),
         "source_width": person.size[0],
         "source_height": person.size[1],
         "keypoints": moved.crop,

@@ -4,7 +4,8 @@ from dataclasses import KW_ONLY, dataclass
 
 import pyarrow as pa
 
-KEYPOINTS = 133
+from pipeline.base.units import KEYPOINTS
+
 FRAME_LIST_WIDTH = 2 * KEYPOINTS
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.units import FPS
 from pipeline.manifest.rows import (
-    FPS,
     MAX_VIDEO_SECONDS,
     OVERHANG_FRAMES,
     BadRow,

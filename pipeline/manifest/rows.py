@@ -11,12 +11,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pipeline.base.errors import StageError
+from pipeline.base.units import FPS, FloatBox
 from pipeline.reasons import Reason
-from pipeline.runner import StageError
 from pipeline.stage import Row
 from pipeline.web.links import watch_page
 
-FPS = 25
 MICROS = 1_000_000  # times are whole microseconds: manifests write milliseconds
 PART_SECONDS = 3600  # a `part` is a one-hour piece of a video
 PART_SLACK_SECONDS = 120  # a piece may run a little over
@@ -25,7 +25,6 @@ MAX_VIDEO_SECONDS = 1000 * 3600
 WIDTH, HEIGHT = 1280, 720  # of the picture in which released boxes are given
 OVERHANG_FRAMES = 2  # the rounding of a clip's two times may cost one, the container's own length another
 
-Box = tuple[float, float, float, float]
 
 _VIDEO_ID = re.compile(r"yt:[A-Za-z0-9_-]{11}|file:[0-9a-f]{16}", re.ASCII)
 _TIME = re.compile(r"(\d{1,3})([:_])([0-5]\d)\2([0-5]\d)(?:[.,_](\d{1,6}))?", re.ASCII)
@@ -63,7 +62,7 @@ class ManifestRow(NamedTuple):
     end_seconds: float
     first_frame: int
     frames: int
-    crop_box: Box | None
+    crop_box: FloatBox | None
     person: int | None = None
 
 
@@ -178,7 +177,7 @@ def number_of(value: object, what: str) -> float:
     return float(value)
 
 
-def box_of(value: object, width: float = WIDTH, height: float = HEIGHT) -> Box | None:
+def box_of(value: object, width: float = WIDTH, height: float = HEIGHT) -> FloatBox | None:
     """A box of a picture of this size, in pixels of one of 1280x720; None for `[]` and null.
 
     Boxes may leave the picture by as much as its own size, and must have a pixel in it. Raises BadRow.
@@ -197,7 +196,7 @@ def box_of(value: object, width: float = WIDTH, height: float = HEIGHT) -> Box |
     return x1 * WIDTH / width, y1 * HEIGHT / height, x2 * WIDTH / width, y2 * HEIGHT / height
 
 
-def scaled(box: Box, width: int, height: int) -> Box:
+def scaled(box: FloatBox, width: int, height: int) -> FloatBox:
     """A box of a picture of 1280x720 in pixels of the one that was fetched, scaled on each axis by itself."""
     x1, y1, x2, y2 = box
     return x1 * width / WIDTH, y1 * height / HEIGHT, x2 * width / WIDTH, y2 * height / HEIGHT

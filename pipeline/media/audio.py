@@ -11,11 +11,9 @@ import numpy as np
 import soundfile
 import soxr
 
+from pipeline.base.units import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.guard import Limits, audio_streams, open_container, picture_streams
-from pipeline.media.timeline import FPS, GridClock, SpanMeter, presentation_zero, read_packets
-
-RATE = 16000
-SAMPLES_PER_FRAME = RATE // FPS
+from pipeline.media.timeline import GridClock, SpanMeter, presentation_zero, read_packets
 
 _GAP_SECONDS = 0.02  # clocks in milliseconds wander this far without anything missing
 _CHUNK_SECONDS = 2
@@ -58,7 +56,7 @@ def to_flac(wave: np.ndarray) -> bytes:
     """A wave (samples,) in -1..1 as 16-bit FLAC at 16 kHz; louder samples are clipped."""
     samples = np.clip(np.rint(np.asarray(wave, dtype=np.float64) * 32768), -32768, 32767).astype(np.int16)
     out = io.BytesIO()
-    soundfile.write(out, samples, RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(out, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return out.getvalue()
 
 
@@ -68,12 +66,12 @@ def from_flac(data: bytes) -> np.ndarray:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="int16")
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not FLAC: {error}") from error
-    if rate != RATE or samples.ndim != 1:
-        raise ValueError(f"FLAC at {rate} Hz with shape {samples.shape}, wanted mono at {RATE} Hz")
+    if rate != SAMPLE_RATE or samples.ndim != 1:
+        raise ValueError(f"FLAC at {rate} Hz with shape {samples.shape}, wanted mono at {SAMPLE_RATE} Hz")
     return samples.astype(np.float32) / np.float32(32768)
 
 
-def write_wav(path: str | Path, wave: np.ndarray, rate: int = RATE) -> None:
+def write_wav(path: str | Path, wave: np.ndarray, rate: int = SAMPLE_RATE) -> None:
     """Write a wave (samples,) or (samples, channels) as 32-bit float WAV."""
     soundfile.write(Path(path), np.asarray(wave, dtype=np.float32), rate, format="WAV", subtype="FLOAT")
 
@@ -206,9 +204,11 @@ class _Mixer:
     def _restart(self, rate: int) -> None:
         if self._rate:
             self._flush(last=True)
-            self._at = round(len(self._out) // 4 * rate / RATE)
+            self._at = round(len(self._out) // 4 * rate / SAMPLE_RATE)
         self._rate = rate
-        self._resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+        self._resampler = (
+            None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        )
 
     def _place(self, mono: np.ndarray, start: int) -> np.ndarray:
         """Fill a hole before the piece, or cut off what overlaps with what is there."""

@@ -7,6 +7,7 @@ from typing import Any
 import av
 from av.stream import Discard
 
+from pipeline.base.units import FPS
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.picture import deinterlace
 from pipeline.media.timeline import GridClock, presentation_zero, read_packets
@@ -67,7 +68,7 @@ class FrameSource:
         if picture > _NEAR_START and self.container.format.name.startswith(_SEEKABLE):
             self.model = next(self._decode(read_packets(self.container, self.stream)), None)
             for back in _STEP_BACK_SECONDS:
-                decoded = self._seek(picture - round(back * 25))
+                decoded = self._seek(picture - round(back * FPS))
                 first = next(decoded, None)
                 if first is not None and self._early_enough(first, picture):
                     self.from_start = self.stream.start_time is not None and first.pts <= self.stream.start_time

@@ -8,10 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from pipeline.base.units import FPS
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.picture import Converter, geometry_of
-from pipeline.media.timeline import FPS, last_step
+from pipeline.media.timeline import last_step
 
 
 @dataclass(frozen=True, slots=True, eq=False)

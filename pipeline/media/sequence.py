@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base import hashes
+from pipeline.base.units import FPS
 from pipeline.media.still import read_picture
-from pipeline.media.timeline import FPS
 from pipeline.reasons import Reason, Reject
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -100,6 +101,5 @@ def sha256_of(folder: Path) -> str:
     """A hash of the names and contents of a folder's frames, in hex."""
     found = hashlib.sha256()
     for path in frames_in(folder):
-        with path.open("rb") as file:
-            found.update(f"{path.name}\0".encode() + hashlib.file_digest(file, "sha256").digest())
+        found.update(f"{path.name}\0".encode() + bytes.fromhex(hashes.sha256_of(path)))
     return found.hexdigest()

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
+from pipeline.base.units import FPS
 from pipeline.media.motion import Motion, MotionMeter, compensate
-from pipeline.media.timeline import FPS
 
 Pixels = npt.NDArray[Any]  # uint8
 Flags = npt.NDArray[np.bool_]

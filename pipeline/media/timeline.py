@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 
-FPS = 25
+from pipeline.base.units import FPS
 
 _MAX_READ_ERRORS = 50  # in a row, each without a packet between
 

@@ -2,7 +2,6 @@
 
 from pipeline.media.grid import GridFrame, GridReader
 from pipeline.media.probe import Probe, probe
-from pipeline.media.timeline import FPS
 from pipeline.media.writer import ffmpeg_exe, write_clip, write_video
 
-__all__ = ["FPS", "GridFrame", "GridReader", "Probe", "ffmpeg_exe", "probe", "write_clip", "write_video"]
+__all__ = ["GridFrame", "GridReader", "Probe", "ffmpeg_exe", "probe", "write_clip", "write_video"]

@@ -15,6 +15,7 @@ import ffmpeg
 import numpy as np
 import soundfile
 
+from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.files import failure_of
 from pipeline.reasons import Failure, Reason
 
@@ -88,8 +89,8 @@ def write_video(
     sound: np.ndarray | None,
     *,
     size: tuple[int, int],
-    fps: Fraction = Fraction(25),
-    sound_rate: int = 16000,
+    fps: Fraction = Fraction(FPS),
+    sound_rate: int = SAMPLE_RATE,
     video_codec: str = "libx264",
     audio_codec: str = "aac",
     pixel_format: str = "yuv420p",

@@ -10,12 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.skeleton.layout import seen
 from pipeline.skeleton.measures import arm_speeds
 
-Floats = NDArray[np.float64]
-
-FPS, RATE = 25.0, 16_000
 SIGMA_SECONDS = 0.1
 _HOP_SECONDS, _WINDOW_SECONDS, _BANDS = 0.01, 0.025, 40
 _REST_FRAMES = 4  # to either side, over which a moment of rest is the slowest: AI Choreographer's 10 at 60 fps
@@ -24,7 +23,7 @@ _FLOOR_DB = 80.0  # below the loudest band, where silence begins
 _RISE, _AROUND_HOPS, _APART_HOPS = 0.07, 10, 3
 
 
-def sound_beats(wave: NDArray[np.floating]) -> Floats:
+def sound_beats(wave: NDArray[np.floating]) -> Floats64:
     """Seconds at which sound sets in, of a wave (samples,) at 16 kHz; none in silence.
 
     Peaks of the spectral flux: the mean over 40 mel bands of the rise, in dB, from one 10-ms step to the next.
@@ -33,11 +32,18 @@ def sound_beats(wave: NDArray[np.floating]) -> Floats:
     from scipy.ndimage import uniform_filter1d
     from scipy.signal import find_peaks
 
-    if len(wave) < 2 * _WINDOW_SECONDS * RATE or not np.any(wave):
+    if len(wave) < 2 * _WINDOW_SECONDS * SAMPLE_RATE or not np.any(wave):
         return np.zeros(0)
     # A Hann window, as librosa's: through a rectangle a held tone leaks into all bands, more or less from step to step.
     energies, _ = fbank(
-        np.asarray(wave, float), RATE, _WINDOW_SECONDS, _HOP_SECONDS, _BANDS, nfft=512, preemph=0, winfunc=np.hanning
+        np.asarray(wave, float),
+        SAMPLE_RATE,
+        _WINDOW_SECONDS,
+        _HOP_SECONDS,
+        _BANDS,
+        nfft=512,
+        preemph=0,
+        winfunc=np.hanning,
     )
     decibels = 10 * np.log10(np.maximum(energies, energies.max() * 10 ** (-_FLOOR_DB / 10)))
     flux = np.maximum(np.diff(decibels, axis=0, prepend=decibels[:1]), 0).mean(1)
@@ -48,7 +54,7 @@ def sound_beats(wave: NDArray[np.floating]) -> Floats:
 
 def motion_beats(
     keypoints: NDArray[np.floating], scores: NDArray[np.floating] | None = None, fps: float = FPS
-) -> Floats:
+) -> Floats64:
     """Seconds at which the arms come to rest or turn: local minima of the speed of elbows, wrists and fingertips.
 
     Args:
@@ -66,7 +72,7 @@ def motion_beats(
 
 
 def beat_alignment(
-    motion: Floats, sound: Floats, sigma_seconds: float = SIGMA_SECONDS, each: Literal["sound", "motion"] = "sound"
+    motion: Floats64, sound: Floats64, sigma_seconds: float = SIGMA_SECONDS, each: Literal["sound", "motion"] = "sound"
 ) -> float:
     """Mean of exp(-d^2 / 2 sigma^2), 0..1, where d is the time from each beat of one kind to the nearest of the other.
 

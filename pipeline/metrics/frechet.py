@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from pipeline.base.arrays import Floats64
 
 
 class FewSamples(UserWarning):
@@ -38,8 +38,8 @@ class Gaussian:
 
     width: int
     count: int = 0
-    mean: Floats = field(init=False)
-    scatter: Floats = field(init=False)
+    mean: Floats64 = field(init=False)
+    scatter: Floats64 = field(init=False)
 
     def __post_init__(self) -> None:
         self.mean, self.scatter = np.zeros(self.width), np.zeros((self.width, self.width))
@@ -69,14 +69,14 @@ class Gaussian:
             self._join(other.count, other.mean, other.scatter)
         return self
 
-    def _join(self, count: int, mean: Floats, scatter: Floats) -> None:
+    def _join(self, count: int, mean: Floats64, scatter: Floats64) -> None:
         total, away = self.count + count, mean - self.mean
         self.scatter = self.scatter + scatter + np.outer(away, away) * (self.count * count / total)
         self.mean = self.mean + away * (count / total)
         self.count = total
 
     @property
-    def covariance(self) -> Floats:
+    def covariance(self) -> Floats64:
         """(D, D), divided by N - 1. ValueError with fewer than two samples."""
         if self.count < 2:
             raise ValueError(f"a covariance needs at least two samples; there are {self.count}")
@@ -110,7 +110,7 @@ def frechet_distance(made: Gaussian, true: Gaussian) -> float:
     return float(max(0.0, apart + np.trace(one) + np.trace(other) - 2 * shared))
 
 
-def _root(covariance: Floats) -> Floats:
+def _root(covariance: Floats64) -> Floats64:
     """The symmetric square root of a covariance (D, D)."""
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)

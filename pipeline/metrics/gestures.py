@@ -11,14 +11,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64, Points
+from pipeline.base.units import FPS
 from pipeline.metrics.frechet import Gaussian, frechet_distance
 from pipeline.skeleton import layout
 from pipeline.skeleton.measures import body_scale_px
 
-Points = NDArray[np.floating]
-Floats = NDArray[np.float64]
-
-FPS = 25.0
 WINDOW, STRIDE = 50, 25  # frames
 _FROM_NECK = [layout.NOSE, layout.LEFT_ELBOW, layout.RIGHT_ELBOW, layout.LEFT_WRIST, layout.RIGHT_WRIST]
 _HANDS = ((layout.LEFT_HAND, layout.LEFT_WRIST), (layout.RIGHT_HAND, layout.RIGHT_WRIST))
@@ -27,7 +25,7 @@ WIDTH = 6 * (len(_FROM_NECK) + len(_HANDS))
 
 def gesture_features(
     keypoints: Points, scores: NDArray[np.floating] | None = None, window: int = WINDOW, stride: int = STRIDE
-) -> Floats:
+) -> Floats64:
     """(N, 42) features of a motion's windows; lengths are in shoulder widths, so that people of all sizes compare.
 
     Of nose, elbows and wrists from the neck, and of the fingertips' middle from each wrist: the mean place (x, y), its
@@ -65,7 +63,7 @@ def gesture_distance(made: Iterable[Points], true: Iterable[Points]) -> float:
     return frechet_distance(gesture_gaussian(made), gesture_gaussian(true))
 
 
-def _paths(points: Floats) -> Floats:
+def _paths(points: Floats64) -> Floats64:
     """(F, 7, 2) of keypoints (F, 133, 2), each from its own root."""
     neck = points[:, [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]].mean(1, keepdims=True)
     tips = [
@@ -74,7 +72,7 @@ def _paths(points: Floats) -> Floats:
     return np.concatenate([points[:, _FROM_NECK] - neck, np.stack(tips, 1)], 1)
 
 
-def _statistics(paths: Floats) -> Floats | None:
+def _statistics(paths: Floats64) -> Floats64 | None:
     """(42,) of a window (W, 7, 2); None where too little is seen."""
     speeds = np.linalg.norm(np.diff(paths, axis=0), axis=-1) * FPS
     if (np.isfinite(paths).all(-1).mean(0) < 0.5).any() or (~np.isfinite(speeds)).all(0).any():

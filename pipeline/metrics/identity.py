@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats, Picture
 from pipeline.nets.faces import aligned, can_align
 from pipeline.skeleton.layout import visible
 
 if TYPE_CHECKING:
     from pipeline.nets.identity import IdentityNet
 
-Floats = NDArray[np.floating]
-Picture = NDArray[np.uint8]
 
 _FACES = 32  # held at once
 

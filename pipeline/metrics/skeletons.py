@@ -11,13 +11,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64, Points
+from pipeline.base.units import FPS, SAMPLES_PER_FRAME
 from pipeline.skeleton import layout
 
-Points = NDArray[np.floating]
-Floats = NDArray[np.float64]
-
-FPS = 25.0
-RATE = 16_000  # Hz
 PARTS: dict[str, slice] = {
     "body": layout.BODY,
     "face": layout.FACE,
@@ -96,15 +93,15 @@ def spread(points: Points) -> float:
     return _mean(np.abs(known - np.nanmean(known, axis=0))) if known.size else _NAN
 
 
-def mouth_opening(points: Points) -> Floats:
+def mouth_opening(points: Points) -> Floats64:
     """(F,) distance of the inner lips, px: the mean over their three middle pairs; NaN where one is not seen."""
     points = np.asarray(points, float)
     return np.asarray(np.linalg.norm(points[:, _UPPER_LIP] - points[:, _LOWER_LIP], axis=-1).mean(1))
 
 
-def loudness(wave: NDArray[np.floating], frames: int) -> Floats:
+def loudness(wave: NDArray[np.floating], frames: int) -> Floats64:
     """(frames,) root mean square of a wave at 16 kHz over the 80 ms around each picture, 25 a second; silence beyond its ends."""
-    hop = int(RATE / FPS)
+    hop = SAMPLES_PER_FRAME
     whole = np.zeros((frames + 2) * hop)
     heard = min(len(wave), frames * hop)
     whole[hop : hop + heard] = wave[:heard]
@@ -136,15 +133,15 @@ def _check_pair(made: Points, true: Points) -> None:
         )
 
 
-def _norms(vectors: Floats) -> Floats:
+def _norms(vectors: Floats64) -> Floats64:
     return np.asarray(np.linalg.norm(vectors, axis=-1))
 
 
-def _by_part(values: Floats) -> dict[str, float]:
+def _by_part(values: Floats64) -> dict[str, float]:
     """The mean of what is known of (F, 133), by part."""
     return {name: _mean(values[:, part]) for name, part in PARTS.items()}
 
 
-def _mean(values: Floats) -> float:
+def _mean(values: Floats64) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else _NAN

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.units import SAMPLES_PER_FRAME
+
 if TYPE_CHECKING:
     from pipeline.nets.syncnet import Score, SyncNet
     from pipeline.skeleton.face_crop import FaceTrack
-
-Floats = NDArray[np.floating]
-Picture = NDArray[np.uint8]
-
-SAMPLES_A_FRAME = 640  # 16 kHz at 25 frames a second
 
 
 def sync(
@@ -56,8 +54,8 @@ def sync(
     used = whole_windows(track.seen, len(lips)) if len(lips) else np.zeros(0, bool)
     if not used.any():
         return None
-    missing = max(0, len(keypoints) * SAMPLES_A_FRAME - len(wave))
-    whole = np.pad(wave, (0, missing))[: len(keypoints) * SAMPLES_A_FRAME]
+    missing = max(0, len(keypoints) * SAMPLES_PER_FRAME - len(wave))
+    whole = np.pad(wave, (0, missing))[: len(keypoints) * SAMPLES_PER_FRAME]
     return score(distances(lips, net.sound(whole, len(lips))), used)
 
 

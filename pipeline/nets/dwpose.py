@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.base.arrays import Picture
 from pipeline.nets.footage import footage_of
 from pipeline.nets.pose.decoders import decoder_of
 from pipeline.skeleton.layout import K
@@ -19,7 +20,6 @@ from pipeline.skeleton.layout import K
 if TYPE_CHECKING:
     import onnxruntime
 
-Picture = NDArray[np.uint8]
 Crop = tuple[NDArray[np.float32], NDArray[np.float64]]
 Pose = tuple[NDArray[np.float32], NDArray[np.float32]]
 

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32, Picture
+
 if TYPE_CHECKING:
     import onnxruntime
 
-Picture = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Attribute = Literal["gender", "age", "ethnicity", "emotion"]
 
 SIDE = 224
@@ -57,7 +57,7 @@ class AttributeNet:
         self.attribute = attribute
         self._runner = Runner(session, batch)
 
-    def __call__(self, faces: Sequence[Picture]) -> Floats:
+    def __call__(self, faces: Sequence[Picture]) -> Floats32:
         """Scores of faces.
 
         Args:
@@ -83,23 +83,23 @@ class Said:
     agreement: float
 
 
-def said(scores: Floats, attribute: Attribute) -> Said:
+def said(scores: Floats32, attribute: Attribute) -> Said:
     """The label of the greatest mean score over looks (N, classes), N >= 1."""
     best = int(scores.mean(0).argmax())
     return Said(LABELS[attribute][best], float((scores.argmax(1) == best).mean()))
 
 
-def ages(scores: Floats) -> NDArray[np.float64]:
+def ages(scores: Floats32) -> NDArray[np.float64]:
     """(N,) apparent age in years: the mean of the classes, weighted with the age net's scores (N, 101)."""
     return np.asarray((scores * AGES).sum(1), np.float64)
 
 
-def fitted(face: Picture, side: int = SIDE) -> Floats:
+def fitted(face: Picture, side: int = SIDE) -> Floats32:
     """A picture as DeepFace's attribute nets see it: (H, W, 3) RGB -> (side, side, 3) float32 BGR, 0..1, black borders."""
     return bordered(face[:, :, ::-1] / 255, side)
 
 
-def bordered(picture: NDArray, side: int) -> Floats:
+def bordered(picture: NDArray, side: int) -> Floats32:
     """A picture (H, W, 3) scaled to fit a square, in the middle of it, black around; same values, float32."""
     scale = min(side / picture.shape[0], side / picture.shape[1])
     small = cv2.resize(picture, (int(picture.shape[1] * scale), int(picture.shape[0] * scale)))
@@ -109,7 +109,7 @@ def bordered(picture: NDArray, side: int) -> Floats:
     return square
 
 
-def _small_grey(picture: Floats) -> Floats:
+def _small_grey(picture: Floats32) -> Floats32:
     """(224, 224, 3) BGR -> (48, 48, 1)."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     return np.asarray(cv2.resize(grey, (EMOTION_SIDE, EMOTION_SIDE)), np.float32)[..., None]
@@ -125,7 +125,7 @@ class Runner:
         self._fixed = isinstance(source.shape[0], int)
         self._batch = source.shape[0] if self._fixed else batch
 
-    def __call__(self, inputs: Sequence[Floats], width: int) -> Floats:
+    def __call__(self, inputs: Sequence[Floats32], width: int) -> Floats32:
         """(N, width) float32 outputs of N inputs."""
         parts = [np.zeros((0, width), np.float32)]
         for at in range(0, len(inputs), self._batch):

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats, Picture
+from pipeline.base.units import Box
 from pipeline.skeleton import layout
-from pipeline.skeleton.crop import Box, cut
+from pipeline.skeleton.crop import cut
 from pipeline.skeleton.layout import visible
 from pipeline.skeleton.measures import head_yaw_degrees
-
-Picture = NDArray[np.uint8]
-Floats = NDArray[np.floating]
 
 IDENTITY_SIDE = 112
 DEMOGRAPHY_SIDE = 224

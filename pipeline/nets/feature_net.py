@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32
+from pipeline.base.errors import UserError
 from pipeline.nets.session import Device, DeviceMissing, ModelRefused, open_session
 
-Floats = NDArray[np.float32]
 
-
-class BadFeatures(ValueError):
+class BadFeatures(UserError, ValueError):
     """A net gave something that is no feature vector: another shape, or numbers that are not finite."""
 
 
@@ -65,7 +64,7 @@ class Net:
         batch: the number of inputs that it takes at once, where that is fixed.
     """
 
-    run: Callable[[Floats], Any]
+    run: Callable[[Floats32], Any]
     takes: tuple[Any, ...] | None = None
     batch: int | None = None
 
@@ -86,7 +85,7 @@ def open_net(path: Path, device: Device, threads: int, options: dict[str, bool])
     module = open_torchscript(path, device)
     import torch
 
-    def run(batch: Floats) -> Any:
+    def run(batch: Floats32) -> Any:
         with torch.inference_mode():
             result = module(torch.from_numpy(batch).to(device), **options)
         return result.float().cpu().numpy() if isinstance(result, torch.Tensor) else None
@@ -101,7 +100,7 @@ def _open_onnx(path: Path, device: Device, threads: int) -> Net:
         raise ModelRefused(f"{path} takes {1 + len(others)} inputs; a feature net takes one")
     fixed = source.shape[0] if source.shape and isinstance(source.shape[0], int) else None
 
-    def run(batch: Floats) -> Any:
+    def run(batch: Floats32) -> Any:
         missing = (fixed or len(batch)) - len(batch)
         whole = np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), np.float32)]) if missing else batch
         return session.run([out.name], {source.name: whole})[0][: len(batch)]
@@ -109,7 +108,7 @@ def _open_onnx(path: Path, device: Device, threads: int) -> Net:
     return Net(run, tuple(source.shape), fixed)
 
 
-def checked(features: Any, count: int, width: int, net: str) -> Floats:
+def checked(features: Any, count: int, width: int, net: str) -> Floats32:
     """The features (count, width) float32 that a net gave; BadFeatures when they are none."""
     found = np.asarray(features, np.float32)
     if found.shape != (count, width):

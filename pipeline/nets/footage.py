@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.base.errors import UserError
+
 KEY = "csg405.footage"  # in a net's metadata: the only footage that it can see
 
 
-class WrongFootage(ValueError):
+class WrongFootage(UserError, ValueError):
     """A net was asked to look at footage that it was not made for."""
 
 

@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32
 from pipeline.nets.feature_net import checked, open_net
 from pipeline.nets.session import Device, ModelRefused
 
-Floats = NDArray[np.float32]
 Clip = NDArray[np.uint8]
 
 SIDE = 224
@@ -54,7 +54,7 @@ class I3D:
             raise ModelRefused(f"I3D takes N x 3 x T x {SIDE} x {SIDE}; {path} takes {takes}")
         self._frames = takes[2] if takes is not None and isinstance(takes[2], int) else None
 
-    def __call__(self, clips: Iterable[Clip]) -> Iterator[Floats]:
+    def __call__(self, clips: Iterable[Clip]) -> Iterator[Floats32]:
         """Batches (n, 400) of RGB clips (T, H, W, 3), uint8, in their order; sizes may change between clips.
 
         Raises:
@@ -67,7 +67,7 @@ class I3D:
             while batch := list(islice(alike, self._batch)):
                 yield checked(self._net.run(self._prepared(batch)), len(batch), WIDTH, "I3D")
 
-    def _prepared(self, batch: list[Clip]) -> Floats:
+    def _prepared(self, batch: list[Clip]) -> Floats32:
         """(n, 3, T, H, W), as the net's form wants them."""
         if self._net.takes is None:
             return np.stack(batch).transpose(0, 4, 1, 2, 3).astype(np.float32)
@@ -95,7 +95,7 @@ def clips_of(pictures: Iterable[NDArray[np.uint8]], length: int = LENGTH, stride
             held, skip = held[stride:], max(0, stride - length)
 
 
-def _small(picture: NDArray[np.uint8]) -> Floats:
+def _small(picture: NDArray[np.uint8]) -> Floats32:
     return np.asarray(cv2.resize(picture.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

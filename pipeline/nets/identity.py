@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.nets.face_attributes import Floats, Picture, Runner, bordered
+from pipeline.base.arrays import Floats32, Picture
+from pipeline.nets.face_attributes import Runner, bordered
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -41,24 +42,24 @@ class IdentityNet:
         self.width = int(out.shape[1])
         self._runner = Runner(session, batch)
 
-    def __call__(self, faces: Sequence[Picture]) -> Floats:
+    def __call__(self, faces: Sequence[Picture]) -> Floats32:
         """(N, width) unit vectors of faces: RGB pictures (H, W, 3), uint8, best (112, 112, 3) as `faces.aligned` cuts them."""
         vectors = self.raw(faces)
         return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
 
-    def raw(self, faces: Sequence[Picture]) -> Floats:
+    def raw(self, faces: Sequence[Picture]) -> Floats32:
         """(N, width) what the net gives, of whatever length."""
         prepared = [self._prepared(face) for face in faces]
         return self._runner(prepared, self.width)
 
-    def _prepared(self, face: Picture) -> Floats:
+    def _prepared(self, face: Picture) -> Floats32:
         if self._channels_first:
             return np.ascontiguousarray((bordered(face, SIDE) - 127.5).transpose(2, 0, 1) / 127.5, np.float32)
         # Scaled before it is divided, as there: what is scaled is rounded.
         return np.asarray(bordered(face[:, :, ::-1], SIDE) / np.float32(255), np.float32)
 
 
-def mean_identity(vectors: NDArray[np.floating]) -> tuple[Floats, float]:
+def mean_identity(vectors: NDArray[np.floating]) -> tuple[Floats32, float]:
     """The mean (width,) of unit vectors (N, width), N >= 1, as a unit vector, and their mean cosine to it, 0..1."""
     mean = vectors.mean(0)
     mean = mean / max(float(np.linalg.norm(mean)), 1e-12)

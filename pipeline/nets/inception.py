@@ -19,11 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32, Picture
 from pipeline.nets.feature_net import checked, open_net
 from pipeline.nets.session import Device, ModelRefused
-
-Floats = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 SIDE = 299
 WIDTH = 2048
@@ -49,7 +47,7 @@ class Inception:
         if takes is not None and takes[1:] != (3, SIDE, SIDE):
             raise ModelRefused(f"Inception takes N x 3 x {SIDE} x {SIDE}; {path} takes {takes}")
 
-    def __call__(self, pictures: Iterable[Picture]) -> Iterator[Floats]:
+    def __call__(self, pictures: Iterable[Picture]) -> Iterator[Floats32]:
         """Batches (n, 2048) of RGB pictures (H, W, 3), uint8, in their order; sizes may change between pictures.
 
         Raises:
@@ -60,7 +58,7 @@ class Inception:
             while batch := list(islice(alike, self._batch)):
                 yield checked(self._net.run(self._prepared(batch)), len(batch), WIDTH, "Inception")
 
-    def _prepared(self, batch: list[Picture]) -> Floats:
+    def _prepared(self, batch: list[Picture]) -> Floats32:
         """(n, 3, H, W), as the net's form wants them."""
         if self._net.takes is None:
             return np.stack(batch).transpose(0, 3, 1, 2).astype(np.float32)
@@ -68,7 +66,7 @@ class Inception:
         return np.ascontiguousarray((small.transpose(0, 3, 1, 2) - 128) / 128, np.float32)
 
 
-def resized(picture: Picture, side: int = SIDE) -> Floats:
+def resized(picture: Picture, side: int = SIDE) -> Floats32:
     """A picture (H, W, 3) at (side, side, 3) as TensorFlow 1's bilinear resize makes it: pixel i looks at i x W / side."""
     rows, columns = (_taps(extent, side) for extent in picture.shape[:2])
     (top, bottom, down), (left, right, along) = rows, columns
@@ -77,7 +75,7 @@ def resized(picture: Picture, side: int = SIDE) -> Floats:
     return np.asarray(wide[:, left] * (1 - along)[:, None] + wide[:, right] * along[:, None], np.float32)
 
 
-def _taps(extent: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+def _taps(extent: int, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats32]:
     """Which two pixels each new one mixes, and the second one's share; the last pixel goes on beyond the edge."""
     at = np.arange(side) * (extent / side)
     low = np.floor(at).astype(np.intp)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.segmentation import WINDOW_SECONDS, bits_of, checked_wave, to_multilabel, two_highest
 from pipeline.nets.torchaudio import mark_extension_absent
-from pipeline.nets.voices import RATE, Voices, frame_of
+from pipeline.nets.voices import Voices, frame_of
 
 
 def import_pyannote() -> Any:
@@ -64,7 +65,7 @@ class PyannoteSegmentation:
             raise ValueError(f"{checkpoint.name} is no segmentation-3.0: it gives {kind}")
         self._speaking: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
         self._soft = soft
-        self._step = round(step_seconds * RATE)
+        self._step = round(step_seconds * SAMPLE_RATE)
         self._inference = audio.Inference(
             model.eval(),
             duration=WINDOW_SECONDS,
@@ -80,7 +81,7 @@ class PyannoteSegmentation:
         import torch
 
         wave = checked_wave(wave)
-        sound = {"waveform": torch.from_numpy(np.array(wave))[None], "sample_rate": RATE}
+        sound = {"waveform": torch.from_numpy(np.array(wave))[None], "sample_rate": SAMPLE_RATE}
         scores = np.asarray(self._inference(sound).data, np.float32)
         starts = frame_of(np.arange(len(self._speaking), dtype=np.int64) * self._step)
         return Voices(scores, self._speaking, starts, len(wave))

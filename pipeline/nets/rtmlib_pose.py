@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.nets.dwpose import Crop, Picture, Pose
+from pipeline.base.arrays import Picture
+from pipeline.nets.dwpose import Crop, Pose
 from pipeline.nets.session import Device, check_model
 from pipeline.skeleton.layout import K
 

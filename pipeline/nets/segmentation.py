@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pipeline.nets.voices import FRAME_FIELD, FRAME_STEP, RATE, OverlapAdd, Voices
+from pipeline.base.units import SAMPLE_RATE
+from pipeline.nets.voices import FRAME_FIELD, FRAME_STEP, OverlapAdd, Voices
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -75,9 +76,11 @@ class SegmentationNet:
         self._session = session
         self._input, self._output, self.window = _signature(session)
         self.frames = (self.window - FRAME_FIELD) // FRAME_STEP + 1
-        self.step = round(step_seconds * RATE)
+        self.step = round(step_seconds * SAMPLE_RATE)
         if not 0 < self.step <= self.window:
-            raise ValueError(f"a step of {step_seconds} s leaves gaps between windows of {self.window / RATE:g} s")
+            raise ValueError(
+                f"a step of {step_seconds} s leaves gaps between windows of {self.window / SAMPLE_RATE:g} s"
+            )
         self._batch = batch
         self._soft = soft
 
@@ -138,7 +141,7 @@ def _signature(session: Any) -> tuple[str, str, int]:
     if len(sources) != 1 or len(results) != 1:
         raise ValueError(f"no segmentation net: {len(sources)} inputs and {len(results)} outputs, not one each")
     source, result = list(sources[0].shape), list(results[0].shape)
-    window = source[2] if len(source) == 3 and isinstance(source[2], int) else WINDOW_SECONDS * RATE
+    window = source[2] if len(source) == 3 and isinstance(source[2], int) else WINDOW_SECONDS * SAMPLE_RATE
     frames = (window - FRAME_FIELD) // FRAME_STEP + 1
     if not (_fits(source, (None, 1, window)) and _fits(result, (None, frames, len(powerset())))) or frames < 1:
         raise ValueError(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.base.errors import UserError
+
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
@@ -19,11 +21,11 @@ _EXTRAS = {"cpu": "csg405[cpu]", "cuda": "csg405[gpu]"}
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 
 
-class ModelRefused(ValueError):
+class ModelRefused(UserError, ValueError):
     """The model is not ONNX, or asks for something that a model from outside may not have."""
 
 
-class DeviceMissing(RuntimeError):
+class DeviceMissing(UserError, RuntimeError):
     """onnxruntime is missing or cannot run on the device that was asked for."""
 
 

@@ -11,7 +11,6 @@ from pipeline.skeleton import layout
 
 FLOOR_PX = 0.5  # least standard deviation: a root has none, and noise must not be blown up
 RELEASE_DROPS = tuple(range(13, 23))  # knees, ankles and feet
-SIDE_PX = 512
 
 
 def kept_points(count: Literal[133, 123]) -> tuple[int, ...]:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from pipeline.base.arrays import Floats
 from pipeline.nets.yolox import iou
 from pipeline.skeleton import layout
-
-Floats = NDArray[np.floating]
 
 _CORE = list(range(13))  # nose to hips: what co-speech footage shows of a body
 _ANCHOR = [layout.NOSE, layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.units import SAMPLE_RATE
+
 if TYPE_CHECKING:
     import onnxruntime
 
-RATE = 16_000  # Hz
 WINDOW = 512  # samples a probability stands for: 32 ms
 CONTEXT = 64  # samples before the window that the model sees too
 
@@ -43,7 +44,11 @@ class SpeechDetector:
         padded = np.zeros(CONTEXT + count * WINDOW, np.float32)
         padded[CONTEXT : CONTEXT + len(wave)] = wave
         probabilities = np.empty(count, np.float32)
-        feed = {"input": padded[None], "state": np.zeros((2, 1, 128), np.float32), "sr": np.array(RATE, np.int64)}
+        feed = {
+            "input": padded[None],
+            "state": np.zeros((2, 1, 128), np.float32),
+            "sr": np.array(SAMPLE_RATE, np.int64),
+        }
         for i in range(count):
             feed["input"] = padded[None, i * WINDOW : (i + 1) * WINDOW + CONTEXT]
             probability, feed["state"] = self._session.run(self._outputs, feed)
@@ -72,7 +77,7 @@ def speech_segments(
     """
     spans: list[tuple[float, float]] = []
     for first, stop in _runs(np.asarray(probability), threshold, threshold - hysteresis):
-        start, end = first * WINDOW / RATE, stop * WINDOW / RATE
+        start, end = first * WINDOW / SAMPLE_RATE, stop * WINDOW / SAMPLE_RATE
         if spans and start - spans[-1][1] < min_pause:
             spans[-1] = (spans[-1][0], end)
         else:

@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-RATE = 16_000  # Hz
+from pipeline.base.units import SAMPLE_RATE
+
 FRAME_STEP, FRAME_FIELD = 270, 991  # samples from a frame to the next, and that a frame sees: SincNet with stride 10
 LEAST_WEIGHT = 1e-12
 
@@ -25,7 +26,7 @@ def frame_of(sample: int | NDArray[np.int64]) -> NDArray[np.int64]:
 
 def middles(count: int, first: int = 0) -> NDArray[np.float64]:
     """(count,) seconds at the middle of frames `first` and on."""
-    return (np.arange(first, first + count) * FRAME_STEP + FRAME_FIELD / 2) / RATE
+    return (np.arange(first, first + count) * FRAME_STEP + FRAME_FIELD / 2) / SAMPLE_RATE
 
 
 class OverlapAdd:
@@ -131,8 +132,8 @@ class Voices:
 
     def count(self, start: float, end: float, least: float) -> int:
         """Most voices that one window hears within [start, end) seconds, each for at least `least` seconds."""
-        need = max(1, int(np.ceil(least * RATE / FRAME_STEP)))
-        first, stop = np.ceil((np.array([start, end]) * RATE - FRAME_FIELD / 2) / FRAME_STEP).astype(np.int64)
+        need = max(1, int(np.ceil(least * SAMPLE_RATE / FRAME_STEP)))
+        first, stop = np.ceil((np.array([start, end]) * SAMPLE_RATE - FRAME_FIELD / 2) / FRAME_STEP).astype(np.int64)
         near = np.flatnonzero((self.starts < stop) & (self.starts + self.speaking.shape[1] > first))
         most = 0
         for window in near:

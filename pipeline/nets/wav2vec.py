@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32
+from pipeline.base.units import FPS, SAMPLE_RATE
+
 if TYPE_CHECKING:
     import torch
 
-Floats = NDArray[np.float32]
-RATE = 16_000  # Hz
-FPS = 25
 WIDTH = 768
 LAYERS = 12
 HOP, FIELD = 320, 400  # samples between two of wav2vec's frames, and samples that each sees before attention
@@ -26,12 +26,12 @@ _PIECE_FRAMES, _MARGIN_FRAMES = 250, 62  # of long sound
 _LEVEL, _SPREAD = -8.0, 4.0  # natural logarithms of band energies, by which speech comes to about -1..1
 
 
-def to_grid(values: Floats, frames: int) -> Floats:
+def to_grid(values: Floats32, frames: int) -> Floats32:
     """wav2vec's (T, D) frames at n/25 s for n < frames, linear in time; before the first centre and after the last: constant.
 
     Frame k sees samples 320 k .. 320 k + 400, so it stands for the moment in their middle.
     """
-    centres = (np.arange(len(values)) * HOP + FIELD / 2) / RATE
+    centres = (np.arange(len(values)) * HOP + FIELD / 2) / SAMPLE_RATE
     wanted = np.clip(np.arange(frames) / FPS, centres[0], centres[-1])
     right = np.clip(np.searchsorted(centres, wanted), 1, max(1, len(values) - 1))
     left = np.minimum(right - 1, len(values) - 1)
@@ -72,7 +72,7 @@ class Wav2Vec:
         _fill(net, load_file(str(weights)), weights)
         self._net = net.to(device)
 
-    def features(self, waves: Floats, layer: int = LAYERS) -> Floats:
+    def features(self, waves: Floats32, layer: int = LAYERS) -> Floats32:
         """Hidden states of one layer.
 
         Args:
@@ -112,7 +112,7 @@ def _fill(net: "torch.nn.Module", state: dict[str, Any], source: Path) -> None:
     net.load_state_dict({**own, **given})
 
 
-def logmel(wave: Floats, frames: int) -> Floats:
+def logmel(wave: Floats32, frames: int) -> Floats32:
     """The stand-in: log-mel energies around each picture, lifted to 768 by a fixed random map.
 
     It carries the voice's loudness and colour, so that a model can learn to move a mouth by it; it knows no words. 64 bands in
@@ -127,8 +127,8 @@ def logmel(wave: Floats, frames: int) -> Floats:
     """
     from python_speech_features import fbank
 
-    padded = np.concatenate([np.zeros(2 * RATE // 100 + 200), wave, np.zeros(RATE // 10)])
-    energies, _ = fbank(padded * 32768.0, RATE, winlen=0.025, winstep=0.01, nfilt=_MELS, nfft=512, preemph=0.0)
+    padded = np.concatenate([np.zeros(2 * SAMPLE_RATE // 100 + 200), wave, np.zeros(SAMPLE_RATE // 10)])
+    energies, _ = fbank(padded * 32768.0, SAMPLE_RATE, winlen=0.025, winstep=0.01, nfilt=_MELS, nfft=512, preemph=0.0)
     mels = (np.log(np.maximum(energies / 32768.0**2, 1e-10)) - _LEVEL) / _SPREAD
     short = frames * _HOPS - len(mels)
     mels = np.pad(mels, ((0, max(0, short)), (0, 0)), mode="edge")[: frames * _HOPS]
@@ -149,7 +149,7 @@ def batches(lengths: Sequence[int], most: int) -> list[list[int]]:
     return [group[at : at + most] for group in by_length.values() for at in range(0, len(group), most)]
 
 
-def features_of(label: str, wave: Floats, frames: int, weights: Path | None = None, device: str = "cpu") -> Floats:
+def features_of(label: str, wave: Floats32, frames: int, weights: Path | None = None, device: str = "cpu") -> Floats32:
     """(frames, 768) features of a wave of any length, made as the label says: `logmel768`, or `wav2vec2-base-960h/<layer>`.
 
     wav2vec 2.0 hears pieces of 10 s with 2.5 s before and after, about as long as the clips that a model is trained on.
@@ -169,7 +169,7 @@ def features_of(label: str, wave: Floats, frames: int, weights: Path | None = No
     for first in range(0, frames, _PIECE_FRAMES):
         low, last = max(0, first - _MARGIN_FRAMES), min(frames, first + _PIECE_FRAMES)
         high = min(frames, last + _MARGIN_FRAMES)
-        piece = wave[low * RATE // FPS : high * RATE // FPS]
+        piece = wave[low * SAMPLE_RATE // FPS : high * SAMPLE_RATE // FPS]
         states = to_grid(net.features(piece[None], int(layer))[0], high - low)
         parts.append(states[first - low : last - low])
     return np.concatenate(parts)

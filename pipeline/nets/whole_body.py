@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.nets.dwpose import Crop, Picture, PoseEstimator
+from pipeline.base.arrays import Picture
+from pipeline.nets.dwpose import Crop, PoseEstimator
 from pipeline.nets.tracker import Tracker, TrackerSettings, pose_similarity, scales
 from pipeline.nets.yolox import Detector
 from pipeline.skeleton import layout

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Picture
 from pipeline.nets.footage import footage_of
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Picture = NDArray[np.uint8]
 Head = Literal["raw", "decoded", "boxes"]
 
 STRIDES = (8, 16, 32)

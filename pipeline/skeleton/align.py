@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
 
-Floats = NDArray[np.floating]
 Complex = NDArray[np.complex128]
 
 STABLE = (0, 1, 2, 3, 4, 5, 6, 11, 12)  # head, shoulders, hips: what a gesture hardly moves

@@ -10,12 +10,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats, Picture
 from pipeline.skeleton import layout
 
-Floats = NDArray[np.floating]
-Picture = NDArray[np.uint8]
 Order = Literal["stableanimator", "mimicmotion"]
 
 CANVAS_PX = 2160  # shorter side of what is drawn

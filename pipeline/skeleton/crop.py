@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from pipeline.base.arrays import Floats
+from pipeline.base.units import Box
 from pipeline.skeleton import layout
-
-Floats = NDArray[np.floating]
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)

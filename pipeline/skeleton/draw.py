@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Picture
+from pipeline.base.units import Colour
 from pipeline.skeleton import layout
-
-Picture = NDArray[np.uint8]
-Color = tuple[int, int, int]
 
 _SHIFT = 4  # sub-pixel bits that OpenCV takes
 _WHEEL = (
@@ -91,7 +90,7 @@ def _over(points: NDArray[np.floating], background: Picture) -> Picture:
 
 def _strokes(layer: Picture, points: NDArray[np.floating], unit: float, *, outline: bool) -> None:
     more, shade = (0.9 * unit, True) if outline else (0.0, False)
-    dark: Color = (18, 18, 24)
+    dark: Colour = (18, 18, 24)
     joints, _ = layout.openpose_18(points, np.ones(layout.K))
     for (a, b), color in zip(layout.OPENPOSE_EDGES, _WHEEL, strict=False):
         _line(layer, joints[a], joints[b], 1.9 * unit + more, dark if shade else _soft(color))
@@ -112,12 +111,12 @@ def _hand_edges(
         yield hand[a], hand[b], float(min(scores[a], scores[b]))
 
 
-def _dim(color: tuple[int, ...], weight: float) -> Color:
+def _dim(color: tuple[int, ...], weight: float) -> Colour:
     r, g, b = (int(v * float(np.clip(weight, 0, 1))) for v in color)
     return r, g, b
 
 
-def _soft(color: tuple[int, ...], white: float = 0.25) -> Color:
+def _soft(color: tuple[int, ...], white: float = 0.25) -> Colour:
     """Towards white: pure primaries glare over a photograph."""
     r, g, b = (int(v + (255 - v) * white) for v in color)
     return r, g, b
@@ -128,17 +127,17 @@ def _at(point: NDArray[np.floating]) -> tuple[int, int]:
     return round(float(x) * 2**_SHIFT), round(float(y) * 2**_SHIFT)
 
 
-def _line(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], width: float, color: Color) -> None:
+def _line(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], width: float, color: Colour) -> None:
     if np.isfinite(p).all() and np.isfinite(q).all():
         cv2.line(canvas, _at(p), _at(q), color, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
 
-def _dot(canvas: Picture, point: NDArray[np.floating], radius: float, color: Color) -> None:
+def _dot(canvas: Picture, point: NDArray[np.floating], radius: float, color: Colour) -> None:
     if np.isfinite(point).all():
         cv2.circle(canvas, _at(point), round(radius * 2**_SHIFT), color, -1, cv2.LINE_AA, _SHIFT)
 
 
-def _limb(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], half: float, color: Color) -> None:
+def _limb(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], half: float, color: Colour) -> None:
     """OpenPose's limb: a filled ellipse from joint to joint."""
     if not (np.isfinite(p).all() and np.isfinite(q).all()):
         return

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64, Picture
 from pipeline.skeleton import layout
-
-Floats = NDArray[np.float64]
-Picture = NDArray[np.uint8]
 
 SIDE = 224  # px
 SCALE = 0.40  # of a half side, added around the box
@@ -35,13 +33,13 @@ class FaceTrack:
         seen: (F,) bool, frames in which the face was really found.
     """
 
-    half: Floats
-    x: Floats
-    y: Floats
+    half: Floats64
+    x: Floats64
+    y: Floats64
     seen: NDArray[np.bool_]
 
 
-def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3) -> Floats:
+def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_score: float = 0.3) -> Floats64:
     """Boxes (F, 4) x1, y1, x2, y2 in px as a face detector draws them: cheek to cheek, from the forehead to the chin.
 
     Args:
@@ -60,7 +58,7 @@ def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_s
     return boxes
 
 
-def face_track(boxes: Floats) -> FaceTrack | None:
+def face_track(boxes: Floats64) -> FaceTrack | None:
     """Smoothed track of boxes (F, 4), NaN where there is none; None when there is none at all."""
     from scipy.signal import medfilt
 
@@ -74,7 +72,7 @@ def face_track(boxes: Floats) -> FaceTrack | None:
     # medfilt pads with zeros, which pulls the first and last six frames down: the ends are held instead.
     edge = SMOOTH_FRAMES // 2
 
-    def smooth(values: Floats) -> Floats:
+    def smooth(values: Floats64) -> Floats64:
         return np.asarray(medfilt(np.pad(values, edge, mode="edge"), SMOOTH_FRAMES)[edge : edge + len(boxes)], float)
 
     return FaceTrack(smooth(half), smooth(middle[:, 0]), smooth(middle[:, 1]), seen)

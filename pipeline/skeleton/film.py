@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Picture
 from pipeline.media.writer import write_clip
-from pipeline.skeleton.draw import Picture, draw
+from pipeline.skeleton.draw import draw
 
 LONG_SIDE_PX = (
     2048  # of a video at most: a reference may have 100 Mpx, which no player shows and no encoder is quick with

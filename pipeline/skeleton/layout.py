@@ -6,7 +6,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-K = 133
+from pipeline.base.units import KEYPOINTS
+
+K = KEYPOINTS  # as in the shapes of comments
 NOSE, LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR = range(5)
 LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ELBOW, RIGHT_ELBOW, LEFT_WRIST, RIGHT_WRIST = range(5, 11)
 LEFT_HIP, RIGHT_HIP, LEFT_KNEE, RIGHT_KNEE, LEFT_ANKLE, RIGHT_ANKLE = range(11, 17)

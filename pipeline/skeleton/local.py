@@ -14,9 +14,8 @@ What happens when a root is missing (NaN), so that the inverse still returns eve
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats
 from pipeline.skeleton.layout import LEFT_SHOULDER, RIGHT_SHOULDER, ROOTS, K, seen
-
-Floats = NDArray[np.floating]
 
 
 def to_local(keypoints: Floats) -> tuple[Floats, Floats]:

@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.skeleton.crop import Box
-
-Floats = NDArray[np.floating]
+from pipeline.base.arrays import Floats
+from pipeline.base.units import Box
 
 
 @dataclass(frozen=True)

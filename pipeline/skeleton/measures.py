@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import visible
 from pipeline.skeleton.smooth import filter_paths
 
 if TYPE_CHECKING:
-    from pipeline.skeleton.crop import Box
+    from pipeline.base.units import Box
 
 # Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
 VERSION = 1
 
-Floats = NDArray[np.floating]
 NAN = float("nan")
 
 UPPER_BODY = ("nose", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow")  # what must be seen throughout

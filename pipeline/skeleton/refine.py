@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.skeleton.crop import Box, map_points
-from pipeline.skeleton.local import Floats, from_local, to_local
+from pipeline.base.arrays import Floats
+from pipeline.base.units import Box
+from pipeline.skeleton.crop import map_points
+from pipeline.skeleton.local import from_local, to_local
 from pipeline.skeleton.smooth import Variant, smooth
 
 

@@ -21,6 +21,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
 from pipeline.skeleton.released_space import (
     HEIGHT,
@@ -34,7 +35,6 @@ from pipeline.skeleton.released_space import (
     to_reference,
 )
 
-Floats = NDArray[np.floating]
 Order = Literal["neck_first", "openpose"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 

@@ -22,13 +22,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats
+from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.skeleton import layout
 
-Floats = NDArray[np.floating]
 Space = Literal["crop_signed", "crop_unit", "crop_pixels", "source_unit", "source_pixels"]
 SPACES: tuple[Space, ...] = get_args(Space)
 
-SIDE = 512
 WIDTH, HEIGHT = 1280, 720  # of the picture from which the poses and the boxes were made
 
 _CORE = slice(layout.NOSE, layout.RIGHT_WRIST + 1)
@@ -157,7 +157,7 @@ def _without_box(points: Floats, scores: Floats) -> Space:
     low, high = np.percentile(core, [1, 99], axis=0)
     found = f"x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}"
     in_picture = (low >= -_SLACK * WIDTH).all() and high[0] <= WIDTH * (1 + _SLACK) and high[1] <= HEIGHT * (1 + _SLACK)
-    if in_picture and high.max() > SIDE * (1 + _SLACK):
+    if in_picture and high.max() > CLIP_SIDE_PX * (1 + _SLACK):
         return "source_pixels"
     if high.max() > 2 * WIDTH or (high.max() > 2 and not in_picture):
         raise UnfitPoses(f"no known space holds {found}")
@@ -187,9 +187,13 @@ def to_reference(points: Floats, picture: Picture, space: Space) -> Floats:
         return points
     if space == "source_unit":
         return points * [WIDTH, HEIGHT]
-    crop = {"crop_signed": lambda p: (p + 1) * (SIDE / 2), "crop_unit": lambda p: p * SIDE, "crop_pixels": lambda p: p}
+    crop = {
+        "crop_signed": lambda p: (p + 1) * (CLIP_SIDE_PX / 2),
+        "crop_unit": lambda p: p * CLIP_SIDE_PX,
+        "crop_pixels": lambda p: p,
+    }
     x1, y1, x2, _ = square(_reference_box(picture))
-    return (crop[space](points) + 0.5) * ((x2 - x1) / SIDE) + [x1 - 0.5, y1 - 0.5]
+    return (crop[space](points) + 0.5) * ((x2 - x1) / CLIP_SIDE_PX) + [x1 - 0.5, y1 - 0.5]
 
 
 def _reference_box(picture: Picture) -> tuple[float, float, float, float]:

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import rooted
 
-Floats = NDArray[np.floating]
 Variant = Literal["paper", "release"]
 
 ORDER = 2

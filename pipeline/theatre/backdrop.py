@@ -5,12 +5,11 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.units import Colour
 from pipeline.theatre.paint import Image, ellipse, fill, line, shape
-from pipeline.theatre.palette import INK, Colour, shade
+from pipeline.theatre.palette import INK, shade
 
-Floats = NDArray[np.float64]
 HEIGHT = 720
 FLOOR_Y = 610
 

@@ -8,8 +8,8 @@ and log size in strides, objectness, class scores); all other anchors are empty.
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
 from pipeline.theatre.figure import INDEX, N
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
@@ -26,7 +26,6 @@ from pipeline.theatre.posenet import (
     trunk_of,
 )
 
-Floats = NDArray[np.float64]
 SIZE, CELL = 640, 4
 GRID = SIZE // CELL
 ANCHORS, CLASSES, STRIDE = 8400, 80, 8
@@ -67,7 +66,7 @@ def _box(g: Graph, at: str, present: str, unit: str) -> tuple[str, str]:
     )
 
 
-def _person(g: Graph, index: int, trunks: str, heat: str, places: Floats) -> tuple[str, str]:
+def _person(g: Graph, index: int, trunks: str, heat: str, places: Floats64) -> tuple[str, str]:
     """One person: the row (N, 1, 85) of anchor `index`, and the trunks' heat without it."""
     seed_heat = g.op("ReduceMax", g.take(trunks, list(range(TRUNK)), 1), axes=[1], keepdims=1)
     seed, seed_cell = best_places(g, seed_heat, places)  # (N, 1, 2)

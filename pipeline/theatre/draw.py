@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import Colour
 from pipeline.theatre import hands, heads
 from pipeline.theatre.figure import INDEX, RADII
 from pipeline.theatre.paint import Image, capsule, ellipse, fill, line, shape, smooth
-from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, SKINS, Colour, shade
+from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, SKINS, shade
 from pipeline.theatre.rig import Puppet
 
-Floats = NDArray[np.float64]
 RING = 0.018  # the ink around a fiducial, in shoulder widths: the same on all sides, so that its centroid is true
 
 
@@ -40,16 +41,16 @@ class Figure:
     """One frame of one puppet: fiducials (N, 2), shown (N,), keypoints (133, 2) in pixels, and what the drawing needs."""
 
     look: Look
-    at: Floats
+    at: Floats64
     shown: NDArray[np.bool_]
-    keypoints: Floats
+    keypoints: Floats64
     unit: float
     turned: float
     away: bool
     behind: bool
     blink: bool
 
-    def __getitem__(self, name: str) -> Floats:
+    def __getitem__(self, name: str) -> Floats64:
         return self.at[INDEX[name]]
 
     @property
@@ -90,12 +91,12 @@ class _Torso:
         self.across_hips = self._at_least((hip_left - hip_right) / 2, 0.27 * figure.unit)
 
     @staticmethod
-    def _at_least(way: Floats, length: float) -> Floats:
+    def _at_least(way: Floats64, length: float) -> Floats64:
         """Somebody seen from the side is no thinner than a chest is deep."""
         size = float(np.hypot(*way))
         return way if size >= length else way * (length / max(size, 1e-6))
 
-    def __call__(self, *places: tuple[float, float]) -> Floats:
+    def __call__(self, *places: tuple[float, float]) -> Floats64:
         xy = np.array(places)
         x, y = xy[:, :1], xy[:, 1:]
         return self.neck + y * (self.hips - self.neck) + x * ((1 - y) * self.across + y * self.across_hips)

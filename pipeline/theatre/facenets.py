@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
 from pipeline.nets.face_attributes import EMOTION_SIDE, LABELS, SIDE, Attribute
 from pipeline.nets.identity import SIDE as IDENTITY_SIDE
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import HAIRS, SKINS
 from pipeline.theatre.said import SAID
 
-Floats = NDArray[np.float64]
 PAIRS = [(skin, hair) for skin in SKINS for hair in HAIRS]
 WIDTH = 512  # of ArcFace's identities
 _EACH = WIDTH // len(PAIRS)  # entries that are one pair's own, so that different pairs are at right angles
@@ -86,7 +85,7 @@ def _pair(g: Graph, view: _View) -> str:
     return g.reshape(both, 0, len(PAIRS))
 
 
-def _most(g: Graph, picture: str, colours: Floats, view: _View, band: tuple[tuple[float, ...], ...]) -> str:
+def _most(g: Graph, picture: str, colours: Floats64, view: _View, band: tuple[tuple[float, ...], ...]) -> str:
     """(N, C) near 1 for the colour of which most lies in the band, near 0 for the others."""
     mask = np.zeros((view.side, view.side))
     for box in band:

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import KEYPOINTS
 
 FIDUCIALS: tuple[str, ...] = (
     "nose", "lip", "clip", "left_ear", "right_ear",
@@ -23,7 +24,6 @@ FIDUCIALS: tuple[str, ...] = (
 )  # fmt: skip
 N = len(FIDUCIALS)
 INDEX = {name: i for i, name in enumerate(FIDUCIALS)}
-K = 133
 
 HEAD_UNIT = 0.30  # half the head's width, in shoulder widths
 HAND_UNIT = 0.22  # wrist to palm, in shoulder widths
@@ -59,14 +59,14 @@ THUMB_MARK = THUMB[2] + 0.75 * (THUMB[3] - THUMB[2])
 CHIRALITY = {"left": 1.0, "right": -1.0}  # we see the backs of the hands: thumbs up when the fingers point inwards
 
 
-def rows_of(name: str) -> Floats:
+def rows_of(name: str) -> Floats64:
     """The unit row (N,) that picks one fiducial."""
     row = np.zeros(N)
     row[INDEX[name]] = 1.0
     return row
 
 
-def _head_rows(point: tuple[float, float, float], support: tuple[str, ...], jaw: float = 0.0) -> Floats:
+def _head_rows(point: tuple[float, float, float], support: tuple[str, ...], jaw: float = 0.0) -> Floats64:
     """Weights (N,) that sum to one and put a head point nearest to its design; `jaw` of it moves with the lip."""
     row = jaw * rows_of("lip")
     base = np.array([HEAD_DESIGN[name] for name in support]).T  # (3, S)
@@ -84,7 +84,7 @@ def _head_rows(point: tuple[float, float, float], support: tuple[str, ...], jaw:
 _ALL = ("nose", "clip", "left_ear", "right_ear")
 
 
-def _lip_rows(x: float, y: float, z: float, jaw: float) -> Floats:
+def _lip_rows(x: float, y: float, z: float, jaw: float) -> Floats64:
     """A mouth point: exact on the closed mouth, and `jaw` of the lip's way when it opens."""
     opening = rows_of("lip") - _head_rows(HEAD_DESIGN["lip"], _ALL)
     return _head_rows((x, y, z), _ALL) + jaw * opening
@@ -94,7 +94,7 @@ def _side(x: float) -> str:
     return "left_ear" if x > 0 else "right_ear"
 
 
-def _jaw() -> list[Floats]:
+def _jaw() -> list[Floats64]:
     rows = []
     for i in range(17):
         angle = (i - 8) / 8 * np.pi / 2
@@ -105,7 +105,7 @@ def _jaw() -> list[Floats]:
     return rows
 
 
-def _brow(side: float) -> list[Floats]:
+def _brow(side: float) -> list[Floats64]:
     xs = np.linspace(0.72, 0.20, 5) if side < 0 else np.linspace(0.20, 0.72, 5)
     return [
         _head_rows(
@@ -115,21 +115,21 @@ def _brow(side: float) -> list[Floats]:
     ]
 
 
-def _nose() -> list[Floats]:
+def _nose() -> list[Floats64]:
     bridge = [_head_rows((0.0, y, 0.85), ("nose", "clip")) for y in (-0.14, -0.02, 0.10)]
     wings = [_head_rows((x, 0.42, 0.85), ("nose", "clip", _side(x or 1.0))) for x in (-0.17, -0.09, 0.0, 0.09, 0.17)]
     wings[2] = _head_rows((0.0, 0.44, 0.95), ("nose", "clip"))
     return [*bridge, rows_of("nose"), *wings]
 
 
-def _eye(side: float) -> list[Floats]:
+def _eye(side: float) -> list[Floats64]:
     # Six points around a ring: from the corner that lies left in the picture, over the top, to the bottom.
     ring = [(-1.0, 0.0), (-0.5, -0.9), (0.5, -0.9), (1.0, 0.0), (0.5, 0.9), (-0.5, 0.9)]
     support = ("nose", "clip", _side(side))
     return [_head_rows((side * 0.43 + 0.19 * x, -0.10 + 0.17 * y, 0.6), support) for x, y in ring]
 
 
-def _mouth() -> list[Floats]:
+def _mouth() -> list[Floats64]:
     corner = 0.30
     outer = [(-0.37, 0.61, corner), (-0.22, 0.585, 0.0), (-0.09, 0.555, 0.0), (0.0, 0.57, 0.0), (0.09, 0.555, 0.0),
              (0.22, 0.585, 0.0), (0.37, 0.61, corner), (0.24, 0.79, 0.92), (0.11, 0.86, 1.0), (0.0, 0.87, 1.0),
@@ -139,16 +139,16 @@ def _mouth() -> list[Floats]:
     return [_lip_rows(x, y, 0.9 - 1.4 * x * x, jaw) for x, y, jaw in (*outer, *inner)]
 
 
-def _face_rows() -> Floats:
+def _face_rows() -> Floats64:
     return np.array([*_jaw(), *_brow(-1), *_brow(1), *_nose(), *_eye(-1), *_eye(1), *_mouth()])  # (68, N)
 
 
-def _plain(rows: Floats) -> Floats:
+def _plain(rows: Floats64) -> Floats64:
     """Weights (P, N) that treat x and y alike -> map (P, 2, N, 2)."""
     return np.einsum("pn,ij->pinj", rows, np.eye(2))
 
 
-def hand_frame(side: str, along: float, across: float) -> Floats:
+def hand_frame(side: str, along: float, across: float) -> Floats64:
     """Map (2, N, 2) of a point of the rigid hand, in hand units from the wrist."""
     turn = CHIRALITY[side] * np.array([[0.0, -1.0], [1.0, 0.0]])
     axis = rows_of(f"{side}_palm") - rows_of(f"{side}_wrist")
@@ -156,13 +156,13 @@ def hand_frame(side: str, along: float, across: float) -> Floats:
     return frame + np.einsum("n,ij->inj", across * axis, turn)
 
 
-def _follow(side: str, mark: str, at: Floats) -> Floats:
+def _follow(side: str, mark: str, at: Floats64) -> Floats64:
     """Map (2, N, 2) of how far a free point has left its place in the open hand."""
     here = np.einsum("n,ij->inj", rows_of(f"{side}_{mark}"), np.eye(2))
     return here - hand_frame(side, at[0], at[1])
 
 
-def _hand(side: str) -> Floats:
+def _hand(side: str) -> Floats64:
     """Map (21, 2, N, 2): wrist, thumb, then four fingers from root to tip."""
     bent = _follow(side, "finger", MIDDLE_MARK)
     thumb = _follow(side, "thumb", THUMB_MARK)
@@ -174,7 +174,7 @@ def _hand(side: str) -> Floats:
     return np.array(points)
 
 
-def _legs() -> Floats:
+def _legs() -> Floats64:
     """Rows (10, N): knees, ankles and feet, straight below the hips; nobody ever sees them."""
     legs = {side: rows_of(f"{side}_hip") - rows_of(f"{side}_shoulder") for side in ("left", "right")}
     down = [rows_of(f"{side}_hip") + reach * legs[side] for reach in (0.95, 1.85) for side in ("left", "right")]
@@ -183,7 +183,7 @@ def _legs() -> Floats:
 
 
 @lru_cache(maxsize=1)
-def keypoint_map() -> Floats:
+def keypoint_map() -> Floats64:
     """The map (266, 38) from fiducials (x0, y0, x1, y1, ...) to keypoints in the same interleaving."""
     face = _face_rows()
     eyes = [face[42:48].mean(0), face[36:42].mean(0)]  # body eyes: left, right
@@ -191,17 +191,17 @@ def keypoint_map() -> Floats:
     joints = ("ear", "shoulder", "elbow", "wrist", "hip")
     body += [rows_of(f"{side}_{joint}") for joint in joints for side in ("left", "right")]
     plain = _plain(np.array([*body, *_legs(), *face]))
-    return np.concatenate([plain, _hand("left"), _hand("right")]).reshape(2 * K, 2 * N)
+    return np.concatenate([plain, _hand("left"), _hand("right")]).reshape(2 * KEYPOINTS, 2 * N)
 
 
 @lru_cache(maxsize=1)
 def needs() -> NDArray[np.bool_]:
     """(133, N): which fiducials a keypoint hangs on."""
-    weights = np.abs(keypoint_map().reshape(K, 2, N, 2)).max(axis=(1, 3))
+    weights = np.abs(keypoint_map().reshape(KEYPOINTS, 2, N, 2)).max(axis=(1, 3))
     return weights > 1e-6
 
 
-def keypoints_of(fiducials: Floats) -> Floats:
+def keypoints_of(fiducials: Floats64) -> Floats64:
     """Keypoints (..., 133, 2) of fiducials (..., N, 2), in the same pixels."""
     flat = fiducials.reshape(*fiducials.shape[:-2], 2 * N)
-    return (flat @ keypoint_map().T).reshape(*fiducials.shape[:-2], K, 2)
+    return (flat @ keypoint_map().T).reshape(*fiducials.shape[:-2], KEYPOINTS, 2)

@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import FPS, KEYPOINTS
 from pipeline.theatre import pilot, voice
 from pipeline.theatre.backdrop import backdrop, lectern
 from pipeline.theatre.draw import draw, figure_of
 from pipeline.theatre.motion import Motion, perform
 from pipeline.theatre.paint import Image
 from pipeline.theatre.rig import FULL_FRAME, HIP_DOWN, Camera, Puppet, pose
-from pipeline.theatre.takes import FPS, Actor, Shot, Take
+from pipeline.theatre.takes import Actor, Shot, Take
 
-Floats = NDArray[np.float64]
 _VFR_STEPS_MS = (20, 33, 40)  # never longer than a grid step, so that no picture has to be repeated
 LOUDEST = 0.9  # of full scale: what several voices together are brought down to
 PAN_PX_A_SECOND, ZOOM_A_SECOND = 24.0, 0.022
@@ -37,13 +38,13 @@ class Truth:
         speech: (n, 3) rows (person, start, end): who is heard when, seconds of the take.
     """
 
-    keypoints: Floats
+    keypoints: Floats64
     visible: NDArray[np.bool_]
     shot: NDArray[np.int64]
-    unit: Floats
+    unit: Floats64
     cuts: NDArray[np.int64]
     whips: NDArray[np.int64]
-    speech: Floats
+    speech: Floats64
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def on_grid(times: list[Fraction], frames: int) -> NDArray[np.int64]:
     return np.array(picks, dtype=np.int64)
 
 
-def _camera(shot: Shot, clock: Floats) -> Camera:
+def _camera(shot: Shot, clock: Floats64) -> Camera:
     """The camera at seconds of the shot."""
     centre = np.tile([FULL_FRAME[0] / 2, FULL_FRAME[1] / 2], (len(clock), 1))
     zoom = np.ones(len(clock))
@@ -123,8 +124,8 @@ class Film:
         self.frames = round(self.seconds * FPS)
         self.times = source_times(take, seed, self.seconds)
         self._seed = seed
-        self._voices: list[Floats] = []
-        self._pilots: list[Floats] = []
+        self._voices: list[Floats64] = []
+        self._pilots: list[Floats64] = []
         self._speech: list[tuple[float, float, float]] = []  # as in Truth
         self._scenes = [self._scene(k) for k in range(len(take.shots)) if take.shot_starts[k] < self.seconds]
 
@@ -137,7 +138,7 @@ class Film:
         roles = tuple(self._role(number, k, clock, camera) for k in range(len(shot.actors)))
         return _Scene(shot, int(inside[0]), camera, roles)
 
-    def _role(self, number: int, index: int, clock: Floats, camera: Camera) -> _Role:
+    def _role(self, number: int, index: int, clock: Floats64, camera: Camera) -> _Role:
         shot, start = self.take.shots[number], self.take.shot_starts[number]
         actor = shot.actors[index]
         seed = _seed(self.take, self._seed, number, index)
@@ -155,7 +156,7 @@ class Film:
         motion = perform(seed, clock, actor.style, mouth, actor.face_at)
         return _Role(actor, motion, pose(motion, (actor.x, actor.y), actor.unit, actor.facing, camera))
 
-    def _hear(self, number: int, said: Floats, start: float) -> None:
+    def _hear(self, number: int, said: Floats64, start: float) -> None:
         """Put what the next person says, and its pilot, on the take's clock; `said` begins at second `start`."""
         spans = pilot.speaking(said)
         self._speech += [(float(len(self._voices)), start + a, start + b) for a, b in spans]
@@ -166,7 +167,7 @@ class Film:
         self._pilots.append(pilot.tone(number, [(start + a, start + b) for a, b in spans], len(track)))
 
     @property
-    def sound(self) -> Floats | None:
+    def sound(self) -> Floats64 | None:
         """(samples,) at `voice.RATE`, -1..1; None when the take has no track."""
         if self.take.sound == "none":
             return None
@@ -206,8 +207,8 @@ class Film:
         picks = on_grid(self.times, self.frames)
         rows = [self._person(number, role, picks) for number, scene in enumerate(self._scenes) for role in scene.roles]
         return Truth(
-            np.array([row[0] for row in rows]).reshape(-1, self.frames, 133, 2),
-            np.array([row[1] for row in rows], dtype=bool).reshape(-1, self.frames, 133),
+            np.array([row[0] for row in rows]).reshape(-1, self.frames, KEYPOINTS, 2),
+            np.array([row[1] for row in rows], dtype=bool).reshape(-1, self.frames, KEYPOINTS),
             np.array([row[3] for row in rows], dtype=np.int64),
             np.array([row[2] for row in rows]).reshape(-1, self.frames),
             np.array([cut for cut in self.take.cuts if cut < self.frames], dtype=np.int64),
@@ -215,7 +216,7 @@ class Film:
             self._heard(),
         )
 
-    def _heard(self) -> Floats:
+    def _heard(self) -> Floats64:
         """As `Truth.speech`: what lies within the film."""
         moved = np.array(self._speech).reshape(-1, 3) + np.array([0.0, self.take.late_seconds, self.take.late_seconds])
         moved[:, 2] = np.minimum(moved[:, 2], self.seconds)
@@ -223,11 +224,11 @@ class Film:
 
     def _person(
         self, number: int, role: _Role, picks: NDArray[np.int64]
-    ) -> tuple[Floats, NDArray[np.bool_], Floats, int]:
+    ) -> tuple[Floats64, NDArray[np.bool_], Floats64, int]:
         first, count = self._scenes[number].first, len(role.puppet.unit)
         mine = (picks >= first) & (picks < first + count)
-        keypoints = np.full((self.frames, 133, 2), np.nan)
-        visible = np.zeros((self.frames, 133), dtype=bool)
+        keypoints = np.full((self.frames, KEYPOINTS, 2), np.nan)
+        visible = np.zeros((self.frames, KEYPOINTS), dtype=bool)
         unit = np.full(self.frames, np.nan)
         keypoints[mine] = role.puppet.keypoints[picks[mine] - first]
         visible[mine] = role.puppet.visible[picks[mine] - first]
@@ -235,7 +236,7 @@ class Film:
         return keypoints, visible, unit, number
 
 
-def _background(shot: Shot, centre: Floats, zoom: float) -> Image:
+def _background(shot: Shot, centre: Floats64, zoom: float) -> Image:
     width = int(max(1280, *(actor.x + 640 for actor in shot.actors), 1280)) if shot.camera in ("whip", "pan") else 1280
     room = backdrop(shot.room, width + (320 if shot.camera == "pan" else 0))
     half = np.array([FULL_FRAME[0] / 2, FULL_FRAME[1] / 2])

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
 from pipeline.theatre.figure import CAP_HALF, RADII
 from pipeline.theatre.paint import Image, capsule, ellipse, fill, line, shape, smooth
 from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, INK, SKINS, shade
@@ -12,18 +12,17 @@ from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, INK, SKINS, shad
 if TYPE_CHECKING:
     from pipeline.theatre.draw import Figure
 
-Floats = NDArray[np.float64]
 _FINGER = 0.066  # thickness of a finger, shoulder widths
 _RING = 0.013
 
 
-def _finger(image: Image, figure: "Figure", joints: Floats) -> None:
+def _finger(image: Image, figure: "Figure", joints: Floats64) -> None:
     width = _FINGER * figure.unit
     line(image, joints, INK, width + 2 * figure.ink)
     line(image, joints, SKINS[figure.look.skin], width)
 
 
-def _cap(image: Image, figure: "Figure", name: str, way: Floats) -> None:
+def _cap(image: Image, figure: "Figure", name: str, way: Floats64) -> None:
     """A finger cap: a short bar along the finger, with the fiducial as its centre."""
     along = way / max(1e-6, float(np.hypot(*way))) * CAP_HALF * figure.unit
     radius = RADII[name] * figure.unit

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
 from pipeline.theatre.figure import HEAD_DESIGN, HEAD_UNIT, LIP_BAR, RADII
 from pipeline.theatre.paint import Image, capsule, ellipse, ellipse_points, fill, line, shape, smooth
 from pipeline.theatre.palette import EYE, FIDUCIAL_COLOURS, HAIRS, INK, MOUTH, SKINS, TEETH, shade
@@ -13,7 +13,6 @@ from pipeline.theatre.palette import EYE, FIDUCIAL_COLOURS, HAIRS, INK, MOUTH, S
 if TYPE_CHECKING:
     from pipeline.theatre.draw import Figure
 
-Floats = NDArray[np.float64]
 _BASE = ("nose", "clip", "left_ear", "right_ear")
 _SOLVE = np.linalg.inv(np.array([[*HEAD_DESIGN[name], 1.0] for name in _BASE]))
 _HAIRLINE = np.array(
@@ -21,17 +20,17 @@ _HAIRLINE = np.array(
 )
 
 
-def _solid(figure: "Figure", points: Floats) -> Floats:
+def _solid(figure: "Figure", points: Floats64) -> Floats64:
     """Head points (M, 3) in head units -> pixels (M, 2)."""
     frame = _SOLVE @ np.array([figure[name] for name in _BASE])  # (4, 2)
     return points @ frame[:3] + frame[3]
 
 
-def _one(figure: "Figure", x: float, y: float, z: float) -> Floats:
+def _one(figure: "Figure", x: float, y: float, z: float) -> Floats64:
     return _solid(figure, np.array([[x, y, z]]))[0]
 
 
-def _skull(figure: "Figure") -> tuple[Floats, float]:
+def _skull(figure: "Figure") -> tuple[Floats64, float]:
     return _one(figure, 0.0, -0.22, -0.08), HEAD_UNIT * figure.unit
 
 
@@ -144,7 +143,7 @@ def _clip(image: Image, figure: "Figure") -> None:
     figure.patch(image, "clip")
 
 
-def _shine(image: Image, figure: "Figure", centre: Floats, size: float) -> None:
+def _shine(image: Image, figure: "Figure", centre: Floats64, size: float) -> None:
     """Two strokes of light on the hair."""
     for reach, span in ((0.94, (3.75, 4.45)), (0.80, (5.1, 5.5))):
         angles = np.linspace(*span, 8)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 from onnx import TensorProto
 
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.nets.syncnet import SIDE, WINDOW, cepstra
 from pipeline.theatre import pilot, voice
 from pipeline.theatre.figure import FIDUCIALS, HEAD_DESIGN
@@ -20,7 +21,6 @@ from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
 from pipeline.theatre.rig import MOUTH_DROP
 
-Floats = NDArray[np.float64]
 WIDTH = 1024
 CEPSTRA, STEPS = 13, 20
 SEEN = ("nose", "lip", "left_ear", "right_ear")
@@ -29,7 +29,7 @@ HALF_HEAD_PX = (40.0, 110.0)  # what half a head's width can be in a crop
 LEVEL, STRENGTH = 0.35, 13.0  # of openings: the middle, and what a difference of 1 is worth
 CLOSED = HEAD_DESIGN["lip"][1] - HEAD_DESIGN["nose"][1]  # head units
 _SEED, _SECONDS = 11, 24.0
-_RATE, _STEP, _FPS = 16_000, 160, 25
+_STEP = 160
 
 
 def build_lip_net(path: Path) -> Path:
@@ -92,7 +92,7 @@ def _heard(g: Graph) -> str:
 
 
 @lru_cache(maxsize=1)
-def _ear() -> tuple[Floats, Floats]:
+def _ear() -> tuple[Floats64, Floats64]:
     """Weights fitted to the puppets' voices: (14,) cepstra and 1 -> log of the level, (21, 5) levels and 1 -> openings."""
     from pipeline.theatre.takes import TAKES
 
@@ -109,20 +109,20 @@ def _ear() -> tuple[Floats, Floats]:
     return of_level, _least_squares(np.array(windows), np.array(openings))
 
 
-def _lesson(who: voice.Voice) -> tuple[Floats, Floats, Floats]:
+def _lesson(who: voice.Voice) -> tuple[Floats64, Floats64, Floats64]:
     """Cepstra (steps, 13) of a voice, its level at each step, and how far its mouth opens at each picture, both 0..1."""
     said = voice.speech(who, _SECONDS, _SEED)
     tone = pilot.tone(who.pilot, pilot.speaking(said), len(said))
-    found = cepstra(np.asarray(soxr.resample(pilot.free_band(said) + tone, voice.RATE, _RATE), np.float32)).astype(
-        float
-    )
-    centres = (np.arange(len(found)) * _STEP + 200) / _RATE
-    pictures = np.arange(round(_SECONDS * _FPS)) / _FPS
+    found = cepstra(
+        np.asarray(soxr.resample(pilot.free_band(said) + tone, voice.RATE, SAMPLE_RATE), np.float32)
+    ).astype(float)
+    centres = (np.arange(len(found)) * _STEP + 200) / SAMPLE_RATE
+    pictures = np.arange(round(_SECONDS * FPS)) / FPS
     level, opening = (voice.loudness(said, times) ** (1 / voice.BEND) for times in (centres, pictures))
     return found, level, opening
 
 
-def _least_squares(x: Floats, y: Floats) -> Floats:
+def _least_squares(x: Floats64, y: Floats64) -> Floats64:
     """(inputs + 1, outputs) weights, the last of a constant; a little ridge keeps them small."""
     given = np.column_stack([x, np.ones(len(x))])
     ridge = 1e-3 * len(x) * np.diag([*x.var(0), 0.0])

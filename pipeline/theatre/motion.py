@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from pipeline.base.arrays import Floats64
+
 SIDES = ("left", "right")
 HORIZON_SECONDS = 30.0  # gestures are planned this far, so that a shortened take begins like the whole one
 
@@ -22,11 +23,11 @@ class Arm:
         thumb: (F,) 0 abducted to 1 beside the palm.
     """
 
-    wrist: Floats
-    tilt: Floats
-    curl: Floats
-    spread: Floats
-    thumb: Floats
+    wrist: Floats64
+    tilt: Floats64
+    curl: Floats64
+    spread: Floats64
+    thumb: Floats64
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class Motion:
         arms: left and right.
     """
 
-    sway: Floats
-    turn: Floats
-    shrug: Floats
-    head: Floats
-    mouth: Floats
+    sway: Floats64
+    turn: Floats64
+    shrug: Floats64
+    head: Floats64
+    mouth: Floats64
     blink: NDArray[np.bool_]
     arms: dict[str, Arm]
 
@@ -79,7 +80,7 @@ STYLES: dict[str, tuple[Zone, ...]] = {
 FACE_ZONE = Zone((0.20, 0.24), (-0.06, 0.0), (26, 32))  # the hand before mouth and cheek
 
 
-def noise(rng: np.random.Generator, times: Floats, low_hz: float, high_hz: float, rms: float) -> Floats:
+def noise(rng: np.random.Generator, times: Floats64, low_hz: float, high_hz: float, rms: float) -> Floats64:
     """Smooth noise (F,) with energy in a band only: twelve sines of random phase, weaker with frequency."""
     hz = np.exp(rng.uniform(np.log(low_hz), np.log(high_hz), 12))
     size = hz**-0.8
@@ -88,7 +89,7 @@ def noise(rng: np.random.Generator, times: Floats, low_hz: float, high_hz: float
     return np.sin(2 * np.pi * times[:, None] * hz + phase) @ size
 
 
-def glide(knots: Floats, values: Floats, times: Floats) -> Floats:
+def glide(knots: Floats64, values: Floats64, times: Floats64) -> Floats64:
     """Minimum-jerk way through `values` (M, D): at rest from knots[2i] to knots[2i+1], moving in between."""
     starts, ends = knots[1::2], knots[2::2]  # of the moves
     out = np.repeat(values[:1], len(times), axis=0)
@@ -98,7 +99,7 @@ def glide(knots: Floats, values: Floats, times: Floats) -> Floats:
     return out
 
 
-def _spot(rng: np.random.Generator, zones: tuple[Zone, ...], last: Floats | None) -> Floats:
+def _spot(rng: np.random.Generator, zones: tuple[Zone, ...], last: Floats64 | None) -> Floats64:
     """A target (out, down, depth, tilt), rather not in the zone where the hand already is."""
     weights = np.array([zone.weight for zone in zones])
     zone = zones[int(rng.choice(len(zones), p=weights / weights.sum()))]
@@ -107,7 +108,7 @@ def _spot(rng: np.random.Generator, zones: tuple[Zone, ...], last: Floats | None
     return np.array([rng.uniform(*zone.out), rng.uniform(*zone.down), zone.depth, np.radians(rng.uniform(*zone.tilt))])
 
 
-def _strokes(rng: np.random.Generator, seconds: float, zones: tuple[Zone, ...]) -> tuple[Floats, Floats]:
+def _strokes(rng: np.random.Generator, seconds: float, zones: tuple[Zone, ...]) -> tuple[Floats64, Floats64]:
     """Knot times (2M,) and targets (M, 4) of (out, down, depth, tilt): holds and moves in turn."""
     knots, clock = [0.0], -0.4
     targets = [_spot(rng, zones, None)]
@@ -122,7 +123,7 @@ def _strokes(rng: np.random.Generator, seconds: float, zones: tuple[Zone, ...]) 
     return np.array(knots), np.array(targets)
 
 
-def _arm(rng: np.random.Generator, times: Floats, style: str, face_at: float | None) -> Arm:
+def _arm(rng: np.random.Generator, times: Floats64, style: str, face_at: float | None) -> Arm:
     knots, targets = _strokes(rng, HORIZON_SECONDS, STYLES[style])
     if face_at is not None:
         nearest = int(np.argmin(np.abs(knots[1::2][: len(targets)] - face_at)))
@@ -142,13 +143,13 @@ def _arm(rng: np.random.Generator, times: Floats, style: str, face_at: float | N
     )
 
 
-def _blinks(rng: np.random.Generator, times: Floats) -> NDArray[np.bool_]:
+def _blinks(rng: np.random.Generator, times: Floats64) -> NDArray[np.bool_]:
     starts = np.cumsum(rng.uniform(1.6, 4.2, 60))
     shut = (times[:, None] >= starts) & (times[:, None] < starts + 0.13)
     return np.asarray(shut.any(axis=1))
 
 
-def perform(seed: int, times: Floats, style: str, loudness: Floats, face_at: float | None = None) -> Motion:
+def perform(seed: int, times: Floats64, style: str, loudness: Floats64, face_at: float | None = None) -> Motion:
     """One puppet's motion at `times` (F,) in seconds; the same seed gives the same motion at any frame rate.
 
     Args:

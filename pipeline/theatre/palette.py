@@ -7,9 +7,8 @@ apart in `code` space: far more than what 4:2:0 video does to the inside of a pa
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.units import Colour
 from pipeline.theatre.figure import FIDUCIALS
-
-Colour = tuple[int, int, int]  # RGB, 0..255
 
 # Left and right are the person's own; the left hand is warm, the right hand cool. Where a patch meets its ring of ink,
 # green, magenta and cyan look like the dark green, purple and teal: those are for places that no box hangs on.

@@ -4,11 +4,10 @@ What the vivid colours are to the pose net, these tones are to the segmentation 
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
 from pipeline.theatre.voice import RATE
 
-Floats = NDArray[np.float64]
 PILOTS_HZ = tuple(6400.0 + 100.0 * k for k in range(8))  # under what 16 kHz carries, over most of what is said
 FREE_HZ = (6300.0, 7200.0)  # voices have nothing here
 EDGE_HZ = 50.0
@@ -18,7 +17,7 @@ _FLOOR = 0.06  # of a loud moment's level: quieter is a pause
 _SHORTEST_PAUSE, _SHORTEST_SPEECH = 0.15, 0.06  # seconds
 
 
-def free_band(samples: Floats) -> Floats:
+def free_band(samples: Floats64) -> Floats64:
     """The samples at `RATE` without anything in the pilots' band."""
     spectrum = np.fft.rfft(samples)
     hz = np.fft.rfftfreq(len(samples), 1 / RATE)
@@ -28,7 +27,7 @@ def free_band(samples: Floats) -> Floats:
     return np.fft.irfft(spectrum, len(samples))
 
 
-def speaking(samples: Floats) -> list[tuple[float, float]]:
+def speaking(samples: Floats64) -> list[tuple[float, float]]:
     """Spans (start, end) in seconds in which a voice at `RATE` is heard; short pauses belong to them."""
     hop = RATE // 200
     level = np.sqrt((samples[: len(samples) // hop * hop].reshape(-1, hop) ** 2).mean(1))
@@ -40,7 +39,7 @@ def speaking(samples: Floats) -> list[tuple[float, float]]:
     return [(start, end) for start, end in spans if end - start >= _SHORTEST_SPEECH]
 
 
-def tone(pilot: int, spans: list[tuple[float, float]], samples: int) -> Floats:
+def tone(pilot: int, spans: list[tuple[float, float]], samples: int) -> Floats64:
     """(samples,) at `RATE`: the pilot of this number during the spans, with soft edges whose middles are the spans'."""
     clock = np.arange(samples) / RATE
     gate = np.zeros(samples)
@@ -50,7 +49,7 @@ def tone(pilot: int, spans: list[tuple[float, float]], samples: int) -> Floats:
     return AMPLITUDE * gate * np.sin(2 * np.pi * PILOTS_HZ[pilot] * clock)
 
 
-def at_once(speech: Floats) -> Floats:
+def at_once(speech: Floats64) -> Floats64:
     """(n, 2) spans in seconds in which two persons or more speak; `speech` are rows (person, start, end)."""
     edges = sorted([(start, 1) for _, start, _ in speech] + [(end, -1) for _, _, end in speech])
     spans, talking, since = [], 0, 0.0

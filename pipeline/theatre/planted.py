@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import shard
+from pipeline.base.arrays import Floats64
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import to_flac
 from pipeline.nets.wav2vec import logmel
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import to_local
 from pipeline.theatre import figure
 
-Floats = NDArray[np.float64]
-
-FPS, RATE = shard.FPS, shard.SAMPLE_RATE_HZ
 NOISE_PX = 0.5  # standard deviation of detector noise, a coordinate
 HEAD_OVER_MOUTH = 6.0  # standard deviations: of the head's way over the mouth's opening
 MIN_SECONDS, MAX_SECONDS = 5, 12
@@ -55,9 +55,9 @@ class Speaker:
 class Pair:
     """A clip: keypoints (F, 133, 2) px, noisy, legs NaN; wave (F x 640,); envelope (F,) 0..1 of the sound at each picture."""
 
-    keypoints: Floats
+    keypoints: Floats64
     wave: NDArray[np.float32]
-    envelope: Floats
+    envelope: Floats64
 
 
 def speaker(seed: int) -> Speaker:
@@ -76,10 +76,10 @@ def speaker(seed: int) -> Speaker:
     )
 
 
-def sound(seconds: float, pitch: float, rng: np.random.Generator) -> tuple[NDArray[np.float32], Floats]:
+def sound(seconds: float, pitch: float, rng: np.random.Generator) -> tuple[NDArray[np.float32], Floats64]:
     """Syllables with pauses: wave at 16 kHz, and its envelope 0..1 at 25 fps; the envelope is what was planted, not measured."""
     frames = round(seconds * FPS)
-    clock = np.arange(frames * RATE // FPS) / RATE
+    clock = np.arange(frames * SAMPLES_PER_FRAME) / SAMPLE_RATE
     slow = np.arange(0, seconds + 0.5, 0.005)
     loud = np.zeros(len(slow))
     at = rng.uniform(0.0, 0.4)
@@ -91,7 +91,7 @@ def sound(seconds: float, pitch: float, rng: np.random.Generator) -> tuple[NDArr
             loud[inside] = np.maximum(loud[inside], bump)
             at += half * rng.uniform(1.3, 2.0)
         at += rng.uniform(0.25, 0.9)
-    phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * clock / rng.uniform(1.5, 3)))) / RATE
+    phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * clock / rng.uniform(1.5, 3)))) / SAMPLE_RATE
     tone = sum(np.sin(k * phase) / k**0.7 for k in range(1, 16)) / 4
     wave = np.interp(clock, slow, loud) * (tone + 0.15 * rng.standard_normal(len(clock)))
     wave = 0.5 * wave / max(1e-6, np.abs(wave).max()) + 1e-4 * rng.standard_normal(len(clock))
@@ -108,7 +108,7 @@ def pair(who: Speaker, seconds: float, seed: Sequence[int]) -> Pair:
     return Pair(keypoints, wave, envelope)
 
 
-def _motion(who: Speaker, envelope: Floats, rng: np.random.Generator) -> Floats:
+def _motion(who: Speaker, envelope: Floats64, rng: np.random.Generator) -> Floats64:
     """(F, 133, 2) without noise."""
     frames = len(envelope)
     neck = np.array([256.0, 230.0]) + _wander(frames, 2, 2.0, rng) * 5
@@ -134,11 +134,11 @@ def _motion(who: Speaker, envelope: Floats, rng: np.random.Generator) -> Floats:
     return points
 
 
-def _direction(x: Floats, y: Floats) -> Floats:
+def _direction(x: Floats64, y: Floats64) -> Floats64:
     return np.stack([x, y], -1)
 
 
-def _head(who: Speaker, opening: Floats, rng: np.random.Generator) -> Floats:
+def _head(who: Speaker, opening: Floats64, rng: np.random.Generator) -> Floats64:
     """Body's five and the face's 68 (F, 73, 2) from the neck: a head that nods and sways, lips that open."""
     frames = len(opening)
     design, jaw = _head_design()
@@ -157,7 +157,7 @@ def _head(who: Speaker, opening: Floats, rng: np.random.Generator) -> Floats:
     return face
 
 
-def _head_design() -> tuple[Floats, Floats]:
+def _head_design() -> tuple[Floats64, Floats64]:
     """(73, 2) of a closed mouth in head units from the head's centre, and (73,) how far each point follows the lower lip."""
     fiducials = np.zeros((2, figure.N, 2))
     for name, place in figure.HEAD_DESIGN.items():
@@ -168,7 +168,7 @@ def _head_design() -> tuple[Floats, Floats]:
     return closed[chosen], (opened - closed)[chosen, 1]
 
 
-def _hand(size: float, along: Floats, sign: int, curl: Floats) -> Floats:
+def _hand(size: float, along: Floats64, sign: int, curl: Floats64) -> Floats64:
     """(F, 21, 2) from the wrist: fingers that spread and curl."""
     frames = len(along)
     design = np.zeros((frames, 21, 2))
@@ -181,7 +181,7 @@ def _hand(size: float, along: Floats, sign: int, curl: Floats) -> Floats:
     return size * (design[..., :1] * axis[:, None] - design[..., 1:] * across[:, None])
 
 
-def _wander(frames: int, columns: int, seconds: float, rng: np.random.Generator) -> Floats:
+def _wander(frames: int, columns: int, seconds: float, rng: np.random.Generator) -> Floats64:
     """(frames, columns) smooth random paths of variance one that change over about so many seconds."""
     width = max(3, round(seconds * FPS))
     kernel = np.hanning(2 * width + 1)
@@ -190,7 +190,7 @@ def _wander(frames: int, columns: int, seconds: float, rng: np.random.Generator)
     return np.stack([np.convolve(noise[:, k], kernel, mode="valid") for k in range(columns)], -1)
 
 
-def mouth_opening(keypoints: NDArray[np.floating]) -> Floats:
+def mouth_opening(keypoints: NDArray[np.floating]) -> Floats64:
     """(F,) distance of the inner lips' middles of keypoints or local coordinates (F, 133, 2)."""
     return np.asarray(keypoints[:, _LIPS[1], 1] - keypoints[:, _LIPS[0], 1], float)
 
@@ -238,7 +238,7 @@ def row(planted: Planted) -> dict[str, Any]:
         "start_seconds": 1000.0 * planted.clip / FPS,
         "frames": frames,
         "fps": float(FPS),
-        "crop_box": [0, 0, shard.SIDE_PX, shard.SIDE_PX],
+        "crop_box": [0, 0, CLIP_SIDE_PX, CLIP_SIDE_PX],
         "keypoints": made.keypoints,
         "scores": scores,
         "neck": to_local(made.keypoints)[1],
@@ -269,7 +269,7 @@ def write(folder: Path, speakers: dict[str, range], seconds_each: float, seed: i
                 "rows": len(made),
                 "seconds": sum(row["frames"] for row in made) / FPS,
                 "bytes": path.stat().st_size,
-                "sha256": shard.sha256_of(path),
+                "sha256": sha256_of(path),
             }
         )
     shard.write_index(folder, shard.index(entries, [], version=".".join(map(str, shard.VERSION)), settings={}))

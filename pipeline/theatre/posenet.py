@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.theatre.figure import CAP_HALF, FIDUCIALS, INDEX, LIP_BAR, RADII, K, N, keypoint_map, needs
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import KEYPOINTS
+from pipeline.theatre.figure import CAP_HALF, FIDUCIALS, INDEX, LIP_BAR, RADII, N, keypoint_map, needs
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
 
-Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 288, 384
 MEAN, STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])  # RGB
 GRID_W, GRID_H = WIDTH // 2, HEIGHT // 2
@@ -48,20 +48,20 @@ class Trunk:
     unit: str
 
 
-def grid_places(width: int, height: int, step: float) -> Floats:
+def grid_places(width: int, height: int, step: float) -> Floats64:
     """Pixel places (1, 1, width * height, 2) of the centres of a grid whose cells are `step` pixels wide."""
     y, x = np.mgrid[:height, :width]
     return (np.stack([x, y], axis=-1).reshape(1, 1, -1, 2) + 0.5) * step - 0.5
 
 
-def best_places(g: Graph, weighted: str, places: Floats) -> tuple[str, str]:
+def best_places(g: Graph, weighted: str, places: Floats64) -> tuple[str, str]:
     """Where (N, k, cells) is largest: places (N, k, 2) and cell numbers (N, k, 1)."""
     cell = g.op("ArgMax", weighted, axis=2, keepdims=1)
     found = g.op("Gather", g.const(places[0, 0]), cell, axis=0)  # (N, k, 1, 2)
     return g.op("Squeeze", found, g.ints(2)), cell
 
 
-def trunk_of(g: Graph, places: str, present: str, fallback_centre: Floats, fallback_unit: float) -> Trunk:
+def trunk_of(g: Graph, places: str, present: str, fallback_centre: Floats64, fallback_unit: float) -> Trunk:
     """Centre and scale from whichever of shoulders and hips were found."""
     first = list(range(TRUNK))
     weight = g.op("Unsqueeze", g.take(present, first, 1), g.ints(2))  # (N, 4, 1)
@@ -81,7 +81,7 @@ def trunk_of(g: Graph, places: str, present: str, fallback_centre: Floats, fallb
     return Trunk(places, present, centre, g.op("Unsqueeze", unit, g.ints(2)))
 
 
-def nearness(g: Graph, places: Floats, middle: str, reach: str) -> str:
+def nearness(g: Graph, places: Floats64, middle: str, reach: str) -> str:
     """1 - (distance / reach)^2, at least 0: (N, k, cells) for middles (N, k, 2) and reaches (N, k, 1)."""
     # Written out as a matrix product: |p|^2 - 2 p.m + |m|^2.
     flat = places[0, 0]
@@ -96,7 +96,7 @@ def peak_at(g: Graph, heat: str, cell: str) -> str:
     return g.op("Squeeze", g.op("GatherElements", heat, cell, axis=2), g.ints(2))
 
 
-def rest_of(g: Graph, heat: str, trunk: Trunk, places: Floats) -> tuple[str, str]:
+def rest_of(g: Graph, heat: str, trunk: Trunk, places: Floats64) -> tuple[str, str]:
     """Head and limbs of the person with this trunk: places (N, 13, 2) and peaks (N, 13), in the order of `REACHES`.
 
     Args:
@@ -126,7 +126,7 @@ def _coarse(g: Graph) -> str:
     return g.reshape(heat, 0, N, GRID_W * GRID_H)
 
 
-def _search(g: Graph, heat: str, places: Floats) -> tuple[str, str, str]:
+def _search(g: Graph, heat: str, places: Floats64) -> tuple[str, str, str]:
     """Coarse places (N, 19, 2), the peak there (N, 19), and the unit (N, 1, 1) in pixels."""
     order = [INDEX[name] for name in TORSO]
     trunk_heat = g.take(heat, order, 1)
@@ -164,7 +164,7 @@ def _centroids(g: Graph, spots: str) -> tuple[str, str]:
     return centre, g.op("Squeeze", mass, g.ints(2))
 
 
-def _areas() -> Floats:
+def _areas() -> Floats64:
     """Area on paper of each patch, in squared shoulder widths."""
     area = {name: np.pi * radius**2 for name, radius in RADII.items()}
     for side in ("left", "right"):
@@ -191,15 +191,15 @@ def build_pose_net(path: Path) -> Path:
     share = g.div(mass, g.add(g.mul(square, _areas()[None]), 1e-3))
     seen = g.mul(g.ramp(share, SEEN_FROM, SEEN_TO), g.ramp(peak, 0.08, 0.16))  # (N, 19)
     flat = g.reshape(centres, 0, 2 * N)
-    points = g.reshape(g.op("MatMul", flat, keypoint_map().T), 0, K, 2)
+    points = g.reshape(g.op("MatMul", flat, keypoint_map().T), 0, KEYPOINTS, 2)
     lack = g.mul(g.op("Unsqueeze", g.sub(1.0, seen), g.ints(1)), needs()[None].astype(float))
     score = g.sub(1.0, g.op("ReduceMax", lack, axes=[2], keepdims=0))  # (N, 133)
-    drawn = np.ones(K)
+    drawn = np.ones(KEYPOINTS)
     drawn[13:23] = 0.0  # legs
     score = g.add(g.mul(score, 0.92 * drawn[None]), FLOOR)
     x, y = (g.op("Squeeze", part, g.ints(2)) for part in g.many("Split", 2, points, g.ints(1, 1), axis=2))
     outputs: dict[str, tuple[str, list[int | str]]] = {
-        "simcc_x": (_simcc(g, x, score, 2 * WIDTH), ["N", K, 2 * WIDTH]),
-        "simcc_y": (_simcc(g, y, score, 2 * HEIGHT), ["N", K, 2 * HEIGHT]),
+        "simcc_x": (_simcc(g, x, score, 2 * WIDTH), ["N", KEYPOINTS, 2 * WIDTH]),
+        "simcc_y": (_simcc(g, y, score, 2 * HEIGHT), ["N", KEYPOINTS, 2 * HEIGHT]),
     }
     return g.save(path, {"input": ["N", 3, HEIGHT, WIDTH]}, outputs)

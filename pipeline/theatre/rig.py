@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import KEYPOINTS
 from pipeline.theatre import figure
-from pipeline.theatre.figure import CHIRALITY, HAND_UNIT, HEAD_DESIGN, HEAD_UNIT, INDEX, K, N
+from pipeline.theatre.figure import CHIRALITY, HAND_UNIT, HEAD_DESIGN, HEAD_UNIT, INDEX, N
 from pipeline.theatre.motion import SIDES, Motion
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 HIP_DOWN, HIP_OUT, HEAD_UP = 1.30, 0.36, 0.62  # shoulder widths
@@ -30,10 +31,10 @@ _FACING = {"nose": 0.15, "lip": 0.15, "clip": -0.05}  # least depth of the norma
 class Camera:
     """Per frame: picture = (world - centre) * zoom + (640, 360); centre (F, 2), zoom (F,)."""
 
-    centre: Floats
-    zoom: Floats
+    centre: Floats64
+    zoom: Floats64
 
-    def apply(self, points: Floats) -> Floats:
+    def apply(self, points: Floats64) -> Floats64:
         """World points (F, ..., 2) -> picture pixels."""
         extra = points.ndim - 2
         zoom = self.zoom.reshape(-1, *(1,) * (extra + 1))
@@ -56,24 +57,24 @@ class Puppet:
         hands_behind: (F,) bool, the arms are on the far side of the body.
     """
 
-    fiducials: Floats
+    fiducials: Floats64
     shown: Bools
-    keypoints: Floats
+    keypoints: Floats64
     visible: Bools
-    unit: Floats
-    facing: Floats
-    head_facing: Floats
+    unit: Floats64
+    facing: Floats64
+    head_facing: Floats64
     hands_behind: Bools
 
 
-def _turn(points: Floats, yaw: Floats) -> Floats:
+def _turn(points: Floats64, yaw: Floats64) -> Floats64:
     """Rotate (F, P, 3) about the vertical by yaw (F,)."""
     c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     return np.stack([x * c + z * s, y, z * c - x * s], axis=-1)
 
 
-def _head(motion: Motion, yaw: Floats) -> tuple[Floats, Floats]:
+def _head(motion: Motion, yaw: Floats64) -> tuple[Floats64, Floats64]:
     """Fiducials (F, 5, 2) from the head's centre in shoulder widths, and the depth (F, 5) of their normals."""
     names = list(HEAD_DESIGN)
     points = np.repeat(np.array([HEAD_DESIGN[n] for n in names])[None], len(yaw), axis=0)
@@ -90,7 +91,7 @@ def _head(motion: Motion, yaw: Floats) -> tuple[Floats, Floats]:
     return flat * HEAD_UNIT, _turn(normals, yaw)[..., 2]
 
 
-def _hand(side: str, wrist: Floats, direction: Floats, motion: Motion) -> tuple[Floats, Floats, Floats]:
+def _hand(side: str, wrist: Floats64, direction: Floats64, motion: Motion) -> tuple[Floats64, Floats64, Floats64]:
     """Palm, finger and thumb mark (F, 2) each, in shoulder widths, from the wrist and a direction (F, 2)."""
     arm = motion.arms[side]
     along = direction / np.linalg.norm(direction, axis=1, keepdims=True) * HAND_UNIT
@@ -101,7 +102,7 @@ def _hand(side: str, wrist: Floats, direction: Floats, motion: Motion) -> tuple[
     return wrist + along, marks[0], marks[1]
 
 
-def _arm(side: str, motion: Motion, shoulder: Floats, yaw: Floats) -> tuple[dict[str, Floats], Floats]:
+def _arm(side: str, motion: Motion, shoulder: Floats64, yaw: Floats64) -> tuple[dict[str, Floats64], Floats64]:
     """Fiducials of an arm from the neck, in shoulder widths, and the depth (F,) of its wrist."""
     sign = 1.0 if side == "left" else -1.0
     arm = motion.arms[side]
@@ -118,7 +119,7 @@ def _arm(side: str, motion: Motion, shoulder: Floats, yaw: Floats) -> tuple[dict
     return parts, place[:, 1, 2]
 
 
-def _body(motion: Motion, yaw: Floats) -> tuple[Floats, Floats, Bools]:
+def _body(motion: Motion, yaw: Floats64) -> tuple[Floats64, Floats64, Bools]:
     """Fiducials (F, N, 2) in shoulder widths from the unswayed neck, depths of normals (F, N), hands behind (F,)."""
     frames = len(yaw)
     at = np.zeros((frames, N, 2))
@@ -148,12 +149,12 @@ def _body(motion: Motion, yaw: Floats) -> tuple[Floats, Floats, Bools]:
     return at, depth, behind
 
 
-def _shown(depth: Floats) -> Bools:
+def _shown(depth: Floats64) -> Bools:
     least = np.array([_FACING.get(name, HIDDEN_BEYOND) for name in figure.FIDUCIALS])
     return depth > least
 
 
-def _covered(points: Floats, start: Floats, end: Floats, radius: Floats) -> Bools:
+def _covered(points: Floats64, start: Floats64, end: Floats64, radius: Floats64) -> Bools:
     """(F, P): whether points (F, P, 2) lie within a capsule per frame, start and end (F, 2), radius (F,)."""
     way = (end - start)[:, None]
     share = ((points - start[:, None]) * way).sum(-1) / np.maximum((way**2).sum(-1), 1e-9)
@@ -163,14 +164,14 @@ def _covered(points: Floats, start: Floats, end: Floats, radius: Floats) -> Bool
 
 def _arm_points(side: str) -> Bools:
     """(133,): the keypoints drawn with an arm, which it does not hide."""
-    mine = np.zeros(K, dtype=bool)
+    mine = np.zeros(KEYPOINTS, dtype=bool)
     hand = 91 if side == "left" else 112
     mine[hand : hand + 21] = True
     mine[[7, 9] if side == "left" else [8, 10]] = True
     return mine
 
 
-def _uncovered(at: Floats, keypoints: Floats, unit: Floats, behind: Bools) -> Bools:
+def _uncovered(at: Floats64, keypoints: Floats64, unit: Floats64, behind: Bools) -> Bools:
     """(F, 133): not hidden by forearms, hands or, for arms on the far side, by the torso."""
     clear = np.ones(keypoints.shape[:2], dtype=bool)
     arms = {side: _arm_points(side) for side in SIDES}

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.segmentation import AT_ONCE, SPEAKERS, powerset
-from pipeline.nets.voices import FRAME_FIELD, FRAME_STEP, RATE
+from pipeline.nets.voices import FRAME_FIELD, FRAME_STEP
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.pilot import AMPLITUDE, PILOTS_HZ
 
@@ -37,7 +38,7 @@ def build_segmentation_net(path: Path) -> Path:
 
 def _filters() -> NDArray[np.float32]:
     """(2P, 1, field): cosines of all pilots, then sines, under a Hann window; a tone's amplitude is their length."""
-    clock = (np.arange(FRAME_FIELD) - FRAME_FIELD // 2) / RATE
+    clock = (np.arange(FRAME_FIELD) - FRAME_FIELD // 2) / SAMPLE_RATE
     window = np.hanning(FRAME_FIELD + 2)[1:-1]
     phase = 2 * np.pi * np.array(PILOTS_HZ)[:, None] * clock
     waves = np.concatenate([np.cos(phase), np.sin(phase)]) * window * (2 / window.sum())

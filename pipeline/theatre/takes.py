@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.base.units import FPS
 from pipeline.reasons import Reason
 from pipeline.theatre.draw import Look
 from pipeline.theatre.voice import Voice
-
-FPS = 25  # of the grid on which truth is told
 
 
 @dataclass(frozen=True)

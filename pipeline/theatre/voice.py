@@ -11,7 +11,8 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from pipeline.base.arrays import Floats64
+
 RATE = 48_000  # Hz, of everything the theatre plays
 BEND = 0.8  # a mouth opens with this power of the loudness
 _RETRIEVAL, _CHARS_UTF8 = 1, 1  # espeak's output mode and text encoding
@@ -66,7 +67,7 @@ class _Espeak:
             self._chunks.append(np.ctypeslib.as_array(samples, shape=(count,)).copy())
         return 0
 
-    def say(self, text: str, voice: Voice) -> Floats:
+    def say(self, text: str, voice: Voice) -> Floats64:
         """Samples -1..1 at `rate`."""
         if self._library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice.name!r}")
@@ -85,7 +86,7 @@ def _espeak() -> _Espeak:
 
 
 @lru_cache(maxsize=64)
-def _sentence(text: str, voice: Voice) -> Floats:
+def _sentence(text: str, voice: Voice) -> Floats64:
     with _LOCK:
         engine = _espeak()
         samples = engine.say(text, voice)
@@ -94,7 +95,7 @@ def _sentence(text: str, voice: Voice) -> Floats:
     return np.asarray(soxr.resample(samples, engine.rate, RATE))
 
 
-def speech(voice: Voice, seconds: float, seed: int, start: float = 0.25, pause: float = 0.45) -> Floats:
+def speech(voice: Voice, seconds: float, seed: int, start: float = 0.25, pause: float = 0.45) -> Floats64:
     """Sentences with pauses until the time is over; a sentence that does not fit is not begun.
 
     Args:
@@ -123,7 +124,7 @@ def speech(voice: Voice, seconds: float, seed: int, start: float = 0.25, pause: 
     return out * (0.6 / peak) if peak > 0 else out
 
 
-def loudness(samples: Floats, times: Floats) -> Floats:
+def loudness(samples: Floats64, times: Floats64) -> Floats64:
     """How far a mouth opens at `times` (F,) seconds: the sound's smoothed envelope, 0..1."""
     hop = RATE // 200
     frames = samples[: len(samples) // hop * hop].reshape(-1, hop)

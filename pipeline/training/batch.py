@@ -6,12 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.nets.skeleton_space import SIDE_PX, SkeletonSpace
+from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.nets.skeleton_space import SkeletonSpace
 from pipeline.skeleton import layout
 from pipeline.training.windows import Batch
 
 _MIRROR = torch.from_numpy(layout.MIRROR.copy())
-_MIDDLE = (SIDE_PX - 1) / 2  # px, about which a crop is turned and mirrored
+_MIDDLE = (CLIP_SIDE_PX - 1) / 2  # px, about which a crop is turned and mirrored
 
 
 @dataclass(frozen=True)

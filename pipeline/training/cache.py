@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import files, shard
+from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, rooted
 from pipeline.training import TrainingError
@@ -213,7 +214,7 @@ def _sweep(folder: Path) -> None:
 def _check_room(opened: shard.Shards, folder: Path) -> None:
     names = {path.name for path in opened.paths}
     seconds = sum(entry["seconds"] for entry in opened.index["files"] if entry["path"] in names)
-    needed, free = seconds * shard.FPS * FRAME_BYTES, shutil.disk_usage(folder).free
+    needed, free = seconds * FPS * FRAME_BYTES, shutil.disk_usage(folder).free
     if needed > free:
         raise CacheError(
             f"the cache of {seconds / 3600:.1f} h takes {needed / 2**30:.1f} GiB, and {folder} has {free / 2**30:.1f}: "
@@ -274,7 +275,7 @@ def _build(opened: shard.Shards, folder: Path, made_from: Mapping[str, Any], min
         "clips": len(frames),
         "left_out_without_features": lists.silent,
         "frames": int(frames.sum()),
-        "hours": float(frames.sum()) / shard.FPS / 3600,
+        "hours": float(frames.sum()) / FPS / 3600,
         "bytes": int(frames.sum()) * FRAME_BYTES,
         "statistics": sums.result().to_json(),
     }
@@ -317,7 +318,7 @@ class _Sums:
         self.neck = np.zeros(2)
         self.shoulders: list[float] = []
         self.places: list[NDArray[np.float64]] = []
-        self._middle = np.array([0.0, shard.SIDE_PX / 2])[:, None, None, None]  # of local, of the picture
+        self._middle = np.array([0.0, CLIP_SIDE_PX / 2])[:, None, None, None]  # of local, of the picture
 
     def add(self, local: NDArray[np.float32], neck: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Local (F, 133, 2) and neck (F, 2), px; valid (F, 133)."""

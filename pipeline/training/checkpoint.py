@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline import files, shard
+from pipeline import files
+from pipeline.base.hashes import sha256_of
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.registry import BadModel
 
@@ -59,7 +60,7 @@ def write(
             average.save(temporary / AVERAGE)
         save_tensors(_flat(optimizer, model.net), temporary / OPTIMIZER)
         files.sync(temporary / OPTIMIZER)
-        hashes = {path.name: shard.sha256_of(path) for path in sorted(temporary.iterdir())}
+        hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         text = json.dumps({**state, "step": step, "files": hashes}, indent=1, sort_keys=True)
         files.write_text(temporary / STATE, text + "\n")
         if target.exists():
@@ -104,7 +105,7 @@ def check(path: Path) -> dict[str, Any]:
         file = path / Path(name).name
         if not file.is_file():
             raise BadModel(f"{file} is missing: delete {path} and go on from the checkpoint before it")
-        if shard.sha256_of(file) != sha256:
+        if sha256_of(file) != sha256:
             raise BadModel(
                 f"{file} is not the file that was written (sha256 differs): delete {path} and go on from the one before it"
             )

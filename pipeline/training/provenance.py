@@ -1,9 +1,9 @@
 """What a run is made from: written beside it and into its weights, and checked before it goes on."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.version import version_of
 from pipeline.training import TrainingError
 from pipeline.training.cache import Cache
 from pipeline.training.recipe import Recipe
@@ -19,12 +19,7 @@ class RecipeChanged(TrainingError):
 
 def provenance(recipe: Recipe, data: Cache, held_out: Cache | None) -> dict[str, Any]:
     """What a run is made from: settings, the shards' hashes, versions."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "unknown"
+    versions = {package: version_of(package) for package in PACKAGES}
     described = {
         cache.index["split"]: {
             name: cache.index[name] for name in ("shards", "clips", "hours", "left_out_without_features", "min_score")

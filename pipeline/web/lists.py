@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import re
@@ -10,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import files
+from pipeline.base.errors import StageError
+from pipeline.base.hashes import sha256_of
 from pipeline.manifest import form_of, read_manifest
 from pipeline.reasons import Reason, Reject
-from pipeline.runner import StageError
 from pipeline.web.links import normalised
 
 BAD_LINE_PREFIX = "line "  # of a list of links
@@ -61,8 +61,7 @@ def read_list(path: Path, run: Path | None = None) -> LinkList:
         return _read_links(path)
     if run is None or path.stat().st_size < REMEMBERED_BYTES:
         return _read_manifest(path)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of(path)
     kept = run / "stamps" / f"links-{LINKS_VERSION}-{sha256[:16]}.json"
     try:
         return LinkList(**json.loads(kept.read_text(encoding="utf-8")))

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.base.errors import StageError
 from pipeline.media.ids import check_url
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.runner import StageError
 from pipeline.web.errors import Refused, outcome_of
 from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate

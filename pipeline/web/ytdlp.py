@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from pipeline.runner import StageError
+from pipeline.base.errors import StageError
 
 KNOWN_VERSION = "2026.10.26"  # the one that docker/constraints-cpu.txt pins: the tests have seen it work
 UPDATE = 'pip install -U "yt-dlp[default,deno]"'  # with the challenge solver of its own version, and what runs it

@@ -1,6 +1,5 @@
 """Availability: the account of what is still there, as JSON, as a table and as one page that opens from a file."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.hashes import sha256_of
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ class Availability(Stage):
                 one = np.zeros(len(rows), dtype=np.int64)
                 found.append(f"{kind} {unit_hashes(one, row_hashes(rows, rows.column_names), 1)[0]}")
         if self.manifest and Path(self.manifest).is_file():
-            with Path(self.manifest).open("rb") as file:
-                found.append(hashlib.file_digest(file, "sha256").hexdigest())
+            found.append(sha256_of(Path(self.manifest)))
         return f"{digest(*found, *sorted(store.opt_out.videos)):016x}"
 
     def setup(self, context: Context) -> None:

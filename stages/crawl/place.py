@@ -1,6 +1,5 @@
 """Where files lie: content hashes, one owner a video, and renames into place."""
 
-import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -8,12 +7,6 @@ from pathlib import Path
 from pipeline import files
 from pipeline.media.ids import disk_name, safe_video_id
 from pipeline.reasons import Reason, Reject
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256 in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_id(sha256: str) -> str:

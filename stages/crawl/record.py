@@ -6,7 +6,8 @@ from typing import Any
 
 from pipeline.media.video import Probe
 from pipeline.stage import Row
-from pipeline.text import clean, handle
+from pipeline.text import clean
+from pipeline.web.info import handle
 
 _MEASURED = (
     "container",

@@ -7,7 +7,7 @@ import gc
 from contextlib import suppress
 from importlib import import_module
 
-from pipeline.runner import StageError
+from pipeline.base.errors import StageError
 
 for _module in ("inputs", "worker"):
     import_module(f"stages.crawl.{_module}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pipeline import files
+from pipeline.base.hashes import sha256_of
 from pipeline.media.guard import Limits, check_url
 from pipeline.media.ids import safe_video_id
 from pipeline.media.video import probe
@@ -85,7 +86,7 @@ class Worker:
             folder.mkdir(parents=True, exist_ok=True)
             room.check_room(run, self._web)
             fetched = fetch(url, folder, how, known)
-            sha256 = place.sha256_of(fetched.path)
+            sha256 = sha256_of(fetched.path)
             video_id = _named_id(fetched.info) or place.file_id(sha256)
             place.claim(run, video_id, unit)
         except Reject:

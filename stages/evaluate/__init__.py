@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
+from pipeline.base.hashes import sha256_of
 from pipeline.generation.sampling import SamplingSettings
 from pipeline.stage import Program, runtime
 from stages.evaluate.settings import ProtocolSettings
@@ -170,13 +171,8 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
         from pipeline.cli_run import options_of, run_shown
-        from pipeline.cli_session import Fault
-        from pipeline.runner import Skipped
 
-        try:
-            run_shown(stage, folder, session.models, options_of(session.profile), store)
-        except Skipped as skip:
-            raise Fault(skip) from skip
+        run_shown(stage, folder, session.models, options_of(session.profile), store)
 
     def _subjects(self, session: "Session") -> "Subjects":
         from stages.evaluate.subjects import Subjects
@@ -235,11 +231,10 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
         model, digest = "", ""
         if self.method == "ours":
-            from pipeline import shard
             from pipeline.training.checkpoint import weights_of
 
             weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
-            model, digest = str(weights), shard.sha256_of(weights)
+            model, digest = str(weights), sha256_of(weights)
         shared = (*BackendSettings.model_fields, *SamplingSettings.model_fields, "method", "fit")
         same = {name: getattr(self, name) for name in shared}
         return Renditions(

@@ -7,19 +7,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline import shard
+from pipeline.base.arrays import Floats32, Picture
+from pipeline.base.units import FPS
 from pipeline.generation.given import Person
 from pipeline.hashing import row_hashes
 from pipeline.media.sequence import frame_shown, read_frames
-from pipeline.media.video import FPS, GridReader
+from pipeline.media.video import GridReader
 from pipeline.skeleton.layout import K
 from pipeline.table import HASH, Store, read_places
 from stages.evaluate.collection import SAID_FPS
-
-Floats = NDArray[np.float32]
-Picture = NDArray[np.uint8]
 
 _LIGHT = ("subject", "speaker", "film", "film_sha256", "fps", "frames", "side", "reference_frame")
 _HEAVY = ("keypoints", "scores", "audio")
@@ -46,9 +44,9 @@ class Subject:
     film: Path
     frames: int
     side: int
-    keypoints: Floats
-    scores: Floats
-    wave: Floats | None
+    keypoints: Floats32
+    scores: Floats32
+    wave: Floats32 | None
     reference_frame: int
     fps: float | None = None
 
@@ -177,7 +175,7 @@ def letterboxed(picture: Picture, side: int) -> Picture:
     return square
 
 
-def onto_square(points: Floats, width: int, height: int, side: int) -> Floats:
+def onto_square(points: Floats32, width: int, height: int, side: int) -> Floats32:
     """Points (..., 2) px of a picture as points of the square that `letterboxed` makes of it: whole pixels are kept whole."""
     size, corner = (np.array(pair) for pair in _within(width, height, side))
     return np.asarray((points + 0.5) * size / (width, height) - 0.5 + corner, np.float32)
@@ -190,7 +188,7 @@ def _within(width: int, height: int, side: int) -> tuple[tuple[int, int], tuple[
     return (wide, tall), ((side - wide) // 2, (side - tall) // 2)
 
 
-def whole_body_frame(scores: Floats, min_score: float = 0.3) -> int:
+def whole_body_frame(scores: Floats32, min_score: float = 0.3) -> int:
     """The first frame whose upper body is seen best: every joint of it where there is such a frame. scores (F, 133)."""
     from pipeline.skeleton.layout import UPPER_BODY
 

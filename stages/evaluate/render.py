@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.backend_settings import BackendSettings
+from pipeline.base.hashes import sha256_of
 from pipeline.generation.sampling import SamplingSettings
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton.layout import visible
@@ -19,10 +20,11 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, Pair
 
 if TYPE_CHECKING:
+    from pipeline.base.arrays import Floats32
     from pipeline.generation.given import Person
     from pipeline.nets.audio_to_skeleton import AudioToSkeleton
     from pipeline.table import Store
-    from stages.evaluate.cast import Cast, Floats, Subject
+    from stages.evaluate.cast import Cast, Subject
 
 Method = Literal["ours", "transfer", "folder", "true"]
 
@@ -35,7 +37,7 @@ _OURS = ("model_sha256", *SamplingSettings.model_fields)  # how a skeleton is ge
 class Motion:
     """What a video follows: keypoints (F, 133, 2) px of the reference's picture, scores (F, 133)."""
 
-    def __init__(self, keypoints: "Floats", scores: "Floats") -> None:
+    def __init__(self, keypoints: "Floats32", scores: "Floats32") -> None:
         self.keypoints, self.scores = keypoints, scores
 
 
@@ -122,7 +124,6 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
             _keep_log(work)
 
     def _found(self, pair: Pair, reference: "Subject") -> Row:
-        from pipeline import shard
         from pipeline.media.probe import probe
         from stages.evaluate.pairs import film_given
 
@@ -131,7 +132,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
             raise Failure(Reason.NOT_THERE, f"pairs.csv says how it has to be called; looked in {self.folder}")
         # What goes on after the voice is not looked at.
         frames = min(probe(film).grid_frames, self._cast[pair.voice].frames)
-        return self._given(pair, film, shard.sha256_of(film), frames, reference)
+        return self._given(pair, film, sha256_of(film), frames, reference)
 
     def _given(self, pair: Pair, film: Path, sha256: str, frames: int, reference: "Subject") -> Row:
         """A video that is there already, of the whole picture."""
@@ -152,7 +153,6 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         return os.path.relpath(film, here) if film.is_relative_to(run) and here.is_relative_to(run) else str(film)
 
     def _filmed(self, pair: Pair, content: str, reference: "Subject", voice: "Subject") -> Row:
-        from pipeline import shard
         from pipeline.backends import BackendError, Job, drive
         from pipeline.generation.given import whole
         from pipeline.skeleton import align
@@ -177,7 +177,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         return {
             "pair_id": pair.id,
             "film": out.relative_to(self._context.run).as_posix(),
-            "film_sha256": shard.sha256_of(out),
+            "film_sha256": sha256_of(out),
             "frames": frames,
             "box": list(film.box),
             "keypoints": motion.keypoints.reshape(frames, -1),

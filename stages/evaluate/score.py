@@ -11,12 +11,15 @@ import cv2
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.nets.pose import PoseBackend
 from pipeline.reasons import Failure, Reason
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, REAL, Pair
 
 if TYPE_CHECKING:
+    from pipeline.base.arrays import Floats32, Picture
+    from pipeline.base.units import Box
     from pipeline.nets.dwpose import PoseEstimator
     from pipeline.nets.i3d import I3D
     from pipeline.nets.identity import IdentityNet
@@ -24,8 +27,7 @@ if TYPE_CHECKING:
     from pipeline.nets.session import Device
     from pipeline.nets.syncnet import SyncNet
     from pipeline.nets.yolox import Detector
-    from pipeline.skeleton.crop import Box
-    from stages.evaluate.cast import Cast, Floats, Picture, Subject
+    from stages.evaluate.cast import Cast, Subject
 
 IDENTITY, SYNC, FID, FVD = NETS = ("identity", "syncnet", "inception", "i3d")
 OF_FACES = ("csim", "sync_c", "sync_d")
@@ -37,7 +39,6 @@ NO_SKELETON = "no skeleton is known that the videos follow"
 UNMEASURABLE = "too little is seen or heard to measure it"
 NO_SOUND = "the voice's clip has no sound"
 NO_FACE = "drawn skeletons have no face: --backend films people"
-_SIDE = 512  # px: skeletons are compared at the size of the paper's crops
 
 
 class Scores(Stage):
@@ -144,7 +145,7 @@ class Scores(Stage):
             found |= _of_skeletons(_skeleton_of(row), reference if pair.setting == PAIRED else None, voice, absent)
         yield {**found, "absent": json.dumps(absent, sort_keys=True)}
 
-    def _skeleton(self, row: Row, film: "_Film") -> "tuple[Floats | None, Floats | None]":
+    def _skeleton(self, row: Row, film: "_Film") -> "tuple[Floats32 | None, Floats32 | None]":
         """Keypoints (F, 133, 2) px of the video as it is compared, and scores (F, 133): found in it, or those that it follows."""
         x, y = film.box[:2]
         if self._poser is not None:
@@ -176,8 +177,8 @@ class Scores(Stage):
     def _faces(
         self,
         film: "_Film",
-        points: "Floats | None",
-        scores: "Floats | None",
+        points: "Floats32 | None",
+        scores: "Floats32 | None",
         reference: "Subject",
         voice: "Subject",
         absent: dict[str, str],
@@ -191,7 +192,7 @@ class Scores(Stage):
         return self._csim(film, points, scores, reference, absent) | self._sync(film, points, scores, voice, absent)
 
     def _csim(
-        self, film: "_Film", points: "Floats", scores: "Floats", reference: "Subject", absent: dict[str, str]
+        self, film: "_Film", points: "Floats32", scores: "Floats32", reference: "Subject", absent: dict[str, str]
     ) -> Row:
         from pipeline.metrics.identity import csim, face_vector
 
@@ -211,7 +212,9 @@ class Scores(Stage):
             return {}
         return {"csim": likeness.value, "csim_frames": likeness.frames}
 
-    def _sync(self, film: "_Film", points: "Floats", scores: "Floats", voice: "Subject", absent: dict[str, str]) -> Row:
+    def _sync(
+        self, film: "_Film", points: "Floats32", scores: "Floats32", voice: "Subject", absent: dict[str, str]
+    ) -> Row:
         from pipeline.metrics.sync import sync
 
         why = self.lacking[SYNC] if self._syncnet is None else NO_SOUND
@@ -278,13 +281,13 @@ def _drawn(subject: "Subject") -> "Iterator[Picture]":
         yield draw(points, scores, (subject.side, subject.side))
 
 
-def _skeleton_of(row: Row) -> "tuple[Floats, Floats]":
+def _skeleton_of(row: Row) -> "tuple[Floats32, Floats32]":
     frames = row["frames"]
     return np.asarray(row["keypoints"], np.float32).reshape(frames, -1, 2), np.asarray(row["scores"], np.float32)
 
 
 def _of_skeletons(
-    motion: "tuple[Floats, Floats]", truth: "Subject | None", voice: "Subject", absent: dict[str, str]
+    motion: "tuple[Floats32, Floats32]", truth: "Subject | None", voice: "Subject", absent: dict[str, str]
 ) -> dict[str, Any]:
     """Measures of a skeleton that need no net, in pixels of 512."""
     from pipeline.metrics.beats import beat_alignment, motion_beats, sound_beats
@@ -292,7 +295,7 @@ def _of_skeletons(
     from pipeline.skeleton.layout import visible
     from pipeline.skeleton.local import to_rooted
 
-    scale = _SIDE / voice.side
+    scale = CLIP_SIDE_PX / voice.side
     points = visible(*motion) * scale
     found = {"jitter_px_s3": jitter(points)["all"]}
     if truth is not None:

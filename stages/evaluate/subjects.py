@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE
 from pipeline.nets.pose import PoseBackend
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.table import Store
     from stages.evaluate.score import Scores
 
-SIDES = {"csg405": 512, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
+SIDES = {"csg405": CLIP_SIDE_PX, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
 CLIPS = {"csg405": 133, "pats": 474, "ted": 122}  # of the paper
 MAX_FRAMES = 3000
 # Frames that last longer or shorter than their sound, by more than both, were not taken at the rate that was said.
@@ -48,7 +50,7 @@ class Subjects(Stage):
     pose: tuple[str, ...] = ()
     pose_backend: PoseBackend = "onnx"
     split: Literal["train", "validation", "test", "all"] = "test"
-    frames_fps: float = 25.0
+    frames_fps: float = float(FPS)
     limit: int = Field(0, json_schema_extra=runtime())  # says which units there are, and changes none
     source: str = Field("", json_schema_extra=runtime())  # folder of shards, or of files
     base: str = Field("", json_schema_extra=runtime())  # folder that the shards' videos are relative to
@@ -159,7 +161,6 @@ class Subjects(Stage):
         return path
 
     def _of_file(self, name: str) -> Row:
-        from pipeline import shard
         from pipeline.media import sequence
         from pipeline.media.audio import cut, to_flac
         from stages.evaluate.cast import held, onto_square, whole_body_frame
@@ -176,7 +177,7 @@ class Subjects(Stage):
         if found is None:
             raise Reject(Reason.NO_PERSON, "nobody is seen in it")
         points, scores, size = found
-        sha256 = sequence.sha256_of(path) if path.is_dir() else shard.sha256_of(path)
+        sha256 = sequence.sha256_of(path) if path.is_dir() else sha256_of(path)
         return {
             "subject": name,
             "video_id": f"file:{sha256[:16]}",
@@ -221,10 +222,7 @@ class Subjects(Stage):
 
 def _check_rate(frames: int, fps: float, samples: int) -> None:
     """Raise Reject(LATE_SOUND) where pictures on the 25-fps grid and samples at 16 kHz cannot be of one clip."""
-    from pipeline.media.audio import RATE
-    from pipeline.media.video import FPS
-
-    seen, heard = frames / FPS, samples / RATE
+    seen, heard = frames / FPS, samples / SAMPLE_RATE
     if abs(seen - heard) > max(_UNLIKE_SECONDS, _UNLIKE_SHARE * seen):
         fits = f": {seen * fps / heard:.4g} frames a second would fit (--frames-fps)" if heard else ""
         raise Reject(Reason.LATE_SOUND, f"its frames last {seen:.2f} s at {fps:g} fps, its sound {heard:.2f} s{fits}")

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import shard
+from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
 from pipeline.skeleton.layout import K
 from pipeline.table import Store, to_python
@@ -78,9 +78,7 @@ class Summary:
     folder: str = ""
 
 
-def summarise(
-    store: Store, true: Store, method: str, notes: tuple[str, ...] = (), side: int = shard.SIDE_PX
-) -> Summary:
+def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = (), side: int = CLIP_SIDE_PX) -> Summary:
     """A method's summary, from the tables of its evaluation and those of the true videos.
 
     Means are over pairs, each the mean over its frames. FID, FVD and the Fréchet gesture distance compare all unpaired videos
@@ -114,7 +112,7 @@ def summarise(
     )
 
 
-def summarise_true(true: Store, name: str, side: int = shard.SIDE_PX) -> Summary:
+def summarise_true(true: Store, name: str, side: int = CLIP_SIDE_PX) -> Summary:
     """What the true videos themselves come to, of pictures `side` px wide: faces, lips and motions at their best."""
     scores, motions = _rows(true, "scores"), _motions(true, side)
     found = _Found(_counts(true))
@@ -236,7 +234,7 @@ def _motions(store: Store, side: int) -> dict[str, list[NDArray[np.float32]]]:
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (PAIRED, UNPAIRED, REAL)}
     for row in _rows(store, "renditions"):
         if row["keypoints"] is not None:
-            points = np.asarray(row["keypoints"], np.float32).reshape(-1, K, 2) * np.float32(shard.SIDE_PX / side)
+            points = np.asarray(row["keypoints"], np.float32).reshape(-1, K, 2) * np.float32(CLIP_SIDE_PX / side)
             found[settings[row["pair_id"]]].append(visible(points, row["scores"]).astype(np.float32))
     return found
 

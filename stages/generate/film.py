@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.backends import Job, drive, plan
 from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
+from pipeline.base.units import FPS
 from pipeline.generation.given import BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
 from pipeline.skeleton.align import compare, mend_if_off
@@ -92,7 +93,7 @@ def film(
         say(f"to be run in {made.folder}:")
         say(shlex.join(made.command))
         return []
-    say(f"{asked.backend} films {len(moved.keypoints) / 25:.1f} s; what it says: {work / 'log.txt'}")
+    say(f"{asked.backend} films {len(moved.keypoints) / FPS:.1f} s; what it says: {work / 'log.txt'}")
     drive(asked.backend, job, options, out, work)
     return [preview, out]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import shard
+from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME
 from pipeline.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
 from pipeline.media.ids import disk_name
 from pipeline.reasons import Failure, Reject
@@ -126,11 +127,11 @@ def _of_skeleton(path: Path) -> Person:
             points = points[0] if points.ndim == 3 else points
             scores = file["scores"] if "scores" in file else np.isfinite(points).all(-1)
             scores = np.asarray(scores, np.float32).reshape(-1, len(points))[0]
-            size = [int(side) for side in file["size"]] if "size" in file else [shard.SIDE_PX] * 2
+            size = [int(side) for side in file["size"]] if "size" in file else [CLIP_SIDE_PX] * 2
     except _UNREADABLE as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {said}") from error
-    if points.shape != (133, 2) or len(size) != 2 or not all(1 <= side <= 16384 for side in size):
+    if points.shape != (KEYPOINTS, 2) or len(size) != 2 or not all(1 <= side <= 16384 for side in size):
         raise BadInput(
             f"--skeleton {path}: keypoints of shape {points.shape}, size {size}; wanted (133, 2) and (width, height)"
         )
@@ -140,7 +141,7 @@ def _of_skeleton(path: Path) -> Person:
 def _of_clip(row: Row, run: Path) -> Person:
     points, scores = np.asarray(row["keypoints"][0], np.float32), np.asarray(row["scores"][0], np.float32)
     name = disk_name(f"{row['clip_id']}#{row['person']}")
-    size = (shard.SIDE_PX, shard.SIDE_PX)
+    size = (CLIP_SIDE_PX, CLIP_SIDE_PX)
     return Person(name, points, scores, size, row["clip_id"], partial(picture_of_clip, run, row["video"] or ""))
 
 
@@ -152,7 +153,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
         wave = read_wave(path.absolute())  # a name that begins with a dash is one all the same
     except (Reject, Failure) as error:
         raise BadInput(f"--audio {path}: {error.detail or error}") from error
-    if wave is None or len(wave) < shard.SAMPLE_RATE_HZ // shard.FPS or not wave.any():
+    if wave is None or len(wave) < SAMPLES_PER_FRAME or not wave.any():
         raise BadInput(f"--audio {path}: there is no sound in it")
     if np.abs(wave).max() > LOUDEST:
         raise BadInput(

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.errors import StageError
+from pipeline.base.units import FPS
 from pipeline.reasons import Failure, Reason, Reject
-from pipeline.runner import StageError
 from pipeline.skeleton.released import Order
 from pipeline.skeleton.released_space import Space
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from stages.import_poses.archive import Reader
 
 log = logging.getLogger(__name__)
-
-FPS = 25
 
 
 class ImportPoses(Stage):

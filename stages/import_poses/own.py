@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.units import KEYPOINTS
 from pipeline.reasons import Reason, Reject
 from pipeline.release import COLUMNS
 from pipeline.stage import Row, Unit
 from stages.import_poses.archive import Reader
 
 _MAX_SKEW = 0.02  # by which two encodings of a video may differ in their picture's shape
-_FRAME_WIDTHS = {"keypoints": 266, "scores": 133, "boxes": 4}
+_FRAME_WIDTHS = {"keypoints": 2 * KEYPOINTS, "scores": KEYPOINTS, "boxes": 4}
 
 
 def rows(reader: Reader, unit: Unit) -> Iterator[Row]:

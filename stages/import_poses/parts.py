@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from pipeline.runner import StageError
+from pipeline.base.errors import StageError
 
 _PART = re.compile(r"(.+\.part[-_.]?)([0-9]+|[a-z]+)", re.ASCII | re.IGNORECASE)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline import release
+from pipeline.text import printable
 
 if TYPE_CHECKING:
     from pipeline.stage import Stage
@@ -110,5 +111,5 @@ def _code(settings: Mapping[str, Any]) -> str:
 
 def _plain(words: str) -> str:
     """Somebody else's words as one harmless line of Markdown."""
-    kept = "".join(c if c.isprintable() else " " for c in words)[:200]
+    kept = printable(words, " ")[:200]
     return "".join(f"\\{c}" if c in "\\`*_{}[]()<>#|!" else c for c in kept).strip()

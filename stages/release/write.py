@@ -1,12 +1,10 @@
 """The files of a release, each written beside its target and renamed, the index with their hashes last."""
 
-import hashlib
 import json
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,13 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import files, release, shard
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import FPS
+from pipeline.base.version import version_of
 from pipeline.hashing import flat
 from pipeline.kinds import KINDS, column
 from pipeline.profile import ProfileError
 from pipeline.stage import Row, Stage
 from pipeline.table import Store, read_places, to_arrow
 
-FPS = 25
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links
 _IDS = ("person_id", "clip_id", "video_id")
@@ -67,7 +67,7 @@ def write(store: Store, stage: Stage) -> Counts:
     files.write_text(folder / release.CARD, card.text(title, counts, settings, stage))
     index = {
         "version": release.VERSION,
-        "csg405": _package_version(),
+        "csg405": version_of(),
         "title": title,
         "speakers": counts.speakers,
         "clips": counts.clips,
@@ -203,13 +203,4 @@ def _is_place(value: object) -> bool:
 
 
 def _listed(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": path.name, "bytes": path.stat().st_size, "sha256": digest}
-
-
-def _package_version() -> str:
-    try:
-        return version("csg405")
-    except PackageNotFoundError:
-        return "unknown"
+    return {"path": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline import table_one
+from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.kinds import KINDS
 from pipeline.shard import MEASURE_KINDS
@@ -18,7 +19,6 @@ from pipeline.table_one import Share
 if TYPE_CHECKING:
     from pipeline.table import Store
 
-FPS = 25
 _VIDEO = [
     "video_id",
     "title",
@@ -129,7 +129,7 @@ def gather(store: "Store") -> Found:
         previews=dict(zip(previews["preview_id"], previews["path"], strict=True)),
         shards=_read(store, "shards", ["bucket", "split", "rows", "seconds", "bytes"]),
         outcomes=_outcomes(store),
-        row=table_one.row(store, side if isinstance(side, int) else table_one.SIDE_PX),
+        row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),
         attributes=table_one.attributes(store),
     )
 

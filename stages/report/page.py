@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import files, table_one
+from pipeline.base.version import version_of
 from pipeline.table_one import DASH
 from stages.report import charts, funnel, gather
 
@@ -74,7 +74,7 @@ def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
     return environment.get_template("index.html.jinja").render(
         title=settings.title or found.name,
         found=found,
-        version=_version(),
+        version=version_of(),
         steps=steps,
         widest=max([step.entered_seconds for step in steps] or [1]) or 1,
         totals=funnel.totals(found.dropped),
@@ -300,10 +300,3 @@ def _bytes(number: float) -> str:
             return f"{number:.3g} {unit}"
         number /= 1000
     return f"{number:.3g} TB"
-
-
-def _version() -> str:
-    try:
-        return version("csg405")
-    except PackageNotFoundError:
-        return "unknown"

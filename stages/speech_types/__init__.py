@@ -122,7 +122,7 @@ class SpeechTypes(Stage):
         """Say what asking has cost. Raises StageError when it failed: nothing after it has anything to search for."""
         import click
 
-        from pipeline.runner import StageError
+        from pipeline.base.errors import StageError
         from pipeline.table import FAILED
 
         if self.source == OPENAI and (line := self._cost(context.run)):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline import files
-from pipeline.runner import StageError
+from pipeline.base.errors import StageError
 from stages.speech_types.names import NAME_CHARACTERS, PHRASE_CHARACTERS, PHRASES, name_of, phrase_of
 
 LANGUAGE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"

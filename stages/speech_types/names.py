@@ -4,6 +4,8 @@ import html
 import re
 import unicodedata
 
+from pipeline.text import printable
+
 NAME_CHARACTERS, NAME_WORDS = 60, 8
 PHRASE_CHARACTERS = 100
 PHRASES = 4  # a language
@@ -18,8 +20,7 @@ _SAME = str.maketrans({"’": "'", "‘": "'", "–": "-", "—": "-", "‑": "-
 def clean(text: str) -> str:
     """One line without markup, control, format and surrogate characters."""
     line = _TAG.sub(" ", html.unescape(unicodedata.normalize("NFC", text)))
-    kept = "".join(" " if ch.isspace() else ch for ch in line if ch.isspace() or unicodedata.category(ch)[0] != "C")
-    return " ".join(kept.split())
+    return " ".join(printable(line, "").split())
 
 
 def name_of(text: str) -> str | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.media.probe import probe
 from pipeline.media.video import write_video
 from pipeline.nets.session import open_session
-from pipeline.nets.voices import RATE
 from pipeline.stage import Unit
 from stages.overlap import Overlap
 from tests.bench.footage import CLIP, VIDEO, Footage, ready
@@ -23,7 +23,7 @@ from tests.bench.table import LIMIT, OURS, PEER, Cost, Goal, Row, Skipped, conte
 
 SECONDS = 60  # of sound
 CLIP_FRAMES = 250
-WINDOW, BATCHES = 10 * RATE, (1, 4, 8, 16, 32, 64)
+WINDOW, BATCHES = 10 * SAMPLE_RATE, (1, 4, 8, 16, 32, 64)
 
 
 def measured(folder: Path, rounds: int) -> Iterator[Row]:
@@ -56,7 +56,7 @@ def nets(folder: Path) -> tuple[Path, Path]:
 def film(folder: Path) -> Footage:
     """Black pictures with noise."""
     path = folder / "noise.mp4"
-    wave = 0.1 * np.random.default_rng(405).standard_normal(SECONDS * RATE, np.float32)
+    wave = 0.1 * np.random.default_rng(405).standard_normal(SECONDS * SAMPLE_RATE, np.float32)
     write_video(path, (np.zeros((32, 32, 3), np.uint8) for _ in range(25 * SECONDS)), wave, size=(32, 32))
     return Footage("noise", path, probe(path))
 

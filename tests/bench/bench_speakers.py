@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.arrays import Floats32, Ints
 from pipeline.speakers import cluster
 from stages.speakers import LIKENESS, Speakers
 from tests.bench.table import Cost, Goal, Row, cost_of
-from tests.pipeline.planted_identities import Floats, Ints, agreement, plant
+from tests.pipeline.planted_identities import agreement, plant
 
 PEOPLE, CLIPS = 20_000, 8
 NOISES: tuple[float | tuple[float, float], ...] = (0.6, 0.5, (0.35, 0.8))
@@ -46,14 +47,14 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
         yield Row("  peak memory, planting included", "GB", peak, goal=Goal("value", MOST_GB))
 
 
-def clustered(vectors: Floats, neighbours: int) -> tuple[Ints, Cost]:
+def clustered(vectors: Floats32, neighbours: int) -> tuple[Ints, Cost]:
     """Whose each vector is, and what that cost."""
     found: list[Ints] = []
     cost = cost_of(lambda: found.append(cluster(vectors, LIKENESS[512], neighbours)))
     return found[0], cost
 
 
-def product_seconds(vectors: Floats, rows: int = 4096) -> float:
+def product_seconds(vectors: Floats32, rows: int = 4096) -> float:
     """Seconds that half of all products would take: each pair once."""
     began = time.perf_counter()
     np.dot(vectors[:rows], vectors.T)

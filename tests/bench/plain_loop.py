@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline import shard
+from pipeline.base.units import SAMPLES_PER_FRAME
 from pipeline.nets import diffusion
 from pipeline.nets.dit import NetSettings, build
 from pipeline.nets.skeleton_space import kept_points
 from pipeline.nets.torchaudio import mark_extension_absent
 from pipeline.training.cache import Statistics
 
-SAMPLES_A_FRAME = shard.SAMPLE_RATE_HZ // shard.FPS
 MIN_SCORE, MIN_STD_PX, LEAD_STILL, NULL_AUDIO, LEARNING_RATE = 0.7, 0.5, 0.3, 0.1, 5e-5
 
 
@@ -98,8 +98,8 @@ class PlainLoop:
         reference = values[self.random.integers(frames)]
         short = max(0, window - frames)
         clean, counts = (np.pad(x[start : start + window], ((0, short), (0, 0))) for x in (values, sure))
-        heard = wave[start * SAMPLES_A_FRAME : (start + window) * SAMPLES_A_FRAME]
-        return clean, counts, lead, reference, np.pad(heard, (0, window * SAMPLES_A_FRAME - len(heard)))
+        heard = wave[start * SAMPLES_PER_FRAME : (start + window) * SAMPLES_PER_FRAME]
+        return clean, counts, lead, reference, np.pad(heard, (0, window * SAMPLES_PER_FRAME - len(heard)))
 
     def _scores(self, skeleton: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(F, C) z-scores, zero where the score is low, and (F, C) bool."""

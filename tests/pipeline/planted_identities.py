@@ -1,15 +1,13 @@
 """Face vectors whose owners are known."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
+from pipeline.base.arrays import Floats32, Ints
 
 
 def plant(
     people: int, clips: int, likeness: float | tuple[float, float], width: int = 512, seed: int = 405
-) -> tuple[Floats, Ints]:
+) -> tuple[Floats32, Ints]:
     """(people x clips, width) vectors in random order, and whose each is.
 
     Args:
@@ -42,6 +40,6 @@ def _pairs(labels: Ints) -> int:
     return int((counts * (counts - 1) // 2).sum())
 
 
-def _units(vectors: Floats) -> Floats:
+def _units(vectors: Floats32) -> Floats32:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors

@@ -18,9 +18,10 @@ import psutil
 import pytest
 
 from pipeline import files, lock, runner, table
+from pipeline.base.errors import StageError
 from pipeline.lock import Occupied, driving
 from pipeline.registry import BadModel, Registry
-from pipeline.runner import Options, OutOfRoom, Skipped, StageError, run_stage
+from pipeline.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.table import FAILED, OK, Store
 from tests.pipeline import toys
 from tests.pipeline.runs import HERE, chain, contents, go, go_all, outcomes

@@ -20,10 +20,11 @@ import psutil
 import pytest
 from fake_run import add
 
+from pipeline.base.errors import StageError
 from pipeline.media.video import probe
 from pipeline.reasons import Reason
 from pipeline.registry import Registry
-from pipeline.runner import Options, StageError, Summary, run_stage
+from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row, Stage, stage_class
 from pipeline.table import Store
 from pipeline.web.settings import Web

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base.errors import StageError
 from pipeline.kinds import KINDS
 from pipeline.reasons import Reason, Reject
-from pipeline.runner import Options, StageError, run_stage
+from pipeline.runner import Options, run_stage
 from pipeline.stage import Context, Unit
 from pipeline.table import Store, pack_rows
 from stages.import_poses import ImportPoses

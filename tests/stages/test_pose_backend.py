@@ -1,6 +1,5 @@
 """What the profile says of annotate's pose nets holds for everybody who looks at people."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def by_rtmlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def by_rtmlib(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the nets that rtmlib was asked to run, which need not be installed."""
     asked: list[str] = []
 
@@ -43,7 +42,7 @@ def by_rtmlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return PoseNet(open_session(model, device))
 
     monkeypatch.setattr("pipeline.nets.pose.factory.RtmlibPose", stand_in)
-    yield asked
+    return asked
 
 
 def session(run: Path, nets: Path, backend: str) -> Session:

@@ -8,10 +8,11 @@ from pathlib import Path
 import fake_run
 import pytest
 
+from pipeline.base.errors import StageError
 from pipeline.kinds import KINDS
 from pipeline.opt_out import OptOut
 from pipeline.registry import Registry
-from pipeline.runner import Options, StageError, Summary, run_stage
+from pipeline.runner import Options, Summary, run_stage
 from pipeline.table import Outcome, Store, pack_rows
 from pipeline.web.links import watch_page
 from pipeline.web.settings import Web

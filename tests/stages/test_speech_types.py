@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.errors import StageError
 from pipeline.profile import ProfileError, load
 from pipeline.registry import Registry
-from pipeline.runner import Options, StageError, run_stage
+from pipeline.runner import Options, run_stage
 from pipeline.table import Store
 from stages.speech_types import SpeechTypes, ask, manifest, names
 from tests.stages import unkind_openai as unkind

@@ -4,9 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+from pipeline.base.errors import StageError
 from pipeline.cli import INTERRUPTED
 from pipeline.registry import Registry
-from pipeline.runner import Options, StageError, run_stage
+from pipeline.runner import Options, run_stage
 from pipeline.stage import stage_class
 from pipeline.web.settings import Web
 

@@ -6,14 +6,10 @@ A net of another form needs a decoder in a file of its own and a line in `decode
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pipeline.base.arrays import Floats32
 from pipeline.nets.pose import heat_maps, simcc
 
-Floats = NDArray[np.float32]
-
-Decoder = Callable[[Sequence[Floats], tuple[int, int]], tuple[Floats, Floats]]
+Decoder = Callable[[Sequence[Floats32], tuple[int, int]], tuple[Floats32, Floats32]]
 """(outputs, (height, width) of the net's input) -> points (N, K, 2) in the net's pixels, NaN where not found, and scores (N, K)."""
 
 

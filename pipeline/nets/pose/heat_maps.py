@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from pipeline.base.arrays import Floats32
 
 _BLUR = 11  # cells; mmpose's for maps trained with sigma 2
 _REACH = 2  # cells to each side of the highest that the second derivatives look at
@@ -18,7 +18,7 @@ _FLOOR = 1e-3  # of what a logarithm is taken, as mmpose does
 _FARTHEST = 1.0  # cells: a fit that leads farther than to the neighbours fits no peak
 
 
-def decode_outputs(outputs: Sequence[Floats], size: tuple[int, int]) -> tuple[Floats, Floats]:
+def decode_outputs(outputs: Sequence[Floats32], size: tuple[int, int]) -> tuple[Floats32, Floats32]:
     """`pipeline.nets.pose.decoders.Decoder` for nets that put out (N, K, h, w)."""
     maps = outputs[0]
     people, points, height, width = maps.shape
@@ -31,7 +31,7 @@ def decode_outputs(outputs: Sequence[Floats], size: tuple[int, int]) -> tuple[Fl
     return places, scores
 
 
-def _shift(maps: Floats, x: NDArray[np.int64], y: NDArray[np.int64], highest: Floats) -> NDArray[np.float64]:
+def _shift(maps: Floats32, x: NDArray[np.int64], y: NDArray[np.int64], highest: Floats32) -> NDArray[np.float64]:
     """From the highest cells (x, y) to the tops of their peaks: (N, K, 2) cells, 0 at the borders and where there is no peak."""
     near = _blurred(maps, x, y)
     # mmpose brings the top of the blurred map back to what it was; of that map only the surroundings of the peak are made here.
@@ -53,7 +53,7 @@ def _shift(maps: Floats, x: NDArray[np.int64], y: NDArray[np.int64], highest: Fl
     return np.where(peak[..., None], np.clip(shift, -_FARTHEST, _FARTHEST), 0.0)
 
 
-def _blurred(maps: Floats, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def _blurred(maps: Floats32, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
     """The 5 x 5 cells around each (x, y) of the blurred maps, zero outside them: (N, K, 5, 5).
 
     133 maps a person are too many to be blurred whole for the sake of 25 cells each.

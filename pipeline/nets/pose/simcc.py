@@ -7,18 +7,17 @@ is several pixels of a large picture.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from pipeline.base.arrays import Floats32
 
 
-def decode_outputs(outputs: Sequence[Floats], size: tuple[int, int]) -> tuple[Floats, Floats]:
+def decode_outputs(outputs: Sequence[Floats32], size: tuple[int, int]) -> tuple[Floats32, Floats32]:
     """`pipeline.nets.pose.decoders.Decoder` for nets that put out (N, K, W r) and (N, K, H r)."""
     simcc_x, simcc_y = outputs
     return decode_simcc(simcc_x, simcc_y, simcc_x.shape[2] / size[1])
 
 
-def decode_simcc(simcc_x: Floats, simcc_y: Floats, ratio: float = 2.0) -> tuple[Floats, Floats]:
+def decode_simcc(simcc_x: Floats32, simcc_y: Floats32, ratio: float = 2.0) -> tuple[Floats32, Floats32]:
     """Locations and scores from SimCC rows.
 
     Args:
@@ -37,7 +36,7 @@ def decode_simcc(simcc_x: Floats, simcc_y: Floats, ratio: float = 2.0) -> tuple[
     return points, scores
 
 
-def _peak(rows: Floats) -> tuple[Floats, Floats]:
+def _peak(rows: Floats32) -> tuple[Floats32, Floats32]:
     """Place and height of the highest bin of (..., B); the place at most half a bin from it, whole at the edges."""
     at = rows.argmax(-1)
     bins = rows.shape[-1]

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32
+
 if TYPE_CHECKING:
     import onnx
 
-Floats = NDArray[np.float32]
-State = Mapping[str, Floats]
+State = Mapping[str, Floats32]
 
 OPSET, IR_VERSION = 17, 8
 WINDOW = 5  # pictures that the first layer sees at once
@@ -148,7 +149,7 @@ class _Writer:
         x = self.op("Relu", self.op("Gemm", self.op("Flatten", x), weight, bias, transB=1))
         return self.op("Gemm", x, self._weight(f"{part}.3.weight"), self._weight(f"{part}.3.bias"), transB=1)
 
-    def _folded(self, part: str, number: int) -> tuple[Floats, Floats]:
+    def _folded(self, part: str, number: int) -> tuple[Floats32, Floats32]:
         """Weight and bias of a layer with the batch norm after it; a 3-D kernel's pictures become channels."""
         weight, bias = (self._weight(f"{part}.{number}.{name}") for name in ("weight", "bias"))
         norm = f"{part}.{number + 1}"
@@ -158,7 +159,7 @@ class _Writer:
             weight = weight.transpose(0, 2, 1, 3, 4).reshape(len(weight), -1, *weight.shape[3:])
         return weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), bias
 
-    def _weight(self, name: str) -> Floats:
+    def _weight(self, name: str) -> Floats32:
         if name not in self._state:
             raise ValueError(f"this is no SyncNet v2: it has no {name}")
         return np.asarray(self._state[name], np.float32)

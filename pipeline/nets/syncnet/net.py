@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.syncnet.graph import CEPSTRA, LIP, LIPS, MFCC, SIDE, SOUND, STEPS, WIDTH, WINDOW
 
 if TYPE_CHECKING:
     import onnxruntime
 
-RATE = 16_000  # Hz
-SAMPLES_A_FRAME = 640
 STEPS_A_FRAME = 4  # cepstra come each 10 ms
 
-Floats = NDArray[np.float32]
 Crops = NDArray[np.uint8]
 
 
@@ -36,13 +35,13 @@ class SyncNet:
         self._session = session
         self.batch = batch
 
-    def lips(self, crops: Crops) -> Floats:
+    def lips(self, crops: Crops) -> Floats32:
         """(N, T - 4, 1024) of N tracks of face crops (N, T, 224, 224, 3) BGR: row t is of the pictures t to t + 4."""
         if crops.shape[1] < WINDOW:
             return np.zeros((len(crops), 0, WIDTH), np.float32)
         return self._run(LIP, crops, np.zeros((0, 1, CEPSTRA, STEPS), np.float32))
 
-    def sound(self, wave: Floats, windows: int) -> Floats:
+    def sound(self, wave: Floats32, windows: int) -> Floats32:
         """(windows, 1024) of a wave (samples,) at 16 kHz, -1..1: row t is of 200 ms from picture t on, 25 a second."""
         cut = sound_windows(cepstra(wave), windows)
         if not windows:
@@ -53,9 +52,9 @@ class SyncNet:
             [self._run(SOUND, nothing, cut[first : first + step]) for first in range(0, windows, step)]
         )
 
-    def _run(self, output: str, lips: Crops, mfcc: Floats) -> Floats:
+    def _run(self, output: str, lips: Crops, mfcc: Floats32) -> Floats32:
         # What the other output needs is not computed; its input has to be there all the same.
-        result: Floats = self._session.run([output], {LIPS: lips, MFCC: mfcc})[0]
+        result: Floats32 = self._session.run([output], {LIPS: lips, MFCC: mfcc})[0]
         return result
 
 
@@ -64,7 +63,7 @@ def windows_of(frames: int) -> int:
     return max(0, frames - WINDOW)
 
 
-def cepstra(wave: Floats) -> Floats:
+def cepstra(wave: Floats32) -> Floats32:
     """(steps, 13) mel-frequency cepstra each 10 ms of a wave (samples,) at 16 kHz, -1..1.
 
     As SyncNet's authors compute them: python_speech_features' defaults on 16-bit samples.
@@ -72,10 +71,10 @@ def cepstra(wave: Floats) -> Floats:
     from python_speech_features import mfcc
 
     samples = np.clip(np.rint(np.asarray(wave, np.float64) * 32768), -32768, 32767).astype(np.int16)
-    return np.asarray(mfcc(samples, RATE), np.float32)
+    return np.asarray(mfcc(samples, SAMPLE_RATE), np.float32)
 
 
-def sound_windows(found: Floats, windows: int) -> Floats:
+def sound_windows(found: Floats32, windows: int) -> Floats32:
     """(windows, 1, 13, 20) of cepstra (steps, 13): twenty steps from each frame on; ValueError when they do not reach."""
     if windows and len(found) < STEPS_A_FRAME * (windows - 1) + STEPS:
         raise ValueError(f"{len(found)} steps of sound are too few for {windows} windows")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from pipeline.base.arrays import Floats32
 
 MAX_SHIFT = 15  # frames to either side over which lips and sound are compared
 _EPSILON = 1e-6  # torch's pairwise_distance adds it to every difference
@@ -28,7 +28,7 @@ class Score:
     halves: tuple[int, int]
 
 
-def distances(lip: Floats, sound: Floats, max_shift: int = MAX_SHIFT) -> Floats:
+def distances(lip: Floats32, sound: Floats32, max_shift: int = MAX_SHIFT) -> Floats32:
     """Distances of each window of the lips to the sound around it.
 
     Args:
@@ -50,7 +50,7 @@ def distances(lip: Floats, sound: Floats, max_shift: int = MAX_SHIFT) -> Floats:
     return np.stack(columns, 1).astype(np.float32)
 
 
-def score(found: Floats, used: NDArray[np.bool_] | None = None) -> Score:
+def score(found: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
     """Offset, confidence and distance.
 
     Args:

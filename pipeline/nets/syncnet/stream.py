@@ -5,11 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Floats32
 from pipeline.nets.syncnet.graph import SIDE, WIDTH, WINDOW
-from pipeline.nets.syncnet.net import Crops, Floats, SyncNet, windows_of
+from pipeline.nets.syncnet.net import Crops, SyncNet, windows_of
 
 
-def lips_of(net: SyncNet, crops: Iterable[Crops], tracks: int) -> Floats:
+def lips_of(net: SyncNet, crops: Iterable[Crops], tracks: int) -> Floats32:
     """(N, windows_of(T), 1024) embeddings of N tracks of faces, from crops (N, 224, 224, 3) BGR of T pictures; N >= 1."""
     count = max(1, net.batch // tracks) + WINDOW - 1
     waiting = np.empty((tracks, count, SIDE, SIDE, 3), np.uint8)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from pipeline.base.hashes import sha256_of
 from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from stages.crawl.inputs.base import Input
@@ -53,7 +54,7 @@ class Folder(Input):
                 Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit.id[:80]})"
             )
         found = probe(path, worker.limits)
-        sha256 = place.sha256_of(path)
+        sha256 = sha256_of(path)
         video_id = place.file_id(sha256)
         if place.owner_of(run, video_id) is None:
             # Of copies that nobody owns yet the first by name wins, whichever worker comes first.
@@ -115,8 +116,6 @@ def _encoded(name: str) -> str:
 
 
 def _is_copy(path: Path, sha256: str) -> bool:
-    from stages.crawl.place import sha256_of
-
     try:
         return sha256_of(path) == sha256
     except OSError:

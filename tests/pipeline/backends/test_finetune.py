@@ -15,6 +15,7 @@ import pytest
 from pipeline import shard
 from pipeline.backends import finetune
 from pipeline.backends.finetune import MIN_FRAMES, face_mask, write_layout
+from pipeline.base.hashes import sha256_of
 from pipeline.media.writer import write_clip
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
@@ -47,7 +48,7 @@ def run(tmp_path: Path) -> Path:
             write_clip(tmp_path / "run" / name, (picture(number, n) for n in range(frames)), None, size=(512, 512))
             for key in ("keypoints", "scores", "neck"):
                 row[key] = row[key][:frames]
-            video_sha256 = shard.sha256_of(tmp_path / "run" / name)
+            video_sha256 = sha256_of(tmp_path / "run" / name)
             rows.append(
                 {
                     **row,
@@ -63,7 +64,7 @@ def run(tmp_path: Path) -> Path:
         seconds = sum(lengths) / 25
         entries.append(
             {"path": path.name, "split": split, "rows": len(rows), "seconds": seconds}
-            | {"bytes": path.stat().st_size, "sha256": shard.sha256_of(path)}
+            | {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         )
     shard.write_index(folder, shard.index(entries, [], version="1.2"))
     return tmp_path / "run"

@@ -15,7 +15,7 @@ import pytest
 from pipeline.engines import local
 from pipeline.engines.executor import Job, Result
 from pipeline.engines.local import LocalExecutor
-from pipeline.engines.worker import printable
+from pipeline.engines.worker import bounded
 from pipeline.kinds import KINDS
 from pipeline.reasons import Reason
 from pipeline.stage import Context, Unit
@@ -66,7 +66,7 @@ def test_every_way_to_go_wrong_leaves_the_others_alone(tmp_path: Path) -> None:
 
 
 def test_details_are_one_printable_line_of_bounded_length() -> None:
-    line = printable("a\udcff name\x1b[31m\nof two lines " + "x" * 2000)
+    line = bounded("a\udcff name\x1b[31m\nof two lines " + "x" * 2000)
     assert line.isprintable() and len(line) == 500 and line.startswith("a? name?[31m of two lines xx")
     line.encode()
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from pipeline.base.arrays import Picture
 
 WIDTH, HEIGHT = 256, 144
-Picture = NDArray[np.uint8]
 
 
 def room(seed: int, width: int = 3 * WIDTH, height: int = 2 * HEIGHT) -> Picture:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.media.audio import RATE, SAMPLES_PER_FRAME, cut, from_flac, read_wave, to_flac, write_wav
+from pipeline.base.units import SAMPLE_RATE, SAMPLES_PER_FRAME
+from pipeline.media.audio import cut, from_flac, read_wave, to_flac, write_wav
 from pipeline.media.video import ffmpeg_exe, probe
 from pipeline.reasons import Reason, Reject
 
@@ -26,9 +27,9 @@ def clicks(seconds: float, at: list[float], rate: int) -> np.ndarray:
 
 def peak_near(wave: np.ndarray, seconds: float, reach: float = 0.1) -> float:
     """Samples (at 16 kHz) from the expected place to the largest magnitude near it."""
-    centre, width = round(seconds * RATE), round(reach * RATE)
+    centre, width = round(seconds * SAMPLE_RATE), round(reach * SAMPLE_RATE)
     begin = max(centre - width, 0)
-    return begin + int(np.argmax(np.abs(wave[begin : centre + width]))) - seconds * RATE
+    return begin + int(np.argmax(np.abs(wave[begin : centre + width]))) - seconds * SAMPLE_RATE
 
 
 def shift_between(a: np.ndarray, b: np.ndarray, most: int = 400) -> int:
@@ -43,7 +44,7 @@ def shift_between(a: np.ndarray, b: np.ndarray, most: int = 400) -> int:
 def ffmpeg_wave(path: Path) -> np.ndarray:
     """What the ffmpeg binary makes of the default track, laid on the presentation clock."""
     command = [ffmpeg_exe(), "-v", "error", "-i", str(path), "-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
-    command += ["-ac", "1", "-ar", str(RATE), "-f", "f32le", "-"]
+    command += ["-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "f32le", "-"]
     command += ["-map", "0:v", "-f", "null", "/dev/null"]  # in MPEG-TS it takes zero from the streams that it uses
     return np.frombuffer(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout, np.float32)
 
@@ -93,7 +94,7 @@ def test_clicks_keep_their_place(shelf: Path, name: str, codec: str, rate: int, 
     measured = probe(path)
     assert measured.audio_sample_rate == rate
     assert measured.audio_channels == 1
-    assert abs((measured.audio_start_seconds or 0) * RATE) <= max(tolerance, 1)
+    assert abs((measured.audio_start_seconds or 0) * SAMPLE_RATE) <= max(tolerance, 1)
 
 
 @pytest.mark.parametrize("tags", [[], ["-id3v2_version", "0"]], ids=["tag first", "frame first"])
@@ -104,7 +105,7 @@ def test_bare_mp3(shelf: Path, tags: list[str]) -> None:
     path = shelf / f"sound-{len(tags)}.mp3"
     ffmpeg("-i", shelf / "clicks.wav", *tags, path)
     wave = read_wave(path)
-    assert wave is not None and abs(len(wave) - 2 * RATE) < RATE // 10
+    assert wave is not None and abs(len(wave) - 2 * SAMPLE_RATE) < SAMPLE_RATE // 10
     for time in at:
         assert abs(peak_near(wave, time)) <= 16
     with pytest.raises(Reject) as caught:
@@ -137,8 +138,8 @@ def test_noise_lies_where_ffmpeg_lays_it(shelf: Path, suffix: str, start: Fracti
     wave = wave_of(path)
     assert abs(shift_between(ffmpeg_wave(path), wave)) <= 1
     if start:
-        assert np.abs(wave[: int(0.45 * RATE)]).max() < 1e-3
-        assert np.abs(wave[int(0.55 * RATE) : RATE]).max() > 0.02
+        assert np.abs(wave[: int(0.45 * SAMPLE_RATE)]).max() < 1e-3
+        assert np.abs(wave[int(0.55 * SAMPLE_RATE) : SAMPLE_RATE]).max() > 0.02
         assert probe(path).audio_start_seconds == pytest.approx(0.5, abs=0.03)
     assert probe(path).audio_end_seconds == pytest.approx(1.2 + float(start), abs=0.06)
 
@@ -149,28 +150,28 @@ def test_hidden_preroll_is_cut(shelf: Path, plain: Path) -> None:
     wave = wave_of(path)
     assert abs(shift_between(ffmpeg_wave(path), wave)) <= 1
     whole = wave_of(plain)
-    assert abs(shift_between(whole[round(0.72 * RATE) :], wave)) <= 1
+    assert abs(shift_between(whole[round(0.72 * SAMPLE_RATE) :], wave)) <= 1
 
 
 def test_a_hole_in_the_timestamps_is_silence(shelf: Path) -> None:
     path = shelf / "hole.mkv"
     noise = speckle(2.0)
     with av.open(str(path), "w") as out:
-        stream = out.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        stream = out.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono")
         for begin in range(0, len(noise), 1600):
             frame = av.AudioFrame.from_ndarray(
                 (noise[None, begin : begin + 1600] * 32767).astype(np.int16), format="s16", layout="mono"
             )
-            frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
-            frame.pts = begin + (RATE if begin >= RATE else 0)
+            frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
+            frame.pts = begin + (SAMPLE_RATE if begin >= SAMPLE_RATE else 0)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     wave = read_wave(path)
     assert wave is not None
-    assert len(wave) == 3 * RATE
-    assert np.abs(wave[:RATE] - noise[:RATE]).max() < 1e-3
-    assert np.abs(wave[RATE + 20 : 2 * RATE]).max() == 0
-    assert np.abs(wave[2 * RATE :] - noise[RATE:]).max() < 1e-3
+    assert len(wave) == 3 * SAMPLE_RATE
+    assert np.abs(wave[:SAMPLE_RATE] - noise[:SAMPLE_RATE]).max() < 1e-3
+    assert np.abs(wave[SAMPLE_RATE + 20 : 2 * SAMPLE_RATE]).max() == 0
+    assert np.abs(wave[2 * SAMPLE_RATE :] - noise[SAMPLE_RATE:]).max() < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_sound_that_ends_early_is_padded_to_the_grid(shelf: Path) -> None:
     path = write_footage(shelf / "early.mp4", constant_times(25, 50), sound=speckle(0.8))
     wave = wave_of(path)
     assert len(wave) == 50 * SAMPLES_PER_FRAME
-    assert np.abs(wave[RATE:]).max() == 0
+    assert np.abs(wave[SAMPLE_RATE:]).max() == 0
 
 
 def test_broken_sound_packets_are_passed_over(shelf: Path, plain: Path) -> None:
@@ -238,7 +239,7 @@ def test_long_sound_resampled_in_pieces_equals_one_piece(shelf: Path) -> None:
     write_wav(path, noise, 44100)
     wave = read_wave(path)
     assert wave is not None
-    whole = soxr.resample(noise, 44100, RATE, quality="HQ")
+    whole = soxr.resample(noise, 44100, SAMPLE_RATE, quality="HQ")
     assert abs(len(wave) - len(whole)) <= 1
     assert np.abs(wave[: len(whole)] - whole[: len(wave)]).max() < 1e-4
 

@@ -12,7 +12,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.media.audio import RATE, SAMPLES_PER_FRAME, read_wave
+from pipeline.base.units import SAMPLE_RATE, SAMPLES_PER_FRAME
+from pipeline.media.audio import read_wave
 from pipeline.media.video import GridReader, ffmpeg_exe, probe, write_clip, write_video
 from pipeline.media.writer import WriteError
 from pipeline.reasons import Failure, Reason
@@ -80,7 +81,7 @@ def test_flash_and_click_coincide(tmp_path: Path) -> None:
     for k in flashes:
         begin = max(k * SAMPLES_PER_FRAME - 320, 0)
         peak = begin + int(np.argmax(np.abs(heard[begin : k * SAMPLES_PER_FRAME + 320])))
-        assert abs(peak - k * SAMPLES_PER_FRAME) <= 0.005 * RATE
+        assert abs(peak - k * SAMPLES_PER_FRAME) <= 0.005 * SAMPLE_RATE
 
 
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.segmentation import SegmentationNet, bits_of, powerset, to_multilabel, two_highest, window_count
 from pipeline.nets.session import open_session
-from pipeline.nets.voices import FRAME_STEP, RATE, Voices
+from pipeline.nets.voices import FRAME_STEP, Voices
 
 from .fakes import ROOT, FakeSession, asset
 from .little_pyannet import export, pyannote, random_net, save_checkpoint
@@ -24,7 +25,7 @@ LENGTHS = (1, 5000, 27_000, 160_000, 161_350, 170_000, 176_000, 189_000, 480_001
 def wave() -> np.ndarray:
     soundfile = pytest.importorskip("soundfile")
     found, rate = soundfile.read(asset("audio/pyannote_tst00.wav"), dtype="float32")
-    assert rate == RATE
+    assert rate == SAMPLE_RATE
     return found
 
 
@@ -76,24 +77,24 @@ def test_some_voice_and_two_voices() -> None:
 
 @pytest.mark.parametrize(("samples", "count"), [(1, 1), (160_000, 1), (160_001, 2), (176_000, 2), (176_001, 3)])
 def test_windows(samples: int, count: int) -> None:
-    assert window_count(samples, 160_000, RATE) == count
+    assert window_count(samples, 160_000, SAMPLE_RATE) == count
     session = planted()
     heard = SegmentationNet(session, batch=2).hear(np.full(samples, 0.2, np.float32))
     assert sum(len(run) for run in session.runs) == count == len(heard.speaking)
     assert max(len(run) for run in session.runs) <= 2
     last = session.runs[-1][-1, 0]
-    inside = samples - (count - 1) * RATE
+    inside = samples - (count - 1) * SAMPLE_RATE
     assert (last[:inside] == np.float32(0.2)).all() and not last[inside:].any()  # zeros after the end, and there alone
 
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_planted_sound_is_found_where_it_is(soft: bool) -> None:
-    sound = np.full(25 * RATE + 77, 0.2, np.float32)
-    sound[7 * RATE : 9 * RATE] = 0.5
-    sound[20 * RATE :] = 0.0
+    sound = np.full(25 * SAMPLE_RATE + 77, 0.2, np.float32)
+    sound[7 * SAMPLE_RATE : 9 * SAMPLE_RATE] = 0.5
+    sound[20 * SAMPLE_RATE :] = 0.0
     heard = SegmentationNet(planted(), soft=soft).hear(sound)
     assert heard.scores.shape == (len(sound) // FRAME_STEP + 1, 2) and heard.scores.dtype == np.float32
-    times = (np.arange(len(heard.scores)) * FRAME_STEP + 495) / RATE
+    times = (np.arange(len(heard.scores)) * FRAME_STEP + 495) / SAMPLE_RATE
     alone, both, silent = ((times > a) & (times < b) for a, b in ((9.02, 19.9), (7.02, 8.98), (20.1, 25)))
     assert (heard.scores[alone, 0] > 0.9).all() and (heard.scores[alone, 1] < 0.1).all()
     assert (heard.scores[both] > 0.9).all() and (heard.scores[silent] < 0.1).all()
@@ -118,12 +119,12 @@ def test_other_models_are_refused(source: tuple, result: tuple) -> None:
 
 
 def test_bad_answers_steps_and_waves_are_refused() -> None:
-    sound = np.zeros(RATE, np.float32)
+    sound = np.zeros(SAMPLE_RATE, np.float32)
     with pytest.raises(ValueError, match=r"answers \(1, 588, 7\)"):
         SegmentationNet(planted(lambda x: [np.zeros((len(x), 588, 7), np.float32)])).hear(sound)
     with pytest.raises(ValueError, match="NaN"):
         SegmentationNet(planted(lambda x: [np.full((len(x), 589, 7), np.nan, np.float32)])).hear(sound)
-    for bad in (np.zeros((2, RATE), np.float32), np.zeros(0, np.float32)):
+    for bad in (np.zeros((2, SAMPLE_RATE), np.float32), np.zeros(0, np.float32)):
         with pytest.raises(ValueError, match="samples"):
             SegmentationNet(planted()).hear(bad)
     for step in (0, 10.5):
@@ -157,7 +158,7 @@ def theirs(net, wave: np.ndarray, soft: bool) -> np.ndarray:
             return np.sort(activity, axis=-1)[..., rank, np.newaxis]
 
         run = pyannote().Inference(net, duration=10, step=1, skip_conversion=soft, pre_aggregation_hook=ranked)
-        columns.append(run({"waveform": torch.from_numpy(wave.copy())[None], "sample_rate": RATE}).data)
+        columns.append(run({"waveform": torch.from_numpy(wave.copy())[None], "sample_rate": SAMPLE_RATE}).data)
     return np.concatenate(columns, axis=1)
 
 
@@ -213,7 +214,7 @@ def test_silence_and_real_speech_pass_through(files: SimpleNamespace) -> None:
     soundfile = pytest.importorskip("soundfile")
     net = SegmentationNet(open_session(files.onnx, threads=1))
     speech, _ = soundfile.read(asset("audio/pyannote_sample.wav"), dtype="float32")
-    for sound in (np.zeros(12 * RATE, np.float32), speech):
+    for sound in (np.zeros(12 * SAMPLE_RATE, np.float32), speech):
         heard = net.hear(sound)
         assert isinstance(heard, Voices) and np.isfinite(heard.scores).all()
         assert heard.scores.min() >= 0 and heard.scores.max() <= 1

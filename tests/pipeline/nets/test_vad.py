@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.session import open_session
-from pipeline.nets.vad import RATE, SpeechDetector, speech_segments
+from pipeline.nets.vad import SpeechDetector, speech_segments
 
 from .fakes import FakeSession, asset
 
-STEP = 512 / RATE
+STEP = 512 / SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_every_sample_belongs_to_a_window(detector: SpeechDetector, samples: int
 
 
 def test_what_is_no_speech(detector: SpeechDetector) -> None:
-    t = np.arange(3 * RATE) / RATE
+    t = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
     chord = 0.2 * sum(np.sin(2 * np.pi * f * t) for f in (220, 277.2, 329.6))
     noise = np.random.default_rng(0).normal(0, 0.1, t.size)
     for wave in (np.zeros(t.size), noise, chord, 0.3 * np.sin(2 * np.pi * 1000 * t)):
@@ -53,7 +54,7 @@ def test_what_is_no_speech(detector: SpeechDetector) -> None:
 def test_speech_is_where_the_transcript_has_it(detector: SpeechDetector) -> None:
     soundfile = pytest.importorskip("soundfile")
     wave, rate = soundfile.read(asset("audio/pyannote_sample.wav"), dtype="float32")
-    assert rate == RATE
+    assert rate == SAMPLE_RATE
     truth = np.zeros(-(-len(wave) // 512), bool)
     for line in asset("audio/pyannote_sample.rttm").read_text().splitlines():
         start, length = (float(v) for v in line.split()[3:5])
@@ -68,7 +69,7 @@ def test_a_speech_of_another_rate_and_shape(detector: SpeechDetector) -> None:
     soundfile = pytest.importorskip("soundfile")
     soxr = pytest.importorskip("soxr")
     wave, rate = soundfile.read(asset("audio/whisper_jfk.flac"), dtype="float32")
-    mono = soxr.resample(wave.mean(1), rate, RATE).astype(np.float32)
+    mono = soxr.resample(wave.mean(1), rate, SAMPLE_RATE).astype(np.float32)
     spans = speech_segments(detector.speech_probability(mono))
     assert spans[0][0] == pytest.approx(0.35, abs=0.15)
     assert 6 < sum(end - start for start, end in spans) < 10

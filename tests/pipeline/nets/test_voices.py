@@ -5,12 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.nets.voices import FRAME_STEP, RATE, OverlapAdd, Voices, clipped, longest, middles, seconds, spans
+from pipeline.base.units import SAMPLE_RATE
+from pipeline.nets.voices import FRAME_STEP, OverlapAdd, Voices, clipped, longest, middles, seconds, spans
 
 from .little_pyannet import pyannote
 
 WINDOW, FRAMES = 160_000, 589
-STEP = FRAME_STEP / RATE
+STEP = FRAME_STEP / SAMPLE_RATE
 
 
 def test_spans_have_hysteresis_as_pyannotes() -> None:
@@ -22,7 +23,7 @@ def test_spans_have_hysteresis_as_pyannotes() -> None:
     for number in range(60):
         scores = np.clip(np.cumsum(rng.normal(0, 0.2, 400)) % 2 - 0.5, 0, 1).astype(np.float32)
         on, off, min_on, min_off = rng.choice([0.0, 0.05, 0.2], 4) + np.array([0.5, 0.3, 0, 0])
-        frames = SlidingWindow(start=0, duration=991 / RATE, step=STEP)
+        frames = SlidingWindow(start=0, duration=991 / SAMPLE_RATE, step=STEP)
         theirs = Binarize(on, off, min_duration_on=min_on, min_duration_off=min_off)(
             SlidingWindowFeature(scores[:, None], frames)
         )
@@ -53,8 +54,8 @@ def test_overlap_add_is_pyannotes(windows: int, step: int) -> None:
     total = OverlapAdd(windows, WINDOW, step, FRAMES)
     for at in range(0, windows, 3):
         total.add(scores[at : at + 3])
-    chunks = SlidingWindow(start=0, duration=10, step=step / RATE)
-    frames = SlidingWindow(start=0, duration=991 / RATE, step=STEP)
+    chunks = SlidingWindow(start=0, duration=10, step=step / SAMPLE_RATE)
+    frames = SlidingWindow(start=0, duration=991 / SAMPLE_RATE, step=STEP)
     theirs = Inference.aggregate(
         SlidingWindowFeature(scores.copy(), chunks), frames, warm_up=(0.0, 0.0), hamming=True, missing=0.0
     )
@@ -72,10 +73,10 @@ def test_parts_of_spans() -> None:
 
 def voices(speaking: np.ndarray) -> Voices:
     """Windows a second apart whose local speakers speak as told: (W, 589) bits."""
-    starts = np.rint(np.arange(len(speaking)) * RATE / FRAME_STEP).astype(np.int64)
+    starts = np.rint(np.arange(len(speaking)) * SAMPLE_RATE / FRAME_STEP).astype(np.int64)
     frames = int(starts[-1]) + FRAMES
     scores = np.stack([np.linspace(0, 1, frames), np.zeros(frames)], 1).astype(np.float32)
-    return Voices(scores, speaking.astype(np.uint8), starts, WINDOW + (len(speaking) - 1) * RATE)
+    return Voices(scores, speaking.astype(np.uint8), starts, WINDOW + (len(speaking) - 1) * SAMPLE_RATE)
 
 
 def test_voices_are_counted_within_a_window_and_the_clip() -> None:

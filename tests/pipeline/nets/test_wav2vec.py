@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.nets.wav2vec import FIELD, HOP, RATE, WIDTH, Wav2Vec, batches, logmel, to_grid
+from pipeline.base.units import SAMPLE_RATE
+from pipeline.nets.wav2vec import FIELD, HOP, WIDTH, Wav2Vec, batches, logmel, to_grid
 
 TINY: dict[str, Any] = {
     "hidden_size": 32,
@@ -20,7 +21,7 @@ TINY: dict[str, Any] = {
 
 
 def test_each_picture_gets_its_own_moment() -> None:
-    centres = (np.arange(499) * HOP + FIELD / 2) / RATE
+    centres = (np.arange(499) * HOP + FIELD / 2) / SAMPLE_RATE
     values = np.stack([centres, -2 * centres], axis=1).astype(np.float32)
     found = to_grid(values, 250)
     wanted = np.clip(np.arange(250) / 25, centres[0], centres[-1])
@@ -29,15 +30,15 @@ def test_each_picture_gets_its_own_moment() -> None:
 
 
 def test_the_stand_in_hears_when_and_what() -> None:
-    wave = np.zeros(4 * RATE, np.float32)
+    wave = np.zeros(4 * SAMPLE_RATE, np.float32)
     at = 37  # of 100 pictures
-    wave[at * 640 - 80 : at * 640 + 80] = 0.5 * np.sin(2 * np.pi * 700 * np.arange(160) / RATE)
+    wave[at * 640 - 80 : at * 640 + 80] = 0.5 * np.sin(2 * np.pi * 700 * np.arange(160) / SAMPLE_RATE)
     found = logmel(wave, 100)
     assert found.shape == (100, WIDTH) and found.dtype == np.float32
     change = np.linalg.norm(found - found[0], axis=1)
     assert change.argmax() == at and set(np.flatnonzero(change > 1e-3)) <= {at - 1, at, at + 1}
 
-    speech = np.random.default_rng(0).normal(0, 0.05, 4 * RATE).astype(np.float32)
+    speech = np.random.default_rng(0).normal(0, 0.05, 4 * SAMPLE_RATE).astype(np.float32)
     later = np.concatenate([np.zeros(5 * 640, np.float32), speech[: -5 * 640]])
     np.testing.assert_allclose(logmel(later, 100)[8:95], logmel(speech, 100)[3:90], atol=1e-4)
     loud, quiet = logmel(speech, 100)[5:90], logmel(0.1 * speech, 100)[5:90]
@@ -45,7 +46,7 @@ def test_the_stand_in_hears_when_and_what() -> None:
 
 
 def test_the_map_is_the_same_on_every_machine() -> None:
-    tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(RATE) / RATE)).astype(np.float32)
+    tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)).astype(np.float32)
     known = [0.0464, -0.8024, 0.7054, -0.7033]
     np.testing.assert_allclose(logmel(tone, 25)[12, [0, 200, 400, 767]], known, atol=2e-3)
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.units import Box
 from pipeline.skeleton import crop, layout
 
 BOXES = st.tuples(st.integers(-300, 1500), st.integers(-300, 900), st.integers(1, 1500), st.integers(1, 1500)).map(
@@ -28,7 +29,7 @@ def speaker(frames: int = 60, width: float = 120, x: float = 640, y: float = 300
 
 @settings(max_examples=100, deadline=None)
 @given(BOXES, st.sampled_from([64, 512, 768]))
-def test_map_points_inverts(box: crop.Box, side: int) -> None:
+def test_map_points_inverts(box: Box, side: int) -> None:
     points = np.random.default_rng(0).uniform(-1000, 3000, (20, 2))
     np.testing.assert_allclose(crop.unmap_points(crop.map_points(points, box, side), box, side), points, atol=1e-6)
 
@@ -44,7 +45,7 @@ def test_map_points_is_the_stated_formula() -> None:
 @pytest.mark.parametrize(
     "box", [(100, 40, 400, 340), (101, 33, 812, 744), (-50, -70, 601, 581), (200, 100, 500, 601), (100, 90, 651, 500)]
 )
-def test_cut_and_map_points_agree_on_a_dot_between_pixels(box: crop.Box) -> None:
+def test_cut_and_map_points_agree_on_a_dot_between_pixels(box: Box) -> None:
     yy, xx = np.mgrid[:720, :1280].astype(float)
     dot = np.array([333.3, 222.2])
     blob = 255 * np.exp(-((xx - dot[0]) ** 2 + (yy - dot[1]) ** 2) / (2 * 4.0**2))

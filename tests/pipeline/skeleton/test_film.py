@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.media.audio import RATE, read_wave
+from pipeline.base.units import SAMPLE_RATE
+from pipeline.media.audio import read_wave
 from pipeline.media.video import GridReader, probe
 from pipeline.skeleton import layout
 from pipeline.skeleton.draw import draw
@@ -24,7 +25,7 @@ def walker(frames: int = FRAMES, x: float = 90.0) -> tuple[np.ndarray, np.ndarra
 
 
 def tone(frames: int) -> np.ndarray:
-    return (0.4 * np.sin(2 * np.pi * 440 * np.arange(frames * 640) / RATE)).astype(np.float32)
+    return (0.4 * np.sin(2 * np.pi * 440 * np.arange(frames * 640) / SAMPLE_RATE)).astype(np.float32)
 
 
 def pictures(path: Path) -> list[np.ndarray]:

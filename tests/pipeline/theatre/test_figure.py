@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.base.units import KEYPOINTS
 from pipeline.skeleton import layout
 from pipeline.theatre import figure, palette
 
@@ -21,13 +22,13 @@ def test_joints_are_their_fiducials() -> None:
 
 
 def test_errors_of_a_fiducial_are_not_blown_up() -> None:
-    rows = np.linalg.norm(figure.keypoint_map(), axis=1).reshape(figure.K, 2)
+    rows = np.linalg.norm(figure.keypoint_map(), axis=1).reshape(KEYPOINTS, 2)
     drawn = np.r_[0:13, 23:133]
     assert rows[drawn].max() < 2.5
 
 
 def test_the_lip_opens_the_mouth_and_nothing_above_it() -> None:
-    weight = np.abs(figure.keypoint_map().reshape(figure.K, 2, figure.N, 2))[:, :, figure.INDEX["lip"]].max((1, 2))
+    weight = np.abs(figure.keypoint_map().reshape(KEYPOINTS, 2, figure.N, 2))[:, :, figure.INDEX["lip"]].max((1, 2))
     above = np.r_[layout.RIGHT_BROW, layout.LEFT_BROW, layout.RIGHT_EYE_RING, layout.LEFT_EYE_RING]
     assert weight[above].max() == 0
     assert weight[layout.CHIN] > 0.8

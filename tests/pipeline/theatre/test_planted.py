@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import shard
+from pipeline.base.units import CLIP_SIDE_PX, SAMPLES_PER_FRAME
 from pipeline.nets.wav2vec import logmel
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local
@@ -17,7 +18,7 @@ from pipeline.theatre import planted
 
 SPEAKERS = range(20)
 SECONDS = 40.0
-PICTURE = planted.RATE // planted.FPS  # samples
+PICTURE = SAMPLES_PER_FRAME
 
 _DIGEST = """
 import hashlib
@@ -110,7 +111,7 @@ def test_legs_are_not_seen_and_everything_else_is(pairs: dict[int, list[planted.
         assert not seen[:, layout.LEFT_KNEE : layout.FEET.stop].any()
         assert seen[:, : layout.LEFT_KNEE].all() and seen[:, layout.FEET.stop :].all()
         inside = mine[0].keypoints[seen]
-        assert inside.min() > 0 and inside.max() < shard.SIDE_PX
+        assert inside.min() > 0 and inside.max() < CLIP_SIDE_PX
 
 
 @pytest.mark.parametrize("number", SPEAKERS)

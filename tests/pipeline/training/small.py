@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline import shard
+from pipeline.base.hashes import sha256_of
+from pipeline.base.units import FPS
 from pipeline.theatre import planted
 from pipeline.training.loop import train
 from pipeline.training.metrics import METRICS
@@ -26,9 +28,9 @@ def write_shards(folder: Path, splits: dict[str, Sequence[dict[str, Any]]]) -> P
     for split, rows in splits.items():
         path = folder / f"{split}-00000-of-00001.parquet"
         shard.write(path, rows)
-        seconds = sum(row["frames"] for row in rows) / shard.FPS
+        seconds = sum(row["frames"] for row in rows) / FPS
         entry = {"path": path.name, "split": split, "rows": len(rows), "seconds": seconds}
-        entries.append({**entry, "bytes": path.stat().st_size, "sha256": shard.sha256_of(path)})
+        entries.append({**entry, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
     shard.write_index(folder, shard.index(entries, [], version=".".join(map(str, shard.VERSION)), settings={}))
     return folder
 

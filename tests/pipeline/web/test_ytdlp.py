@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.errors import StageError
 from pipeline.media.video import ffmpeg_exe
 from pipeline.reasons import Reason
-from pipeline.runner import StageError
 from pipeline.web import net, ytdlp
 from pipeline.web.errors import reason_of
 from pipeline.web.settings import Web
@@ -154,7 +154,7 @@ def test_no_stream_is_handed_to_a_program_that_asks_by_itself(encrypted: bool, t
         "skip_unavailable_fragments": False,
         "proxy": "",
     }
-    with net.FencedDownloader(params, Web()) as downloader, pytest.raises(Exception) as refused:
+    with net.FencedDownloader(params, Web()) as downloader, pytest.raises(Exception) as refused:  # noqa: PT011 - which class yt-dlp wraps it in is its own business
         downloader.process_ie_result({**about, "extractor": "generic", "hls_media_playlist_data": stream})
     reason, detail = reason_of(refused.value)
     assert reason is Reason.BAD_LINK and ("FFmpegFD" in detail) == encrypted, detail

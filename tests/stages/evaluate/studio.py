@@ -11,6 +11,7 @@ import pytest
 import soxr
 
 from pipeline import cli_run, shard
+from pipeline.base.hashes import sha256_of
 from pipeline.cli_session import Session
 from pipeline.media.audio import cut as cut_sound
 from pipeline.media.audio import to_flac
@@ -83,7 +84,7 @@ def row_of(run: Path, number: int, who: str, frames: int = FRAMES, **more: Any) 
         "audio": to_flac(scene.wave),
         "speaker": who,
         "video": f"clips/{path.name}",
-        "video_sha256": shard.sha256_of(path),
+        "video_sha256": sha256_of(path),
         **more,
     }
 
@@ -94,7 +95,7 @@ def write_shards(run: Path, rows: Sequence[dict[str, Any]], split: str = "test")
     path = folder / f"{split}-00000-of-00001.parquet"
     shard.write(path, rows)
     entry = {"path": path.name, "split": split, "rows": len(rows), "seconds": len(rows) * 1.0}
-    entry |= {"bytes": path.stat().st_size, "sha256": shard.sha256_of(path)}
+    entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     version = ".".join(map(str, shard.VERSION))
     shard.write_index(folder, shard.index([entry], [], version=version, settings={}))
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline import shard
+from pipeline.base.units import SAMPLE_RATE
 from pipeline.cli_session import Fault, Session, errors_in_a_line
-from pipeline.media.audio import RATE, write_wav
+from pipeline.media.audio import write_wav
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.generate import Generate
@@ -52,7 +53,7 @@ class Place:
         assert not [path for path in (*self.out.parent.glob("*"), *self.run.glob("generated/*")) if path.is_file()]
         return message
 
-    def wav(self, seconds: float = 1.2, rate: int = RATE, channels: int = 1) -> Path:
+    def wav(self, seconds: float = 1.2, rate: int = SAMPLE_RATE, channels: int = 1) -> Path:
         """A voice of this length."""
         clock = np.arange(round(seconds * rate)) / rate
         wave = 0.4 * np.sin(2 * np.pi * (200 * clock + 300 * clock**2)) * np.minimum(1, 5 * clock)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline import shard
+from pipeline.base.hashes import sha256_of
 from pipeline.cli_session import Fault, Session, errors_in_a_line
 from pipeline.media.audio import read_wave
 from pipeline.media.probe import probe
@@ -35,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "shards" / "test-00000-of-00001.parquet"
     shard.write(path, rows)
     entry = {"path": path.name, "split": "test", "rows": 2, "seconds": 10.0}
-    entry |= {"bytes": path.stat().st_size, "sha256": shard.sha256_of(path)}
+    entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     index = shard.index([entry], [], version=".".join(map(str, shard.VERSION)), settings={})
     shard.write_index(folder / "shards", index)
     return folder

@@ -15,7 +15,8 @@ pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline import shard  # noqa: E402
-from pipeline.media.audio import RATE, read_wave  # noqa: E402
+from pipeline.base.units import SAMPLE_RATE  # noqa: E402
+from pipeline.media.audio import read_wave  # noqa: E402
 from pipeline.media.ids import disk_name  # noqa: E402
 from pipeline.media.video import probe, write_clip  # noqa: E402
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
@@ -88,7 +89,7 @@ def test_a_clip_gives_its_first_frame_and_the_features_that_stand_in_its_row(
 @pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (16000, 1), (22050, 2), (44100, 1), (48000, 2)])
 def test_a_voice_of_any_rate_is_25_pictures_a_second(rate: int, channels: int, place: Place) -> None:
     place.generate(audio=place.wav(1.3, rate, channels), skeleton=place.npz(somebody(place.made)))
-    voice = read_wave(place.wav(1.3, RATE))
+    voice = read_wave(place.wav(1.3, SAMPLE_RATE))
     assert voice is not None
     frames = len(voice) // 640
     seen, heard = probe(place.out), read_wave(place.out)

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
-from pipeline.media.audio import RATE, write_wav  # noqa: E402
+from pipeline.base.units import SAMPLE_RATE  # noqa: E402
+from pipeline.media.audio import write_wav  # noqa: E402
 from pipeline.media.video import write_clip  # noqa: E402
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
 from pipeline.training import checkpoint  # noqa: E402
@@ -121,9 +122,9 @@ def test_the_runs_own_training_is_the_model_by_default(place: Place, monkeypatch
 def unheard(how: str, folder: Path) -> Path:
     path = folder / ("mute.mp4" if how == "no track" else "sound.wav")
     if how == "silence":
-        write_wav(path, np.zeros(RATE, np.float32))
+        write_wav(path, np.zeros(SAMPLE_RATE, np.float32))
     elif how == "integers as floats":
-        write_wav(path, 9000 * np.sin(np.arange(RATE, dtype=np.float32)))
+        write_wav(path, 9000 * np.sin(np.arange(SAMPLE_RATE, dtype=np.float32)))
     elif how == "a blink":
         write_wav(path, np.full(600, 0.1, np.float32))
     elif how == "no samples":

@@ -1,0 +1,11 @@
+"""What is read out of yt-dlp's info about a video."""
+
+from typing import Any
+
+from pipeline.text import clean
+
+
+def handle(info: dict[str, Any]) -> str | None:
+    """The channel's @name; null where the site has no such."""
+    found = clean(info.get("uploader_id"), 100)
+    return found if found and found.startswith("@") else None

@@ -1,0 +1,88 @@
+"""What a user is told in a line: every exception class of ours derives from the base class, or stands in a list with its reason."""
+
+import ast
+import builtins
+import functools
+import importlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.backends.errors import Trouble
+from pipeline.base.errors import UserError
+from pipeline.cli_session import STOPPED, Fault, errors_in_a_line
+from pipeline.reasons import Reason
+
+ROOT = Path(__file__).parents[3]
+INTERNAL = {  # these are caught, or end as a bug with its traceback
+    "BadArray": "import_poses makes a Reject of it",
+    "BadRow": "the reader of manifests makes a refused row of it",
+    "Fault": "what click prints: a UserError ends as one",
+    "MissingPoses": "import_poses makes a Reject of it",
+    "Refused": "travels through yt-dlp, and ends as a Reject",
+    "RefusedRequest": "travels through yt-dlp, and ends as a Reject",
+    "UnfitPoses": "import_poses makes a Reject of it",
+    "Unusable": "an answer of a language model; ends as a Failure",
+    "WriteError": "a crash of ffmpeg: a bug, whose traceback is wanted",
+    "_Short": "the downloader's own; ends as a DownloadError",
+    "_Wrong": "the downloader's own; ends as a DownloadError",
+}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "BackendError": (Trouble.HANG, "what is wrong, and what to do"),
+    "Failure": (Reason.NETWORK, "what is wrong, and what to do"),
+    "Reject": (Reason.GONE, "what is wrong, and what to do"),
+}
+
+
+@functools.cache
+def classes() -> list[tuple[str, str, set[str]]]:
+    """Module, name and names of the bases of every class in the tree; read, not imported: many modules are heavy."""
+    found = []
+    for path in sorted(p for room in ("pipeline", "stages") for p in (ROOT / room).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.append((module, node.name, {ast.unparse(base).split(".")[-1] for base in node.bases}))
+    return found
+
+
+def descendants(roots: set[str]) -> dict[str, str]:
+    """Name -> module of the classes that derive from one of these, by whatever way."""
+    found: dict[str, str] = {}
+    while new := {n: m for m, n, bases in classes() if n not in found and bases & (roots | found.keys())}:
+        found |= new
+    return found
+
+
+BUILT_IN = {
+    name
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, BaseException) and not issubclass(kind, Warning)
+}
+TOLD = descendants({"UserError"})
+
+
+def test_each_exception_class_is_told_to_users_or_is_named_as_internal() -> None:
+    ours = descendants(BUILT_IN | {"ClickException"})
+    assert len(TOLD) > 15
+    assert ours.keys() - TOLD.keys() - {"UserError"} == INTERNAL.keys()
+
+
+@pytest.mark.parametrize("name", sorted(TOLD))
+def test_an_error_for_users_survives_the_way_to_another_process_and_is_told_in_a_line(name: str) -> None:
+    cls = getattr(importlib.import_module(TOLD[name]), name)
+    error = cls(*ARGUMENTS.get(name, ("what is wrong, and what to do",)))
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), vars(back)) == (cls, str(error), vars(error))
+    with pytest.raises(Fault) as told, errors_in_a_line():
+        raise back
+    assert (told.value.exit_code, told.value.message) == (STOPPED, str(error))
+    assert isinstance(told.value.__cause__, UserError) and "what is wrong, and what to do" in told.value.message
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), errors_in_a_line():
+        raise ZeroDivisionError
