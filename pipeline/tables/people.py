@@ -22,7 +22,7 @@ from pipeline import files
 SUFFIX = ".people.json"
 ELSEWHERE = "elsewhere"
 _ID = re.compile(r"(yt:[A-Za-z0-9_-]{11}|file:[0-9a-f]{16})(?![A-Za-z0-9_-])", re.ASCII)
-_ON_DISK = re.compile(r"(yt|file)_([A-Za-z0-9_-]{11}|[0-9a-f]{16})(?=_)", re.ASCII)
+_ON_DISK = re.compile(r"(yt|file)_([A-Za-z0-9_-]{11}|[0-9a-f]{16})(?![A-Za-z0-9-])", re.ASCII)
 _LINK = re.compile(r"(?:[?&]v=|youtu\.be/|/(?:shorts|embed|live)/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])", re.ASCII)
 
 
