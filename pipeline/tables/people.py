@@ -96,8 +96,13 @@ def _write(at: Path, path: Path, marks: list[str]) -> None:
         files.write_text(at, json.dumps({"videos": marks, **outside}))
 
 
+def inside(run: Path, path: Path) -> bool:
+    """Whether a path lies in the run's folder."""
+    return path.absolute().is_relative_to(run.absolute()) or path.resolve().is_relative_to(run.resolve())
+
+
 def _place_of_note(run: Path, path: Path) -> Path:
-    if path.absolute().is_relative_to(run.absolute()) or path.resolve().is_relative_to(run.resolve()):
+    if inside(run, path):
         return note_of(path)
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
     return run / ELSEWHERE / f"{name}.json"

@@ -77,10 +77,10 @@ def forget(store: Any, videos: frozenset[str]) -> Forgotten:
         if videos and any(_mentions(item, videos) for item in _files(path)):
             gone.delete(path)
             gone.tell("again", path=path, made_by=place.made_by)
-    for folder in sorted(run.glob("evaluation/*")):
-        _from_evaluation(folder, videos, marks, gone)
+    for folder in sorted(run.glob("evaluation/*")) if videos else ():
+        _from_evaluation(run, folder, videos, marks, gone)
     _by_notes(run, marks, gone)
-    _out_of_logs(run, lambda line: bool(people.mentioned(line) & videos))
+    _out_of_logs(_in(run, run, Find.LINES), lambda line: bool(people.mentioned(line) & videos))
     return gone
 
 
@@ -180,22 +180,28 @@ def _by_notes(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
                 gone.tell("unsaid", count=len(unsaid), path=folder, first=unsaid[0].name)
 
 
-def _from_evaluation(folder: Path, videos: frozenset[str], marks: frozenset[str], gone: Forgotten) -> None:
+def _in(run: Path, folder: Path, how: Find) -> list[Path]:
+    """What is there of the places in which a person is found in this way, within a folder of the run."""
+    found = [path for place in run_folder.found_by(how) for path in sorted(run.glob(place.name))]
+    return [path for path in found if path.is_relative_to(folder)]
+
+
+def _from_evaluation(run: Path, folder: Path, videos: frozenset[str], marks: frozenset[str], gone: Forgotten) -> None:
     """An evaluation without people: what sums it up, their videos, then their rows; the table `subjects` says who they are."""
     names = _subjects(folder / "tables" / "subjects", videos)
 
     def about(text: str) -> bool:
         return bool(people.mentioned(text) & videos) or any(f"/{name}/" in f"/{text}/" for name in names)
 
-    tables = [path for pattern in ("*/tables/*", "tables/*") for path in sorted(folder.glob(pattern))]
+    # `subjects` comes last: it says what the people are called in the others.
+    tables = [table for path in reversed(_in(run, folder, Find.EVALUATED)) for table in sorted(path.iterdir())]
     units = {table: _units_about(table, about) for table in tables}
     made = any(found.marks and found.marks & marks for found in people.made_in(folder))
     if made or any(units.values()):
-        for place in run_folder.found_by(Find.SUM):
-            for path in sorted(folder.parent.parent.glob(place.name)):
-                if path.is_relative_to(folder):
-                    gone.delete(path)
-    _out_of_logs(folder, lambda line: about(line) or any(f'"{name}"' in line for name in names))
+        for path in _in(run, folder, Find.SUM):
+            gone.delete(path)
+    logs = _in(run, folder, Find.LINES)
+    _out_of_logs(logs, lambda line: about(line) or any(f'"{name}"' in line for name in names))
     for table, without in units.items():
         for film in _films(table, without):
             gone.delete(film)
@@ -244,9 +250,9 @@ def _rewrite(part: Path, kind: str, without: set[str]) -> None:
         write_parquet(table.filter(pa.array(keep, pa.bool_())), part, KINDS[kind] if kind else None)
 
 
-def _out_of_logs(root: Path, about: Callable[[str], bool]) -> None:
-    """Logs in `logs/` without the lines that are about somebody."""
-    for path in sorted((root / "logs").glob("*")) + sorted(root.glob("*/logs/*")):
+def _out_of_logs(folders: Iterable[Path], about: Callable[[str], bool]) -> None:
+    """Logs without the lines that are about somebody."""
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
         if path.is_file():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
             kept = [line for line in lines if not about(line)]

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import files, shard
-from pipeline.cli import main
+from pipeline.cli import _program_command, main
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import Occupied, no_program, program
 from pipeline.overview import bytes_on_disk
@@ -170,6 +170,8 @@ def planted(run: Path) -> None:
     (run / "generated/together.mp4").write_bytes(b"x")
     people.note(run, run / "generated/together.mp4", [ONE, TWO])
     (run / "generated/.writing-x.mp4").write_bytes(b"half")
+    (run / "raw/tmp-0123").mkdir()
+    (run / "raw/tmp-0123/media.part").write_bytes(b"half a download")
     (run / "training/m/checkpoints/step-1").mkdir(parents=True)
     people.note(run, run / "training/m/checkpoints", [ONE])
     (run / "report/data").mkdir(parents=True)
@@ -195,7 +197,7 @@ def test_what_is_of_one_goes_and_what_is_of_another_stays(tmp_path: Path) -> Non
         f"cache/train-{sha256(TWO.encode()).hexdigest()[:16]}/clips.npz",
     }
     assert (tmp_path / "logs/split.jsonl").read_text() == f'{{"unit": "{TWO}"}}\n'
-    assert removed.files == 8, "the raw file, four that were made, what was of both, half a file, the page"
+    assert removed.files == 9, "the raw file, four that were made, what was of both, two half files, the page"
     assert [line.split(",")[0].split(": ")[0] for line in removed.told] == [
         f"{tmp_path}/training/m/checkpoints was made with them in its training data",
         f"{tmp_path}/report named them and is deleted",
@@ -233,7 +235,9 @@ def survives(what: Callable[[], object]) -> bool:
 def test_killed_anywhere_and_done_again_it_ends_in_the_same_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.lock.driving", lambda *_: contextlib.nullcontext())  # two dozen locks, a hundred times
+    monkeypatch.setattr(
+        "pipeline.lock.driving", lambda *_: contextlib.nullcontext()
+    )  # two dozen locks, a hundred times
     planted(tmp_path / "made")
     whole = Path(shutil.copytree(tmp_path / "made", tmp_path / "whole"))
     remove_from_run(whole, [ONE])
@@ -273,6 +277,15 @@ def test_no_opt_out_beside_a_program(tmp_path: Path) -> None:
     with no_program(tmp_path), pytest.raises(Occupied, match="opt-out"), program(tmp_path):
         pass
     assert remove_from_run(tmp_path).files, "the list holds already"
+
+
+def test_the_command_line_of_a_program_waits_for_no_opt_out(tmp_path: Path) -> None:
+    command = ["--run", str(tmp_path), "--profile", "folder"]
+    with no_program(tmp_path):
+        refused = CliRunner().invoke(_program_command("finetune"), command)
+    assert refused.exit_code == 1 and "an opt-out is deleting files" in refused.output
+    alone = CliRunner().invoke(_program_command("finetune"), command)
+    assert "opt-out" not in alone.output and "_index.json is missing" in alone.output
 
 
 def shards_of(run: Path, sha: str) -> None:
