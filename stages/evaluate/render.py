@@ -277,4 +277,4 @@ def _keep_log(work: Path) -> None:
         elif path.name != "log.txt":
             path.unlink()
     if work.is_dir() and not any(work.iterdir()):
-        work.rmdir()
+        people.delete(work)
