@@ -164,7 +164,7 @@ def size_of(path: Path) -> tuple[int, int]:
     return len(found), sum(item.stat().st_size for item in found)
 
 
-def delete(path: Path) -> None:
+def delete(path: Path, *, with_note: bool = True) -> None:
     """Delete a file or folder with its note, which goes last; of a folder nothing half-deleted is left under its name."""
     if path.is_dir() and not path.is_symlink():
         gone = path.with_name(f"{files.TEMPORARY}{path.name}-{uuid.uuid4().hex[:12]}")
@@ -172,4 +172,5 @@ def delete(path: Path) -> None:
         shutil.rmtree(gone)
     else:
         path.unlink(missing_ok=True)
-    note_of(path).unlink(missing_ok=True)
+    if with_note:
+        note_of(path).unlink(missing_ok=True)

@@ -47,10 +47,10 @@ class Forgotten:
     bytes: int = 0
     told: list[str] = field(default_factory=list)
 
-    def delete(self, path: Path) -> None:
+    def delete(self, path: Path, *, with_note: bool = True) -> None:
         """Delete a file or folder, and its note; count it where it was there."""
         count, size = people.size_of(path) if path.exists() else (0, 0)
-        people.delete(path)
+        people.delete(path, with_note=with_note)
         self.files, self.bytes = self.files + count, self.bytes + size
 
     def tell(self, what: str, **values: Any) -> None:
@@ -75,7 +75,7 @@ def forget(store: Any, videos: frozenset[str]) -> Forgotten:
     for place in run_folder.found_by(Find.MENTION):
         path = run / place.name
         if videos and any(_mentions(item, videos) for item in _files(path)):
-            gone.delete(path)
+            gone.delete(path, with_note=False)  # copies of a release may be anywhere: who was in it stays known
             gone.tell("again", path=path, made_by=place.made_by)
     for folder in sorted(run.glob("evaluation/*")) if videos else ():
         _from_evaluation(run, folder, videos, marks, gone)
