@@ -60,6 +60,7 @@ def _program_command(name: str) -> click.Command:
     @click.command(context_settings=_HELP, help=f"{summary[:1].upper()}{summary[1:]}.")
     @about_a_run
     def command(**given: Any) -> None:
+        from pipeline.lock import program as at_work
         from pipeline.runner import importable
 
         with errors_in_a_line():
@@ -69,7 +70,8 @@ def _program_command(name: str) -> click.Command:
             missing = [module for module in program.needed_modules() if not importable(module)]
             if missing:
                 raise Fault(f'{name} needs {", ".join(missing)}: pip install "csg405[{program.extra}]"')
-            program.run(session)
+            with at_work(session.run):
+                program.run(session)
 
     return command
 

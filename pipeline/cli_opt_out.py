@@ -19,7 +19,8 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None
     """Leave videos (yt:ID, a link) and channels (id, @handle, name, a link) out of a run, and remove what is there.
 
     Entries join opt_out.txt of the run, which every stage honours; their clips leave the shards in one step that a kill cannot
-    cut in half, and their files are deleted. Without entries a removal that was cut short is brought to its end.
+    cut in half, and every file that was made of them is deleted, in all folders of the run. What cannot be undone, such as a
+    trained model, is named. Without entries a removal that was cut short is brought to its end.
     """
     from pipeline.opt_out import entries as listed
     from pipeline.removal import remove_from_run
@@ -30,3 +31,6 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None
     wanted = [*entries, *(entry for path in lists for _, entry in listed(path))]
     removed = remove_from_run(session.run, wanted, session.profile.opt_out)
     click.echo(f"{len(wanted)} entries on the list of {session.run}; removed: {removed}")
+    for line in removed.told:
+        click.echo(f"still to do: {line}")
+    click.echo("rows in tables count no more: `csg405 compact`, then `csg405 gc`, erase them")

@@ -93,9 +93,12 @@ def compact(kinds: Sequence[str], **given: Any) -> None:
 @about_a_run
 def gc(dry_run: bool, **given: Any) -> None:
     """Remove files that no winning row needs; safe to kill."""
+    from pipeline.tables.run_folder import unknown
     from pipeline.upkeep import collect, waste
 
     store = Session(**given).store
+    for path in unknown(store.run):
+        click.echo(f"left alone, since no list of a run's folders has it: {path}", err=True)
     if dry_run:
         items = list(waste(store))
         for item in items:

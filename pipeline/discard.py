@@ -22,8 +22,8 @@ from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, Store
+from pipeline.tables import run_folder
 
-RAW = "raw"
 _IDS = ("video_id", "clip_id", "person_id")  # each begins with that of its video
 
 
@@ -84,13 +84,13 @@ def _bury(source: Source) -> None:
 
 
 def _downloaded(store: Store) -> dict[str, Source]:
-    """The videos whose file lies in the run's own `raw` folder, by id."""
+    """The videos whose file lies in a folder of the run that may be freed, by id."""
     found = {}
-    raw = (store.run / RAW).resolve()
+    folders = [(store.run / place.name).resolve() for place in run_folder.PLACES if place.discardable]
     for row in store.read("videos", ["video_id", "path", "sha256"]).to_pylist():
         path = store.run / (row["path"] or "")
         ours = bool(row["path"]) and not Path(row["path"]).is_absolute() and not path.is_symlink()
-        if ours and path.is_file() and path.resolve().is_relative_to(raw):
+        if ours and path.is_file() and any(path.resolve().is_relative_to(folder) for folder in folders):
             found[row["video_id"]] = Source(row["video_id"], path, path.stat().st_size, row["sha256"] or "")
     return found
 

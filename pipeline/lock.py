@@ -3,6 +3,7 @@
 Drivers of different shards of one kind may work side by side: parts never collide, and no unit is in two shards.
 """
 
+import fcntl
 import json
 import os
 import socket
@@ -65,6 +66,37 @@ def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
             if name.partition(".")[0] == kind and name not in found and _beats(beat):
                 found[name] = _who(beat)
     return found
+
+
+@contextmanager
+def program(run: Path) -> Iterator[None]:
+    """Be one of the programs at work on a run (training, generating, evaluating ...): as many as like, but no opt-out beside them.
+
+    Raises `Occupied` while an opt-out is at work. The lock ends with the process, however it ends.
+    """
+    with _flock(run, fcntl.LOCK_SH, "an opt-out is deleting files of {run}: wait for it"):
+        yield
+
+
+@contextmanager
+def no_program(run: Path) -> Iterator[None]:
+    """Keep programs out of a run. Raises `Occupied` while one is at work."""
+    said = "a program (training, generating, evaluating, fine-tuning data) is at work in {run}; wait for it or stop it"
+    with _flock(run, fcntl.LOCK_EX, said):
+        yield
+
+
+@contextmanager
+def _flock(run: Path, how: int, otherwise: str) -> Iterator[None]:
+    """A lock that many may share, which `filelock` does not know."""
+    folder = run / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "programs.flock").open("a") as held:
+        try:
+            fcntl.flock(held, how | fcntl.LOCK_NB)
+        except OSError:
+            raise Occupied(otherwise.format(run=run)) from None
+        yield
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.table import FAILED, OK, REJECTED, Store
+from pipeline.tables import run_folder
 from pipeline.tables.stores import stores_of
 
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
@@ -129,23 +130,25 @@ def _rate(won: pa.Table) -> float | None:
 
 
 def bytes_on_disk(run: Path) -> dict[str, int]:
-    """Bytes of each folder of a run."""
-    folders = sorted(p for p in run.iterdir() if p.is_dir()) if run.is_dir() else []
+    """Bytes of each folder of a run, as far as its list of folders counts them."""
+    folders = run_folder.disk_folders(run)
     return {p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in folders}
 
 
 def per_100_hours(states: list[StageState], folders: dict[str, int]) -> dict[str, float]:
     """What 100 h would take at this run's figures: bytes of each folder that grows with the data, and processor hours.
 
-    `raw` is scaled from hours of video crawled (files used in place are no part of it), the rest from hours kept.
+    The list of a run's folders says which are scaled from hours of video crawled (files used in place are no part of them), and
+    which from hours kept.
     """
     hours = {state.stage: state.hours or 0.0 for state in states}
     crawled, kept = hours.get("crawl", 0.0), hours.get("export", 0.0)
     if not crawled or not kept:
         return {}
     scaled = {
-        name: folders.get(name, 0) * 100 / (crawled if name == "raw" else kept)
-        for name in ("raw", "tables", "clips", "shards")
+        place.name: folders.get(place.name, 0) * 100 / (crawled if place.grows_with == "crawled" else kept)
+        for place in run_folder.PLACES
+        if place.grows_with
     }
     return {**scaled, "cpu_hours": sum(state.cpu_hours for state in states) * 100 / crawled}
 

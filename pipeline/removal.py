@@ -9,9 +9,9 @@ import errno
 import json
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,7 +28,6 @@ from pipeline.opt_out import OptOut
 JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"
 CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")  # files of version 1.0 have the first alone
-RUN_FOLDERS = ("raw", "clips", "previews")  # whose files are named after ids
 
 _SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet", re.ASCII)
 _TEMPORARY = re.compile(r"\.removing-[0-9a-f]{12}\.parquet", re.ASCII)
@@ -41,8 +40,9 @@ class Removed:
     Attributes:
         clips: rows of shards.
         rewritten, emptied: shards that lost some of their rows, or all and with them the file.
-        files: clips, previews and downloads.
+        files: whatever else was made of them: clips, previews, downloads, pictures, caches.
         bytes: of those files.
+        told: what cannot be undone or was not looked into, and what has to be made again; a line each.
     """
 
     clips: int = 0
@@ -50,6 +50,7 @@ class Removed:
     emptied: int = 0
     files: int = 0
     bytes: int = 0
+    told: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         shards = f"{self.clips} clips out of {self.rewritten + self.emptied} shards ({self.emptied} emptied)"
@@ -234,10 +235,10 @@ def _bytes_of(above: Path, names: Sequence[str]) -> tuple[int, int]:
 
 
 def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") -> Removed:
-    """Put entries on the run's list, and take what they name out of shards, clips, previews and downloads.
+    """Put entries on the run's list, and take what they name out of shards and of every folder that may hold data of people.
 
     The list is written first and holds whatever happens; the same command again, with or without entries, goes on where a kill
-    stopped it. Rows in tables stop counting at once; the report and the verdicts follow with the next run.
+    stopped it. Rows in tables stop counting at once, and `compact` and `gc` erase them. What cannot be undone is told.
 
     Args:
         run: the run's folder.
@@ -246,28 +247,27 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
 
     Raises:
         OptOutError: an entry names nobody; nothing was done.
-        Occupied: a stage that writes such files is at work; the list holds already.
+        Occupied: a stage or a program is at work; the list holds already.
         ShardError: the shards cannot be read.
     """
-    from pipeline.lock import driving
+    from pipeline.kinds import KINDS
+    from pipeline.lock import driving, no_program
     from pipeline.table import Store
+    from pipeline.tables.person_files import forget
 
     _add(run / opt_out.RUN_LIST, entries)
     who = opt_out.of_run(run, listed)
     with ExitStack() as locks:
-        for kind in ("videos", "samples", "previews", "shards"):
+        locks.enter_context(no_program(run))
+        for kind in KINDS:
             locks.enter_context(driving(run, kind))
         store = Store(run, who)
         videos = who.videos | set(store.opted_out.to_pylist())
-        who = replace(who, videos=videos)
         folder = run / "shards"
-        removed = remove(folder, who) if (folder / shard.INDEX).is_file() else Removed()
-        for path in [*_named(store, videos), *_belonging(run, videos), *_noted(run, videos)]:
-            if path.is_file():
-                more = {"files": removed.files + 1, "bytes": removed.bytes + path.stat().st_size}
-                removed = Removed(**{**asdict(removed), **more})
-                path.unlink()
-    return removed
+        removed = remove(folder, replace(who, videos=videos)) if (folder / shard.INDEX).is_file() else Removed()
+        gone = forget(store, videos)
+    more = {"files": removed.files + gone.files, "bytes": removed.bytes + gone.bytes, "told": tuple(gone.told)}
+    return replace(removed, **more)  # type: ignore[arg-type]
 
 
 def _add(path: Path, entries: Sequence[str]) -> None:
@@ -287,36 +287,3 @@ def _add(path: Path, entries: Sequence[str]) -> None:
         text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
         gap = "\n" if text and not text.endswith("\n") else ""
         files.write_text(path, text + gap + "".join(f"{entry}\n" for entry in fresh))
-
-
-def _named(store: Any, videos: frozenset[str]) -> Iterator[Path]:
-    """Files of the run that the tables name for these videos; never one that was used where it was found."""
-    for kind, column in (("videos", "path"), ("samples", "video"), ("previews", "path")):
-        rows = store.table(kind).rows(["video_id", column]).select(["video_id", column]).to_pylist()
-        for name in (row[column] for row in rows if row["video_id"] in videos and row[column]):
-            pure = PurePosixPath(name)
-            if not pure.is_absolute() and ".." not in pure.parts and pure.parts[0] in RUN_FOLDERS:
-                yield store.run / pure
-
-
-def _belonging(run: Path, videos: frozenset[str]) -> Iterator[Path]:
-    """Files of the run whose names say that they are of these videos: what is half done, older, or of dropped people."""
-    from pipeline.media.ids import disk_name
-
-    names = {disk_name(video)[:-10] for video in videos}  # without the hash: clips and people of the video begin alike
-    lengths = {len(name) for name in names}
-    for folder in RUN_FOLDERS if names else ():
-        for path in sorted((run / folder).rglob("*")):
-            if any(path.name[:length] in names for length in lengths):
-                yield path
-
-
-def _noted(run: Path, videos: frozenset[str]) -> Iterator[Path]:
-    """Crawl's notes of these videos, which hold titles and channels."""
-    for path in sorted((run / "fetched").rglob("*.json")):
-        try:
-            noted = json.loads(path.read_text(encoding="utf-8"))["row"]["video_id"]
-        except (ValueError, KeyError, TypeError):  # half a note says nothing of anybody
-            continue
-        if noted in videos:
-            yield path

@@ -1,7 +1,6 @@
 """Keeping a run folder small and quick: joining parts, and removing what no winning row needs."""
 
 import json
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import files, removal
+from pipeline import files, removal, shard
 from pipeline.kinds import KINDS, is_path
-from pipeline.lock import driving
+from pipeline.lock import Occupied, driving, no_program
 from pipeline.table import (
     OUTCOME,
     ROWS_FORMAT,
@@ -28,6 +27,9 @@ from pipeline.table import (
     stored_schema,
     write_parquet,
 )
+from pipeline.tables import people, run_folder
+from pipeline.tables.run_folder import Collect
+from pipeline.tables.stale import stale
 from pipeline.tables.stores import NamedStore, stores_of
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
@@ -38,7 +40,7 @@ ROWS_AT_ONCE = 32  # where rows are heavy
 
 
 def compact(store: Store, kind: str) -> tuple[int, int]:
-    """Join a kind's parts into one file a side, keeping winning rows and outcomes only; skeletons and sound of who opted out go.
+    """Join a kind's parts into one file a side, keeping winning rows and outcomes only; what is known of who opted out goes.
 
     The new files count once `generation.json` names them, which is written last; a kill before that changes nothing.
     Returns: (parts before, parts after).
@@ -47,14 +49,15 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
     with driving(store.run, kind):
         old = {side: table.parts(side) for side in SIDES}
         before = sum(len(parts) for parts in old.values())
-        stays = len(_kept_rows(store, kind)) == len(table.rows([]))
+        outcomes = _kept_outcomes(store, kind)
+        stays = len(_kept_rows(store, kind)) == len(table.rows([])) and len(outcomes) == len(table.winners())
         if stays and len(old["outcomes"]) <= 1 and len(old["rows"]) <= 1:
             return before, before
         generation = table.generation()
         number = int(generation.get("generation", 0)) + 1
         stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
         names = {"rows": _merge_rows(store, kind, old["rows"], stem), "outcomes": [f"{stem}.parquet"]}
-        write_parquet(table.winners(OUTCOME.names).select(OUTCOME.names), table.folder / "outcomes" / f"{stem}.parquet")
+        write_parquet(outcomes, table.folder / "outcomes" / f"{stem}.parquet")
         # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
         gone = {part.name for parts in old.values() for part in parts} | set(generation.get("replaced", []))
         still = sorted(name for name in gone if any((table.folder / side / name).exists() for side in SIDES))
@@ -67,6 +70,16 @@ def _kept_rows(store: Store, name: str) -> pa.Table:
     """Winning rows that a compaction keeps, with their places. Who published a video stays known: opt-outs by channel need it."""
     rows = store.table(name).rows if name in SPEAK_OF_CHANNELS else partial(store.rows, name)
     return rows([], places=True)
+
+
+def _kept_outcomes(store: Store, name: str) -> pa.Table:
+    """Winning outcomes that a compaction keeps. Those of people who opted out go with their rows."""
+    won = store.table(name).winners(OUTCOME.names).select(OUTCOME.names)
+    if name in SPEAK_OF_CHANNELS or not len(store.opted_out):
+        return won
+    left_out = set(store.opted_out.to_pylist())
+    keep = [people.video_of(unit) not in left_out for unit in won["unit"].to_pylist()]
+    return won.filter(pa.array(keep, pa.bool_()))
 
 
 def _merge_rows(store: Store, name: str, parts: list[Path], stem: str) -> list[str]:
@@ -136,6 +149,7 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
         for kind in one.store.kinds:
             yield from _wasted_parts(one.store.table(kind), limit)
         yield from _wasted_files(one, limit)
+    yield from _stale_caches(store.run, limit)
 
 
 def _wasted_parts(table: Table, limit: float) -> Iterator[Waste]:
@@ -161,15 +175,42 @@ def _wasted_files(one: NamedStore, limit: float) -> Iterator[Waste]:
     """Files in the stages' folders that no live row names."""
     store = one.store
     named = {str((store.run / path).resolve()) for kind in store.kinds for path in _paths(store, kind)}
-    for folder in one.files:
+    for folder in run_folder.unnamed_in(one.name):
         for path in sorted((store.run / folder).rglob("*")):
             unnamed = not _kept(path) and str(_partner(path).resolve()) not in named
             if unnamed and path.is_file() and path.stat().st_mtime < limit:
                 yield Waste(path, path.stat().st_size, "no row names it")
 
 
+def _stale_caches(run: Path, limit: float) -> Iterator[Waste]:
+    """Training caches of shards that are there no more, while no program uses them."""
+    places = [place for place in run_folder.collected(Collect.STALE) if (run / place.name).is_dir()]
+    if not places:
+        return
+    try:
+        with no_program(run):
+            found = [(path, why) for place in places for path, why in stale(run, place, _shards_of)]
+    except Occupied:
+        return  # one of these may be mapped right now; the next time tells
+    for path, why in found:
+        held = [item.stat() for item in path.rglob("*")]
+        if max((item.st_mtime for item in held), default=0.0) < limit:
+            yield Waste(path, sum(item.st_size for item in held), why)
+
+
+def _shards_of(folder: Path, split: str) -> dict[str, str] | None:
+    """{file: sha256} of a split; None where no index says so."""
+    try:
+        return {
+            entry["path"]: entry["sha256"] for entry in shard.read_index(folder)["files"] if entry["split"] == split
+        }
+    except (shard.ShardError, OSError, KeyError):
+        return None
+
+
 def _partner(path: Path) -> Path:
-    """Of files that go together, the one that a row names: the strip of a loop, the source that a tombstone stands for."""
+    """Of files that go together, the one that a row names: of a loop's strip, a note, or a tombstone in place of a source."""
+    path = people.subject_of(path) if path.name.endswith(people.SUFFIX) else path
     return path.with_name(path.name.removesuffix(files.DISCARDED).replace(".loop.webp", ".webp"))
 
 
@@ -203,7 +244,7 @@ def collect(store: Store) -> tuple[int, int]:
                 locks.enter_context(driving(one.store.run, kind))
         for item in list(waste(store)):
             if item.path.is_dir() and not item.path.is_symlink():
-                shutil.rmtree(item.path)
+                people.delete(item.path)
             else:
                 item.path.unlink(missing_ok=True)
             count, size = count + 1, size + item.bytes

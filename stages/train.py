@@ -42,10 +42,15 @@ class Train(Recipe, Program):
 
         from pipeline.cli_run import torch_device
         from pipeline.progress import log_to
+        from pipeline.shard import open_shards
+        from pipeline.tables import people
         from pipeline.training.loop import train
 
         shards = Path(self.shards) if self.shards else session.run / "shards"
         caches = Path(self.cache) if self.cache else session.run / "cache"
+        if not people.inside(session.run, caches):
+            rows = open_shards(shards).rows(("video_id",))
+            people.note(session.run, caches, [row["video_id"] for row in rows], more=True)
         log_to(session.run, self.name)
         last = train(
             self, shards, session.run / FOLDER / self.model_name, caches, torch_device(session.profile), say=click.echo

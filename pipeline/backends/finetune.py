@@ -25,11 +25,13 @@ from pipeline.media.grid import GridReader
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
+from pipeline.tables import people
 
 MIN_FRAMES = 17  # 16 to learn from and another one for the reference: with fewer its loader divides by zero
 VALIDATION_FRAMES = 16
+TRAINED = "trained"  # where the command puts the fine-tuned weights
 MIN_SCORE = 0.3
-LIST = "video_rec_path.txt"
+LIST, VALIDATION = "video_rec_path.txt", "validation"
 _CLIP = "clip.json"
 _NUMBER = re.compile(r"\d{5,}")
 _COLUMNS = ("clip_id", "person", "frames", "keypoints", "scores", "video", "video_sha256")
@@ -73,7 +75,7 @@ def write_layout(
     rec = out / "rec"
     rec.mkdir(parents=True, exist_ok=True)
     there = _there(rec)
-    listed: list[Path] = []
+    listed: dict[Path, str] = {}  # folder -> its video
     skipped: dict[str, str] = {}
     made = 0
     for row in _rows(shards_folder, splits):
@@ -85,17 +87,23 @@ def write_layout(
         if folder is None or there[key][1] != about:
             folder = folder or rec / f"{max([int(f.name) for f, _ in there.values()], default=0) + 1:05d}"
             try:
-                _write_clip(folder, row, run_folder, about)
+                with people.noting(run_folder, [folder], [people.video_of(key)]):
+                    _write_clip(folder, row, run_folder, about)
             except (Reject, Failure) as error:
                 skipped[key] = str(error)
                 continue
             there[key] = (folder, about)
             made += 1
-        listed.append(folder)
+        listed[folder] = people.video_of(key)
     if not listed:
         raise ValueError(f"no clip of {', '.join(splits)} can be used: {next(iter(skipped.values()), 'there is none')}")
-    files.write_text(out / LIST, "\n".join(map(str, listed)) + "\n")
-    _write_validation(out, listed[0])
+    with people.noting(run_folder, [out / LIST], listed.values()):
+        files.write_text(out / LIST, "\n".join(map(str, listed)) + "\n")
+    first = next(iter(listed))
+    with people.noting(run_folder, [out / VALIDATION], [listed[first]]):
+        _write_validation(out, first)
+    # The weights are not ours to write; whose pictures they have seen has to be known all the same.
+    people.note(run_folder, out / TRAINED, listed.values(), more=True)
     return Layout(out, len(listed), made, skipped, command(out))
 
 
@@ -107,14 +115,14 @@ def command(out: Path) -> str:
         "posenet_model_finetune_path": "checkpoints/Animation/pose_net.pth",
         "face_encoder_finetune_path": "checkpoints/Animation/face_encoder.pth",
         "unet_model_finetune_path": "checkpoints/Animation/unet.pth",
-        "output_dir": out / "trained",
+        "output_dir": out / TRAINED,
         "data_root_path": out,
         "data_path": out / LIST,
         "dataset_width": CLIP_SIDE_PX,
         "dataset_height": CLIP_SIDE_PX,
-        "validation_image_folder": out / "validation" / "ground_truth",
-        "validation_control_folder": out / "validation" / "poses",
-        "validation_image": out / "validation" / "reference.png",
+        "validation_image_folder": out / VALIDATION / "ground_truth",
+        "validation_control_folder": out / VALIDATION / "poses",
+        "validation_image": out / VALIDATION / "reference.png",
         "num_workers": 8,
         "lr_warmup_steps": 500,
         "sample_n_frames": 16,
@@ -215,7 +223,7 @@ def _video(row: Mapping[str, Any], run_folder: Path) -> Path:
 
 def _write_validation(out: Path, clip: Path) -> None:
     """What its training films now and then: the first pictures of a clip."""
-    folder = out / "validation"
+    folder = out / VALIDATION
     for source, name in (("images", "ground_truth"), ("poses", "poses")):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for n in range(VALIDATION_FRAMES):

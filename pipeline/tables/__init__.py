@@ -1,1 +1,1 @@
-"""The tables of a run, and where they lie."""
+"""State that survives anything: what kinds of rows there are, how they are stored, and what a run folder holds."""

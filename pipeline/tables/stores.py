@@ -17,21 +17,19 @@ class NamedStore:
     Attributes:
         name: "" for the main one; else its folder in the run, such as `evaluation/csg405` or `evaluation/csg405/true`.
         store: its tables.
-        files: folders of it in which stages put files that rows name.
     """
 
     name: str
     store: Store
-    files: tuple[str, ...]
 
 
 def stores_of(main: Store) -> list[NamedStore]:
     """The main store, then every other one that holds tables, by name; all leave out the same videos and channels."""
-    found = [NamedStore("", main, ("raw", "clips", "previews", "shards"))]
+    found = [NamedStore("", main)]
     place = main.run / EVALUATION
     for folder in sorted(tables.parent for pattern in ("*/tables", "*/*/tables") for tables in place.glob(pattern)):
         name = folder.relative_to(main.run).as_posix()
-        found.append(NamedStore(name, Store(folder, main.opt_out), ("videos",)))
+        found.append(NamedStore(name, Store(folder, main.opt_out)))
     return found
 
 

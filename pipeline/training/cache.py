@@ -26,6 +26,7 @@ from pipeline import files, shard
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, rooted
+from pipeline.tables import people
 from pipeline.training import TrainingError
 
 log = logging.getLogger(__name__)
@@ -126,6 +127,11 @@ class Cache:
         return str(self.index["audio_features_of"])
 
     @property
+    def videos(self) -> list[str]:
+        """The video of each clip."""
+        return [people.video_of(str(name)) for name in self.ids]
+
+    @property
     def bytes(self) -> int:
         """On the disk."""
         return int(self.frames.sum()) * FRAME_BYTES
@@ -169,9 +175,13 @@ def open_cache(
         with _building(target, say):
             if not (target / INDEX).is_file():  # or another process has made it meanwhile
                 _check_room(opened, target.parent)
-                with _replacing(target) as temporary:
+                with people.noting(target.parent, [target], _videos(opened)), _replacing(target) as temporary:
                     _build(opened, temporary, made_from, min_score)
     return Cache(target)
+
+
+def _videos(opened: shard.Shards) -> list[str]:
+    return [row["video_id"] for row in opened.rows(("video_id",))]
 
 
 def _lock_of(target: Path) -> filelock.BaseFileLock:
@@ -271,6 +281,7 @@ def _build(opened: shard.Shards, folder: Path, made_from: Mapping[str, Any], min
     np.savez(folder / CLIPS, first=first, frames=frames, offset=np.stack(lists.offsets), ids=np.array(lists.ids))
     index = {
         **made_from,
+        "folder": str(opened.folder.resolve()),  # for gc: a cache is stale when its shards are no longer there
         "audio_features_of": lists.label,
         "clips": len(frames),
         "left_out_without_features": lists.silent,

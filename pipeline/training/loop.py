@@ -23,6 +23,7 @@ from pipeline.nets import diffusion
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton
 from pipeline.progress import Progress
 from pipeline.reasons import Failure
+from pipeline.tables import people
 from pipeline.training import TrainingError, checkpoint
 from pipeline.training.batch import Prepared, loss_weights, prepare, stilled
 from pipeline.training.cache import Cache, open_cache
@@ -238,7 +239,8 @@ class _Run:
         if self.held_out is not None and self.main:
             path = self.folder / SAMPLES / f"{checkpoint.name_of(step)}.mp4"
             try:
-                draw_sample(self._best, self.held_out, self.shards, path)
+                with people.noting(self.folder, [path], self.held_out.videos[:1]):
+                    draw_sample(self._best, self.held_out, self.shards, path)
             except (Failure, WriteError, OSError) as error:  # a video is not worth a training
                 log.warning("no sample at step %d: %s", step, error)
         self.accelerator.wait_for_everyone()
@@ -288,6 +290,8 @@ class _Run:
         """Leave word of what this run is made from, and drop what was noted after the step that it goes on from."""
         if not self.main:
             return
+        seen = [video for cache in (self.data, self.held_out) if cache is not None for video in cache.videos]
+        people.note(self.folder, self.folder / CHECKPOINTS, seen, more=True)
         files.write_text(self.folder / TRAINED_ON, json.dumps(self.about, indent=1, sort_keys=True) + "\n")
         self.metrics.begin()
         millions = sum(p.numel() for p in self.model.net.parameters()) / 1e6

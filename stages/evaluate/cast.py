@@ -74,7 +74,7 @@ class Cast:
     """
 
     def __init__(self, store: Store, run: Path) -> None:
-        rows = store.live("subjects", [name for name in _LIGHT if name != "subject"], places=True)
+        rows = store.live("subjects", [*(name for name in _LIGHT if name != "subject"), "video_id"], places=True)
         self._parts = [str(path) for path in store.table("subjects").parts("rows")]
         self._rows = {row["subject"]: row for row in rows.to_pylist()}
         self._run = run
@@ -83,7 +83,7 @@ class Cast:
         return name in self._rows
 
     def light(self, name: str) -> dict[str, Any]:
-        """What is known of a subject without skeleton and sound."""
+        """What is known of a subject without skeleton and sound, and its video."""
         return self._rows[name]
 
     def __getitem__(self, name: str) -> Subject:

@@ -11,6 +11,7 @@ import cv2
 
 from pipeline import files
 from pipeline.media.audio import write_wav
+from pipeline.tables import people
 from stages.evaluate.pairs import Pair, file_name, plain
 
 if TYPE_CHECKING:
@@ -39,10 +40,12 @@ def write_inputs(folder: Path, cast: "Cast", pairs: Sequence[Pair], contents: Ma
         writer.writerow([*pair, picture, sound, f"{pair.setting}/{file_name(pair)}.mp4"])
         for path, name, write in ((picture, pair.reference, _write_picture), (sound, pair.voice, _write_sound)):
             if path not in now and (before.get(path) != contents[name] or not (folder / path).exists()):
-                write(folder / path, cast, name)
+                with people.noting(folder, [folder / path], [cast.light(name)["video_id"]]):
+                    write(folder / path, cast, name)
             now[path] = contents[name]
     for left in (*folder.glob("references/*"), *folder.glob("voices/*")):
-        if left.relative_to(folder).as_posix() not in now:
+        known = people.subject_of(left) if left.name.endswith(people.SUFFIX) else left
+        if known.relative_to(folder).as_posix() not in now:
             left.unlink()  # of a clip that is no longer tested on: it may have opted out
     files.write_text(folder / _CONTENTS, json.dumps(now, indent=1))
     files.write_text(folder / LIST, text.getvalue())

@@ -17,6 +17,7 @@ from pipeline.generation.sampling import SamplingSettings
 from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton.layout import visible
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.tables import people
 from stages.evaluate.pairs import PAIRED, Pair
 
 if TYPE_CHECKING:
@@ -115,12 +116,13 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
     def finish(self, context: Context, store: "Store") -> None:
         """Videos that no row names are of other settings, or of pairs that are no more."""
         named = {context.run / name for name in store.read("renditions", ["film"])["film"].to_pylist()}
+        named |= {people.note_of(path) for path in named}
         for path in (context.run / VIDEOS).glob("*/*"):
             if path.is_dir():
                 shutil.rmtree(path)  # of a video that was being written when it was killed
             elif path not in named:
                 path.unlink()
-        for work in (context.run / WORK).glob("*"):
+        for work in (context.run / WORK).glob("[!.]*"):
             _keep_log(work)
 
     def _found(self, pair: Pair, reference: "Subject") -> Row:
@@ -168,8 +170,10 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         out = self._context.run / VIDEOS / pair.setting / f"{name}.mp4"
         work = self._context.run / WORK / name
         shutil.rmtree(work, ignore_errors=True)  # of an attempt that was cut short
+        videos = [self._cast.light(subject.name)["video_id"] for subject in (reference, voice)]
         try:
-            film = drive(self.backend, job, self.options(), out, work)
+            with people.noting(self._context.run, [out, work], videos):
+                film = drive(self.backend, job, self.options(), out, work)
         except BackendError as error:
             raise failure(error) from error
         _keep_log(work)
@@ -258,4 +262,4 @@ def _keep_log(work: Path) -> None:
         elif path.name != "log.txt":
             path.unlink()
     if work.is_dir() and not any(work.iterdir()):
-        work.rmdir()
+        people.delete(work)

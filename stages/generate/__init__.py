@@ -47,7 +47,8 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         import click
 
         from pipeline.generation.outputs import write
-        from stages.generate.film import brought_onto, film
+        from pipeline.tables import people
+        from stages.generate.film import ALIGNMENT, brought_onto, film
 
         self._check_out(session)
         person, voice, moved, about, audio_of = (
@@ -56,10 +57,13 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         if self.backend != "skeleton" and self.align != "never":
             moved = brought_onto(moved, person, click.echo)
         out = Path(self.out) if self.out else session.run / FOLDER / f"{person.name}-{voice.name}.mp4"
-        for path in write(out, moved, person, voice, audio_of, about):
-            click.echo(f"wrote {path}")
-        for path in film(self, out, moved, person, voice, click.echo, dry_run=self.dry_run):
-            click.echo(f"wrote {path}")
+        videos = [people.video_of(clip) for clip in (person.clip, voice.clip)]
+        made = [out.with_suffix(suffix) for suffix in (*SUFFIXES, ALIGNMENT)]
+        with people.noting(session.run, made, videos):
+            for path in write(out, moved, person, voice, audio_of, about):
+                click.echo(f"wrote {path}")
+            for path in film(self, out, moved, person, voice, click.echo, run=session.run, dry_run=self.dry_run):
+                click.echo(f"wrote {path}")
 
     def _check_out(self, session: "Session") -> None:
         """Whether the video can be written, as far as that can be known before anything costly."""

@@ -17,11 +17,15 @@ from pipeline.generation.outputs import Moved
 from pipeline.skeleton.align import compare, mend_if_off
 from pipeline.skeleton.film import drawn_size, write_skeletons
 from pipeline.skeleton.layout import visible
+from pipeline.tables import people
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.backend_settings import BackendSettings
+
+
+ALIGNMENT = ".alignment.png"  # the suffix of the preview
 
 
 def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) -> None:
@@ -61,11 +65,12 @@ def film(
     voice: Voice,
     say: "Callable[[str], None]",
     *,
+    run: Path,
     dry_run: bool = False,
 ) -> list[Path]:
     """Write the video, and for a back-end a preview of how the motion lies on the person; returns their paths.
 
-    With `dry_run` inputs and preview are written, and the command is said.
+    With `dry_run` inputs and preview are written, and the command is said. Of the folder of its inputs a note is left in `run`.
     """
     if asked.backend == "skeleton":
         if not dry_run:
@@ -83,10 +88,11 @@ def film(
     found = compare(visible(job.keypoints, job.scores), visible(job.reference, job.reference_scores))
     for warning in found.warnings:
         say(f"{person.name}: {warning}")
-    preview = out.with_suffix(".alignment.png")
+    preview = out.with_suffix(ALIGNMENT)
     write_preview(preview, job, backend(asked.backend).view(job, options), found, asked.backend)
     say(f"how the motion lies on the person: {preview}")
     work = _new_folder(out.with_name(f"{out.stem}-{asked.backend}"))
+    people.note(run, work, [people.video_of(clip) for clip in (person.clip, voice.clip)])
     if dry_run:
         made = plan(asked.backend, job, options, work)
         say(f"inputs: {work}")

@@ -21,6 +21,7 @@ from pipeline.kinds import KINDS, column
 from pipeline.profile import ProfileError
 from pipeline.stage import Row, Stage
 from pipeline.table import Store, read_places, to_arrow
+from pipeline.tables import people
 
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links
@@ -58,6 +59,8 @@ def write(store: Store, stage: Stage) -> Counts:
     folder = store.run / release.FOLDER
     (folder / release.INDEX).unlink(missing_ok=True)  # what it lists is about to change
     kept = _kept(store)
+    # Those of earlier releases stay in it: what was published then may lie anywhere now.
+    people.note(store.run, folder, kept["video_id"].to_pylist(), more=True)
     counts = Counts(speakers=len(kept), clips=pc.count_distinct(kept["clip_id"]).as_py())
     _write_links(folder / release.LINKS, store, kept, counts)
     _write_skeletons(folder / release.SKELETONS, store, kept)

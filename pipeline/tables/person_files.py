@@ -1,0 +1,260 @@
+"""Deleting what a run's folders hold of people who opted out, place by place as `run_folder` lists them.
+
+Every step may be killed and done again: what tells whose a file is (its name, its note, a row of a table) goes after the file.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import files
+from pipeline.kinds import KINDS, is_path
+from pipeline.media.ids import disk_name
+from pipeline.tables import people, run_folder
+from pipeline.tables.run_folder import Find
+
+_TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
+_TOLD = {
+    "release": "the release of this run held them: `{made_by}` writes one without them; publish that in place of the old one, "
+    "and ask whoever has a copy to delete it",
+    "model": "{path} was made with them in its training data, which cannot be undone: make another one without them "
+    "(`{made_by}`), then delete this one and every copy",
+    "model?": "{path} does not say who is in it (an older version made it): if they were in its shards, make another one",
+    "elsewhere": "{path}, outside the run, was made from them: delete it",
+    "unsaid": "{count} files in {path} do not say whose they are (an older version made them, or somebody put them there): "
+    "look at them, such as {first}",
+    "unknown": "{path} is not on the list of a run's folders and was not looked into",
+    "again": "{path} named them and is deleted: `{made_by}` writes it without them",
+}
+
+
+@dataclass
+class Forgotten:
+    """What was deleted, and what has to be told.
+
+    Attributes:
+        files, bytes: deleted.
+        told: what could not be undone or looked into, and what is to be made again; a line each.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def delete(self, path: Path, *, with_note: bool = True) -> None:
+        """Delete a file or folder, and its note; count it where it was there."""
+        count, size = people.size_of(path) if path.exists() else (0, 0)
+        people.delete(path, with_note=with_note)
+        self.files, self.bytes = self.files + count, self.bytes + size
+
+    def tell(self, what: str, **values: Any) -> None:
+        self.told.append(_TOLD[what].format(**values))
+
+
+def forget(store: Any, videos: frozenset[str]) -> Forgotten:
+    """Delete what lies in a run's folders of these videos but for tables and shards; nothing else may be at work in the run.
+
+    Args:
+        store: of the run.
+        videos: ids of all videos that are left out.
+    """
+    run, gone = store.run, Forgotten()
+    marks = frozenset(map(people.mark, videos))
+    _tell_what_stays(run, marks, gone)
+    if videos:
+        _half_written(run, gone)
+    for path in [*_named(store, videos), *_belonging(run, videos), *_crawled(run, videos)]:
+        if path.is_file():
+            gone.delete(path)
+    for place in run_folder.found_by(Find.MENTION):
+        path = run / place.name
+        if videos and any(_mentions(item, videos) for item in _files(path)):
+            gone.delete(path, with_note=False)  # copies of a release may be anywhere: who was in it stays known
+            gone.tell("again", path=path, made_by=place.made_by)
+    for folder in sorted(run.glob("evaluation/*")) if videos else ():
+        _from_evaluation(run, folder, videos, marks, gone)
+    _by_notes(run, marks, gone)
+    _out_of_logs(_in(run, run, Find.LINES), lambda line: bool(people.mentioned(line) & videos))
+    return gone
+
+
+def _tell_what_stays(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
+    for place in run_folder.found_by(Find.TELL) if marks else ():
+        for path in sorted(run.glob(place.name)):
+            if path.name == people.ELSEWHERE:
+                for note in sorted(path.glob("*.json")):
+                    outside = Path(json.loads(note.read_text(encoding="utf-8"))["path"])
+                    if outside.exists() and (people.read(note) or frozenset()) & marks:
+                        gone.tell("elsewhere", path=outside)
+            elif path.name.endswith(people.SUFFIX):
+                if (people.read(path) or frozenset()) & marks:
+                    gone.tell("release", made_by=place.made_by)
+            elif any(path.iterdir()):
+                found = people.read(people.note_of(path))
+                if found is None or found & marks:
+                    gone.tell("model?" if found is None else "model", path=path, made_by=place.made_by)
+    for path in run_folder.unknown(run):
+        gone.tell("unknown", path=path)
+
+
+def _half_written(run: Path, gone: Forgotten) -> None:
+    """What kills left half-written says not whose it is; of a download that was cut short, all starts again."""
+    for path in [*run.rglob(f"{files.TEMPORARY}*"), *run.glob("raw/tmp-*")]:
+        if path.exists():
+            gone.delete(path)
+
+
+def _named(store: Any, videos: frozenset[str]) -> Iterator[Path]:
+    """Files of the run that the tables name for these videos; never one that was used where it was found."""
+    folders = {place.name for place in run_folder.found_by(Find.NAME)}
+    for kind in [name for name in KINDS if name in store.kinds and "video_id" in KINDS[name].schema.names]:
+        for column in [column.name for column in KINDS[kind].columns if is_path(column)]:
+            rows = store.table(kind).rows(["video_id", column]).select(["video_id", column]).to_pylist()
+            for name in (row[column] for row in rows if row["video_id"] in videos and row[column]):
+                pure = PurePosixPath(name)
+                if not pure.is_absolute() and ".." not in pure.parts and pure.parts[0] in folders:
+                    yield store.run / pure
+
+
+def _belonging(run: Path, videos: frozenset[str]) -> Iterator[Path]:
+    """Files of the run whose names say that they are of these videos: what is half done, older, or of dropped people."""
+    names = {disk_name(video)[:-10] for video in videos}  # without the hash: clips and people of the video begin alike
+    lengths = {len(name) for name in names}
+    for place in run_folder.found_by(Find.NAME) if names else ():
+        for path in sorted((run / place.name).rglob("*")):
+            if any(path.name[:length] in names for length in lengths):
+                yield path
+
+
+def _crawled(run: Path, videos: frozenset[str]) -> Iterator[Path]:
+    """Crawl's notes of these videos, which hold titles and channels."""
+    for place in run_folder.found_by(Find.CRAWL_NOTE):
+        for path in sorted((run / place.name).rglob("*.json")):
+            try:
+                noted = json.loads(path.read_text(encoding="utf-8"))["row"]["video_id"]
+            except (ValueError, KeyError, TypeError):  # half a note says nothing of anybody
+                continue
+            if noted in videos:
+                yield path
+
+
+def _files(path: Path) -> Iterable[Path]:
+    return [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
+
+
+def _mentions(path: Path, videos: frozenset[str]) -> bool:
+    """Whether a file names one of these videos: in its name, its text, or a Parquet column of words."""
+    if people.mentioned(path.name) & videos:
+        return True
+    if path.suffix in _TEXT:
+        return bool(people.mentioned(path.read_text(encoding="utf-8", errors="replace")) & videos)
+    if path.suffix == ".parquet":
+        return any(people.mentioned(word) & videos for word in _words(pq.read_schema(path), path))
+    return False
+
+
+def _words(schema: pa.Schema, path: Path) -> set[str]:
+    names = [column.name for column in schema if pa.types.is_string(column.type)]
+    table = pq.read_table(path, columns=names, partitioning=None)
+    return {word for column in table.columns for word in column.unique().to_pylist() if word}
+
+
+def _by_notes(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
+    for place in run_folder.found_by(Find.NOTE) if marks else ():
+        for folder in sorted(run.glob(place.name)):
+            unsaid: list[Path] = []
+            for made in list(people.made_in(folder)):
+                if run_folder.place_of(made.path.relative_to(run)) is not place:
+                    continue
+                if made.marks is None:
+                    unsaid.append(made.path)
+                elif made.marks & marks:
+                    gone.delete(made.path)
+            if unsaid:
+                gone.tell("unsaid", count=len(unsaid), path=folder, first=unsaid[0].name)
+
+
+def _in(run: Path, folder: Path, how: Find) -> list[Path]:
+    """What is there of the places in which a person is found in this way, within a folder of the run."""
+    found = [path for place in run_folder.found_by(how) for path in sorted(run.glob(place.name))]
+    return [path for path in found if path.is_relative_to(folder)]
+
+
+def _from_evaluation(run: Path, folder: Path, videos: frozenset[str], marks: frozenset[str], gone: Forgotten) -> None:
+    """An evaluation without people: what sums it up, their videos, then their rows; the table `subjects` says who they are."""
+    names = _subjects(folder / "tables" / "subjects", videos)
+
+    def about(text: str) -> bool:
+        return bool(people.mentioned(text) & videos) or any(f"/{name}/" in f"/{text}/" for name in names)
+
+    # `subjects` comes last: it says what the people are called in the others.
+    tables = [table for path in reversed(_in(run, folder, Find.EVALUATED)) for table in sorted(path.iterdir())]
+    units = {table: _units_about(table, about) for table in tables}
+    made = any(found.marks and found.marks & marks for found in people.made_in(folder))
+    if made or any(units.values()):
+        for path in _in(run, folder, Find.SUM):
+            gone.delete(path)
+    logs = _in(run, folder, Find.LINES)
+    _out_of_logs(logs, lambda line: about(line) or any(f'"{name}"' in line for name in names))
+    for table, without in units.items():
+        for film in _films(table, without):
+            gone.delete(film)
+        for side in ("outcomes", "rows"):
+            for part in sorted((table / side).glob("*.parquet")):
+                _rewrite(part, table.name if side == "rows" else "", without)
+
+
+def _subjects(table: Path, videos: frozenset[str]) -> set[str]:
+    """What people of these videos are called in a test set."""
+    rows = [
+        row
+        for part in sorted((table / "rows").glob("*.parquet"))
+        for row in pq.read_table(part, columns=["subject", "video_id"], partitioning=None).to_pylist()
+    ]
+    return {row["subject"] for row in rows if row["video_id"] in videos}
+
+
+def _units_about(table: Path, about: Callable[[str], bool]) -> set[str]:
+    """The units that have a row or an outcome about somebody: they are done again as a whole."""
+    found: Counter[str] = Counter()
+    for part in sorted(table.glob("*/*.parquet")):
+        schema = pq.read_schema(part)
+        names = [column.name for column in schema if pa.types.is_string(column.type) and column.name != "commit"]
+        rows = pq.read_table(part, columns=names, partitioning=None).to_pylist()
+        found.update(row["unit"] for row in rows if any(value and about(value) for value in row.values()))
+    return set(found)
+
+
+def _films(table: Path, units: set[str]) -> Iterator[Path]:
+    """The videos that rows of these units name, where they lie in the evaluation itself."""
+    for part in sorted((table / "rows").glob("*.parquet")) if table.name == "renditions" and units else ():
+        for row in pq.read_table(part, columns=["unit", "film"], partitioning=None).to_pylist():
+            path = PurePosixPath(row["film"] or "..")
+            if row["unit"] in units and not path.is_absolute() and ".." not in path.parts:
+                yield table.parent.parent / path
+
+
+def _rewrite(part: Path, kind: str, without: set[str]) -> None:
+    """A part without the rows of some units; written beside it and renamed."""
+    from pipeline.table import write_parquet
+
+    table = pq.read_table(part, partitioning=None)
+    keep = [unit not in without for unit in table["unit"].to_pylist()]
+    if not all(keep):
+        write_parquet(table.filter(pa.array(keep, pa.bool_())), part, KINDS[kind] if kind else None)
+
+
+def _out_of_logs(folders: Iterable[Path], about: Callable[[str], bool]) -> None:
+    """Logs without the lines that are about somebody."""
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
+        if path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+            kept = [line for line in lines if not about(line)]
+            if len(kept) < len(lines):
+                files.write_text(path, "".join(kept))

@@ -1,0 +1,35 @@
+"""Training caches that no training of the run can use again: they are a fifth of its disk."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pipeline.tables.run_folder import Place
+
+INDEX = "index.json"
+
+
+def stale(
+    run: Path, place: Place, shards_of: Callable[[Path, str], Mapping[str, str] | None]
+) -> Iterator[tuple[Path, str]]:
+    """The caches in a place whose shards the run has no more, and why each is one.
+
+    A cache names the shards' hashes, and the folder that they lay in: another run's cache is judged by its own shards, and stays
+    where these cannot be read.
+
+    Args:
+        run: the run's folder.
+        place: where caches lie.
+        shards_of: gives {file: sha256} of a folder of shards and a split, None where it cannot be read.
+    """
+    for path in sorted((run / place.name).glob("[!.]*")):
+        try:
+            index = json.loads((path / INDEX).read_text(encoding="utf-8"))
+            made_of, split = dict(index["shards"]), str(index["split"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        folder = Path(index.get("folder", ""))
+        own = not folder.is_absolute() or not folder.is_dir()
+        now = shards_of(run / "shards" if own else folder, split)
+        if now is not None and now != made_of:
+            yield path, "a training cache of shards that are there no more"
