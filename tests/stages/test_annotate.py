@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stage_assets import AssetModels, asset
 
 from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
@@ -15,6 +14,7 @@ from pipeline.reasons import Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Unit
 from stages.annotate import Annotate, Film
+from tests.stages.stage_assets import AssetModels, asset
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
 

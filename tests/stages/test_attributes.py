@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import numpy as np
 import onnx
 import pytest
-from faces_on_film import THEATRE, Nets, ready, sample
 
 from pipeline.kinds import KINDS
 from pipeline.nets.footage import KEY, WrongFootage
@@ -21,6 +19,8 @@ from pipeline.theatre.takes import ADA, BEN, GIA
 from stages.attributes import Attributes
 from stages.speakers import Speakers
 from tests.pipeline.nets.deepface_here import write_nets
+from tests.stages import fake_run
+from tests.stages.faces_on_film import THEATRE, Nets, ready, sample
 
 COLUMNS = [field.name for field in KINDS["attributes"].columns]
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stage_assets import asset
 
 from pipeline.media.video import GridReader
 from pipeline.nets.dwpose import PoseNet
@@ -16,6 +15,7 @@ from pipeline.nets.whole_body import AnnotationSettings, annotate_frames
 from pipeline.nets.yolox import Detector
 from pipeline.speakers import cluster
 from stages.speakers import LIKENESS
+from tests.stages.stage_assets import asset
 
 CLIPS = ("csgpage_demo1.mp4", "csgpage_demo2.mp4", "csgpage_demo3.mp4", "echomimic_a.mp4", "edtalk_uncrop_obama.mp4")
 WINDOWS, FRAMES = (0, 50), 9

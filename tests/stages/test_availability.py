@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import pytest
 
 from pipeline.availability import account, summary
@@ -19,6 +18,7 @@ from pipeline.reasons import Reason
 from pipeline.table import Outcome, Store, pack_rows
 from pipeline.web.links import watch_page
 from stages.availability import Availability, page
+from tests.stages import fake_run
 
 HOSTILE = "</style><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u2028"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"

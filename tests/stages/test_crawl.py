@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from little_films import write_film
-from unkind_server import serving
 
 from pipeline import opt_out
 from pipeline.kinds import KINDS
@@ -25,6 +23,8 @@ from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from stages.crawl.inputs.folder import folder_units, local_path
 from stages.crawl.record import clean, metadata
+from tests.stages.little_films import write_film
+from tests.stages.unkind_server import serving
 
 Server = tuple[str, "Counter[str]"]
 QUICK = {

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,6 +34,7 @@ from stages.release import Release
 from stages.report import Report
 from stages.shards import Shards
 from stages.train import Train
+from tests.stages import fake_run
 
 torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytestmark = pytest.mark.slow

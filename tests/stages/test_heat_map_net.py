@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stage_assets import AssetModels
 
 from pipeline.media.video import write_video
 from pipeline.stage import Context, Unit
 from stages.annotate import Annotate
 from tests.pipeline.nets.heat_map_net import with_heat_maps
+from tests.stages.stage_assets import AssetModels
 
 ROOT = Path(__file__).parents[2]
 TOUCHED = {

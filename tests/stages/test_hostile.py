@@ -18,7 +18,6 @@ from typing import Any
 
 import psutil
 import pytest
-from fake_run import add
 
 from pipeline.base.errors import StageError
 from pipeline.media.video import probe
@@ -28,6 +27,7 @@ from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row, Stage, stage_class
 from pipeline.table import Store
 from pipeline.web.settings import Web
+from tests.stages.fake_run import add
 from tests.youtube import STANDARD, Plan, Refusal, Request, Trouble, Video, YouTube, films, serve
 from tests.youtube.planted import AAC, AVC_480, AVC_720, AVC_1080, DUB, OPUS, ORIGINAL, PROGRESSIVE, VP9_720
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
-from stage_assets import AssetModels
 
 from pipeline.kinds import KINDS
 from pipeline.media.audio import cut, read_wave
@@ -24,6 +23,7 @@ from pipeline.theatre.lipnet import build_lip_net
 from pipeline.theatre.takes import take_named
 from stages.export import Export
 from stages.lip_sync import LipSync
+from tests.stages.stage_assets import AssetModels
 
 SCALE = 0.5  # of the puppets' pictures: 640 x 360
 SECONDS = 6.0

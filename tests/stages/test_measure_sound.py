@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from stage_assets import AssetModels, asset
 
 from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
 from pipeline.stage import Context, Unit
 from stages.measure_sound import MeasureSound, clipped_share, levels, longest_pause
+from tests.stages.stage_assets import AssetModels, asset
 
 SECOND = 16_000
 

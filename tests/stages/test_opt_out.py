@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import fake_run
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +14,7 @@ from pipeline.upkeep import compact, waste
 from stages.judge import Judge
 from stages.report import Report, gather
 from stages.shards import Shards
+from tests.stages import fake_run
 
 
 @pytest.mark.parametrize(

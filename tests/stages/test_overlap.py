@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
-from stage_assets import AssetModels
 
 from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
@@ -20,6 +19,7 @@ from pipeline.theatre.pilot import tone
 from pipeline.theatre.segnet import build_segmentation_net
 from pipeline.theatre.voice import RATE
 from stages.overlap import Overlap
+from tests.stages.stage_assets import AssetModels
 
 SECONDS = 24
 TOLD = {0: [(1.0, 6.0), (12.0, 16.0)], 3: [(4.0, 8.0), (15.0, 20.0)], 6: [(22.0, 24.0)]}  # pilot -> spans of speech

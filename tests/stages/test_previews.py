@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import cv2
-import fake_run
 import numpy as np
 import pytest
 
 from pipeline.media.video import write_clip
 from pipeline.table import Store
 from stages.previews import Previews, loop_path, strip_path
+from tests.stages import fake_run
 
 SIZE = (160, 120)
 

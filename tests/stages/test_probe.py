@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from pipeline.base.errors import StageError
@@ -17,6 +16,7 @@ from pipeline.table import Outcome, Store, pack_rows
 from pipeline.web.links import watch_page
 from pipeline.web.settings import Web
 from stages.probe import Probe
+from tests.stages import fake_run
 from tests.youtube import Plan, Refusal, Trouble, Video, YouTube, serve, video_id
 
 DAY, NEXT_DAY = "2026-11-23", "2026-11-24"

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-import fake_run
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +17,7 @@ from pipeline.removal import remove, remove_from_run
 from pipeline.table import Store
 from stages.crawl import notes
 from stages.shards import Shards
+from tests.stages import fake_run
 
 BUCKETS = 4
 ONE = OptOut(frozenset({fake_run.video_id(3)}))

@@ -5,12 +5,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from pipeline.stage import Context, Unit
 from pipeline.table import Store
 from stages.report import Report, charts, funnel, gather, page
+from tests.stages import fake_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u2028"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_run import add
 
 from pipeline.lock import driving
 from pipeline.opt_out import OptOut
@@ -17,6 +16,7 @@ from pipeline.stage import Row
 from pipeline.table import Store
 from pipeline.web.settings import Web
 from stages.search import Search, errands
+from tests.stages.fake_run import add
 from tests.youtube import CREATIVE_COMMONS, Plan, Refusal, YouTube, serve, video_id
 from tests.youtube.planted import AVC_480, BOTH_360
 

@@ -5,7 +5,6 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-import fake_run
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline import shard
 from pipeline.table import Store
 from stages.shards import Shards, _sharing, bucket_of
+from tests.stages import fake_run
 
 GROUPS = st.dictionaries(st.text("abcdef0123", min_size=1, max_size=6), st.integers(1, 40), max_size=40)
 

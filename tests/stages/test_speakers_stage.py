@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import fake_run
 import numpy as np
 import pytest
 
@@ -11,6 +10,7 @@ from pipeline.stage import Unit
 from pipeline.table import Store
 from stages.speakers import Speakers
 from tests.pipeline.planted_identities import agreement, plant
+from tests.stages import fake_run
 
 
 def rows(vectors: np.ndarray) -> list[dict[str, Any]]:

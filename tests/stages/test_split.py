@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from little_films import FPS, RATE, speechlike, write_film
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from stage_assets import AssetModels, asset
 
 from pipeline.kinds import KINDS
 from pipeline.media.video import probe
@@ -17,6 +15,8 @@ from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import pack_rows
 from stages.split import Split
+from tests.stages.little_films import FPS, RATE, speechlike, write_film
+from tests.stages.stage_assets import AssetModels, asset
 
 VIDEO = "file:0123456789abcdef"
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from fake_run import add, ids, kept
 
 from pipeline import table_one
 from pipeline.table import Store
+from tests.stages.fake_run import add, ids, kept
 
 
 @pytest.fixture

@@ -20,8 +20,7 @@ from pipeline.media.writer import write_clip
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 from pipeline.theatre import planted
-
-from .upstream import options, taken
+from tests.pipeline.backends.upstream import options, taken
 
 LENGTHS = {"train": (20, MIN_FRAMES - 1, 18), "test": (17,)}
 

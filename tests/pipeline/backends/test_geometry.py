@@ -10,8 +10,7 @@ from pipeline.backends import BACKENDS, Job, Options, View
 from pipeline.backends.geometry import at_rate, cover_box, cut_view, frames_at, hands_outside, into_view
 from pipeline.backends.run import backend
 from pipeline.skeleton import layout
-
-from .fakes import job
+from tests.pipeline.backends.fakes import job
 
 
 def within(width: int, height: int, x: float, y: float, scale: float = 1.0) -> Job:

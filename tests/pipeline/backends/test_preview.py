@@ -11,8 +11,7 @@ from pipeline.backends import BACKENDS, Options
 from pipeline.backends.preview import WIDTH_PX, preview, write_preview
 from pipeline.backends.run import backend
 from pipeline.skeleton.align import compare
-
-from .fakes import job
+from tests.pipeline.backends.fakes import job
 
 
 @pytest.mark.parametrize("name", list(BACKENDS))

@@ -13,8 +13,7 @@ import pytest
 from pipeline.backends import BackendError, Trouble, leash
 from pipeline.backends.process import environment, run
 from pipeline.backends.troubles import TAIL_LINES, diagnose, last_lines
-
-from .fakes import gone, living
+from tests.pipeline.backends.fakes import gone, living
 
 STARTS_A_CHILD = """
 import subprocess, sys, time

@@ -13,8 +13,7 @@ import pytest
 from pipeline.backends import BACKENDS, BackendError, Filmed, Job, Options, Trouble, drive, plan
 from pipeline.backends.run import backend
 from pipeline.media.audio import read_wave
-
-from .fakes import FLASHES, checkout, gone, job, plant
+from tests.pipeline.backends.fakes import FLASHES, checkout, gone, job, plant
 
 DRIVEN = [name for name in BACKENDS if name != "skeleton"]
 

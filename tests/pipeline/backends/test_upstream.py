@@ -23,9 +23,8 @@ from pipeline.backends.run import backend
 from pipeline.media.writer import write_video
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
-
-from .fakes import job
-from .upstream import options, taken
+from tests.pipeline.backends.fakes import job
+from tests.pipeline.backends.upstream import options, taken
 
 FRAMES = 12  # the tens digit: "frame_10" sorts before "frame_2" as text
 

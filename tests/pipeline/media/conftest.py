@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .footage import constant_times, speckle, write_footage
+from tests.pipeline.media.footage import constant_times, speckle, write_footage
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,7 @@ from pipeline.base.units import SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import cut, from_flac, read_wave, to_flac, write_wav
 from pipeline.media.video import ffmpeg_exe, probe
 from pipeline.reasons import Reason, Reject
-
-from .footage import constant_times, ffmpeg, speckle, write_footage
+from tests.pipeline.media.footage import constant_times, ffmpeg, speckle, write_footage
 
 
 def clicks(seconds: float, at: list[float], rate: int) -> np.ndarray:

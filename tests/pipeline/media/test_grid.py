@@ -12,8 +12,7 @@ import pytest
 from pipeline.media.guard import Limits
 from pipeline.media.video import GridReader, ffmpeg_exe, probe
 from pipeline.reasons import Reason, Reject
-
-from .footage import (
+from tests.pipeline.media.footage import (
     HEIGHT,
     WIDTH,
     constant_times,

@@ -14,8 +14,7 @@ from pipeline.media.audio import read_wave
 from pipeline.media.guard import Limits, open_container
 from pipeline.media.video import GridReader, probe
 from pipeline.reasons import Failure, Reason, Reject
-
-from .footage import constant_times, ffmpeg, speckle, write_footage
+from tests.pipeline.media.footage import constant_times, ffmpeg, speckle, write_footage
 
 
 def reason_of(call: Callable[[], object]) -> Reason:

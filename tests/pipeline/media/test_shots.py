@@ -9,8 +9,7 @@ from scenedetect.detectors import ContentDetector
 
 from pipeline.media.motion import MotionMeter
 from pipeline.media.shots import Footage, ShotFinder, ShotSettings, analysis_size, content_score
-
-from .scenes import HEIGHT, WIDTH, Picture, faded, look, room, shot
+from tests.pipeline.media.scenes import HEIGHT, WIDTH, Picture, faded, look, room, shot
 
 
 def found(pictures: Iterable[Picture], repeated: set[int] = frozenset(), **settings: float) -> Footage:  # type: ignore[assignment]

@@ -17,8 +17,7 @@ from pipeline.media.audio import read_wave
 from pipeline.media.video import GridReader, ffmpeg_exe, probe, write_clip, write_video
 from pipeline.media.writer import WriteError
 from pipeline.reasons import Failure, Reason
-
-from .footage import HEIGHT, WIDTH, counter_picture, read_counter, speckle
+from tests.pipeline.media.footage import HEIGHT, WIDTH, counter_picture, read_counter, speckle
 
 SIZE = (WIDTH, HEIGHT)
 

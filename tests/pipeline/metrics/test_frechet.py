@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
-
-from .references import torchmetrics
+from tests.pipeline.metrics.references import torchmetrics
 
 
 def features(count: int, width: int = 12, seed: int = 0, shift: float = 0.0) -> np.ndarray:

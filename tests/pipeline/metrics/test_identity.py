@@ -7,8 +7,7 @@ from pipeline.metrics.identity import csim, face_vector
 from pipeline.nets.identity import IdentityNet
 from pipeline.nets.session import open_session
 from pipeline.theatre.facenets import build_face_nets
-
-from .puppets import played
+from tests.pipeline.metrics.puppets import played
 
 
 @pytest.fixture(scope="module")

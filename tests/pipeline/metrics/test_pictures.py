@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.metrics.pictures import over_frames, psnr, ssim
-
-from .references import torchmetrics
+from tests.pipeline.metrics.references import torchmetrics
 
 pytest.importorskip("skimage", reason="needs scikit-image")
 

@@ -7,8 +7,7 @@ from pipeline.metrics.sync import sync
 from pipeline.nets.session import open_session
 from pipeline.nets.syncnet import SyncNet
 from pipeline.theatre.lipnet import build_lip_net
-
-from .puppets import played
+from tests.pipeline.metrics.puppets import played
 
 SECONDS = 4.0
 

@@ -7,8 +7,7 @@ from pipeline.nets.dwpose import MEAN, STD, PoseNet
 from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.session import open_session
 from pipeline.skeleton.layout import K
-
-from .fakes import FakeSession, asset, bump
+from tests.pipeline.nets.fakes import FakeSession, asset, bump
 
 W, H = 288, 384
 PLANTED = np.stack([np.linspace(3, W - 4, K), np.linspace(H - 5, 2, K)], -1)

@@ -10,9 +10,8 @@ import pytest
 from pipeline.nets.face_attributes import LABELS, AttributeNet, ages, said
 from pipeline.nets.identity import IdentityNet, mean_identity
 from pipeline.nets.session import open_session
-
-from .deepface_here import deepface, write_nets
-from .fakes import FakeSession
+from tests.pipeline.nets.deepface_here import deepface, write_nets
+from tests.pipeline.nets.fakes import FakeSession
 
 EXACT = 1e-4
 WORDS = {"Woman": "female", "Man": "male"}  # DeepFace's -> the paper's

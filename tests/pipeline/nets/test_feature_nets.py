@@ -13,8 +13,7 @@ from pipeline.nets.i3d import I3D, clips_of
 from pipeline.nets.inception import Inception, resized
 from pipeline.nets.session import ModelRefused
 from pipeline.registry import load_entries
-
-from .feature_nets import I3DLike, InceptionLike, as_onnx, script, torch
+from tests.pipeline.nets.feature_nets import I3DLike, InceptionLike, as_onnx, script, torch
 
 PICTURE, CLIP = ("N", 3, 299, 299), ("N", 3, "T", 224, 224)
 Kind = tuple[Callable[[Path], Any], Any, tuple[Any, ...], int, tuple[int, ...]]

@@ -12,9 +12,8 @@ from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.segmentation import SegmentationNet, bits_of, powerset, to_multilabel, two_highest, window_count
 from pipeline.nets.session import open_session
 from pipeline.nets.voices import FRAME_STEP, Voices
-
-from .fakes import ROOT, FakeSession, asset
-from .little_pyannet import export, pyannote, random_net, save_checkpoint
+from tests.pipeline.nets.fakes import ROOT, FakeSession, asset
+from tests.pipeline.nets.little_pyannet import export, pyannote, random_net, save_checkpoint
 
 CLASSES = ([], [1], [2], [3], [1, 2], [1, 3], [2, 3])
 # Shorter than a window, one window, one more step, ends on and beside the grid of frames, three and more windows.

@@ -7,8 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pipeline.nets.session import DeviceMissing, ModelRefused, check_model, open_session
-
-from .fakes import asset
+from tests.pipeline.nets.fakes import asset
 
 
 def model(domain: str = "", external: str | None = None, nested: bool = False) -> bytes:

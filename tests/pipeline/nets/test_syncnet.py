@@ -12,8 +12,7 @@ import soundfile
 
 from pipeline.nets.syncnet import convert, distances, score, sound_windows, to_onnx, windows_of
 from pipeline.nets.syncnet.net import cepstra
-
-from .syncnets import moving_crops, noisy_wave, random_net, reference
+from tests.pipeline.nets.syncnets import moving_crops, noisy_wave, random_net, reference
 
 
 def evaluated(folder: Path, crops: np.ndarray, wave: np.ndarray) -> tuple[np.ndarray, tuple[int, float, float]]:

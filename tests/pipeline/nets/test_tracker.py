@@ -3,8 +3,7 @@ import pytest
 
 from pipeline.nets.tracker import Tracker, TrackerSettings, pose_similarity
 from pipeline.skeleton.layout import K
-
-from .fakes import upper_body
+from tests.pipeline.nets.fakes import upper_body
 
 EVERY = 5
 

@@ -7,8 +7,7 @@ import pytest
 
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.voices import FRAME_STEP, OverlapAdd, Voices, clipped, longest, middles, seconds, spans
-
-from .little_pyannet import pyannote
+from tests.pipeline.nets.little_pyannet import pyannote
 
 WINDOW, FRAMES = 160_000, 589
 STEP = FRAME_STEP / SAMPLE_RATE

@@ -11,8 +11,7 @@ from pipeline.nets.whole_body import AnnotationSettings, annotate_frames, face_s
 from pipeline.nets.yolox import Detector
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import K
-
-from .fakes import asset, upper_body
+from tests.pipeline.nets.fakes import asset, upper_body
 
 SIZE = 60
 Path = dict[int, tuple[float, float]]

@@ -3,8 +3,7 @@ import pytest
 
 from pipeline.nets.session import open_session
 from pipeline.nets.yolox import Detector, iou, suppress
-
-from .fakes import FakeSession, asset
+from tests.pipeline.nets.fakes import FakeSession, asset
 
 SIZE = (416, 416)
 CELLS = [(s, x, y) for s in (8, 16, 32) for y in range(SIZE[0] // s) for x in range(SIZE[1] // s)]

@@ -20,8 +20,7 @@ from pipeline.skeleton.align import (
 )
 from pipeline.skeleton.crop import map_points
 from pipeline.theatre import planted
-
-from .people import person
+from tests.pipeline.skeleton.people import person
 
 WIDTH, NECK = 117.0, (256.0, 230.0)
 FRAMING = np.array([[95.0, WIDTH, 140.0], [240.0, 256.0, 272.0], [215.0, 230.0, 245.0]])

@@ -5,8 +5,7 @@ import pytest
 
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
-
-from .people import person
+from tests.pipeline.skeleton.people import person
 
 
 def one() -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,7 @@ import numpy as np
 
 from pipeline.skeleton import layout
 from pipeline.skeleton.draw import draw
-
-from .people import person
+from tests.pipeline.skeleton.people import person
 
 
 def one() -> tuple[np.ndarray, np.ndarray]:

@@ -11,8 +11,7 @@ from pipeline.media.video import GridReader, probe
 from pipeline.skeleton import layout
 from pipeline.skeleton.draw import draw
 from pipeline.skeleton.film import LONG_SIDE_PX, drawn_size, write_skeletons
-
-from .people import person
+from tests.pipeline.skeleton.people import person
 
 FRAMES = 12
 

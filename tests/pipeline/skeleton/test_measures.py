@@ -9,8 +9,7 @@ import pytest
 
 from pipeline.kinds import KINDS
 from pipeline.skeleton import layout, measures
-
-from .people import person
+from tests.pipeline.skeleton.people import person
 
 HEIGHT = 400.0  # of the boxes, px
 

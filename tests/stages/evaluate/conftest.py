@@ -8,8 +8,7 @@ from pipeline.theatre.detector import build_detector
 from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.lipnet import build_lip_net
 from pipeline.theatre.posenet import build_pose_net
-
-from .studio import Studio, cheap_likeness, in_this_process, row_of, write_shards
+from tests.stages.evaluate.studio import Studio, cheap_likeness, in_this_process, row_of, write_shards
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,7 @@ from pipeline.theatre import planted
 from stages.evaluate.cast import Cast, letterboxed
 from stages.evaluate.pairs import unpaired
 from tests.pipeline.backends import fakes
-
-from .studio import FRAMES, Studio, played, row_of, subject, video_id, write_film, write_shards
+from tests.stages.evaluate.studio import FRAMES, Studio, played, row_of, subject, video_id, write_film, write_shards
 
 ROOT = Path(__file__).parents[3]
 WHO = {subject(0): "ada", subject(1): "ben", subject(2): "cai"}

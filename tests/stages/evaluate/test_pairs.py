@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.generation.given import BadInput
 from stages.evaluate.pairs import Pair, Pairs, file_name, film_given, listed, paired, plain, safe, unpaired
-
-from .studio import subject
+from tests.stages.evaluate.studio import subject
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 2**32))

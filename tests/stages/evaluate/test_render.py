@@ -13,8 +13,7 @@ from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.evaluate.cast import Subject
 from stages.evaluate.render import Motion, Renditions, failure
-
-from .studio import FRAMES, Studio, row_of, subject, write_shards
+from tests.stages.evaluate.studio import FRAMES, Studio, row_of, subject, write_shards
 
 
 @pytest.mark.parametrize("trouble", Trouble)

@@ -20,9 +20,8 @@ from stages.evaluate.cast import Subject
 from stages.evaluate.score import NO_FACE, NO_SKELETON, NO_SOUND, Scores, _of_skeletons, cut
 from stages.evaluate.subjects import Subjects
 from stages.lip_sync import LipSync
+from tests.stages.evaluate.studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
 from tests.stages.stage_assets import AssetModels
-
-from .studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
 
 WHOLE = (0, 0, SIDE, SIDE)
 SHORT = 10  # frames: SSIM is slow

@@ -3,8 +3,7 @@
 from pipeline.overview import evaluations
 from pipeline.table import Store
 from pipeline.tables.stores import read_everywhere
-
-from .studio import Studio
+from tests.stages.evaluate.studio import Studio
 
 
 def test_all_four_stages_are_seen_wherever_evaluate_put_them(studio: Studio) -> None:

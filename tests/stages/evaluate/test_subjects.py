@@ -15,9 +15,8 @@ from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Unit
 from stages.evaluate.cast import letterboxed, onto_square, squares, whole_body_frame
 from stages.evaluate.subjects import Subjects
+from tests.stages.evaluate.studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
 from tests.stages.stage_assets import AssetModels, asset
-
-from .studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
 
 
 def of_clip(run: Path, name: str, **settings: Any) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from pipeline.theatre import planted
 from pipeline.theatre.detector import build_detector
 from pipeline.theatre.posenet import build_pose_net
 from stages.generate import film
-
-from .studio import WINDOW, Place
+from tests.stages.generate.studio import WINDOW, Place
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,7 @@ from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
-
-from .studio import BOTH, ROOT, Place, arrays_of, rows_of, somebody, wide  # noqa: E402
+from tests.stages.generate.studio import BOTH, ROOT, Place, arrays_of, rows_of, somebody, wide  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -20,8 +20,7 @@ from pipeline.skeleton import layout  # noqa: E402
 from pipeline.skeleton.align import Similarity  # noqa: E402
 from pipeline.skeleton.local import from_local  # noqa: E402
 from pipeline.theatre import planted  # noqa: E402
-
-from .studio import BOTH, Place, rows_of, somebody  # noqa: E402
+from tests.stages.generate.studio import BOTH, Place, rows_of, somebody  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,8 +12,7 @@ pytest.importorskip("safetensors", reason="needs csg405[train]")
 from pipeline.generation.place import usual  # noqa: E402
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
-
-from .studio import BOTH, Place, somebody, wide  # noqa: E402
+from tests.stages.generate.studio import BOTH, Place, somebody, wide  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,8 +9,7 @@ from pipeline.nets.pose.decoders import decoder_of
 from pipeline.nets.pose.heat_maps import decode_outputs
 from pipeline.nets.pose.simcc import decode_outputs as decode_simcc_outputs
 from pipeline.skeleton.layout import K
-
-from ..fakes import FakeSession
+from tests.pipeline.nets.fakes import FakeSession
 
 HEIGHT, WIDTH = 96, 72  # of maps; the net's input is four times as large
 SIZE = (384, 288)
