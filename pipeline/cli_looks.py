@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
+from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.cli_session import Fault, Session, about_a_run
-from pipeline.text import printable
 
 
 @click.command()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.base.progress import duration
 from pipeline.cli_discard import discard_sources
 from pipeline.cli_looks import show_data_set, show_funnel
 from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
 from pipeline.profile import Profile, cores
-from pipeline.progress import duration
 
 if TYPE_CHECKING:
     from pipeline.registry import Registry

@@ -102,7 +102,7 @@ class Session:
 
     def keep_profile(self) -> None:
         """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
-        from pipeline import files
+        from pipeline.base import files
         from pipeline.profile import show
 
         path, text = self.run / KEPT, show(self.profile)
@@ -158,7 +158,7 @@ def _quoted(text: str) -> str:
 @contextmanager
 def errors_in_a_line() -> Iterator[None]:
     """Errors that are written for users, and those of the disk, end in one line and an exit code, and Ctrl-C in a word."""
-    from pipeline import files
+    from pipeline.base import files
 
     try:
         yield

@@ -43,7 +43,7 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
 @about_a_run
 def table(kind: str, out: Path, **given: Any) -> None:
     """Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the store's name."""
-    from pipeline import files
+    from pipeline.base import files
     from pipeline.kinds import KINDS
     from pipeline.tables.stores import read_everywhere
 

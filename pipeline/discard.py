@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import driving
 from pipeline.plan import plan

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.hashes import sha256_of
 

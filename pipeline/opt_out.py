@@ -50,7 +50,7 @@ def parse(text: str) -> OptOut:
     Raises:
         OptOutError: the entry is a link or an id that names neither.
     """
-    from pipeline.web.links import video_id_of
+    from pipeline.base.links import video_id_of
 
     entry = " ".join(text.split())
     if video := video_id_of(entry):

@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
 from pipeline.kinds import KINDS
 from pipeline.plan import plan
 from pipeline.profile import Profile
-from pipeline.reasons import Reason
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes

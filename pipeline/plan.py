@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.kinds import KINDS, is_path
-from pipeline.reasons import Reason, ReasonClass
 from pipeline.stage import ALL, Grouping, HeavyRows, Reads, Row, Stage, StoredRows, Unit
 from pipeline.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings
 

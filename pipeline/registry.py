@@ -23,9 +23,9 @@ import filelock
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.errors import UserError
-from pipeline.file_hashes import FileHashes
+from pipeline.base.file_hashes import FileHashes
 
 LARGEST_MEMBER_BYTES = 4 << 30
 

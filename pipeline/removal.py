@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import files, opt_out, shard
+from pipeline import opt_out, shard
+from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.opt_out import OptOut

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline import files
+from pipeline.base import files
+from pipeline.base.reasons import Reason
 from pipeline.lock import driving
-from pipeline.reasons import Reason
 from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store
 
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.errors import StageError, UserError
+from pipeline.base.interrupt import Interrupt
+from pipeline.base.progress import Progress, log_to
+from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.version import version_of
 from pipeline.hashing import digest, row_hashes, unit_hashes
-from pipeline.interrupt import Interrupt
 from pipeline.lock import driving
 from pipeline.plan import Plan, plan
-from pipeline.progress import Progress, log_to
-from pipeline.reasons import Reason, ReasonClass
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
 from pipeline.stage_nets import net_hashes

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.base.progress import duration
+from pipeline.base.reasons import Reason
+from pipeline.base.text import printable
 from pipeline.kinds import KINDS
 from pipeline.overview import Chapter, StageState, per_100_hours, sentence
-from pipeline.progress import duration
-from pipeline.reasons import Reason
 from pipeline.registry import MissingModel, Registry
-from pipeline.text import printable
 
 if TYPE_CHECKING:
     from pipeline.dry_run import Outlook

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.arrays import Floats
 from pipeline.base.errors import UserError
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS

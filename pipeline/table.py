@@ -22,11 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import files
+from pipeline.base import files
+from pipeline.base.reasons import Reason
 from pipeline.hashing import flat, payload_hash, raw, valid
 from pipeline.kinds import KINDS, Kind
 from pipeline.opt_out import OptOut
-from pipeline.reasons import Reason
 
 OK, REJECTED, FAILED, RETRY = "ok", "rejected", "failed", "retry"
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import files, removal, shard
+from pipeline import removal, shard
+from pipeline.base import files
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import Occupied, driving, no_program
 from pipeline.table import (

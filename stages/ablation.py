@@ -53,7 +53,7 @@ class Ablation(Program):
     def run(self, session: "Session") -> None:
         import click
 
-        from pipeline import files
+        from pipeline.base import files
         from pipeline.cli_run import torch_device
         from pipeline.theatre import planted
         from pipeline.training.loop import train

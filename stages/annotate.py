@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.nets.footage import check_footage
 from pipeline.nets.pose import PoseBackend
-from pipeline.reasons import Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 

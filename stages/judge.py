@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from pipeline.base.reasons import Reason
 from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
 from pipeline.kinds import KINDS
 from pipeline.off import SWITCHABLE
-from pipeline.reasons import Reason
 from pipeline.stage import Reads, Resources, Row, Settings, Stage, Unit, runtime
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
-from pipeline.reasons import Reason, Reject
+from pipeline.base.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ManifestClips(Stage):
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write the ledger: every row of the manifest, and what became of it so far."""
-        from pipeline import files
+        from pipeline.base import files
         from pipeline.manifest import RowState, ledger, read_manifest
 
         text = io.StringIO()

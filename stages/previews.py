@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.arrays import Picture
+from pipeline.base.ids import disk_name
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import KEYPOINTS
-from pipeline.media.ids import disk_name
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
-from pipeline.reasons import Failure, Reason, ReasonClass, Reject
+from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Probe(Stage):
 
     def sources(self, store: "Store") -> list[str]:
         """Links of the manifest, of the search and of the crawl, and files that were crawled; nobody's who opted out."""
-        from pipeline.web.links import video_id_of
+        from pipeline.base.links import video_id_of
 
         found = set(store.read("sources", ["source"])["source"].to_pylist())
         found |= set(_files(store))
@@ -94,7 +94,7 @@ class Probe(Stage):
         self._gate = Gate(context.given["pace"]) if "pace" in context.given else None
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.web.links import video_id_of
+        from pipeline.base.links import video_id_of
 
         file = self._context.given.get("files", {}).get(unit.id)
         video_id = file["video_id"] if file else video_id_of(unit.id)
@@ -115,9 +115,9 @@ class Probe(Stage):
 
     def _linked(self, url: str, video_id: str | None) -> tuple[str, Reason | None, str]:
         """State, reason and detail of a link. Raises Reject where the link is bad, Failure where nobody could tell."""
-        from pipeline.media.ids import check_url
+        from pipeline.base.ids import check_url
+        from pipeline.base.links import pace_host
         from pipeline.web.ask import patiently
-        from pipeline.web.links import pace_host
         from pipeline.web.settings import Web
 
         check_url(url, allow_loopback=self.allow_loopback)

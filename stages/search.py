@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, PrivateAttr
 
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit
 from pipeline.web.wanted import Wanted
 
@@ -217,10 +217,10 @@ def _rounds(queries: Sequence[tuple[str, Iterator[Row]]], pages: int) -> Iterato
 
 def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
     """A row of `sources`. Raises Reject when the hit is no single video."""
-    from pipeline.media.ids import safe_video_id
-    from pipeline.text import clean
+    from pipeline.base.ids import safe_video_id
+    from pipeline.base.links import watch_page
+    from pipeline.base.text import clean
     from pipeline.web.info import handle
-    from pipeline.web.links import watch_page
 
     if entry.get("ie_key") != "Youtube":
         raise Reject(Reason.NOT_MEDIA, "no video")
@@ -287,8 +287,8 @@ def _asking(context: Context, gate: "Gate | None") -> Iterator[Callable[[str, st
 
 def _in_turn(call: Callable[[], Any], gate: "Gate | None", web: "Web") -> Any:
     """One page, asked for patiently; a broken connection is tried again."""
+    from pipeline.base.links import YOUTUBE
     from pipeline.web.ask import patiently
-    from pipeline.web.links import YOUTUBE
 
     for attempt in range(web.retries + 1):
         try:

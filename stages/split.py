@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS, SAMPLES_PER_FRAME
-from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:

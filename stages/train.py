@@ -40,8 +40,8 @@ class Train(Recipe, Program):
     def run(self, session: "Session") -> None:
         import click
 
+        from pipeline.base.progress import log_to
         from pipeline.cli_run import torch_device
-        from pipeline.progress import log_to
         from pipeline.shard import open_shards
         from pipeline.tables import people
         from pipeline.training.loop import train

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.reasons import Reason, ReasonClass
-from pipeline.web.links import video_id_of
+from pipeline.base.links import video_id_of
+from pipeline.base.reasons import Reason, ReasonClass
 
 if TYPE_CHECKING:
     from pipeline.manifest import RowState

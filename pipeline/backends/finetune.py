@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import files, shard
+from pipeline import shard
 from pipeline.backends.inputs import write_png
+from pipeline.base import files
 from pipeline.base.arrays import Floats, Picture
 from pipeline.base.hashes import sha256_of
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 from pipeline.tables import people

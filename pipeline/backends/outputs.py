@@ -8,11 +8,11 @@ from pathlib import Path
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import View
 from pipeline.base.arrays import Picture
+from pipeline.base.reasons import Failure, Reject
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.picture import Converter, geometry_of
 from pipeline.media.still import read_picture
-from pipeline.reasons import Failure, Reject
 
 _FRAME = re.compile(r"frame_(0|[1-9]\d{0,6})\.png")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline import files
 from pipeline.backends.geometry import MIN_SCORE, hands_outside, shown
 from pipeline.backends.inputs import write_png
 from pipeline.backends.job import Job, View
+from pipeline.base import files
 from pipeline.base.arrays import Floats, Picture
 from pipeline.base.units import FPS, Colour
 from pipeline.skeleton import layout

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from pipeline.base.reasons import Reason
 from pipeline.kinds import KINDS
-from pipeline.reasons import Reason
 
 if TYPE_CHECKING:
     import numpy as np

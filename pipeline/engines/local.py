@@ -23,10 +23,10 @@ import pebble
 import pyarrow as pa
 from pebble.pool.process import WORKERS_NAME
 
-from pipeline import files
+from pipeline.base import files
+from pipeline.base.reasons import Reason
 from pipeline.engines.executor import Job, Result, Results, Units
 from pipeline.engines.worker import Worker, disk_trouble
-from pipeline.reasons import Reason
 from pipeline.stage import Context, Stage, Unit
 from pipeline.table import FAILED
 

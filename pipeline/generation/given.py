@@ -73,8 +73,8 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
     Raises:
         BadInput: there is no such clip, or it does not decode.
     """
+    from pipeline.base.reasons import Failure, Reject
     from pipeline.media.video import GridReader
-    from pipeline.reasons import Failure, Reject
 
     path = (run / video).resolve()
     if not video or not path.is_relative_to(run.resolve()) or not path.is_file():

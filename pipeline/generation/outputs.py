@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import files, shard
+from pipeline import shard
+from pipeline.base import files
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import FPS
 from pipeline.generation.given import Person, Voice

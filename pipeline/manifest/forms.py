@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.ids import check_url
+from pipeline.base.links import normalised, watch_page
+from pipeline.base.links import video_id_of as linked_id
+from pipeline.base.reasons import Reject
 from pipeline.base.units import FPS
 from pipeline.manifest.rows import (
     MAX_VIDEO_SECONDS,
@@ -29,10 +33,6 @@ from pipeline.manifest.rows import (
     span_row,
     video_id_of,
 )
-from pipeline.media.ids import check_url
-from pipeline.reasons import Reject
-from pipeline.web.links import normalised, watch_page
-from pipeline.web.links import video_id_of as linked_id
 
 JSON, NAMES, EMTD, RELEASE = "csg405_json", "csg405_names", "emtd_csv", "release"
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.manifest.rows import Manifest, ManifestRow, Problem, place
-from pipeline.reasons import Reason, ReasonClass
 
 if TYPE_CHECKING:
     from pipeline.stage import Row

@@ -7,11 +7,11 @@ from typing import Any
 import av
 from av.stream import Discard
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.picture import deinterlace
 from pipeline.media.timeline import GridClock, presentation_zero, read_packets
-from pipeline.reasons import Reason, Reject
 
 # Containers whose index or timestamps let a seek be trusted. In the others (AVI, MPEG-PS, ASF, Ogg) timestamps after a
 # seek are guesses, so they are decoded from their start.

@@ -8,17 +8,9 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from pipeline.files import tombstone_of
-from pipeline.media.ids import (
-    ClipId,
-    PersonId,
-    check_clip_id,
-    check_person_id,
-    check_url,
-    disk_name,
-    safe_video_id,
-)
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.base.files import tombstone_of
+from pipeline.base.ids import ClipId, PersonId, check_clip_id, check_person_id, check_url, disk_name, safe_video_id
+from pipeline.base.reasons import Failure, Reason, Reject
 
 __all__ = [
     "AUDIO_CODECS",

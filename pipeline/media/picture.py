@@ -11,8 +11,8 @@ from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import Limits
-from pipeline.reasons import Reason, Reject
 
 PIXEL_FORMATS = ("rgb24", "gray")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import av
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits, audio_streams, open_container, picture_streams
 from pipeline.media.picture import Geometry, geometry_of
 from pipeline.media.timeline import GridClock, Span, SpanMeter, presentation_zero, read_packets
-from pipeline.reasons import Reason, Reject
 
 _LOOK_AT_FRAMES = 5
 _LOOK_AT_PACKETS = 1000

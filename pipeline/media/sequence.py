@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base import hashes
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
 from pipeline.media.still import read_picture
-from pipeline.reasons import Reason, Reject
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

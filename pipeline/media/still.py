@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reasons import Reason, Reject
+from pipeline.base.reasons import Reason, Reject
 
 MAX_BYTES = 64 << 20  # of the file; how many pixels it may hold is set for OpenCV in pipeline/__init__.py
 _MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP"}

@@ -15,9 +15,9 @@ import ffmpeg
 import numpy as np
 import soundfile
 
+from pipeline.base.files import failure_of
+from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import FPS, SAMPLE_RATE
-from pipeline.files import failure_of
-from pipeline.reasons import Failure, Reason
 
 _STDERR_KEPT = 2000
 _PIPE_BYTES = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.nets import diffusion
 from pipeline.nets.dit import DiT, NetSettings, ReleaseEncoder, build
 from pipeline.nets.skeleton_space import SkeletonSpace

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import files
+from pipeline.base import files
 
 SUFFIX = ".people.json"
 ELSEWHERE = "elsewhere"

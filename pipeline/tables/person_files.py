@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import files
+from pipeline.base import files
+from pipeline.base.ids import disk_name
 from pipeline.kinds import KINDS, is_path
-from pipeline.media.ids import disk_name
 from pipeline.tables import people, run_folder
 from pipeline.tables.run_folder import Find
 

@@ -10,7 +10,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
-from pipeline import files
+from pipeline.base import files
 
 
 class Find(Enum):

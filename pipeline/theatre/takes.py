@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
-from pipeline.reasons import Reason
 from pipeline.theatre.draw import Look
 from pipeline.theatre.voice import Voice
 

@@ -22,7 +22,8 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files, shard
+from pipeline import shard
+from pipeline.base import files
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, rooted

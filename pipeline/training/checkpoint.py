@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.registry import BadModel

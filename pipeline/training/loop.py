@@ -15,14 +15,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pipeline import files
-from pipeline.interrupt import Interrupt
+from pipeline.base import files
+from pipeline.base.interrupt import Interrupt
+from pipeline.base.progress import Progress
+from pipeline.base.reasons import Failure
 from pipeline.lock import driving
 from pipeline.media.writer import WriteError
 from pipeline.nets import diffusion
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton
-from pipeline.progress import Progress
-from pipeline.reasons import Failure
 from pipeline.tables import people
 from pipeline.training import TrainingError, checkpoint
 from pipeline.training.batch import Prepared, loss_weights, prepare, stilled

@@ -10,8 +10,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from pipeline import files
-from pipeline.progress import Progress
+from pipeline.base import files
+from pipeline.base.progress import Progress
 from pipeline.training import TrainingError
 from pipeline.training.recipe import Recipe
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.reasons import Failure, Reason, ReasonClass, Reject
+from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.web.errors import outcome_of, retry_after_of
 from pipeline.web.pace import Gate, wall_text
 from pipeline.web.settings import Web
@@ -19,7 +19,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
 
     Args:
         gate: the driver's pace; None asks at once, and gives up at the first throttle or bot wall.
-        host: whose turn it takes, by `pipeline.web.links.pace_host`.
+        host: whose turn it takes, by `pipeline.base.links.pace_host`.
         web: how often to try again. The pauses themselves are the driver's: they hold for all workers.
         call: asks the site once.
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from pipeline.reasons import Failure, Reason, ReasonClass, Reject
-from pipeline.web.links import is_youtube
+from pipeline.base.links import is_youtube
+from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
 
 STATUSES: dict[int, Reason] = {
     401: Reason.LOGIN_NEEDED,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.text import clean
+from pipeline.base.text import clean
 
 
 def handle(info: dict[str, Any]) -> str | None:

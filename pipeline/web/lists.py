@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.errors import StageError
 from pipeline.base.hashes import sha256_of
+from pipeline.base.links import normalised
+from pipeline.base.reasons import Reason, Reject
 from pipeline.manifest import form_of, read_manifest
-from pipeline.reasons import Reason, Reject
-from pipeline.web.links import normalised
 
 BAD_LINE_PREFIX = "line "  # of a list of links
 BAD_ROW_PREFIX = "row "  # of a manifest

@@ -18,10 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.base.errors import StageError
-from pipeline.media.ids import check_url
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.base.ids import check_url
+from pipeline.base.links import YOUTUBE, is_youtube
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.web.errors import Refused, outcome_of
-from pipeline.web.links import YOUTUBE, is_youtube
 from pipeline.web.pace import Gate
 from pipeline.web.settings import Web
 from pipeline.web.ytdlp import (

@@ -21,7 +21,7 @@ from typing import Any
 
 import filelock
 
-from pipeline.reasons import Failure, Reason
+from pipeline.base.reasons import Failure, Reason
 from pipeline.web.settings import Web
 
 ASKING = 2  # extractions of one host at a time: what is in flight when a bot wall shows up cannot be called back

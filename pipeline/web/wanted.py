@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.base.reasons import Failure, Reason, Reject
 
 _UNFINISHED = ("is_live", "is_upcoming", "post_live")
 

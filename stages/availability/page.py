@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline import files
 from pipeline.availability.account import (
     BAD,
     BLOCKED,
@@ -23,6 +22,7 @@ from pipeline.availability.account import (
     Source,
 )
 from pipeline.availability.said import JSON, PAGE, ROWS, as_csv, as_json, sentence
+from pipeline.base import files
 
 LISTED = 300  # sources that the page itself lists
 DAYS_SHOWN = 60

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.base.links import pace_host
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.web.ask import patiently
 from pipeline.web.errors import outcome_of, retry_after_of, status_of
-from pipeline.web.links import pace_host
 from pipeline.web.settings import Web
 from stages.crawl.formats import FormatSettings, selector
 from stages.crawl.room import bytes_in, check_room

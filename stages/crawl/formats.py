@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.base.reasons import Failure, Reason, Reject
 
 Format = dict[str, Any]
 

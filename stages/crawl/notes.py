@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.stage import Row
 
 FOLDER = "fetched"

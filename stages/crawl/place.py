@@ -4,9 +4,9 @@ import os
 import uuid
 from pathlib import Path
 
-from pipeline import files
-from pipeline.media.ids import disk_name, safe_video_id
-from pipeline.reasons import Reason, Reject
+from pipeline.base import files
+from pipeline.base.ids import disk_name, safe_video_id
+from pipeline.base.reasons import Reason, Reject
 
 
 def file_id(sha256: str) -> str:

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.text import clean
 from pipeline.media.video import Probe
 from pipeline.stage import Row
-from pipeline.text import clean
 from pipeline.web.info import handle
 
 _MEASURED = (

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.reasons import Failure, Reason
+from pipeline.base.reasons import Failure, Reason
 from pipeline.web.settings import Web
 
 GIGABYTE = 1 << 30

@@ -5,14 +5,14 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.hashes import sha256_of
+from pipeline.base.ids import safe_video_id
+from pipeline.base.links import video_id_of
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import Limits, check_url
-from pipeline.media.ids import safe_video_id
 from pipeline.media.video import probe
-from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Row, Unit
-from pipeline.web.links import video_id_of
 from pipeline.web.pace import Gate
 from pipeline.web.settings import Web
 from stages.crawl import formats, notes, place, record, room

@@ -61,7 +61,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
     def run(self, session: "Session") -> None:
         import click
 
-        from pipeline import files
+        from pipeline.base import files
         from pipeline.opt_out import of_run
         from pipeline.table import Store
         from stages.evaluate import table

@@ -148,7 +148,7 @@ def _at_rate(film: Path, frames: int, fps: float) -> Iterator[Picture]:
 
 
 def _as_it_says(film: Path, frames: int) -> Iterator[Picture]:
-    from pipeline.reasons import Reason, Reject
+    from pipeline.base.reasons import Reason, Reject
 
     last, shown = None, 0
     with GridReader(film, 0, frames) as reader:

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.sequence import is_frame
-from pipeline.reasons import Reason, Reject
 
 Protocol = Literal["csg405", "pats", "ted"]
 

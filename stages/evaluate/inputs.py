@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.media.audio import write_wav
 from pipeline.tables import people
 from stages.evaluate.pairs import Pair, file_name, plain

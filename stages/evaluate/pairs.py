@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from pipeline.base.ids import disk_name
 from pipeline.generation.given import BadInput
 from pipeline.hashing import digest, mix
-from pipeline.media.ids import disk_name
 from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:

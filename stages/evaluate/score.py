@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from pydantic import Field, PrivateAttr
 
+from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.nets.pose import PoseBackend
-from pipeline.reasons import Failure, Reason
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, REAL, Pair
 

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE
 from pipeline.nets.pose import PoseBackend
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_of
 

@@ -255,7 +255,7 @@ def failures(
 
 def keep(folder: Path, summary: Summary) -> None:
     """Leave a summary in its folder, for tables that others make later."""
-    from pipeline import files
+    from pipeline.base import files
 
     files.write_text(folder / SUMMARY, json.dumps(asdict(summary), indent=1, ensure_ascii=False))
 

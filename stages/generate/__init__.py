@@ -67,7 +67,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
 
     def _check_out(self, session: "Session") -> None:
         """Whether the video can be written, as far as that can be known before anything costly."""
-        from pipeline import files
+        from pipeline.base import files
         from pipeline.generation.given import BadInput
 
         for name in (self.image, self.skeleton, self.audio, self.out):
@@ -86,11 +86,11 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         """What the model makes of the voice."""
         import click
 
+        from pipeline.base.progress import Progress
         from pipeline.cli_run import torch_device
         from pipeline.generation.outputs import Moved
         from pipeline.generation.place import place
         from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
-        from pipeline.progress import Progress
         from pipeline.training.checkpoint import weights_of
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.errors import StageError
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import FPS
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.skeleton.released import Order
 from pipeline.skeleton.released_space import Space
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.hashing import digest
 from pipeline.skeleton import layout
 

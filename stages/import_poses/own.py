@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import KEYPOINTS
-from pipeline.reasons import Reason, Reject
 from pipeline.release import COLUMNS
 from pipeline.stage import Row, Unit
 from stages.import_poses.archive import Reader

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline import release
-from pipeline.text import printable
+from pipeline.base.text import printable
 
 if TYPE_CHECKING:
     from pipeline.stage import Stage

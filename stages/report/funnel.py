@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from pipeline.reasons import Reason
+from pipeline.base.reasons import Reason
 from stages.report.gather import Found
 
 

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import numpy as np
 import pandas as pd
 
-from pipeline import files, table_one
+from pipeline import table_one
+from pipeline.base import files
 from pipeline.base.version import version_of
 from pipeline.table_one import DASH
 from stages.report import charts, funnel, gather

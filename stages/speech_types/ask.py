@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.progress import redact
-from pipeline.reasons import Failure, Reason
+from pipeline.base.progress import redact
+from pipeline.base.reasons import Failure, Reason
 from stages.speech_types import manifest, names, prompt, server
 from stages.speech_types.errors import Unusable, explained
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.progress import redact
-from pipeline.reasons import Failure, Reason
+from pipeline.base.progress import redact
+from pipeline.base.reasons import Failure, Reason
 from stages.speech_types.names import clean
 
 if TYPE_CHECKING:

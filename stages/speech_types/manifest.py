@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.errors import StageError
 from stages.speech_types.names import NAME_CHARACTERS, PHRASE_CHARACTERS, PHRASES, name_of, phrase_of
 

@@ -4,7 +4,7 @@ import html
 import re
 import unicodedata
 
-from pipeline.text import printable
+from pipeline.base.text import printable
 
 NAME_CHARACTERS, NAME_WORDS = 60, 8
 PHRASE_CHARACTERS = 100

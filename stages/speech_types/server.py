@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pipeline.reasons import Failure, Reason
+from pipeline.base.reasons import Failure, Reason
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from pipeline.reasons import Reject
+from pipeline.base.reasons import Reject
 from pipeline.registry import Registry
 from stages.split import Split
 from tests.bench.footage import SPEAKER, Footage, clip, ready, take, unit

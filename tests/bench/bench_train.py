@@ -59,7 +59,7 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
 
 def run_of(folder: Path, shards: Path, data: Any, device: str, **settings: Any) -> Any:
     """The loop's own run, set up and not begun."""
-    from pipeline.interrupt import Interrupt
+    from pipeline.base.interrupt import Interrupt
     from pipeline.training.loop import _Run
     from pipeline.training.recipe import Recipe
     from pipeline.training.setup import accelerator_of

@@ -12,12 +12,13 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli, discard, files
+from pipeline import cli, discard
+from pipeline.base import files
+from pipeline.base.reasons import Failure, Reason
 from pipeline.lock import Occupied, driving
 from pipeline.media.guard import open_container
 from pipeline.opt_out import OptOut
 from pipeline.profile import Profile, load
-from pipeline.reasons import Failure, Reason
 from pipeline.registry import Registry
 from pipeline.stage import Context, Reads, Row, Stage, Unit
 from pipeline.table import OK, Store

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import files, shard
+from pipeline import shard
+from pipeline.base import files
 from pipeline.cli import _program_command, main
 from pipeline.kinds import KINDS, is_path
 from pipeline.lock import Occupied, no_program, program

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import files, upkeep
+from pipeline import upkeep
+from pipeline.base import files
 from pipeline.lock import Occupied, driving
 from pipeline.plan import plan
 from pipeline.retry import forget

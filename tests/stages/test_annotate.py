@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage, footage_of
-from pipeline.reasons import Reason, Reject
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Unit
 from stages.annotate import Annotate, Film

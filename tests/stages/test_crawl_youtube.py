@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.base.errors import StageError
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.kinds import KINDS
 from pipeline.opt_out import OptOut
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import pack_rows
 from pipeline.web.settings import Web

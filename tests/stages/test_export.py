@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.kinds import KINDS
 from pipeline.media.audio import cut, from_flac, read_wave
 from pipeline.media.video import GridReader, write_video
-from pipeline.reasons import Reason, Reject
 from pipeline.skeleton.crop import map_points
 from pipeline.skeleton.local import from_local
 from pipeline.stage import Context, Unit

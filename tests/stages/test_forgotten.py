@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import cli_run, shard
+from pipeline.base.ids import disk_name
+from pipeline.base.progress import log_to
 from pipeline.cli_session import Session
 from pipeline.media.audio import to_flac
-from pipeline.media.ids import disk_name
 from pipeline.media.video import write_clip
 from pipeline.opt_out import of_run
-from pipeline.progress import log_to
 from pipeline.removal import remove_from_run
 from pipeline.runner import Options
 from pipeline.skeleton.local import to_local

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from pipeline.base.errors import StageError
+from pipeline.base.reasons import Reason
 from pipeline.media.video import probe
-from pipeline.reasons import Reason
 from pipeline.registry import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row, Stage, stage_class

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import StageError
+from pipeline.base.reasons import Reason, Reject
 from pipeline.kinds import KINDS
-from pipeline.reasons import Reason, Reject
 from pipeline.runner import Options, run_stage
 from pipeline.stage import Context, Unit
 from pipeline.table import Store, pack_rows

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pipeline.base.reasons import Reject
 from pipeline.manifest import ManifestError, ledger, read_manifest
 from pipeline.plan import plan
-from pipeline.reasons import Reject
 from pipeline.stage import Unit
 from pipeline.table import Store
 from pipeline.web import lists

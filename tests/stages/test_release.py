@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.errors import StageError
+from pipeline.base.reasons import Reason, Reject
 from pipeline.kinds import KINDS
 from pipeline.manifest import Problem, place, read_manifest
 from pipeline.opt_out import OptOut
 from pipeline.plan import plan
-from pipeline.reasons import Reason, Reject
 from pipeline.release import COLUMNS
 from pipeline.stage import Context, Unit
 from pipeline.table import Store

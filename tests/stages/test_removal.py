@@ -10,8 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import files, removal, shard
-from pipeline.media.ids import disk_name
+from pipeline import removal, shard
+from pipeline.base import files
+from pipeline.base.ids import disk_name
 from pipeline.opt_out import OptOut, OptOutError
 from pipeline.removal import remove, remove_from_run
 from pipeline.table import Store

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.kinds import KINDS
 from pipeline.media.video import probe
-from pipeline.reasons import Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from pipeline.table import pack_rows
 from stages.split import Split

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.base.hashes import sha256_of
-from pipeline.reasons import Reason, Reject
+from pipeline.base.reasons import Reason, Reject
 from pipeline.stage import Context, Row, Unit
 from stages.crawl.inputs.base import Input
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.reasons import Reject
+from pipeline.base.reasons import Reject
 from pipeline.stage import Context, Reads, Row, Unit
 from stages.crawl.inputs.base import Input
 
@@ -64,7 +64,7 @@ class Links(Input):
         return read_list(Path(self.text), run)
 
     def _holds_youtube(self, listed: "LinkList") -> bool:
-        from pipeline.web.links import video_id_of
+        from pipeline.base.links import video_id_of
 
         return any(video_id_of(link) for link in listed.links)
 

@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.backends.errors import Trouble
 from pipeline.base.errors import UserError
+from pipeline.base.reasons import Reason
 from pipeline.cli_session import STOPPED, Fault, errors_in_a_line
-from pipeline.reasons import Reason
 
 ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from pipeline.base.reasons import Reason
 from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
-from pipeline.reasons import Reason
 
 
 class Some(BaseModel):

@@ -12,12 +12,12 @@ import pebble
 import psutil
 import pytest
 
+from pipeline.base.reasons import Reason
 from pipeline.engines import local
 from pipeline.engines.executor import Job, Result
 from pipeline.engines.local import LocalExecutor
 from pipeline.engines.worker import bounded
 from pipeline.kinds import KINDS
-from pipeline.reasons import Reason
 from pipeline.stage import Context, Unit
 from pipeline.table import FAILED, OK, REJECTED, packed_schema
 from tests.pipeline import toys

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import cut, from_flac, read_wave, to_flac, write_wav
 from pipeline.media.video import ffmpeg_exe, probe
-from pipeline.reasons import Reason, Reject
 from tests.pipeline.media.footage import constant_times, ffmpeg, speckle, write_footage
 
 

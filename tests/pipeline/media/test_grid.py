@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import Limits
 from pipeline.media.video import GridReader, ffmpeg_exe, probe
-from pipeline.reasons import Reason, Reject
 from tests.pipeline.media.footage import (
     HEIGHT,
     WIDTH,

@@ -10,10 +10,10 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.media.audio import read_wave
 from pipeline.media.guard import Limits, open_container
 from pipeline.media.video import GridReader, probe
-from pipeline.reasons import Failure, Reason, Reject
 from tests.pipeline.media.footage import constant_times, ffmpeg, speckle, write_footage
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.sequence import frame_shown, frames_in, grid_frames, read_frames, sha256_of
-from pipeline.reasons import Reason, Reject
 from tests.pipeline.media.test_still import png_of
 
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media import still
 from pipeline.media.still import read_picture
-from pipeline.reasons import Reason, Reject
 
 COLOURS = np.array([[[200, 30, 40], [30, 180, 60], [40, 60, 210]], [[250, 250, 250], [240, 220, 20], [10, 10, 10]]])
 PICTURE = np.repeat(np.repeat(COLOURS, 32, axis=0), 32, axis=1).astype(np.uint8)  # (64, 96, 3) RGB, no symmetry

@@ -12,11 +12,11 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import read_wave
 from pipeline.media.video import GridReader, ffmpeg_exe, probe, write_clip, write_video
 from pipeline.media.writer import WriteError
-from pipeline.reasons import Failure, Reason
 from tests.pipeline.media.footage import HEIGHT, WIDTH, counter_picture, read_counter, speckle
 
 SIZE = (WIDTH, HEIGHT)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.reasons import Reason
+from pipeline.base.reasons import Reason
 from pipeline.theatre import TAKES, Film, render_take, take_named
 from pipeline.theatre.film import on_grid, source_times
 

@@ -8,7 +8,7 @@ from yt_dlp.networking import Response
 from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
 
-from pipeline.reasons import Failure, Reason, ReasonClass, Reject
+from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.web.errors import outcome_of, reason_of, retry_after_of
 
 HINT = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reasons import Failure, Reason, Reject
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.web.ask import patiently
 from pipeline.web.pace import Address, Gate, Pacer, serving
 from pipeline.web.settings import Web

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.base.errors import StageError
+from pipeline.base.reasons import Reason
 from pipeline.media.video import ffmpeg_exe
-from pipeline.reasons import Reason
 from pipeline.web import net, ytdlp
 from pipeline.web.errors import reason_of
 from pipeline.web.settings import Web

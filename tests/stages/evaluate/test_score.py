@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Failure, Reject
 from pipeline.media.video import write_video
-from pipeline.reasons import Failure, Reject
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.skeleton import layout

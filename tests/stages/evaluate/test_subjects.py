@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.media.audio import write_wav
 from pipeline.media.video import probe, write_video
 from pipeline.nets.footage import WrongFootage
-from pipeline.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Unit
 from stages.evaluate.cast import letterboxed, onto_square, squares, whole_body_frame
 from stages.evaluate.subjects import Subjects

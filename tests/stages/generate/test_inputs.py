@@ -15,9 +15,9 @@ pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline import shard  # noqa: E402
+from pipeline.base.ids import disk_name  # noqa: E402
 from pipeline.base.units import SAMPLE_RATE  # noqa: E402
 from pipeline.media.audio import read_wave  # noqa: E402
-from pipeline.media.ids import disk_name  # noqa: E402
 from pipeline.media.video import probe, write_clip  # noqa: E402
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402

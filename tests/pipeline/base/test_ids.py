@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import check_clip_id, check_person_id, check_url, disk_name, safe_video_id
-from pipeline.reasons import Reason, Reject
 
 GOOD_IDS = ["yt:dQw4w9WgXcQ", "yt:-_-_-_-_-_-", "yt:-----------", "file:0123456789abcdef"]
 BAD_IDS = [

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import file_hashes
-from pipeline.file_hashes import FileHashes
+from pipeline.base import file_hashes
+from pipeline.base.file_hashes import FileHashes
 
 
 class Counted:

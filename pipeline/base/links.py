@@ -3,8 +3,8 @@
 import re
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from pipeline.media.ids import check_url, safe_video_id
-from pipeline.reasons import Reason, Reject
+from pipeline.base.ids import check_url, safe_video_id
+from pipeline.base.reasons import Reason, Reject
 
 YOUTUBE = "youtube.com"
 YOUTUBE_DOMAINS = (

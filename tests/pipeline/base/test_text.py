@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.text import clean, printable
+from pipeline.base.text import clean, printable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 
 
@@ -47,4 +47,4 @@ def test_cleaned_text_is_bounded_and_null_where_nothing_is_left() -> None:
 def test_no_other_module_sanitises_character_by_character() -> None:
     modules = [p for room in ("pipeline", "stages") for p in (ROOT / room).rglob("*.py")]
     found = {str(p.relative_to(ROOT)) for p in modules if re.search(r"join\(.*isprintable\(\)", p.read_text())}
-    assert found == {"pipeline/text.py"}
+    assert found == {"pipeline/base/text.py"}

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pipeline.interrupt import Interrupt
+from pipeline.base.interrupt import Interrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.reasons import Failure, Reason
+from pipeline.base.reasons import Failure, Reason
 
 TEMPORARY = ".writing-"  # names that begin so are leftovers of a kill; `csg405 gc` removes them
 DISCARDED = ".discarded"

@@ -8,7 +8,7 @@ import unicodedata
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.reasons import Reason, Reject
+from pipeline.base.reasons import Reason, Reject
 
 MAX_URL_LENGTH = 2048
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 
 SETTLED_SECONDS = 5.0  # a file younger than this may change again without a sign: clocks of file systems are coarse
