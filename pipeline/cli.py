@@ -60,8 +60,8 @@ def _program_command(name: str) -> click.Command:
     @click.command(context_settings=_HELP, help=f"{summary[:1].upper()}{summary[1:]}.")
     @about_a_run
     def command(**given: Any) -> None:
-        from pipeline.lock import program as at_work
         from pipeline.runner import importable
+        from pipeline.tables.lock import program as at_work
 
         with errors_in_a_line():
             session = _session(name, given)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.registry import Registry
     from pipeline.runner import Options, Summary
     from pipeline.stage import Stage
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 
 @click.command()
@@ -123,7 +123,7 @@ def _run_all(session: Session, names: Sequence[str], options: Any, discard: bool
 
 def _discard(session: Session, terse: bool) -> bool:
     """Free sources, unless another process is reading some: then the next pass, or the next run, does."""
-    from pipeline.lock import Occupied
+    from pipeline.tables.lock import Occupied
 
     try:
         return discard_sources(session, terse=terse)

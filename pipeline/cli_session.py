@@ -16,7 +16,7 @@ from pipeline.registry import Registry
 from pipeline.stage import settings_class
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 BAD_USE, STOPPED, INTERRUPTED = 2, 1, 130
 KEPT = "profile.toml"  # in the run folder: the resolved profile of its last command
@@ -95,8 +95,8 @@ class Session:
     @cached_property
     def store(self) -> "Store":
         """The run's tables; one for all stages, so that what was read once is not read again."""
-        from pipeline.opt_out import of_run
-        from pipeline.table import Store
+        from pipeline.tables.opt_out import of_run
+        from pipeline.tables.table import Store
 
         return Store(self.run, of_run(self.run, self.profile.opt_out))
 

@@ -18,7 +18,7 @@ from pipeline.cli_session import BAD_USE, Fault, Session, about_a_run
 @click.option("--refetch", is_flag=True, help="What waits for a source that was freed; `run crawl` fetches it again.")
 def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetch: bool, **given: Any) -> None:
     """Forget rejections or failures, so that the next run tries those units again."""
-    from pipeline import retry as again
+    from pipeline.tables import retry as again
 
     if not reason and not all_failed and not refetch:
         raise Fault("say what to retry: --reason CODE, --all-failed, or --refetch", BAD_USE)
@@ -44,7 +44,7 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
 def table(kind: str, out: Path, **given: Any) -> None:
     """Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the store's name."""
     from pipeline.base import files
-    from pipeline.kinds import KINDS
+    from pipeline.tables.kinds import KINDS
     from pipeline.tables.stores import read_everywhere
 
     _known_kind(kind)
@@ -67,7 +67,7 @@ def table(kind: str, out: Path, **given: Any) -> None:
 
 
 def _known_kind(kind: str) -> None:
-    from pipeline.kinds import KINDS
+    from pipeline.tables.kinds import KINDS
 
     if kind not in KINDS:
         raise Fault(f"no table is called {kind!r}; known: {', '.join(KINDS)}", BAD_USE)

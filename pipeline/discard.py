@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.kinds import KINDS, is_path
-from pipeline.lock import driving
 from pipeline.plan import plan
 from pipeline.profile import Profile
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
-from pipeline.table import FAILED, Store
 from pipeline.tables import run_folder
+from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.lock import driving
+from pipeline.tables.table import FAILED, Store
 
 _IDS = ("video_id", "clip_id", "person_id")  # each begins with that of its video
 
@@ -57,7 +57,7 @@ class Freed:
 def free(profile: Profile, store: Store, models: Registry, *, dry_run: bool = False) -> Freed:
     """Free the sources of which nothing more is needed.
 
-    Raises `pipeline.lock.Occupied` while a stage that reads sources runs elsewhere. Safe to kill.
+    Raises `pipeline.tables.lock.Occupied` while a stage that reads sources runs elsewhere. Safe to kill.
     """
     freed = Freed()
     sources = _downloaded(store)

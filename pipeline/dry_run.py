@@ -9,7 +9,7 @@ from pipeline.registry import MissingModel, Registry
 from pipeline.runner import importable
 from pipeline.stage import ALL, Stage, whole_run
 from pipeline.stage_nets import advice_of, optional_names
-from pipeline.table import Store
+from pipeline.tables.table import Store
 
 ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS
 FIRST_LINKS = 50

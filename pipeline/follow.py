@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.kinds import KINDS
-from pipeline.lock import at_work
 from pipeline.profile import Profile
 from pipeline.stage import Stage, whole_run
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.lock import at_work
 
 POLL_SECONDS = 3.0
 QUIET_SECONDS = 15.0  # for which nobody before may be at work: between two stages of one command nobody is

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import AfterValidator
 
-from pipeline.kinds import KINDS
+from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 CHEAP_KINDS = ("pose_measures", "sound_measures")  # of persons, and of their clips
 _SIDES: dict[str, Callable[..., "np.ndarray"]] = {
@@ -76,7 +76,7 @@ Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
 
 def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
     """The ids in this column (video_id, clip_id or person_id) of those of the run's people whom the gate lets through."""
-    from pipeline.table import numbers
+    from pipeline.tables.table import numbers
 
     people = store.read("persons", ["person_id", "clip_id", "video_id"])
     passing = np.ones(len(people), bool)
@@ -90,7 +90,7 @@ def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from pipeline.hashing import flat, raw, valid
+    from pipeline.tables.hashing import flat, raw, valid
 
     kind = next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
     key = KINDS[kind].key

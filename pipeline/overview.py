@@ -10,15 +10,15 @@ import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
-from pipeline.kinds import KINDS
 from pipeline.plan import plan
 from pipeline.profile import Profile
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
-from pipeline.table import FAILED, OK, REJECTED, Store
 from pipeline.tables import run_folder
+from pipeline.tables.kinds import KINDS
 from pipeline.tables.stores import stores_of
+from pipeline.tables.table import FAILED, OK, REJECTED, Store
 
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
 _SECONDS = {  # how many seconds of video a row of this kind stands for: (column, seconds a unit of it)

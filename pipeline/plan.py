@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
-from pipeline.kinds import KINDS, is_path
 from pipeline.stage import ALL, Grouping, HeavyRows, Reads, Row, Stage, StoredRows, Unit
-from pipeline.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings
+from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
+from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
 

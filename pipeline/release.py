@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.kinds import KINDS
+from pipeline.tables.kinds import KINDS
 
 FOLDER = "release"
 INDEX, CARD = "index.json", "README.md"

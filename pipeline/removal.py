@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import opt_out, shard
+from pipeline import shard
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
-from pipeline.opt_out import OptOut
+from pipeline.tables import opt_out
+from pipeline.tables.opt_out import OptOut
 
 JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"
@@ -251,10 +252,10 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         Occupied: a stage or a program is at work; the list holds already.
         ShardError: the shards cannot be read.
     """
-    from pipeline.kinds import KINDS
-    from pipeline.lock import driving, no_program
-    from pipeline.table import Store
+    from pipeline.tables.kinds import KINDS
+    from pipeline.tables.lock import driving, no_program
     from pipeline.tables.person_files import forget
+    from pipeline.tables.table import Store
 
     _add(run / opt_out.RUN_LIST, entries)
     who = opt_out.of_run(run, listed)

@@ -21,13 +21,13 @@ from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.version import version_of
-from pipeline.hashing import digest, row_hashes, unit_hashes
-from pipeline.lock import driving
 from pipeline.plan import Plan, plan
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage import Context, Stage
 from pipeline.stage_nets import net_hashes
-from pipeline.table import FAILED, Outcome, Store, packed_schema, strings
+from pipeline.tables.hashing import digest, row_hashes, unit_hashes
+from pipeline.tables.lock import driving
+from pipeline.tables.table import FAILED, Outcome, Store, packed_schema, strings
 from pipeline.web.settings import Web
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def run_stage(
 ) -> Summary:
     """Do what is pending of a stage and commit it. A `store` that several calls share remembers what it has read.
 
-    Raises `Skipped` when a package or net is missing, `pipeline.lock.Occupied` when another driver is at it, `StageError` when the
+    Raises `Skipped` when a package or net is missing, `pipeline.tables.lock.Occupied` when another driver is at it, `StageError` when the
     stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
     """
     missing = [name for name in stage.needed_modules() if not importable(name)]

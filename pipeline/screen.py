@@ -11,9 +11,9 @@ from rich.table import Table
 from pipeline.base.progress import duration
 from pipeline.base.reasons import Reason
 from pipeline.base.text import printable
-from pipeline.kinds import KINDS
 from pipeline.overview import Chapter, StageState, per_100_hours, sentence
 from pipeline.registry import MissingModel, Registry
+from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     from pipeline.dry_run import Outlook

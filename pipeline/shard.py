@@ -25,9 +25,9 @@ from pipeline.base import files
 from pipeline.base.arrays import Floats
 from pipeline.base.errors import UserError
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS
-from pipeline.kinds import BOX, FRAME_LIST_WIDTH, KINDS, column, frames
 from pipeline.skeleton.layout import ROOTS, K
-from pipeline.table import to_arrow, to_python
+from pipeline.tables.kinds import BOX, FRAME_LIST_WIDTH, KINDS, column, frames
+from pipeline.tables.table import to_arrow, to_python
 
 # Major: readers of an older one cannot read it; minor: nullable columns were added. Measures follow the tables and count for
 # neither: the index lists them.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.cli_session import Session
-    from pipeline.opt_out import OptOut
     from pipeline.registry import Registry
-    from pipeline.table import Store
+    from pipeline.tables.opt_out import OptOut
+    from pipeline.tables.table import Store
     from pipeline.web.settings import Web
 
 ALL = "all"  # the unit of a stage that looks at the whole run at once
@@ -139,7 +139,7 @@ class StoredRows:
     places: list[tuple[str, int]]
 
     def load(self) -> list[Row]:
-        from pipeline.table import read_places
+        from pipeline.tables.table import read_places
 
         return read_places(self.places, self.columns)
 

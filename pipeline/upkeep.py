@@ -16,9 +16,13 @@ import pyarrow.parquet as pq
 
 from pipeline import removal, shard
 from pipeline.base import files
-from pipeline.kinds import KINDS, is_path
-from pipeline.lock import Occupied, driving, no_program
-from pipeline.table import (
+from pipeline.tables import people, run_folder
+from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.lock import Occupied, driving, no_program
+from pipeline.tables.run_folder import Collect
+from pipeline.tables.stale import stale
+from pipeline.tables.stores import NamedStore, stores_of
+from pipeline.tables.table import (
     OUTCOME,
     ROWS_FORMAT,
     SPEAK_OF_CHANNELS,
@@ -28,10 +32,6 @@ from pipeline.table import (
     stored_schema,
     write_parquet,
 )
-from pipeline.tables import people, run_folder
-from pipeline.tables.run_folder import Collect
-from pipeline.tables.stale import stale
-from pipeline.tables.stores import NamedStore, stores_of
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 SIDES = ("rows", "outcomes")
@@ -234,7 +234,7 @@ def _paths(store: Store, kind: str) -> list[str]:
 def collect(store: Store) -> tuple[int, int]:
     """Remove what `waste` names. Safe to kill: a removed file counted for nobody. Returns: (files, bytes) removed.
 
-    Raises `pipeline.lock.Occupied` while anything writes to the run: a stage may still read what was replaced.
+    Raises `pipeline.tables.lock.Occupied` while anything writes to the run: a stage may still read what was replaced.
     """
     count = size = 0
     if not store.run.is_dir():

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from pipeline.base.reasons import Reason
 from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
-from pipeline.kinds import KINDS
 from pipeline.off import SWITCHABLE
 from pipeline.stage import Reads, Resources, Row, Settings, Stage, Unit, runtime
+from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.manifest import ManifestRow
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 LEDGER = "manifest_rows.csv"
 

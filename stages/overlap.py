@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.nets.segmentation import Listener
     from pipeline.nets.session import Device
     from pipeline.nets.voices import Span, Voices
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 CPU_BATCH, GPU_BATCH = 8, 64  # windows: on a processor more of them no longer fit its caches, and take longer each
 

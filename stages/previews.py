@@ -19,7 +19,7 @@ from pipeline.base.units import KEYPOINTS
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from pipeline.web.pace import Gate
     from pipeline.web.settings import Web
 
@@ -77,7 +77,7 @@ class Probe(Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.table import Store
+        from pipeline.tables.table import Store
         from pipeline.web.net import check_ready
         from pipeline.web.pace import serving
         from pipeline.web.settings import Web

@@ -24,7 +24,7 @@ from pipeline.stage import Context, Resources, Row, Stage, Unit
 from pipeline.web.wanted import Wanted
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from pipeline.web.pace import Gate
     from pipeline.web.settings import Web
 
@@ -80,7 +80,7 @@ class Search(Wanted, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.table import Store
+        from pipeline.tables.table import Store
         from pipeline.web.net import check_ready
         from pipeline.web.pace import serving
         from pipeline.web.settings import Web

@@ -15,13 +15,13 @@ from pipeline import removal, shard
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.base.version import version_of
-from pipeline.kinds import KINDS
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ def _sharing(videos: Sequence[str], samples: "pa.Table", speakers: "pa.Table") -
 
 def _forget(store: "Store", buckets: set[str]) -> None:
     """Mark buckets that emptied as not done: their files go, and a verdict that comes back must write them again."""
-    from pipeline.table import OUTCOME, RETRY, Outcome
+    from pipeline.tables.table import OUTCOME, RETRY, Outcome
 
     table = store.table("shards")
     won = table.winners(OUTCOME.names).to_pylist() if buckets else []

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.kinds import KINDS
-from pipeline.table import Store
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Store
 
 
 def differences(before: Path, after: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.plan import plan
 from pipeline.skeleton import layout
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose
 from tests.pipeline.skeleton.people import person
@@ -52,7 +52,7 @@ from pathlib import Path
 import fake_run, pipeline
 from pipeline.plan import plan
 from pipeline.shard import open_shards, schema
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose
 from stages.report import Report, charts, gather

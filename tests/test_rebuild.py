@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.kinds import KINDS
 from pipeline.media.audio import from_flac
 from pipeline.media.video import GridReader, probe
 from pipeline.profile import Profile, load
@@ -22,7 +21,8 @@ from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import crop_box, square
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Outcome, Store, pack_rows
 from stages.crawl import record
 from tests import rebuild_rows
 from tests.pipeline.media.footage import constant_times

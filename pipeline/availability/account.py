@@ -16,7 +16,7 @@ from pipeline.base.reasons import Reason, ReasonClass
 
 if TYPE_CHECKING:
     from pipeline.manifest import RowState
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 OK = "ok"
 LIVE, DEAD, UNUSABLE, BLOCKED, UNKNOWN, NEVER, OPTED_OUT, BAD = STATES = (

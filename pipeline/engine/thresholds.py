@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, Field
 
 from pipeline.base.reasons import Reason
-from pipeline.kinds import KINDS
+from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     import numpy as np

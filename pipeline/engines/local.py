@@ -28,7 +28,7 @@ from pipeline.base.reasons import Reason
 from pipeline.engines.executor import Job, Result, Results, Units
 from pipeline.engines.worker import Worker, disk_trouble
 from pipeline.stage import Context, Stage, Unit
-from pipeline.table import FAILED
+from pipeline.tables.table import FAILED
 
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout

@@ -14,9 +14,9 @@ from pipeline.base.progress import redact
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import printable
 from pipeline.engines.executor import Result
-from pipeline.kinds import KINDS
 from pipeline.stage import Context, Stage, Unit, Work
-from pipeline.table import FAILED, OK, REJECTED, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import FAILED, OK, REJECTED, pack_rows
 
 LOGS_PER_UNIT = 50
 DETAIL_CHARACTERS = 500

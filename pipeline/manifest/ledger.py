@@ -7,7 +7,7 @@ from pipeline.manifest.rows import Manifest, ManifestRow, Problem, place
 
 if TYPE_CHECKING:
     from pipeline.stage import Row
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 LIVE, DEAD, BLOCKED, UNWANTED, BAD, UNKNOWN = "live", "dead", "blocked", "unwanted", "bad", "unknown"
 

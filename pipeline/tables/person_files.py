@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.base.ids import disk_name
-from pipeline.kinds import KINDS, is_path
 from pipeline.tables import people, run_folder
+from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.run_folder import Find
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
@@ -242,7 +242,7 @@ def _films(table: Path, units: set[str]) -> Iterator[Path]:
 
 def _rewrite(part: Path, kind: str, without: set[str]) -> None:
     """A part without the rows of some units; written beside it and renamed."""
-    from pipeline.table import write_parquet
+    from pipeline.tables.table import write_parquet
 
     table = pq.read_table(part, partitioning=None)
     keep = [unit not in without for unit in table["unit"].to_pylist()]

@@ -19,11 +19,11 @@ from pipeline.base import files
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress
 from pipeline.base.reasons import Failure
-from pipeline.lock import driving
 from pipeline.media.writer import WriteError
 from pipeline.nets import diffusion
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton
 from pipeline.tables import people
+from pipeline.tables.lock import driving
 from pipeline.training import TrainingError, checkpoint
 from pipeline.training.batch import Prepared, loss_weights, prepare, stilled
 from pipeline.training.cache import Cache, open_cache
@@ -56,7 +56,7 @@ def train(
 
     Raises:
         RecipeChanged: the folder holds a run of another recipe or other shards.
-        CacheError, ShardError, BadModel, pipeline.lock.Occupied.
+        CacheError, ShardError, BadModel, pipeline.tables.lock.Occupied.
     """
     folder.mkdir(parents=True, exist_ok=True)
     accelerator = accelerator_of(recipe, folder, device)

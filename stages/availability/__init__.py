@@ -11,7 +11,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 UNIT = "availability"  # beside the report's own in the table `reports`
 _LOOKED_AT = {
@@ -45,7 +45,7 @@ class Availability(Stage):
 
     def depends(self, store: "Store") -> str:
         """What the account is made of: rows and outcomes of the tables that it joins, and the manifest's content."""
-        from pipeline.hashing import digest, row_hashes, unit_hashes
+        from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 
         found = []
         for kind, columns in _LOOKED_AT.items():
@@ -63,7 +63,7 @@ class Availability(Stage):
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline.availability import account
         from pipeline.availability.said import PAGE
-        from pipeline.table import Store
+        from pipeline.tables.table import Store
         from stages.availability import page
 
         run = self._context.run

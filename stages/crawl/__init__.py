@@ -11,7 +11,7 @@ from pipeline.web.wanted import Wanted
 from stages.crawl.inputs import DESCRIPTION, READS, input_of
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from stages.crawl.worker import Worker
 
 

@@ -16,7 +16,7 @@ from stages.evaluate.settings import ProtocolSettings
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
     from pipeline.stage import Stage
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from stages.evaluate.cast import Cast
     from stages.evaluate.pairs import Pair
     from stages.evaluate.render import Renditions
@@ -62,8 +62,8 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         import click
 
         from pipeline.base import files
-        from pipeline.opt_out import of_run
-        from pipeline.table import Store
+        from pipeline.tables.opt_out import of_run
+        from pipeline.tables.table import Store
         from stages.evaluate import table
         from stages.evaluate.cast import Cast, contents
         from stages.evaluate.inputs import write_inputs
@@ -104,7 +104,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         """Say which clips are left out and why, and how many are silent: what follows is of the others."""
         import click
 
-        from pipeline.table import HASH
+        from pipeline.tables.table import HASH
         from stages.evaluate import table
 
         for line in table.failures(people, ("subjects",), names):
@@ -121,7 +121,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         self, session: "Session", folder: Path, people: "Store", pairs: "list[Pair]", renditions: "Renditions"
     ) -> "Store":
         """The tables of these pairs: listed, filmed, scored."""
-        from pipeline.table import Store
+        from pipeline.tables.table import Store
         from stages.evaluate.cast import contents
         from stages.evaluate.pairs import Pairs
 

@@ -12,11 +12,11 @@ from pipeline import shard
 from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import FPS
 from pipeline.generation.given import Person
-from pipeline.hashing import row_hashes
 from pipeline.media.sequence import frame_shown, read_frames
 from pipeline.media.video import GridReader
 from pipeline.skeleton.layout import K
-from pipeline.table import HASH, Store, read_places
+from pipeline.tables.hashing import row_hashes
+from pipeline.tables.table import HASH, Store, read_places
 from stages.evaluate.collection import SAID_FPS
 
 _LIGHT = ("subject", "speaker", "film", "film_sha256", "fps", "frames", "side", "reference_frame")

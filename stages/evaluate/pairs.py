@@ -11,11 +11,11 @@ from pydantic import Field
 
 from pipeline.base.ids import disk_name
 from pipeline.generation.given import BadInput
-from pipeline.hashing import digest, mix
 from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.tables.hashing import digest, mix
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 PAIRED, UNPAIRED, REAL = "paired", "unpaired", "real"
 _FAR = np.iinfo(np.uint64).max

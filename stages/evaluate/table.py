@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
 from pipeline.skeleton.layout import K
-from pipeline.table import Store, to_python
+from pipeline.tables.table import Store, to_python
 from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED
 from stages.evaluate.score import NO_SKELETON
 

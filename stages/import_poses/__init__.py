@@ -23,7 +23,7 @@ from pipeline.skeleton.released_space import Space
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from stages.import_poses.agreement import Comparer
     from stages.import_poses.archive import Reader
 

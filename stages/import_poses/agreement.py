@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base import files
-from pipeline.hashing import digest
 from pipeline.skeleton import layout
+from pipeline.tables.hashing import digest
 
 if TYPE_CHECKING:
     from pipeline.nets.whole_body import PersonTrack
     from pipeline.stage import Context, Row
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.errors import StageError
-from pipeline.hashing import digest
 from pipeline.release import VERSION, VERSION_KEY, schema, skeletons_of
+from pipeline.tables.hashing import digest
 from stages.import_poses.arrays import BadArray, read_poses
 from stages.import_poses.index import PICKLES, SUFFIXES, Entry, Index, State, key_of_member, safe
 from stages.import_poses.parts import open_joined, parts_of

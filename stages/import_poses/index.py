@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.hashing import digest
+from pipeline.tables.hashing import digest
 
 SUFFIXES = (".npy", ".npz")
 PICKLES = (".pkl", ".pickle", ".pt", ".pth")

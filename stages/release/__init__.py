@@ -10,7 +10,7 @@ from pipeline.release import FOLDER, INDEX
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 
 class Release(Stage):
@@ -43,8 +43,8 @@ class Release(Stage):
 
     def depends(self, store: "Store") -> str:
         """What else is published: the measures, too many columns to hand over with a unit."""
-        from pipeline.hashing import digest, row_hashes, unit_hashes
-        from pipeline.kinds import KINDS
+        from pipeline.tables.hashing import digest, row_hashes, unit_hashes
+        from pipeline.tables.kinds import KINDS
         from stages.release.write import measures
 
         found = []
@@ -55,7 +55,7 @@ class Release(Stage):
         return f"{digest(*found):016x}"
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.table import Store
+        from pipeline.tables.table import Store
         from stages.release.write import write
 
         counts = write(Store(self._context.run, self._context.opt_out), self)

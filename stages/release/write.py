@@ -17,12 +17,12 @@ from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.base.version import version_of
-from pipeline.hashing import flat
-from pipeline.kinds import KINDS, column
 from pipeline.profile import ProfileError
 from pipeline.stage import Row, Stage
-from pipeline.table import Store, read_places, to_arrow
 from pipeline.tables import people
+from pipeline.tables.hashing import flat
+from pipeline.tables.kinds import KINDS, column
+from pipeline.tables.table import Store, read_places, to_arrow
 
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links

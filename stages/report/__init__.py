@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
 
 FOLDER = "report"
 PAGE = f"{FOLDER}/index.html"
@@ -49,7 +49,7 @@ class Report(Stage):
 
     def depends(self, store: "Store") -> str:
         """What else the page shows: what became of every unit of every other stage, results or not."""
-        from pipeline.hashing import digest, row_hashes, unit_hashes
+        from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 
         found = []
         for kind in store.kinds:
@@ -60,7 +60,7 @@ class Report(Stage):
         return f"{digest(*found):016x}"
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.table import Store
+        from pipeline.tables.table import Store
         from stages.report import gather, page
 
         run = self._context.run

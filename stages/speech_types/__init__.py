@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from pipeline.stage import ALL, Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from stages.speech_types.ask import Asking
     from stages.speech_types.manifest import Manifest
 
@@ -123,7 +123,7 @@ class SpeechTypes(Stage):
         import click
 
         from pipeline.base.errors import StageError
-        from pipeline.table import FAILED
+        from pipeline.tables.table import FAILED
 
         if self.source == OPENAI and (line := self._cost(context.run)):
             click.echo(line, err=True)

@@ -21,7 +21,7 @@ import psutil
 
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
-from pipeline.table import OK
+from pipeline.tables.table import OK
 from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from tests.bench.table import LIMIT, OURS, Cost, Goal, Row, Skipped, cores, cost_of, rows

@@ -24,12 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from pipeline.kinds import KINDS
 from pipeline.plan import plan
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.stage import Reads, Row, Stage, Unit, runtime
-from pipeline.table import OK, OUTCOME, OUTCOMES_FORMAT, ROWS_FORMAT, Store, stored_schema
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import OK, OUTCOME, OUTCOMES_FORMAT, ROWS_FORMAT, Store, stored_schema
 from pipeline.upkeep import compact
 
 WORKERS = 2

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pipeline.registry import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Stage
-from pipeline.table import OUTCOME, RUN_COLUMNS, Store
+from pipeline.tables.table import OUTCOME, RUN_COLUMNS, Store
 from tests.pipeline import toys
 
 HERE = Options(workers=0)

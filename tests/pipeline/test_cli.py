@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from pipeline import cli, runner
 from pipeline.cli_session import Session
-from pipeline.lock import driving
 from pipeline.registry import Registry
-from pipeline.table import Store
+from pipeline.tables.lock import driving
+from pipeline.tables.table import Store
 from tests.pipeline import toy_cli, toys
 
 PROFILE = (

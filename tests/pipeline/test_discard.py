@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from pipeline import cli, discard
 from pipeline.base import files
 from pipeline.base.reasons import Failure, Reason
-from pipeline.lock import Occupied, driving
 from pipeline.media.guard import open_container
-from pipeline.opt_out import OptOut
 from pipeline.profile import Profile, load
 from pipeline.registry import Registry
 from pipeline.stage import Context, Reads, Row, Stage, Unit
-from pipeline.table import OK, Store
+from pipeline.tables.lock import Occupied, driving
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.table import OK, Store
 from pipeline.upkeep import collect
 from tests.pipeline import toy_cli, toys
 from tests.pipeline.runs import outcomes

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli, follow
-from pipeline.lock import at_work, driving
 from pipeline.profile import load
-from pipeline.table import OK, Store
+from pipeline.tables.lock import at_work, driving
+from pipeline.tables.table import OK, Store
 from tests.pipeline import toy_cli, toys
 from tests.pipeline.runs import chain, contents, go, go_all, outcomes, same
 from tests.pipeline.test_runner import driver, until

@@ -7,8 +7,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from pipeline.gate import DEFAULT, Gate, parse, through
-from pipeline.kinds import KINDS
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Outcome, Store, pack_rows
 from stages.judge import Judge
 
 

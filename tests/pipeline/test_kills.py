@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from pipeline.upkeep import collect, compact
 from tests.pipeline import toys
 from tests.pipeline.runs import contents, same

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import runner
-from pipeline.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
-from pipeline.kinds import BOX, KINDS, frames
 from pipeline.plan import MAX_ATTEMPTS, plan
-from pipeline.retry import forget
 from pipeline.stage import ALL, Reads, Row, Stage, Unit, runtime
-from pipeline.table import Store
+from pipeline.tables.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
+from pipeline.tables.kinds import BOX, KINDS, frames
+from pipeline.tables.retry import forget
+from pipeline.tables.table import Store
 from tests.pipeline import toys
 from tests.pipeline.runs import chain, go, go_all, outcomes
 

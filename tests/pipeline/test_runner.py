@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 
-from pipeline import lock, runner, table
+from pipeline import runner
 from pipeline.base import files
 from pipeline.base.errors import StageError
-from pipeline.lock import Occupied, driving
 from pipeline.registry import BadModel, Registry
 from pipeline.runner import Options, OutOfRoom, Skipped, run_stage
-from pipeline.table import FAILED, OK, Store
+from pipeline.tables import lock, table
+from pipeline.tables.lock import Occupied, driving
+from pipeline.tables.table import FAILED, OK, Store
 from tests.pipeline import toys
 from tests.pipeline.runs import HERE, chain, contents, go, go_all, outcomes
 

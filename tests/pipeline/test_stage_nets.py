@@ -8,7 +8,7 @@ import pytest
 from pipeline.dry_run import outlook
 from pipeline.registry import MissingModel, Registry
 from pipeline.stage_nets import net_hashes
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.attributes import Attributes
 
 

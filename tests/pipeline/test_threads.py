@@ -11,7 +11,7 @@ COUNT = "import os, numpy; a = numpy.ones((600, 600)); a @ a; print(len(os.listd
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir() or (os.cpu_count() or 1) < 2, reason="nothing to count here")
-@pytest.mark.parametrize("first", ["import pipeline.table", "import stages.annotate"])
+@pytest.mark.parametrize("first", ["import pipeline.tables.table", "import stages.annotate"])
 def test_numpy_begins_no_threads_of_its_own(first: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
 

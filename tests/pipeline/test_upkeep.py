@@ -10,10 +10,10 @@ import pytest
 
 from pipeline import upkeep
 from pipeline.base import files
-from pipeline.lock import Occupied, driving
 from pipeline.plan import plan
-from pipeline.retry import forget
-from pipeline.table import Store
+from pipeline.tables.lock import Occupied, driving
+from pipeline.tables.retry import forget
+from pipeline.tables.table import Store
 from pipeline.upkeep import collect, compact, waste
 from tests.pipeline import toys
 from tests.pipeline.runs import chain, contents, go, go_all, same

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
-from pipeline.table import Store
+from pipeline.tables.table import Store
 
 
 class ToyCrawl(Stage):

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.kinds import KINDS
 from pipeline.plan import plan
 from pipeline.skeleton.local import to_local
 from pipeline.stage import Context, Stage
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Outcome, Store, pack_rows
 
 FRAMES = 130
 

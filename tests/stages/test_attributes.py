@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.kinds import KINDS
 from pipeline.nets.footage import KEY, WrongFootage
 from pipeline.registry import Registry
 from pipeline.runner import Options, Skipped, run_stage
 from pipeline.stage import Unit
-from pipeline.table import Store
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Store
 from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.said import SAID
 from pipeline.theatre.takes import ADA, BEN, GIA

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline import runner
-from pipeline.kinds import KINDS
 from pipeline.media.audio import to_flac
 from pipeline.nets.wav2vec import WIDTH, logmel
 from pipeline.registry import Registry
 from pipeline.stage import Context, Unit
-from pipeline.table import Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Store, pack_rows
 from stages.audio_features import STAND_IN, AudioFeatures
 
 VIDEO = "file:0000000000000000"

@@ -13,10 +13,10 @@ from pipeline.availability import account, summary
 from pipeline.availability.account import state_of
 from pipeline.base.links import watch_page
 from pipeline.base.reasons import Reason
-from pipeline.kinds import KINDS
-from pipeline.opt_out import OptOut
 from pipeline.plan import plan
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.table import Outcome, Store, pack_rows
 from stages.availability import Availability, page
 from tests.stages import fake_run
 

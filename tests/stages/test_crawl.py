@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import opt_out
 from pipeline.base import links
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.kinds import KINDS
 from pipeline.stage import Context, Row, Unit
-from pipeline.table import Store, pack_rows
+from pipeline.tables import opt_out
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Store, pack_rows
 from pipeline.web.lists import InputError, read_list
 from pipeline.web.settings import Web
 from stages.crawl import Crawl

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.stage import Reads
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from pipeline.web.lists import InputError
 from stages.crawl import Crawl
 from stages.crawl.inputs import INPUTS, input_of

@@ -11,10 +11,10 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.kinds import KINDS
-from pipeline.opt_out import OptOut
 from pipeline.stage import Context, Row, Unit
-from pipeline.table import pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.table import pack_rows
 from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from stages.crawl.formats import FormatSettings, choose, fallback, size_of

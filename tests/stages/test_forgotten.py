@@ -18,12 +18,12 @@ from pipeline.base.progress import log_to
 from pipeline.cli_session import Session
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
-from pipeline.opt_out import of_run
 from pipeline.removal import remove_from_run
 from pipeline.runner import Options
 from pipeline.skeleton.local import to_local
-from pipeline.table import SPEAK_OF_CHANNELS, Store
 from pipeline.tables import people, run_folder
+from pipeline.tables.opt_out import of_run
+from pipeline.tables.table import SPEAK_OF_CHANNELS, Store
 from pipeline.theatre import planted
 from pipeline.upkeep import collect, compact
 from stages.crawl import notes

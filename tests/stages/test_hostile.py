@@ -25,7 +25,7 @@ from pipeline.media.video import probe
 from pipeline.registry import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row, Stage, stage_class
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from pipeline.web.settings import Web
 from tests.stages.fake_run import add
 from tests.youtube import STANDARD, Plan, Refusal, Request, Trouble, Video, YouTube, films, serve

@@ -14,10 +14,10 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason, Reject
-from pipeline.kinds import KINDS
 from pipeline.runner import Options, run_stage
 from pipeline.stage import Context, Unit
-from pipeline.table import Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Store, pack_rows
 from stages.import_poses import ImportPoses
 from stages.import_poses.agreement import Comparer, chosen, distance, here, nearest
 from stages.import_poses.archive import identity

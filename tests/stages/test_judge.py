@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from annotated_types import Le
 
-from pipeline.kinds import KINDS
 from pipeline.profile import load
 from pipeline.stage import Unit
+from pipeline.tables.kinds import KINDS
 from stages.judge import CHECKS, Judge, read_overrides
 
 OFF = {check.setting: None for check in CHECKS}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline.kinds import KINDS
 from pipeline.media.audio import cut, read_wave
 from pipeline.media.video import GridReader, write_video
 from pipeline.metrics.sync import sync
@@ -16,7 +15,8 @@ from pipeline.nets.footage import WrongFootage
 from pipeline.nets.session import open_session
 from pipeline.nets.syncnet import SyncNet
 from pipeline.stage import Context, Unit
-from pipeline.table import pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import pack_rows
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film, render_take
 from pipeline.theatre.lipnet import build_lip_net

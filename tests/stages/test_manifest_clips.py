@@ -11,7 +11,7 @@ from pipeline.base.reasons import Reject
 from pipeline.manifest import ManifestError, ledger, read_manifest
 from pipeline.plan import plan
 from pipeline.stage import Unit
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from pipeline.web import lists
 from stages.crawl import Crawl
 from stages.manifest_clips import ManifestClips

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.kinds import KINDS
 from pipeline.skeleton import layout
 from pipeline.stage import Unit
+from pipeline.tables.kinds import KINDS
 from stages.measure_pose import MeasurePose
 
 F, WIDTH, HEIGHT, SHOULDERS = 100, 1280, 720, 160.0

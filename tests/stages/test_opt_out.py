@@ -5,11 +5,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.kinds import KINDS
-from pipeline.opt_out import OptOut, OptOutError, of_run, parse, read
 from pipeline.overview import story
 from pipeline.plan import plan
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut, OptOutError, of_run, parse, read
+from pipeline.tables.table import Outcome, Store, pack_rows
 from pipeline.upkeep import compact, waste
 from stages.judge import Judge
 from stages.report import Report, gather

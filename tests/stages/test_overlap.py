@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline.kinds import KINDS
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage
 from pipeline.nets.segmentation import SegmentationNet
 from pipeline.stage import Context, Unit
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import Outcome, Store, pack_rows
 from pipeline.theatre.pilot import tone
 from pipeline.theatre.segnet import build_segmentation_net
 from pipeline.theatre.voice import RATE

@@ -9,11 +9,11 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.links import watch_page
-from pipeline.kinds import KINDS
-from pipeline.opt_out import OptOut
 from pipeline.registry import Registry
 from pipeline.runner import Options, Summary, run_stage
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.table import Outcome, Store, pack_rows
 from pipeline.web.settings import Web
 from stages.probe import Probe
 from tests.stages import fake_run

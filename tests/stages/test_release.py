@@ -13,13 +13,13 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason, Reject
-from pipeline.kinds import KINDS
 from pipeline.manifest import Problem, place, read_manifest
-from pipeline.opt_out import OptOut
 from pipeline.plan import plan
 from pipeline.release import COLUMNS
 from pipeline.stage import Context, Unit
-from pipeline.table import Store
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.table import Store
 from stages.import_poses import ImportPoses
 from stages.release import Release
 from tests.stages import fake_run

@@ -13,9 +13,9 @@ import pytest
 from pipeline import removal, shard
 from pipeline.base import files
 from pipeline.base.ids import disk_name
-from pipeline.opt_out import OptOut, OptOutError
 from pipeline.removal import remove, remove_from_run
-from pipeline.table import Store
+from pipeline.tables.opt_out import OptOut, OptOutError
+from pipeline.tables.table import Store
 from stages.crawl import notes
 from stages.shards import Shards
 from tests.stages import fake_run
@@ -337,7 +337,7 @@ def test_the_list_grows_without_doubles_and_takes_no_nonsense(run: Path) -> None
 
 
 def test_a_run_that_is_at_work_keeps_the_list_and_says_to_wait(run: Path) -> None:
-    from pipeline.lock import Occupied, driving
+    from pipeline.tables.lock import Occupied, driving
 
     with driving(run, "samples"), pytest.raises(Occupied):
         remove_from_run(run, [fake_run.video_id(3)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.stage import Context, Unit
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.report import Report, charts, funnel, gather, page
 from tests.stages import fake_run
 

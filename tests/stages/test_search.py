@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.lock import driving
-from pipeline.opt_out import OptOut
 from pipeline.registry import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row
-from pipeline.table import Store
+from pipeline.tables.lock import driving
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.table import Store
 from pipeline.web.settings import Web
 from stages.search import Search, errands
 from tests.stages.fake_run import add

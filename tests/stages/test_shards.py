@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import shard
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.shards import Shards, _sharing, bucket_of
 from tests.stages import fake_run
 

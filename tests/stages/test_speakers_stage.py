@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.stage import Unit
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.speakers import Speakers
 from tests.pipeline.planted_identities import agreement, plant
 from tests.stages import fake_run

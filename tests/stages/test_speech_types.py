@@ -20,7 +20,7 @@ from pipeline.base.errors import StageError
 from pipeline.profile import ProfileError, load
 from pipeline.registry import Registry
 from pipeline.runner import Options, run_stage
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from stages.speech_types import SpeechTypes, ask, manifest, names
 from tests.stages import unkind_openai as unkind
 from tests.stages.stage_assets import asset

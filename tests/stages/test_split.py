@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.kinds import KINDS
 from pipeline.media.video import probe
 from pipeline.stage import Context, Row, Unit
-from pipeline.table import pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import pack_rows
 from stages.split import Split
 from tests.stages.little_films import FPS, RATE, speechlike, write_film
 from tests.stages.stage_assets import AssetModels, asset

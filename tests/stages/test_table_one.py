@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import table_one
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from tests.stages.fake_run import add, ids, kept
 
 

@@ -10,7 +10,7 @@ from pipeline.stage import Context, Reads, Row, Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from pipeline.web.lists import LinkList
     from pipeline.web.settings import Web
     from stages.crawl.worker import Worker

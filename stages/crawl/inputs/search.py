@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from stages.crawl.inputs.links import Links
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from pipeline.web.lists import LinkList
 
 SEARCH = "search"

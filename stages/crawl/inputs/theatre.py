@@ -8,7 +8,7 @@ from pipeline.stage import Context, Row, Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:
-    from pipeline.table import Store
+    from pipeline.tables.table import Store
     from stages.crawl.worker import Worker
 
 THEATRE = "theatre"

@@ -17,9 +17,9 @@ from pipeline.engines import local
 from pipeline.engines.executor import Job, Result
 from pipeline.engines.local import LocalExecutor
 from pipeline.engines.worker import bounded
-from pipeline.kinds import KINDS
 from pipeline.stage import Context, Unit
-from pipeline.table import FAILED, OK, REJECTED, packed_schema
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import FAILED, OK, REJECTED, packed_schema
 from tests.pipeline import toys
 
 

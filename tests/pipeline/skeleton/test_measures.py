@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from pipeline.kinds import KINDS
 from pipeline.skeleton import layout, measures
+from pipeline.tables.kinds import KINDS
 from tests.pipeline.skeleton.people import person
 
 HEIGHT = 400.0  # of the boxes, px

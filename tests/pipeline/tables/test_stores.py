@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
-from pipeline.kinds import KINDS
-from pipeline.lock import Occupied, driving
-from pipeline.table import Outcome, Store, pack_rows
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.stores import stores_of
+from pipeline.tables.table import Outcome, Store, pack_rows
 from pipeline.upkeep import collect, waste
 from tests.stages import fake_run
 

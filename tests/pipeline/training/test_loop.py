@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.lock import Occupied, driving
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+from pipeline.tables.lock import Occupied, driving
 from pipeline.training import checkpoint, loop
 from pipeline.training.provenance import RecipeChanged
 from tests.pipeline.training.small import fit, losses

@@ -19,7 +19,7 @@ from pipeline.media.video import write_clip
 from pipeline.runner import Options
 from pipeline.skeleton.crop import cut, map_points
 from pipeline.skeleton.local import to_local
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from pipeline.theatre import Actor, Film, Shot, Take, voice
 from pipeline.theatre.draw import Look
 from pipeline.theatre.takes import ADA, BEN, CAI, V_ADA, V_BEN, V_CAI

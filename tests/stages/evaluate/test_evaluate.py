@@ -21,7 +21,7 @@ from pipeline.cli_session import Fault, errors_in_a_line
 from pipeline.generation.given import BadInput
 from pipeline.media.audio import write_wav
 from pipeline.registry import Entry
-from pipeline.table import Store
+from pipeline.tables.table import Store
 from pipeline.theatre import planted
 from stages.evaluate.cast import Cast, letterboxed
 from stages.evaluate.pairs import unpaired

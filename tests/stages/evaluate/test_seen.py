@@ -1,8 +1,8 @@
 """The stores of a real evaluation, as the rest of the product sees them."""
 
 from pipeline.overview import evaluations
-from pipeline.table import Store
 from pipeline.tables.stores import read_everywhere
+from pipeline.tables.table import Store
 from tests.stages.evaluate.studio import Studio
 
 

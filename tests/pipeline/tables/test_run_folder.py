@@ -19,16 +19,16 @@ from click.testing import CliRunner
 from pipeline import shard
 from pipeline.base import files
 from pipeline.cli import _program_command, main
-from pipeline.kinds import KINDS, is_path
-from pipeline.lock import Occupied, no_program, program
 from pipeline.overview import bytes_on_disk
 from pipeline.removal import remove_from_run
-from pipeline.table import Store
 from pipeline.tables import people, run_folder
+from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.lock import Occupied, no_program, program
 from pipeline.tables.run_folder import PLACES, Find
+from pipeline.tables.table import Store
 from pipeline.upkeep import collect, waste
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ONE, TWO = "yt:aaaaaaaaaaa", "yt:bbbbbbbbbbb"
 
 # What is joined to a run's folder by a value that is known only when it runs, and why that is no new place.
@@ -237,7 +237,7 @@ def test_killed_anywhere_and_done_again_it_ends_in_the_same_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "pipeline.lock.driving", lambda *_: contextlib.nullcontext()
+        "pipeline.tables.lock.driving", lambda *_: contextlib.nullcontext()
     )  # two dozen locks, a hundred times
     planted(tmp_path / "made")
     whole = Path(shutil.copytree(tmp_path / "made", tmp_path / "whole"))

@@ -4,15 +4,15 @@ Stages meet in these tables and nowhere else. A schema grows by nullable columns
 parts lack with nulls. Field metadata carries the unit and a sentence, which report, shards and `csg405 show` print.
 """
 
-from pipeline.kinds.clips import CLIPS
-from pipeline.kinds.evaluation import PAIRS, RENDITIONS, SCORES, SUBJECTS
-from pipeline.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, Kind, column, frames, is_path
-from pipeline.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SOUND_MEASURES
-from pipeline.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
-from pipeline.kinds.persons import PERSONS
-from pipeline.kinds.samples import ATTRIBUTES, AUDIO_FEATURES, SAMPLES, SPEAKERS
-from pipeline.kinds.sources import CHECKS, SOURCES, TYPES, VIDEOS
-from pipeline.kinds.verdicts import VERDICTS
+from pipeline.tables.kinds.clips import CLIPS
+from pipeline.tables.kinds.evaluation import PAIRS, RENDITIONS, SCORES, SUBJECTS
+from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, Kind, column, frames, is_path
+from pipeline.tables.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SOUND_MEASURES
+from pipeline.tables.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
+from pipeline.tables.kinds.persons import PERSONS
+from pipeline.tables.kinds.samples import ATTRIBUTES, AUDIO_FEATURES, SAMPLES, SPEAKERS
+from pipeline.tables.kinds.sources import CHECKS, SOURCES, TYPES, VIDEOS
+from pipeline.tables.kinds.verdicts import VERDICTS
 
 __all__ = ["BOX", "FRAME_LIST_WIDTH", "KEYPOINTS", "KINDS", "Kind", "column", "frames", "is_path"]
 

@@ -2,7 +2,20 @@
 
 import pyarrow as pa
 
-from pipeline.kinds.kind import BOX, CLIP, FRAME_LIST_WIDTH, KEYPOINTS, PERSON, VIDEO, F, I, Kind, S, column, frames
+from pipeline.tables.kinds.kind import (
+    BOX,
+    CLIP,
+    FRAME_LIST_WIDTH,
+    KEYPOINTS,
+    PERSON,
+    VIDEO,
+    F,
+    I,
+    Kind,
+    S,
+    column,
+    frames,
+)
 
 SAMPLES = Kind(
     "samples",

@@ -2,7 +2,20 @@
 
 import pyarrow as pa
 
-from pipeline.kinds.kind import CLIP, FRAME_LIST_WIDTH, KEYPOINTS, PERSON, VIDEO, B, F, I, Kind, S, column, frames
+from pipeline.tables.kinds.kind import (
+    CLIP,
+    FRAME_LIST_WIDTH,
+    KEYPOINTS,
+    PERSON,
+    VIDEO,
+    B,
+    F,
+    I,
+    Kind,
+    S,
+    column,
+    frames,
+)
 
 PERSONS = Kind(
     "persons",

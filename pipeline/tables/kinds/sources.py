@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipeline.kinds.kind import VIDEO, B, F, I, Kind, S, column
+from pipeline.tables.kinds.kind import VIDEO, B, F, I, Kind, S, column
 
 TYPES = Kind(
     "types",

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.reasons import Reason
-from pipeline.lock import driving
-from pipeline.table import FAILED, REJECTED, RETRY, Outcome, Store
+from pipeline.tables.lock import driving
+from pipeline.tables.table import FAILED, REJECTED, RETRY, Outcome, Store
 
 
 def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:

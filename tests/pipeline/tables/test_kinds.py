@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kinds import KINDS, Kind
+from pipeline.tables.kinds import KINDS, Kind
 
 PROMISED = Path(__file__).with_name(
     "kinds.csv"

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipeline.kinds.kind import CLIP, PERSON, VIDEO, B, Kind, S, column
+from pipeline.tables.kinds.kind import CLIP, PERSON, VIDEO, B, Kind, S, column
 
 VERDICTS = Kind(
     "verdicts",

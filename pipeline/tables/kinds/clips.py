@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipeline.kinds.kind import CLIP, VIDEO, F, I, Kind, S, column, frames
+from pipeline.tables.kinds.kind import CLIP, VIDEO, F, I, Kind, S, column, frames
 
 CLIPS = Kind(
     "clips",

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import table
 from pipeline.base import files
-from pipeline.kinds import KINDS
-from pipeline.table import FAILED, OK, REJECTED, RETRY, Outcome, Store, pack_rows, read_places
+from pipeline.tables import table
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.table import FAILED, OK, REJECTED, RETRY, Outcome, Store, pack_rows, read_places
 from tests.pipeline.runs import chain, contents, go, go_all, keypoints, outcomes, rewrite
 
 VIDEOS = KINDS["videos"]

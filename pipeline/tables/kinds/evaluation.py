@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipeline.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, VIDEO, F, I, Kind, S, column, frames
+from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, VIDEO, F, I, Kind, S, column, frames
 
 SUBJECTS = Kind(
     "subjects",

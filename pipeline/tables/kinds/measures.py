@@ -1,6 +1,6 @@
 """What is measured of clips and persons before the judge looks at them."""
 
-from pipeline.kinds.kind import BOX, CLIP, PERSON, VIDEO, B, F, I, Kind, S, column, frames
+from pipeline.tables.kinds.kind import BOX, CLIP, PERSON, VIDEO, B, F, I, Kind, S, column, frames
 
 POSE_MEASURES = Kind(
     "pose_measures",

@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.base.reasons import Reason
-from pipeline.hashing import flat, payload_hash, raw, valid
-from pipeline.kinds import KINDS, Kind
-from pipeline.opt_out import OptOut
+from pipeline.tables.hashing import flat, payload_hash, raw, valid
+from pipeline.tables.kinds import KINDS, Kind
+from pipeline.tables.opt_out import OptOut
 
 OK, REJECTED, FAILED, RETRY = "ok", "rejected", "failed", "retry"
 
