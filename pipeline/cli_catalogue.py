@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli_session import BAD_USE, Fault
 from pipeline.profile import ProfileError, load
-from pipeline.registry import BadModel, MissingModel, Registry
+from pipeline.registry.models import BadModel, MissingModel, Registry
 
 
 @click.group(invoke_without_command=True)

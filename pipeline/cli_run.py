@@ -14,7 +14,7 @@ from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_r
 from pipeline.profile import Profile, cores
 
 if TYPE_CHECKING:
-    from pipeline.registry import Registry
+    from pipeline.registry.models import Registry
     from pipeline.runner import Options, Summary
     from pipeline.stage import Stage
     from pipeline.tables.table import Store

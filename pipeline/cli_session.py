@@ -12,7 +12,7 @@ import click
 
 from pipeline.base.errors import UserError
 from pipeline.profile import Profile, ProfileError, is_stage, load
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.stage import settings_class
 
 if TYPE_CHECKING:

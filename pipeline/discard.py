@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.base import files
 from pipeline.plan import plan
 from pipeline.profile import Profile
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.tables import run_folder

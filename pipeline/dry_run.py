@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pipeline.plan import plan
 from pipeline.profile import Profile
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.runner import importable
 from pipeline.stage import ALL, Stage, whole_run
 from pipeline.stage_nets import advice_of, optional_names

@@ -12,7 +12,7 @@ from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
 from pipeline.plan import plan
 from pipeline.profile import Profile
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.stage import Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.tables import run_folder

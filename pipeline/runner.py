@@ -22,7 +22,7 @@ from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.version import version_of
 from pipeline.plan import Plan, plan
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.stage import Context, Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes

@@ -12,7 +12,7 @@ from pipeline.base.progress import duration
 from pipeline.base.reasons import Reason
 from pipeline.base.text import printable
 from pipeline.overview import Chapter, StageState, per_100_hours, sentence
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.cli_session import Session
-    from pipeline.registry import Registry
+    from pipeline.registry.models import Registry
     from pipeline.tables.opt_out import OptOut
     from pipeline.tables.table import Store
     from pipeline.web.settings import Web

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.stage import OptionalNets, Stage
 
 

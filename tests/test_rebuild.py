@@ -17,7 +17,7 @@ import pytest
 from pipeline.media.audio import from_flac
 from pipeline.media.video import GridReader, probe
 from pipeline.profile import Profile, load
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import crop_box, square

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.registry import load_entries
+from pipeline.registry.models import load_entries
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,7 +13,7 @@ from pipeline.base.errors import UserError
 from pipeline.base.units import FPS, SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from pipeline.registry import Registry
+    from pipeline.registry.models import Registry
 
 MIN_SCORE = 0.3
 

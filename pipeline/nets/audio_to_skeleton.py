@@ -18,7 +18,7 @@ from pipeline.base import files
 from pipeline.nets import diffusion
 from pipeline.nets.dit import DiT, NetSettings, ReleaseEncoder, build
 from pipeline.nets.skeleton_space import SkeletonSpace
-from pipeline.registry import BadModel
+from pipeline.registry.models import BadModel
 from pipeline.skeleton.local import rooted, to_local
 
 FORMAT = "csg405.audio-to-skeleton"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton, save_tensors
-from pipeline.registry import BadModel
+from pipeline.registry.models import BadModel
 
 log = logging.getLogger(__name__)
 

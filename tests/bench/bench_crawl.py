@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.tables.table import OK
 from pipeline.web.settings import Web

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from pipeline.plan import plan
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.stage import Reads, Row, Stage, Unit, runtime
 from pipeline.tables.kinds import KINDS

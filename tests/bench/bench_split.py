@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 
 from pipeline.base.reasons import Reject
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from stages.split import Split
 from tests.bench.footage import SPEAKER, Footage, clip, ready, take, unit
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, rows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline import runner
 from pipeline.cli import INTERRUPTED
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from tests.pipeline import toys
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Stage
 from pipeline.tables.table import OUTCOME, RUN_COLUMNS, Store

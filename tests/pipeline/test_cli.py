@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from pipeline import cli, runner
 from pipeline.cli_session import Session
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving
 from pipeline.tables.table import Store
 from tests.pipeline import toy_cli, toys

@@ -17,7 +17,7 @@ from pipeline.base import files
 from pipeline.base.reasons import Failure, Reason
 from pipeline.media.guard import open_container
 from pipeline.profile import Profile, load
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.stage import Context, Reads, Row, Stage, Unit
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.opt_out import OptOut

@@ -20,7 +20,7 @@ import pytest
 from pipeline import runner
 from pipeline.base import files
 from pipeline.base.errors import StageError
-from pipeline.registry import BadModel, Registry
+from pipeline.registry.models import BadModel, Registry
 from pipeline.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.tables import lock, table
 from pipeline.tables.lock import Occupied, driving

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.dry_run import outlook
-from pipeline.registry import MissingModel, Registry
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.stage_nets import net_hashes
 from pipeline.tables.table import Store
 from stages.attributes import Attributes

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from pipeline.nets.footage import KEY, WrongFootage
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, Skipped, run_stage
 from pipeline.stage import Unit
 from pipeline.tables.kinds import KINDS

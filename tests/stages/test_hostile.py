@@ -22,7 +22,7 @@ import pytest
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason
 from pipeline.media.video import probe
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row, Stage, stage_class
 from pipeline.tables.table import Store

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.links import watch_page
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
 from pipeline.stage import Row
 from pipeline.tables.lock import driving

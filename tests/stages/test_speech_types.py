@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import StageError
 from pipeline.profile import ProfileError, load
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.tables.table import Store
 from stages.speech_types import SpeechTypes, ask, manifest, names

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.base.errors import StageError
 from pipeline.cli import INTERRUPTED
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.stage import stage_class
 from pipeline.web.settings import Web

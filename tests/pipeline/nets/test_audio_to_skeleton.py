@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.nets import dit
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton, Motion, Reference
 from pipeline.nets.dit import NetSettings
-from pipeline.registry import BadModel
+from pipeline.registry.models import BadModel
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, to_local
 

@@ -12,7 +12,7 @@ from pipeline.nets.feature_net import BadFeatures, is_torchscript
 from pipeline.nets.i3d import I3D, clips_of
 from pipeline.nets.inception import Inception, resized
 from pipeline.nets.session import ModelRefused
-from pipeline.registry import load_entries
+from pipeline.registry.models import load_entries
 from tests.pipeline.nets.feature_nets import I3DLike, InceptionLike, as_onnx, script, torch
 
 PICTURE, CLIP = ("N", 3, 299, 299), ("N", 3, "T", 224, 224)

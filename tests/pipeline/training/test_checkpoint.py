@@ -15,7 +15,7 @@ import torch
 
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.nets.dit import NetSettings
-from pipeline.registry import BadModel
+from pipeline.registry.models import BadModel
 from pipeline.training import checkpoint
 
 SETTINGS = NetSettings(size="tiny", window_frames=16)

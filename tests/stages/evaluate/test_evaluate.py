@@ -20,7 +20,7 @@ import pytest
 from pipeline.cli_session import Fault, errors_in_a_line
 from pipeline.generation.given import BadInput
 from pipeline.media.audio import write_wav
-from pipeline.registry import Entry
+from pipeline.registry.models import Entry
 from pipeline.tables.table import Store
 from pipeline.theatre import planted
 from stages.evaluate.cast import Cast, letterboxed

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.base.reasons import Failure, Reject
 from pipeline.media.video import write_video
-from pipeline.registry import Registry
+from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
 from pipeline.skeleton import layout
 from pipeline.stage import Context, Unit

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import registry
-from pipeline.download import DownloadError, download
-from pipeline.registry import BadModel, Entry, MissingModel, Registry, load_entries
+from pipeline.registry import models as registry
+from pipeline.registry.download import DownloadError, download
+from pipeline.registry.models import BadModel, Entry, MissingModel, Registry, load_entries
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()

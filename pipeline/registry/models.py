@@ -198,7 +198,7 @@ class Registry:
     def _download(
         self, name: str, entry: Entry, target: Path, report: "Callable[[int, int | None], None] | None"
     ) -> None:
-        from pipeline.download import download  # httpx: only when something is fetched
+        from pipeline.registry.download import download  # httpx: only when something is fetched
 
         headers = {"Authorization": f"Bearer {os.environ[entry.token]}"} if os.environ.get(entry.token) else {}
         if not entry.member:

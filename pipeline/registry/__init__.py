@@ -1,0 +1,1 @@
+"""The nets: where each comes from, which hash it must have, and which are here."""
