@@ -12,7 +12,7 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.media.shots import Footage
+    from pipeline.media.shots.finder import Footage
     from pipeline.nets.vad import SpeechDetector
 
 FLAT_THROUGHOUT = 0.98  # share of flat pictures at which nobody can be seen in a video
@@ -80,7 +80,7 @@ class Split(Stage):
             self._detector = SpeechDetector(open_session(context.models.resolve(self.vad).path, "cpu", 1))
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.media.windows import WindowLimits, guarded, windows
+        from pipeline.media.shots.windows import WindowLimits, guarded, windows
 
         video = unit.row("videos")
         path = self._context.run / video["path"]
@@ -98,7 +98,7 @@ class Split(Stage):
 
     def _look(self, path: "Path", width: int, height: int) -> "Footage":
         from pipeline.media.ahead import reading_ahead
-        from pipeline.media.shots import ShotFinder, ShotSettings, analysis_size
+        from pipeline.media.shots.finder import ShotFinder, ShotSettings, analysis_size
         from pipeline.media.video import GridReader
 
         size = analysis_size(width, height)

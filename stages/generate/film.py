@@ -14,8 +14,8 @@ from pipeline.backends.run import backend, check
 from pipeline.base.units import FPS
 from pipeline.generation.given import BadInput, Person, Voice
 from pipeline.generation.outputs import Moved
+from pipeline.media.skeleton_film import drawn_size, write_skeletons
 from pipeline.skeleton.align import compare, mend_if_off
-from pipeline.skeleton.film import drawn_size, write_skeletons
 from pipeline.skeleton.layout import visible
 from pipeline.tables import people
 

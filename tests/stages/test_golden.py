@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.media.audio import to_flac
-from pipeline.media.shots import ShotFinder, analysis_size
-from pipeline.media.windows import WindowLimits, windows
+from pipeline.media.shots.finder import ShotFinder, analysis_size
+from pipeline.media.shots.windows import WindowLimits, windows
 from pipeline.nets.face_attributes import ages, fitted, said
 from pipeline.nets.faces import Choice, aligned, candidates, upright
 from pipeline.nets.pose.simcc import decode_simcc

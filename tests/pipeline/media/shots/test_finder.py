@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scenedetect.detectors import ContentDetector
 
-from pipeline.media.motion import MotionMeter
-from pipeline.media.shots import Footage, ShotFinder, ShotSettings, analysis_size, content_score
-from tests.pipeline.media.scenes import HEIGHT, WIDTH, Picture, faded, look, room, shot
+from pipeline.media.shots.finder import Footage, ShotFinder, ShotSettings, analysis_size, content_score
+from pipeline.media.shots.motion import MotionMeter
+from tests.pipeline.media.shots.scenes import HEIGHT, WIDTH, Picture, faded, look, room, shot
 
 
 def found(pictures: Iterable[Picture], repeated: set[int] = frozenset(), **settings: float) -> Footage:  # type: ignore[assignment]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.media.windows import WindowLimits, guarded, windows
+from pipeline.media.shots.windows import WindowLimits, guarded, windows
 
 LIMITS = WindowLimits(shortest=125, longest=375, target=250)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from pipeline.base.units import FPS
-from pipeline.media.motion import Motion, MotionMeter, compensate
+from pipeline.media.shots.motion import Motion, MotionMeter, compensate
 
 Pixels = npt.NDArray[Any]  # uint8
 Flags = npt.NDArray[np.bool_]

@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.media.audio import read_wave
+from pipeline.media.skeleton_film import LONG_SIDE_PX, drawn_size, write_skeletons
 from pipeline.media.video import GridReader, probe
 from pipeline.skeleton import layout
 from pipeline.skeleton.draw import draw
-from pipeline.skeleton.film import LONG_SIDE_PX, drawn_size, write_skeletons
 from tests.pipeline.skeleton.people import person
 
 FRAMES = 12
