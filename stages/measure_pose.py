@@ -14,7 +14,7 @@ from pipeline.stage import Reads, Resources, Row, Stage, Unit
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
     from pipeline.base.units import Box
-    from pipeline.skeleton.meant import Meant
+    from pipeline.skeleton.manifest_match import Meant
 
 
 class MeasurePose(Stage):
@@ -90,7 +90,7 @@ class MeasurePose(Stage):
 
     def _meant(self, persons: list[Row], clip: Row) -> "list[Meant]":
         """Whom the manifest means, with which crop; nobody where there is no manifest."""
-        from pipeline.skeleton.meant import NOBODY, meant
+        from pipeline.skeleton.manifest_match import NOBODY, meant
 
         if not persons or (clip.get("manifest_name") is None and clip["manifest_crop_box"] is None):
             return [NOBODY] * len(persons)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.skeleton.meant import meant
+from pipeline.skeleton.manifest_match import meant
 
 
 def still(*box: float, frames: int = 10) -> np.ndarray:
