@@ -136,7 +136,7 @@ def score(
         as `<limb>_error_percent`.
     """
     from pipeline.nets.audio_to_skeleton import Reference
-    from pipeline.nets.wav2vec import logmel
+    from pipeline.nets.sound.wav2vec import logmel
     from pipeline.skeleton.local import from_local
     from pipeline.theatre import planted
 

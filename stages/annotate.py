@@ -15,10 +15,10 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.media.video import GridFrame
-    from pipeline.nets.dwpose import PoseEstimator
+    from pipeline.nets.pose.dwpose import PoseEstimator
+    from pipeline.nets.pose.whole_body import AnnotationSettings, PersonTrack
+    from pipeline.nets.pose.yolox import Detector
     from pipeline.nets.session import Device
-    from pipeline.nets.whole_body import AnnotationSettings, PersonTrack
-    from pipeline.nets.yolox import Detector
 
 Share = float
 
@@ -107,7 +107,7 @@ class Annotate(Stage):
 
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline.media.video import GridReader
-        from pipeline.nets.whole_body import annotate_frames
+        from pipeline.nets.pose.whole_body import annotate_frames
 
         clip, video = unit.row("clips"), unit.row("videos")
         self._check_footage(video)
@@ -127,8 +127,8 @@ class Annotate(Stage):
             yield _row(clip, film, number, track, frames)
 
     def _settings(self) -> "AnnotationSettings":
-        from pipeline.nets.tracker import TrackerSettings
-        from pipeline.nets.whole_body import AnnotationSettings
+        from pipeline.nets.pose.tracker import TrackerSettings
+        from pipeline.nets.pose.whole_body import AnnotationSettings
 
         tracker = TrackerSettings(
             max_gap=self.max_gap_frames,

@@ -14,9 +14,9 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 # OpenCV and decoders are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
-    from pipeline.nets.face_attributes import Attribute, AttributeNet
-    from pipeline.nets.faces import Choice
-    from pipeline.nets.identity import IdentityNet
+    from pipeline.nets.face.attributes import Attribute, AttributeNet
+    from pipeline.nets.face.faces import Choice
+    from pipeline.nets.face.identity import IdentityNet
     from pipeline.nets.session import Device
 
 log = logging.getLogger(__name__)
@@ -93,9 +93,9 @@ class Attributes(Stage):
         yield {}
 
     def setup(self, context: Context) -> None:
-        from pipeline.nets.face_attributes import AttributeNet
+        from pipeline.nets.face.attributes import AttributeNet
+        from pipeline.nets.face.identity import IdentityNet
         from pipeline.nets.footage import footage_of
-        from pipeline.nets.identity import IdentityNet
         from pipeline.nets.session import open_session
 
         assert context.models is not None, "the driver hands every worker a model registry"
@@ -124,8 +124,8 @@ class Attributes(Stage):
 
     def _looks(self, sample: Row) -> list[Look]:
         """The sharpest face of each span of the clip that has a frontal one."""
-        from pipeline.nets.faces import aligned, candidates, upright
-        from pipeline.nets.whole_body import face_sharpness
+        from pipeline.nets.face.faces import aligned, candidates, upright
+        from pipeline.nets.pose.whole_body import face_sharpness
 
         scores = np.asarray(sample["scores"], np.float32)
         points = np.asarray(sample["keypoints"], np.float32).reshape(len(scores), -1, 2)
@@ -141,7 +141,7 @@ class Attributes(Stage):
         return looks
 
     def _choice(self) -> "Choice":
-        from pipeline.nets.faces import Choice
+        from pipeline.nets.face.faces import Choice
 
         return Choice(self.frames, self.candidate_frames, self.max_yaw_degrees, self.min_face_score, self.min_face_px)
 
@@ -166,8 +166,8 @@ class Attributes(Stage):
 
     def _told(self, looks: Sequence[Look]) -> Row:
         """What each net says of the looks together."""
-        from pipeline.nets.face_attributes import ages, said
-        from pipeline.nets.identity import mean_identity
+        from pipeline.nets.face.attributes import ages, said
+        from pipeline.nets.face.identity import mean_identity
 
         row: Row = {}
         for attribute, net in self._nets.items():

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.nets.wav2vec import Wav2Vec
+    from pipeline.nets.sound.wav2vec import Wav2Vec
 
 STAND_IN = "logmel768"
 
@@ -48,7 +48,7 @@ class AudioFeatures(Stage):
     def setup(self, context: Context) -> None:
         if self.features == STAND_IN:
             return
-        from pipeline.nets.wav2vec import Wav2Vec
+        from pipeline.nets.sound.wav2vec import Wav2Vec
 
         assert context.models is not None, "the driver hands every worker a model registry"
         self._net = Wav2Vec(context.models.resolve(("wav2vec2",)).path, context.device, context.threads)
@@ -74,7 +74,7 @@ class AudioFeatures(Stage):
         return STAND_IN if self.features == STAND_IN else f"wav2vec2-base-960h/{self.layer}"
 
     def _of(self, waves: list[NDArray[np.float32]], frames: list[int]) -> list[NDArray[np.float16]]:
-        from pipeline.nets.wav2vec import batches, logmel, to_grid
+        from pipeline.nets.sound.wav2vec import batches, logmel, to_grid
 
         if self._net is None:
             return [logmel(wave, count).astype(np.float16) for wave, count in zip(waves, frames, strict=True)]

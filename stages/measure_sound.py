@@ -12,7 +12,7 @@ from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
     from pipeline.media.last_wave import LastWave
-    from pipeline.nets.vad import SpeechDetector
+    from pipeline.nets.sound.vad import SpeechDetector
 
 FRAME_SAMPLES = 320  # 20 ms
 FLOOR_DBFS = -120.0  # what digital silence is said to have
@@ -82,7 +82,7 @@ class MeasureSound(Stage):
     def setup(self, context: Context) -> None:
         from pipeline.media.last_wave import LastWave
         from pipeline.nets.session import open_session
-        from pipeline.nets.vad import SpeechDetector
+        from pipeline.nets.sound.vad import SpeechDetector
 
         self._waves = LastWave()
         assert context.models is not None, "the driver hands every worker a model registry"
@@ -101,7 +101,7 @@ class MeasureSound(Stage):
         yield row
 
     def _speech(self, wave: NDArray[np.float32]) -> dict[str, float]:
-        from pipeline.nets.vad import speech_segments
+        from pipeline.nets.sound.vad import speech_segments
 
         seconds = len(wave) / SAMPLE_RATE
         spans = speech_segments(

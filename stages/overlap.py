@@ -14,9 +14,9 @@ from pipeline.nets.footage import check_footage, footage_of
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.nets.segmentation import Listener
     from pipeline.nets.session import Device
-    from pipeline.nets.voices import Span, Voices
+    from pipeline.nets.sound.segmentation import Listener
+    from pipeline.nets.sound.voices import Span, Voices
     from pipeline.tables.table import Store
 
 CPU_BATCH, GPU_BATCH = 8, 64  # windows: on a processor more of them no longer fit its caches, and take longer each
@@ -86,14 +86,14 @@ class Overlap(Stage):
         device: Device = "cuda" if context.device == "cuda" else "cpu"
         batch = self.batch or (GPU_BATCH if device == "cuda" else CPU_BATCH)
         if self.backend == "pyannote":
-            from pipeline.nets.pyannote_segmentation import PyannoteSegmentation
+            from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
 
             self._listener = PyannoteSegmentation(
                 net.path, device, batch, self.step_seconds, soft=self.soft, threads=context.threads
             )
             return
-        from pipeline.nets.segmentation import SegmentationNet
         from pipeline.nets.session import open_session
+        from pipeline.nets.sound.segmentation import SegmentationNet
 
         session = open_session(net.path, device, context.threads)
         self._listener = SegmentationNet(session, batch, self.step_seconds, soft=self.soft)
@@ -119,7 +119,7 @@ class Overlap(Stage):
 
     def _spans(self, voices: "Voices") -> "tuple[list[Span], list[Span]]":
         """Spans of the whole video in which there is some voice, and in which there are two."""
-        from pipeline.nets.voices import spans
+        from pipeline.nets.sound.voices import spans
 
         some, two = voices.scores.T
         return (
@@ -130,7 +130,7 @@ class Overlap(Stage):
     def _measures(
         self, voices: "Voices", voiced: "list[Span]", overlapped: "list[Span]", start: float, length: float
     ) -> Row:
-        from pipeline.nets.voices import clipped, longest, seconds
+        from pipeline.nets.sound.voices import clipped, longest, seconds
 
         end = start + length
         inside = clipped(overlapped, start, end)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.media.shots.finder import Footage
-    from pipeline.nets.vad import SpeechDetector
+    from pipeline.nets.sound.vad import SpeechDetector
 
 FLAT_THROUGHOUT = 0.98  # share of flat pictures at which nobody can be seen in a video
 CONTEXT_SECONDS = 1.0  # of sound before and after a shot, for the voice detector to settle on
@@ -74,7 +74,7 @@ class Split(Stage):
         cv2.setNumThreads(1)  # pictures are small; the cores are for decoding
         if self.vad:
             from pipeline.nets.session import open_session
-            from pipeline.nets.vad import SpeechDetector
+            from pipeline.nets.sound.vad import SpeechDetector
 
             assert context.models is not None, "the driver hands every worker a model registry"
             self._detector = SpeechDetector(open_session(context.models.resolve(self.vad).path, "cpu", 1))
@@ -121,7 +121,7 @@ class Split(Stage):
     def _speech(self, path: "Path", spans: list[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[float, float]]]:
         """Speech within each span, in frames from its beginning."""
         from pipeline.media.audio import read_wave
-        from pipeline.nets.vad import speech_segments
+        from pipeline.nets.sound.vad import speech_segments
 
         wave = read_wave(path) if self._detector is not None else None
         if wave is None or self._detector is None:

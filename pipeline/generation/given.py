@@ -106,7 +106,7 @@ def hear(name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry"
         device: where it runs.
         clip: clip_id, or "".
     """
-    from pipeline.nets.wav2vec import features_of
+    from pipeline.nets.sound.wav2vec import features_of
 
     frames = len(wave) * FPS // SAMPLE_RATE
     wave = whole(wave, frames)

@@ -1,7 +1,7 @@
 """CSIM: whether a generated video shows the person of the reference picture.
 
 The mean cosine similarity between the identity embedding of the reference's face and those of the frames' faces, as in
-EchoMimicV2 and the works before it; the paper does not name its net. Here it is whatever `pipeline.nets.identity` runs (DeepFace's
+EchoMimicV2 and the works before it; the paper does not name its net. Here it is whatever `pipeline.nets.face.identity` runs (DeepFace's
 ArcFace by default), on faces cut by keypoints instead of a detector. Numbers of different nets cannot be compared.
 """
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.base.arrays import Floats, Picture
-from pipeline.nets.faces import aligned, can_align
+from pipeline.nets.face.faces import aligned, can_align
 from pipeline.skeleton.layout import visible
 
 if TYPE_CHECKING:
-    from pipeline.nets.identity import IdentityNet
+    from pipeline.nets.face.identity import IdentityNet
 
 
 _FACES = 32  # held at once

@@ -1,6 +1,6 @@
 """Nets that tell the puppets apart by face, and answer what they are said to be, with the signatures of DeepFace's.
 
-In a face cut out as `pipeline.nets.faces` cuts it, hair stands in a band at the top and skin below it. The nets see how much of
+In a face cut out as `pipeline.nets.face.faces` cuts it, hair stands in a band at the top and skin below it. The nets see how much of
 each colour of the palette lies in the two bands, take the one that there is most of in each, and look up the pair: no two puppets
 have both in common. The emotion net sees grey levels alone, which differ as well.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.arrays import Floats64
-from pipeline.nets.face_attributes import EMOTION_SIDE, LABELS, SIDE, Attribute
-from pipeline.nets.identity import SIDE as IDENTITY_SIDE
+from pipeline.nets.face.attributes import EMOTION_SIDE, LABELS, SIDE, Attribute
+from pipeline.nets.face.identity import SIDE as IDENTITY_SIDE
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import HAIRS, SKINS
 from pipeline.theatre.said import SAID

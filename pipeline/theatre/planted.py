@@ -19,7 +19,7 @@ from pipeline.base.arrays import Floats64
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import to_flac
-from pipeline.nets.wav2vec import logmel
+from pipeline.nets.sound.wav2vec import logmel
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import to_local
 from pipeline.theatre import figure

@@ -11,7 +11,7 @@ from pipeline.theatre.draw import Look
 
 @dataclass(frozen=True)
 class Said:
-    """Of one look: its name, and the labels of `pipeline.nets.face_attributes.LABELS` that are said of it."""
+    """Of one look: its name, and the labels of `pipeline.nets.face.attributes.LABELS` that are said of it."""
 
     name: str
     gender: str

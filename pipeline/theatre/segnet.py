@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.segmentation import AT_ONCE, SPEAKERS, powerset
-from pipeline.nets.voices import FRAME_FIELD, FRAME_STEP
+from pipeline.nets.sound.segmentation import AT_ONCE, SPEAKERS, powerset
+from pipeline.nets.sound.voices import FRAME_FIELD, FRAME_STEP
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.pilot import AMPLITUDE, PILOTS_HZ
 

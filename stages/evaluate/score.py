@@ -20,13 +20,13 @@ from stages.evaluate.pairs import PAIRED, REAL, Pair
 if TYPE_CHECKING:
     from pipeline.base.arrays import Floats32, Picture
     from pipeline.base.units import Box
-    from pipeline.nets.dwpose import PoseEstimator
+    from pipeline.nets.face.identity import IdentityNet
     from pipeline.nets.i3d import I3D
-    from pipeline.nets.identity import IdentityNet
     from pipeline.nets.inception import Inception
+    from pipeline.nets.pose.dwpose import PoseEstimator
+    from pipeline.nets.pose.yolox import Detector
     from pipeline.nets.session import Device
     from pipeline.nets.syncnet import SyncNet
-    from pipeline.nets.yolox import Detector
     from stages.evaluate.cast import Cast, Subject
 
 IDENTITY, SYNC, FID, FVD = NETS = ("identity", "syncnet", "inception", "i3d")
@@ -105,8 +105,8 @@ class Scores(Stage):
             self._poser = annotator(self, context, self.footage or None)
 
     def _open(self, name: str, path: Path, device: "Device", threads: int) -> None:
+        from pipeline.nets.face.identity import IdentityNet
         from pipeline.nets.i3d import I3D
-        from pipeline.nets.identity import IdentityNet
         from pipeline.nets.inception import Inception
         from pipeline.nets.session import open_session
         from pipeline.nets.syncnet import SyncNet

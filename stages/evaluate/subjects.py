@@ -16,8 +16,8 @@ from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_of
 
 if TYPE_CHECKING:
-    from pipeline.nets.dwpose import PoseEstimator
-    from pipeline.nets.yolox import Detector
+    from pipeline.nets.pose.dwpose import PoseEstimator
+    from pipeline.nets.pose.yolox import Detector
     from pipeline.tables.table import Store
     from stages.evaluate.score import Scores
 
@@ -258,7 +258,7 @@ def annotate(
         keypoints (F, 133, 2) px of a picture, NaN where unseen, scores (F, 133), and the pictures' (width, height);
         None when nobody is seen.
     """
-    from pipeline.nets.whole_body import annotate_frames
+    from pipeline.nets.pose.whole_body import annotate_frames
 
     size = (0, 0)
 

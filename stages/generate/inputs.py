@@ -102,7 +102,7 @@ class _Clips:
 def _of_picture(path: Path, session: "Session") -> Person:
     """The largest person in a picture, by the annotator of the run's profile."""
     from pipeline.media.still import read_picture
-    from pipeline.nets.one_picture import largest_person
+    from pipeline.nets.pose.one_picture import largest_person
 
     try:
         picture = read_picture(path)

@@ -16,7 +16,7 @@ from pipeline.skeleton import layout
 from pipeline.tables.hashing import digest
 
 if TYPE_CHECKING:
-    from pipeline.nets.whole_body import PersonTrack
+    from pipeline.nets.pose.whole_body import PersonTrack
     from pipeline.stage import Context, Row
     from pipeline.tables.table import Store
 
@@ -79,7 +79,7 @@ class Comparer:
     def look(self, path: str, first_frame: int, frames: int) -> "list[PersonTrack]":
         """Everybody whom our nets see in the clip."""
         from pipeline.media.video import GridReader
-        from pipeline.nets.whole_body import annotate_frames
+        from pipeline.nets.pose.whole_body import annotate_frames
 
         with GridReader(self._run / path, first_frame, frames, threads=self._threads) as reader:
             pictures = ((number, frame.pixels) for number, frame in enumerate(reader))

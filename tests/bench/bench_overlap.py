@@ -42,8 +42,8 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
 
 def nets(folder: Path) -> tuple[Path, Path]:
     """ONNX file and checkpoint of one random net."""
-    from pipeline.nets.pyannote_segmentation import import_pyannote
-    from tests.pipeline.nets.little_pyannet import export, random_net, save_checkpoint
+    from pipeline.nets.sound.pyannote_segmentation import import_pyannote
+    from tests.pipeline.nets.sound.little_pyannet import export, random_net, save_checkpoint
 
     try:
         import_pyannote()

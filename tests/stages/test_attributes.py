@@ -18,7 +18,7 @@ from pipeline.theatre.said import SAID
 from pipeline.theatre.takes import ADA, BEN, GIA
 from stages.attributes import Attributes
 from stages.speakers import Speakers
-from tests.pipeline.nets.deepface_here import write_nets
+from tests.pipeline.nets.face.deepface_here import write_nets
 from tests.stages import fake_run
 from tests.stages.faces_on_film import THEATRE, Nets, ready, sample
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline.media.video import GridReader
-from pipeline.nets.dwpose import PoseNet
-from pipeline.nets.faces import Choice, aligned, candidates
-from pipeline.nets.identity import IdentityNet, mean_identity
+from pipeline.nets.face.faces import Choice, aligned, candidates
+from pipeline.nets.face.identity import IdentityNet, mean_identity
+from pipeline.nets.pose.dwpose import PoseNet
+from pipeline.nets.pose.whole_body import AnnotationSettings, annotate_frames
+from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import open_session
-from pipeline.nets.whole_body import AnnotationSettings, annotate_frames
-from pipeline.nets.yolox import Detector
 from pipeline.speakers import cluster
 from stages.speakers import LIKENESS
 from tests.stages.stage_assets import asset

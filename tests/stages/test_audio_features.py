@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import runner
 from pipeline.media.audio import to_flac
-from pipeline.nets.wav2vec import WIDTH, logmel
+from pipeline.nets.sound.wav2vec import WIDTH, logmel
 from pipeline.registry.models import Registry
 from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS

@@ -15,10 +15,10 @@ import pytest
 from pipeline.media.audio import to_flac
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
-from pipeline.nets.face_attributes import ages, fitted, said
-from pipeline.nets.faces import Choice, aligned, candidates, upright
+from pipeline.nets.face.attributes import ages, fitted, said
+from pipeline.nets.face.faces import Choice, aligned, candidates, upright
 from pipeline.nets.pose.simcc import decode_simcc
-from pipeline.nets.segmentation import SegmentationNet
+from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
 from pipeline.stage import Unit, stage_class
@@ -27,8 +27,8 @@ from stages.judge import Judge
 from stages.measure_pose import MeasurePose
 from stages.overlap import Overlap
 from stages.speakers import Speakers
+from tests.pipeline.nets.face.test_faces import face
 from tests.pipeline.nets.fakes import FakeSession
-from tests.pipeline.nets.test_faces import face
 from tests.pipeline.planted_identities import plant
 from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
 

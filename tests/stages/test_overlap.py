@@ -11,7 +11,7 @@ import soxr
 
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage
-from pipeline.nets.segmentation import SegmentationNet
+from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Outcome, Store, pack_rows
@@ -155,7 +155,7 @@ def test_only_videos_that_the_gate_lets_through(tmp_path: Path) -> None:
 def test_each_backend_has_its_own_net(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Overlap().model_names() == (("segmentation",),)
     assert Overlap(backend="pyannote").model_names() == (("segmentation_checkpoint",),)
-    from pipeline.nets import pyannote_segmentation
+    from pipeline.nets.sound import pyannote_segmentation
 
     made: list[tuple] = []
     monkeypatch.setattr(pyannote_segmentation, "PyannoteSegmentation", lambda *a, **k: made.append((a, k)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.cli_session import Session
-from pipeline.nets.dwpose import PoseNet
+from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.session import open_session
 from pipeline.stage import Context
 from stages.annotate import Annotate

@@ -149,7 +149,7 @@ def test_real_clips_with_one(name: str, expected: list[tuple[int, int]], tmp_pat
 def test_real_speech_is_cut_in_a_pause(tmp_path: Path) -> None:
     from pipeline.media.audio import read_wave
     from pipeline.nets.session import open_session
-    from pipeline.nets.vad import SpeechDetector, speech_segments
+    from pipeline.nets.sound.vad import SpeechDetector, speech_segments
 
     clip = asset("clips/edtalk_uncrop_obama.mp4")
     rows = split(clip, tmp_path, models=AssetModels())

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.nets.dwpose import PoseEstimator, PoseNet
 from pipeline.nets.pose import PoseBackend, simcc
-from pipeline.nets.rtmlib_pose import RtmlibPose
+from pipeline.nets.pose.dwpose import PoseEstimator, PoseNet
+from pipeline.nets.pose.rtmlib_pose import RtmlibPose
+from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import Device, open_session
-from pipeline.nets.yolox import Detector
 
 
 def open_detector(

@@ -8,7 +8,7 @@ import pytest
 def torchmetrics() -> Any:
     """The package; skips where it is not installed."""
     pytest.importorskip("torch", reason="torchmetrics runs on torch")
-    from pipeline.nets.torchaudio import mark_extension_absent
+    from pipeline.nets.sound.torchaudio import mark_extension_absent
 
     mark_extension_absent()
     return pytest.importorskip("torchmetrics", reason="the reference is torchmetrics")

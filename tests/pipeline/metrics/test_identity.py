@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.metrics.identity import csim, face_vector
-from pipeline.nets.identity import IdentityNet
+from pipeline.nets.face.identity import IdentityNet
 from pipeline.nets.session import open_session
 from pipeline.theatre.facenets import build_face_nets
 from tests.pipeline.metrics.puppets import played

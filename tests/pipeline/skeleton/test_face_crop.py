@@ -104,9 +104,9 @@ def test_outside_the_picture_is_grey() -> None:
 def test_boxes_are_those_of_a_face_detector(name: str) -> None:
     """YuNet stands for S3FD: both learned the boxes of WIDER FACE."""
     from pipeline.media.video import GridReader
-    from pipeline.nets.dwpose import PoseNet
+    from pipeline.nets.pose.dwpose import PoseNet
+    from pipeline.nets.pose.yolox import Detector
     from pipeline.nets.session import open_session
-    from pipeline.nets.yolox import Detector
     from tests.pipeline.nets.fakes import asset
 
     clip, faces = asset(f"clips/{name}"), asset("models/yunet_n_640_640.onnx")

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.nets.face_attributes import LABELS, AttributeNet, ages, fitted
-from pipeline.nets.faces import aligned, upright
+from pipeline.nets.face.attributes import LABELS, AttributeNet, ages, fitted
+from pipeline.nets.face.faces import aligned, upright
+from pipeline.nets.face.identity import IdentityNet
 from pipeline.nets.footage import footage_of
-from pipeline.nets.identity import IdentityNet
 from pipeline.nets.session import open_session
 from pipeline.theatre import TAKES, Actor, Film, Shot, Take
 from pipeline.theatre.draw import Look

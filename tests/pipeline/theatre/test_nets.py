@@ -7,9 +7,9 @@ import onnx
 import pytest
 
 from pipeline.media.video import GridReader
-from pipeline.nets.dwpose import PoseNet
+from pipeline.nets.pose.dwpose import PoseNet
+from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import open_session
-from pipeline.nets.yolox import Detector
 from pipeline.theatre import Film, Truth, build_nets, take_named
 from pipeline.theatre.render import write_film
 

@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from pipeline.media.audio import read_wave
-from pipeline.nets.segmentation import SegmentationNet
 from pipeline.nets.session import open_session
-from pipeline.nets.voices import Voices, seconds, spans
+from pipeline.nets.sound.segmentation import SegmentationNet
+from pipeline.nets.sound.voices import Voices, seconds, spans
 from pipeline.theatre import TAKES, Film, take_named
 from pipeline.theatre.pilot import AMPLITUDE, FREE_HZ, PILOTS_HZ, at_once, free_band, speaking, tone
 from pipeline.theatre.render import _sound_packets

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import shard
 from pipeline.base.units import CLIP_SIDE_PX, SAMPLES_PER_FRAME
-from pipeline.nets.wav2vec import logmel
+from pipeline.nets.sound.wav2vec import logmel
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local
 from pipeline.theatre import planted

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.nets.dwpose import PoseNet
+from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.factory import open_detector, open_pose
-from pipeline.nets.rtmlib_pose import RtmlibPose
+from pipeline.nets.pose.rtmlib_pose import RtmlibPose
 from tests.pipeline.nets.heat_map_net import with_heat_maps
 
 pytest.importorskip("onnx")

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.nets.dwpose import PoseNet
 from pipeline.nets.pose.decoders import decoder_of
+from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.heat_maps import decode_outputs
 from pipeline.nets.pose.simcc import decode_outputs as decode_simcc_outputs
 from pipeline.skeleton.layout import K

@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.session import open_session
-from pipeline.nets.vad import SpeechDetector, speech_segments
+from pipeline.nets.sound.vad import SpeechDetector, speech_segments
 from tests.pipeline.nets.fakes import FakeSession, asset
 
 STEP = 512 / SAMPLE_RATE

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.voices import FRAME_FIELD, FRAME_STEP, OverlapAdd, Voices
+from pipeline.nets.sound.voices import FRAME_FIELD, FRAME_STEP, OverlapAdd, Voices
 
 if TYPE_CHECKING:
     import onnxruntime

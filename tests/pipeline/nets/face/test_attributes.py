@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.nets.face_attributes import LABELS, AttributeNet, ages, said
-from pipeline.nets.identity import IdentityNet, mean_identity
+from pipeline.nets.face.attributes import LABELS, AttributeNet, ages, said
+from pipeline.nets.face.identity import IdentityNet, mean_identity
 from pipeline.nets.session import open_session
-from tests.pipeline.nets.deepface_here import deepface, write_nets
+from tests.pipeline.nets.face.deepface_here import deepface, write_nets
 from tests.pipeline.nets.fakes import FakeSession
 
 EXACT = 1e-4

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.nets.pose import PoseBackend
 from pipeline.nets.pose.factory import open_detector, open_pose
+from pipeline.nets.pose.whole_body import AnnotationSettings, annotate_frames
 from pipeline.nets.session import Device
-from pipeline.nets.whole_body import AnnotationSettings, annotate_frames
 
 
 def largest_person(

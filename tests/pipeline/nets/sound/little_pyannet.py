@@ -10,7 +10,7 @@ import pytest
 
 def pyannote() -> Any:
     """The module `pyannote.audio`; the test is skipped where it cannot be imported."""
-    from pipeline.nets.pyannote_segmentation import import_pyannote
+    from pipeline.nets.sound.pyannote_segmentation import import_pyannote
 
     try:
         return import_pyannote()

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.segmentation import SegmentationNet, bits_of, powerset, to_multilabel, two_highest, window_count
 from pipeline.nets.session import open_session
-from pipeline.nets.voices import FRAME_STEP, Voices
+from pipeline.nets.sound.segmentation import (
+    SegmentationNet,
+    bits_of,
+    powerset,
+    to_multilabel,
+    two_highest,
+    window_count,
+)
+from pipeline.nets.sound.voices import FRAME_STEP, Voices
 from tests.pipeline.nets.fakes import ROOT, FakeSession, asset
-from tests.pipeline.nets.little_pyannet import export, pyannote, random_net, save_checkpoint
+from tests.pipeline.nets.sound.little_pyannet import export, pyannote, random_net, save_checkpoint
 
 CLASSES = ([], [1], [2], [3], [1, 2], [1, 3], [2, 3])
 # Shorter than a window, one window, one more step, ends on and beside the grid of frames, three and more windows.
@@ -177,7 +184,7 @@ def test_scores_are_pyannotes(files: SimpleNamespace, wave: np.ndarray, soft: bo
 
 
 def test_the_reference_hears_the_same(files: SimpleNamespace, wave: np.ndarray) -> None:
-    from pipeline.nets.pyannote_segmentation import PyannoteSegmentation
+    from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
 
     for soft in (False, True):
         reference = PyannoteSegmentation(files.checkpoint, soft=soft).hear(wave[:300_000])
@@ -196,7 +203,7 @@ def test_pyannote_sends_no_telemetry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_reference_refuses_other_nets(tmp_path: Path) -> None:
-    from pipeline.nets.pyannote_segmentation import PyannoteSegmentation
+    from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
 
     other = save_checkpoint(random_net(powerset=None), tmp_path / "multilabel.bin")
     with pytest.raises(ValueError, match=r"multilabel.bin is no segmentation-3.0"):
@@ -223,7 +230,7 @@ def test_silence_and_real_speech_pass_through(files: SimpleNamespace) -> None:
 HOUR = """
 import resource, sys
 import numpy as np
-from pipeline.nets.segmentation import SegmentationNet
+from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.nets.session import open_session
 wave = np.random.default_rng(0).standard_normal(3600 * 16_000, np.float32) * np.float32(0.1)
 heard = SegmentationNet(open_session(sys.argv[1], threads=2)).hear(wave)

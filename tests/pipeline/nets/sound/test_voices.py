@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.voices import FRAME_STEP, OverlapAdd, Voices, clipped, longest, middles, seconds, spans
-from tests.pipeline.nets.little_pyannet import pyannote
+from pipeline.nets.sound.voices import FRAME_STEP, OverlapAdd, Voices, clipped, longest, middles, seconds, spans
+from tests.pipeline.nets.sound.little_pyannet import pyannote
 
 WINDOW, FRAMES = 160_000, 589
 STEP = FRAME_STEP / SAMPLE_RATE

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats32, Picture
-from pipeline.nets.face_attributes import Runner, bordered
+from pipeline.nets.face.attributes import Runner, bordered
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.base.arrays import Picture
-from pipeline.nets.dwpose import Crop, Pose
+from pipeline.nets.pose.dwpose import Crop, Pose
 from pipeline.nets.session import Device, check_model
 from pipeline.skeleton.layout import K
 

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.nets.dwpose import PoseNet
+from pipeline.nets.pose.dwpose import PoseNet
+from pipeline.nets.pose.whole_body import AnnotationSettings, annotate_frames, face_sharpness
+from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import open_session
-from pipeline.nets.whole_body import AnnotationSettings, annotate_frames, face_sharpness
-from pipeline.nets.yolox import Detector
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import K
 from tests.pipeline.nets.fakes import asset, upper_body

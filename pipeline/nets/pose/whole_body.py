@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
-from pipeline.nets.dwpose import Crop, PoseEstimator
-from pipeline.nets.tracker import Tracker, TrackerSettings, pose_similarity, scales
-from pipeline.nets.yolox import Detector
+from pipeline.nets.pose.dwpose import Crop, PoseEstimator
+from pipeline.nets.pose.tracker import Tracker, TrackerSettings, pose_similarity, scales
+from pipeline.nets.pose.yolox import Detector
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import cut
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.wav2vec import FIELD, HOP, WIDTH, Wav2Vec, batches, logmel, to_grid
+from pipeline.nets.sound.wav2vec import FIELD, HOP, WIDTH, Wav2Vec, batches, logmel, to_grid
 
 TINY: dict[str, Any] = {
     "hidden_size": 32,
@@ -66,7 +66,7 @@ def test_batches_hold_equal_lengths() -> None:
 def reference() -> Any:
     pytest.importorskip("torch", reason="pip install csg405[train]")
     pytest.importorskip("safetensors", reason="pip install csg405[train]")
-    from pipeline.nets.torchaudio import mark_extension_absent
+    from pipeline.nets.sound.torchaudio import mark_extension_absent
 
     mark_extension_absent()
     transformers = pytest.importorskip("transformers", reason="pip install csg405[train]")

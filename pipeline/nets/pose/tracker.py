@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.base.arrays import Floats
-from pipeline.nets.yolox import iou
+from pipeline.nets.pose.yolox import iou
 from pipeline.skeleton import layout
 
 _CORE = list(range(13))  # nose to hips: what co-speech footage shows of a body

@@ -58,7 +58,7 @@ class Wav2Vec:
     def __init__(
         self, weights: Path, device: str = "cpu", threads: int = 0, config: dict[str, Any] | None = None
     ) -> None:
-        from pipeline.nets.torchaudio import mark_extension_absent
+        from pipeline.nets.sound.torchaudio import mark_extension_absent
 
         mark_extension_absent()
         import torch

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.segmentation import WINDOW_SECONDS, bits_of, checked_wave, to_multilabel, two_highest
-from pipeline.nets.torchaudio import mark_extension_absent
-from pipeline.nets.voices import Voices, frame_of
+from pipeline.nets.sound.segmentation import WINDOW_SECONDS, bits_of, checked_wave, to_multilabel, two_highest
+from pipeline.nets.sound.torchaudio import mark_extension_absent
+from pipeline.nets.sound.voices import Voices, frame_of
 
 
 def import_pyannote() -> Any:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.nets.faces import TEMPLATE, Choice, aligned, candidates, face_square, upright
+from pipeline.nets.face.faces import TEMPLATE, Choice, aligned, candidates, face_square, upright
 from pipeline.skeleton import layout
 
 SIZE = (512, 512)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.nets.tracker import Tracker, TrackerSettings, pose_similarity
+from pipeline.nets.pose.tracker import Tracker, TrackerSettings, pose_similarity
 from pipeline.skeleton.layout import K
 from tests.pipeline.nets.fakes import upper_body
 

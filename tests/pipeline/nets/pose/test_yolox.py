@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from pipeline.nets.pose.yolox import Detector, iou, suppress
 from pipeline.nets.session import open_session
-from pipeline.nets.yolox import Detector, iou, suppress
 from tests.pipeline.nets.fakes import FakeSession, asset
 
 SIZE = (416, 416)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.nets.dwpose import MEAN, STD, PoseNet
+from pipeline.nets.pose.dwpose import MEAN, STD, PoseNet
 from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.session import open_session
 from pipeline.skeleton.layout import K
@@ -112,7 +112,7 @@ def test_other_models_are_refused() -> None:
 def test_rtmlib_agrees_within_half_a_bin_on_real_frames() -> None:
     pytest.importorskip("rtmlib")
     av = pytest.importorskip("av")
-    from pipeline.nets.rtmlib_pose import RtmlibPose
+    from pipeline.nets.pose.rtmlib_pose import RtmlibPose
 
     model = asset("models/lite133.onnx")
     ours, theirs = PoseNet(open_session(model)), RtmlibPose(model)

@@ -1,0 +1,1 @@
+"""Faces cut out by keypoints, their attributes and identity."""

@@ -1,0 +1,1 @@
+"""Speech found, told apart and turned into features."""
