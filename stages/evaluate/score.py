@@ -20,9 +20,9 @@ from stages.evaluate.pairs import PAIRED, REAL, Pair
 if TYPE_CHECKING:
     from pipeline.base.arrays import Floats32, Picture
     from pipeline.base.units import Box
+    from pipeline.metrics.i3d import I3D
+    from pipeline.metrics.inception import Inception
     from pipeline.nets.face.identity import IdentityNet
-    from pipeline.nets.i3d import I3D
-    from pipeline.nets.inception import Inception
     from pipeline.nets.pose.dwpose import PoseEstimator
     from pipeline.nets.pose.yolox import Detector
     from pipeline.nets.session import Device
@@ -105,9 +105,9 @@ class Scores(Stage):
             self._poser = annotator(self, context, self.footage or None)
 
     def _open(self, name: str, path: Path, device: "Device", threads: int) -> None:
+        from pipeline.metrics.i3d import I3D
+        from pipeline.metrics.inception import Inception
         from pipeline.nets.face.identity import IdentityNet
-        from pipeline.nets.i3d import I3D
-        from pipeline.nets.inception import Inception
         from pipeline.nets.session import open_session
         from pipeline.nets.syncnet import SyncNet
 
@@ -227,7 +227,7 @@ class Scores(Stage):
         return {}
 
     def _features(self, film: "_Film", absent: dict[str, str]) -> Row:
-        from pipeline.nets.i3d import clips_of
+        from pipeline.metrics.i3d import clips_of
 
         found: Row = {}
         if self._inception is None:

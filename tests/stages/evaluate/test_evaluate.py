@@ -160,7 +160,7 @@ def test_true_films_as_anothers(mine: Mine) -> None:
 
 @pytest.mark.slow
 def test_distances_of_identical_sets_are_nothing(mine: Mine, tmp_path: Path) -> None:
-    feature_nets = pytest.importorskip("tests.pipeline.nets.feature_nets", reason="needs torch")
+    feature_nets = pytest.importorskip("tests.pipeline.metrics.feature_nets", reason="needs torch")
     session = mine.studio.session()
     for name, shape, width in (("inception", (299, 299), 2048), ("i3d", ("T", 224, 224), 400)):
         path = mine.studio.nets / f"{name}.onnx"

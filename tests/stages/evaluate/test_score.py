@@ -249,7 +249,7 @@ def test_a_root_that_one_of_the_two_lacks_is_no_error_of_what_hangs_on_it(root: 
 
 
 def test_features_a_frame_and_a_span(score: Score, filmed: Path, tmp_path: Path) -> None:
-    feature_nets = pytest.importorskip("tests.pipeline.nets.feature_nets", reason="needs torch")
+    feature_nets = pytest.importorskip("tests.pipeline.metrics.feature_nets", reason="needs torch")
     more = {
         "inception": feature_nets.as_onnx(tmp_path / "inception.onnx", ("N", 3, 299, 299), 2048),
         "i3d": feature_nets.as_onnx(tmp_path / "i3d.onnx", ("N", 3, "T", 224, 224), 400),

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.nets.feature_net import BadFeatures, is_torchscript
-from pipeline.nets.i3d import I3D, clips_of
-from pipeline.nets.inception import Inception, resized
+from pipeline.metrics.feature_net import BadFeatures, is_torchscript
+from pipeline.metrics.i3d import I3D, clips_of
+from pipeline.metrics.inception import Inception, resized
 from pipeline.nets.session import ModelRefused
 from pipeline.registry.models import load_entries
-from tests.pipeline.nets.feature_nets import I3DLike, InceptionLike, as_onnx, script, torch
+from tests.pipeline.metrics.feature_nets import I3DLike, InceptionLike, as_onnx, script, torch
 
 PICTURE, CLIP = ("N", 3, 299, 299), ("N", 3, "T", 224, 224)
 Kind = tuple[Callable[[Path], Any], Any, tuple[Any, ...], int, tuple[int, ...]]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats32
-from pipeline.nets.feature_net import checked, open_net
+from pipeline.metrics.feature_net import checked, open_net
 from pipeline.nets.session import Device, ModelRefused
 
 Clip = NDArray[np.uint8]
