@@ -39,7 +39,7 @@ def choose_profile(profile: str, input: str, manifest: str) -> str:
             )
         return profile
     if manifest:
-        from pipeline.manifest import form_of
+        from pipeline.sources.manifest import form_of
 
         return "rebuild" if form_of(Path(manifest).expanduser()) else "folder"
     return "folder" if input else "demo"

@@ -17,8 +17,8 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.base.errors import UserError
 from pipeline.engines import EXECUTORS
+from pipeline.sources.web.settings import Web
 from pipeline.stage import Settings, Stage, is_runtime, settings_class
-from pipeline.web.settings import Web
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

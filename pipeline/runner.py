@@ -23,12 +23,12 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.version import version_of
 from pipeline.plan import Plan, plan
 from pipeline.registry.models import MissingModel, Registry
+from pipeline.sources.web.settings import Web
 from pipeline.stage import Context, Stage
 from pipeline.stage_nets import net_hashes
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
 from pipeline.tables.table import FAILED, Outcome, Store, packed_schema, strings
-from pipeline.web.settings import Web
 
 if TYPE_CHECKING:
     from pipeline.engines.executor import Result

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from pipeline.cli_session import Session
     from pipeline.registry.models import Registry
+    from pipeline.sources.web.settings import Web
     from pipeline.tables.opt_out import OptOut
     from pipeline.tables.table import Store
-    from pipeline.web.settings import Web
 
 ALL = "all"  # the unit of a stage that looks at the whole run at once
 

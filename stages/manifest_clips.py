@@ -14,7 +14,7 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
-    from pipeline.manifest import ManifestRow
+    from pipeline.sources.manifest import ManifestRow
     from pipeline.tables.table import Store
 
 LEDGER = "manifest_rows.csv"
@@ -49,7 +49,7 @@ class ManifestClips(Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.manifest import read_manifest
+        from pipeline.sources.manifest import read_manifest
 
         yield {"rows": read_manifest(self._file()).by_video()}
 
@@ -57,7 +57,7 @@ class ManifestClips(Stage):
         self._context = context
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.manifest import Problem, place
+        from pipeline.sources.manifest import Problem, place
 
         video = unit.row("videos")
         rows: list[ManifestRow] = self._context.given["rows"].get(unit.id, [])
@@ -79,7 +79,7 @@ class ManifestClips(Stage):
     def finish(self, context: Context, store: "Store") -> None:
         """Write the ledger: every row of the manifest, and what became of it so far."""
         from pipeline.base import files
-        from pipeline.manifest import RowState, ledger, read_manifest
+        from pipeline.sources.manifest import RowState, ledger, read_manifest
 
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -89,7 +89,7 @@ class ManifestClips(Stage):
 
     def _file(self) -> Path:
         """The manifest's path; StageError when it is not set or not there."""
-        from pipeline.manifest import ManifestError
+        from pipeline.sources.manifest import ManifestError
 
         if self.manifest is None:
             raise ManifestError("manifest_clips.manifest is not set: name the manifest with --manifest")

@@ -13,9 +13,9 @@ from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
 from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
+    from pipeline.sources.web.pace import Gate
+    from pipeline.sources.web.settings import Web
     from pipeline.tables.table import Store
-    from pipeline.web.pace import Gate
-    from pipeline.web.settings import Web
 
 LIVE, DEAD, UNKNOWN = "live", "dead", "unknown"
 _NOT_YET = ("is_live", "is_upcoming", "post_live")  # what the site calls a video that has not ended
@@ -66,7 +66,7 @@ class Probe(Stage):
         found |= set(_files(store))
         found |= {row["unit"] for row in store.outcomes("videos").select(["unit"]).to_pylist() if _is_link(row["unit"])}
         if self.manifest:
-            from pipeline.web.lists import read_list
+            from pipeline.sources.web.lists import read_list
 
             found |= set(read_list(Path(self.manifest), store.run).links)
         if not store.opt_out:
@@ -77,10 +77,10 @@ class Probe(Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline.sources.web.net import check_ready
+        from pipeline.sources.web.pace import serving
+        from pipeline.sources.web.settings import Web
         from pipeline.tables.table import Store
-        from pipeline.web.net import check_ready
-        from pipeline.web.pace import serving
-        from pipeline.web.settings import Web
 
         check_ready(context.web or Web())
         files = _files(Store(context.run, context.opt_out))
@@ -88,7 +88,7 @@ class Probe(Stage):
             yield {"pace": address, "files": files}
 
     def setup(self, context: Context) -> None:
-        from pipeline.web.pace import Gate
+        from pipeline.sources.web.pace import Gate
 
         self._context = context
         self._gate = Gate(context.given["pace"]) if "pace" in context.given else None
@@ -117,8 +117,8 @@ class Probe(Stage):
         """State, reason and detail of a link. Raises Reject where the link is bad, Failure where nobody could tell."""
         from pipeline.base.ids import check_url
         from pipeline.base.links import pace_host
-        from pipeline.web.ask import patiently
-        from pipeline.web.settings import Web
+        from pipeline.sources.web.ask import patiently
+        from pipeline.sources.web.settings import Web
 
         check_url(url, allow_loopback=self.allow_loopback)
         web = self._context.web or Web()
@@ -142,8 +142,8 @@ class Probe(Stage):
 
     def _asked(self, url: str, web: "Web") -> dict[str, Any]:
         """What the extractor finds out about a link; no stream is opened."""
-        from pipeline.web.errors import reason_of
-        from pipeline.web.net import FencedDownloader
+        from pipeline.sources.web.errors import reason_of
+        from pipeline.sources.web.net import FencedDownloader
 
         heard = _Heard()
         try:

@@ -20,13 +20,13 @@ from urllib.parse import urlencode
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.sources.web.wanted import Wanted
 from pipeline.stage import Context, Resources, Row, Stage, Unit
-from pipeline.web.wanted import Wanted
 
 if TYPE_CHECKING:
+    from pipeline.sources.web.pace import Gate
+    from pipeline.sources.web.settings import Web
     from pipeline.tables.table import Store
-    from pipeline.web.pace import Gate
-    from pipeline.web.settings import Web
 
 PAGE = 20  # hits that YouTube gives at a time, about
 _SEARCH_PATH = "/youtubei/v1/search"
@@ -80,10 +80,10 @@ class Search(Wanted, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline.sources.web.net import check_ready
+        from pipeline.sources.web.pace import serving
+        from pipeline.sources.web.settings import Web
         from pipeline.tables.table import Store
-        from pipeline.web.net import check_ready
-        from pipeline.web.pace import serving
-        from pipeline.web.settings import Web
 
         store = Store(context.run, context.opt_out)
         found = errands(_types(store), self.videos, self.quota, self.languages)
@@ -93,7 +93,7 @@ class Search(Wanted, Stage):
             yield {**given, "pace": address}
 
     def setup(self, context: Context) -> None:
-        from pipeline.web.pace import Gate
+        from pipeline.sources.web.pace import Gate
 
         self._context = context
         self._seen = set(context.given["seen"])
@@ -220,7 +220,7 @@ def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
     from pipeline.base.ids import safe_video_id
     from pipeline.base.links import watch_page
     from pipeline.base.text import clean
-    from pipeline.web.info import handle
+    from pipeline.sources.web.info import handle
 
     if entry.get("ie_key") != "Youtube":
         raise Reject(Reason.NOT_MEDIA, "no video")
@@ -244,9 +244,9 @@ def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
 @contextmanager
 def _asking(context: Context, gate: "Gate | None") -> Iterator[Callable[[str, str], Iterator[Row]]]:
     """Yields a function: hits of (query, filters), flat, each page asked for in turn when its first hit is wanted."""
-    from pipeline.web.errors import outcome_of
-    from pipeline.web.net import FencedDownloader
-    from pipeline.web.settings import Web
+    from pipeline.sources.web.errors import outcome_of
+    from pipeline.sources.web.net import FencedDownloader
+    from pipeline.sources.web.settings import Web
 
     web = context.web or Web()
 
@@ -288,7 +288,7 @@ def _asking(context: Context, gate: "Gate | None") -> Iterator[Callable[[str, st
 def _in_turn(call: Callable[[], Any], gate: "Gate | None", web: "Web") -> Any:
     """One page, asked for patiently; a broken connection is tried again."""
     from pipeline.base.links import YOUTUBE
-    from pipeline.web.ask import patiently
+    from pipeline.sources.web.ask import patiently
 
     for attempt in range(web.retries + 1):
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.units import Box
-from pipeline.manifest.rows import clock
+from pipeline.sources.manifest.rows import clock
 from tests.rebuild_films import TILES, Film
 
 Entry = dict[str, Any]

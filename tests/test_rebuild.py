@@ -265,7 +265,7 @@ def _check_others(store: Store, meant: dict[str, dict[str, Any]]) -> None:
 
 def _check_ledger(profile: Profile, run: Path, planted: rebuild_rows.Planted) -> None:
     """`manifest_rows.csv` has every row once: the bad ones with their line and why."""
-    from pipeline.manifest import ledger, read_manifest
+    from pipeline.sources.manifest import ledger, read_manifest
 
     states = ledger(read_manifest(profile.stage("manifest_clips").manifest), Store(run))  # type: ignore[attr-defined]
     assert [s.line for s in states] == sorted([*planted.good, *planted.faults])

@@ -15,7 +15,7 @@ from pipeline.base.links import video_id_of
 from pipeline.base.reasons import Reason, ReasonClass
 
 if TYPE_CHECKING:
-    from pipeline.manifest import RowState
+    from pipeline.sources.manifest import RowState
     from pipeline.tables.table import Store
 
 OK = "ok"
@@ -233,8 +233,8 @@ class _Rows:
         self._link_of: dict[int, str | None] = {}
         if not manifest:
             return
-        from pipeline.manifest import form_of, ledger, read_manifest
-        from pipeline.web.lists import read_list
+        from pipeline.sources.manifest import form_of, ledger, read_manifest
+        from pipeline.sources.web.lists import read_list
 
         path = Path(manifest)
         self.name = path.name

@@ -12,15 +12,15 @@ from pipeline.base.links import pace_host
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
-from pipeline.web.ask import patiently
-from pipeline.web.errors import outcome_of, retry_after_of, status_of
-from pipeline.web.settings import Web
+from pipeline.sources.web.ask import patiently
+from pipeline.sources.web.errors import outcome_of, retry_after_of, status_of
+from pipeline.sources.web.settings import Web
 from stages.crawl.formats import FormatSettings, selector
 from stages.crawl.room import bytes_in, check_room
 
 if TYPE_CHECKING:
-    from pipeline.web.net import FencedDownloader
-    from pipeline.web.pace import Gate
+    from pipeline.sources.web.net import FencedDownloader
+    from pipeline.sources.web.pace import Gate
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[Info
         known: called with what the extractor found, before the download; may raise Reject or Failure.
 
     Raises:
-        Reject, Failure: by `pipeline.web.errors`; Failure(NETWORK) when the file stays shorter than announced,
+        Reject, Failure: by `pipeline.sources.web.errors`; Failure(NETWORK) when the file stays shorter than announced,
             Failure(DISK_LIMIT) where there is no room for it.
     """
     gc.collect()  # a YoutubeDL is a knot of some MB that counting references never unties: let those before us not pile up
@@ -107,7 +107,7 @@ class _Attempt:
 
     def download(self) -> tuple[Path, Info]:
         """The downloaded file and what the extractor says about it."""
-        from pipeline.web.net import FencedDownloader
+        from pipeline.sources.web.net import FencedDownloader
 
         settings, fruitless = self._settings, 0
         params = self._params()
@@ -150,7 +150,7 @@ class _Attempt:
 
     def _doubted(self, reject: Reject) -> Reject | Failure:
         """What is missing among the formats is no verdict on a video of which yt-dlp was not shown all of them."""
-        from pipeline.web.net import UPDATE, without_scripts
+        from pipeline.sources.web.net import UPDATE, without_scripts
 
         if not self._heard.formats_missing or reject.reason not in (Reason.LOW_RESOLUTION, Reason.NO_VIDEO):
             return reject

@@ -133,7 +133,7 @@ def _original(form: Format) -> int:
 
 def _merged(video: Format, sound: Format) -> Format:
     """A pair as yt-dlp wants it: fetched one after the other, then put into one file."""
-    from pipeline.web.ytdlp import get_compatible_ext
+    from pipeline.sources.web.ytdlp import get_compatible_ext
 
     ext = get_compatible_ext(
         vcodecs=[video.get("vcodec")], acodecs=[sound.get("acodec")], vexts=[video["ext"]], aexts=[sound["ext"]]

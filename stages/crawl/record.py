@@ -6,8 +6,8 @@ from typing import Any
 
 from pipeline.base.text import clean
 from pipeline.media.video import Probe
+from pipeline.sources.web.info import handle
 from pipeline.stage import Row
-from pipeline.web.info import handle
 
 _MEASURED = (
     "container",

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.base.reasons import Failure, Reason
-from pipeline.web.settings import Web
+from pipeline.sources.web.settings import Web
 
 GIGABYTE = 1 << 30
 

@@ -11,11 +11,11 @@ from pipeline.base.errors import StageError
 
 for _module in ("inputs", "worker"):
     import_module(f"stages.crawl.{_module}")
-for _module in ("pipeline.engines.local", "pipeline.engines.worker", "pipeline.web.pace", "imageio_ffmpeg"):
+for _module in ("pipeline.engines.local", "pipeline.engines.worker", "pipeline.sources.web.pace", "imageio_ffmpeg"):
     import_module(_module)
 # Without a usable yt-dlp a folder is crawled all the same; for links the driver has already stopped.
 with suppress(StageError):
-    import_module("pipeline.web.net")
-    import_module("pipeline.web.ytdlp").warm_up()
+    import_module("pipeline.sources.web.net")
+    import_module("pipeline.sources.web.ytdlp").warm_up()
 gc.collect()
 gc.freeze()  # what is here stays: it need not be looked through after each video, nor be copied into each worker

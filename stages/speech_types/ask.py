@@ -241,7 +241,7 @@ def usable_type(raw: prompt.NamedType, languages: Sequence[str]) -> manifest.Spe
 
 
 def _check_languages(languages: Sequence[str]) -> None:
-    from pipeline.web.ytdlp import ISO639Utils
+    from pipeline.sources.web.ytdlp import ISO639Utils
 
     for code in languages:
         short = code.partition("-")[0]

@@ -21,8 +21,8 @@ import psutil
 
 from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
+from pipeline.sources.web.settings import Web
 from pipeline.tables.table import OK
-from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from tests.bench.table import LIMIT, OURS, Cost, Goal, Row, Skipped, cores, cost_of, rows
 from tests.stages.little_films import write_film

@@ -14,12 +14,12 @@ import pytest
 
 from pipeline.base import links
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.sources.web.lists import InputError, read_list
+from pipeline.sources.web.settings import Web
 from pipeline.stage import Context, Row, Unit
 from pipeline.tables import opt_out
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Store, pack_rows
-from pipeline.web.lists import InputError, read_list
-from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from stages.crawl.inputs.folder import folder_units, local_path
 from stages.crawl.record import clean, metadata

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.sources.web.lists import InputError
 from pipeline.stage import Reads
 from pipeline.tables.table import Store
-from pipeline.web.lists import InputError
 from stages.crawl import Crawl
 from stages.crawl.inputs import INPUTS, input_of
 from stages.crawl.inputs.folder import Folder

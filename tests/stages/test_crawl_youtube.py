@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.sources.web.settings import Web
 from pipeline.stage import Context, Row, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import pack_rows
-from pipeline.web.settings import Web
 from stages.crawl import Crawl
 from stages.crawl.formats import FormatSettings, choose, fallback, size_of
 from tests.youtube import CREATIVE_COMMONS, Plan, Trouble, YouTube, serve
@@ -120,8 +120,8 @@ def test_what_is_too_small_is_told_before_any_byte(tmp_path: Path, youtube: YouT
 def test_without_scripts_too_small_is_no_verdict(
     tmp_path: Path, youtube: YouTube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.web.net.DenoJsRuntime", lambda: SimpleNamespace(info=None))
-    monkeypatch.setattr("pipeline.web.net.FencedDownloader._js_runtimes", {})
+    monkeypatch.setattr("pipeline.sources.web.net.DenoJsRuntime", lambda: SimpleNamespace(info=None))
+    monkeypatch.setattr("pipeline.sources.web.net.FencedDownloader._js_runtimes", {})
     (video,) = youtube.plan.plant(1, formats=(AVC_240, BOTH_360, AAC))
     (result,) = crawl(tmp_path, youtube, video.id, web={"player_clients": ()})
     assert isinstance(result, Failure) and result.reason is Reason.EXTRACTOR_BROKEN

@@ -24,9 +24,9 @@ from pipeline.base.reasons import Reason
 from pipeline.media.video import probe
 from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
+from pipeline.sources.web.settings import Web
 from pipeline.stage import Row, Stage, stage_class
 from pipeline.tables.table import Store
-from pipeline.web.settings import Web
 from tests.stages.fake_run import add
 from tests.youtube import STANDARD, Plan, Refusal, Request, Trouble, Video, YouTube, films, serve
 from tests.youtube.planted import AAC, AVC_480, AVC_720, AVC_1080, DUB, OPUS, ORIGINAL, PROGRESSIVE, VP9_720

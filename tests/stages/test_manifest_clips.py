@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import pytest
 
 from pipeline.base.reasons import Reject
-from pipeline.manifest import ManifestError, ledger, read_manifest
 from pipeline.plan import plan
+from pipeline.sources.manifest import ManifestError, ledger, read_manifest
+from pipeline.sources.web import lists
 from pipeline.stage import Unit
 from pipeline.tables.table import Store
-from pipeline.web import lists
 from stages.crawl import Crawl
 from stages.manifest_clips import ManifestClips
 from stages.measure_pose import MeasurePose

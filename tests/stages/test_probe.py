@@ -11,10 +11,10 @@ from pipeline.base.errors import StageError
 from pipeline.base.links import watch_page
 from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
+from pipeline.sources.web.settings import Web
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import Outcome, Store, pack_rows
-from pipeline.web.settings import Web
 from stages.probe import Probe
 from tests.stages import fake_run
 from tests.youtube import Plan, Refusal, Trouble, Video, YouTube, serve, video_id

@@ -10,11 +10,11 @@ import pytest
 
 from pipeline.registry.models import Registry
 from pipeline.runner import Options, Summary, run_stage
+from pipeline.sources.web.settings import Web
 from pipeline.stage import Row
 from pipeline.tables.lock import driving
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import Store
-from pipeline.web.settings import Web
 from stages.search import Search, errands
 from tests.stages.fake_run import add
 from tests.youtube import CREATIVE_COMMONS, Plan, Refusal, YouTube, serve, video_id

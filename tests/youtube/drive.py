@@ -8,8 +8,8 @@ from pipeline.base.errors import StageError
 from pipeline.cli import INTERRUPTED
 from pipeline.registry.models import Registry
 from pipeline.runner import Options, run_stage
+from pipeline.sources.web.settings import Web
 from pipeline.stage import stage_class
-from pipeline.web.settings import Web
 
 BLOCKED = 3
 

@@ -15,8 +15,8 @@ import pytest
 from yt_dlp.utils import DownloadError
 
 from pipeline.media.video import ffmpeg_exe
-from pipeline.web.net import FencedDownloader, RefusedRequest
-from pipeline.web.settings import Web
+from pipeline.sources.web.net import FencedDownloader, RefusedRequest
+from pipeline.sources.web.settings import Web
 from tests.youtube import CREATIVE_COMMONS, Plan, Refusal, Trouble, YouTube, films, serve, video_id
 from tests.youtube.planted import AAC, AVC_720, DUB, OPUS, ORIGINAL, PROGRESSIVE, VP9_720
 

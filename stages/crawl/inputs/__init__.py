@@ -14,7 +14,7 @@ READS: tuple[Reads, ...] = tuple(dict.fromkeys(reads for kind in INPUTS for read
 
 def input_of(text: str) -> Input:
     """The input that `crawl.input` names. Raises InputError where it names none."""
-    from pipeline.web.lists import InputError
+    from pipeline.sources.web.lists import InputError
 
     for kind in INPUTS:
         if kind.matches(text):

@@ -10,9 +10,9 @@ from pipeline.stage import Context, Reads, Row, Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:
+    from pipeline.sources.web.lists import LinkList
+    from pipeline.sources.web.settings import Web
     from pipeline.tables.table import Store
-    from pipeline.web.lists import LinkList
-    from pipeline.web.settings import Web
     from stages.crawl.worker import Worker
 
 FOUND = ("speech_type", "language", "query", "query_rank")  # of a source, copied to its video
@@ -39,8 +39,8 @@ class Links(Input):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.web.pace import serving
-        from pipeline.web.settings import Web
+        from pipeline.sources.web.pace import serving
+        from pipeline.sources.web.settings import Web
 
         web = context.web or Web()
         listed = self._listed(context.run)
@@ -49,7 +49,7 @@ class Links(Input):
             yield {"bad": listed.bad, "pace": address}
 
     def row(self, unit: Unit, worker: "Worker") -> Row:
-        from pipeline.web.lists import reason_of
+        from pipeline.sources.web.lists import reason_of
 
         bad = worker.given.get("bad", {})
         if unit.id in bad:
@@ -59,7 +59,7 @@ class Links(Input):
 
     def _listed(self, run: Path | None) -> "LinkList":
         """What the file lists."""
-        from pipeline.web.lists import read_list
+        from pipeline.sources.web.lists import read_list
 
         return read_list(Path(self.text), run)
 
@@ -73,7 +73,7 @@ def _look_ahead(web: "Web", youtube: bool) -> None:
     """Say what every video would be refused for, before the first is asked for. Raises StageError."""
     import click
 
-    from pipeline.web.net import check_ready, without_scripts
+    from pipeline.sources.web.net import check_ready, without_scripts
 
     check_ready(web)
     if youtube and (lacking := without_scripts()):

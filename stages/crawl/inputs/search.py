@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 from stages.crawl.inputs.links import Links
 
 if TYPE_CHECKING:
+    from pipeline.sources.web.lists import LinkList
     from pipeline.tables.table import Store
-    from pipeline.web.lists import LinkList
 
 SEARCH = "search"
 
@@ -25,7 +25,7 @@ class Search(Links):
         return None
 
     def _listed(self, run: Path | None) -> "LinkList":
-        from pipeline.web.lists import LinkList
+        from pipeline.sources.web.lists import LinkList
 
         return LinkList()  # its units are rows of a table, none of them bad
 

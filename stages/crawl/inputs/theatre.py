@@ -32,9 +32,9 @@ class Theatre(Input):
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from pipeline import theatre
+        from pipeline.sources.web.net import check_ready
+        from pipeline.sources.web.settings import Web
         from pipeline.theatre import server
-        from pipeline.web.net import check_ready
-        from pipeline.web.settings import Web
 
         check_ready(context.web or Web())
         folder = context.run / "theatre"

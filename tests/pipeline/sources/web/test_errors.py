@@ -9,7 +9,7 @@ from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
 
 from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
-from pipeline.web.errors import outcome_of, reason_of, retry_after_of
+from pipeline.sources.web.errors import outcome_of, reason_of, retry_after_of
 
 HINT = (
     " Use --cookies-from-browser or --cookies for the authentication. See  https://github.com/yt-dlp/yt-dlp/wiki/FAQ"

@@ -13,7 +13,7 @@ from pipeline.base.errors import StageError
 from pipeline.base.hashes import sha256_of
 from pipeline.base.links import normalised
 from pipeline.base.reasons import Reason, Reject
-from pipeline.manifest import form_of, read_manifest
+from pipeline.sources.manifest import form_of, read_manifest
 
 BAD_LINE_PREFIX = "line "  # of a list of links
 BAD_ROW_PREFIX = "row "  # of a manifest

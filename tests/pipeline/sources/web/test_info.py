@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.web.info import handle
+from pipeline.sources.web.info import handle
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ import pytest
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason
 from pipeline.media.video import ffmpeg_exe
-from pipeline.web import net, ytdlp
-from pipeline.web.errors import reason_of
-from pipeline.web.settings import Web
-from pipeline.web.ytdlp import FENCE, KNOWN_GOOD, KNOWN_VERSION, REST, Part
+from pipeline.sources.web import net, ytdlp
+from pipeline.sources.web.errors import reason_of
+from pipeline.sources.web.settings import Web
+from pipeline.sources.web.ytdlp import FENCE, KNOWN_GOOD, KNOWN_VERSION, REST, Part
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def owner_of(part: Part) -> tuple[Any, str]:
@@ -168,7 +168,7 @@ def test_nothing_else_imports_it() -> None:
         for path in (ROOT / room).rglob("*.py")
         if asks.search(path.read_text(encoding="utf-8"))
     }
-    assert found <= {"pipeline/web/ytdlp.py"}
+    assert found <= {"pipeline/sources/web/ytdlp.py"}
     assert asks.search("    from yt_dlp.utils import x") and asks.search('import_module("yt_dlp.extractor")')
 
 

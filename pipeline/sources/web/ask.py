@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
-from pipeline.web.errors import outcome_of, retry_after_of
-from pipeline.web.pace import Gate, wall_text
-from pipeline.web.settings import Web
+from pipeline.sources.web.errors import outcome_of, retry_after_of
+from pipeline.sources.web.pace import Gate, wall_text
+from pipeline.sources.web.settings import Web
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
         call: asks the site once.
 
     Raises:
-        Reject, Failure: by `pipeline.web.errors`; Failure(BOT_WALL) says what to do.
+        Reject, Failure: by `pipeline.sources.web.errors`; Failure(BOT_WALL) says what to do.
     """
     if gate is None:
         try:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.base.reasons import Reason
-from pipeline.manifest import ManifestRow, Problem, place
+from pipeline.sources.manifest import ManifestRow, Problem, place
 
 ROW = ManifestRow(7, "name", "yt:YqnhRPq2Hq0", None, 4.0, 14.0, 100, 250, (300.0, 0.0, 1020.0, 720.0))
 

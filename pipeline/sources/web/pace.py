@@ -22,7 +22,7 @@ from typing import Any
 import filelock
 
 from pipeline.base.reasons import Failure, Reason
-from pipeline.web.settings import Web
+from pipeline.sources.web.settings import Web
 
 ASKING = 2  # extractions of one host at a time: what is in flight when a bot wall shows up cannot be called back
 _STRICTER = 1 + 1e-6  # so that a window with both its ends holds no more either

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.manifest import Manifest, ManifestError, form_of, forms, read_manifest
-from pipeline.manifest.rows import clock
+from pipeline.sources.manifest import Manifest, ManifestError, form_of, forms, read_manifest
+from pipeline.sources.manifest.rows import clock
 from tests.stages.stage_assets import asset
 
 IDS = st.text(string.ascii_letters + string.digits + "_-", min_size=11, max_size=11)
@@ -73,7 +73,7 @@ def test_the_two_names_of_the_facts(tmp_path: Path) -> None:
 
 @given(IDS, st.integers(0, 30), MILLIS, st.integers(200, 100_000), st.booleans(), st.booleans())
 def test_names_come_back(vid: str, part: int, start: int, length: int, underscores: bool, suffix: bool) -> None:
-    from pipeline.manifest.forms import _named
+    from pipeline.sources.manifest.forms import _named
 
     start = min(start, 3_600_000)
     a, b = clock(start * 1000), clock((start + length) * 1000)
@@ -87,7 +87,7 @@ def test_names_come_back(vid: str, part: int, start: int, length: int, underscor
 
 @given(st.integers(0, 10**7), st.integers(200, 10**5))
 def test_frames_are_the_nearest_and_halves_go_up(start: int, length: int) -> None:
-    from pipeline.manifest.rows import frames_of
+    from pipeline.sources.manifest.rows import frames_of
 
     first, frames = frames_of(start * 1000, (start + length) * 1000)
     assert 40 * first - 20 <= start < 40 * first + 20  # 40 ms a frame: picture n stands for n/25 +- 1/50

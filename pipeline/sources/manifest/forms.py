@@ -19,7 +19,7 @@ from pipeline.base.links import normalised, watch_page
 from pipeline.base.links import video_id_of as linked_id
 from pipeline.base.reasons import Reject
 from pipeline.base.units import FPS
-from pipeline.manifest.rows import (
+from pipeline.sources.manifest.rows import (
     MAX_VIDEO_SECONDS,
     OVERHANG_FRAMES,
     BadRow,

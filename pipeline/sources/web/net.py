@@ -21,10 +21,10 @@ from pipeline.base.errors import StageError
 from pipeline.base.ids import check_url
 from pipeline.base.links import YOUTUBE, is_youtube
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.web.errors import Refused, outcome_of
-from pipeline.web.pace import Gate
-from pipeline.web.settings import Web
-from pipeline.web.ytdlp import (
+from pipeline.sources.web.errors import Refused, outcome_of
+from pipeline.sources.web.pace import Gate
+from pipeline.sources.web.settings import Web
+from pipeline.sources.web.ytdlp import (
     UPDATE,
     DenoJsRuntime,
     ExternalFD,

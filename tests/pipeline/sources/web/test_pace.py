@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.web.ask import patiently
-from pipeline.web.pace import Address, Gate, Pacer, serving
-from pipeline.web.settings import Web
+from pipeline.sources.web.ask import patiently
+from pipeline.sources.web.pace import Address, Gate, Pacer, serving
+from pipeline.sources.web.settings import Web
 
 HOST = "youtube.com"
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.web import net
-from pipeline.web.net import FencedDownloader, without_scripts
-from pipeline.web.settings import Web
+from pipeline.sources.web import net
+from pipeline.sources.web.net import FencedDownloader, without_scripts
+from pipeline.sources.web.settings import Web
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def test_a_set_up_brings_what_runs_the_scripts_of_players() -> None:

@@ -1,8 +1,8 @@
 """Link manifests: which clips of which videos somebody else released, read row by row, placed, and accounted for."""
 
-from pipeline.manifest.forms import form_of, read_manifest
-from pipeline.manifest.ledger import RowState, ledger
-from pipeline.manifest.rows import Manifest, ManifestError, ManifestRow, Problem, place
+from pipeline.sources.manifest.forms import form_of, read_manifest
+from pipeline.sources.manifest.ledger import RowState, ledger
+from pipeline.sources.manifest.rows import Manifest, ManifestError, ManifestRow, Problem, place
 
 __all__ = [
     "Manifest",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.manifest.rows import Manifest, ManifestRow, Problem, place
+from pipeline.sources.manifest.rows import Manifest, ManifestRow, Problem, place
 
 if TYPE_CHECKING:
     from pipeline.stage import Row
