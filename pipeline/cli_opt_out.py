@@ -22,7 +22,7 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None
     cut in half, and every file that was made of them is deleted, in all folders of the run. What cannot be undone, such as a
     trained model, is named. Without entries a removal that was cut short is brought to its end.
     """
-    from pipeline.removal import remove_from_run
+    from pipeline.shards.removal import remove_from_run
     from pipeline.tables.opt_out import entries as listed
 
     session = Session(**given)

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import removal, shard
 from pipeline.base import files
+from pipeline.shards import removal, shard
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program

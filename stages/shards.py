@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from pipeline import removal, shard
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.base.version import version_of
+from pipeline.shards import removal, shard
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 from pipeline.tables.kinds import KINDS
 

@@ -42,7 +42,7 @@ class Train(Recipe, Program):
 
         from pipeline.base.progress import log_to
         from pipeline.cli_run import torch_device
-        from pipeline.shard import open_shards
+        from pipeline.shards.shard import open_shards
         from pipeline.tables import people
         from pipeline.training.loop import train
 

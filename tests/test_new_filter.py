@@ -51,7 +51,7 @@ import json, sys
 from pathlib import Path
 import fake_run, pipeline
 from pipeline.plan import plan
-from pipeline.shard import open_shards, schema
+from pipeline.shards.shard import open_shards, schema
 from pipeline.tables.table import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import shard
 from pipeline.backends.inputs import write_png
 from pipeline.base import files
 from pipeline.base.arrays import Floats, Picture
@@ -24,6 +23,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 from pipeline.tables import people
@@ -66,7 +66,7 @@ def write_layout(
         shards_folder: of a run.
         run_folder: which the shards' `video` paths start from.
         out: the folder to write; what it holds of the same clips is kept.
-        splits: of `pipeline.shard.SPLITS`.
+        splits: of `pipeline.shards.shard.SPLITS`.
         limit: as many clips at most; 0 for all.
 
     Raises:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import shard
 from pipeline.base import files
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import FPS
 from pipeline.generation.given import Person, Voice
 from pipeline.media.audio import to_flac
+from pipeline.shards import shard
 from pipeline.skeleton.align import Similarity
 from pipeline.skeleton.local import from_local, to_local
 

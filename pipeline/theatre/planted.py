@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import shard
 from pipeline.base.arrays import Floats64
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import to_flac
 from pipeline.nets.sound.wav2vec import logmel
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import to_local
 from pipeline.theatre import figure

@@ -22,9 +22,9 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import shard
 from pipeline.base import files
 from pipeline.base.units import CLIP_SIDE_PX, FPS
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, rooted
 from pipeline.tables import people

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import shard
 from pipeline.media.skeleton_film import write_skeletons
 from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, AudioToSkeleton, Reference
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import seen
 from pipeline.skeleton.local import from_local

@@ -8,12 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline import shard
 from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import FPS
 from pipeline.generation.given import Person
 from pipeline.media.sequence import frame_shown, read_frames
 from pipeline.media.video import GridReader
+from pipeline.shards import shard
 from pipeline.skeleton.layout import K
 from pipeline.tables.hashing import row_hashes
 from pipeline.tables.table import HASH, Store, read_places

@@ -97,13 +97,13 @@ class Subjects(Stage):
         return hashlib.sha256("".join(sorted(self._hashes())).encode()).hexdigest()
 
     def _clips(self) -> list[str]:
-        from pipeline import shard
+        from pipeline.shards import shard
 
         rows = shard.open_shards(Path(self.source), self._split()).rows(("clip_id", "person"))
         return [f"{row['clip_id']}#{row['person']}" for row in rows]
 
     def _hashes(self) -> list[str]:
-        from pipeline import shard
+        from pipeline.shards import shard
 
         files = shard.read_index(Path(self.source))["files"]
         return [entry["sha256"] for entry in files if self._split() in (None, entry["split"])]
@@ -112,7 +112,7 @@ class Subjects(Stage):
         return None if self.split == "all" else self.split
 
     def setup(self, context: Context) -> None:
-        from pipeline import shard
+        from pipeline.shards import shard
 
         self._context = context
         if self.protocol == "csg405":

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.errors import StageError
-from pipeline.release import VERSION, VERSION_KEY, schema, skeletons_of
+from pipeline.shards.release import VERSION, VERSION_KEY, schema, skeletons_of
 from pipeline.tables.hashing import digest
 from stages.import_poses.arrays import BadArray, read_poses
 from stages.import_poses.index import PICKLES, SUFFIXES, Entry, Index, State, key_of_member, safe

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import KEYPOINTS
-from pipeline.release import COLUMNS
+from pipeline.shards.release import COLUMNS
 from pipeline.stage import Row, Unit
 from stages.import_poses.archive import Reader
 

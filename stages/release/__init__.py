@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from pipeline.release import FOLDER, INDEX
+from pipeline.shards.release import FOLDER, INDEX
 from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:

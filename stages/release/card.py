@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline import release
 from pipeline.base.text import printable
+from pipeline.shards import release
 
 if TYPE_CHECKING:
     from pipeline.stage import Stage

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import release, shard
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.base.version import version_of
 from pipeline.profile import ProfileError
+from pipeline.shards import release, shard
 from pipeline.stage import Row, Stage
 from pipeline.tables import people
 from pipeline.tables.hashing import flat

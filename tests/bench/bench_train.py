@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import shard
+from pipeline.shards import shard
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, cost_of
 
 if TYPE_CHECKING:

@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import cli_run, shard
+from pipeline import cli_run
 from pipeline.base.ids import disk_name
 from pipeline.base.progress import log_to
 from pipeline.cli_session import Session
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
-from pipeline.removal import remove_from_run
 from pipeline.runner import Options
+from pipeline.shards import shard
+from pipeline.shards.removal import remove_from_run
 from pipeline.skeleton.local import to_local
 from pipeline.tables import people, run_folder
 from pipeline.tables.opt_out import of_run

@@ -14,7 +14,7 @@ import pytest
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason, Reject
 from pipeline.plan import plan
-from pipeline.release import COLUMNS
+from pipeline.shards.release import COLUMNS
 from pipeline.sources.manifest import Problem, place, read_manifest
 from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS

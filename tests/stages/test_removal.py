@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import removal, shard
 from pipeline.base import files
 from pipeline.base.ids import disk_name
-from pipeline.removal import remove, remove_from_run
+from pipeline.shards import removal, shard
+from pipeline.shards.removal import remove, remove_from_run
 from pipeline.tables.opt_out import OptOut, OptOutError
 from pipeline.tables.table import Store
 from stages.crawl import notes

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import shard
+from pipeline.shards import shard
 from pipeline.tables.table import Store
 from stages.shards import Shards, _sharing, bucket_of
 from tests.stages import fake_run

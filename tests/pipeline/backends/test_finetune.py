@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import shard
 from pipeline.backends import finetune
 from pipeline.backends.finetune import MIN_FRAMES, face_mask, write_layout
 from pipeline.base.hashes import sha256_of
 from pipeline.media.writer import write_clip
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 from pipeline.theatre import planted

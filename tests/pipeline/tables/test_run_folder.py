@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import shard
 from pipeline.base import files
 from pipeline.cli import _program_command, main
 from pipeline.overview import bytes_on_disk
-from pipeline.removal import remove_from_run
+from pipeline.shards import shard
+from pipeline.shards.removal import remove_from_run
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, no_program, program

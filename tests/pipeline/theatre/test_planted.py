@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import shard
 from pipeline.base.units import CLIP_SIDE_PX, SAMPLES_PER_FRAME
 from pipeline.nets.sound.wav2vec import logmel
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local
 from pipeline.theatre import planted

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import shard
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
+from pipeline.shards import shard
 from pipeline.theatre import planted
 from pipeline.training.loop import train
 from pipeline.training.metrics import METRICS

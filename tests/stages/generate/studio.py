@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import shard
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.cli_session import Fault, Session, errors_in_a_line
 from pipeline.media.audio import write_wav
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.generate import Generate

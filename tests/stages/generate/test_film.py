@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import shard
 from pipeline.base.hashes import sha256_of
 from pipeline.cli_session import Fault, Session, errors_in_a_line
 from pipeline.media.audio import read_wave
 from pipeline.media.probe import probe
 from pipeline.media.still import read_picture
 from pipeline.media.writer import write_clip
+from pipeline.shards import shard
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.generate import Generate, film

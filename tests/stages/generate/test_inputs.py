@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
-from pipeline import shard  # noqa: E402
 from pipeline.base.ids import disk_name  # noqa: E402
 from pipeline.base.units import SAMPLE_RATE  # noqa: E402
 from pipeline.media.audio import read_wave  # noqa: E402
 from pipeline.media.video import probe, write_clip  # noqa: E402
 from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
+from pipeline.shards import shard  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
-from pipeline import shard  # noqa: E402
 from pipeline.media.video import GridReader, probe  # noqa: E402
+from pipeline.shards import shard  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.skeleton.align import Similarity  # noqa: E402
 from pipeline.skeleton.local import from_local  # noqa: E402

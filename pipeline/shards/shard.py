@@ -292,7 +292,7 @@ def open_shards(folder: Path, split: str | None = None) -> Shards:
     Raises:
         ShardError: there is no index, its major version is not ours, or a file is missing or not the one it lists.
     """
-    from pipeline import removal
+    from pipeline.shards import removal
 
     folder = Path(folder)
     removal.complete(folder)

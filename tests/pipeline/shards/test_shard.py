@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import shard
+from pipeline.shards import shard
 from pipeline.skeleton.local import from_local, to_local
 
 PINNED = """

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline import shard
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
+from pipeline.shards import shard
 from pipeline.tables import opt_out
 from pipeline.tables.opt_out import OptOut
 

@@ -1,0 +1,1 @@
+"""Shards and releases: what is published, how it is written, read, and taken back."""
