@@ -13,7 +13,7 @@ from pipeline.cli_opt_out import opt_out
 from pipeline.cli_run import execute, run
 from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
 from pipeline.cli_tables import compact, gc, retry, table
-from pipeline.stage import Program, settings_class
+from pipeline.engine.stage import Program, settings_class
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 SETTING = "setting_"  # before the names of a stage's settings, which may be those of other options
@@ -60,7 +60,7 @@ def _program_command(name: str) -> click.Command:
     @click.command(context_settings=_HELP, help=f"{summary[:1].upper()}{summary[1:]}.")
     @about_a_run
     def command(**given: Any) -> None:
-        from pipeline.runner import importable
+        from pipeline.engine.runner import importable
         from pipeline.tables.lock import program as at_work
 
         with errors_in_a_line():

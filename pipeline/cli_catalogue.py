@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli_session import BAD_USE, Fault
-from pipeline.profile import ProfileError, load
+from pipeline.engine.profile import ProfileError, load
 from pipeline.registry.models import BadModel, MissingModel, Registry
 
 
@@ -67,7 +67,7 @@ def profile() -> None:
 @profile.command("list")
 def list_profiles() -> None:
     """The profiles that come with the project."""
-    from pipeline.profile import shipped
+    from pipeline.engine.profile import shipped
 
     for name in shipped():
         click.echo(f"{name:>12}  {load(name).description}")
@@ -78,7 +78,7 @@ def list_profiles() -> None:
 @click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE")
 def show_profile(name: str, sets: Sequence[str]) -> None:
     """A profile as annotated TOML: every setting, its value, unit and meaning."""
-    from pipeline.profile import show as annotated
+    from pipeline.engine.profile import show as annotated
 
     try:
         click.echo(annotated(load(name, sets)), nl=False)

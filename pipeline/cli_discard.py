@@ -18,7 +18,7 @@ def discard(what: str, dry_run: bool, **given: Any) -> None:
 
 def discard_sources(session: Session, *, dry_run: bool = False, terse: bool = False) -> bool:
     """Free sources and print what went and what stayed, and why. Returns whether any went."""
-    from pipeline.discard import free
+    from pipeline.engine.discard import free
     from pipeline.screen import size
 
     freed = free(session.profile, session.store, session.models, dry_run=dry_run)

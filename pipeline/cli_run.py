@@ -11,12 +11,12 @@ from pipeline.base.progress import duration
 from pipeline.cli_discard import discard_sources
 from pipeline.cli_looks import show_data_set, show_funnel
 from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
-from pipeline.profile import Profile, cores
+from pipeline.engine.profile import Profile, cores
 
 if TYPE_CHECKING:
+    from pipeline.engine.runner import Options, Summary
+    from pipeline.engine.stage import Stage
     from pipeline.registry.models import Registry
-    from pipeline.runner import Options, Summary
-    from pipeline.stage import Stage
     from pipeline.tables.table import Store
 
 
@@ -65,7 +65,7 @@ def run(
 
 def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> "Options":
     """How stages run with a profile, and what the command line says beside it."""
-    from pipeline.runner import Options
+    from pipeline.engine.runner import Options
 
     return Options(
         workers=_workers(profile, workers),
@@ -79,7 +79,7 @@ def options_of(profile: Profile, workers: int | None = None, shard: str = "") ->
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print what a run would do."""
-    from pipeline.dry_run import outlook
+    from pipeline.engine.dry_run import outlook
     from pipeline.screen import print_outlook
 
     names = session.profile.expand(targets)
@@ -103,7 +103,7 @@ def execute(
     if not follow:
         _run_all(session, names, options, discard)
         return
-    from pipeline.follow import leader, passes
+    from pipeline.engine.follow import leader, passes
 
     before = leader(session.run, session.profile, names)
     for turn in passes(session.profile, names, before, lambda words: _say("follow", words)):
@@ -135,7 +135,7 @@ def _discard(session: Session, terse: bool) -> bool:
 
 def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
-    from pipeline.runner import OutOfRoom, Skipped
+    from pipeline.engine.runner import OutOfRoom, Skipped
 
     try:
         run_shown(session.profile.stage(name), session.run, session.models, options, session.store, terse=terse)
@@ -165,7 +165,7 @@ def run_shown(
     Raises:
         Fault: it was interrupted. Skipped, OutOfRoom, and what else `run_stage` raises.
     """
-    from pipeline.runner import run_stage
+    from pipeline.engine.runner import run_stage
 
     summary = run_stage(stage, folder, models, options, store)
     if summary.pending or not terse:

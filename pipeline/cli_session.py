@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.base.errors import UserError
-from pipeline.profile import Profile, ProfileError, is_stage, load
+from pipeline.engine.profile import Profile, ProfileError, is_stage, load
+from pipeline.engine.stage import settings_class
 from pipeline.registry.models import Registry
-from pipeline.stage import settings_class
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store
@@ -103,7 +103,7 @@ class Session:
     def keep_profile(self) -> None:
         """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
         from pipeline.base import files
-        from pipeline.profile import show
+        from pipeline.engine.profile import show
 
         path, text = self.run / KEPT, show(self.profile)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

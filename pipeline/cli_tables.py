@@ -78,7 +78,7 @@ def _known_kind(kind: str) -> None:
 @about_a_run
 def compact(kinds: Sequence[str], **given: Any) -> None:
     """Join small parts of tables into large ones; safe to kill."""
-    from pipeline.upkeep import compact as join
+    from pipeline.engine.upkeep import compact as join
 
     store = Session(**given).store
     for kind in kinds:
@@ -93,8 +93,8 @@ def compact(kinds: Sequence[str], **given: Any) -> None:
 @about_a_run
 def gc(dry_run: bool, **given: Any) -> None:
     """Remove files that no winning row needs; safe to kill."""
+    from pipeline.engine.upkeep import collect, waste
     from pipeline.tables.run_folder import unknown
-    from pipeline.upkeep import collect, waste
 
     store = Session(**given).store
     for path in unknown(store.run):

@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
-from pipeline.plan import plan
-from pipeline.profile import Profile
+from pipeline.engine.plan import plan
+from pipeline.engine.profile import Profile
+from pipeline.engine.stage import Stage
+from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.stage import Stage
-from pipeline.stage_nets import net_hashes
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.stores import stores_of

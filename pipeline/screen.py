@@ -16,7 +16,7 @@ from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
-    from pipeline.dry_run import Outlook
+    from pipeline.engine.dry_run import Outlook
 
 WIDTH = 132  # columns of a log file or a pipe
 

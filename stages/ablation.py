@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pipeline.stage import Program, runtime
+from pipeline.engine.stage import Program, runtime
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Reason, Reject
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.nets.footage import check_footage
 from pipeline.nets.pose import PoseBackend
 from pipeline.skeleton import layout
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.media.video import GridFrame

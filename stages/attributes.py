@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.arrays import Picture
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 # OpenCV and decoders are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.stage import Program, runtime
+from pipeline.engine.stage import Program, runtime
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.base.reasons import Reason
+from pipeline.engine.off import SWITCHABLE
+from pipeline.engine.stage import Reads, Resources, Row, Settings, Stage, Unit, runtime
 from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
-from pipeline.off import SWITCHABLE
-from pipeline.stage import Reads, Resources, Row, Settings, Stage, Unit, runtime
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ _MORE = {
     "lip_syncs": (),
 }
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
-_COSTLY = ("overlaps", "lip_syncs")  # not measured of people whom the cheap measures drop: see `pipeline.gate`
+_COSTLY = ("overlaps", "lip_syncs")  # not measured of people whom the cheap measures drop: see `pipeline.engine.gate`
 _COSTLY_MEASURES = {name for kind in _COSTLY for name in KINDS[kind].schema.names}
 
 

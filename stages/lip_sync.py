@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.arrays import Floats32
-from pipeline.gate import DEFAULT, Gate
+from pipeline.engine.gate import DEFAULT, Gate
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.nets.footage import check_footage, footage_of
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.media.last_wave import LastWave
@@ -87,7 +87,7 @@ class LipSync(Stage):
         return (self.net,)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
-        from pipeline.gate import through
+        from pipeline.engine.gate import through
 
         worth = through(store, self.gate, "clip_id")
         return [unit for unit in units if unit in worth]

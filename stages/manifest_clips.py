@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.sources.manifest import ManifestRow

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.base.arrays import Floats32
+from pipeline.engine.stage import Reads, Resources, Row, Stage, Unit
 from pipeline.skeleton import measures
-from pipeline.stage import Reads, Resources, Row, Stage, Unit
 
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
     from pipeline.media.last_wave import LastWave

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.units import FPS
-from pipeline.gate import DEFAULT, Gate
+from pipeline.engine.gate import DEFAULT, Gate
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.nets.footage import check_footage, footage_of
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.nets.session import Device
@@ -74,7 +74,7 @@ class Overlap(Stage):
         return (self.checkpoint if self.backend == "pyannote" else self.net,)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
-        from pipeline.gate import through
+        from pipeline.engine.gate import through
 
         worth = through(store, self.gate, "video_id")
         return [unit for unit in units if unit in worth]

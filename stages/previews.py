@@ -16,7 +16,7 @@ from pipeline.base.arrays import Picture
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import KEYPOINTS
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

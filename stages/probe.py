@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
-from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.sources.web.pace import Gate

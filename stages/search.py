@@ -20,8 +20,8 @@ from urllib.parse import urlencode
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.engine.stage import Context, Resources, Row, Stage, Unit
 from pipeline.sources.web.wanted import Wanted
-from pipeline.stage import Context, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
     from pipeline.sources.web.pace import Gate
@@ -113,7 +113,7 @@ class Search(Wanted, Stage):
 
     def _settled(self, store: "Store") -> list[str]:
         """Videos of the units that this run leaves as they are; what the others found before, they may find again."""
-        from pipeline.plan import plan
+        from pipeline.engine.plan import plan
 
         work = plan(self, store)
         pending = {work.units[i] for i in work.pending}

@@ -14,8 +14,8 @@ from pydantic import Field, PrivateAttr
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.base.version import version_of
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
 from pipeline.shards import removal, shard
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:

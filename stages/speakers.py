@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS, SAMPLES_PER_FRAME
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pathlib import Path

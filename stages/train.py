@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.stage import Program, runtime
+from pipeline.engine.stage import Program, runtime
 from pipeline.training.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import theatre
 from pipeline.cli import main
-from pipeline.engines import EXECUTORS
+from pipeline.engine.executors import EXECUTORS
 from pipeline.media.probe import probe
 from pipeline.media.video import GridReader
 from pipeline.skeleton import crop, layout, local
@@ -380,7 +380,7 @@ def test_an_executor_of_threads_runs_the_filter_with_equal_tables(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Three files would say what another executor is: its own, the line in `EXECUTORS`, and this."""
-    monkeypatch.setitem(EXECUTORS, "threads", "tests.pipeline.engines.threads:ThreadExecutor")
+    monkeypatch.setitem(EXECUTORS, "threads", "tests.pipeline.engine.executors.threads:ThreadExecutor")
     run = tmp_path / "run"
     shutil.copytree(demo, run)
     for kind in FILTERED:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
 from pipeline.skeleton import layout
 from pipeline.tables.table import Store
 from stages.judge import CHECKS, Judge
@@ -50,7 +50,7 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 import fake_run, pipeline
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
 from pipeline.shards.shard import open_shards, schema
 from pipeline.tables.table import Store
 from stages.judge import CHECKS, Judge

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.engine.profile import Profile, load
+from pipeline.engine.runner import Options, run_stage
 from pipeline.media.audio import from_flac
 from pipeline.media.video import GridReader, probe
-from pipeline.profile import Profile, load
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import crop_box, square
 from pipeline.tables.kinds import KINDS

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
-from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from pipeline.engine.stage import Context, Reads, Resources, Stage, runtime
 from pipeline.sources.web.wanted import Wanted
-from pipeline.stage import Context, Reads, Resources, Stage, runtime
 from stages.crawl.inputs import DESCRIPTION, READS, input_of
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.text import clean
+from pipeline.engine.stage import Row
 from pipeline.media.video import Probe
 from pipeline.sources.web.info import handle
-from pipeline.stage import Row
 
 _MEASURED = (
     "container",

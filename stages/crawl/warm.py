@@ -11,7 +11,12 @@ from pipeline.base.errors import StageError
 
 for _module in ("inputs", "worker"):
     import_module(f"stages.crawl.{_module}")
-for _module in ("pipeline.engines.local", "pipeline.engines.worker", "pipeline.sources.web.pace", "imageio_ffmpeg"):
+for _module in (
+    "pipeline.engine.executors.local",
+    "pipeline.engine.executors.worker",
+    "pipeline.sources.web.pace",
+    "imageio_ffmpeg",
+):
     import_module(_module)
 # Without a usable yt-dlp a folder is crawled all the same; for links the driver has already stopped.
 with suppress(StageError):

@@ -10,11 +10,11 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import safe_video_id
 from pipeline.base.links import video_id_of
 from pipeline.base.reasons import Reason, Reject
+from pipeline.engine.stage import Context, Row, Unit
 from pipeline.media.guard import Limits, check_url
 from pipeline.media.video import probe
 from pipeline.sources.web.pace import Gate
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Context, Row, Unit
 from stages.crawl import formats, notes, place, record, room
 from stages.crawl.fetch import FetchSettings, fetch
 from stages.crawl.inputs import input_of

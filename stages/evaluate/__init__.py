@@ -9,13 +9,13 @@ from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
 from pipeline.base.hashes import sha256_of
+from pipeline.engine.stage import Program, runtime
 from pipeline.generation.sampling import SamplingSettings
-from pipeline.stage import Program, runtime
 from stages.evaluate.settings import ProtocolSettings
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
-    from pipeline.stage import Stage
+    from pipeline.engine.stage import Stage
     from pipeline.tables.table import Store
     from stages.evaluate.cast import Cast
     from stages.evaluate.pairs import Pair
@@ -291,7 +291,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
 def _nets(choices: Mapping[str, tuple[str, ...]], session: "Session") -> tuple[dict[str, str], dict[str, str]]:
     """Of the nets of metrics, those that are here with their hashes, and why the others are not."""
-    from pipeline.runner import importable
+    from pipeline.engine.runner import importable
 
     here: dict[str, str] = {}
     lacking: dict[str, str] = {}

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.base.ids import disk_name
+from pipeline.engine.stage import Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.generation.given import BadInput
-from pipeline.stage import Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.tables.hashing import digest, mix
 
 if TYPE_CHECKING:

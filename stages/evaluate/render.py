@@ -14,9 +14,9 @@ from pydantic import Field, PrivateAttr
 from pipeline.backend_settings import BackendSettings
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.generation.sampling import SamplingSettings
 from pipeline.skeleton.layout import visible
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.tables import people
 from stages.evaluate.pairs import PAIRED, Pair
 

@@ -13,8 +13,8 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.nets.pose import PoseBackend
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.pairs import PAIRED, REAL, Pair
 
 if TYPE_CHECKING:

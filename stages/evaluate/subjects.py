@@ -11,8 +11,8 @@ from pydantic import Field, PrivateAttr
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE
+from pipeline.engine.stage import Context, Resources, Row, Stage, Unit, runtime
 from pipeline.nets.pose import PoseBackend
-from pipeline.stage import Context, Resources, Row, Stage, Unit, runtime
 from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_of
 
 if TYPE_CHECKING:

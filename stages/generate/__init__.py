@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
+from pipeline.engine.stage import Program
 from pipeline.generation.sampling import SamplingSettings
-from pipeline.stage import Program
 from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:

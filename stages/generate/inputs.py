@@ -12,9 +12,9 @@ import numpy as np
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME
+from pipeline.engine.stage import Row
 from pipeline.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
 from pipeline.shards import shard
-from pipeline.stage import Row
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session

@@ -18,9 +18,9 @@ from pydantic import Field, PrivateAttr
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import FPS
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.skeleton.released import Order
 from pipeline.skeleton.released_space import Space
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

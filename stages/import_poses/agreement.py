@@ -16,8 +16,8 @@ from pipeline.skeleton import layout
 from pipeline.tables.hashing import digest
 
 if TYPE_CHECKING:
+    from pipeline.engine.stage import Context, Row
     from pipeline.nets.pose.whole_body import PersonTrack
-    from pipeline.stage import Context, Row
     from pipeline.tables.table import Store
 
 log = logging.getLogger(__name__)

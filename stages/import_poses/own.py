@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import KEYPOINTS
+from pipeline.engine.stage import Row, Unit
 from pipeline.shards.release import COLUMNS
-from pipeline.stage import Row, Unit
 from stages.import_poses.archive import Reader
 
 _MAX_SKEW = 0.02  # by which two encodings of a video may differ in their picture's shape

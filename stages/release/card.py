@@ -9,7 +9,7 @@ from pipeline.base.text import printable
 from pipeline.shards import release
 
 if TYPE_CHECKING:
-    from pipeline.stage import Stage
+    from pipeline.engine.stage import Stage
     from stages.release.write import Counts
 
 _SHOWN = 80  # lines of a table of counts

@@ -16,9 +16,9 @@ from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.base.version import version_of
-from pipeline.profile import ProfileError
+from pipeline.engine.profile import ProfileError
+from pipeline.engine.stage import Row, Stage
 from pipeline.shards import release, shard
-from pipeline.stage import Row, Stage
 from pipeline.tables import people
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS, column
@@ -187,7 +187,7 @@ def _write_measures(path: Path, store: Store, kept: pa.Table) -> None:
 
 def _settings(run: Path) -> dict[str, dict[str, Any]]:
     """Of each stage of the run's profile, the settings that change results; none that says where something lies."""
-    from pipeline.profile import load
+    from pipeline.engine.profile import load
 
     kept = run / "profile.toml"
     try:

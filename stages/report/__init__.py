@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

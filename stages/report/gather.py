@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from pipeline import table_one
 from pipeline.base.units import CLIP_SIDE_PX, FPS
+from pipeline.engine.stage import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.shards.shard import MEASURE_KINDS
-from pipeline.stage import settings_class
 from pipeline.table_one import Share
 from pipeline.tables.kinds import KINDS
 

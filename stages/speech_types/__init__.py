@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from pipeline.stage import ALL, Context, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import ALL, Context, Resources, Row, Stage, Unit, runtime
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

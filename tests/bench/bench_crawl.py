@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
 from pipeline.sources.web.settings import Web
 from pipeline.tables.table import OK
 from stages.crawl import Crawl

@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
+from pipeline.engine.runner import Options, run_stage
+from pipeline.engine.stage import Reads, Row, Stage, Unit, runtime
+from pipeline.engine.upkeep import compact
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
-from pipeline.stage import Reads, Row, Stage, Unit, runtime
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import OK, OUTCOME, OUTCOMES_FORMAT, ROWS_FORMAT, Store, stored_schema
-from pipeline.upkeep import compact
 
 WORKERS = 2
 IN_FLIGHT = 6

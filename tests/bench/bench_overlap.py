@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.units import SAMPLE_RATE
+from pipeline.engine.stage import Unit
 from pipeline.media.probe import probe
 from pipeline.media.video import write_video
 from pipeline.nets.session import open_session
-from pipeline.stage import Unit
 from stages.overlap import Overlap
 from tests.bench.footage import CLIP, VIDEO, Footage, ready
 from tests.bench.table import LIMIT, OURS, PEER, Cost, Goal, Row, Skipped, contest, cores, cost_of, rows

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pipeline.engine.stage import Context, Stage, Unit
 from pipeline.media.probe import Probe, probe
-from pipeline.stage import Context, Stage, Unit
 from tests.bench.table import Skipped, cores
 
 ASSETS = Path(os.environ.get("CSG405_TEST_ASSETS") or Path(__file__).parents[3] / "shared")

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import cli, runner
+from pipeline import cli
 from pipeline.cli_session import Session
+from pipeline.engine import runner
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving
 from pipeline.tables.table import Store
-from tests.pipeline import toy_cli, toys
+from tests.pipeline.engine import toy_cli, toys
 
 PROFILE = (
     toy_cli.PROFILE

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.engine.stage import Context
 from pipeline.media.video import write_clip
 from pipeline.skeleton.crop import cut, map_points
-from pipeline.stage import Context
 from pipeline.theatre import Actor, Film, Shot, Take
 from pipeline.theatre.draw import Look
 from pipeline.theatre.takes import V_ADA

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
+from pipeline.engine.stage import Context, Stage
 from pipeline.skeleton.local import to_local
-from pipeline.stage import Context, Stage
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Outcome, Store, pack_rows
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Reason, Reject
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage, footage_of
 from pipeline.skeleton import layout
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from stages.annotate import Annotate, Film
 from tests.stages.stage_assets import AssetModels, asset

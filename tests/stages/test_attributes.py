@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
+from pipeline.engine.runner import Options, Skipped, run_stage
+from pipeline.engine.stage import Unit
 from pipeline.nets.footage import KEY, WrongFootage
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, Skipped, run_stage
-from pipeline.stage import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Store
 from pipeline.theatre.facenets import build_face_nets

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import runner
+from pipeline.engine import runner
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.audio import to_flac
 from pipeline.nets.sound.wav2vec import WIDTH, logmel
 from pipeline.registry.models import Registry
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Store, pack_rows
 from stages.audio_features import STAND_IN, AudioFeatures

@@ -13,7 +13,7 @@ from pipeline.availability import account, summary
 from pipeline.availability.account import state_of
 from pipeline.base.links import watch_page
 from pipeline.base.reasons import Reason
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import Outcome, Store, pack_rows

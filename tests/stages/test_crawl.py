@@ -14,9 +14,9 @@ import pytest
 
 from pipeline.base import links
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.engine.stage import Context, Row, Unit
 from pipeline.sources.web.lists import InputError, read_list
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Context, Row, Unit
 from pipeline.tables import opt_out
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Store, pack_rows

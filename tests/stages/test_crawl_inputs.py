@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.stage import Reads
 from pipeline.sources.web.lists import InputError
-from pipeline.stage import Reads
 from pipeline.tables.table import Store
 from stages.crawl import Crawl
 from stages.crawl.inputs import INPUTS, input_of

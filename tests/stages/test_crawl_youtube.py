@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.engine.stage import Context, Row, Unit
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Context, Row, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import pack_rows

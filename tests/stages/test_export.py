@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Reason, Reject
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.audio import cut, from_flac, read_wave
 from pipeline.media.video import GridReader, write_video
 from pipeline.skeleton.crop import map_points
 from pipeline.skeleton.local import from_local
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from stages.export import Export
 

@@ -16,9 +16,10 @@ from pipeline import cli_run
 from pipeline.base.ids import disk_name
 from pipeline.base.progress import log_to
 from pipeline.cli_session import Session
+from pipeline.engine.runner import Options
+from pipeline.engine.upkeep import collect, compact
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
-from pipeline.runner import Options
 from pipeline.shards import shard
 from pipeline.shards.removal import remove_from_run
 from pipeline.skeleton.local import to_local
@@ -26,7 +27,6 @@ from pipeline.tables import people, run_folder
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.table import SPEAK_OF_CHANNELS, Store
 from pipeline.theatre import planted
-from pipeline.upkeep import collect, compact
 from stages.crawl import notes
 from stages.evaluate import Evaluate
 from stages.finetune import Finetune

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.engine.stage import Unit, stage_class
 from pipeline.media.audio import to_flac
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
@@ -21,7 +22,6 @@ from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
-from pipeline.stage import Unit, stage_class
 from stages.audio_features import AudioFeatures
 from stages.judge import Judge
 from stages.measure_pose import MeasurePose

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.video import write_video
-from pipeline.stage import Context, Unit
 from stages.annotate import Annotate
 from tests.pipeline.nets.heat_map_net import with_heat_maps
 from tests.stages.stage_assets import AssetModels

@@ -21,11 +21,11 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason
+from pipeline.engine.runner import Options, Summary, run_stage
+from pipeline.engine.stage import Row, Stage, stage_class
 from pipeline.media.video import probe
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, Summary, run_stage
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Row, Stage, stage_class
 from pipeline.tables.table import Store
 from tests.stages.fake_run import add
 from tests.youtube import STANDARD, Plan, Refusal, Request, Trouble, Video, YouTube, films, serve

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from annotated_types import Le
 
-from pipeline.profile import load
-from pipeline.stage import Unit
+from pipeline.engine.profile import load
+from pipeline.engine.stage import Unit
 from pipeline.tables.kinds import KINDS
 from stages.judge import CHECKS, Judge, read_overrides
 

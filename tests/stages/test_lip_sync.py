@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import soxr
 
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.audio import cut, read_wave
 from pipeline.media.video import GridReader, write_video
 from pipeline.metrics.sync import sync
 from pipeline.nets.footage import WrongFootage
 from pipeline.nets.session import open_session
 from pipeline.nets.syncnet import SyncNet
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import pack_rows
 from pipeline.theatre import voice

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import pytest
 
 from pipeline.base.reasons import Reject
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
+from pipeline.engine.stage import Unit
 from pipeline.sources.manifest import ManifestError, ledger, read_manifest
 from pipeline.sources.web import lists
-from pipeline.stage import Unit
 from pipeline.tables.table import Store
 from stages.crawl import Crawl
 from stages.manifest_clips import ManifestClips
 from stages.measure_pose import MeasurePose
-from tests.pipeline.runs import go, outcomes
+from tests.pipeline.engine.runs import go, outcomes
 from tests.stages import fake_run
 from tests.stages.stage_assets import asset
 

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import soxr
 
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.video import write_video
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from stages.measure_sound import MeasureSound, clipped_share, levels, longest_pause
 from tests.stages.stage_assets import AssetModels, asset

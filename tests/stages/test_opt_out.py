@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.engine.plan import plan
+from pipeline.engine.upkeep import compact, waste
 from pipeline.overview import story
-from pipeline.plan import plan
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut, OptOutError, of_run, parse, read
 from pipeline.tables.table import Outcome, Store, pack_rows
-from pipeline.upkeep import compact, waste
 from stages.judge import Judge
 from stages.report import Report, gather
 from stages.shards import Shards

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soxr
 
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage
 from pipeline.nets.sound.segmentation import SegmentationNet
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Outcome, Store, pack_rows
 from pipeline.theatre.pilot import tone

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.cli_session import Session
+from pipeline.engine.stage import Context
 from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.session import open_session
-from pipeline.stage import Context
 from stages.annotate import Annotate
 from stages.evaluate import Evaluate
 from stages.evaluate.render import Renditions

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.links import watch_page
+from pipeline.engine.runner import Options, Summary, run_stage
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, Summary, run_stage
 from pipeline.sources.web.settings import Web
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut

@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason, Reject
-from pipeline.plan import plan
+from pipeline.engine.plan import plan
+from pipeline.engine.stage import Context, Unit
 from pipeline.shards.release import COLUMNS
 from pipeline.sources.manifest import Problem, place, read_manifest
-from pipeline.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import Store

@@ -201,7 +201,7 @@ def test_a_stage_that_runs_after_a_kill_is_not_undone_later(run: Path, monkeypat
 
 
 def removal_context(run: Path):
-    from pipeline.stage import Context
+    from pipeline.engine.stage import Context
 
     return Context(run)
 

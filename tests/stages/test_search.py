@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.engine.runner import Options, Summary, run_stage
+from pipeline.engine.stage import Row
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, Summary, run_stage
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Row
 from pipeline.tables.lock import driving
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import Store

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.stage import Unit
+from pipeline.engine.stage import Unit
 from pipeline.tables.table import Store
 from stages.speakers import Speakers
 from tests.pipeline.planted_identities import agreement, plant

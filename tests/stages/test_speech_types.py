@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.errors import StageError
-from pipeline.profile import ProfileError, load
+from pipeline.engine.profile import ProfileError, load
+from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
 from pipeline.tables.table import Store
 from stages.speech_types import SpeechTypes, ask, manifest, names
 from tests.stages import unkind_openai as unkind

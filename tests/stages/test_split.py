@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pipeline.base.reasons import Reason, Reject
+from pipeline.engine.stage import Context, Row, Unit
 from pipeline.media.video import probe
-from pipeline.stage import Context, Row, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import pack_rows
 from stages.split import Split

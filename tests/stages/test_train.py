@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.profile import ProfileError, load
+from pipeline.engine.profile import ProfileError, load
 from stages.ablation import VARIANTS, Ablation, table
 from tests.pipeline.training.small import shard_rows, write_shards
 
@@ -62,9 +62,7 @@ def test_the_pipeline_sends_whoever_runs_it_as_a_stage_to_the_program(tmp_path: 
 
 
 def test_a_profile_that_names_it_does_not_load_torch() -> None:
-    code = (
-        "import sys; from pipeline.profile import load; load('demo').settings('train'); print('torch' in sys.modules)"
-    )
+    code = "import sys; from pipeline.engine.profile import load; load('demo').settings('train'); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "False"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pipeline.base.errors import StageError
 from pipeline.cli import INTERRUPTED
+from pipeline.engine.runner import Options, run_stage
+from pipeline.engine.stage import stage_class
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
 from pipeline.sources.web.settings import Web
-from pipeline.stage import stage_class
 
 BLOCKED = 3
 

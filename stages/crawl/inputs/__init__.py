@@ -1,6 +1,6 @@
 """The kinds of input, and the one that a setting names. A new kind is a class in a file of its own, and a name here."""
 
-from pipeline.stage import Reads
+from pipeline.engine.stage import Reads
 from stages.crawl.inputs.base import Input
 from stages.crawl.inputs.folder import Folder
 from stages.crawl.inputs.links import Links

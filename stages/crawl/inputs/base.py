@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.stage import Context, Reads, Row, Unit
+from pipeline.engine.stage import Context, Reads, Row, Unit
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

@@ -11,7 +11,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
-from pipeline.stage import Context, Row, Unit
+from pipeline.engine.stage import Context, Row, Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:

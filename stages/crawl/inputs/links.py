@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.base.reasons import Reject
-from pipeline.stage import Context, Reads, Row, Unit
+from pipeline.engine.stage import Context, Reads, Row, Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.stage import Context, Row, Unit
+from pipeline.engine.stage import Context, Row, Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import main
+from pipeline.engine.upkeep import collect, waste
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.stores import stores_of
 from pipeline.tables.table import Outcome, Store, pack_rows
-from pipeline.upkeep import collect, waste
 from tests.stages import fake_run
 
 METHODS = ("ours-skeleton", "true-drawn")

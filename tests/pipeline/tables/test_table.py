@@ -14,7 +14,7 @@ from pipeline.base import files
 from pipeline.tables import table
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import FAILED, OK, REJECTED, RETRY, Outcome, Store, pack_rows, read_places
-from tests.pipeline.runs import chain, contents, go, go_all, keypoints, outcomes, rewrite
+from tests.pipeline.engine.runs import chain, contents, go, go_all, keypoints, outcomes, rewrite
 
 VIDEOS = KINDS["videos"]
 

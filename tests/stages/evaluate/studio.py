@@ -13,10 +13,10 @@ import soxr
 from pipeline import cli_run
 from pipeline.base.hashes import sha256_of
 from pipeline.cli_session import Session
+from pipeline.engine.runner import Options
 from pipeline.media.audio import cut as cut_sound
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
-from pipeline.runner import Options
 from pipeline.shards import shard
 from pipeline.skeleton.crop import cut, map_points
 from pipeline.skeleton.local import to_local

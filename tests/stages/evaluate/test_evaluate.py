@@ -455,8 +455,8 @@ def test_the_demos_nets_refuse_other_footage(studio: Studio, tmp_path: Path) -> 
 # Kills
 
 DRIVER = """
-import pipeline.runner
-pipeline.runner.COMMIT_SECONDS = 0
+import pipeline.engine.runner
+pipeline.engine.runner.COMMIT_SECONDS = 0
 from pipeline.cli import stage_main
 stage_main("evaluate")
 """

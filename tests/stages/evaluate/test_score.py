@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Failure, Reject
+from pipeline.engine.runner import Options, run_stage
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.video import write_video
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
 from pipeline.skeleton import layout
-from pipeline.stage import Context, Unit
 from stages.evaluate.cast import Subject
 from stages.evaluate.score import NO_FACE, NO_SKELETON, NO_SOUND, Scores, _of_skeletons, cut
 from stages.evaluate.subjects import Subjects

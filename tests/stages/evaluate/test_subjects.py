@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.engine.stage import Context, Unit
 from pipeline.media.audio import write_wav
 from pipeline.media.video import probe, write_video
 from pipeline.nets.footage import WrongFootage
-from pipeline.stage import Context, Unit
 from stages.evaluate.cast import letterboxed, onto_square, squares, whole_body_frame
 from stages.evaluate.subjects import Subjects
 from tests.stages.evaluate.studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards

@@ -21,17 +21,17 @@ from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.version import version_of
-from pipeline.plan import Plan, plan
+from pipeline.engine.plan import Plan, plan
+from pipeline.engine.stage import Context, Stage
+from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Context, Stage
-from pipeline.stage_nets import net_hashes
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
 from pipeline.tables.table import FAILED, Outcome, Store, packed_schema, strings
 
 if TYPE_CHECKING:
-    from pipeline.engines.executor import Result
+    from pipeline.engine.executors.executor import Result
 
 COMMIT_BYTES = 64 << 20
 COMMIT_SECONDS = 60.0
@@ -55,7 +55,7 @@ class Options:
         workers: processes; 0 runs in the driver.
         threads: processor threads in all, shared among the workers.
         device: "cpu" or "cuda".
-        executor: what runs the units, a name of `pipeline.engines.EXECUTORS`.
+        executor: what runs the units, a name of `pipeline.engine.executors.EXECUTORS`.
         shard: (i, n) does only the units whose hash is i modulo n.
         web: how to go to the network.
         untried: leave out the units that failed before on the same input.
@@ -161,7 +161,7 @@ def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Op
 def _run_units(
     stage: Stage, store: Store, work: Plan, context: Context, workers: int, options: Options, summary: Summary
 ) -> None:
-    from pipeline.engines.executor import Job, open_executor  # heavy: only when something is pending
+    from pipeline.engine.executors.executor import Job, open_executor  # heavy: only when something is pending
 
     commits = _Commits(stage, store, work)
     interruption = Interrupt()

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.engine.stage import OptionalNets, Stage
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.stage import OptionalNets, Stage
 
 
 def advice_of(names: Sequence[str], models: Registry) -> str:

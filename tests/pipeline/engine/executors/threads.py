@@ -2,8 +2,8 @@
 
 import concurrent.futures
 
-from pipeline.engines.executor import Job, Result, Results, Units
-from pipeline.engines.worker import Worker
+from pipeline.engine.executors.executor import Job, Result, Results, Units
+from pipeline.engine.executors.worker import Worker
 
 
 class ThreadExecutor:

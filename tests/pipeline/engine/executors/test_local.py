@@ -13,14 +13,14 @@ import psutil
 import pytest
 
 from pipeline.base.reasons import Reason
-from pipeline.engines import local
-from pipeline.engines.executor import Job, Result
-from pipeline.engines.local import LocalExecutor
-from pipeline.engines.worker import bounded
-from pipeline.stage import Context, Unit
+from pipeline.engine.executors import local
+from pipeline.engine.executors.executor import Job, Result
+from pipeline.engine.executors.local import LocalExecutor
+from pipeline.engine.executors.worker import bounded
+from pipeline.engine.stage import Context, Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import FAILED, OK, REJECTED, packed_schema
-from tests.pipeline import toys
+from tests.pipeline.engine import toys
 
 
 def units(*names: str) -> Iterator[tuple[int, Unit]]:

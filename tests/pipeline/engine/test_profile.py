@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field, model_validator
 
-from pipeline import profile
-from pipeline.profile import ProfileError, load, shipped, show
-from pipeline.stage import runtime
-from tests.pipeline import toys
+from pipeline.engine import profile
+from pipeline.engine.profile import ProfileError, load, shipped, show
+from pipeline.engine.stage import runtime
+from tests.pipeline.engine import toys
 
 
 class ToyCut(toys.ToySplit):

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
 from pipeline.tables.table import Store
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from pipeline import upkeep
 from pipeline.base import files
-from pipeline.plan import plan
+from pipeline.engine import upkeep
+from pipeline.engine.plan import plan
+from pipeline.engine.upkeep import collect, compact, waste
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.retry import forget
 from pipeline.tables.table import Store
-from pipeline.upkeep import collect, compact, waste
-from tests.pipeline import toys
-from tests.pipeline.runs import chain, contents, go, go_all, same
+from tests.pipeline.engine import toys
+from tests.pipeline.engine.runs import chain, contents, go, go_all, same
 
 KINDS = ("videos", "clips", "persons", "pose_measures", "verdicts", "samples")
 

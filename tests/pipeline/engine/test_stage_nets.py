@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.dry_run import outlook
+from pipeline.engine.dry_run import outlook
+from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.stage_nets import net_hashes
 from pipeline.tables.table import Store
 from stages.attributes import Attributes
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.profile import Profile
-from pipeline.stage import Stage, whole_run
+from pipeline.engine.profile import Profile
+from pipeline.engine.stage import Stage, whole_run
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import at_work
 

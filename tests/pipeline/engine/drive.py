@@ -1,15 +1,15 @@
-"""A driver in a process of its own, for tests that kill it: `python -m tests.pipeline.drive RUN WORKERS STAGE {settings}...`."""
+"""A driver in a process of its own, for tests that kill it: `python -m tests.pipeline.engine.drive RUN WORKERS STAGE {settings}...`."""
 
 import json
 import os
 import sys
 from pathlib import Path
 
-from pipeline import runner
 from pipeline.cli import INTERRUPTED
+from pipeline.engine import runner
+from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, run_stage
-from tests.pipeline import toys
+from tests.pipeline.engine import toys
 
 STAGES = {cls.name: cls for cls in (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken)}
 

@@ -12,20 +12,21 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli, discard
+from pipeline import cli
 from pipeline.base import files
 from pipeline.base.reasons import Failure, Reason
+from pipeline.engine import discard
+from pipeline.engine.profile import Profile, load
+from pipeline.engine.stage import Context, Reads, Row, Stage, Unit
+from pipeline.engine.upkeep import collect
 from pipeline.media.guard import open_container
-from pipeline.profile import Profile, load
 from pipeline.registry.models import Registry
-from pipeline.stage import Context, Reads, Row, Stage, Unit
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import OK, Store
-from pipeline.upkeep import collect
-from tests.pipeline import toy_cli, toys
-from tests.pipeline.runs import outcomes
-from tests.pipeline.test_upkeep import age, dies, killed_at
+from tests.pipeline.engine import toy_cli, toys
+from tests.pipeline.engine.runs import outcomes
+from tests.pipeline.engine.test_upkeep import age, dies, killed_at
 from tests.stages.little_films import write_film
 
 ROOM = 2  # sources that ToyFetch finds room for

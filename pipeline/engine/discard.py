@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.plan import plan
-from pipeline.profile import Profile
+from pipeline.engine.plan import plan
+from pipeline.engine.profile import Profile
+from pipeline.engine.stage import Stage
+from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.stage import Stage
-from pipeline.stage_nets import net_hashes
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import driving

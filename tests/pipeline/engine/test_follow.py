@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli, follow
-from pipeline.profile import load
+from pipeline import cli
+from pipeline.engine import follow
+from pipeline.engine.profile import load
 from pipeline.tables.lock import at_work, driving
 from pipeline.tables.table import OK, Store
-from tests.pipeline import toy_cli, toys
-from tests.pipeline.runs import chain, contents, go, go_all, outcomes, same
-from tests.pipeline.test_runner import driver, until
+from tests.pipeline.engine import toy_cli, toys
+from tests.pipeline.engine.runs import chain, contents, go, go_all, outcomes, same
+from tests.pipeline.engine.test_runner import driver, until
 
 UNITS = tuple(f"u{n:02d}" for n in range(16))
 
@@ -111,7 +112,7 @@ def test_stages_of_the_whole_run_alone_follow_too(profile: Path, tmp_path: Path)
 def waiting(profile: Path, tmp_path: Path) -> "Iterator[subprocess.Popen[str]]":
     """A follower in another process, which waits for this one."""
     run = tmp_path / "run"
-    command = [sys.executable, "-u", "-m", "tests.pipeline.toy_cli", "run", "toy_split", "--follow"]
+    command = [sys.executable, "-u", "-m", "tests.pipeline.engine.toy_cli", "run", "toy_split", "--follow"]
     with driving(run, "videos"):
         process = subprocess.Popen(
             [*command, "--profile", str(profile), "--run", str(run)],

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import runner
-from pipeline.plan import MAX_ATTEMPTS, plan
-from pipeline.stage import ALL, Reads, Row, Stage, Unit, runtime
+from pipeline.engine import runner
+from pipeline.engine.plan import MAX_ATTEMPTS, plan
+from pipeline.engine.stage import ALL, Reads, Row, Stage, Unit, runtime
 from pipeline.tables.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
 from pipeline.tables.kinds import BOX, KINDS, frames
 from pipeline.tables.retry import forget
 from pipeline.tables.table import Store
-from tests.pipeline import toys
-from tests.pipeline.runs import chain, go, go_all, outcomes
+from tests.pipeline.engine import toys
+from tests.pipeline.engine.runs import chain, go, go_all, outcomes
 
 
 def pending(stage: Stage, run: Path, *models: str) -> list[str]:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticUndefined
 
 from pipeline.base.errors import UserError
-from pipeline.engines import EXECUTORS
+from pipeline.engine.executors import EXECUTORS
+from pipeline.engine.stage import Settings, Stage, is_runtime, settings_class
 from pipeline.sources.web.settings import Web
-from pipeline.stage import Settings, Stage, is_runtime, settings_class
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -332,7 +332,7 @@ def _add_stage(stages: "Table", name: str, settings: Settings) -> None:
         if values[key] is None and default is None:
             table.add(tomlkit.comment(f"{key} is not set" + (f"  # {_line_of(note)}" if note else "")))
         else:
-            _add(table, key, "off" if values[key] is None else values[key], note)  # see pipeline.off
+            _add(table, key, "off" if values[key] is None else values[key], note)  # see pipeline.engine.off
     if stages:
         table.trivia.indent = "\n"  # an empty line before its header
     stages.add(name, _commented(table, cls.summary))

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.plan import plan
-from pipeline.profile import Profile
+from pipeline.engine.plan import plan
+from pipeline.engine.profile import Profile
+from pipeline.engine.runner import importable
+from pipeline.engine.stage import ALL, Stage, whole_run
+from pipeline.engine.stage_nets import advice_of, optional_names
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.runner import importable
-from pipeline.stage import ALL, Stage, whole_run
-from pipeline.stage_nets import advice_of, optional_names
 from pipeline.tables.table import Store
 
 ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS

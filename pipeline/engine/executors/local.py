@@ -25,9 +25,9 @@ from pebble.pool.process import WORKERS_NAME
 
 from pipeline.base import files
 from pipeline.base.reasons import Reason
-from pipeline.engines.executor import Job, Result, Results, Units
-from pipeline.engines.worker import Worker, disk_trouble
-from pipeline.stage import Context, Stage, Unit
+from pipeline.engine.executors.executor import Job, Result, Results, Units
+from pipeline.engine.executors.worker import Worker, disk_trouble
+from pipeline.engine.stage import Context, Stage, Unit
 from pipeline.tables.table import FAILED
 
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker

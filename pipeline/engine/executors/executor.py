@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from pipeline.engines import EXECUTORS
+from pipeline.engine.executors import EXECUTORS
 
 if TYPE_CHECKING:
-    from pipeline.stage import Context, Stage, Unit
+    from pipeline.engine.stage import Context, Stage, Unit
 
 Units = Iterator[tuple[int, "Unit"]]
 Results = Generator[tuple[int, "Result"], None, None]

@@ -17,16 +17,16 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 
-from pipeline import runner
 from pipeline.base import files
 from pipeline.base.errors import StageError
+from pipeline.engine import runner
+from pipeline.engine.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.registry.models import BadModel, Registry
-from pipeline.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.tables import lock, table
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.table import FAILED, OK, Store
-from tests.pipeline import toys
-from tests.pipeline.runs import HERE, chain, contents, go, go_all, outcomes
+from tests.pipeline.engine import toys
+from tests.pipeline.engine.runs import HERE, chain, contents, go, go_all, outcomes
 
 TWO = Options(workers=2)
 
@@ -35,7 +35,7 @@ TWO = Options(workers=2)
 def driver(run: Path, *stages: Any, workers: int = 2) -> Iterator["subprocess.Popen[str]"]:
     """A driver in a process group of its own, as under a terminal; nothing of it is left afterwards."""
     arguments = [text for stage in stages for text in (stage.name, stage.model_dump_json())]
-    command = [sys.executable, "-m", "tests.pipeline.drive", str(run), str(workers), *arguments]
+    command = [sys.executable, "-m", "tests.pipeline.engine.drive", str(run), str(workers), *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.engine.runner import Options, Summary, run_stage
+from pipeline.engine.stage import Stage
 from pipeline.registry.models import Registry
-from pipeline.runner import Options, Summary, run_stage
-from pipeline.stage import Stage
 from pipeline.tables.table import OUTCOME, RUN_COLUMNS, Store
-from tests.pipeline import toys
+from tests.pipeline.engine import toys
 
 HERE = Options(workers=0)
 

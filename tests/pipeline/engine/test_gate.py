@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from pipeline.gate import DEFAULT, Gate, parse, through
+from pipeline.engine.gate import DEFAULT, Gate, parse, through
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Outcome, Store, pack_rows
 from stages.judge import Judge

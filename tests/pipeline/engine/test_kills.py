@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.engine.upkeep import collect, compact
 from pipeline.tables.table import Store
-from pipeline.upkeep import collect, compact
-from tests.pipeline import toys
-from tests.pipeline.runs import contents, same
-from tests.pipeline.test_runner import driver, until, workers
+from tests.pipeline.engine import toys
+from tests.pipeline.engine.runs import contents, same
+from tests.pipeline.engine.test_runner import driver, until, workers
 
 KILLS = 30
 UNITS = tuple(f"u{n:02d}" for n in range(24))

@@ -1,4 +1,4 @@
-"""The command over toy stages: in a process of its own (`python -m tests.pipeline.toy_cli run ...`), or in the test's."""
+"""The command over toy stages: in a process of its own (`python -m tests.pipeline.engine.toy_cli run ...`), or in the test's."""
 
 import importlib.machinery
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.cli import main
-from pipeline.stage import Stage
-from tests.pipeline import toys
+from pipeline.engine.stage import Stage
+from tests.pipeline.engine import toys
 
 PROFILE = """
 description = "toys"
