@@ -12,8 +12,8 @@ from pipeline.engine.stage import Program, runtime
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
-    from pipeline.nets.audio_to_skeleton import AudioToSkeleton
-    from pipeline.training.recipe import Recipe
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton
+    from pipeline.model.training.recipe import Recipe
 
 VARIANTS = {
     "full": "",
@@ -55,8 +55,8 @@ class Ablation(Program):
 
         from pipeline.base import files
         from pipeline.cli_run import torch_device
+        from pipeline.model.training.loop import train
         from pipeline.theatre import planted
-        from pipeline.training.loop import train
 
         unknown = set(self.variants) - set(VARIANTS)
         if unknown:
@@ -93,7 +93,7 @@ class Ablation(Program):
 
     def recipe(self, variant: str, seed: int) -> "Recipe":
         """How a variant is trained."""
-        from pipeline.training.recipe import Recipe
+        from pipeline.model.training.recipe import Recipe
 
         return Recipe(
             ablate=VARIANTS[variant],
@@ -114,8 +114,8 @@ class Ablation(Program):
         )
 
     def _scored(self, last: Path, place: Path, device: str) -> dict[str, float]:
-        from pipeline.nets.audio_to_skeleton import AudioToSkeleton
-        from pipeline.training.checkpoint import weights_of
+        from pipeline.model.audio_to_skeleton import AudioToSkeleton
+        from pipeline.model.training.checkpoint import weights_of
 
         model = AudioToSkeleton.load(weights_of(last), device)
         lines = (place / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -135,7 +135,7 @@ def score(
         limb_error_percent: of the generated limbs' median lengths to the speaker's, mean over limbs and clips; each limb's own
         as `<limb>_error_percent`.
     """
-    from pipeline.nets.audio_to_skeleton import Reference
+    from pipeline.model.audio_to_skeleton import Reference
     from pipeline.nets.sound.wav2vec import logmel
     from pipeline.skeleton.local import from_local
     from pipeline.theatre import planted

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from pipeline.engine.stage import Program, runtime
-from pipeline.training.recipe import Recipe
+from pipeline.model.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
@@ -42,9 +42,9 @@ class Train(Recipe, Program):
 
         from pipeline.base.progress import log_to
         from pipeline.cli_run import torch_device
+        from pipeline.model.training.loop import train
         from pipeline.shards.shard import open_shards
         from pipeline.tables import people
-        from pipeline.training.loop import train
 
         shards = Path(self.shards) if self.shards else session.run / "shards"
         caches = Path(self.cache) if self.cache else session.run / "cache"

@@ -10,7 +10,7 @@ from pydantic import Field
 from pipeline.backend_settings import BackendSettings
 from pipeline.base.hashes import sha256_of
 from pipeline.engine.stage import Program, runtime
-from pipeline.generation.sampling import SamplingSettings
+from pipeline.model.generation.sampling import SamplingSettings
 from stages.evaluate.settings import ProtocolSettings
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         return (*self.modules, *(("torch", "diffusers", "safetensors") if self.method == "ours" else ()))
 
     def _check(self) -> None:
-        from pipeline.generation.given import BadInput
+        from pipeline.model.generation.given import BadInput
 
         if self.method == "folder" and not Path(self.folder or "-").is_dir():
             raise BadInput(
@@ -155,7 +155,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
     def _check_label(self, folder: Path) -> None:
         """Refuse a folder of videos that would take the place of another one of the same name, unless a label says so."""
-        from pipeline.generation.given import BadInput
+        from pipeline.model.generation.given import BadInput
         from stages.evaluate import table
 
         if self.label or not (folder / table.SUMMARY).is_file():
@@ -200,7 +200,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
     def _pairs(self, session: "Session", cast: "Cast", here: list[str]) -> "list[Pair]":
         import click
 
-        from pipeline.generation.given import BadInput
+        from pipeline.model.generation.given import BadInput
         from stages.evaluate.pairs import PAIRED, UNPAIRED, listed, paired, unpaired
         from stages.evaluate.subjects import CLIPS
 
@@ -231,7 +231,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
         model, digest = "", ""
         if self.method == "ours":
-            from pipeline.training.checkpoint import weights_of
+            from pipeline.model.training.checkpoint import weights_of
 
             weights = weights_of(Path(self.model) if self.model else session.run / "training" / "model")
             model, digest = str(weights), sha256_of(weights)

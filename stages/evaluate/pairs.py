@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.base.ids import disk_name
 from pipeline.engine.stage import Reads, Resources, Row, Stage, Unit, runtime
-from pipeline.generation.given import BadInput
+from pipeline.model.generation.given import BadInput
 from pipeline.tables.hashing import digest, mix
 
 if TYPE_CHECKING:

@@ -15,15 +15,15 @@ from pipeline.backend_settings import BackendSettings
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
-from pipeline.generation.sampling import SamplingSettings
+from pipeline.model.generation.sampling import SamplingSettings
 from pipeline.skeleton.layout import visible
 from pipeline.tables import people
 from stages.evaluate.pairs import PAIRED, Pair
 
 if TYPE_CHECKING:
     from pipeline.base.arrays import Floats32
-    from pipeline.generation.given import Person
-    from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton
+    from pipeline.model.generation.given import Person
     from pipeline.tables.table import Store
     from stages.evaluate.cast import Cast, Subject
 
@@ -95,7 +95,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         if self.method == "ours":
             import torch
 
-            from pipeline.nets.audio_to_skeleton import AudioToSkeleton
+            from pipeline.model.audio_to_skeleton import AudioToSkeleton
 
             self._device = "cuda" if context.device == "cuda" and torch.cuda.is_available() else "cpu"
             self._model = AudioToSkeleton.load(Path(self.model), self._device)
@@ -156,7 +156,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
 
     def _filmed(self, pair: Pair, content: str, reference: "Subject", voice: "Subject") -> Row:
         from pipeline.backends import BackendError, Job, drive
-        from pipeline.generation.given import whole
+        from pipeline.model.generation.given import whole
         from pipeline.skeleton import align
 
         motion = self._motion(pair, reference, voice)
@@ -217,9 +217,9 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         return Motion(fitted.apply(voice.keypoints).astype(np.float32), voice.scores)
 
     def _generated(self, pair: Pair, person: "Person", voice: "Subject") -> Motion:
-        from pipeline.generation.given import BadInput, hear
-        from pipeline.generation.place import place
-        from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED
+        from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED
+        from pipeline.model.generation.given import BadInput, hear
+        from pipeline.model.generation.place import place
         from pipeline.skeleton.local import from_local
 
         assert self._context.models is not None, "the driver hands every worker a model registry"

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from pipeline.backend_settings import BackendSettings
 from pipeline.engine.stage import Program
-from pipeline.generation.sampling import SamplingSettings
+from pipeline.model.generation.sampling import SamplingSettings
 from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:
     from pipeline.cli_session import Session
-    from pipeline.generation.given import Person, Voice
-    from pipeline.generation.outputs import Moved
+    from pipeline.model.generation.given import Person, Voice
+    from pipeline.model.generation.outputs import Moved
 
 FOLDER = "generated"
 SUFFIXES = (".mp4", ".npz", ".parquet")  # of what is written
@@ -46,7 +46,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
     def run(self, session: "Session") -> None:
         import click
 
-        from pipeline.generation.outputs import write
+        from pipeline.model.generation.outputs import write
         from pipeline.tables import people
         from stages.generate.film import ALIGNMENT, brought_onto, film
 
@@ -68,7 +68,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
     def _check_out(self, session: "Session") -> None:
         """Whether the video can be written, as far as that can be known before anything costly."""
         from pipeline.base import files
-        from pipeline.generation.given import BadInput
+        from pipeline.model.generation.given import BadInput
 
         for name in (self.image, self.skeleton, self.audio, self.out):
             if name != name.encode("utf-8", "replace").decode():
@@ -88,10 +88,10 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
 
         from pipeline.base.progress import Progress
         from pipeline.cli_run import torch_device
-        from pipeline.generation.outputs import Moved
-        from pipeline.generation.place import place
-        from pipeline.nets.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
-        from pipeline.training.checkpoint import weights_of
+        from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
+        from pipeline.model.generation.outputs import Moved
+        from pipeline.model.generation.place import place
+        from pipeline.model.training.checkpoint import weights_of
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs
 
@@ -129,8 +129,8 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         """The true motion of the voice's clip, brought onto the reference."""
         import click
 
-        from pipeline.generation.given import BadInput
-        from pipeline.generation.outputs import Moved
+        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.outputs import Moved
         from pipeline.skeleton.align import letterbox, mend
         from pipeline.skeleton.layout import visible
         from stages.generate.film import ready

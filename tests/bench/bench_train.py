@@ -22,7 +22,7 @@ from pipeline.shards import shard
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, cost_of
 
 if TYPE_CHECKING:
-    from pipeline.nets.diffusion import Sampler
+    from pipeline.model.diffusion import Sampler
 
 SIZE = os.environ.get("CSG405_BENCH_SIZE", "large")
 WINDOW, BATCH = 250, 128  # frames, and the paper's windows a step
@@ -38,8 +38,8 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
         import torch
         import transformers  # noqa: F401
 
+        from pipeline.model.training.cache import open_cache
         from pipeline.theatre import planted
-        from pipeline.training.cache import open_cache
     except ImportError as error:
         raise Skipped(f"needs the extra `train`: {error}") from error
     torch.set_num_threads(cores())
@@ -60,9 +60,9 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
 def run_of(folder: Path, shards: Path, data: Any, device: str, **settings: Any) -> Any:
     """The loop's own run, set up and not begun."""
     from pipeline.base.interrupt import Interrupt
-    from pipeline.training.loop import _Run
-    from pipeline.training.recipe import Recipe
-    from pipeline.training.setup import accelerator_of
+    from pipeline.model.training.loop import _Run
+    from pipeline.model.training.recipe import Recipe
+    from pipeline.model.training.setup import accelerator_of
 
     recipe = Recipe(window_frames=WINDOW, **settings)
     accelerator = accelerator_of(recipe, folder, device)
@@ -76,7 +76,7 @@ def readers(device: str) -> int:
 
 def stepping(run: Any, data: Any, device: str, steps: int) -> Callable[[], None]:
     """So many steps of the loop, from the cache to the averaged weights."""
-    from pipeline.training.windows import Steps, Windows, loader
+    from pipeline.model.training.windows import Steps, Windows, loader
 
     recipe = run.recipe
     windows = Windows(data, recipe.window_frames, recipe.net().lead_frames, recipe.seed)
@@ -130,8 +130,8 @@ def kinds(device: str) -> tuple[tuple[str, str], ...]:
 
 def reading(shards: Path, data: Any, device: str, consumed: float, rounds: int) -> Iterator[Row]:
     """The mapped reader against Parquet, what the steps before asked for, and what `GOAL_MS` a step would ask for."""
-    from pipeline.training.cache import FRAME_BYTES
-    from pipeline.training.windows import Steps, Windows, loader
+    from pipeline.model.training.cache import FRAME_BYTES
+    from pipeline.model.training.windows import Steps, Windows, loader
 
     assert data.frames.sum() > BATCH * WINDOW
     steps = 64 if device == "cuda" else 4
@@ -174,8 +174,8 @@ def generation(data: Any, device: str, rounds: int) -> Iterator[Row]:
     """Seconds for ten seconds of motion; the limit asks the network as often and does nothing else."""
     import torch
 
-    from pipeline.nets.audio_to_skeleton import AudioToSkeleton, Reference
-    from pipeline.nets.dit import NetSettings
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
+    from pipeline.model.dit import NetSettings
 
     torch.manual_seed(405)
     model = AudioToSkeleton.new(NetSettings(size=SIZE, window_frames=WINDOW), data.audio_of).to(device)

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.base.units import SAMPLES_PER_FRAME
-from pipeline.nets import diffusion
-from pipeline.nets.dit import NetSettings, build
-from pipeline.nets.skeleton_space import kept_points
+from pipeline.model import diffusion
+from pipeline.model.dit import NetSettings, build
+from pipeline.model.space import kept_points
+from pipeline.model.training.cache import Statistics
 from pipeline.nets.sound.torchaudio import mark_extension_absent
 from pipeline.shards import shard
-from pipeline.training.cache import Statistics
 
 MIN_SCORE, MIN_STD_PX, LEAD_STILL, NULL_AUDIO, LEARNING_RATE = 0.7, 0.5, 0.3, 0.1, 5e-5
 

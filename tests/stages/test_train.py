@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.engine.profile import ProfileError, load
 from stages.ablation import VARIANTS, Ablation, table
-from tests.pipeline.training.small import shard_rows, write_shards
+from tests.pipeline.model.training.small import shard_rows, write_shards
 
 _QUICK = {"size": "tiny", "window_frames": 40, "batch": 2, "sample_every": 0, "log_every": 1, "checkpoint_every": 2}
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from pipeline.cli_session import Fault, errors_in_a_line
-from pipeline.generation.given import BadInput
 from pipeline.media.audio import write_wav
+from pipeline.model.generation.given import BadInput
 from pipeline.registry.models import Entry
 from pipeline.tables.table import Store
 from pipeline.theatre import planted
@@ -308,9 +308,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A small model with random weights."""
     torch = pytest.importorskip("torch", reason="needs csg405[train]")
     pytest.importorskip("diffusers", reason="needs csg405[train]")
-    from pipeline.training.cache import open_cache
-    from pipeline.training.loop import new_model
-    from pipeline.training.recipe import Recipe
+    from pipeline.model.training.cache import open_cache
+    from pipeline.model.training.loop import new_model
+    from pipeline.model.training.recipe import Recipe
 
     folder = tmp_path_factory.mktemp("model")
     planted.write(folder / "shards", {"train": range(3)}, 6)

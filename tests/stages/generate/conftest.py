@@ -28,9 +28,9 @@ def one_thread() -> Iterator[None]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of nine speakers, three of them held out, the nets of the theatre, and a model with random weights."""
     torch = pytest.importorskip("torch", reason="needs csg405[train]")
-    from pipeline.training.cache import open_cache
-    from pipeline.training.recipe import Recipe
-    from pipeline.training.setup import new_model
+    from pipeline.model.training.cache import open_cache
+    from pipeline.model.training.recipe import Recipe
+    from pipeline.model.training.setup import new_model
 
     folder = tmp_path_factory.mktemp("made")
     planted.write(folder / "shards", {"train": range(6), "test": range(6, 9)}, 6)
@@ -56,7 +56,7 @@ def place(made: Path, tmp_path: Path) -> Place:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the model is asked for; it gives back the reference, standing still."""
-    from pipeline.nets.audio_to_skeleton import AudioToSkeleton, Motion, Reference
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton, Motion, Reference
 
     calls: list[dict[str, Any]] = []
 

@@ -75,7 +75,7 @@ def arrays_of(out: Path) -> dict[str, Any]:
 
 def somebody(made: Path, scale: float = 1.0, moved: tuple[float, float] = (0, 0)) -> np.ndarray:
     """(133, 2) px of a 512 crop: a speaker of medium size, larger or smaller about the neck, or elsewhere."""
-    from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # brings torch, which not every machine has
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton  # brings torch, which not every machine has
 
     points = planted.pair(planted.speaker(6), 5, [1]).keypoints[0]
     neck = points[BOTH].mean(0)

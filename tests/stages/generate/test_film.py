@@ -170,7 +170,7 @@ def test_a_clip_whose_film_is_not_there_asks_for_a_picture(studio: Studio) -> No
 
 
 def test_a_film_outside_the_run_is_not_opened(run: Path, tmp_path: Path) -> None:
-    from pipeline.generation.given import BadInput, picture_of_clip
+    from pipeline.model.generation.given import BadInput, picture_of_clip
 
     write_clip(run.parent / "secret.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, None, size=(64, 64))
     with pytest.raises(BadInput, match="not in"):
@@ -218,7 +218,7 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
     studio: Studio, scale: float, shift: tuple[float, float]
 ) -> None:
     """Smaller, larger, elsewhere: said with numbers and mended; one that fits is left as it is."""
-    from pipeline.generation.outputs import Moved
+    from pipeline.model.generation.outputs import Moved
     from pipeline.skeleton.align import letterbox
     from stages.generate import inputs
 
@@ -236,7 +236,7 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
 
 def test_a_motion_is_not_brought_onto_a_head(studio: Studio) -> None:
     """Without shoulders nothing can be fitted: it stays where it is, and the check says why."""
-    from pipeline.generation.outputs import Moved
+    from pipeline.model.generation.outputs import Moved
     from pipeline.skeleton.align import letterbox
     from stages.generate import inputs
 

@@ -18,7 +18,7 @@ from pipeline.base.ids import disk_name  # noqa: E402
 from pipeline.base.units import SAMPLE_RATE  # noqa: E402
 from pipeline.media.audio import read_wave  # noqa: E402
 from pipeline.media.video import probe, write_clip  # noqa: E402
-from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
+from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
 from pipeline.shards import shard  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402

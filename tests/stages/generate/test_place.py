@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
-from pipeline.generation.place import usual  # noqa: E402
-from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
+from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
+from pipeline.model.generation.place import usual  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from tests.stages.generate.studio import BOTH, Place, somebody, wide  # noqa: E402
 

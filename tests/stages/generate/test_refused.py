@@ -16,8 +16,8 @@ pytest.importorskip("safetensors", reason="needs csg405[train]")
 from pipeline.base.units import SAMPLE_RATE  # noqa: E402
 from pipeline.media.audio import write_wav  # noqa: E402
 from pipeline.media.video import write_clip  # noqa: E402
-from pipeline.nets.audio_to_skeleton import AudioToSkeleton  # noqa: E402
-from pipeline.training import checkpoint  # noqa: E402
+from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
+from pipeline.model.training import checkpoint  # noqa: E402
 from tests.stages.generate.studio import Place, somebody  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,0 +1,1 @@
+"""The audio-to-skeleton model: network, diffusion, skeleton space, training and generation."""

@@ -1,0 +1,307 @@
+"""A trained model as one file and one call: network, skeleton space and what it listens to; skeletons from audio features."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from pipeline.base import files
+from pipeline.model import diffusion
+from pipeline.model.dit import DiT, NetSettings, ReleaseEncoder, build
+from pipeline.model.space import SkeletonSpace
+from pipeline.registry.models import BadModel
+from pipeline.skeleton.local import rooted, to_local
+
+FORMAT = "csg405.audio-to-skeleton"
+VERSION = 1
+GUIDANCE_UNPAIRED, GUIDANCE_PAIRED = 3.5, 1.0  # the paper's
+NEVER_SEEN = 0.02  # share of the training frames under which a point was not learned
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One skeleton in the pixels of a 512 crop.
+
+    Attributes:
+        local: (133, 2) local coordinates, px.
+        valid: (133,) bool, points that count.
+        neck: (2,) px.
+    """
+
+    local: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    neck: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        keypoints: NDArray[np.floating],
+        scores: NDArray[np.floating],
+        min_score: float = 0.3,
+        sure_score: float = 0.0,
+    ) -> "Reference":
+        """From one skeleton.
+
+        Args:
+            keypoints: (133, 2) px, NaN where unseen.
+            scores: (133,).
+            min_score: points scored lower are not seen, and nothing is measured from them.
+            sure_score: points scored lower do not count; what is measured from them does, as in training.
+        """
+        scores = np.nan_to_num(scores)
+        points = np.where((scores >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
+        local, neck = to_local(points)
+        return cls(np.nan_to_num(local[0]), rooted(local)[0] & (scores >= sure_score), neck[0])
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What was generated: local (F, 133, 2) and neck (F, 2) px of the 512 crop, NaN for points not modelled; scores (133,)."""
+
+    local: NDArray[np.float32]
+    neck: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+class AudioToSkeleton:
+    """Network and space.
+
+    Attributes:
+        net: of `settings`.
+        space: z-scores.
+        audio_of: what made the audio features it was trained on, such as `logmel768`.
+        trained_on: where it comes from, as JSON.
+    """
+
+    def __init__(
+        self,
+        net: DiT | ReleaseEncoder,
+        space: SkeletonSpace,
+        audio_of: str,
+        trained_on: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.net, self.space, self.audio_of, self.trained_on = net, space, audio_of, dict(trained_on or {})
+
+    @classmethod
+    def new(cls, settings: NetSettings, audio_of: str) -> "AudioToSkeleton":
+        """An untrained one; random weights from torch's global random numbers."""
+        return cls(build(settings), space_of(settings), audio_of)
+
+    @property
+    def settings(self) -> NetSettings:
+        return self.net.settings
+
+    @property
+    def sure_score(self) -> float:
+        """The score of a point that counts, in training and therefore in a reference; 0 where that is not known."""
+        return float(self.trained_on.get("settings", {}).get("min_score", 0.0))
+
+    def to(self, device: str | torch.device) -> "AudioToSkeleton":
+        self.net.to(device)
+        self.space.to(device)
+        return self
+
+    def save(self, path: Path) -> None:
+        """One safetensors file, atomically: weights, space, and in its header the settings."""
+        state = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        state |= {f"space.{name}": value for name, value in self.space.state_dict().items()}
+        tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        header = {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "net": self.settings.to_json(),
+            "audio_features_of": self.audio_of,
+            "trained_on": json.dumps(self.trained_on, sort_keys=True),
+        }
+        header["sha256"] = _digest(tensors, header)
+        with files.replacing(path) as temporary:
+            save_tensors(tensors, temporary, header)
+
+    @classmethod
+    def load(cls, path: Path, device: str = "cpu") -> "AudioToSkeleton":
+        """Read what `save` wrote; nothing is unpickled.
+
+        Raises:
+            BadModel: cut short, changed, or no such model at all.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), "pt") as file:
+                header = file.metadata() or {}
+                settings = _settings(header, path)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if header.get("sha256") != _digest(tensors, header):
+                raise BadModel(f"{path} is damaged (its content is not what its header says): take another checkpoint")
+            with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
+                made = cls(build(settings), space_of(settings), header.get("audio_features_of", ""))
+            made.trained_on = dict(json.loads(header.get("trained_on", "{}")))
+            for prefix, module in (("net.", made.net), ("space.", made.space)):
+                module.load_state_dict(
+                    {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+                )
+        except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+            if isinstance(error, BadModel):
+                raise
+            said = str(error).splitlines()[0]
+            raise BadModel(
+                f"{path} is damaged or no audio-to-skeleton model ({said}): take another checkpoint"
+            ) from error
+        made.net.eval()
+        return made.to(device)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        audio: NDArray[np.floating],
+        reference: Reference,
+        *,
+        guidance: float = GUIDANCE_UNPAIRED,
+        sampler: diffusion.Sampler = "ancestral",
+        steps: int = 0,
+        seed: int = 0,
+        overlap: int = 50,
+        batch: int = 8,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Motion:
+        """A skeleton for every frame of audio, of any length.
+
+        Args:
+            audio: (F, 768) features on the 25-fps grid, made as `audio_of` says; F at least 1.
+            reference: who moves.
+            guidance: classifier-free guidance scale; 1 is none.
+            sampler, steps: see `pipeline.model.diffusion.scheduler`.
+            seed: of the noise.
+            overlap: frames that neighbouring windows share, at least; at most half a window is used.
+            batch: windows the network sees at a time.
+            progress: called with steps done and steps in all.
+        """
+        if not len(audio):
+            raise ValueError("no audio features: there is nothing to move to")
+        device = self.space.mean.device
+        generator = torch.Generator().manual_seed(seed)
+        given = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
+        points, valid, neck = (
+            torch.from_numpy(np.array(x)).to(device)[None] for x in (reference.local, reference.valid, reference.neck)
+        )
+        known, _ = self.space.encode(points, valid, neck, neck)  # (1, C)
+        noise = torch.randn(1, len(given), self.settings.channels, generator=generator).to(device)
+        window = self.settings.window_frames
+        shared = min(overlap, window // 2)
+        draw = {"sampler": sampler, "steps": steps, "generator": generator}
+        if self.settings.lead_frames:
+            found = self._led(noise, given, known, guidance, draw, progress)
+        else:
+            starts = diffusion.windows(len(given), window, shared)
+            heard = torch.stack([given[start : start + window] for start in starts])  # (N, length, 768)
+
+            def net(parts: Tensor, step: Tensor, which: slice) -> Tensor:
+                return self._guided(parts, step, heard[which], known, None, guidance)
+
+            predict = diffusion.blended(net, len(given), window, shared, batch)
+            found = diffusion.sample(predict, noise, progress=progress, **draw)  # type: ignore[arg-type]
+        local, necks = self.space.decode(found, neck)
+        learned = self.space.seen >= NEVER_SEEN
+        local[:, :, ~learned] = torch.nan
+        modelled = torch.isfinite(local[0, 0]).all(-1)
+        return Motion(local[0].cpu().numpy(), necks[0].cpu().numpy(), modelled.float().cpu().numpy())
+
+    def _led(
+        self,
+        noise: Tensor,
+        audio: Tensor,
+        reference: Tensor,
+        guidance: float,
+        draw: dict[str, Any],
+        progress: Callable[[int, int], None] | None,
+    ) -> Tensor:
+        """As the release: windows one after the other, each led by the last frames of the one before, not blended."""
+        window, count = self.settings.window_frames, self.settings.lead_frames
+        lead = reference[:, None].expand(-1, count, -1)
+        starts = range(0, noise.shape[1], window)
+        parts: list[Tensor] = []
+        for number, start in enumerate(starts):
+            heard = audio[None, start : start + window]
+
+            def predict(x_t: Tensor, step: Tensor, heard: Tensor = heard, lead: Tensor = lead) -> Tensor:
+                return self._guided(x_t, step, heard, reference, lead, guidance)
+
+            def report(done: int, steps: int, number: int = number) -> None:
+                if progress:
+                    progress(number * steps + done, len(starts) * steps)
+
+            parts.append(diffusion.sample(predict, noise[:, start : start + window], progress=report, **draw))
+            lead = torch.cat([lead, parts[-1]], 1)[:, -count:]
+        return torch.cat(parts, 1)
+
+    def _learned(self) -> Tensor:
+        """(C,) bool, numbers that training has shown often enough."""
+        learned = (self.space.seen >= NEVER_SEEN)[self.space.chosen].repeat_interleave(2)
+        return torch.cat([learned, learned.new_ones(2)]) if self.space.neck else learned
+
+    def _guided(
+        self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guidance: float
+    ) -> Tensor:
+        """x0 (N, length, C): with the voice, and moved away from what the network says without it.
+
+        Points that were not learned are 0, as they were in training: no loss says what a network makes of them, and the sampler
+        would give it that back as motion.
+        """
+        count = len(x_t)
+        learned = self._learned()
+        reference = reference.expand(count, -1)
+        lead = None if lead is None else lead.expand(count, -1, -1)
+
+        def both(x: Tensor, t: Tensor, null: bool) -> Tensor:
+            silent = torch.full((count,), null, device=x.device)
+            return self.net(x, t, audio, reference, silent, lead=lead).float() * learned
+
+        return diffusion.guided(both, guidance)(x_t, step)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
+    """Write a safetensors file; a full disk is an OSError, as with any other file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), str(error), str(path)) from error
+
+
+def space_of(settings: NetSettings) -> SkeletonSpace:
+    """The space that goes with a network, its buffers not filled yet."""
+    return SkeletonSpace(settings.keypoints, neck=settings.neck, picture=settings.ablate == "local")
+
+
+def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """sha256 in hex of a file's numbers and of what its header says beside this digest."""
+    found = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        found.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _settings(header: Mapping[str, str], path: Path) -> NetSettings:
+    if header.get("format") != FORMAT:
+        raise BadModel(f"{path} is no audio-to-skeleton model: its header says {header.get('format', 'nothing')!r}")
+    if header.get("version") != str(VERSION):
+        raise BadModel(f"{path} has version {header.get('version')}, this csg405 reads {VERSION}: update csg405")
+    try:
+        return NetSettings(**json.loads(header.get("net", "")))
+    except (ValidationError, ValueError, TypeError) as error:
+        raise BadModel(f"{path}: its header describes no network ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,139 @@
+"""From a batch as it is stored to what the network is trained on: on the device, where it costs nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.model.space import SkeletonSpace
+from pipeline.model.training.windows import Batch
+from pipeline.skeleton import layout
+
+_MIRROR = torch.from_numpy(layout.MIRROR.copy())
+_MIDDLE = (CLIP_SIDE_PX - 1) / 2  # px, about which a crop is turned and mirrored
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """B samples, F frames, C numbers a frame.
+
+    Attributes:
+        clean: (B, F, C) x0; counts (B, F, C) bool, what enters the loss.
+        audio: (B, F, 768).
+        reference: (B, C).
+        present: (B, F) bool.
+        lead: (B, L, C), or None.
+    """
+
+    clean: Tensor
+    counts: Tensor
+    audio: Tensor
+    reference: Tensor
+    present: Tensor
+    lead: Tensor | None
+
+    def part(self, rows: slice) -> "Prepared":
+        """Some of the samples."""
+        lead = None if self.lead is None else self.lead[rows]
+        return Prepared(
+            self.clean[rows], self.counts[rows], self.audio[rows], self.reference[rows], self.present[rows], lead
+        )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far samples are changed, each as a whole: clip, reference and lead alike.
+
+    Attributes:
+        scale: largest change of size, as a share.
+        rotation_deg: largest turn in the picture.
+        mirror: share of samples that are mirrored, left and right swapped.
+    """
+
+    scale: float = 0.0
+    rotation_deg: float = 0.0
+    mirror: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.scale or self.rotation_deg or self.mirror)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(count, 2, 2) matrices, the mirror in them, and (count,) bool of those that are mirrored; on the processor."""
+        amount = torch.rand(count, 3, generator=generator)
+        mirrored = amount[:, 2] < self.mirror
+        size = 1 + self.scale * (2 * amount[:, 0] - 1)
+        angle = torch.deg2rad(self.rotation_deg * (2 * amount[:, 1] - 1))
+        turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
+        flip = torch.ones(count, 2)
+        flip[mirrored, 0] = -1
+        return size[:, None, None] * turn * flip[:, None], mirrored
+
+
+def loss_weights(kind: Literal["points", "parts"], space: SkeletonSpace) -> Tensor:
+    """(C,) what each number weighs in the loss, 1 in the mean over points that training has seen.
+
+    Args:
+        kind: points: 1 each; parts: body and feet, face, left and right hand weigh the same.
+        space: whose channels, and whose share of frames in which a point is seen.
+    """
+    weights = torch.ones(layout.K)
+    if kind == "parts":
+        seen = space.seen.cpu() > 0
+        for part in (layout.BODY_AND_FEET, layout.FACE, layout.LEFT_HAND, layout.RIGHT_HAND):
+            weights[part] = 1 / seen[part].sum().clamp(min=1)
+        weights = weights / weights[seen].mean()
+    flat = weights[space.chosen.cpu()].repeat_interleave(2)
+    return torch.cat([flat, torch.ones(2)]) if space.neck else flat
+
+
+def prepare(
+    batch: Batch,
+    space: SkeletonSpace,
+    augmentation: Augmentation | None = None,
+    generator: torch.Generator | None = None,
+) -> Prepared:
+    """A stored batch, already on the device of `space`, as z-scores and masks."""
+    local = batch["skeleton"].float() + batch["offset"][:, None]
+    parts = {"": (local, batch["valid"], batch["neck"])}
+    for name in ("reference", "lead"):
+        if name in batch:
+            parts[name] = (batch[name], batch[f"{name}_valid"], batch[f"{name}_neck"])
+    if augmentation and generator is not None:
+        matrices, mirrored = augmentation.draw(len(local), generator)
+        change = (matrices.to(local.device), mirrored.to(local.device))
+        parts = {name: changed(*part, *change) for name, part in parts.items()}
+    at = parts["reference"][2]
+    clean, counts = space.encode(*parts[""], at)
+    reference, _ = space.encode(*parts["reference"], at)
+    lead = space.encode(*parts["lead"], at)[0] if "lead" in parts else None
+    return Prepared(clean, counts & batch["present"][..., None], batch["audio"], reference, batch["present"], lead)
+
+
+def changed(
+    local: Tensor, valid: Tensor, neck: Tensor, matrices: Tensor, mirrored: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples scaled, turned and mirrored.
+
+    Args:
+        local: (B, ..., 133, 2) px.
+        valid: (B, ..., 133).
+        neck: (B, ..., 2) px.
+        matrices: (B, 2, 2), a mirror included.
+        mirrored: (B,) bool: left and right are swapped.
+    """
+    order = _MIRROR.to(local.device)
+    swap = mirrored.reshape(-1, *(1,) * (local.ndim - 1))
+    local = torch.where(swap, local[..., order, :], local)
+    valid = torch.where(swap[..., 0], valid[..., order], valid)
+    local = torch.einsum("bij,b...j->b...i", matrices, local)
+    neck = torch.einsum("bij,b...j->b...i", matrices, neck - _MIDDLE) + _MIDDLE
+    return local, valid, neck
+
+
+def stilled(ready: Prepared, still: Tensor) -> Prepared:
+    """Some samples' lead is its last frame, repeated: what a generated video begins with."""
+    assert ready.lead is not None
+    lead = torch.where(still[:, None, None], ready.lead[:, -1:].expand_as(ready.lead), ready.lead)
+    return Prepared(ready.clean, ready.counts, ready.audio, ready.reference, ready.present, lead)

@@ -1,0 +1,366 @@
+"""What training reads of the shards, in files that are mapped into memory: made once, in one streaming pass.
+
+Parquet gives 0.1 to 0.3 GB/s a core; training at full speed asks for more (README, "Train and generate"). Coordinates are stored as
+float16 deviations from their mean over the clip, so that a step is at most 1/16 px where a wrist is 100 px away, and far less in a
+mouth. A frame takes 2,209 bytes: 364 h of training data 72 GB.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.base import files
+from pipeline.base.units import CLIP_SIDE_PX, FPS
+from pipeline.model.training import TrainingError
+from pipeline.shards import shard
+from pipeline.skeleton import layout
+from pipeline.skeleton.local import from_local, rooted
+from pipeline.tables import people
+
+log = logging.getLogger(__name__)
+
+VERSION = 2
+INDEX = "index.json"
+CLIPS = "clips.npz"
+ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # by frame: type and shape
+    "skeleton": (np.float16, (layout.K, 2)),
+    "valid": (np.bool_, (layout.K,)),
+    "neck": (np.float32, (2,)),
+    "audio": (np.float16, (shard.AUDIO_FEATURES,)),
+}
+FRAME_BYTES = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape in ARRAYS.values())
+_COLUMNS = ("clip_id", "person", "frames", "local", "scores", "neck", "audio_features", "audio_features_of")
+_WRITING = re.compile(rf"{re.escape(files.TEMPORARY)}(?P<cache>[a-z]+-[0-9a-f]{{16}})-[0-9a-f]{{12}}", re.ASCII)
+FRAMING = (1.0, 50.0, 99.0)  # percentiles over clips
+
+
+class CacheError(TrainingError):
+    """Shards cannot be trained on; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the training split is like.
+
+    Attributes:
+        mean, std: (133, 2) of local coordinates, px, over points that count.
+        picture_mean, picture_std: (133, 2) of the same points in the 512 crop, px.
+        seen: (133,) share of the frames in which a point counts.
+        neck_std: (2,) of the neck's way about its mean in a clip, px.
+        shoulders: (3,) 1st, 50th and 99th percentile over clips of the shoulders' distance, px.
+        neck_x, neck_y: (3,) likewise of the neck's place.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    picture_mean: NDArray[np.float64]
+    picture_std: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    neck_std: NDArray[np.float64]
+    shoulders: NDArray[np.float64]
+    neck_x: NDArray[np.float64]
+    neck_y: NDArray[np.float64]
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Statistics":
+        return cls(**{name: np.asarray(value, float) for name, value in values.items()})
+
+
+class Cache:
+    """A split, mapped.
+
+    Attributes:
+        folder: where it lies.
+        index: counts, what it was made from, statistics.
+        first, frames: (clips,) int64, where each clip's frames begin, and how many they are.
+        offset: (clips, 133, 2) float32, what `skeleton` deviates from, px.
+        skeleton (N, 133, 2) float16, valid (N, 133) bool, neck (N, 2) float32 px, audio (N, 768) float16: N frames in all. Points
+        that do not count for their score have coordinates all the same, because others may be measured from them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        with np.load(folder / CLIPS, allow_pickle=False) as clips:
+            self.first, self.frames, self.offset = clips["first"], clips["frames"], clips["offset"]
+            self.ids: NDArray[np.str_] = clips["ids"]
+        total = int(self.frames.sum())
+        for name, (kind, shape) in ARRAYS.items():
+            path, size = folder / f"{name}.raw", total * np.dtype(kind).itemsize * int(np.prod(shape))
+            if path.stat().st_size != size:
+                raise CacheError(f"{path} has {path.stat().st_size} bytes, not {size}: delete {folder} and run again")
+        # Mapped by hand, for pages that are read in any order.
+        self.skeleton = self._map("skeleton", total)
+        self.valid = self._map("valid", total)
+        self.neck = self._map("neck", total)
+        self.audio = self._map("audio", total)
+
+    def _map(self, name: str, total: int) -> NDArray[Any]:
+        kind, shape = ARRAYS[name]
+        return np.memmap(self.folder / f"{name}.raw", dtype=kind, mode="r", shape=(total, *shape))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        return Statistics.from_json(self.index["statistics"])
+
+    @property
+    def audio_of(self) -> str:
+        """What made the audio features, such as `logmel768`."""
+        return str(self.index["audio_features_of"])
+
+    @property
+    def videos(self) -> list[str]:
+        """The video of each clip."""
+        return [people.video_of(str(name)) for name in self.ids]
+
+    @property
+    def bytes(self) -> int:
+        """On the disk."""
+        return int(self.frames.sum()) * FRAME_BYTES
+
+    def local(self, clip: int) -> NDArray[np.float32]:
+        """(F, 133, 2) px local coordinates of a whole clip, NaN where they do not count."""
+        span = slice(self.first[clip], self.first[clip] + self.frames[clip])
+        values = self.skeleton[span].astype(np.float32) + self.offset[clip]
+        values[~self.valid[span]] = np.nan
+        return values
+
+
+def open_cache(
+    shards: Path, split: str, folder: Path, min_score: float = 0.7, *, say: Callable[[str], None] = log.info
+) -> Cache:
+    """The cache of a split, made if it is not there; of several processes that want it, one makes it and the others wait.
+
+    Args:
+        shards: folder of the shards.
+        split: train, validation or test.
+        folder: where caches are kept, each under a name that follows from the shards' hashes.
+        min_score: points scored lower, and points measured from a missing root, do not count.
+        say: told in a line that another process is waited for.
+
+    Raises:
+        CacheError: clips with different audio features, or none with any; no room on the disk.
+        ShardError: the shards cannot be read.
+    """
+    opened = shard.open_shards(shards, split)
+    made_from = {
+        "version": VERSION,
+        "split": split,
+        "min_score": min_score,
+        "shards": {e["path"]: e["sha256"] for e in opened.index["files"] if e["split"] == split},
+    }
+    key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+    target = Path(folder) / f"{split}-{key}"
+    _sweep(target.parent)
+    if not (target / INDEX).is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _building(target, say):
+            if not (target / INDEX).is_file():  # or another process has made it meanwhile
+                _check_room(opened, target.parent)
+                with people.noting(target.parent, [target], _videos(opened)), _replacing(target) as temporary:
+                    _build(opened, temporary, made_from, min_score)
+    return Cache(target)
+
+
+def _videos(opened: shard.Shards) -> list[str]:
+    return [row["video_id"] for row in opened.rows(("video_id",))]
+
+
+def _lock_of(target: Path) -> filelock.BaseFileLock:
+    """What the builder of a cache holds; it ends with the process, however that ends."""
+    return filelock.FileLock(target.with_name(f".{target.name}.lock"))
+
+
+@contextmanager
+def _building(target: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one that builds this cache, if need be after another one."""
+    lock = _lock_of(target)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        say(f"another process builds {target}: waiting for it")
+        lock.acquire()
+    try:
+        for path, cache in _unfinished(target.parent):
+            if cache == target:  # of one that was killed while this one waited
+                shutil.rmtree(path, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _unfinished(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """What builders write into, or what a kill left of it, each with the cache that it was to be."""
+    for path in list(folder.glob(f"{files.TEMPORARY}*")):
+        if (found := _WRITING.fullmatch(path.name)) and path.is_dir():
+            yield path, folder / found["cache"]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed builders left: that of a live one is locked, as far as the locks of this disk reach."""
+    for path, target in _unfinished(folder):
+        with suppress(filelock.Timeout, OSError), _lock_of(target).acquire(timeout=0):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_room(opened: shard.Shards, folder: Path) -> None:
+    names = {path.name for path in opened.paths}
+    seconds = sum(entry["seconds"] for entry in opened.index["files"] if entry["path"] in names)
+    needed, free = seconds * FPS * FRAME_BYTES, shutil.disk_usage(folder).free
+    if needed > free:
+        raise CacheError(
+            f"the cache of {seconds / 3600:.1f} h takes {needed / 2**30:.1f} GiB, and {folder} has {free / 2**30:.1f}: "
+            "name another place with train.cache=FOLDER"
+        )
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A temporary folder that takes the target's place when all went well."""
+    temporary = target.parent / f"{files.TEMPORARY}{target.name}-{uuid.uuid4().hex[:12]}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        files.sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _build(opened: shard.Shards, folder: Path, made_from: Mapping[str, Any], min_score: float) -> None:
+    sums, lists = _Sums(), _Lists()
+    out: dict[str, BinaryIO] = {name: (folder / f"{name}.raw").open("wb") for name in ARRAYS}
+    try:
+        for row in opened.rows(_COLUMNS):
+            if row["audio_features"] is None:
+                lists.silent += 1
+                continue
+            local, neck = np.asarray(row["local"], np.float32), np.asarray(row["neck"], np.float32)
+            lists.made_by(str(row["audio_features_of"]))
+            sure = np.asarray(np.nan_to_num(row["scores"]) >= min_score)
+            known = rooted(local) & np.isfinite(neck).all(axis=1, keepdims=True)
+            valid = known & sure
+            local, neck = np.where(known[..., None], local, 0), np.nan_to_num(neck)
+            offset = np.where(valid[..., None], local, 0).sum(0) / np.maximum(valid.sum(0), 1)[:, None]
+            deviation = np.where(known[..., None], local - offset, 0).astype(np.float16)
+            for name, values in (("skeleton", deviation), ("valid", valid), ("neck", neck)):
+                out[name].write(np.ascontiguousarray(values, ARRAYS[name][0]).data)
+            out["audio"].write(np.ascontiguousarray(row["audio_features"], np.float16).data)
+            sums.add(local, neck, valid)
+            lists.add(f"{row['clip_id']}#{row['person']}", len(local), offset)
+    finally:
+        for file in out.values():
+            file.close()
+    if not lists.frames:
+        raise CacheError(
+            f"no clip in the split {made_from['split']} of {opened.folder} has audio features"
+            + (f" ({lists.silent} without)" if lists.silent else "")
+            + ": run `make filter` with the stage audio_features"
+        )
+    frames = np.array(lists.frames, np.int64)
+    first = np.concatenate([[0], np.cumsum(frames)[:-1]])
+    np.savez(folder / CLIPS, first=first, frames=frames, offset=np.stack(lists.offsets), ids=np.array(lists.ids))
+    index = {
+        **made_from,
+        "folder": str(opened.folder.resolve()),  # for gc: a cache is stale when its shards are no longer there
+        "audio_features_of": lists.label,
+        "clips": len(frames),
+        "left_out_without_features": lists.silent,
+        "frames": int(frames.sum()),
+        "hours": float(frames.sum()) / FPS / 3600,
+        "bytes": int(frames.sum()) * FRAME_BYTES,
+        "statistics": sums.result().to_json(),
+    }
+    for path in folder.iterdir():
+        files.sync(path)
+    files.write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True) + "\n")
+
+
+class _Lists:
+    """What a cache notes of every clip."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.frames: list[int] = []
+        self.offsets: list[NDArray[np.float32]] = []
+        self.silent = 0
+        self.label = ""
+
+    def made_by(self, label: str) -> None:
+        if self.label and label != self.label:
+            raise CacheError(
+                f"audio features of two kinds, {self.label} and {label}, cannot be mixed: run `make filter` until the "
+                "stage audio_features has made all of them anew"
+            )
+        self.label = label
+
+    def add(self, clip: str, frames: int, offset: NDArray[np.float32]) -> None:
+        self.ids.append(clip)
+        self.frames.append(frames)
+        self.offsets.append(offset.astype(np.float32))
+
+
+class _Sums:
+    """Running sums for `Statistics`; float64, about a middle near the data, so that nothing cancels."""
+
+    def __init__(self) -> None:
+        self.count = np.zeros(layout.K)
+        self.frames = 0
+        self.sums = np.zeros((2, 2, layout.K, 2))  # (local, picture) x (first, second power)
+        self.neck = np.zeros(2)
+        self.shoulders: list[float] = []
+        self.places: list[NDArray[np.float64]] = []
+        self._middle = np.array([0.0, CLIP_SIDE_PX / 2])[:, None, None, None]  # of local, of the picture
+
+    def add(self, local: NDArray[np.float32], neck: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        """Local (F, 133, 2) and neck (F, 2), px; valid (F, 133)."""
+        picture = from_local(local.astype(np.float64), neck.astype(np.float64))
+        both = np.where(valid[None, ..., None], np.stack([local, picture]) - self._middle, 0.0)
+        self.sums += np.stack([both.sum(1), (both**2).sum(1)], 1)
+        self.count += valid.sum(0)
+        self.frames += len(local)
+        sure = valid[:, layout.LEFT_SHOULDER] & valid[:, layout.RIGHT_SHOULDER]
+        if sure.any():
+            apart = local[sure, layout.LEFT_SHOULDER] - local[sure, layout.RIGHT_SHOULDER]
+            self.shoulders.append(float(np.median(np.linalg.norm(apart, axis=-1))))
+            self.places.append(np.median(neck[sure], 0).astype(float))
+            self.neck += neck[sure].var(0) * len(local)
+
+    def result(self) -> Statistics:
+        count = np.maximum(self.count, 1)[:, None]
+        means = self.sums[:, 0] / count
+        spreads = np.sqrt(np.maximum(self.sums[:, 1] / count - means**2, 0))
+        means = np.where(self.count[:, None] > 0, means + self._middle[:, 0], 0.0)
+        places = np.percentile(self.places, FRAMING, axis=0) if self.places else np.full((3, 2), np.nan)
+        widths = np.percentile(self.shoulders, FRAMING) if self.shoulders else np.full(3, np.nan)
+        return Statistics(
+            mean=means[0],
+            std=spreads[0],
+            picture_mean=means[1],
+            picture_std=spreads[1],
+            seen=self.count / max(1, self.frames),
+            neck_std=np.sqrt(self.neck / max(1, self.frames)),
+            shoulders=widths,
+            neck_x=places[:, 0],
+            neck_y=places[:, 1],
+        )

@@ -1,0 +1,189 @@
+"""Checkpoints: everything that a run needs to go on, in safetensors and JSON, whole or not there.
+
+A checkpoint is a folder `step-000005000`: `model.safetensors` (weights), `average.safetensors` (their moving average, where there
+is one), `optimizer.safetensors`, and `state.json`, which names the sha256 of the others. It is written beside its place, fsynced
+and renamed. Random numbers need no state: each step draws its own from the seed and its number.
+"""
+
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.base import files
+from pipeline.base.hashes import sha256_of
+from pipeline.model.audio_to_skeleton import AudioToSkeleton, save_tensors
+from pipeline.registry.models import BadModel
+
+log = logging.getLogger(__name__)
+
+STATE, MODEL, AVERAGE, OPTIMIZER = "state.json", "model.safetensors", "average.safetensors", "optimizer.safetensors"
+PREFIX = "step-"
+
+
+def name_of(step: int) -> str:
+    """`step-000005000`."""
+    return f"{PREFIX}{step:09d}"
+
+
+def write(
+    folder: Path,
+    step: int,
+    model: AudioToSkeleton,
+    average: AudioToSkeleton | None,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    keep: int,
+) -> Path:
+    """Write the checkpoint of `step` into `folder`, then remove all but the last `keep`; returns its path.
+
+    Args:
+        folder: of all checkpoints of a run.
+        model: current weights.
+        average: their moving average, or None.
+        optimizer: its parameters are those of `model.net`, in order.
+        state: what else is needed, as JSON.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    target, temporary = folder / name_of(step), folder / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+    temporary.mkdir()
+    try:
+        model.save(temporary / MODEL)
+        if average is not None:
+            average.save(temporary / AVERAGE)
+        save_tensors(_flat(optimizer, model.net), temporary / OPTIMIZER)
+        files.sync(temporary / OPTIMIZER)
+        hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
+        text = json.dumps({**state, "step": step, "files": hashes}, indent=1, sort_keys=True)
+        files.write_text(temporary / STATE, text + "\n")
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+        files.sync(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    # By step, not by age: a later one is there only where it was found broken, and must not push out what was just written.
+    older = [path for path in listed(folder) if path.name < target.name]
+    for old in older[: len(older) - (keep - 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a kill left half-written."""
+    for path in folder.glob(f"{files.TEMPORARY}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def listed(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
+
+
+def check(path: Path) -> dict[str, Any]:
+    """What `state.json` of a checkpoint says, when every file is the one it names.
+
+    Raises:
+        BadModel: a file is missing, cut short or changed.
+    """
+    try:
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        named = dict(state["files"])
+        state["step"] = int(state["step"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadModel(f"{path} is no whole checkpoint: {STATE} is missing or damaged") from error
+    if MODEL not in named:
+        raise BadModel(f"{path} is no whole checkpoint: {STATE} names no {MODEL}")
+    for name, sha256 in named.items():
+        file = path / Path(name).name
+        if not file.is_file():
+            raise BadModel(f"{file} is missing: delete {path} and go on from the checkpoint before it")
+        if sha256_of(file) != sha256:
+            raise BadModel(
+                f"{file} is not the file that was written (sha256 differs): delete {path} and go on from the one before it"
+            )
+    return dict(state)
+
+
+def last_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The last checkpoint that is whole, and its state; broken ones are told in the log. None when there is none."""
+    for path in reversed(listed(folder)):
+        try:
+            return path, check(path)
+        except BadModel as error:
+            log.warning("%s", error)
+    return None
+
+
+def restore(
+    path: Path, model: AudioToSkeleton, average: AudioToSkeleton | None, optimizer: torch.optim.Optimizer
+) -> None:
+    """Load weights, average and optimizer of a checkpoint that `check` has passed into what was built for them."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    _take(model, path / MODEL)
+    if average is not None:
+        _take(average, path / AVERAGE)
+    try:
+        _unflatten(optimizer, model.net, load_file(str(path / OPTIMIZER)))
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise BadModel(f"{path / OPTIMIZER} is damaged, or of another network or optimizer ({error})") from error
+
+
+def weights_of(path: Path) -> Path:
+    """The file that generates: that of a checkpoint folder, of the last whole one of a training folder, or a file itself.
+
+    Raises:
+        BadModel: there is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    if (folder / STATE).is_file():
+        found: Path | None = folder
+        check(folder)
+    else:
+        whole = last_whole(folder) if folder.is_dir() else None
+        found = whole[0] if whole else None
+    if found is None:
+        raise BadModel(f"{path} holds no model: `make train` makes one, or name another with --model")
+    return found / AVERAGE if (found / AVERAGE).is_file() else found / MODEL
+
+
+def _take(into: AudioToSkeleton, path: Path) -> None:
+    if not path.is_file():
+        raise BadModel(f"{path} is missing: this run keeps moving averages (ema_decay), and the checkpoint has none")
+    loaded = AudioToSkeleton.load(path)
+    if loaded.settings != into.settings:
+        raise BadModel(f"{path} holds another network ({loaded.settings.to_json()}), not {into.settings.to_json()}")
+    into.net.load_state_dict(loaded.net.state_dict())
+    into.space.load_state_dict(loaded.space.state_dict())
+
+
+def _flat(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor]:
+    """The optimizer's numbers by parameter name and kind, such as `blocks.0.out.weight/exp_avg`."""
+    names = [name for name, _ in net.named_parameters()]
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{names[index]}/{kind}": value.detach().cpu().contiguous()
+        for index, kinds in state.items()
+        for kind, value in kinds.items()
+    }
+
+
+def _unflatten(optimizer: torch.optim.Optimizer, net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    index = {name: number for number, (name, _) in enumerate(net.named_parameters())}
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, _, kind = key.rpartition("/")
+        state.setdefault(index[name], {})[kind] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,313 @@
+"""The training loop: shards in, checkpoints out. It reads from top to bottom.
+
+What a step does follows from the recipe, the shards and its number alone: batches, noise, time steps and dropped audio are drawn
+anew from the seed and the number. So a run that was killed at any step and started again gives the losses of one that was not.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from pipeline.base import files
+from pipeline.base.interrupt import Interrupt
+from pipeline.base.progress import Progress
+from pipeline.base.reasons import Failure
+from pipeline.media.writer import WriteError
+from pipeline.model import diffusion
+from pipeline.model.audio_to_skeleton import AudioToSkeleton
+from pipeline.model.training import TrainingError, checkpoint
+from pipeline.model.training.batch import Prepared, loss_weights, prepare, stilled
+from pipeline.model.training.cache import Cache, open_cache
+from pipeline.model.training.metrics import Metrics, no_number
+from pipeline.model.training.probe import blank, micro_batch
+from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance
+from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of
+from pipeline.model.training.show import draw_sample
+from pipeline.model.training.validation import held_out_split, validation_loss
+from pipeline.model.training.windows import Batch, Steps, Windows, loader, onto, seed_of
+from pipeline.tables import people
+from pipeline.tables.lock import driving
+
+log = logging.getLogger(__name__)
+
+CHECKPOINTS, SAMPLES = "checkpoints", "samples"
+
+
+def train(
+    recipe: Recipe, shards: Path, folder: Path, caches: Path, device: str = "cpu", *, say: Callable[[str], None] = print
+) -> Path:
+    """Train, or go on training; returns the last checkpoint.
+
+    Args:
+        recipe: how.
+        shards: folder of the shards; splits train and validation are read.
+        folder: of this training: `checkpoints`, `samples`, `metrics.jsonl`, `trained_on.json`, TensorBoard's events.
+        caches: where the memory-mapped caches of shards are kept.
+        device: "cpu" or "cuda".
+        say: told a line when something is worth one.
+
+    Raises:
+        RecipeChanged: the folder holds a run of another recipe or other shards.
+        CacheError, ShardError, BadModel, pipeline.tables.lock.Occupied.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    accelerator = accelerator_of(recipe, folder, device)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it a GPU refuses to be deterministic
+    torch.use_deterministic_algorithms(recipe.deterministic)
+    if recipe.batch < accelerator.num_processes:
+        raise TrainingError(
+            f"a batch of {recipe.batch} windows leaves some of {accelerator.num_processes} processes none"
+        )
+    main = accelerator.is_main_process
+    said = say if main else lambda _: None
+    with accelerator.main_process_first():
+        data = open_cache(shards, "train", caches, recipe.min_score, say=said)
+        held_out = held_out_split(recipe, shards, caches, say=said)
+    with driving(folder, "train") if main else nullcontext(), Interrupt() as interrupt:
+        return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, said).train()
+
+
+class _Run:
+    """One process's part of a training run."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        accelerator: Accelerator,
+        data: Cache,
+        held_out: Cache | None,
+        shards: Path,
+        interrupt: Interrupt,
+        say: Callable[[str], None],
+    ) -> None:
+        self.recipe, self.folder, self.accelerator = recipe, folder, accelerator
+        self.data, self.held_out = data, held_out
+        self.shards, self.interrupt, self.say = shards, interrupt, say
+        self.device, self.main = accelerator.device, accelerator.is_main_process
+        self.about = provenance(recipe, data, held_out)
+        torch.manual_seed(recipe.seed)
+        self.model = new_model(recipe, data).to(self.device)
+        self.average = new_model(recipe, data).to(self.device) if recipe.ema_decay else None
+        for model in (self.model, self.average):
+            if model is not None:
+                model.trained_on = self.about
+        self.optimizer = optimizer_of(recipe, self.model.net)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate_of(recipe))
+        self.bars = diffusion.alpha_bars().to(self.device)
+        self.weights = loss_weights(recipe.loss, self.model.space).to(self.device)
+        self.kept_micro = 0
+        self.first = self._resume()
+        if self.average is not None and not self.first:
+            self.average.net.load_state_dict(self.model.net.state_dict())
+        self.net: nn.Module = accelerator.prepare_model(self.model.net)
+        self.share = -(-recipe.batch // accelerator.num_processes)
+        # A run that goes on keeps its micro-batch: another one rounds otherwise, and draws other dropout.
+        self.micro = (
+            recipe.micro_batch
+            or self.kept_micro
+            or micro_batch(self.share, self._trial, self.device, recipe.window_frames)
+        )
+        self.metrics = Metrics(folder, recipe, accelerator, self.first)
+
+    def train(self) -> Path:
+        recipe = self.recipe
+        self._start()
+        windows = Windows(self.data, recipe.window_frames, recipe.net().lead_frames, recipe.seed)
+        steps = Steps(
+            self.first, recipe.steps, recipe.batch, self.accelerator.process_index, self.accelerator.num_processes
+        )
+        readers = recipe.readers if recipe.readers >= 0 else (4 if self.device.type == "cuda" else 0)
+        step = self.first
+        with Progress("train", recipe.steps - self.first) as progress:
+            for step, batch in enumerate(
+                loader(windows, steps, readers, pin=self.device.type == "cuda"), self.first + 1
+            ):
+                loss, norm = self._step(step, batch)
+                self.metrics.add(step, loss, norm, float(self.schedule.get_last_lr()[0]), progress)
+                stop = self._stopping()
+                last = step == recipe.steps
+                if step % recipe.checkpoint_every == 0 or last or stop:
+                    self._save(step)  # first: what follows may fail
+                if step % recipe.validate_every == 0 or last:
+                    self._validate(step)
+                if recipe.sample_every and (step % recipe.sample_every == 0 or last):
+                    self._sample(step)
+                if stop:
+                    break
+        self.accelerator.end_training()
+        if step < recipe.steps:
+            raise KeyboardInterrupt
+        return self.folder / CHECKPOINTS / checkpoint.name_of(step)
+
+    def _stopping(self) -> bool:
+        """Whether any process was asked to stop: all stop after the same step, or they would wait for each other for ever."""
+        if self.accelerator.num_processes == 1:
+            return self.interrupt.asked
+        if self.interrupt.asked:
+            self.accelerator.set_trigger()
+        return bool(self.accelerator.check_trigger())
+
+    def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """One optimiser step on this process's share of the batch; the micro-batch changes nothing but the memory it takes.
+
+        Returns:
+            the loss, and the gradient's norm where it is clipped.
+        """
+        recipe = self.recipe
+        generator = self._generator(step)
+        ready = prepare(onto(batch, self.device), self.model.space, recipe.augmentation(), self._generator(step, "cpu"))
+        count = len(ready.clean)
+        noise = torch.randn(ready.clean.shape, generator=generator, device=self.device)
+        t = torch.randint(0, diffusion.STEPS, (count,), generator=generator, device=self.device)
+        null = torch.rand(count, generator=generator, device=self.device) < recipe.null_audio
+        if ready.lead is not None:
+            ready = stilled(ready, torch.rand(count, generator=generator, device=self.device) < recipe.lead_still)
+        if recipe.dropout:
+            torch.manual_seed(seed_of(recipe.seed, step, self.accelerator.process_index))
+        self.net.train()
+        total = (ready.counts * self.weights).sum().clamp(min=1)
+        loss = torch.zeros((), device=self.device)
+        for first in range(0, count, self.micro):
+            rows = slice(first, first + self.micro)
+            with self._syncing(last=first + self.micro >= count):
+                error = self._error(ready.part(rows), noise[rows], t[rows], null[rows])
+                self.accelerator.backward(error / total)
+            loss += error.detach() / total
+        norm = None
+        if recipe.clip_norm:
+            norm = torch.as_tensor(self.accelerator.clip_grad_norm_(self.net.parameters(), recipe.clip_norm))
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._average(step)
+        return loss, norm
+
+    def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
+        """Weighted sum of squared errors of x0 over the numbers that count."""
+        x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
+        found = (self.net if net is None else net)(
+            x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead
+        )
+        return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
+
+    @contextmanager
+    def _syncing(self, *, last: bool) -> Iterator[None]:
+        """Gradients cross between processes with a step's last micro-batch only."""
+        if last or self.accelerator.num_processes == 1:
+            yield
+        else:
+            with self.accelerator.no_sync(self.net):
+                yield
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """The moving average of the weights; short at first, so that it does not remember how training began."""
+        if self.average is None:
+            return
+        decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(
+            list(self.average.net.parameters()), [p.detach() for p in self.model.net.parameters()], 1 - decay
+        )
+
+    def _generator(self, step: int, device: str = "") -> torch.Generator:
+        """Random numbers of this step and process."""
+        made = torch.Generator(device or self.device)
+        return made.manual_seed(seed_of(self.recipe.seed, step, self.accelerator.process_index))
+
+    @property
+    def _best(self) -> AudioToSkeleton:
+        """The weights that generate."""
+        return self.average or self.model
+
+    def _validate(self, step: int) -> None:
+        """The loss on held-out windows with the same noise every time; by the main process, while the others wait."""
+        if self.held_out is not None and self.main:
+            loss = validation_loss(self._best, self.held_out, self.recipe, self.device, self.micro)
+            self.metrics.note({"step": step, "validation_loss": loss})
+        self.accelerator.wait_for_everyone()
+
+    def _sample(self, step: int) -> None:
+        if self.held_out is not None and self.main:
+            path = self.folder / SAMPLES / f"{checkpoint.name_of(step)}.mp4"
+            try:
+                with people.noting(self.folder, [path], self.held_out.videos[:1]):
+                    draw_sample(self._best, self.held_out, self.shards, path)
+            except (Failure, WriteError, OSError) as error:  # a video is not worth a training
+                log.warning("no sample at step %d: %s", step, error)
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, step: int) -> None:
+        # All processes have the same weights, so that all of them stop. A loss is looked at when it is noted, which may be later.
+        if not all(bool(torch.isfinite(weights).all()) for weights in self.model.net.parameters()):
+            raise no_number("weights are not finite", step)
+        if self.main:
+            checkpoint.write(
+                self.folder / CHECKPOINTS,
+                step,
+                self.model,
+                self.average,
+                self.optimizer,
+                {
+                    "about": self.about,
+                    "schedule": self.schedule.state_dict(),
+                    "micro": self.micro,
+                    "processes": self.accelerator.num_processes,
+                },
+                self.recipe.keep_checkpoints,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> int:
+        """Load the last whole checkpoint; returns its step, 0 when there is none."""
+        found = checkpoint.last_whole(self.folder / CHECKPOINTS)
+        if found is None:
+            return 0
+        path, state = found
+        check_same(state["about"], self.about, self.folder)
+        if state["processes"] != self.accelerator.num_processes:
+            raise RecipeChanged(
+                f"{path} was written by {state['processes']} processes, this run has {self.accelerator.num_processes}: each "
+                "draws noise of its own, so go on with as many, or give another --model-name"
+            )
+        self.kept_micro = int(state["micro"])
+        checkpoint.restore(path, self.model, self.average, self.optimizer)
+        self.schedule.load_state_dict(state["schedule"])
+        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
+            group["lr"] = rate
+        self.say(f"going on from step {state['step']:,}")
+        return int(state["step"])
+
+    def _start(self) -> None:
+        """Leave word of what this run is made from, and drop what was noted after the step that it goes on from."""
+        if not self.main:
+            return
+        seen = [video for cache in (self.data, self.held_out) if cache is not None for video in cache.videos]
+        people.note(self.folder, self.folder / CHECKPOINTS, seen, more=True)
+        files.write_text(self.folder / TRAINED_ON, json.dumps(self.about, indent=1, sort_keys=True) + "\n")
+        self.metrics.begin()
+        millions = sum(p.numel() for p in self.model.net.parameters()) / 1e6
+        self.say(
+            f"{self.recipe.arch} {self.recipe.size}, {millions:.1f} M parameters, on {self.data.index['hours']:.2f} h "
+            f"({len(self.data)} clips, {self.data.audio_of}, cache {self.data.bytes / 2**20:.0f} MiB); "
+            f"{self.recipe.steps - self.first:,} steps of {self.recipe.batch} windows, {self.micro} at a time"
+        )
+
+    def _trial(self, count: int, net: nn.Module | None = None) -> None:
+        """Forwards and backwards through `count` windows of nothing."""
+        ready = blank(count, self.recipe, self.data.audio.shape[1], self.device)
+        t = torch.zeros(count, dtype=torch.long, device=self.device)
+        # Not through the wrapped network: how often this is tried is each process's own affair.
+        self.model.net.train()
+        self._error(
+            ready, torch.zeros_like(ready.clean), t, t.bool(), self.model.net if net is None else net
+        ).backward()
+        self.optimizer.zero_grad(set_to_none=True)

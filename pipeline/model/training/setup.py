@@ -1,0 +1,67 @@
+"""What a run is set up with: processes and precision, network, optimiser, learning rate."""
+
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
+from torch import nn
+
+from pipeline.model.audio_to_skeleton import AudioToSkeleton
+from pipeline.model.training.cache import Cache
+from pipeline.model.training.recipe import Recipe
+
+
+def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
+    on_gpu = device == "cuda" and torch.cuda.is_available()
+    precision = {"auto": "bf16" if on_gpu else "no", "fp32": "no", "bf16": "bf16"}[recipe.precision]
+    compiled = recipe.compile == "on" or (recipe.compile == "auto" and on_gpu)
+    if on_gpu:
+        torch.backends.cuda.matmul.allow_tf32 = True
+    if compiled:
+        torch.compiler.reset()  # of a training before this one in the same process: there is a limit of compilations
+    AcceleratorState._reset_state()  # or a second training would be compiled as the first one was
+    return Accelerator(
+        cpu=not on_gpu,
+        mixed_precision=precision,
+        log_with="tensorboard",
+        project_dir=str(folder),
+        dynamo_backend="inductor" if compiled else "no",
+        # The others wait while the first one writes the cache, which takes an hour where it is large.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
+    )
+
+
+def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:
+    """An untrained model whose space is that of the data."""
+    model = AudioToSkeleton.new(recipe.net(), data.audio_of)
+    found = data.statistics
+    mean, std = (found.picture_mean, found.picture_std) if model.space.picture else (found.mean, found.std)
+    model.space.fill(mean, std, found.neck_std, found.seen, np.stack([found.shoulders, found.neck_x, found.neck_y]))
+    return model
+
+
+def optimizer_of(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    # Fused: one pass over the weights, also on a processor, where torch's default makes a dozen.
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(net.parameters(), recipe.learning_rate, fused=True)
+    return torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+
+def rate_of(recipe: Recipe) -> Callable[[int], float]:
+    """The learning rate's share of its peak at each step."""
+
+    def share(step: int) -> float:
+        if step < recipe.warmup_steps:
+            return (step + 1) / (recipe.warmup_steps + 1)
+        if recipe.schedule == "constant":
+            return 1.0
+        done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    return share

@@ -1,0 +1,49 @@
+"""The loss on the held-out split: the same windows with the same noise every time, so that it can be followed over a run."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pipeline.model import diffusion
+from pipeline.model.audio_to_skeleton import AudioToSkeleton
+from pipeline.model.training.batch import prepare
+from pipeline.model.training.cache import Cache, CacheError, open_cache
+from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.windows import Windows, onto, seed_of
+
+log = logging.getLogger(__name__)
+_NOISE = 1 << 40  # where a step's number stands in the seeds of training
+
+
+def held_out_split(
+    recipe: Recipe, shards: Path, caches: Path, *, say: Callable[[str], None] = log.info
+) -> Cache | None:
+    """The validation split; None when it is empty."""
+    try:
+        return open_cache(shards, "validation", caches, recipe.min_score, say=say)
+    except CacheError as error:
+        log.warning("no validation: %s", error)
+        return None
+
+
+@torch.inference_mode()
+def validation_loss(model: AudioToSkeleton, held_out: Cache, recipe: Recipe, device: torch.device, micro: int) -> float:
+    """Masked MSE in z-scores over the first windows of a split, each at one time step and noise of its own, always the same."""
+    count = min(len(held_out), recipe.validation_windows)
+    windows = Windows(held_out, recipe.window_frames, recipe.net().lead_frames, recipe.seed, still=True)
+    bars = diffusion.alpha_bars().to(device)
+    model.net.eval()
+    error = total = 0.0
+    for first in range(0, count, micro):
+        numbers = list(range(first, min(count, first + micro)))
+        ready = prepare(onto(windows.__getitems__(numbers), device), model.space)
+        drawn = [torch.Generator().manual_seed(seed_of(recipe.seed, _NOISE, number)) for number in numbers]
+        noise = torch.stack([torch.randn(ready.clean.shape[1:], generator=each) for each in drawn]).to(device)
+        t = torch.tensor([37 * number % diffusion.STEPS for number in numbers], device=device)
+        x_t = diffusion.noisy(ready.clean, noise, t, bars)
+        found = model.net(x_t, t, ready.audio.float(), ready.reference, None, ready.present, ready.lead)
+        error += diffusion.squared_error(found, ready.clean, ready.counts).item()
+        total += ready.counts.sum().item()
+    return error / max(1.0, total)

@@ -1,0 +1,262 @@
+"""The networks: shapes, sizes, what they begin as, and what each input can and cannot change."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from pipeline.model.dit import LEAD_FRAMES, Arch, NetSettings, build, parameters_of
+
+FRAMES = 12
+ARCHS: tuple[Arch, ...] = ("dit", "release")
+VARIANTS = (("dit", ""), ("dit", "reference"), ("dit", "concat"), ("dit", "local"), ("release", ""))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small wait for each other's threads far longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def tiny(arch: str = "dit", ablate: str = "", **more: Any) -> NetSettings:
+    return NetSettings(**{"arch": arch, "ablate": ablate, "size": "tiny", "window_frames": 16, **more})
+
+
+@cache
+def trained(settings: NetSettings) -> nn.Module:
+    """A network none of whose weights is zero, as after training: what begins as zero hides every input. Shared: change a copy."""
+    torch.manual_seed(0)
+    net = build(settings).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return net
+
+
+def inputs(settings: NetSettings, count: int = 2, frames: int = FRAMES) -> dict[str, Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    channels = settings.channels
+    return {
+        "noisy": torch.randn(count, frames, channels, generator=draw),
+        "step": torch.tensor([3, 70])[:count],
+        "audio": torch.randn(count, frames, 768, generator=draw),
+        "reference": torch.randn(count, channels, generator=draw),
+    }
+
+
+def other(values: Tensor) -> Tensor:
+    return torch.randn(values.shape, generator=torch.Generator().manual_seed(2))
+
+
+def changed(net: nn.Module, given: dict[str, Tensor], **instead: Any) -> float:
+    """The largest change of the output when some inputs are others."""
+    with torch.no_grad():
+        return (net(**{**given, **instead}) - net(**given)).abs().max().item()
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize(("keypoints", "neck", "channels"), [(133, False, 266), (133, True, 268), (123, False, 246)])
+def test_the_output_has_the_motions_shape(arch: str, keypoints: int, neck: bool, channels: int) -> None:
+    settings = tiny(arch, keypoints=keypoints, neck=neck)
+    assert settings.channels == channels
+    net = trained(settings)
+    for frames in (1, FRAMES, 16):
+        with torch.no_grad():
+            assert net(**inputs(settings, frames=frames)).shape == (2, frames, channels)
+
+
+def on_paper(settings: NetSettings) -> nn.Module:
+    with torch.device("meta"):
+        return build(settings)
+
+
+def test_the_releases_network_has_its_size() -> None:
+    net = on_paper(NetSettings(arch="release", size="large", keypoints=123))
+    assert parameters_of(net) == pytest.approx(217e6, rel=0.005)
+    layer = net.encoder.layers[0]
+    assert len(net.encoder.layers) == 16 and layer.self_attn.num_heads == 16 and not layer.norm_first
+    assert layer.linear1.weight.shape == (4096, 1024) and net.final.weight.shape == (246, 1024)
+
+
+def test_the_large_dit_is_as_deep_and_wide_as_the_papers() -> None:
+    net = on_paper(NetSettings(size="large"))
+    assert len(net.blocks) == 16 and net.blocks[0].heads == 16
+    assert net.embed.weight.shape == (1024, 266 + 768) and net.final.weight.shape == (266, 1024)
+    block = 18 * 1024**2  # 3 + 1 of attention, 4 + 4 of the MLP, 6 of the modulation
+    assert parameters_of(net) == pytest.approx(16 * block, rel=0.03)
+
+
+@pytest.mark.parametrize("ablate", ["", "reference", "concat", "local"])
+def test_a_new_dit_says_zero_and_its_blocks_change_nothing(ablate: str) -> None:
+    settings = tiny(ablate=ablate)
+    torch.manual_seed(0)
+    net = build(settings)
+    given = inputs(settings)
+    assert not net(**given).any()
+    tokens, heard = torch.randn(2, FRAMES, 192), torch.randn(2, FRAMES, 192) if ablate == "concat" else None
+    for block in net.blocks:
+        assert torch.equal(block(tokens, torch.randn(2, 192), None, heard, None), tokens)
+
+
+@pytest.mark.parametrize(("arch", "ablate"), VARIANTS)
+def test_a_new_network_learns_from_its_first_steps(arch: str, ablate: str) -> None:
+    settings = tiny(arch, ablate)
+    torch.manual_seed(0)
+    net = build(settings)
+    given = inputs(settings)
+    target = other(given["noisy"])
+    pace = torch.optim.Adam(net.parameters(), 1e-3)
+    losses = []
+    for _ in range(8):
+        pace.zero_grad()
+        loss = ((net(**given) - target) ** 2).mean()
+        loss.backward()
+        pace.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.95 * losses[0]
+    dead = [name for name, p in net.named_parameters() if name != "null_audio" and (p.grad is None or not p.grad.any())]
+    assert not dead
+
+
+@pytest.mark.parametrize(("arch", "ablate"), VARIANTS)
+def test_frames_that_are_not_present_change_nothing_in_the_others(arch: str, ablate: str) -> None:
+    settings = tiny(arch, ablate)
+    net, given = trained(settings), inputs(settings)
+    present = torch.ones(2, FRAMES, dtype=torch.bool)
+    present[0, 7:] = False
+    replaced = {}
+    for name in ("noisy", "audio"):
+        replaced[name] = given[name].clone()
+        replaced[name][0, 7:] = other(given[name])[0, 7:] * 50
+    with torch.no_grad():
+        before, after = (net(**{**given, **instead}, present=present) for instead in ({}, replaced))
+        short = net(**{name: v[:1, :7] if v.ndim == 3 else v[:1] for name, v in given.items()})
+    torch.testing.assert_close(after[present], before[present], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(before[:1, :7], short, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        unmasked = (net(**{**given, **replaced}) - net(**given))[0, :7]
+    assert unmasked.abs().max() > 1e-2, "the net does not look at its neighbours"
+
+
+@pytest.mark.parametrize(("arch", "ablate"), VARIANTS)
+def test_null_samples_hear_the_null_vector_and_not_their_audio(arch: str, ablate: str) -> None:
+    settings = tiny(arch, ablate)
+    net, given = trained(settings), inputs(settings)
+    null = torch.tensor([True, False])
+    with torch.no_grad():
+        plain, first = net(**given), net(**given, null=null)
+        second = net(**{**given, "audio": other(given["audio"])}, null=null)
+        told = net(**{**given, "audio": net.null_audio.expand(2, FRAMES, -1)})
+    assert torch.equal(first[0], second[0])
+    torch.testing.assert_close(first[0], told[0], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(first[1], plain[1], rtol=1e-5, atol=1e-5)
+    assert (first[0] - plain[0]).abs().max() > 1e-2 < (first[1] - second[1]).abs().max()
+
+
+@pytest.mark.parametrize(("arch", "ablate"), VARIANTS)
+def test_the_null_vector_is_learned_from_null_samples_alone(arch: str, ablate: str) -> None:
+    settings = tiny(arch, ablate)
+    net, given = trained(settings), inputs(settings)
+    net = deepcopy(net)
+    for null, reached in ((None, False), ([False, False], False), ([False, True], True)):
+        net.zero_grad()
+        net(**given, null=None if null is None else torch.tensor(null)).square().sum().backward()
+        assert (net.null_audio.grad is not None and bool(net.null_audio.grad.any())) == reached
+
+
+@pytest.mark.parametrize(("arch", "ablate"), VARIANTS)
+@pytest.mark.parametrize("name", ["noisy", "audio", "step"])
+def test_motion_voice_and_time_matter(arch: str, ablate: str, name: str) -> None:
+    settings = tiny(arch, ablate)
+    net, given = trained(settings), inputs(settings)
+    instead = torch.tensor([60, 10]) if name == "step" else other(given[name])
+    assert changed(net, given, **{name: instead}) > 1e-2
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_reference_matters_unless_it_is_ablated(arch: str) -> None:
+    lead = {} if arch == "dit" else {"lead": torch.zeros(2, LEAD_FRAMES, 266)}
+    for ablate in ("", "reference") if arch == "dit" else ("",):
+        settings = tiny(arch, ablate)
+        net, given = trained(settings), inputs(settings) | lead
+        change = changed(net, given, reference=other(given["reference"]))
+        assert change == 0 if ablate else change > 1e-2
+
+
+@pytest.mark.parametrize(("ablate", "width"), [("", 266 + 768), ("reference", 266 + 768), ("concat", 266)])
+def test_the_reference_has_zeros_for_audio(ablate: str, width: int) -> None:
+    settings = tiny(ablate=ablate)
+    net, given = deepcopy(trained(settings)), inputs(settings)
+    embedded: list[Tensor] = []
+    net.embed.register_forward_pre_hook(lambda _, args: embedded.append(args[0]))
+    with torch.no_grad():
+        net(**given)
+    frames, reference = embedded
+    assert frames.shape == (2, FRAMES, width) and reference.shape == (2, width)
+    assert torch.equal(frames[..., :266], given["noisy"]) and torch.equal(reference[:, :266], given["reference"])
+    assert ablate == "concat" or torch.equal(frames[..., 266:], given["audio"])
+    assert not reference[:, 266:].any()
+
+
+def test_without_concatenation_the_voice_comes_through_cross_attention() -> None:
+    settings = tiny(ablate="concat")
+    net, given = deepcopy(trained(settings)), inputs(settings)
+    assert changed(net, given, audio=other(given["audio"])) > 1e-2
+    order = torch.arange(FRAMES).flip(0)
+    assert changed(net, given, audio=given["audio"][:, order]) > 1e-3, "frames of audio have no place"
+    for block in net.blocks:
+        nn.init.zeros_(block.out_x.weight)
+    assert changed(net, given, audio=other(given["audio"])) == 0
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_the_order_of_frames_matters(arch: str) -> None:
+    settings = tiny(arch)
+    net, given = trained(settings), inputs(settings)
+    order = torch.arange(FRAMES).flip(0)
+    with torch.no_grad():
+        turned = net(**{**given, "noisy": given["noisy"][:, order], "audio": given["audio"][:, order]})
+        assert (turned[:, order] - net(**given)).abs().max() > 1e-2
+
+
+def test_the_lead_is_heard_by_the_release_alone() -> None:
+    for arch, matters in (("release", True), ("dit", False)):
+        settings = tiny(arch)
+        net, given = trained(settings), inputs(settings)
+        assert settings.lead_frames == (25 if matters else 0)
+        repeated = given["reference"][:, None].expand(-1, LEAD_FRAMES, -1)
+        assert changed(net, given, lead=repeated) == 0
+        change = changed(net, given, lead=other(repeated))
+        assert change > 1e-2 if matters else change == 0
+
+
+def test_impossible_settings_are_refused() -> None:
+    with pytest.raises(ValidationError, match="ablate=concat needs arch=dit"):
+        NetSettings(arch="release", ablate="concat")
+    with pytest.raises(ValidationError, match="ablate=reference needs arch=dit"):
+        NetSettings(arch="release", ablate="reference")
+    for wrong in ({"keypoints": 17}, {"size": "huge"}, {"window_frames": 7}, {"dropout": 1.0}, {"depth": 3}):
+        with pytest.raises(ValidationError):
+            NetSettings(**wrong)
+
+
+def test_settings_outlive_json() -> None:
+    settings = tiny("release", keypoints=123, neck=True, dropout=0.1)
+    assert NetSettings.model_validate_json(settings.to_json()) == settings
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_dropout_drops_in_training_alone(arch: str) -> None:
+    settings = tiny(arch, dropout=0.3)
+    net, given = deepcopy(trained(settings)), inputs(settings)
+    assert changed(net, given) == 0
+    net.train()
+    assert changed(net, given) > 1e-2

@@ -1,0 +1,162 @@
+"""The loop: it learns, and it goes on exactly where a kill left it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.model.audio_to_skeleton import AudioToSkeleton
+from pipeline.model.training import checkpoint, loop
+from pipeline.model.training.provenance import RecipeChanged
+from pipeline.tables.lock import Occupied, driving
+from tests.pipeline.model.training.small import fit, losses
+
+
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    return dict(AudioToSkeleton.load(checkpoint.weights_of(path)).net.state_dict())
+
+
+def test_the_loss_falls(shards: Path, tmp_path: Path) -> None:
+    fit(shards, tmp_path, steps=60, validate_every=20, checkpoint_every=60, warmup_steps=5)
+    trained = list(losses(tmp_path).values())
+    held_out = list(losses(tmp_path, "validation_loss").values())
+    assert sum(trained[-10:]) < 0.8 * sum(trained[:10])
+    assert held_out[-1] < held_out[0]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 5, 7])
+def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(
+    shards: Path, tmp_path: Path, undisturbed: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = loop._Run._step
+
+    def step(self: Any, number: int, batch: Any) -> Any:
+        if number > cut:
+            raise MemoryError  # stands for a kill: nothing gets a chance to write
+        return real(self, number, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "_step", step)
+        with pytest.raises(MemoryError):
+            fit(shards, tmp_path)
+    fit(shards, tmp_path)
+    assert losses(tmp_path) == losses(undisturbed)
+    assert losses(tmp_path, "validation_loss") == losses(undisturbed, "validation_loss")
+    ours, theirs = _weights(tmp_path), _weights(undisturbed)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_dropout_and_leads_repeat_too(shards: Path, tmp_path: Path) -> None:
+    changed = {"arch": "release", "keypoints": 123, "dropout": 0.1, "augment_mirror": 0.5, "checkpoint_every": 2}
+    fit(shards, tmp_path / "whole", steps=4, **changed)
+    fit(shards, tmp_path / "parts", steps=2, **changed)
+    fit(shards, tmp_path / "parts", steps=4, **changed)
+    assert losses(tmp_path / "whole") == losses(tmp_path / "parts")
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_step_at_hand(
+    shards: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = loop._Run._step
+
+    def step(self: Any, number: int, batch: Any) -> Any:
+        if number == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, number, batch)
+
+    monkeypatch.setattr(loop._Run, "_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        fit(shards, tmp_path)
+    found = checkpoint.last_whole(tmp_path / "checkpoints")
+    assert found is not None
+    assert found[1]["step"] == 5
+    fit(shards, tmp_path)
+    assert losses(tmp_path) == losses(undisturbed)
+
+
+@pytest.mark.parametrize("micro", [1, 3])
+def test_the_micro_batch_changes_nothing_but_rounding(
+    shards: Path, tmp_path: Path, undisturbed: Path, micro: int
+) -> None:
+    fit(shards, tmp_path, micro_batch=micro)
+    ours, theirs = losses(tmp_path), losses(undisturbed)
+    assert ours == pytest.approx(theirs, rel=2e-3)
+    assert ours[1] == pytest.approx(theirs[1], rel=1e-5)
+
+
+def test_a_run_that_goes_on_keeps_its_micro_batch(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "micro_batch", lambda *_: 3)
+    fit(shards, tmp_path, micro_batch=0, steps=3)
+    monkeypatch.setattr(loop, "micro_batch", lambda *_: pytest.fail("asked again"))
+    path = fit(shards, tmp_path, micro_batch=0, steps=4)
+    assert checkpoint.check(path)["micro"] == 3
+
+
+def test_another_number_of_processes_does_not_go_on(shards: Path, tmp_path: Path) -> None:
+    path = fit(shards, tmp_path, steps=3)
+    state = json.loads((path / checkpoint.STATE).read_text())
+    (path / checkpoint.STATE).write_text(json.dumps({**state, "processes": 4}))
+    with pytest.raises(RecipeChanged, match="written by 4 processes, this run has 1"):
+        fit(shards, tmp_path, steps=4)
+
+
+def test_a_second_training_of_the_same_folder_is_refused(shards: Path, tmp_path: Path) -> None:
+    with driving(tmp_path, "train"), pytest.raises(Occupied):
+        fit(shards, tmp_path)
+
+
+def test_the_average_follows_the_weights(shards: Path, tmp_path: Path) -> None:
+    path = fit(shards, tmp_path, ema_decay=0.9, steps=2)
+    weights = AudioToSkeleton.load(path / checkpoint.MODEL).net.state_dict()
+    average = AudioToSkeleton.load(path / checkpoint.AVERAGE).net.state_dict()
+    assert any(not torch.equal(weights[name], average[name]) for name in weights)
+    none = fit(shards, tmp_path / "none", ema_decay=0.0, steps=2)
+    assert checkpoint.weights_of(none) == none / checkpoint.MODEL
+    plain = AudioToSkeleton.load(none / checkpoint.MODEL).net.state_dict()
+    assert all(torch.equal(plain[name], weights[name]) for name in weights)
+
+
+def test_a_drawn_sample_shows_truth_and_what_was_generated(shards: Path, tmp_path: Path) -> None:
+    from pipeline.media.probe import probe
+
+    fit(shards, tmp_path, steps=2, sample_every=2)
+    made = probe(tmp_path / "samples" / "step-000000002.mp4")
+    assert (made.width, made.height) == (1024, 512)
+    assert made.grid_frames == 125
+    assert made.audio_codec == "aac"
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(shards: Path, tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from tests.pipeline.model.training.small import fit; import sys;"
+        "fit(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "OMP_NUM_THREADS": "1"}
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    more = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    subprocess.run([*launch, *more, str(script), str(shards), str(tmp_path / "two")], check=True, env=env, timeout=500)
+    fit(shards, tmp_path / "one")
+    ours, theirs = losses(tmp_path / "two"), losses(tmp_path / "one")
+    assert set(ours) == set(theirs)
+    # Other noise (each process draws its own), the same data and gradients of the same size.
+    assert list(ours.values()) == pytest.approx(list(theirs.values()), rel=0.25)

@@ -1,0 +1,65 @@
+"""What a run notes as it goes: a line a mean, the same to TensorBoard, and nothing twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.model.training import TrainingError, loop
+from pipeline.model.training.metrics import METRICS
+from tests.pipeline.model.training.small import fit, losses
+
+
+def test_tensorboard_has_thelosses(undisturbed: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(next((undisturbed / "tensorboard").rglob("events*")).parent))
+    events.Reload()
+    found = {event.step: event.value for event in events.Scalars("loss")}
+    assert found == pytest.approx(losses(undisturbed), rel=1e-6)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = loop._Run._error
+    monkeypatch.setattr(loop._Run, "_error", lambda self, *given: real(self, *given) * float("nan"))
+    with pytest.raises(TrainingError, match="the loss is nan at step 1: lower learning_rate"):
+        fit(shards, tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_not_kept(shards: Path, tmp_path: Path) -> None:
+    """Whatever is between a line of losses and the next one: a checkpoint that goes on is one that can."""
+    with pytest.raises(TrainingError, match=r"weights are not finite at step 3: lower .*; the last checkpoint is safe"):
+        fit(shards, tmp_path, steps=20, learning_rate=1e30, clip_norm=0, checkpoint_every=3, log_every=10)
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_a_norm_that_nobody_measured_is_not_noted(shards: Path, tmp_path: Path, undisturbed: Path) -> None:
+    fit(shards, tmp_path, steps=2, clip_norm=0)
+    assert len(losses(tmp_path)) == 2 and not losses(tmp_path, "gradient_norm")
+    assert min(losses(undisturbed, "gradient_norm").values()) > 0
+
+
+def test_clipping_and_warm_up_do_what_they_say(shards: Path, tmp_path: Path) -> None:
+    fit(shards, tmp_path, steps=4, warmup_steps=3, learning_rate=4e-3)
+    lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    rates = [line["learning_rate"] for line in lines if "loss" in line]
+    assert rates == pytest.approx([2e-3, 3e-3, 4e-3, 4e-3])  # of the next step
+
+
+def test_a_line_is_the_mean_of_the_steps_since_the_one_before(shards: Path, tmp_path: Path, undisturbed: Path) -> None:
+    fit(shards, tmp_path, log_every=3)
+    each, means = losses(undisturbed), losses(tmp_path)
+    assert set(means) == {3, 6, 8}
+    assert means[6] == pytest.approx(sum(each[step] for step in (4, 5, 6)) / 3)
+    assert means[8] == pytest.approx((each[7] + each[8]) / 2)
+
+
+def test_lines_after_the_step_it_goes_on_from_and_cut_ones_are_dropped(
+    shards: Path, tmp_path: Path, undisturbed: Path
+) -> None:
+    fit(shards, tmp_path, steps=6)
+    with (tmp_path / METRICS).open("a") as file:
+        file.write('{"step": 7, "loss": 99.0}\n{"step": 8, "lo')
+    fit(shards, tmp_path)
+    assert losses(tmp_path) == losses(undisturbed)
+    assert [line["step"] for line in map(json.loads, (tmp_path / METRICS).read_text().splitlines())].count(7) == 1

@@ -1,0 +1,41 @@
+"""The learning rate's way, and a model whose space is that of its data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.model.training.cache import open_cache
+from pipeline.model.training.setup import new_model, optimizer_of, rate_of
+from tests.pipeline.model.training.small import recipe
+
+
+def test_a_cosine_begins_after_the_warm_up_and_ends_at_nothing() -> None:
+    share = rate_of(recipe(steps=12, warmup_steps=2, schedule="cosine"))
+    assert [share(step) for step in (0, 1, 2)] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert share(7) == pytest.approx(0.5)
+    assert share(12) == share(99) == pytest.approx(0.0)
+
+
+def test_a_constant_stays() -> None:
+    share = rate_of(recipe(steps=12, warmup_steps=1))
+    assert [share(step) for step in (0, 1, 11)] == [0.5, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
+def test_the_optimizer_is_the_one_that_was_named(name: str, kind: type) -> None:
+    made = optimizer_of(recipe(optimizer=name, weight_decay=0.3), torch.nn.Linear(2, 2))
+    assert type(made) is kind
+    assert made.param_groups[0]["weight_decay"] == (0.3 if name == "adamw" else 0)
+
+
+@pytest.mark.parametrize("ablate", ["", "local"])
+def test_a_new_model_measures_in_what_the_data_is_like(shards: Path, tmp_path: Path, ablate: str) -> None:
+    data = open_cache(shards, "train", tmp_path)
+    model = new_model(recipe(ablate=ablate), data)
+    found = data.statistics
+    expected = found.picture_mean if ablate == "local" else found.mean
+    assert model.space.picture is (ablate == "local")
+    np.testing.assert_allclose(model.space.mean.numpy().reshape(expected.shape), expected, rtol=1e-5)
+    assert model.audio_of == data.audio_of
