@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.backend_settings import BackendSettings
+from pipeline.backends.settings import BackendSettings
 from pipeline.base.hashes import sha256_of
 from pipeline.engine.stage import Program, runtime
 from pipeline.model.generation.sampling import SamplingSettings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from pipeline.backend_settings import BackendSettings
+from pipeline.backends.settings import BackendSettings
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from pipeline.backend_settings import BackendSettings
+from pipeline.backends.settings import BackendSettings
 from pipeline.engine.stage import Program
 from pipeline.model.generation.sampling import SamplingSettings
 from stages.generate.settings import InputSettings

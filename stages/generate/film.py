@@ -22,7 +22,7 @@ from pipeline.tables import people
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pipeline.backend_settings import BackendSettings
+    from pipeline.backends.settings import BackendSettings
 
 
 ALIGNMENT = ".alignment.png"  # the suffix of the preview

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from pydantic import ValidationError
 
-from pipeline.backend_settings import BackendSettings
+from pipeline.backends.settings import BackendSettings
 from pipeline.backends.stableanimator import StableAnimator
 from stages.finetune import Finetune
 
