@@ -13,7 +13,7 @@ from pipeline.cli_session import Session, about_a_run
 @about_a_run
 def availability(probe: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
-    from pipeline.availability import summary
+    from pipeline.views.availability import summary
 
     stages = ["probe", "availability"] if probe else ["availability"]
     session = Session(**given, targets=stages)

@@ -22,7 +22,7 @@ def status(as_json: bool, **given: Any) -> None:
         return
     from dataclasses import asdict
 
-    from pipeline.overview import bytes_on_disk, evaluations, funnel
+    from pipeline.views.overview import bytes_on_disk, evaluations, funnel
 
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
     told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(session.store)]}
@@ -30,8 +30,8 @@ def status(as_json: bool, **given: Any) -> None:
 
 
 def show_funnel(session: Session) -> None:
-    from pipeline.overview import bytes_on_disk, evaluations, funnel
     from pipeline.screen import print_funnel
+    from pipeline.views.overview import bytes_on_disk, evaluations, funnel
 
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
     print_funnel(session.run, [*states, *evaluations(session.store)], bytes_on_disk(session.run))
@@ -40,7 +40,7 @@ def show_funnel(session: Session) -> None:
 def show_data_set(session: Session) -> None:
     """The run's row of the paper's table 1, once anything was exported."""
     from pipeline.screen import print_data_set
-    from pipeline.table_one import row
+    from pipeline.views.table_one import row
 
     if session.store.outcomes("samples").num_rows:
         side = getattr(session.profile.stage("export"), "side_px", CLIP_SIDE_PX)
@@ -52,8 +52,8 @@ def show_data_set(session: Session) -> None:
 @about_a_run
 def show(unit: str, **given: Any) -> None:
     """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
-    from pipeline.overview import story
     from pipeline.screen import print_story
+    from pipeline.views.overview import story
 
     session = Session(**given)
     chapters = story(session.store, unit)

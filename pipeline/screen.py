@@ -11,9 +11,9 @@ from rich.table import Table
 from pipeline.base.progress import duration
 from pipeline.base.reasons import Reason
 from pipeline.base.text import printable
-from pipeline.overview import Chapter, StageState, per_100_hours, sentence
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
+from pipeline.views.overview import Chapter, StageState, per_100_hours, sentence
 
 if TYPE_CHECKING:
     from pipeline.engine.dry_run import Outlook
@@ -85,7 +85,7 @@ def _line(state: StageState) -> list[str]:
 
 def print_data_set(row: tuple[str, ...]) -> None:
     """The run beside the data sets of the paper's table 1."""
-    from pipeline.table_one import HEADS, PUBLISHED
+    from pipeline.views.table_one import HEADS, PUBLISHED
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in HEADS:

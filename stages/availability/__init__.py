@@ -61,9 +61,9 @@ class Availability(Stage):
         self._context = context
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.availability import account
-        from pipeline.availability.said import PAGE
         from pipeline.tables.table import Store
+        from pipeline.views.availability import account
+        from pipeline.views.availability.said import PAGE
         from stages.availability import page
 
         run = self._context.run

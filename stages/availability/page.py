@@ -7,7 +7,8 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.availability.account import (
+from pipeline.base import files
+from pipeline.views.availability.account import (
     BAD,
     BLOCKED,
     DEAD,
@@ -21,8 +22,7 @@ from pipeline.availability.account import (
     Account,
     Source,
 )
-from pipeline.availability.said import JSON, PAGE, ROWS, as_csv, as_json, sentence
-from pipeline.base import files
+from pipeline.views.availability.said import JSON, PAGE, ROWS, as_csv, as_json, sentence
 
 LISTED = 300  # sources that the page itself lists
 DAYS_SHOWN = 60

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from pipeline import table_one
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.engine.stage import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.shards.shard import MEASURE_KINDS
-from pipeline.table_one import Share
 from pipeline.tables.kinds import KINDS
+from pipeline.views import table_one
+from pipeline.views.table_one import Share
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

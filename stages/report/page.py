@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import numpy as np
 import pandas as pd
 
-from pipeline import table_one
 from pipeline.base import files
 from pipeline.base.version import version_of
-from pipeline.table_one import DASH
+from pipeline.views import table_one
+from pipeline.views.table_one import DASH
 from stages.report import charts, funnel, gather
 
 if TYPE_CHECKING:

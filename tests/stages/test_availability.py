@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.availability import account, summary
-from pipeline.availability.account import state_of
 from pipeline.base.links import watch_page
 from pipeline.base.reasons import Reason
 from pipeline.engine.plan import plan
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.views.availability import account, summary
+from pipeline.views.availability.account import state_of
 from stages.availability import Availability, page
 from tests.stages import fake_run
 

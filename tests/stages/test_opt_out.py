@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.engine.plan import plan
 from pipeline.engine.upkeep import compact, waste
-from pipeline.overview import story
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut, OptOutError, of_run, parse, read
 from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.views.overview import story
 from stages.judge import Judge
 from stages.report import Report, gather
 from stages.shards import Shards

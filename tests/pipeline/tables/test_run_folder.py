@@ -19,7 +19,6 @@ from click.testing import CliRunner
 from pipeline.base import files
 from pipeline.cli import _program_command, main
 from pipeline.engine.upkeep import collect, waste
-from pipeline.overview import bytes_on_disk
 from pipeline.shards import shard
 from pipeline.shards.removal import remove_from_run
 from pipeline.tables import people, run_folder
@@ -27,6 +26,7 @@ from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, no_program, program
 from pipeline.tables.run_folder import PLACES, Find
 from pipeline.tables.table import Store
+from pipeline.views.overview import bytes_on_disk
 
 ROOT = Path(__file__).parents[3]
 ONE, TWO = "yt:aaaaaaaaaaa", "yt:bbbbbbbbbbb"

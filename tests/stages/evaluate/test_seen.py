@@ -1,8 +1,8 @@
 """The stores of a real evaluation, as the rest of the product sees them."""
 
-from pipeline.overview import evaluations
 from pipeline.tables.stores import read_everywhere
 from pipeline.tables.table import Store
+from pipeline.views.overview import evaluations
 from tests.stages.evaluate.studio import Studio
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import table_one
 from pipeline.tables.table import Store
+from pipeline.views import table_one
 from tests.stages.fake_run import add, ids, kept
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline.availability.account import BLOCKED, DEAD, MEANING, NEVER, STATES, UNKNOWN, UNUSABLE, Account
 from pipeline.base.reasons import Reason
+from pipeline.views.availability.account import BLOCKED, DEAD, MEANING, NEVER, STATES, UNKNOWN, UNUSABLE, Account
 
 FOLDER = "availability"
 JSON, ROWS, PAGE = (f"{FOLDER}/{name}" for name in ("availability.json", "rows.csv", "index.html"))

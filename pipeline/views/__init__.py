@@ -1,0 +1,1 @@
+"""What is read out of a run: the funnel, table 1, availability."""
