@@ -11,7 +11,7 @@ from pydantic import Field
 from pipeline.engine.stage import Program, runtime
 
 if TYPE_CHECKING:
-    from pipeline.cli_session import Session
+    from pipeline.cli.session import Session
     from pipeline.model.audio_to_skeleton import AudioToSkeleton
     from pipeline.model.training.recipe import Recipe
 
@@ -54,7 +54,7 @@ class Ablation(Program):
         import click
 
         from pipeline.base import files
-        from pipeline.cli_run import torch_device
+        from pipeline.cli.run import torch_device
         from pipeline.model.training.loop import train
         from pipeline.theatre import planted
 
@@ -192,6 +192,6 @@ def _words(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("ablation")

@@ -229,6 +229,6 @@ def _helpers(context: Context) -> int:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("annotate")

@@ -186,6 +186,6 @@ class Attributes(Stage):
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("attributes")

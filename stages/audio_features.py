@@ -87,6 +87,6 @@ class AudioFeatures(Stage):
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("audio_features")

@@ -168,6 +168,6 @@ def all_pictures(
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("export")

@@ -8,7 +8,7 @@ from pydantic import Field
 from pipeline.engine.stage import Program, runtime
 
 if TYPE_CHECKING:
-    from pipeline.cli_session import Session
+    from pipeline.cli.session import Session
 
 FOLDER = "finetuning"
 
@@ -52,6 +52,6 @@ class Finetune(Program):
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("finetune")

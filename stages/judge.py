@@ -348,6 +348,6 @@ def _warn_of_strangers(overrides: dict[str, Override], persons: list[Row]) -> No
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("judge")

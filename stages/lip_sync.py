@@ -200,6 +200,6 @@ def _cut(pictures: "Iterable[GridFrame]", first: int, faces: list[_Face]) -> Ite
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("lip_sync")

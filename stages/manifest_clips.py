@@ -106,6 +106,6 @@ def _join(clips: dict[str, Row], clip: Row) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("manifest_clips")

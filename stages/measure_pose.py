@@ -147,6 +147,6 @@ def _known(value: float) -> float | None:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("measure_pose")

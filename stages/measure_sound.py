@@ -118,6 +118,6 @@ class MeasureSound(Stage):
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("measure_sound")

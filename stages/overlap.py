@@ -145,6 +145,6 @@ class Overlap(Stage):
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("overlap")

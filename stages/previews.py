@@ -249,6 +249,6 @@ def _row(tiles: list[Picture], gap: int = 4) -> Picture:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("previews")

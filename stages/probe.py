@@ -201,6 +201,6 @@ def _files(store: "Store") -> dict[str, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("probe")

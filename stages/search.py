@@ -308,6 +308,6 @@ def _for_now(reason: Reason) -> Reason:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("search")

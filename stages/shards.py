@@ -287,6 +287,6 @@ def _remove_others(folder: Path, names: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("shards")

@@ -75,6 +75,6 @@ def _usable(identity: NDArray[np.float32] | None) -> bool:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("speakers")

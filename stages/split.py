@@ -171,6 +171,6 @@ def _nothing(footage: "Footage", min_clip_seconds: float) -> Reject:
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("split")

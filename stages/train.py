@@ -9,7 +9,7 @@ from pipeline.engine.stage import Program, runtime
 from pipeline.model.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pipeline.cli_session import Session
+    from pipeline.cli.session import Session
 
 FOLDER = "training"
 
@@ -41,7 +41,7 @@ class Train(Recipe, Program):
         import click
 
         from pipeline.base.progress import log_to
-        from pipeline.cli_run import torch_device
+        from pipeline.cli.run import torch_device
         from pipeline.model.training.loop import train
         from pipeline.shards.shard import open_shards
         from pipeline.tables import people
@@ -59,6 +59,6 @@ class Train(Recipe, Program):
 
 
 if __name__ == "__main__":
-    from pipeline.cli import stage_main
+    from pipeline.cli.main import stage_main
 
     stage_main("train")

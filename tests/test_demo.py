@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import theatre
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.engine.executors import EXECUTORS
 from pipeline.media.probe import probe
 from pipeline.media.video import GridReader

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.cli_session import Session
+    from pipeline.cli.session import Session
     from pipeline.registry.models import Registry
     from pipeline.sources.web.settings import Web
     from pipeline.tables.opt_out import OptOut

@@ -14,7 +14,7 @@ from pipeline.model.generation.sampling import SamplingSettings
 from stages.evaluate.settings import ProtocolSettings
 
 if TYPE_CHECKING:
-    from pipeline.cli_session import Session
+    from pipeline.cli.session import Session
     from pipeline.engine.stage import Stage
     from pipeline.tables.table import Store
     from stages.evaluate.cast import Cast
@@ -170,7 +170,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         return str(Path(self.folder).resolve()) if self.method == "folder" else ""
 
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
-        from pipeline.cli_run import options_of, run_shown
+        from pipeline.cli.run import options_of, run_shown
 
         run_shown(stage, folder, session.models, options_of(session.profile), store)
 

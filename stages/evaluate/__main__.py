@@ -1,5 +1,5 @@
 """`python -m stages.evaluate`."""
 
-from pipeline.cli import stage_main
+from pipeline.cli.main import stage_main
 
 stage_main("evaluate")

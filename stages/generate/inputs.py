@@ -17,7 +17,7 @@ from pipeline.model.generation.given import BadInput, Person, Voice, hear, pictu
 from pipeline.shards import shard
 
 if TYPE_CHECKING:
-    from pipeline.cli_session import Session
+    from pipeline.cli.session import Session
     from stages.generate import Generate
 
 LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
@@ -146,7 +146,7 @@ def _of_clip(row: Row, run: Path) -> Person:
 
 
 def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
-    from pipeline.cli_run import torch_device
+    from pipeline.cli.run import torch_device
     from pipeline.media.audio import read_wave
 
     try:
@@ -163,7 +163,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
 
 
 def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
-    from pipeline.cli_run import torch_device
+    from pipeline.cli.run import torch_device
 
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:

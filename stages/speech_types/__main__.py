@@ -1,3 +1,3 @@
-from pipeline.cli import stage_main
+from pipeline.cli.main import stage_main
 
 stage_main("speech_types")

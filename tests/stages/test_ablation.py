@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli_session import Session
+from pipeline.cli.session import Session
 from stages.ablation import Ablation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

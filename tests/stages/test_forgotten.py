@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import cli_run
 from pipeline.base.ids import disk_name
 from pipeline.base.progress import log_to
-from pipeline.cli_session import Session
+from pipeline.cli import run as cli_run
+from pipeline.cli.session import Session
 from pipeline.engine.runner import Options
 from pipeline.engine.upkeep import collect, compact
 from pipeline.media.audio import to_flac

@@ -13,7 +13,7 @@ import pytest
 from pipeline.backends.errors import Trouble
 from pipeline.base.errors import UserError
 from pipeline.base.reasons import Reason
-from pipeline.cli_session import STOPPED, Fault, errors_in_a_line
+from pipeline.cli.session import STOPPED, Fault, errors_in_a_line
 
 ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback

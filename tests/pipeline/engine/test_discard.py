@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli
 from pipeline.base import files
 from pipeline.base.reasons import Failure, Reason
+from pipeline.cli import main as cli
 from pipeline.engine import discard
 from pipeline.engine.profile import Profile, load
 from pipeline.engine.stage import Context, Reads, Row, Stage, Unit

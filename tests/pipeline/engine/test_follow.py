@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline import cli
+from pipeline.cli import main as cli
 from pipeline.engine import follow
 from pipeline.engine.profile import load
 from pipeline.tables.lock import at_work, driving

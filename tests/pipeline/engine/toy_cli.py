@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.engine.stage import Stage
 from tests.pipeline.engine import toys
 

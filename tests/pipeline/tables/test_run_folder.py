@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.base import files
-from pipeline.cli import _program_command, main
+from pipeline.cli.main import _program_command, main
 from pipeline.engine.upkeep import collect, waste
 from pipeline.shards import shard
 from pipeline.shards.removal import remove_from_run

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 from pipeline.engine.upkeep import collect, waste
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import Occupied, driving

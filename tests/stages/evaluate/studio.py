@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline import cli_run
 from pipeline.base.hashes import sha256_of
-from pipeline.cli_session import Session
+from pipeline.cli import run as cli_run
+from pipeline.cli.session import Session
 from pipeline.engine.runner import Options
 from pipeline.media.audio import cut as cut_sound
 from pipeline.media.audio import to_flac

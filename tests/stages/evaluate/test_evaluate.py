@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.cli_session import Fault, errors_in_a_line
+from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.media.audio import write_wav
 from pipeline.model.generation.given import BadInput
 from pipeline.registry.models import Entry

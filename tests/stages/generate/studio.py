@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.cli_session import Fault, Session, errors_in_a_line
+from pipeline.cli.session import Fault, Session, errors_in_a_line
 from pipeline.media.audio import write_wav
 from pipeline.shards import shard
 from pipeline.skeleton import layout

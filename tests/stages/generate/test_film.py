@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.hashes import sha256_of
-from pipeline.cli_session import Fault, Session, errors_in_a_line
+from pipeline.cli.session import Fault, Session, errors_in_a_line
 from pipeline.media.audio import read_wave
 from pipeline.media.probe import probe
 from pipeline.media.still import read_picture

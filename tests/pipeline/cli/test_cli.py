@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import cli
-from pipeline.cli_session import Session
+from pipeline.cli import main as cli
+from pipeline.cli.session import Session
 from pipeline.engine import runner
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving

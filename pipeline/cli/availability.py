@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli_run import execute
-from pipeline.cli_session import Session, about_a_run
+from pipeline.cli.run import execute
+from pipeline.cli.session import Session, about_a_run
 
 
 @click.command()

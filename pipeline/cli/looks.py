@@ -7,7 +7,7 @@ import click
 
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
-from pipeline.cli_session import Fault, Session, about_a_run
+from pipeline.cli.session import Fault, Session, about_a_run
 
 
 @click.command()
@@ -30,7 +30,7 @@ def status(as_json: bool, **given: Any) -> None:
 
 
 def show_funnel(session: Session) -> None:
-    from pipeline.screen import print_funnel
+    from pipeline.cli.screen import print_funnel
     from pipeline.views.overview import bytes_on_disk, evaluations, funnel
 
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
@@ -39,7 +39,7 @@ def show_funnel(session: Session) -> None:
 
 def show_data_set(session: Session) -> None:
     """The run's row of the paper's table 1, once anything was exported."""
-    from pipeline.screen import print_data_set
+    from pipeline.cli.screen import print_data_set
     from pipeline.views.table_one import row
 
     if session.store.outcomes("samples").num_rows:
@@ -52,7 +52,7 @@ def show_data_set(session: Session) -> None:
 @about_a_run
 def show(unit: str, **given: Any) -> None:
     """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
-    from pipeline.screen import print_story
+    from pipeline.cli.screen import print_story
     from pipeline.views.overview import story
 
     session = Session(**given)

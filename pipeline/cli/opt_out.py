@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli_session import BAD_USE, Fault, Session, about_a_run
+from pipeline.cli.session import BAD_USE, Fault, Session, about_a_run
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

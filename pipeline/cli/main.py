@@ -1,18 +1,17 @@
 """The `csg405` command: the group of all commands, and the command line of a single stage."""
 
-import sys
 from typing import Any
 
 import click
 
-from pipeline.cli_availability import availability
-from pipeline.cli_catalogue import models, profile
-from pipeline.cli_discard import discard
-from pipeline.cli_looks import failed, show, status
-from pipeline.cli_opt_out import opt_out
-from pipeline.cli_run import execute, run
-from pipeline.cli_session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
-from pipeline.cli_tables import compact, gc, retry, table
+from pipeline.cli.availability import availability
+from pipeline.cli.catalogue import models, profile
+from pipeline.cli.discard import discard
+from pipeline.cli.looks import failed, show, status
+from pipeline.cli.opt_out import opt_out
+from pipeline.cli.run import execute, run
+from pipeline.cli.session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
+from pipeline.cli.tables import compact, gc, retry, table
 from pipeline.engine.stage import Program, settings_class
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -87,7 +86,3 @@ def _session(name: str, given: dict[str, Any]) -> Session:
 
 def _flag(key: str) -> str:
     return f"--{key.replace('_', '-')}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

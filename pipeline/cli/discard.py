@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli_session import Session, about_a_run
+from pipeline.cli.session import Session, about_a_run
 
 
 @click.command()
@@ -18,8 +18,8 @@ def discard(what: str, dry_run: bool, **given: Any) -> None:
 
 def discard_sources(session: Session, *, dry_run: bool = False, terse: bool = False) -> bool:
     """Free sources and print what went and what stayed, and why. Returns whether any went."""
+    from pipeline.cli.screen import size
     from pipeline.engine.discard import free
-    from pipeline.screen import size
 
     freed = free(session.profile, session.store, session.models, dry_run=dry_run)
     if dry_run:

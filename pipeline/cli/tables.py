@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli_session import BAD_USE, Fault, Session, about_a_run
+from pipeline.cli.session import BAD_USE, Fault, Session, about_a_run
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli_session import BAD_USE, Fault
+from pipeline.cli.session import BAD_USE, Fault
 from pipeline.engine.profile import ProfileError, load
 from pipeline.registry.models import BadModel, MissingModel, Registry
 
@@ -18,7 +18,7 @@ def models(context: click.Context, models: str) -> None:
     """The nets: which there are, which are here; `fetch` and `pin`."""
     context.obj = Registry(Path(models) if models else None)
     if context.invoked_subcommand is None:
-        from pipeline.screen import print_models
+        from pipeline.cli.screen import print_models
 
         print_models(context.obj)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.base.progress import duration
-from pipeline.cli_discard import discard_sources
-from pipeline.cli_looks import show_data_set, show_funnel
-from pipeline.cli_session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
+from pipeline.cli.discard import discard_sources
+from pipeline.cli.looks import show_data_set, show_funnel
+from pipeline.cli.session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
 from pipeline.engine.profile import Profile, cores
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def options_of(profile: Profile, workers: int | None = None, shard: str = "") ->
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print what a run would do."""
+    from pipeline.cli.screen import print_outlook
     from pipeline.engine.dry_run import outlook
-    from pipeline.screen import print_outlook
 
     names = session.profile.expand(targets)
     stages = outlook(session.profile, names, session.models, session.store, _shard(shard))
