@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.arrays import Floats32, Ints
-from pipeline.speakers import cluster
 from stages.speakers import LIKENESS, Speakers
+from stages.speakers.clusters import cluster
 from tests.bench.table import Cost, Goal, Row, cost_of
-from tests.pipeline.planted_identities import agreement, plant
+from tests.stages.speakers.planted_identities import agreement, plant
 
 PEOPLE, CLIPS = 20_000, 8
 NOISES: tuple[float | tuple[float, float], ...] = (0.6, 0.5, (0.35, 0.8))

@@ -13,8 +13,8 @@ from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.whole_body import AnnotationSettings, annotate_frames
 from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import open_session
-from pipeline.speakers import cluster
 from stages.speakers import LIKENESS
+from stages.speakers.clusters import cluster
 from tests.stages.stage_assets import asset
 
 CLIPS = ("csgpage_demo1.mp4", "csgpage_demo2.mp4", "csgpage_demo3.mp4", "echomimic_a.mp4", "edtalk_uncrop_obama.mp4")

@@ -29,7 +29,7 @@ from stages.overlap import Overlap
 from stages.speakers import Speakers
 from tests.pipeline.nets.face.test_faces import face
 from tests.pipeline.nets.fakes import FakeSession
-from tests.pipeline.planted_identities import plant
+from tests.stages.speakers.planted_identities import plant
 from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
 
 GOLDEN = Path(__file__).with_name("golden.json")

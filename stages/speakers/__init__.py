@@ -47,7 +47,7 @@ class Speakers(Stage):
         self._threads = context.threads
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline import speakers
+        from stages.speakers import clusters as speakers
 
         rows = [row for row in unit.rows("attributes") if _usable(row["identity"])]
         rows.sort(key=lambda row: row["person_id"])  # so that ties fall the same way whoever wrote first
@@ -72,9 +72,3 @@ class Speakers(Stage):
 def _usable(identity: NDArray[np.float32] | None) -> bool:
     """Whether there is a vector with a direction."""
     return identity is not None and bool(np.isfinite(identity).all() and identity.any())
-
-
-if __name__ == "__main__":
-    from pipeline.cli.main import stage_main
-
-    stage_main("speakers")

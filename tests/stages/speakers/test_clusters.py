@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.speakers import cluster, names
 from stages.speakers import LIKENESS as BY_WIDTH
-from tests.pipeline.planted_identities import agreement, plant
+from stages.speakers.clusters import cluster, names
+from tests.stages.speakers.planted_identities import agreement, plant
 
 LIKENESS = BY_WIDTH[512]
 

@@ -1,4 +1,4 @@
-"""The stage `speakers`: rows in and out; how vectors are grouped is tested beside `pipeline.speakers`."""
+"""The stage `speakers`: rows in and out; how vectors are grouped is tested beside `stages.speakers.clusters`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import pytest
 from pipeline.engine.stage import Unit
 from pipeline.tables.table import Store
 from stages.speakers import Speakers
-from tests.pipeline.planted_identities import agreement, plant
 from tests.stages import fake_run
+from tests.stages.speakers.planted_identities import agreement, plant
 
 
 def rows(vectors: np.ndarray) -> list[dict[str, Any]]:

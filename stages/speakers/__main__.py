@@ -1,0 +1,3 @@
+from pipeline.cli.main import stage_main
+
+stage_main("speakers")
