@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pipeline.engine.stage import Program, runtime
+from pipeline.engine.program import Program
+from pipeline.engine.settings import runtime
 
 if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+    from pipeline.engine.session import Session
     from pipeline.model.audio_to_skeleton import AudioToSkeleton
     from pipeline.model.training.recipe import Recipe
 
@@ -54,7 +55,7 @@ class Ablation(Program):
         import click
 
         from pipeline.base import files
-        from pipeline.cli.run import torch_device
+        from pipeline.engine.devices import torch_device
         from pipeline.model.training.loop import train
         from pipeline.theatre import planted
 

@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.nets.footage import check_footage
 from pipeline.nets.pose import PoseBackend
 from pipeline.skeleton import layout

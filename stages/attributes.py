@@ -10,7 +10,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.arrays import Picture
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 # OpenCV and decoders are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:

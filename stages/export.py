@@ -11,9 +11,10 @@ from pydantic import Field, PrivateAttr
 from pipeline.base.arrays import Picture
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
-from pipeline.base.units import CLIP_SIDE_PX
-from pipeline.engine.off import SWITCHABLE
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.base.units import CLIP_SIDE_PX, Row
+from pipeline.engine.settings import SWITCHABLE
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 # Decoders, scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from pipeline.engine.stage import Program, runtime
+from pipeline.engine.program import Program
+from pipeline.engine.settings import runtime
 
 if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+    from pipeline.engine.session import Session
 
 FOLDER = "finetuning"
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from pipeline.base.reasons import Reason
-from pipeline.engine.off import SWITCHABLE
-from pipeline.engine.stage import Reads, Resources, Row, Settings, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import SWITCHABLE, Settings, runtime
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
+from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:

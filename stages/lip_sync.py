@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.arrays import Floats32
+from pipeline.base.units import Row
 from pipeline.engine.gate import DEFAULT, Gate
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.nets.footage import check_footage, footage_of
 
 if TYPE_CHECKING:

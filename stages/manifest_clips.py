@@ -11,7 +11,10 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.sources.manifest import ManifestRow

@@ -8,7 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.base.arrays import Floats32
-from pipeline.engine.stage import Reads, Resources, Row, Stage, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.skeleton import measures
 
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.

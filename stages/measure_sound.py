@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline.base.units import SAMPLE_RATE
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.base.units import SAMPLE_RATE, Row
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.media.last_wave import LastWave

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
-from pipeline.base.units import FPS
+from pipeline.base.units import FPS, Row
 from pipeline.engine.gate import DEFAULT, Gate
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.nets.footage import check_footage, footage_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ from pipeline.base import files
 from pipeline.base.arrays import Picture
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.base.units import KEYPOINTS
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import KEYPOINTS, Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

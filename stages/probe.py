@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason, ReasonClass, Reject
-from pipeline.engine.stage import Context, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.sources.web.pace import Gate

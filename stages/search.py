@@ -20,7 +20,9 @@ from urllib.parse import urlencode
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.engine.stage import Context, Resources, Row, Stage, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.sources.web.wanted import Wanted
 
 if TYPE_CHECKING:

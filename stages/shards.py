@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
-from pipeline.base.units import FPS
+from pipeline.base.units import FPS, Row
 from pipeline.base.version import version_of
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.shards import removal, shard
 from pipeline.tables.kinds import KINDS
 

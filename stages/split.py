@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.base.units import FPS, SAMPLES_PER_FRAME
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import FPS, SAMPLES_PER_FRAME, Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pipeline.engine.stage import Program, runtime
+from pipeline.engine.program import Program
+from pipeline.engine.settings import runtime
 from pipeline.model.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+    from pipeline.engine.session import Session
 
 FOLDER = "training"
 
@@ -41,7 +42,7 @@ class Train(Recipe, Program):
         import click
 
         from pipeline.base.progress import log_to
-        from pipeline.cli.run import torch_device
+        from pipeline.engine.devices import torch_device
         from pipeline.model.training.loop import train
         from pipeline.shards.shard import open_shards
         from pipeline.tables import people

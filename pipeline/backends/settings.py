@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pipeline.engine.stage import runtime
+from pipeline.engine.settings import runtime
 
 if TYPE_CHECKING:
     from pipeline.backends.job import Options

@@ -1,7 +1,9 @@
 """The constants that every room shares: the grid's rate, the sound's, a clip's size, the number of keypoints.
 
-All are whole numbers, and the module imports nothing, so that declarations of stages may use them.
+All are whole numbers, and the module imports nothing heavy, so that declarations of stages may use them.
 """
+
+from typing import Any
 
 FPS = 25  # of the grid: pictures, keypoints and features a second
 SAMPLE_RATE = 16_000  # Hz, of every voice: mono
@@ -12,3 +14,4 @@ KEYPOINTS = 133  # of a person: COCO-WholeBody
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 px, half open; it may leave the picture
 FloatBox = tuple[float, float, float, float]  # likewise, where a scale leaves parts of pixels
 Colour = tuple[int, int, int]  # RGB, 0..255
+Row = dict[str, Any]  # of a table: column -> value

@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.session import Session, about_a_run
+from pipeline.cli.session import about_a_run
+from pipeline.engine.session import Session
 
 
 @click.command()

@@ -7,7 +7,8 @@ import click
 
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
-from pipeline.cli.session import Fault, Session, about_a_run
+from pipeline.cli.session import Fault, about_a_run
+from pipeline.engine.session import Session
 
 
 @click.command()

@@ -10,9 +10,11 @@ from pipeline.cli.discard import discard
 from pipeline.cli.looks import failed, show, status
 from pipeline.cli.opt_out import opt_out
 from pipeline.cli.run import execute, run
-from pipeline.cli.session import INTERRUPTED, Fault, Guarded, Session, about_a_run, choose_profile, errors_in_a_line
+from pipeline.cli.session import INTERRUPTED, Fault, Guarded, about_a_run, errors_in_a_line
 from pipeline.cli.tables import compact, gc, retry, table
-from pipeline.engine.stage import Program, settings_class
+from pipeline.engine.lookup import settings_class
+from pipeline.engine.program import Program
+from pipeline.engine.session import Session, choose_profile
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 SETTING = "setting_"  # before the names of a stage's settings, which may be those of other options

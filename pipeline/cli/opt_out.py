@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.session import BAD_USE, Fault, Session, about_a_run
+from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.engine.session import Session
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

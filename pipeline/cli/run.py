@@ -2,22 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipeline.base.progress import duration
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import show_data_set, show_funnel
-from pipeline.cli.session import BAD_USE, INTERRUPTED, Fault, Session, about_a_run
-from pipeline.engine.profile import Profile, cores
-
-if TYPE_CHECKING:
-    from pipeline.engine.runner import Options, Summary
-    from pipeline.engine.stage import Stage
-    from pipeline.registry.models import Registry
-    from pipeline.tables.table import Store
+from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.engine.session import Session
 
 
 @click.command()
@@ -63,27 +55,14 @@ def run(
             click.echo(f"report: {report.resolve().as_uri()}")
 
 
-def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> "Options":
-    """How stages run with a profile, and what the command line says beside it."""
-    from pipeline.engine.runner import Options
-
-    return Options(
-        workers=_workers(profile, workers),
-        threads=cores(),
-        device=device_of(profile),
-        executor=profile.machine.executor,
-        shard=_shard(shard),
-        web=profile.web,
-    )
-
-
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print what a run would do."""
     from pipeline.cli.screen import print_outlook
+    from pipeline.engine.devices import shard_of
     from pipeline.engine.dry_run import outlook
 
     names = session.profile.expand(targets)
-    stages = outlook(session.profile, names, session.models, session.store, _shard(shard))
+    stages = outlook(session.profile, names, session.models, session.store, shard_of(shard))
     print_outlook(session.run, stages)
 
 
@@ -97,6 +76,8 @@ def execute(
     discard: bool = False,
 ) -> None:
     """Run stages one after the other and print a line for each; with `follow` again and again, while there is news."""
+    from pipeline.engine.console import options_of, say
+
     names = session.profile.expand(targets)
     options = options_of(session.profile, workers, shard)
     session.keep_profile()
@@ -106,7 +87,7 @@ def execute(
     from pipeline.engine.follow import leader, passes
 
     before = leader(session.run, session.profile, names)
-    for turn in passes(session.profile, names, before, lambda words: _say("follow", words)):
+    for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
         _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
 
 
@@ -123,18 +104,20 @@ def _run_all(session: Session, names: Sequence[str], options: Any, discard: bool
 
 def _discard(session: Session, terse: bool) -> bool:
     """Free sources, unless another process is reading some: then the next pass, or the next run, does."""
+    from pipeline.engine.console import say
     from pipeline.tables.lock import Occupied
 
     try:
         return discard_sources(session, terse=terse)
     except Occupied as busy:
         if not terse:
-            _say("discard", f"not now: {busy}")
+            say("discard", f"not now: {busy}")
         return False
 
 
 def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
+    from pipeline.engine.console import run_shown, say
     from pipeline.engine.runner import OutOfRoom, Skipped
 
     try:
@@ -142,85 +125,10 @@ def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
-        _say(name, f"skipped: {skip}")
+        say(name, f"skipped: {skip}")
     except OutOfRoom as error:
         if not go_on:
             raise
-        _say(name, str(error))
+        say(name, str(error))
         return error
     return None
-
-
-def run_shown(
-    stage: "Stage",
-    folder: Path,
-    models: "Registry",
-    options: "Options",
-    store: "Store",
-    *,
-    terse: bool = False,
-) -> "Summary":
-    """Run one stage in a folder and print its line; with `terse` only where it had something to do.
-
-    Raises:
-        Fault: it was interrupted. Skipped, OutOfRoom, and what else `run_stage` raises.
-    """
-    from pipeline.engine.runner import run_stage
-
-    summary = run_stage(stage, folder, models, options, store)
-    if summary.pending or not terse:
-        _say(stage.name, _said(summary))
-    if summary.interrupted:
-        raise Fault("interrupted; what was done is committed, the same command goes on", INTERRUPTED)
-    return summary
-
-
-def _say(name: str, words: str) -> None:
-    click.echo(f"{name:>16}  {words}")
-
-
-def _said(summary: Any) -> str:
-    if not summary.pending:
-        return (
-            f"nothing to do ({summary.units} units)"
-            if not summary.seconds
-            else f"finished in {duration(summary.seconds)}"
-        )
-    tally = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items()))
-    return f"{summary.pending} of {summary.units} units: {tally or 'none'} in {duration(summary.seconds)}"
-
-
-def _workers(profile: Profile, given: int | None) -> int:
-    if given is not None:
-        return given
-    return profile.machine.workers or cores()
-
-
-def device_of(profile: Profile) -> str:
-    """cpu, or cuda when the profile asks for it or finds it."""
-    if profile.machine.device != "auto":
-        return profile.machine.device
-    return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
-
-
-def torch_device(profile: Profile) -> str:
-    """As `device_of`, for what torch runs: cuda only where torch has it; Fault where the profile insists and it has not."""
-    if device_of(profile) == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if profile.machine.device == "cuda":
-        raise Fault("machine.device is cuda, and torch sees no GPU: install torch's CUDA build (make ... GPU=1)")
-    click.echo("torch sees no GPU here and runs on the processor: GPU=1 installs its CUDA build", err=True)
-    return "cpu"
-
-
-def _shard(text: str) -> tuple[int, int] | None:
-    if not text:
-        return None
-    first, slash, last = text.partition("/")
-    if not (slash and first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise Fault(f"--shard {text}: expected I/N with 0 <= I < N", BAD_USE)
-    return int(first), int(last)

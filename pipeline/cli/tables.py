@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.session import BAD_USE, Fault, Session, about_a_run
+from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.engine.session import Session
 
 
 @click.command()

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.engine.stage import ALL, Grouping, HeavyRows, Reads, Row, Stage, StoredRows, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import ALL, Grouping, Reads, Stage
+from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings

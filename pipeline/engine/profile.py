@@ -17,7 +17,9 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.base.errors import UserError
 from pipeline.engine.executors import EXECUTORS
-from pipeline.engine.stage import Settings, Stage, is_runtime, settings_class
+from pipeline.engine.lookup import settings_class
+from pipeline.engine.settings import Settings, is_runtime
+from pipeline.engine.stage import Stage
 from pipeline.sources.web.settings import Web
 
 if TYPE_CHECKING:
@@ -371,8 +373,3 @@ def _item(value: Any) -> "Item":
         array.extend(_item(entry) for entry in value)
         return array
     return tomlkit.item(value if isinstance(value, bool | int | float) else str(value))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -87,8 +87,8 @@ def run_stage(
 ) -> Summary:
     """Do what is pending of a stage and commit it. A `store` that several calls share remembers what it has read.
 
-    Raises `Skipped` when a package or net is missing, `pipeline.tables.lock.Occupied` when another driver is at it, `StageError` when the
-    stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
+    Raises `Skipped` when a package or net is missing, `tables.lock.Occupied` when another driver is at it, `StageError` when
+    the stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
     """
     missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:

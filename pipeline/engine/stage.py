@@ -1,27 +1,24 @@
 """What a stage is: settings, declared inputs and outputs, and a worker that turns a unit into rows."""
 
-import importlib
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pipeline.base.units import Row
+from pipeline.engine.settings import Settings
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.cli.session import Session
     from pipeline.registry.models import Registry
     from pipeline.sources.web.settings import Web
     from pipeline.tables.opt_out import OptOut
     from pipeline.tables.table import Store
 
 ALL = "all"  # the unit of a stage that looks at the whole run at once
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,105 +80,12 @@ class Context:
     opt_out: "OptOut | None" = None
 
 
-class Unit:
-    """One piece of work: its id and the rows that the stage declared to read.
-
-    `rows(kind)` are dicts of the declared columns. Heavy columns (keypoints, sound) are fetched from the table
-    on first use, in the worker: (frames, width) arrays for lists over frames, bytes for binary.
-    """
-
-    def __init__(self, id: str, light: Mapping[str, list[Row]], heavy: "Mapping[str, HeavyRows] | None" = None) -> None:
-        self.id = id
-        self._light = light
-        self._heavy = dict(heavy or {})
-
-    def rows(self, kind: str) -> list[Row]:
-        """The unit's rows of this kind, in key order; empty when the table has none for it."""
-        rows = self._light.get(kind, [])
-        pending = self._heavy.pop(kind, None)
-        if pending is not None:
-            for row, values in zip(rows, pending.load(), strict=True):
-                row.update(values)
-        return rows
-
-    def carrying_rows(self) -> "Unit":
-        """The same unit with its heavy rows in it, for a worker that does not see the run's tables."""
-        for kind in list(self._heavy):
-            self.rows(kind)
-        return self
-
-    def row(self, kind: str) -> Row:
-        """The only row of this kind; LookupError when there is none or more than one."""
-        rows = self.rows(kind)
-        if len(rows) != 1:
-            raise LookupError(f"{self.id} has {len(rows)} rows of {kind}, not one")
-        return rows[0]
-
-
-class HeavyRows(Protocol):
-    """The heavy columns of a unit's rows, in the order of its light ones."""
-
-    def load(self) -> list[Row]:
-        """{column: value} of each row."""
-        ...
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """Heavy columns that lie in Parquet files: read where the unit is processed, not sent through a pipe.
-
-    Attributes:
-        columns: names.
-        places: (Parquet file, row number in it) of each row.
-    """
-
-    columns: tuple[str, ...]
-    places: list[tuple[str, int]]
-
-    def load(self) -> list[Row]:
-        from pipeline.tables.table import read_places
-
-        return read_places(self.places, self.columns)
-
-
 class Work(Protocol):
     """What does the work of a stage in a worker: it holds the nets and turns units into rows."""
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the unit's rows. Raise `Reject` for a result that is "no", `Failure` for none this time."""
         ...
-
-
-class Settings(BaseModel):
-    """What `stages.<name>` can be told: its fields are its settings, with defaults, and units in their names.
-
-    A field marked `json_schema_extra=runtime()` (batch sizes, paths, pace) never changes results and is left out of
-    the fingerprint.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: ClassVar[str]
-    version: ClassVar[int] = 1  # bump when results change
-    summary: ClassVar[str] = ""
-    extra: ClassVar[str] = ""  # the pip extra that brings `modules`
-    modules: ClassVar[tuple[str, ...]] = ()  # importable packages without which it cannot run
-
-    def needed_modules(self) -> tuple[str, ...]:
-        """The packages without which it cannot run with these settings; they come with the extra `extra`."""
-        return self.modules
-
-    def result_settings(self) -> dict[str, Any]:
-        """The settings that can change results: every field but the runtime ones."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if not is_runtime(type(self), name)}
-
-
-class Program(Settings):
-    """Work that fills no table, such as training: `python -m stages.<name>` runs it in its own process."""
-
-    @abstractmethod
-    def run(self, session: "Session") -> None:
-        """Do it, in the session's run folder and with its nets."""
 
 
 class Stage(Settings):
@@ -261,31 +165,3 @@ class Grouping(Protocol):
 def whole_run(stage: Stage) -> bool:
     """Whether a stage looks at all rows of the run at once, so that each new one makes it begin again."""
     return stage.unit == ALL and bool(stage.reads)
-
-
-def is_runtime(stage: type[Settings], name: str) -> bool:
-    """Whether the stage's field of this name is marked `runtime`."""
-    extra = stage.model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("runtime"))
-
-
-def runtime(**extra: Any) -> dict[str, Any]:
-    """`Field(json_schema_extra=runtime())`: this setting never changes results."""
-    return {"runtime": True, **extra}
-
-
-def settings_class(name: str) -> type[Settings]:
-    """The class of `stages.<name>`, a stage or a program; ModuleNotFoundError or LookupError when there is none."""
-    module = importlib.import_module(f"stages.{name}")
-    for value in vars(module).values():
-        if isinstance(value, type) and issubclass(value, Settings) and getattr(value, "name", "") == name:
-            return value
-    raise LookupError(f"stages/{name} defines no stage with name = {name!r}")
-
-
-def stage_class(name: str) -> type[Stage]:
-    """The class of the stage `stages.<name>`; ModuleNotFoundError or LookupError when there is none."""
-    found = settings_class(name)
-    if not issubclass(found, Stage):
-        raise LookupError(f"{name} is a program of its own: python -m stages.{name}")
-    return found

@@ -1,7 +1,7 @@
 """CSIM: whether a generated video shows the person of the reference picture.
 
 The mean cosine similarity between the identity embedding of the reference's face and those of the frames' faces, as in
-EchoMimicV2 and the works before it; the paper does not name its net. Here it is whatever `pipeline.nets.face.identity` runs (DeepFace's
+EchoMimicV2 and the works before it; the paper does not name its net. Here it is whatever `nets.face.identity` runs (DeepFace's
 ArcFace by default), on faces cut by keypoints instead of a detector. Numbers of different nets cannot be compared.
 """
 

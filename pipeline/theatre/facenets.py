@@ -1,6 +1,6 @@
 """Nets that tell the puppets apart by face, and answer what they are said to be, with the signatures of DeepFace's.
 
-In a face cut out as `pipeline.nets.face.faces` cuts it, hair stands in a band at the top and skin below it. The nets see how much of
+In a face cut out as `nets.face.faces` cuts it, hair stands in a band at the top and skin below it. The nets see how much of
 each colour of the palette lies in the two bands, take the one that there is most of in each, and look up the pair: no two puppets
 have both in common. The emotion net sees grey levels alone, which differ as well.
 """

@@ -8,7 +8,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
-from pipeline.engine.stage import Context, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage, runtime
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.sources.web.wanted import Wanted
 from stages.crawl.inputs import DESCRIPTION, READS, input_of
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base import files
-from pipeline.engine.stage import Row
+from pipeline.base.units import Row
 
 FOLDER = "fetched"
 ABOUT = ("duration", "language", "license", "live_status", "is_live")  # what `Wanted` looks at

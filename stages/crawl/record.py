@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.text import clean
-from pipeline.engine.stage import Row
+from pipeline.base.units import Row
 from pipeline.media.video import Probe
 from pipeline.sources.web.info import handle
 

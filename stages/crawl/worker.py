@@ -10,7 +10,9 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import safe_video_id
 from pipeline.base.links import video_id_of
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.guard import Limits, check_url
 from pipeline.media.video import probe
 from pipeline.sources.web.pace import Gate

@@ -9,12 +9,13 @@ from pydantic import Field
 
 from pipeline.backends.settings import BackendSettings
 from pipeline.base.hashes import sha256_of
-from pipeline.engine.stage import Program, runtime
+from pipeline.engine.program import Program
+from pipeline.engine.settings import runtime
 from pipeline.model.generation.sampling import SamplingSettings
 from stages.evaluate.settings import ProtocolSettings
 
 if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+    from pipeline.engine.session import Session
     from pipeline.engine.stage import Stage
     from pipeline.tables.table import Store
     from stages.evaluate.cast import Cast
@@ -170,7 +171,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         return str(Path(self.folder).resolve()) if self.method == "folder" else ""
 
     def _stage(self, session: "Session", stage: "Stage", folder: Path, store: "Store") -> None:
-        from pipeline.cli.run import options_of, run_shown
+        from pipeline.engine.console import options_of, run_shown
 
         run_shown(stage, folder, session.models, options_of(session.profile), store)
 

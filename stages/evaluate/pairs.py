@@ -10,7 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.base.ids import disk_name
-from pipeline.engine.stage import Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.model.generation.given import BadInput
 from pipeline.tables.hashing import digest, mix
 

@@ -14,7 +14,10 @@ from pydantic import Field, PrivateAttr
 from pipeline.backends.settings import BackendSettings
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.model.generation.sampling import SamplingSettings
 from pipeline.skeleton.layout import visible
 from pipeline.tables import people

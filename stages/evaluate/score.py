@@ -12,8 +12,10 @@ import numpy as np
 from pydantic import Field, PrivateAttr
 
 from pipeline.base.reasons import Failure, Reason
-from pipeline.base.units import CLIP_SIDE_PX
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import CLIP_SIDE_PX, Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.nets.pose import PoseBackend
 from stages.evaluate.pairs import PAIRED, REAL, Pair
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engine.stage import runtime
+from pipeline.engine.settings import runtime
 
 
 class ProtocolSettings(BaseModel):

@@ -10,8 +10,10 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE
-from pipeline.engine.stage import Context, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE, Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.nets.pose import PoseBackend
 from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_of
 

@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.backends.settings import BackendSettings
-from pipeline.engine.stage import Program
+from pipeline.engine.program import Program
 from pipeline.model.generation.sampling import SamplingSettings
 from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+    from pipeline.engine.session import Session
     from pipeline.model.generation.given import Person, Voice
     from pipeline.model.generation.outputs import Moved
 
@@ -87,7 +87,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         import click
 
         from pipeline.base.progress import Progress
-        from pipeline.cli.run import torch_device
+        from pipeline.engine.devices import torch_device
         from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
         from pipeline.model.generation.outputs import Moved
         from pipeline.model.generation.place import place

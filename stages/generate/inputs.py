@@ -11,13 +11,12 @@ import numpy as np
 
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
-from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME
-from pipeline.engine.stage import Row
+from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
 from pipeline.model.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
 from pipeline.shards import shard
 
 if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+    from pipeline.engine.session import Session
     from stages.generate import Generate
 
 LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
@@ -146,7 +145,7 @@ def _of_clip(row: Row, run: Path) -> Person:
 
 
 def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
-    from pipeline.cli.run import torch_device
+    from pipeline.engine.devices import torch_device
     from pipeline.media.audio import read_wave
 
     try:
@@ -163,7 +162,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
 
 
 def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
-    from pipeline.cli.run import torch_device
+    from pipeline.engine.devices import torch_device
 
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engine.stage import runtime
+from pipeline.engine.settings import runtime
 
 
 class InputSettings(BaseModel):

@@ -17,8 +17,10 @@ from pydantic import Field, PrivateAttr
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.base.units import FPS
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import FPS, Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.skeleton.released import Order
 from pipeline.skeleton.released_space import Space
 

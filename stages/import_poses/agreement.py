@@ -16,7 +16,8 @@ from pipeline.skeleton import layout
 from pipeline.tables.hashing import digest
 
 if TYPE_CHECKING:
-    from pipeline.engine.stage import Context, Row
+    from pipeline.base.units import Row
+    from pipeline.engine.stage import Context
     from pipeline.nets.pose.whole_body import PersonTrack
     from pipeline.tables.table import Store
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.base.units import KEYPOINTS
-from pipeline.engine.stage import Row, Unit
+from pipeline.base.units import KEYPOINTS, Row
+from pipeline.engine.unit import Unit
 from pipeline.shards.release import COLUMNS
 from stages.import_poses.archive import Reader
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.shards.release import FOLDER, INDEX
 
 if TYPE_CHECKING:

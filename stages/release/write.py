@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
-from pipeline.base.units import FPS
+from pipeline.base.units import FPS, Row
 from pipeline.base.version import version_of
 from pipeline.engine.profile import ProfileError
-from pipeline.engine.stage import Row, Stage
+from pipeline.engine.stage import Stage
 from pipeline.shards import release, shard
 from pipeline.tables import people
 from pipeline.tables.hashing import flat

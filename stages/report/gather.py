@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.base.units import CLIP_SIDE_PX, FPS
-from pipeline.engine.stage import settings_class
+from pipeline.engine.lookup import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.shards.shard import MEASURE_KINDS
 from pipeline.tables.kinds import KINDS

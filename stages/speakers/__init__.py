@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from pipeline.engine.stage import ALL, Context, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import ALL, Context, Resources, Stage
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

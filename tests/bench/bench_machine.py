@@ -24,9 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from pipeline.base.units import Row
 from pipeline.engine.plan import plan
 from pipeline.engine.runner import Options, run_stage
-from pipeline.engine.stage import Reads, Row, Stage, Unit, runtime
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Reads, Stage
+from pipeline.engine.unit import Unit
 from pipeline.engine.upkeep import compact
 from pipeline.registry.models import Registry
 from pipeline.tables.kinds import KINDS

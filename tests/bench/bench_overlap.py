@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.engine.stage import Unit
+from pipeline.engine.unit import Unit
 from pipeline.media.probe import probe
 from pipeline.media.video import write_video
 from pipeline.nets.session import open_session

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.engine.stage import Context, Stage, Unit
+from pipeline.engine.stage import Context, Stage
+from pipeline.engine.unit import Unit
 from pipeline.media.probe import Probe, probe
 from tests.bench.table import Skipped, cores
 

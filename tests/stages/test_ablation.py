@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.session import Session
+from pipeline.engine.session import Session
 from stages.ablation import Ablation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage, footage_of
 from pipeline.skeleton import layout

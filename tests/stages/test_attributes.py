@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from pipeline.engine.runner import Options, Skipped, run_stage
-from pipeline.engine.stage import Unit
+from pipeline.engine.unit import Unit
 from pipeline.nets.footage import KEY, WrongFootage
 from pipeline.registry.models import Registry
 from pipeline.tables.kinds import KINDS

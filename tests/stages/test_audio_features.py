@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.engine import runner
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.audio import to_flac
 from pipeline.nets.sound.wav2vec import WIDTH, logmel
 from pipeline.registry.models import Registry

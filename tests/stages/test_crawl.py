@@ -14,7 +14,9 @@ import pytest
 
 from pipeline.base import links
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.engine.stage import Context, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.sources.web.lists import InputError, read_list
 from pipeline.sources.web.settings import Web
 from pipeline.tables import opt_out

@@ -11,7 +11,9 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.engine.stage import Context, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.sources.web.settings import Web
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.audio import cut, from_flac, read_wave
 from pipeline.media.video import GridReader, write_video
 from pipeline.skeleton.crop import map_points

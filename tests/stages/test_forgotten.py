@@ -15,8 +15,8 @@ import pytest
 from pipeline.base.ids import disk_name
 from pipeline.base.progress import log_to
 from pipeline.cli import run as cli_run
-from pipeline.cli.session import Session
 from pipeline.engine.runner import Options
+from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, compact
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from stages.annotate import Annotate
 from tests.pipeline.nets.heat_map_net import with_heat_maps

@@ -21,8 +21,10 @@ import pytest
 
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason
+from pipeline.base.units import Row
+from pipeline.engine.lookup import stage_class
 from pipeline.engine.runner import Options, Summary, run_stage
-from pipeline.engine.stage import Row, Stage, stage_class
+from pipeline.engine.stage import Stage
 from pipeline.media.video import probe
 from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web

@@ -15,7 +15,8 @@ import pytest
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason, Reject
 from pipeline.engine.runner import Options, run_stage
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Store, pack_rows
 from stages.import_poses import ImportPoses

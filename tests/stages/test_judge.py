@@ -7,7 +7,7 @@ import pytest
 from annotated_types import Le
 
 from pipeline.engine.profile import load
-from pipeline.engine.stage import Unit
+from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from stages.judge import CHECKS, Judge, read_overrides
 

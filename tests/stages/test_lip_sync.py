@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.audio import cut, read_wave
 from pipeline.media.video import GridReader, write_video
 from pipeline.metrics.sync import sync

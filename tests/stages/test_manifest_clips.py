@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.base.reasons import Reject
 from pipeline.engine.plan import plan
-from pipeline.engine.stage import Unit
+from pipeline.engine.unit import Unit
 from pipeline.sources.manifest import ManifestError, ledger, read_manifest
 from pipeline.sources.web import lists
 from pipeline.tables.table import Store

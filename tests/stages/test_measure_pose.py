@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.engine.stage import Unit
+from pipeline.engine.unit import Unit
 from pipeline.skeleton import layout
 from pipeline.tables.kinds import KINDS
 from stages.measure_pose import MeasurePose

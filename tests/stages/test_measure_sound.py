@@ -8,7 +8,8 @@ import pytest
 import soundfile
 import soxr
 
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from pipeline.tables.kinds import KINDS
 from stages.measure_sound import MeasureSound, clipped_share, levels, longest_pause

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soxr
 
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage
 from pipeline.nets.sound.segmentation import SegmentationNet

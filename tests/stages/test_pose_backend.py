@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.cli.session import Session
+from pipeline.engine.session import Session
 from pipeline.engine.stage import Context
 from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.session import open_session

@@ -14,7 +14,8 @@ import pytest
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason, Reject
 from pipeline.engine.plan import plan
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.shards.release import COLUMNS
 from pipeline.sources.manifest import Problem, place, read_manifest
 from pipeline.tables.kinds import KINDS

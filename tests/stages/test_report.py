@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.tables.table import Store
 from stages.report import Report, charts, funnel, gather, page
 from tests.stages import fake_run

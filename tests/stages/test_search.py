@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.units import Row
 from pipeline.engine.runner import Options, Summary, run_stage
-from pipeline.engine.stage import Row
 from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.lock import driving

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import probe
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import pack_rows

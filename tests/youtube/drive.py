@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipeline.base.errors import StageError
 from pipeline.cli.main import INTERRUPTED
+from pipeline.engine.lookup import stage_class
 from pipeline.engine.runner import Options, run_stage
-from pipeline.engine.stage import stage_class
 from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 from pipeline.engine.executors import EXECUTORS
 
 if TYPE_CHECKING:
-    from pipeline.engine.stage import Context, Stage, Unit
+    from pipeline.engine.stage import Context, Stage
+    from pipeline.engine.unit import Unit
 
 Units = Iterator[tuple[int, "Unit"]]
 Results = Generator[tuple[int, "Result"], None, None]

@@ -27,7 +27,8 @@ from pipeline.base import files
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors.executor import Job, Result, Results, Units
 from pipeline.engine.executors.worker import Worker, disk_trouble
-from pipeline.engine.stage import Context, Stage, Unit
+from pipeline.engine.stage import Context, Stage
+from pipeline.engine.unit import Unit
 from pipeline.tables.table import FAILED
 
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker

@@ -14,7 +14,8 @@ from pipeline.base.progress import redact
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
-from pipeline.engine.stage import Context, Stage, Unit, Work
+from pipeline.engine.stage import Context, Stage, Work
+from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import FAILED, OK, REJECTED, pack_rows
 

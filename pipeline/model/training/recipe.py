@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pipeline.engine.stage import Settings, runtime
+from pipeline.engine.settings import Settings, runtime
 
 if TYPE_CHECKING:  # they import torch, and a profile that is only read must not wait for it
     from pipeline.model.dit import NetSettings

@@ -6,7 +6,7 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.sources.manifest.rows import Manifest, ManifestRow, Problem, place
 
 if TYPE_CHECKING:
-    from pipeline.engine.stage import Row
+    from pipeline.base.units import Row
     from pipeline.tables.table import Store
 
 LIVE, DEAD, BLOCKED, UNWANTED, BAD, UNKNOWN = "live", "dead", "blocked", "unwanted", "bad", "unknown"

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from pipeline.base.errors import StageError
 from pipeline.base.links import watch_page
 from pipeline.base.reasons import Reason
-from pipeline.base.units import FPS, FloatBox
-from pipeline.engine.stage import Row
+from pipeline.base.units import FPS, FloatBox, Row
 
 MICROS = 1_000_000  # times are whole microseconds: manifests write milliseconds
 PART_SECONDS = 3600  # a `part` is a one-hour piece of a video

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.engine.stage import Context, Reads, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context, Reads
+from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.tables.table import Store

@@ -11,7 +11,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
-from pipeline.engine.stage import Context, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:

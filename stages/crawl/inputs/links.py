@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.base.reasons import Reject
-from pipeline.engine.stage import Context, Reads, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context, Reads
+from pipeline.engine.unit import Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:

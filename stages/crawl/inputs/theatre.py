@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.engine.stage import Context, Row, Unit
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:

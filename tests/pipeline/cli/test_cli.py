@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main as cli
-from pipeline.cli.session import Session
 from pipeline.engine import runner
+from pipeline.engine.session import Session
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving
 from pipeline.tables.table import Store

@@ -1,4 +1,4 @@
-"""A driver in a process of its own, for tests that kill it: `python -m tests.pipeline.engine.drive RUN WORKERS STAGE {settings}...`."""
+"""A driver in a process of its own, to be killed: `python -m tests.pipeline.engine.drive RUN WORKERS STAGE {settings}...`."""
 
 import json
 import os

@@ -14,10 +14,12 @@ from click.testing import CliRunner
 
 from pipeline.base import files
 from pipeline.base.reasons import Failure, Reason
+from pipeline.base.units import Row
 from pipeline.cli import main as cli
 from pipeline.engine import discard
 from pipeline.engine.profile import Profile, load
-from pipeline.engine.stage import Context, Reads, Row, Stage, Unit
+from pipeline.engine.stage import Context, Reads, Stage
+from pipeline.engine.unit import Unit
 from pipeline.engine.upkeep import collect
 from pipeline.media.guard import open_container
 from pipeline.registry.models import Registry

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.units import Row
 from pipeline.engine import runner
 from pipeline.engine.plan import MAX_ATTEMPTS, plan
-from pipeline.engine.stage import ALL, Reads, Row, Stage, Unit, runtime
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import ALL, Reads, Stage
+from pipeline.engine.unit import Unit
 from pipeline.tables.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
 from pipeline.tables.kinds import BOX, KINDS, frames
 from pipeline.tables.retry import forget

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.engine import profile
 from pipeline.engine.profile import ProfileError, load, shipped, show
-from pipeline.engine.stage import runtime
+from pipeline.engine.settings import runtime
 from tests.pipeline.engine import toys
 
 

@@ -12,7 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.engine.stage import Context, Reads, Resources, Row, Stage, Unit, runtime
+from pipeline.base.units import Row
+from pipeline.engine.settings import runtime
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.unit import Unit
 from pipeline.tables.table import Store
 
 

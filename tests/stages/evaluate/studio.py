@@ -12,8 +12,8 @@ import soxr
 
 from pipeline.base.hashes import sha256_of
 from pipeline.cli import run as cli_run
-from pipeline.cli.session import Session
 from pipeline.engine.runner import Options
+from pipeline.engine.session import Session
 from pipeline.media.audio import cut as cut_sound
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.base.reasons import Failure, Reject
 from pipeline.engine.runner import Options, run_stage
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from pipeline.registry.models import Registry
 from pipeline.skeleton import layout

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.audio import write_wav
 from pipeline.media.video import probe, write_video
 from pipeline.nets.footage import WrongFootage

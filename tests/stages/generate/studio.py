@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.cli.session import Fault, Session, errors_in_a_line
+from pipeline.cli.session import Fault, errors_in_a_line
+from pipeline.engine.session import Session
 from pipeline.media.audio import write_wav
 from pipeline.shards import shard
 from pipeline.skeleton import layout

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.engine.stage import Unit
+from pipeline.engine.unit import Unit
 from pipeline.tables.table import Store
 from stages.speakers import Speakers
 from tests.stages import fake_run

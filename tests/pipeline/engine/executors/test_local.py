@@ -17,7 +17,8 @@ from pipeline.engine.executors import local
 from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.local import LocalExecutor
 from pipeline.engine.executors.worker import bounded
-from pipeline.engine.stage import Context, Unit
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import FAILED, OK, REJECTED, packed_schema
 from tests.pipeline.engine import toys

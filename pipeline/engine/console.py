@@ -1,0 +1,64 @@
+"""Running stages before somebody's eyes: a line for each."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.base.errors import Interrupted
+from pipeline.base.progress import duration
+from pipeline.engine.devices import cores, device_of, shard_of, workers_of
+from pipeline.engine.profile import Profile
+from pipeline.engine.runner import Options, Summary, run_stage
+from pipeline.engine.stage import Stage
+from pipeline.registry.models import Registry
+from pipeline.tables.table import Store
+
+
+def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> Options:
+    """How stages run with a profile, and what the command line says beside it."""
+    return Options(
+        workers=workers_of(profile, workers),
+        threads=cores(),
+        device=device_of(profile),
+        executor=profile.machine.executor,
+        shard=shard_of(shard),
+        web=profile.web,
+    )
+
+
+def run_shown(
+    stage: Stage,
+    folder: Path,
+    models: Registry,
+    options: Options,
+    store: Store,
+    *,
+    terse: bool = False,
+) -> Summary:
+    """Run one stage in a folder and print its line; with `terse` only where it had something to do.
+
+    Raises:
+        Interrupted: by Ctrl-C or SIGTERM. Skipped, OutOfRoom, and what else `run_stage` raises.
+    """
+    summary = run_stage(stage, folder, models, options, store)
+    if summary.pending or not terse:
+        say(stage.name, _line(summary))
+    if summary.interrupted:
+        raise Interrupted("interrupted; what was done is committed, the same command goes on")
+    return summary
+
+
+def say(name: str, words: str) -> None:
+    """Print a stage's line."""
+    click.echo(f"{name:>16}  {words}")
+
+
+def _line(summary: Summary) -> str:
+    if not summary.pending:
+        return (
+            f"nothing to do ({summary.units} units)"
+            if not summary.seconds
+            else f"finished in {duration(summary.seconds)}"
+        )
+    tally = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items()))
+    return f"{summary.pending} of {summary.units} units: {tally or 'none'} in {duration(summary.seconds)}"

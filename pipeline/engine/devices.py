@@ -1,0 +1,52 @@
+"""What of this machine a run may use: processor cores, worker processes, a GPU, a part of the units."""
+
+import os
+from pathlib import Path
+
+import click
+
+from pipeline.base.errors import BadUse, StageError
+from pipeline.engine.profile import Profile
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_of(profile: Profile, given: int | None) -> int:
+    """Worker processes: as the command line says, else the profile, else one a core."""
+    if given is not None:
+        return given
+    return profile.machine.workers or cores()
+
+
+def device_of(profile: Profile) -> str:
+    """cpu, or cuda when the profile asks for it or finds it."""
+    if profile.machine.device != "auto":
+        return profile.machine.device
+    return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+
+def torch_device(profile: Profile) -> str:
+    """As `device_of`, for what torch runs: cuda only where torch has it; StageError where the profile insists and it has not."""
+    if device_of(profile) == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if profile.machine.device == "cuda":
+        raise StageError("machine.device is cuda, and torch sees no GPU: install torch's CUDA build (make ... GPU=1)")
+    click.echo("torch sees no GPU here and runs on the processor: GPU=1 installs its CUDA build", err=True)
+    return "cpu"
+
+
+def shard_of(text: str) -> tuple[int, int] | None:
+    """(i, n) of "i/n"; None of "". Raises BadUse."""
+    if not text:
+        return None
+    first, slash, last = text.partition("/")
+    if not (slash and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise BadUse(f"--shard {text}: expected I/N with 0 <= I < N")
+    return int(first), int(last)

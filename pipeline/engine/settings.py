@@ -1,0 +1,48 @@
+"""What stages and programs can be told: pydantic models whose fields are the settings of a profile."""
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+class Settings(BaseModel):
+    """What `stages.<name>` can be told: its fields are its settings, with defaults, and units in their names.
+
+    A field marked `json_schema_extra=runtime()` (batch sizes, paths, pace) never changes results and is left out of
+    the fingerprint.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # bump when results change
+    summary: ClassVar[str] = ""
+    extra: ClassVar[str] = ""  # the pip extra that brings `modules`
+    modules: ClassVar[tuple[str, ...]] = ()  # importable packages without which it cannot run
+
+    def needed_modules(self) -> tuple[str, ...]:
+        """The packages without which it cannot run with these settings; they come with the extra `extra`."""
+        return self.modules
+
+    def result_settings(self) -> dict[str, Any]:
+        """The settings that can change results: every field but the runtime ones."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if not is_runtime(type(self), name)}
+
+
+def is_runtime(stage: type[Settings], name: str) -> bool:
+    """Whether the stage's field of this name is marked `runtime`."""
+    extra = stage.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("runtime"))
+
+
+def runtime(**extra: Any) -> dict[str, Any]:
+    """`Field(json_schema_extra=runtime())`: this setting never changes results."""
+    return {"runtime": True, **extra}
+
+
+def _none(value: Any) -> Any:
+    return None if value == "off" else value
+
+
+# Beside a type that takes None: `Annotated[float | None, SWITCHABLE]`. TOML has no null, so "off" stands for it.
+SWITCHABLE = BeforeValidator(_none)
