@@ -136,8 +136,8 @@ test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real
 bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
 	@$(BIN)/python -m tests.bench
 
-lint: $(READY_DEV) ## ruff and mypy
-	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(READY_DEV) ## ruff, the floors of the rooms, and mypy
+	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/mypy
 
 clean: ## remove .venv (runs stay)
 	rm -rf $(VENV)

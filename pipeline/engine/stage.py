@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from pipeline.base.units import Row
 from pipeline.engine.settings import Settings
 from pipeline.engine.unit import Unit
+from pipeline.storage import Storage, storage_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,6 +79,11 @@ class Context:
     given: Mapping[str, Any] = field(default_factory=dict)
     web: "Web | None" = None
     opt_out: "OptOut | None" = None
+
+    @property
+    def storage(self) -> Storage:
+        """Where raw videos, clips, previews and shards lie."""
+        return storage_of(self.run)
 
 
 class Work(Protocol):

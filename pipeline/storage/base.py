@@ -1,0 +1,53 @@
+"""What a storage is."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored file, as a listing tells it.
+
+    Attributes:
+        key: as in rows of tables, such as clips/ab/name.mp4.
+        bytes: its size.
+        modified: when it was written, seconds since 1970.
+    """
+
+    key: str
+    bytes: int
+    modified: float
+
+
+class Storage(Protocol):
+    """Files by key. A key is what rows of tables hold: a path relative to the run, with slashes.
+
+    An absolute path is a key too: of a file that is used where it was found, which nobody puts or deletes.
+    """
+
+    def local(self, key: str) -> Path:
+        """A path on this machine at which the file can be read; it need not exist where the file does not."""
+        ...
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        ...
+
+    def put(self, path: Path, key: str) -> None:
+        """Give a finished file of this machine its key; it is whole under the key or not there, and gone from `path`."""
+        ...
+
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """A path with the key's suffix to write to; when the block ends well the file gets its key, else nothing stays."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """Remove a file; whether it was there. ValueError for an absolute key."""
+        ...
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder such as "clips", in the order of keys, by one listing; none where there is no folder."""
+        ...

@@ -1,0 +1,66 @@
+"""Storage on a disk of this machine, or one that all machines share: keys are paths, and nothing is copied."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
+
+from pipeline.base import files
+from pipeline.storage.base import Entry
+
+
+class DiskStorage:
+    """Files of a run, in its folder.
+
+    Args:
+        run: the run's folder.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+
+    def local(self, key: str) -> Path:
+        """The file's path: below the run, or where it was found."""
+        return self.run / key
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a file of this key."""
+        return self.local(key).is_file()
+
+    def put(self, path: Path, key: str) -> None:
+        """Rename a file to its key's path, durably. OSError when they lie on different disks."""
+        target = self._own(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.sync(path)
+        path.replace(target)
+        files.sync(target.parent)
+
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """A temporary path beside the key's."""
+        return files.replacing(self._own(key))
+
+    def delete(self, key: str) -> bool:
+        """Remove a file; whether it was there."""
+        try:
+            self._own(key).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        """Every file below a folder, by one walk of it."""
+        found = []
+        for place, folders, names in os.walk(self._own(folder)):
+            folders.sort()
+            for name in names:
+                path = Path(place, name)
+                stat = path.stat()
+                found.append(Entry(path.relative_to(self.run).as_posix(), stat.st_size, stat.st_mtime))
+        yield from sorted(found, key=lambda entry: entry.key)
+
+    def _own(self, key: str) -> Path:
+        """The path of a key of the run; ValueError for one that leads out of it."""
+        pure = PurePosixPath(key)
+        if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+            raise ValueError(f"{key!r} is no key of this run: it would be written or deleted outside of it")
+        return self.run / key
