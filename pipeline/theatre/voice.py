@@ -2,6 +2,7 @@
 
 import ctypes
 import threading
+from _ctypes import dlclose
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,7 +48,11 @@ class Voice:
 
 
 class _Espeak:
-    """The library, loaded once a process; its state is global, so calls are serialised by the caller."""
+    """The library, loaded afresh for a sentence and given back after it; calls are serialised by the caller.
+
+    Breathy voices draw noise, seeded with the time, through filters that remember what was said before. Only a fresh library with
+    a fixed seed says the same in every process: the demo's lip net is fitted to the voices, and was another one each time.
+    """
 
     def __init__(self) -> None:
         import espeakng_loader
@@ -57,10 +62,18 @@ class _Espeak:
         self.rate = self._library.espeak_Initialize(_RETRIEVAL, 0, data, 0)
         if self.rate <= 0:
             raise RuntimeError("espeak-ng did not start: is the wheel espeakng-loader whole?")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._chunks: list[NDArray[np.int16]] = []
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self._callback: Callable[..., Any] = kind(self._keep)  # kept alive: the library calls it
         self._library.espeak_SetSynthCallback(self._callback)
+
+    def __enter__(self) -> "_Espeak":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._library.espeak_Terminate()
+        dlclose(self._library._handle)
 
     def _keep(self, samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:
@@ -80,15 +93,9 @@ class _Espeak:
         return np.concatenate([*self._chunks, np.zeros(1, np.int16)]).astype(float) / 32768.0
 
 
-@lru_cache(maxsize=1)
-def _espeak() -> _Espeak:
-    return _Espeak()
-
-
 @lru_cache(maxsize=64)
 def _sentence(text: str, voice: Voice) -> Floats64:
-    with _LOCK:
-        engine = _espeak()
+    with _LOCK, _Espeak() as engine:
         samples = engine.say(text, voice)
     loud = np.flatnonzero(np.abs(samples) > 1e-3)
     samples = samples[loud[0] : loud[-1] + 1] if len(loud) else samples
