@@ -72,7 +72,10 @@ def noting(run: Path, paths: Iterable[Path], videos: Iterable[str]) -> Iterator[
         _write(note, path, sorted({*marks, *(read(note) or ())}))
     yield
     for note, path in notes.items():
-        _write(note, path, marks)
+        if path.exists():
+            _write(note, path, marks)
+        else:  # nothing came of it: a clip without sound has no voice to leave
+            note.unlink(missing_ok=True)
 
 
 def note(run: Path, path: Path, videos: Iterable[str], *, more: bool = False) -> None:

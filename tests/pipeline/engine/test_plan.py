@@ -226,8 +226,8 @@ class Files(toys.ToyCrawl):
     def result_settings(self) -> dict[str, Any]:
         return {}
 
-    def states(self, store: Store) -> Mapping[str, str]:
-        return self.state
+    def sources(self, store: Store) -> list[str] | Mapping[str, str]:
+        return {unit: self.state[unit] for unit in self.units} if self.state else list(self.units)
 
 
 def test_a_unit_from_outside_that_changes_or_comes_makes_no_other_pending(tmp_path: Path) -> None:

@@ -257,7 +257,8 @@ def test_optional_nets_are_done_without_and_looked_for_again(tmp_path: Path, mon
     def pending(units: tuple[str, ...] = ("a",)) -> int:
         return run_stage(toys.ToyCrawl(units=units), tmp_path / "run", registry, Options(workers=0)).pending
 
-    monkeypatch.setattr(toys.ToyCrawl, "optional_model_names", lambda self: (("deepface_age",), ("deepface_gender",)))
+    optional = (("deepface_age",), ("deepface_gender",))
+    monkeypatch.setattr(toys.ToyCrawl, "optional_model_names", lambda self: optional, raising=False)
     with pytest.raises(Skipped, match=r"none of its nets is here: csg405 models fetch deepface_age deepface_gender"):
         pending()
     (tmp_path / "nets").mkdir()

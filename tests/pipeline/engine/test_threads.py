@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 COUNT = "import os, numpy; a = numpy.ones((600, 600)); a @ a; print(len(os.listdir('/proc/self/task')))"
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir() or (os.cpu_count() or 1) < 2, reason="nothing to count here")
 @pytest.mark.parametrize("first", ["import pipeline.tables.table", "import stages.annotate"])
 def test_numpy_begins_no_threads_of_its_own(first: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment = {name: value for name, value in os.environ.items() if name not in THREADS}
 
     def threads(code: str) -> int:
         command = [sys.executable, "-c", code]

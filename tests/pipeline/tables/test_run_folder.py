@@ -108,7 +108,7 @@ def test_all_that_the_code_puts_into_a_run_is_on_the_list() -> None:
 
 def test_the_search_finds_a_new_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     new = ast.parse('NEW = "portraits"\ndef f(run): (run / NEW).mkdir(); (context.run / "faces" / "x").touch()')
-    monkeypatch.setattr("test_run_folder.modules", lambda: [(ROOT / "pipeline" / "new.py", new)])
+    monkeypatch.setattr("tests.pipeline.tables.test_run_folder.modules", lambda: [(ROOT / "pipeline" / "new.py", new)])
     assert [step for _, step in joined()] == ["portraits", "faces"]
 
 

@@ -225,7 +225,7 @@ def test_a_real_clip_and_small_nets(tmp_path: Path) -> None:
     write_film(tmp_path / "VM6HZqQKhok#000000#000024.mp4", list(squares(clip, 24, 384)))
     stage = Subjects(protocol="ted", detector=("yolox_nano",), pose=("lite133",), source=str(tmp_path))
     stage.setup(Context(tmp_path, models=AssetModels()))  # type: ignore[arg-type]
-    [row] = stage.process(Unit(stage.sources()[0], {}))
+    [row] = stage.process(Unit(next(iter(stage.sources())), {}))
     points, scores = row["keypoints"].reshape(24, 133, 2), row["scores"]
     assert (row["side"], row["speaker"], row["frames"]) == (384, "VM6HZqQKhok", 24)
     shoulders = points[:, 5:7][scores[:, 5:7] > 0.3]
