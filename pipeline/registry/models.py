@@ -136,10 +136,8 @@ class Registry:
     def find(self, name: str) -> Path | None:
         """Where the net lies on this machine, or None. Nothing is downloaded or hashed."""
         entry = self.entry(name)
-        if entry.builder:
-            path = self._built(entry) / entry.file
-            return path if path.is_file() else None
-        for folder in (self.models, self.cache):
+        home = self._built(entry) if entry.builder else self.cache
+        for folder in (self.models, home):
             if folder and (folder / entry.file).is_file():
                 return folder / entry.file
         spec = util.find_spec(entry.package) if entry.package else None

@@ -11,7 +11,7 @@ import pytest
 import soxr
 
 from pipeline.base.hashes import sha256_of
-from pipeline.cli import run as cli_run
+from pipeline.engine import console
 from pipeline.engine.runner import Options
 from pipeline.engine.session import Session
 from pipeline.media.audio import cut as cut_sound
@@ -141,7 +141,7 @@ class Studio:
 
 def in_this_process(patch: pytest.MonkeyPatch) -> None:
     """Workers cost seconds to start."""
-    patch.setattr(cli_run, "options_of", lambda *_: Options(workers=0))
+    patch.setattr(console, "options_of", lambda *_: Options(workers=0))
 
 
 def cheap_likeness(patch: pytest.MonkeyPatch) -> None:
