@@ -23,7 +23,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
-from pipeline.shards import shard
+from pipeline.shards.read import open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 from pipeline.tables import people
@@ -66,7 +66,7 @@ def write_layout(
         shards_folder: of a run.
         run_folder: which the shards' `video` paths start from.
         out: the folder to write; what it holds of the same clips is kept.
-        splits: of `pipeline.shards.shard.SPLITS`.
+        splits: of `pipeline.shards.format.SPLITS`.
         limit: as many clips at most; 0 for all.
 
     Raises:
@@ -162,7 +162,7 @@ def face_mask(keypoints: Floats, scores: Floats) -> Picture:
 
 def _rows(folder: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
     for split in splits:
-        yield from shard.open_shards(folder, split).rows(_COLUMNS)
+        yield from open_shards(folder, split).rows(_COLUMNS)
 
 
 def _there(rec: Path) -> dict[str, tuple[Path, dict[str, Any]]]:

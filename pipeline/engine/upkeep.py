@@ -15,7 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.base import files
-from pipeline.shards import removal, shard
+from pipeline.shards import removal
+from pipeline.shards.format import ShardError
+from pipeline.shards.index import read_index
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program
@@ -202,10 +204,8 @@ def _stale_caches(run: Path, limit: float) -> Iterator[Waste]:
 def _shards_of(folder: Path, split: str) -> dict[str, str] | None:
     """{file: sha256} of a split; None where no index says so."""
     try:
-        return {
-            entry["path"]: entry["sha256"] for entry in shard.read_index(folder)["files"] if entry["split"] == split
-        }
-    except (shard.ShardError, OSError, KeyError):
+        return {entry["path"]: entry["sha256"] for entry in read_index(folder)["files"] if entry["split"] == split}
+    except (ShardError, OSError, KeyError):
         return None
 
 

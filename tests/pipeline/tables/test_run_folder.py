@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from pipeline.base import files
 from pipeline.cli.main import _program_command, main
 from pipeline.engine.upkeep import collect, waste
-from pipeline.shards import shard
+from pipeline.shards.index import INDEX, build_index, write_index
 from pipeline.shards.removal import remove_from_run
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
@@ -299,7 +299,7 @@ def shards_of(run: Path, sha: str) -> None:
         "bytes": 1,
         "sha256": sha,
     }
-    shard.write_index(run / "shards", shard.index([entry], [], version="1.2"))
+    write_index(run / "shards", build_index([entry], [], version="1.2"))
 
 
 def cache_of(folder: Path, sha: str, shards: Path) -> Path:
@@ -328,7 +328,7 @@ def test_gc_finds_caches_of_shards_that_are_no_more(tmp_path: Path) -> None:
             os.utime(item, (1, 1))
     assert collect(Store(run))[0] == 2
     assert now.is_dir() and theirs.is_dir() and not old.exists() and not moved.exists()
-    (run / "shards" / shard.INDEX).unlink()
+    (run / "shards" / INDEX).unlink()
     assert list(waste(Store(run), later)) == [], "without an index nothing is known to be stale"
 
 
