@@ -26,6 +26,7 @@ from pipeline.media.grid import GridReader
 from pipeline.shards.read import open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
+from pipeline.storage import storage_of
 from pipeline.tables import people
 
 MIN_FRAMES = 17  # 16 to learn from and another one for the reference: with fewer its loader divides by zero
@@ -212,7 +213,7 @@ def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: M
 def _video(row: Mapping[str, Any], run_folder: Path) -> Path:
     """The clip's file; Failure when it is not there, Reject when it is another, or lies outside of the run."""
     run = run_folder.resolve()
-    path = (run / (row["video"] or "")).resolve()
+    path = storage_of(run).local(row["video"] or "").resolve()
     if not row["video"] or not path.is_relative_to(run):
         raise Reject(Reason.BAD_LINK, f"{row['video']!r} is no file of the run")
     if not path.is_file():

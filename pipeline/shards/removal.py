@@ -26,6 +26,7 @@ from pipeline.base.units import FPS
 from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, file_version, shard_schema
 from pipeline.shards.index import INDEX, build_index, read_index, write_index
 from pipeline.shards.write import shard_writer
+from pipeline.storage import Storage, storage_of
 from pipeline.tables import opt_out
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
@@ -105,7 +106,7 @@ def remove(folder: Path, who: OptOut) -> Removed:
         steps.append(step)
     if not steps:
         return Removed()
-    size = _bytes_of(folder.parent, companions)
+    size = _bytes_of(storage_of(folder.parent), companions)
     head = {
         name: value for name, value in index.items() if name not in ("clips", "hours", "splits", "columns", "files")
     }
@@ -152,7 +153,7 @@ def _checked(folder: Path, journal: Any) -> dict[str, Any]:
             _SHARD.fullmatch(step["path"]) and (step["temporary"] is None or _TEMPORARY.fullmatch(step["temporary"]))
             for step in journal["files"]
         )
-        fits = fits and all(_companion(folder.parent, name) for name in journal["companions"])
+        fits = fits and all(map(_is_clip, journal["companions"]))
         check_version(str(journal["index"]["version"]), folder / JOURNAL)
     except (KeyError, TypeError):
         fits = False
@@ -173,9 +174,9 @@ def _replay(folder: Path, journal: dict[str, Any]) -> None:
         elif not target.is_file() or target.stat().st_size != step["bytes"]:
             raise ShardError(f"{target} got lost in a removal that was cut short: write the shards again")
     files.sync(folder)
-    for name in journal["companions"]:
-        if path := _companion(folder.parent, name):
-            path.unlink(missing_ok=True)
+    storage = storage_of(folder.parent)
+    for key in journal["companions"]:
+        storage.delete(key)
     write_index(folder, journal["index"])
     (folder / JOURNAL).unlink()
     files.sync(folder)
@@ -197,16 +198,14 @@ def _opted_out(path: Path, who: OptOut) -> tuple[NDArray[np.bool_], list[str]]:
     rows = pq.read_table(path, columns=names, memory_map=True, partitioning=None).to_pydict()
     channels = [rows[name] for name in names[2:]]
     gone = [who.names(*known) for known in zip(rows["video_id"], *channels, strict=True)]
-    videos = [name for name, goes in zip(rows["video"], gone, strict=True) if goes and _companion(path.parent, name)]
+    videos = [name for name, goes in zip(rows["video"], gone, strict=True) if goes and _is_clip(name)]
     return np.array(gone, dtype=bool), videos
 
 
-def _companion(above: Path, name: Any) -> Path | None:
-    """The clip that a row names, if it is one of `clips/` beside the shards."""
+def _is_clip(name: Any) -> bool:
+    """Whether a row names one of `clips/` beside the shards: a published copy comes from others, and says what it likes."""
     pure = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
-    if pure.is_absolute() or ".." in pure.parts or pure.parts[:1] != ("clips",) or pure.suffix != ".mp4":
-        return None
-    return above / pure
+    return not pure.is_absolute() and ".." not in pure.parts and pure.parts[:1] == ("clips",) and pure.suffix == ".mp4"
 
 
 def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_]) -> int:
@@ -236,9 +235,10 @@ def _as_written(found: pa.Schema) -> pa.Schema:
     return pa.schema(same, metadata=found.metadata)
 
 
-def _bytes_of(above: Path, names: Sequence[str]) -> tuple[int, int]:
+def _bytes_of(storage: Storage, clips: Sequence[str]) -> tuple[int, int]:
     """(files, bytes) of those that are there."""
-    sizes = [(above / name).stat().st_size for name in names if (above / name).is_file()]
+    wanted = set(clips)
+    sizes = [entry.bytes for entry in storage.list("clips") if entry.key in wanted]
     return len(sizes), sum(sizes)
 
 
@@ -266,7 +266,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
             locks.enter_context(driving(run, kind))
         store = Store(run, who)
         videos = who.videos | set(store.opted_out.to_pylist())
-        folder = run / "shards"
+        folder = store.storage.local("shards")
         removed = remove(folder, replace(who, videos=videos)) if (folder / INDEX).is_file() else Removed()
         gone = forget(store, videos)
     more = {"files": removed.files + gone.files, "bytes": removed.bytes + gone.bytes, "told": tuple(gone.told)}

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.base.reasons import Reason
+from pipeline.storage import Storage, storage_of
 from pipeline.tables.hashing import flat, payload_hash, raw, valid
 from pipeline.tables.kinds import KINDS, Kind
 from pipeline.tables.opt_out import OptOut
@@ -368,6 +369,11 @@ class Store:
         self._tables: dict[str, Table] = {}
         self._keys: dict[tuple[str, str], tuple[Any, pa.Array]] = {}
         self._opted_out: tuple[Any, pa.Array] | None = None
+
+    @property
+    def storage(self) -> Storage:
+        """Where the files lie that rows name."""
+        return storage_of(self.run)
 
     def table(self, kind: str) -> Table:
         if kind not in self._tables:

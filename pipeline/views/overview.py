@@ -15,6 +15,7 @@ from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
+from pipeline.storage import FOLDERS, storage_of
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.stores import stores_of
@@ -131,8 +132,13 @@ def _rate(won: pa.Table) -> float | None:
 
 def bytes_on_disk(run: Path) -> dict[str, int]:
     """Bytes of each folder of a run, as far as its list of folders counts them."""
-    folders = run_folder.disk_folders(run)
-    return {p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in folders}
+    return {folder.name: _bytes_of(run, folder) for folder in run_folder.disk_folders(run)}
+
+
+def _bytes_of(run: Path, folder: Path) -> int:
+    if folder.name in FOLDERS:
+        return sum(entry.bytes for entry in storage_of(run).list(folder.name))
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def per_100_hours(states: list[StageState], folders: dict[str, int]) -> dict[str, float]:
