@@ -25,7 +25,7 @@ from pipeline.tables.kinds import KINDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def _sharing(videos: Sequence[str], samples: "pa.Table", speakers: "pa.Table") -
 
 def _forget(store: "Store", buckets: set[str]) -> None:
     """Mark buckets that emptied as not done: their files go, and a verdict that comes back must write them again."""
-    from pipeline.tables.table import OUTCOME, RETRY, Outcome
+    from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
 
     table = store.table("shards")
     won = table.winners(OUTCOME.names).to_pylist() if buckets else []

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.engine.plan import plan
 from pipeline.skeleton import layout
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose
 from tests.pipeline.skeleton.people import person
@@ -53,7 +53,7 @@ import fake_run, pipeline
 from pipeline.engine.plan import plan
 from pipeline.shards.format import shard_schema
 from pipeline.shards.read import open_shards
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose
 from stages.report import Report, charts, gather

@@ -68,7 +68,7 @@ def show(unit: str, **given: Any) -> None:
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
 def failed(limit: int, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened."""
-    from pipeline.tables.table import FAILED
+    from pipeline.tables.outcome import FAILED
 
     session = Session(**given)
     store = session.store

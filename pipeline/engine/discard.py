@@ -21,7 +21,8 @@ from pipeline.storage import Storage, tombstone_of
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import driving
-from pipeline.tables.table import FAILED, Store
+from pipeline.tables.outcome import FAILED
+from pipeline.tables.store import Store
 
 _IDS = ("video_id", "clip_id", "person_id")  # each begins with that of its video
 

@@ -19,21 +19,16 @@ from pipeline.shards import removal
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
 from pipeline.tables import people, run_folder
+from pipeline.tables.arrow import stored_schema
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program
+from pipeline.tables.outcome import OUTCOME
+from pipeline.tables.parts import ROWS_FORMAT, row_group_size, write_parquet
 from pipeline.tables.run_folder import Collect
 from pipeline.tables.stale import stale
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.tables.stores import NamedStore, stores_of
-from pipeline.tables.table import (
-    OUTCOME,
-    ROWS_FORMAT,
-    SPEAK_OF_CHANNELS,
-    Store,
-    Table,
-    row_group_size,
-    stored_schema,
-    write_parquet,
-)
+from pipeline.tables.table import Table
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 SIDES = ("rows", "outcomes")

@@ -20,7 +20,7 @@ from pipeline.shards import removal
 from pipeline.shards.format import SPLITS, ShardError, check_version, file_version
 from pipeline.shards.index import INDEX, read_index
 from pipeline.skeleton.layout import K
-from pipeline.tables.table import to_python
+from pipeline.tables.arrow import to_python
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.person_files import forget
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 
 JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"

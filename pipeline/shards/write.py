@@ -18,8 +18,8 @@ from pipeline.base import files
 from pipeline.base.arrays import Floats
 from pipeline.shards.format import ROWS_A_GROUP, shard_schema
 from pipeline.skeleton.layout import ROOTS, K
+from pipeline.tables.arrow import to_arrow
 from pipeline.tables.kinds import FRAME_LIST_WIDTH
-from pipeline.tables.table import to_arrow
 
 STEPS_PER_PX = 64
 SCORE_STEPS = 1024

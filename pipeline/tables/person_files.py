@@ -18,7 +18,9 @@ from pipeline.base.ids import disk_name
 from pipeline.storage import Entry, Storage
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
+from pipeline.tables.store import Store
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
 _TOLD = {
@@ -63,7 +65,7 @@ class Forgotten:
         self.told.append(_TOLD[what].format(**values))
 
 
-def forget(store: Any, videos: frozenset[str]) -> Forgotten:
+def forget(store: Store, videos: frozenset[str]) -> Forgotten:
     """Delete what lies in a run's folders of these videos but for tables and shards; nothing else may be at work in the run.
 
     Args:
@@ -110,14 +112,14 @@ def _tell_what_stays(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
         gone.tell("unknown", path=path)
 
 
-def _half_written(store: Any, gone: Forgotten) -> None:
+def _half_written(store: Store, gone: Forgotten) -> None:
     """What kills left half-written says not whose it is; of a download that was cut short, all starts again."""
     for path in [*store.run.rglob(f"{files.TEMPORARY}*"), *store.storage.scratches()]:
         if path.exists():
             gone.delete(path)
 
 
-def _stored(store: Any, videos: frozenset[str]) -> Iterator[Entry]:
+def _stored(store: Store, videos: frozenset[str]) -> Iterator[Entry]:
     """Raw videos, clips and previews of these videos: named by rows of tables, or by what they are called.
 
     A name tells of what is half done, older, or of dropped people. Clips and people of a video begin as its own file does.
@@ -132,7 +134,7 @@ def _stored(store: Any, videos: frozenset[str]) -> Iterator[Entry]:
                 yield entry
 
 
-def _named(store: Any, videos: frozenset[str]) -> Iterator[str]:
+def _named(store: Store, videos: frozenset[str]) -> Iterator[str]:
     """Keys of the run that the tables name for these videos; never of a file that was used where it was found."""
     for kind in [name for name in KINDS if name in store.kinds and "video_id" in KINDS[name].schema.names]:
         for column in [column.name for column in KINDS[kind].columns if is_path(column)]:
@@ -250,8 +252,6 @@ def _films(table: Path, units: set[str]) -> Iterator[Path]:
 
 def _rewrite(part: Path, kind: str, without: set[str]) -> None:
     """A part without the rows of some units; written beside it and renamed."""
-    from pipeline.tables.table import write_parquet
-
     table = pq.read_table(part, partitioning=None)
     keep = [unit not in without for unit in table["unit"].to_pylist()]
     if not all(keep):

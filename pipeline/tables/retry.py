@@ -8,7 +8,8 @@ from typing import Any
 from pipeline.base.reasons import Reason
 from pipeline.storage import tombstone_of
 from pipeline.tables.lock import driving
-from pipeline.tables.table import FAILED, REJECTED, RETRY, Outcome, Store
+from pipeline.tables.outcome import FAILED, REJECTED, RETRY, Outcome
+from pipeline.tables.store import Store
 
 
 def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:

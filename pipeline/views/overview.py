@@ -18,8 +18,9 @@ from pipeline.registry.models import MissingModel, Registry
 from pipeline.storage import FOLDERS, storage_of
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.outcome import FAILED, OK, REJECTED
+from pipeline.tables.store import Store
 from pipeline.tables.stores import stores_of
-from pipeline.tables.table import FAILED, OK, REJECTED, Store
 
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
 _SECONDS = {  # how many seconds of video a row of this kind stands for: (column, seconds a unit of it)

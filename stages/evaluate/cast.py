@@ -15,8 +15,10 @@ from pipeline.media.video import GridReader
 from pipeline.model.generation.given import Person
 from pipeline.shards.read import decode_audio
 from pipeline.skeleton.layout import K
+from pipeline.tables.arrow import HASH
 from pipeline.tables.hashing import row_hashes
-from pipeline.tables.table import HASH, Store, read_places
+from pipeline.tables.parts import read_places
+from pipeline.tables.store import Store
 from stages.evaluate.collection import SAID_FPS
 
 _LIGHT = ("subject", "speaker", "film", "film_sha256", "fps", "frames", "side", "reference_frame")

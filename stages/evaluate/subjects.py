@@ -20,7 +20,7 @@ from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_o
 if TYPE_CHECKING:
     from pipeline.nets.pose.dwpose import PoseEstimator
     from pipeline.nets.pose.yolox import Detector
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.evaluate.score import Scores
 
 SIDES = {"csg405": CLIP_SIDE_PX, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures

@@ -21,9 +21,11 @@ from pipeline.engine.stage import Stage
 from pipeline.shards import release
 from pipeline.shards.format import shard_measures
 from pipeline.tables import people
+from pipeline.tables.arrow import to_arrow
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS, column
-from pipeline.tables.table import Store, read_places, to_arrow
+from pipeline.tables.parts import read_places
+from pipeline.tables.store import Store
 
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links

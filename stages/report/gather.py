@@ -17,7 +17,7 @@ from pipeline.views import table_one
 from pipeline.views.table_one import Share
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 _VIDEO = [
     "video_id",

@@ -27,7 +27,7 @@ from pipeline.shards.removal import remove_from_run
 from pipeline.skeleton.local import to_local
 from pipeline.tables import people, run_folder
 from pipeline.tables.opt_out import of_run
-from pipeline.tables.table import SPEAK_OF_CHANNELS, Store
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.theatre import planted
 from stages.crawl import notes
 from stages.evaluate import Evaluate

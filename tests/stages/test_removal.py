@@ -18,7 +18,7 @@ from pipeline.shards.index import read_index
 from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove, remove_from_run
 from pipeline.tables.opt_out import OptOut, OptOutError
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.crawl import notes
 from stages.shards import Shards
 from tests.stages import fake_run

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.shards import write
 from pipeline.shards.format import SPLITS, ShardError
 from pipeline.shards.read import open_shards
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.shards import Shards, _sharing, bucket_of
 from tests.stages import fake_run
 

@@ -24,7 +24,7 @@ from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, no_program, program
 from pipeline.tables.run_folder import PLACES, Find
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
 from tests.run_joins import ROOT, constant, joins, modules
 

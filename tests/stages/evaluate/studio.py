@@ -22,7 +22,7 @@ from pipeline.shards.index import build_index, write_index
 from pipeline.shards.write import write_shard
 from pipeline.skeleton.crop import cut, map_points
 from pipeline.skeleton.local import to_local
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.theatre import Actor, Film, Shot, Take, voice
 from pipeline.theatre.look import Look
 from pipeline.theatre.takes import ADA, BEN, CAI, V_ADA, V_BEN, V_CAI
