@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.base import files
-from pipeline.cli.main import _program_command, main
+from pipeline.cli.main import main
+from pipeline.cli.stage import command_of
 from pipeline.engine.upkeep import collect, waste
 from pipeline.shards.index import INDEX, build_index, write_index
 from pipeline.shards.removal import remove_from_run
@@ -247,9 +248,9 @@ def test_no_opt_out_beside_a_program(tmp_path: Path) -> None:
 def test_the_command_line_of_a_program_waits_for_no_opt_out(tmp_path: Path) -> None:
     command = ["--run", str(tmp_path), "--profile", "folder"]
     with no_program(tmp_path):
-        refused = CliRunner().invoke(_program_command("finetune"), command)
+        refused = CliRunner().invoke(command_of("finetune"), command)
     assert refused.exit_code == 1 and "an opt-out is deleting files" in refused.output
-    alone = CliRunner().invoke(_program_command("finetune"), command)
+    alone = CliRunner().invoke(command_of("finetune"), command)
     assert "opt-out" not in alone.output and "_index.json is missing" in alone.output
 
 
