@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.nets.session import Device
     from pipeline.nets.syncnet import Score, SyncNet
     from pipeline.skeleton.face_crop import FaceTrack
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 AHEAD_PICTURES = 8  # decoded while the net runs
 

@@ -18,7 +18,7 @@ from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
     from pipeline.sources.manifest import ManifestRow
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 LEDGER = "manifest_rows.csv"
 

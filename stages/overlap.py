@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.nets.session import Device
     from pipeline.nets.sound.segmentation import Listener
     from pipeline.nets.sound.voices import Span, Voices
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 CPU_BATCH, GPU_BATCH = 8, 64  # windows: on a processor more of them no longer fit its caches, and take longer each
 

@@ -21,7 +21,7 @@ from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 log = logging.getLogger(__name__)
 

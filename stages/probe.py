@@ -18,7 +18,7 @@ from pipeline.engine.unit import Unit
 if TYPE_CHECKING:
     from pipeline.sources.web.pace import Gate
     from pipeline.sources.web.settings import Web
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 LIVE, DEAD, UNKNOWN = "live", "dead", "unknown"
 _NOT_YET = ("is_live", "is_upcoming", "post_live")  # what the site calls a video that has not ended
@@ -83,7 +83,7 @@ class Probe(Stage):
         from pipeline.sources.web.net import check_ready
         from pipeline.sources.web.pace import serving
         from pipeline.sources.web.settings import Web
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
 
         check_ready(context.web or Web())
         files = _files(Store(context.run, context.opt_out))

@@ -28,7 +28,7 @@ from pipeline.sources.web.wanted import Wanted
 if TYPE_CHECKING:
     from pipeline.sources.web.pace import Gate
     from pipeline.sources.web.settings import Web
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 PAGE = 20  # hits that YouTube gives at a time, about
 _SEARCH_PATH = "/youtubei/v1/search"
@@ -85,7 +85,7 @@ class Search(Wanted, Stage):
         from pipeline.sources.web.net import check_ready
         from pipeline.sources.web.pace import serving
         from pipeline.sources.web.settings import Web
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
 
         store = Store(context.run, context.opt_out)
         found = errands(_types(store), self.videos, self.quota, self.languages)

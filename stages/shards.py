@@ -16,18 +16,21 @@ from pipeline.base.units import FPS, Row
 from pipeline.base.version import version_of
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.engine.unit import Unit
-from pipeline.shards import removal, shard
+from pipeline.shards import removal
+from pipeline.shards.format import SPLITS, VERSION, shard_measures, shard_schema
+from pipeline.shards.index import build_index, write_index
+from pipeline.shards.write import write_shard
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 log = logging.getLogger(__name__)
 
 FOLDER = "shards"
-TRAIN, VALIDATION, TEST = shard.SPLITS
+TRAIN, VALIDATION, TEST = SPLITS
 _KEYS = ("person_id", "clip_id", "video_id")
 _SAMPLE = ["frames", "crop_box", "keypoints", "scores", "neck", "video", "video_sha256", "audio"]
 _FEATURES = ("audio_features", "audio_features_of")
@@ -36,7 +39,7 @@ _PUBLISHED = ["url", "speech_type", "licence", "channel", "channel_id", "channel
 
 def _reads() -> tuple[Reads, ...]:
     """What a row is made of; kinds that later stages add bring their measures by themselves."""
-    measures = tuple(Reads(kind, (KINDS[kind].key, *names)) for kind, names in shard.measures().items())
+    measures = tuple(Reads(kind, (KINDS[kind].key, *names)) for kind, names in shard_measures().items())
     return (
         Reads("samples", (*_KEYS, *_SAMPLE)),
         Reads("videos", ("video_id", "width", "height", *_PUBLISHED)),
@@ -146,7 +149,7 @@ class Shards(Stage):
         rows = list(_joined(unit))
         path = Path(FOLDER) / f"{split}-{bucket}-of-{self.buckets:05d}.parquet"
         target = self._run / path
-        shard.write(target, rows)
+        write_shard(target, rows)
         yield {
             "bucket": unit.id,
             "split": split,
@@ -177,14 +180,14 @@ class Shards(Stage):
         folder = context.run / FOLDER
         removal.complete(folder)
         if entries or folder.is_dir():
-            shard.write_index(folder, self._index(entries))
+            write_index(folder, self._index(entries))
             _remove_others(folder, {Path(entry["path"]).name for entry in entries})
 
     def _index(self, entries: list[Row]) -> dict[str, Any]:
-        return shard.index(
+        return build_index(
             [{**entry, "path": Path(entry["path"]).name} for entry in entries],
-            [_described(field) for field in shard.schema()],
-            version=".".join(map(str, shard.VERSION)),
+            [_described(field) for field in shard_schema()],
+            version=".".join(map(str, VERSION)),
             csg405=version_of(),
             settings=self.result_settings(),
         )
@@ -215,7 +218,7 @@ def _sharing(videos: Sequence[str], samples: "pa.Table", speakers: "pa.Table") -
 
 def _forget(store: "Store", buckets: set[str]) -> None:
     """Mark buckets that emptied as not done: their files go, and a verdict that comes back must write them again."""
-    from pipeline.tables.table import OUTCOME, RETRY, Outcome
+    from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
 
     table = store.table("shards")
     won = table.winners(OUTCOME.names).to_pylist() if buckets else []
@@ -249,7 +252,7 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
     clips = {row["clip_id"]: row for row in unit.rows("clips")}
     persons = {row["person_id"]: row for row in unit.rows("persons")}
     more = {
-        kind: (KINDS[kind].key, {row[KINDS[kind].key]: row for row in unit.rows(kind)}) for kind in shard.measures()
+        kind: (KINDS[kind].key, {row[KINDS[kind].key]: row for row in unit.rows(kind)}) for kind in shard_measures()
     }
     features = {row["person_id"]: row for row in unit.rows("audio_features")}
     for sample in unit.rows("samples"):
@@ -267,12 +270,12 @@ def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
         }
         for kind, (key, found) in more.items():
             measured = found.get(sample[key], {})
-            row |= {name: measured.get(name) for name in shard.measures()[kind]}
+            row |= {name: measured.get(name) for name in shard_measures()[kind]}
         yield row
 
 
 def _versions() -> str:
-    return json.dumps({"csg405": version_of(), "shard": ".".join(map(str, shard.VERSION))}, sort_keys=True)
+    return json.dumps({"csg405": version_of(), "shard": ".".join(map(str, VERSION))}, sort_keys=True)
 
 
 def _described(field: "pa.Field") -> dict[str, str]:

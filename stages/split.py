@@ -14,7 +14,7 @@ from pipeline.engine.unit import Unit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.media.shots.finder import Footage
+    from pipeline.media.shots.footage import Footage
     from pipeline.nets.sound.vad import SpeechDetector
 
 FLAT_THROUGHOUT = 0.98  # share of flat pictures at which nobody can be seen in a video
@@ -100,7 +100,8 @@ class Split(Stage):
 
     def _look(self, path: "Path", width: int, height: int) -> "Footage":
         from pipeline.media.ahead import reading_ahead
-        from pipeline.media.shots.finder import ShotFinder, ShotSettings, analysis_size
+        from pipeline.media.shots.finder import ShotFinder, analysis_size
+        from pipeline.media.shots.settings import ShotSettings
         from pipeline.media.video import GridReader
 
         size = analysis_size(width, height)

@@ -44,7 +44,7 @@ class Train(Recipe, Program):
         from pipeline.base.progress import log_to
         from pipeline.engine.devices import torch_device
         from pipeline.model.training.loop import train
-        from pipeline.shards.shard import open_shards
+        from pipeline.shards.read import open_shards
         from pipeline.tables import people
 
         shards = Path(self.shards) if self.shards else session.run / "shards"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 
 
 def differences(before: Path, after: Path) -> dict[str, str]:

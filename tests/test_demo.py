@@ -19,7 +19,7 @@ from pipeline.engine.executors import EXECUTORS
 from pipeline.media.probe import probe
 from pipeline.media.video import GridReader
 from pipeline.skeleton import crop, layout, local
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.theatre import TAKES, take_named
 from pipeline.theatre.pilot import at_once
 from pipeline.theatre.said import SAID
@@ -160,8 +160,8 @@ def nearest(truth: theatre.Truth, span: slice, points: np.ndarray) -> int:
 
 
 def read_heavy(store: Store, kind: str, columns: list[str]) -> list[dict]:
+    from pipeline.tables.arrow import to_python
     from pipeline.tables.kinds import KINDS
-    from pipeline.tables.table import to_python
 
     spec = KINDS[kind]
     keys = [n for n in ("person_id", "clip_id", "video_id") if n in spec.schema.names]

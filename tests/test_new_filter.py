@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.engine.plan import plan
 from pipeline.skeleton import layout
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose
 from tests.pipeline.skeleton.people import person
@@ -51,8 +51,9 @@ import json, sys
 from pathlib import Path
 import fake_run, pipeline
 from pipeline.engine.plan import plan
-from pipeline.shards.shard import open_shards, schema
-from pipeline.tables.table import Store
+from pipeline.shards.format import shard_schema
+from pipeline.shards.read import open_shards
+from pipeline.tables.store import Store
 from stages.judge import CHECKS, Judge
 from stages.measure_pose import MeasurePose
 from stages.report import Report, charts, gather
@@ -71,7 +72,7 @@ found["verdicts"] = {row["person_id"]: [row["keep"], row["reasons"], row["detail
 shown = gather.gather(store)
 found["limits"] = shown.limits
 found["charts"] = [chart.name for chart in charts.histograms(shown)]
-found["column"] = schema().field("hanging_arms_share").metadata[b"text"].decode()
+found["column"] = shard_schema().field("hanging_arms_share").metadata[b"text"].decode()
 found["packed"] = {f"{row['clip_id']}#{row['person']}": row["hanging_arms_share"] for row in open_shards(run / "shards").rows()}
 print(json.dumps(found))
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.stages import fake_run
 
 ROOT = Path(__file__).parent.parent
@@ -79,7 +79,7 @@ from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.upkeep import waste
 from pipeline.registry.models import Registry
 from pipeline.shards.removal import remove_from_run
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
 from stages.silhouettes import Silhouettes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.stages.stage_assets import ROOT, asset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -21,8 +21,10 @@ from pipeline.media.video import GridReader, probe
 from pipeline.registry.models import Registry
 from pipeline.skeleton import layout
 from pipeline.skeleton.crop import crop_box, square
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 from stages.crawl import record
 from tests import rebuild_rows
 from tests.pipeline.media.footage import constant_times

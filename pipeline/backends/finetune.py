@@ -23,9 +23,10 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
-from pipeline.shards import shard
+from pipeline.shards.read import open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
+from pipeline.storage import storage_of
 from pipeline.tables import people
 
 MIN_FRAMES = 17  # 16 to learn from and another one for the reference: with fewer its loader divides by zero
@@ -66,7 +67,7 @@ def write_layout(
         shards_folder: of a run.
         run_folder: which the shards' `video` paths start from.
         out: the folder to write; what it holds of the same clips is kept.
-        splits: of `pipeline.shards.shard.SPLITS`.
+        splits: of `pipeline.shards.format.SPLITS`.
         limit: as many clips at most; 0 for all.
 
     Raises:
@@ -162,7 +163,7 @@ def face_mask(keypoints: Floats, scores: Floats) -> Picture:
 
 def _rows(folder: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
     for split in splits:
-        yield from shard.open_shards(folder, split).rows(_COLUMNS)
+        yield from open_shards(folder, split).rows(_COLUMNS)
 
 
 def _there(rec: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -212,7 +213,7 @@ def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: M
 def _video(row: Mapping[str, Any], run_folder: Path) -> Path:
     """The clip's file; Failure when it is not there, Reject when it is another, or lies outside of the run."""
     run = run_folder.resolve()
-    path = (run / (row["video"] or "")).resolve()
+    path = storage_of(run).local(row["video"] or "").resolve()
     if not row["video"] or not path.is_relative_to(run):
         raise Reject(Reason.BAD_LINK, f"{row['video']!r} is no file of the run")
     if not path.is_file():

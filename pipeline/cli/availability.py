@@ -7,6 +7,7 @@ import click
 from pipeline.cli.run import execute
 from pipeline.cli.session import about_a_run
 from pipeline.engine.session import Session
+from pipeline.views.availability import summary
 
 
 @click.command()
@@ -14,8 +15,6 @@ from pipeline.engine.session import Session
 @about_a_run
 def availability(probe: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
-    from pipeline.views.availability import summary
-
     stages = ["probe", "availability"] if probe else ["availability"]
     session = Session(**given, targets=stages)
     execute(session, stages)

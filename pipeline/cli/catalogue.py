@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from pipeline.cli.screen import print_models
 from pipeline.cli.session import BAD_USE, Fault
-from pipeline.engine.profile import ProfileError, load
+from pipeline.engine.profile import ProfileError, load, shipped
+from pipeline.engine.profile import show as annotated
 from pipeline.registry.models import BadModel, MissingModel, Registry
 
 
@@ -18,8 +20,6 @@ def models(context: click.Context, models: str) -> None:
     """The nets: which there are, which are here; `fetch` and `pin`."""
     context.obj = Registry(Path(models) if models else None)
     if context.invoked_subcommand is None:
-        from pipeline.cli.screen import print_models
-
         print_models(context.obj)
 
 
@@ -67,8 +67,6 @@ def profile() -> None:
 @profile.command("list")
 def list_profiles() -> None:
     """The profiles that come with the project."""
-    from pipeline.engine.profile import shipped
-
     for name in shipped():
         click.echo(f"{name:>12}  {load(name).description}")
 
@@ -78,8 +76,6 @@ def list_profiles() -> None:
 @click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE")
 def show_profile(name: str, sets: Sequence[str]) -> None:
     """A profile as annotated TOML: every setting, its value, unit and meaning."""
-    from pipeline.engine.profile import show as annotated
-
     try:
         click.echo(annotated(load(name, sets)), nl=False)
     except ProfileError as error:

@@ -4,7 +4,9 @@ from typing import Any
 
 import click
 
+from pipeline.cli.screen import size
 from pipeline.cli.session import about_a_run
+from pipeline.engine.discard import free
 from pipeline.engine.session import Session
 
 
@@ -19,13 +21,10 @@ def discard(what: str, dry_run: bool, **given: Any) -> None:
 
 def discard_sources(session: Session, *, dry_run: bool = False, terse: bool = False) -> bool:
     """Free sources and print what went and what stayed, and why. Returns whether any went."""
-    from pipeline.cli.screen import size
-    from pipeline.engine.discard import free
-
     freed = free(session.profile, session.store, session.models, dry_run=dry_run)
     if dry_run:
         for source in freed.sources:
-            click.echo(f"{source.bytes:>14,} B  {source.path}")
+            click.echo(f"{source.bytes:>14,} B  {session.store.storage.local(source.key)}")
     verb = "could go" if dry_run else "freed"
     said = f"{len(freed.sources)} sources {verb}, {size(freed.bytes)}" if freed.sources else f"no sources {verb}"
     if freed.sources or not terse:

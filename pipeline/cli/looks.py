@@ -1,14 +1,19 @@
 """Commands that look at a run and change nothing: `status`, `show`, `failed`."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.cli.screen import print_data_set, print_funnel, print_story
 from pipeline.cli.session import Fault, about_a_run
 from pipeline.engine.session import Session
+from pipeline.tables.outcome import FAILED
+from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
+from pipeline.views.table_one import row
 
 
 @click.command()
@@ -21,28 +26,18 @@ def status(as_json: bool, **given: Any) -> None:
         show_funnel(session)
         show_data_set(session)
         return
-    from dataclasses import asdict
-
-    from pipeline.views.overview import bytes_on_disk, evaluations, funnel
-
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
     told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(session.store)]}
     click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run)}, indent=1))
 
 
 def show_funnel(session: Session) -> None:
-    from pipeline.cli.screen import print_funnel
-    from pipeline.views.overview import bytes_on_disk, evaluations, funnel
-
     states = funnel(session.profile, session.run, session.models.looking(), session.store)
     print_funnel(session.run, [*states, *evaluations(session.store)], bytes_on_disk(session.run))
 
 
 def show_data_set(session: Session) -> None:
     """The run's row of the paper's table 1, once anything was exported."""
-    from pipeline.cli.screen import print_data_set
-    from pipeline.views.table_one import row
-
     if session.store.outcomes("samples").num_rows:
         side = getattr(session.profile.stage("export"), "side_px", CLIP_SIDE_PX)
         print_data_set(row(session.store, side))
@@ -53,9 +48,6 @@ def show_data_set(session: Session) -> None:
 @about_a_run
 def show(unit: str, **given: Any) -> None:
     """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
-    from pipeline.cli.screen import print_story
-    from pipeline.views.overview import story
-
     session = Session(**given)
     chapters = story(session.store, unit)
     if not chapters:
@@ -68,8 +60,6 @@ def show(unit: str, **given: Any) -> None:
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
 def failed(limit: int, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened."""
-    from pipeline.tables.table import FAILED
-
     session = Session(**given)
     store = session.store
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]

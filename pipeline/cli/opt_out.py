@@ -8,6 +8,8 @@ import click
 
 from pipeline.cli.session import BAD_USE, Fault, about_a_run
 from pipeline.engine.session import Session
+from pipeline.shards.removal import remove_from_run
+from pipeline.tables.opt_out import entries as listed
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -23,9 +25,6 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None
     cut in half, and every file that was made of them is deleted, in all folders of the run. What cannot be undone, such as a
     trained model, is named. Without entries a removal that was cut short is brought to its end.
     """
-    from pipeline.shards.removal import remove_from_run
-    from pipeline.tables.opt_out import entries as listed
-
     session = Session(**given)
     if not session.run.is_dir():
         raise Fault(f"{session.run} is no run", BAD_USE)

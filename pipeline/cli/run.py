@@ -8,8 +8,15 @@ import click
 
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import show_data_set, show_funnel
+from pipeline.cli.screen import print_outlook
 from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.engine.console import options_of, run_shown, say
+from pipeline.engine.devices import shard_of
+from pipeline.engine.dry_run import outlook
+from pipeline.engine.follow import leader, passes
+from pipeline.engine.runner import OutOfRoom, Skipped
 from pipeline.engine.session import Session
+from pipeline.tables.lock import Occupied
 
 
 @click.command()
@@ -57,10 +64,6 @@ def run(
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print what a run would do."""
-    from pipeline.cli.screen import print_outlook
-    from pipeline.engine.devices import shard_of
-    from pipeline.engine.dry_run import outlook
-
     names = session.profile.expand(targets)
     stages = outlook(session.profile, names, session.models, session.store, shard_of(shard))
     print_outlook(session.run, stages)
@@ -76,16 +79,12 @@ def execute(
     discard: bool = False,
 ) -> None:
     """Run stages one after the other and print a line for each; with `follow` again and again, while there is news."""
-    from pipeline.engine.console import options_of, say
-
     names = session.profile.expand(targets)
     options = options_of(session.profile, workers, shard)
     session.keep_profile()
     if not follow:
         _run_all(session, names, options, discard)
         return
-    from pipeline.engine.follow import leader, passes
-
     before = leader(session.run, session.profile, names)
     for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
         _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
@@ -104,9 +103,6 @@ def _run_all(session: Session, names: Sequence[str], options: Any, discard: bool
 
 def _discard(session: Session, terse: bool) -> bool:
     """Free sources, unless another process is reading some: then the next pass, or the next run, does."""
-    from pipeline.engine.console import say
-    from pipeline.tables.lock import Occupied
-
     try:
         return discard_sources(session, terse=terse)
     except Occupied as busy:
@@ -117,9 +113,6 @@ def _discard(session: Session, terse: bool) -> bool:
 
 def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
-    from pipeline.engine.console import run_shown, say
-    from pipeline.engine.runner import OutOfRoom, Skipped
-
     try:
         run_shown(session.profile.stage(name), session.run, session.models, options, session.store, terse=terse)
     except Skipped as skip:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,12 +11,11 @@ from rich.table import Table
 from pipeline.base.progress import duration
 from pipeline.base.reasons import Reason
 from pipeline.base.text import printable
+from pipeline.engine.dry_run import Outlook
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 from pipeline.views.overview import Chapter, StageState, per_100_hours, sentence
-
-if TYPE_CHECKING:
-    from pipeline.engine.dry_run import Outlook
+from pipeline.views.table_one import HEADS, PUBLISHED
 
 WIDTH = 132  # columns of a log file or a pipe
 
@@ -85,8 +84,6 @@ def _line(state: StageState) -> list[str]:
 
 def print_data_set(row: tuple[str, ...]) -> None:
     """The run beside the data sets of the paper's table 1."""
-    from pipeline.views.table_one import HEADS, PUBLISHED
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in HEADS:
         table.add_column(head.lower(), justify="left" if head in (HEADS[0], HEADS[-1]) else "right", no_wrap=True)
@@ -96,7 +93,7 @@ def print_data_set(row: tuple[str, ...]) -> None:
     _console().print(table)
 
 
-def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
+def print_outlook(run: Path, stages: Iterable[Outlook]) -> None:
     """What a run would do, stage by stage, with the names of the first units."""
     console = _console()
     console.print(f"dry run of {run}: nothing is started, fetched or written", style="bold", markup=False)
@@ -114,7 +111,7 @@ def print_outlook(run: Path, stages: Iterable["Outlook"]) -> None:
             console.print(f"{'':>20}{printable(why)}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _would_do(stage: "Outlook") -> str:
+def _would_do(stage: Outlook) -> str:
     more = f"; more may come of {', '.join(stage.after)}" if stage.after else ""
     if stage.whole and (stage.pending or stage.after):
         return "would look at the whole run" + (f" after {', '.join(stage.after)}" if stage.after else "")

@@ -6,9 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow.parquet as pq
+from pyarrow import csv
 
+from pipeline.base import files
 from pipeline.cli.session import BAD_USE, Fault, about_a_run
 from pipeline.engine.session import Session
+from pipeline.engine.upkeep import collect, waste
+from pipeline.engine.upkeep import compact as join
+from pipeline.tables import retry as again
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.run_folder import unknown
+from pipeline.tables.stores import read_everywhere
 
 
 @click.command()
@@ -19,8 +28,6 @@ from pipeline.engine.session import Session
 @click.option("--refetch", is_flag=True, help="What waits for a source that was freed; `run crawl` fetches it again.")
 def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetch: bool, **given: Any) -> None:
     """Forget rejections or failures, so that the next run tries those units again."""
-    from pipeline.tables import retry as again
-
     if not reason and not all_failed and not refetch:
         raise Fault("say what to retry: --reason CODE, --all-failed, or --refetch", BAD_USE)
     store = Session(**given).store
@@ -44,32 +51,22 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
 @about_a_run
 def table(kind: str, out: Path, **given: Any) -> None:
     """Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the store's name."""
-    from pipeline.base import files
-    from pipeline.tables.kinds import KINDS
-    from pipeline.tables.stores import read_everywhere
-
     _known_kind(kind)
     spec = KINDS[kind]
     light = [name for name in spec.schema.names if name not in spec.heavy]
     store = Session(**given).store
     with files.replacing(out) as temporary:
         if out.suffix == ".csv":
-            import pyarrow.csv
-
             rows, stores = read_everywhere(store, kind, light)
-            pyarrow.csv.write_csv(rows, temporary)
+            csv.write_csv(rows, temporary)
         else:
-            import pyarrow.parquet
-
             rows, stores = read_everywhere(store, kind)
-            pyarrow.parquet.write_table(rows, temporary, compression="zstd")
+            pq.write_table(rows, temporary, compression="zstd")
     others = f", from {', '.join(stores)}" if any(stores) else ""
     click.echo(f"{len(rows)} rows of {kind} in {out}{others}")
 
 
 def _known_kind(kind: str) -> None:
-    from pipeline.tables.kinds import KINDS
-
     if kind not in KINDS:
         raise Fault(f"no table is called {kind!r}; known: {', '.join(KINDS)}", BAD_USE)
 
@@ -79,8 +76,6 @@ def _known_kind(kind: str) -> None:
 @about_a_run
 def compact(kinds: Sequence[str], **given: Any) -> None:
     """Join small parts of tables into large ones; safe to kill."""
-    from pipeline.engine.upkeep import compact as join
-
     store = Session(**given).store
     for kind in kinds:
         _known_kind(kind)
@@ -94,9 +89,6 @@ def compact(kinds: Sequence[str], **given: Any) -> None:
 @about_a_run
 def gc(dry_run: bool, **given: Any) -> None:
     """Remove files that no winning row needs; safe to kill."""
-    from pipeline.engine.upkeep import collect, waste
-    from pipeline.tables.run_folder import unknown
-
     store = Session(**given).store
     for path in unknown(store.run):
         click.echo(f"left alone, since no list of a run's folders has it: {path}", err=True)

@@ -11,7 +11,7 @@ from pipeline.engine.profile import Profile
 from pipeline.engine.runner import Options, Summary, run_stage
 from pipeline.engine.stage import Stage
 from pipeline.registry.models import Registry
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 
 
 def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> Options:

@@ -11,28 +11,28 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
-from pipeline.base import files
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
+from pipeline.storage import Storage, tombstone_of
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import driving
-from pipeline.tables.table import FAILED, Store
+from pipeline.tables.outcome import FAILED
+from pipeline.tables.store import Store
 
 _IDS = ("video_id", "clip_id", "person_id")  # each begins with that of its video
 
 
 @dataclass(frozen=True)
 class Source:
-    """A downloaded video that is there."""
+    """A downloaded video that is there, by its key in the storage."""
 
     video_id: str
-    path: Path
+    key: str
     bytes: int
     sha256: str
 
@@ -72,27 +72,26 @@ def free(profile: Profile, store: Store, models: Registry, *, dry_run: bool = Fa
         freed.sources = [source for name, source in sources.items() if name not in wanted]
         if not dry_run:
             for source in freed.sources:
-                _bury(source)
+                _bury(store.storage, source)
     return freed
 
 
-def _bury(source: Source) -> None:
+def _bury(storage: Storage, source: Source) -> None:
     stone = {"when": datetime.now(UTC).isoformat(timespec="seconds"), "sha256": source.sha256, "bytes": source.bytes}
-    files.write_text(files.tombstone_of(source.path), json.dumps(stone))
-    source.path.unlink(missing_ok=True)
-    files.sync(source.path.parent)
+    with storage.writing(tombstone_of(source.key)) as path:
+        path.write_text(json.dumps(stone), encoding="utf-8")
+    storage.delete(source.key)
 
 
 def _downloaded(store: Store) -> dict[str, Source]:
     """The videos whose file lies in a folder of the run that may be freed, by id."""
-    found = {}
-    folders = [(store.run / place.name).resolve() for place in run_folder.PLACES if place.discardable]
-    for row in store.read("videos", ["video_id", "path", "sha256"]).to_pylist():
-        path = store.run / (row["path"] or "")
-        ours = bool(row["path"]) and not Path(row["path"]).is_absolute() and not path.is_symlink()
-        if ours and path.is_file() and any(path.resolve().is_relative_to(folder) for folder in folders):
-            found[row["video_id"]] = Source(row["video_id"], path, path.stat().st_size, row["sha256"] or "")
-    return found
+    freeable = [place.name for place in run_folder.PLACES if place.discardable]
+    sizes = {entry.key: entry.bytes for name in freeable for entry in store.storage.list(name)}
+    return {
+        row["video_id"]: Source(row["video_id"], row["path"], sizes[row["path"]], row["sha256"] or "")
+        for row in store.read("videos", ["video_id", "path", "sha256"]).to_pylist()
+        if row["path"] in sizes
+    }
 
 
 def needing_sources(profile: Profile) -> list[Stage]:

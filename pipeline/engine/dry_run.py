@@ -9,7 +9,7 @@ from pipeline.engine.runner import importable
 from pipeline.engine.stage import ALL, Stage, whole_run
 from pipeline.engine.stage_nets import advice_of, optional_names
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 
 ALL_LINKS = 200  # so many units from outside are listed one by one; of more, the first FIRST_LINKS
 FIRST_LINKS = 50

@@ -18,7 +18,7 @@ from pipeline.tables.kinds import KINDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 CHEAP_KINDS = ("pose_measures", "sound_measures")  # of persons, and of their clips
 _SIDES: dict[str, Callable[..., "np.ndarray"]] = {
@@ -76,7 +76,7 @@ Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
 
 def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
     """The ids in this column (video_id, clip_id or person_id) of those of the run's people whom the gate lets through."""
-    from pipeline.tables.table import numbers
+    from pipeline.tables.arrow import numbers
 
     people = store.read("persons", ["person_id", "clip_id", "video_id"])
     passing = np.ones(len(people), bool)

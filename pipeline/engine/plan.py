@@ -14,9 +14,11 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
 from pipeline.engine.stage import ALL, Grouping, Reads, Stage
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
+from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.tables.kinds import KINDS, is_path
-from pipeline.tables.table import FAILED, HASH, OK, REJECTED, Store, numbers, strings
+from pipeline.tables.outcome import FAILED, OK, REJECTED
+from pipeline.tables.store import Store
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
 

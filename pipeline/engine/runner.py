@@ -26,9 +26,11 @@ from pipeline.engine.stage import Context, Stage
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.sources.web.settings import Web
+from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
-from pipeline.tables.table import FAILED, Outcome, Store, packed_schema, strings
+from pipeline.tables.outcome import FAILED, Outcome
+from pipeline.tables.store import Store
 
 if TYPE_CHECKING:
     from pipeline.engine.executors.executor import Result

@@ -13,7 +13,7 @@ from pipeline.engine.profile import Profile, ProfileError, is_stage, load
 from pipeline.registry.models import Registry
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 KEPT = "profile.toml"  # in the run folder: the resolved profile of its last command
 
@@ -66,7 +66,7 @@ class Session:
     def store(self) -> "Store":
         """The run's tables; one for all stages, so that what was read once is not read again."""
         from pipeline.tables.opt_out import of_run
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
 
         return Store(self.run, of_run(self.run, self.profile.opt_out))
 

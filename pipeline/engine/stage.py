@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.registry.models import Registry
     from pipeline.sources.web.settings import Web
     from pipeline.tables.opt_out import OptOut
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 ALL = "all"  # the unit of a stage that looks at the whole run at once
 

@@ -63,6 +63,6 @@ class StoredRows:
     places: list[tuple[str, int]]
 
     def load(self) -> list[Row]:
-        from pipeline.tables.table import read_places
+        from pipeline.tables.parts import read_places
 
         return read_places(self.places, self.columns)

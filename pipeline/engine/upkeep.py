@@ -3,11 +3,11 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -15,23 +15,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.base import files
-from pipeline.shards import removal, shard
+from pipeline.shards import removal
+from pipeline.shards.format import ShardError
+from pipeline.shards.index import INDEX, read_index
 from pipeline.tables import people, run_folder
+from pipeline.tables.arrow import stored_schema
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program
+from pipeline.tables.outcome import OUTCOME
+from pipeline.tables.parts import ROWS_FORMAT, row_group_size, write_parquet
 from pipeline.tables.run_folder import Collect
 from pipeline.tables.stale import stale
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.tables.stores import NamedStore, stores_of
-from pipeline.tables.table import (
-    OUTCOME,
-    ROWS_FORMAT,
-    SPEAK_OF_CHANNELS,
-    Store,
-    Table,
-    row_group_size,
-    stored_schema,
-    write_parquet,
-)
+from pipeline.tables.table import Table
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 SIDES = ("rows", "outcomes")
@@ -131,11 +128,25 @@ def _pieces(table: Table, won: pa.Table, parts: list[Path]) -> Iterator[pa.Table
 
 @dataclass(frozen=True)
 class Waste:
-    """A file, or a folder that was to become one thing, that no winning row needs."""
+    """A file, or a folder that was to become one thing, that no winning row needs.
+
+    Attributes:
+        path: on this machine.
+        bytes: in it.
+        why: nothing needs it.
+        remove: takes it away; nothing happens where it is gone already.
+    """
 
     path: Path
     bytes: int
     why: str
+    remove: Callable[[], object] = field(repr=False, compare=False)
+
+
+def _waste(path: Path, size: int, why: str) -> Waste:
+    """Waste outside of the storage."""
+    folder = path.is_dir() and not path.is_symlink()
+    return Waste(path, size, why, partial(people.delete, path) if folder else partial(path.unlink, missing_ok=True))
 
 
 def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
@@ -145,7 +156,7 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
         held = [item.stat() for item in (path, *path.rglob("*"))]  # of a folder, such as a checkpoint that was begun
         if max(item.st_mtime for item in held) < limit:
             size = sum(item.st_size for item in held)
-            yield Waste(path, size, "left by a process that was killed")
+            yield _waste(path, size, "left by a process that was killed")
     for one in stores_of(store):
         for kind in one.store.kinds:
             yield from _wasted_parts(one.store.table(kind), limit)
@@ -161,11 +172,11 @@ def _wasted_parts(table: Table, limit: float) -> Iterator[Waste]:
     for side in SIDES:
         for path in sorted((table.folder / side).glob("*.parquet")):
             if path.name.startswith("merged-") and path.name not in generation.get(side, []):
-                yield Waste(path, path.stat().st_size, "of a compaction that is not in use")
+                yield _waste(path, path.stat().st_size, "of a compaction that is not in use")
             elif path.name in replaced:
-                yield Waste(path, path.stat().st_size, "joined into a newer file")
+                yield _waste(path, path.stat().st_size, "joined into a newer file")
             elif _orphaned(path, side, commits) and path.stat().st_mtime < limit:
-                yield Waste(path, path.stat().st_size, "its rows count for no unit")
+                yield _waste(path, path.stat().st_size, "its rows count for no unit")
 
 
 def _orphaned(path: Path, side: str, commits: set[str]) -> bool:
@@ -173,14 +184,22 @@ def _orphaned(path: Path, side: str, commits: set[str]) -> bool:
 
 
 def _wasted_files(one: NamedStore, limit: float) -> Iterator[Waste]:
-    """Files in the stages' folders that no live row names."""
-    store = one.store
-    named = {str((store.run / path).resolve()) for kind in store.kinds for path in _paths(store, kind)}
+    """Files in the stages' folders that no live row names, by one listing of each folder."""
+    storage = one.store.storage
+    named = {_key(one.store.run, path) for kind in one.store.kinds for path in _paths(one.store, kind)}
     for folder in run_folder.unnamed_in(one.name):
-        for path in sorted((store.run / folder).rglob("*")):
-            unnamed = not _kept(path) and str(_partner(path).resolve()) not in named
-            if unnamed and path.is_file() and path.stat().st_mtime < limit:
-                yield Waste(path, path.stat().st_size, "no row names it")
+        entries = {entry.key: entry for entry in storage.list(folder)}
+        for key, entry in entries.items():
+            if entry.modified < limit and not _kept(key, entries) and _partner(key) not in named:
+                remove = partial(storage.delete, key)
+                yield Waste(storage.local(key), entry.bytes, "no row names it", remove)
+
+
+def _key(run: Path, path: str) -> str:
+    """The key of what a row names; of a file of the run itself too that it names by an absolute path."""
+    if path.startswith("/") and Path(path).resolve().is_relative_to(run.resolve()):
+        return Path(path).resolve().relative_to(run.resolve()).as_posix()
+    return path
 
 
 def _stale_caches(run: Path, limit: float) -> Iterator[Waste]:
@@ -196,30 +215,30 @@ def _stale_caches(run: Path, limit: float) -> Iterator[Waste]:
     for path, why in found:
         held = [item.stat() for item in path.rglob("*")]
         if max((item.st_mtime for item in held), default=0.0) < limit:
-            yield Waste(path, sum(item.st_size for item in held), why)
+            yield _waste(path, sum(item.st_size for item in held), why)
 
 
 def _shards_of(folder: Path, split: str) -> dict[str, str] | None:
     """{file: sha256} of a split; None where no index says so."""
     try:
-        return {
-            entry["path"]: entry["sha256"] for entry in shard.read_index(folder)["files"] if entry["split"] == split
-        }
-    except (shard.ShardError, OSError, KeyError):
+        return {entry["path"]: entry["sha256"] for entry in read_index(folder)["files"] if entry["split"] == split}
+    except (ShardError, OSError, KeyError):
         return None
 
 
-def _partner(path: Path) -> Path:
+def _partner(key: str) -> str:
     """Of files that go together, the one that a row names: of a loop's strip, a note, or a tombstone in place of a source."""
+    path = PurePosixPath(key)
     path = people.subject_of(path) if path.name.endswith(people.SUFFIX) else path
-    return path.with_name(path.name.removesuffix(files.DISCARDED).replace(".loop.webp", ".webp"))
+    return str(path.with_name(path.name.removesuffix(files.DISCARDED).replace(".loop.webp", ".webp")))
 
 
-def _kept(path: Path) -> bool:
+def _kept(key: str, there: Container[str]) -> bool:
     """Whether a file is no result that a row could name: an index, who owns a video, a removal that is not at its end."""
-    removing = path.name.startswith(removal.TEMPORARY) and path.with_name(removal.JOURNAL).exists()
+    path = PurePosixPath(key)
+    removing = path.name.startswith(removal.TEMPORARY) and str(path.with_name(removal.JOURNAL)) in there
     listed = path.name.startswith(files.TEMPORARY)  # as a leftover
-    return removing or listed or path.name in ("_index.json", removal.JOURNAL) or path.suffix == ".owner"
+    return removing or listed or path.name in (INDEX, removal.JOURNAL) or path.suffix == ".owner"
 
 
 def _paths(store: Store, kind: str) -> list[str]:
@@ -244,9 +263,6 @@ def collect(store: Store) -> tuple[int, int]:
             for kind in one.store.kinds if one.name else KINDS:
                 locks.enter_context(driving(one.store.run, kind))
         for item in list(waste(store)):
-            if item.path.is_dir() and not item.path.is_symlink():
-                people.delete(item.path)
-            else:
-                item.path.unlink(missing_ok=True)
+            item.remove()
             count, size = count + 1, size + item.bytes
     return count, size

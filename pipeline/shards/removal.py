@@ -23,9 +23,16 @@ from numpy.typing import NDArray
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
-from pipeline.shards import shard
+from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, file_version, shard_schema
+from pipeline.shards.index import INDEX, build_index, read_index, write_index
+from pipeline.shards.write import shard_writer
+from pipeline.storage import Storage, storage_of
 from pipeline.tables import opt_out
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.lock import driving, no_program
 from pipeline.tables.opt_out import OptOut
+from pipeline.tables.person_files import forget
+from pipeline.tables.store import Store
 
 JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"
@@ -76,7 +83,7 @@ def remove(folder: Path, who: OptOut) -> Removed:
     complete(folder)
     for leftover in folder.glob(f"{TEMPORARY}*.parquet"):
         leftover.unlink()  # of a kill before the journal
-    index = shard.read_index(folder)
+    index = read_index(folder)
     listed = {entry["path"]: entry for entry in index["files"]}
     steps: list[dict[str, Any]] = []
     companions: list[str] = []
@@ -99,11 +106,11 @@ def remove(folder: Path, who: OptOut) -> Removed:
         steps.append(step)
     if not steps:
         return Removed()
-    size = _bytes_of(folder.parent, companions)
+    size = _bytes_of(storage_of(folder.parent), companions)
     head = {
         name: value for name, value in index.items() if name not in ("clips", "hours", "splits", "columns", "files")
     }
-    renewed_index = shard.index(list(listed.values()), index.get("columns", []), **head)
+    renewed_index = build_index(list(listed.values()), index.get("columns", []), **head)
     _commit(folder, {"files": steps, "companions": companions, "index": renewed_index})
     complete(folder)
     emptied = sum(step["temporary"] is None for step in steps)
@@ -128,14 +135,14 @@ def complete(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     except ValueError as error:
-        raise shard.ShardError(f"{folder / JOURNAL} is not JSON ({error}): write the shards again") from None
+        raise ShardError(f"{folder / JOURNAL} is not JSON ({error}): write the shards again") from None
     try:
         _replay(folder, _checked(folder, journal))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         text = f"a removal was cut short in {folder}, and it may not be written: open it once as somebody who may"
-        raise shard.ShardError(text) from error
+        raise ShardError(text) from error
     return True
 
 
@@ -146,12 +153,12 @@ def _checked(folder: Path, journal: Any) -> dict[str, Any]:
             _SHARD.fullmatch(step["path"]) and (step["temporary"] is None or _TEMPORARY.fullmatch(step["temporary"]))
             for step in journal["files"]
         )
-        fits = fits and all(_companion(folder.parent, name) for name in journal["companions"])
-        shard.check_version(str(journal["index"]["version"]), folder / JOURNAL)
+        fits = fits and all(map(_is_clip, journal["companions"]))
+        check_version(str(journal["index"]["version"]), folder / JOURNAL)
     except (KeyError, TypeError):
         fits = False
     if not fits:
-        raise shard.ShardError(f"{folder / JOURNAL} is not the journal of a removal: write the shards again")
+        raise ShardError(f"{folder / JOURNAL} is not the journal of a removal: write the shards again")
     return dict(journal)
 
 
@@ -165,12 +172,12 @@ def _replay(folder: Path, journal: dict[str, Any]) -> None:
         if temporary.exists():
             temporary.replace(target)
         elif not target.is_file() or target.stat().st_size != step["bytes"]:
-            raise shard.ShardError(f"{target} got lost in a removal that was cut short: write the shards again")
+            raise ShardError(f"{target} got lost in a removal that was cut short: write the shards again")
     files.sync(folder)
-    for name in journal["companions"]:
-        if path := _companion(folder.parent, name):
-            path.unlink(missing_ok=True)
-    shard.write_index(folder, journal["index"])
+    storage = storage_of(folder.parent)
+    for key in journal["companions"]:
+        storage.delete(key)
+    write_index(folder, journal["index"])
     (folder / JOURNAL).unlink()
     files.sync(folder)
 
@@ -179,28 +186,26 @@ def _shards(folder: Path, listed: set[str]) -> list[Path]:
     """Every shard of the folder: a stage that was cut short may have left some that the index does not list yet."""
     names = {path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name)}
     if missing := sorted(listed - names):
-        raise shard.ShardError(f"{folder / missing[0]} is listed and not there: write the shards again")
+        raise ShardError(f"{folder / missing[0]} is listed and not there: write the shards again")
     return [folder / name for name in sorted(names)]
 
 
 def _opted_out(path: Path, who: OptOut) -> tuple[NDArray[np.bool_], list[str]]:
     """(rows,) which rows go, and the clips that they name and that lie beside the shards."""
-    shard.check_version(shard.file_version(path), path)
+    check_version(file_version(path), path)
     there = set(pq.read_schema(path).names)
     names = ["video_id", "video", *(name for name in CHANNEL_COLUMNS if name in there)]
     rows = pq.read_table(path, columns=names, memory_map=True, partitioning=None).to_pydict()
     channels = [rows[name] for name in names[2:]]
     gone = [who.names(*known) for known in zip(rows["video_id"], *channels, strict=True)]
-    videos = [name for name, goes in zip(rows["video"], gone, strict=True) if goes and _companion(path.parent, name)]
+    videos = [name for name, goes in zip(rows["video"], gone, strict=True) if goes and _is_clip(name)]
     return np.array(gone, dtype=bool), videos
 
 
-def _companion(above: Path, name: Any) -> Path | None:
-    """The clip that a row names, if it is one of `clips/` beside the shards."""
+def _is_clip(name: Any) -> bool:
+    """Whether a row names one of `clips/` beside the shards: a published copy comes from others, and says what it likes."""
     pure = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
-    if pure.is_absolute() or ".." in pure.parts or pure.parts[:1] != ("clips",) or pure.suffix != ".mp4":
-        return None
-    return above / pure
+    return not pure.is_absolute() and ".." not in pure.parts and pure.parts[:1] == ("clips",) and pure.suffix == ".mp4"
 
 
 def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_]) -> int:
@@ -208,31 +213,32 @@ def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_]) -> int:
     source = pq.ParquetFile(path, memory_map=True)
     layout = _as_written(source.schema_arrow)
     held, first, total = layout.empty_table(), 0, 0
-    with shard.writer(temporary, layout) as out:
+    with shard_writer(temporary, layout) as out:
         for group in range(source.num_row_groups):
             rows = source.read_row_group(group, use_threads=False)
             held = pa.concat_tables([held, rows.filter(pa.array(keep[first : first + len(rows)])).cast(layout)])
             first += len(rows)
             last = group == source.num_row_groups - 1
-            while len(held) >= shard.ROWS_A_GROUP or (last and len(held)):
-                piece = held.slice(0, shard.ROWS_A_GROUP)
+            while len(held) >= ROWS_A_GROUP or (last and len(held)):
+                piece = held.slice(0, ROWS_A_GROUP)
                 total += sum(piece["frames"].to_pylist())
-                out.write_table(piece.combine_chunks(), row_group_size=shard.ROWS_A_GROUP)
-                held = held.slice(shard.ROWS_A_GROUP)
+                out.write_table(piece.combine_chunks(), row_group_size=ROWS_A_GROUP)
+                held = held.slice(ROWS_A_GROUP)
     files.sync(temporary)
     return total
 
 
 def _as_written(found: pa.Schema) -> pa.Schema:
     """The schema that a file was written with: Parquet gives the items of lists another name, and with it other bytes."""
-    ours = {field.name: field for field in shard.schema()}
+    ours = {field.name: field for field in shard_schema()}
     same = [ours[f.name] if f.name in ours and ours[f.name].type.equals(f.type) else f for f in found]
     return pa.schema(same, metadata=found.metadata)
 
 
-def _bytes_of(above: Path, names: Sequence[str]) -> tuple[int, int]:
+def _bytes_of(storage: Storage, clips: Sequence[str]) -> tuple[int, int]:
     """(files, bytes) of those that are there."""
-    sizes = [(above / name).stat().st_size for name in names if (above / name).is_file()]
+    wanted = set(clips)
+    sizes = [entry.bytes for entry in storage.list("clips") if entry.key in wanted]
     return len(sizes), sum(sizes)
 
 
@@ -252,11 +258,6 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         Occupied: a stage or a program is at work; the list holds already.
         ShardError: the shards cannot be read.
     """
-    from pipeline.tables.kinds import KINDS
-    from pipeline.tables.lock import driving, no_program
-    from pipeline.tables.person_files import forget
-    from pipeline.tables.table import Store
-
     _add(run / opt_out.RUN_LIST, entries)
     who = opt_out.of_run(run, listed)
     with ExitStack() as locks:
@@ -265,8 +266,8 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
             locks.enter_context(driving(run, kind))
         store = Store(run, who)
         videos = who.videos | set(store.opted_out.to_pylist())
-        folder = run / "shards"
-        removed = remove(folder, replace(who, videos=videos)) if (folder / shard.INDEX).is_file() else Removed()
+        folder = store.storage.local("shards")
+        removed = remove(folder, replace(who, videos=videos)) if (folder / INDEX).is_file() else Removed()
         gone = forget(store, videos)
     more = {"files": removed.files + gone.files, "bytes": removed.bytes + gone.bytes, "told": tuple(gone.told)}
     return replace(removed, **more)  # type: ignore[arg-type]

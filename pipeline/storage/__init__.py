@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.storage.base import Entry, Storage
+from pipeline.storage.base import FOLDERS, Entry, Storage, tombstone_of
 from pipeline.storage.disk import DiskStorage
 
-__all__ = ["DiskStorage", "Entry", "Storage", "storage_of"]
+__all__ = ["FOLDERS", "DiskStorage", "Entry", "Storage", "storage_of", "tombstone_of"]
 
 
 def storage_of(run: Path) -> Storage:
-    """The storage of a run."""
+    """The storage of a run, or of a folder that is laid out like one: a published copy, an evaluation."""
     return DiskStorage(run)

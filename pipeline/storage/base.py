@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pipeline.base.files import DISCARDED
+
+FOLDERS = ("raw", "clips", "previews", "shards")  # the first step of every key that a run puts
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -22,6 +26,11 @@ class Entry:
     modified: float
 
 
+def tombstone_of(key: str) -> str:
+    """The key of what stands beside a file that was freed on purpose, so that it is not taken for lost."""
+    return key + DISCARDED
+
+
 class Storage(Protocol):
     """Files by key. A key is what rows of tables hold: a path relative to the run, with slashes.
 
@@ -29,7 +38,10 @@ class Storage(Protocol):
     """
 
     def local(self, key: str) -> Path:
-        """A path on this machine at which the file can be read; it need not exist where the file does not."""
+        """A path on this machine at which a file can be read, or a folder whose files are read together, such as "shards".
+
+        It need not exist where the file does not.
+        """
         ...
 
     def exists(self, key: str) -> bool:
@@ -49,5 +61,16 @@ class Storage(Protocol):
         ...
 
     def list(self, folder: str) -> Iterator[Entry]:
-        """Every file below a folder such as "clips", in the order of keys, by one listing; none where there is no folder."""
+        """Every file below a folder such as "clips", in the order of keys, by one listing; none where there is no folder.
+
+        Symbolic links are left out: nobody puts them, and what they point to is somebody else's.
+        """
+        ...
+
+    def scratch(self, name: str) -> Path:
+        """A folder of this machine for a file that is made in steps and then put, such as a download that may go on later."""
+        ...
+
+    def scratches(self) -> Iterator[Path]:
+        """The scratch folders that are there: of work under way, or left by a kill."""
         ...

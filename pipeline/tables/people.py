@@ -13,7 +13,8 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from pipeline.base import files
 
 SUFFIX = ".people.json"
 ELSEWHERE = "elsewhere"
+_Path = TypeVar("_Path", bound=PurePath)
 _ID = re.compile(r"(yt:[A-Za-z0-9_-]{11}|file:[0-9a-f]{16})(?![A-Za-z0-9_-])", re.ASCII)
 _ON_DISK = re.compile(r"(yt|file)_([A-Za-z0-9_-]{11}|[0-9a-f]{16})(?![A-Za-z0-9-])", re.ASCII)
 _LINK = re.compile(r"(?:[?&]v=|youtu\.be/|/(?:shorts|embed|live)/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])", re.ASCII)
@@ -49,7 +51,7 @@ def note_of(path: Path) -> Path:
     return path.with_name(f".{path.name}{SUFFIX}")
 
 
-def subject_of(note: Path) -> Path:
+def subject_of(note: _Path) -> _Path:
     """The file or folder that a note is of."""
     return note.with_name(note.name.removeprefix(".").removesuffix(SUFFIX))
 

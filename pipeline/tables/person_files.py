@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.base.ids import disk_name
+from pipeline.storage import Entry, Storage
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
+from pipeline.tables.store import Store
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
 _TOLD = {
@@ -53,11 +56,16 @@ class Forgotten:
         people.delete(path, with_note=with_note)
         self.files, self.bytes = self.files + count, self.bytes + size
 
+    def delete_stored(self, storage: Storage, entry: Entry) -> None:
+        """Delete a file by its key and count it; nothing where it is gone already."""
+        if storage.delete(entry.key):
+            self.files, self.bytes = self.files + 1, self.bytes + entry.bytes
+
     def tell(self, what: str, **values: Any) -> None:
         self.told.append(_TOLD[what].format(**values))
 
 
-def forget(store: Any, videos: frozenset[str]) -> Forgotten:
+def forget(store: Store, videos: frozenset[str]) -> Forgotten:
     """Delete what lies in a run's folders of these videos but for tables and shards; nothing else may be at work in the run.
 
     Args:
@@ -68,10 +76,11 @@ def forget(store: Any, videos: frozenset[str]) -> Forgotten:
     marks = frozenset(map(people.mark, videos))
     _tell_what_stays(run, marks, gone)
     if videos:
-        _half_written(run, gone)
-    for path in [*_named(store, videos), *_belonging(run, videos), *_crawled(run, videos)]:
-        if path.is_file():
-            gone.delete(path)
+        _half_written(store, gone)
+        for entry in _stored(store, videos):
+            gone.delete_stored(store.storage, entry)
+    for path in _crawled(run, videos):
+        gone.delete(path)
     for place in run_folder.found_by(Find.MENTION):
         path = run / place.name
         if videos and any(_mentions(item, videos) for item in _files(path)):
@@ -103,33 +112,34 @@ def _tell_what_stays(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
         gone.tell("unknown", path=path)
 
 
-def _half_written(run: Path, gone: Forgotten) -> None:
+def _half_written(store: Store, gone: Forgotten) -> None:
     """What kills left half-written says not whose it is; of a download that was cut short, all starts again."""
-    for path in [*run.rglob(f"{files.TEMPORARY}*"), *run.glob("raw/tmp-*")]:
+    for path in [*store.run.rglob(f"{files.TEMPORARY}*"), *store.storage.scratches()]:
         if path.exists():
             gone.delete(path)
 
 
-def _named(store: Any, videos: frozenset[str]) -> Iterator[Path]:
-    """Files of the run that the tables name for these videos; never one that was used where it was found."""
-    folders = {place.name for place in run_folder.found_by(Find.NAME)}
+def _stored(store: Store, videos: frozenset[str]) -> Iterator[Entry]:
+    """Raw videos, clips and previews of these videos: named by rows of tables, or by what they are called.
+
+    A name tells of what is half done, older, or of dropped people. Clips and people of a video begin as its own file does.
+    """
+    named = set(_named(store, videos))
+    names = {disk_name(video)[:-10] for video in videos}  # without the hash
+    lengths = {len(name) for name in names}
+    for place in run_folder.found_by(Find.NAME):
+        for entry in store.storage.list(place.name):
+            name = entry.key.rpartition("/")[2]
+            if entry.key in named or any(name[:length] in names for length in lengths):
+                yield entry
+
+
+def _named(store: Store, videos: frozenset[str]) -> Iterator[str]:
+    """Keys of the run that the tables name for these videos; never of a file that was used where it was found."""
     for kind in [name for name in KINDS if name in store.kinds and "video_id" in KINDS[name].schema.names]:
         for column in [column.name for column in KINDS[kind].columns if is_path(column)]:
             rows = store.table(kind).rows(["video_id", column]).select(["video_id", column]).to_pylist()
-            for name in (row[column] for row in rows if row["video_id"] in videos and row[column]):
-                pure = PurePosixPath(name)
-                if not pure.is_absolute() and ".." not in pure.parts and pure.parts[0] in folders:
-                    yield store.run / pure
-
-
-def _belonging(run: Path, videos: frozenset[str]) -> Iterator[Path]:
-    """Files of the run whose names say that they are of these videos: what is half done, older, or of dropped people."""
-    names = {disk_name(video)[:-10] for video in videos}  # without the hash: clips and people of the video begin alike
-    lengths = {len(name) for name in names}
-    for place in run_folder.found_by(Find.NAME) if names else ():
-        for path in sorted((run / place.name).rglob("*")):
-            if any(path.name[:length] in names for length in lengths):
-                yield path
+            yield from (row[column] for row in rows if row["video_id"] in videos and row[column])
 
 
 def _crawled(run: Path, videos: frozenset[str]) -> Iterator[Path]:
@@ -242,8 +252,6 @@ def _films(table: Path, units: set[str]) -> Iterator[Path]:
 
 def _rewrite(part: Path, kind: str, without: set[str]) -> None:
     """A part without the rows of some units; written beside it and renamed."""
-    from pipeline.tables.table import write_parquet
-
     table = pq.read_table(part, partitioning=None)
     keep = [unit not in without for unit in table["unit"].to_pylist()]
     if not all(keep):

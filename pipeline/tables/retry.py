@@ -5,10 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.base import files
 from pipeline.base.reasons import Reason
+from pipeline.storage import tombstone_of
 from pipeline.tables.lock import driving
-from pipeline.tables.table import FAILED, REJECTED, RETRY, Outcome, Store
+from pipeline.tables.outcome import FAILED, REJECTED, RETRY, Outcome
+from pipeline.tables.store import Store
 
 
 def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:
@@ -53,8 +54,7 @@ def _freed(store: Store, row: dict[str, Any], videos: set[str]) -> bool:
     """Whether a row is of one of these videos, and its file was freed."""
     if row["video_id"] not in videos or not row["path"]:
         return False
-    path = store.run / row["path"]
-    return not path.exists() and files.tombstone_of(path).is_file()
+    return not store.storage.exists(row["path"]) and store.storage.exists(tombstone_of(row["path"]))
 
 
 def _mark(store: Store, kind: str, wanted: Callable[[dict[str, Any]], bool]) -> int:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from pipeline.storage import storage_of
 from pipeline.tables.run_folder import Place
 
 INDEX = "index.json"
@@ -30,6 +31,6 @@ def stale(
             continue
         folder = Path(index.get("folder", ""))
         own = not folder.is_absolute() or not folder.is_dir()
-        now = shards_of(run / "shards" if own else folder, split)
+        now = shards_of(storage_of(run).local("shards") if own else folder, split)
         if now is not None and now != made_of:
             yield path, "a training cache of shards that are there no more"

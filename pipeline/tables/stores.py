@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 
 EVALUATION = "evaluation"
 

@@ -1,83 +1,14 @@
 """A puppet on paper: clothes, head, arms and hands around the fiducials of one frame."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats64
 from pipeline.base.units import Colour
 from pipeline.theatre import hands, heads
-from pipeline.theatre.figure import INDEX, RADII
+from pipeline.theatre.figure import INDEX
+from pipeline.theatre.look import Figure
 from pipeline.theatre.paint import Image, capsule, ellipse, fill, line, shape, smooth
-from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, SKINS, shade
-from pipeline.theatre.rig import Puppet
-
-RING = 0.018  # the ink around a fiducial, in shoulder widths: the same on all sides, so that its centroid is true
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a puppet looks; the names are keys of the palette.
-
-    Attributes:
-        skin, hair, top, bottom: colours.
-        hair_style: long, bun, short or curly.
-        top_style: jacket, sweater or shirt.
-        glasses: whether it wears them.
-    """
-
-    skin: str = "fair"
-    hair: str = "brown"
-    top: str = "navy"
-    bottom: str = "charcoal"
-    hair_style: str = "short"
-    top_style: str = "sweater"
-    glasses: bool = False
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One frame of one puppet: fiducials (N, 2), shown (N,), keypoints (133, 2) in pixels, and what the drawing needs."""
-
-    look: Look
-    at: Floats64
-    shown: NDArray[np.bool_]
-    keypoints: Floats64
-    unit: float
-    turned: float
-    away: bool
-    behind: bool
-    blink: bool
-
-    def __getitem__(self, name: str) -> Floats64:
-        return self.at[INDEX[name]]
-
-    @property
-    def ink(self) -> float:
-        """Width of outlines, pixels."""
-        return max(1.0, 0.013 * self.unit)
-
-    def patch(self, image: Image, name: str) -> None:
-        """A round fiducial with its ring of ink."""
-        if self.shown[INDEX[name]]:
-            radius = RADII[name] * self.unit
-            ellipse(image, self[name], radius, radius, FIDUCIAL_COLOURS[name], RING * self.unit)
-
-
-def figure_of(puppet: Puppet, frame: int, look: Look, blink: bool) -> Figure:
-    """The drawing's view of one frame of a puppet."""
-    return Figure(
-        look,
-        puppet.fiducials[frame],
-        puppet.shown[frame],
-        puppet.keypoints[frame],
-        float(puppet.unit[frame]),
-        float(puppet.head_facing[frame]),
-        bool(np.cos(puppet.head_facing[frame]) < -0.2),
-        bool(puppet.hands_behind[frame]),
-        blink,
-    )
+from pipeline.theatre.palette import CLOTHES, SKINS, shade
 
 
 class _Torso:

@@ -13,7 +13,8 @@ from pipeline.base.arrays import Floats64
 from pipeline.base.units import FPS, KEYPOINTS
 from pipeline.theatre import pilot, voice
 from pipeline.theatre.backdrop import backdrop, lectern
-from pipeline.theatre.draw import draw, figure_of
+from pipeline.theatre.draw import draw
+from pipeline.theatre.look import figure_of
 from pipeline.theatre.motion import Motion, perform
 from pipeline.theatre.paint import Image
 from pipeline.theatre.rig import FULL_FRAME, HIP_DOWN, Camera, Puppet, pose

@@ -1,28 +1,24 @@
 """Arms and hands: sleeves, elbow patches, cuffs, a palm and five fingers."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from pipeline.base.arrays import Floats64
 from pipeline.theatre.figure import CAP_HALF, RADII
+from pipeline.theatre.look import Figure
 from pipeline.theatre.paint import Image, capsule, ellipse, fill, line, shape, smooth
 from pipeline.theatre.palette import CLOTHES, FIDUCIAL_COLOURS, INK, SKINS, shade
-
-if TYPE_CHECKING:
-    from pipeline.theatre.draw import Figure
 
 _FINGER = 0.066  # thickness of a finger, shoulder widths
 _RING = 0.013
 
 
-def _finger(image: Image, figure: "Figure", joints: Floats64) -> None:
+def _finger(image: Image, figure: Figure, joints: Floats64) -> None:
     width = _FINGER * figure.unit
     line(image, joints, INK, width + 2 * figure.ink)
     line(image, joints, SKINS[figure.look.skin], width)
 
 
-def _cap(image: Image, figure: "Figure", name: str, way: Floats64) -> None:
+def _cap(image: Image, figure: Figure, name: str, way: Floats64) -> None:
     """A finger cap: a short bar along the finger, with the fiducial as its centre."""
     along = way / max(1e-6, float(np.hypot(*way))) * CAP_HALF * figure.unit
     radius = RADII[name] * figure.unit
@@ -31,7 +27,7 @@ def _cap(image: Image, figure: "Figure", name: str, way: Floats64) -> None:
     )
 
 
-def _hand(image: Image, figure: "Figure", side: str) -> None:
+def _hand(image: Image, figure: Figure, side: str) -> None:
     skin = SKINS[figure.look.skin]
     first = 91 if side == "left" else 112
     joints = figure.keypoints[first : first + 21]
@@ -52,7 +48,7 @@ def _hand(image: Image, figure: "Figure", side: str) -> None:
     _cap(image, figure, f"{side}_thumb", thumb[3] - thumb[1])
 
 
-def _arm(image: Image, figure: "Figure", side: str) -> None:
+def _arm(image: Image, figure: Figure, side: str) -> None:
     unit = figure.unit
     colour = CLOTHES[figure.look.top]
     elbow, wrist = figure[f"{side}_elbow"], figure[f"{side}_wrist"]
@@ -65,7 +61,7 @@ def _arm(image: Image, figure: "Figure", side: str) -> None:
         figure.patch(image, f"{side}_{name}")
 
 
-def arms(image: Image, figure: "Figure") -> None:
+def arms(image: Image, figure: Figure) -> None:
     """Forearms and hands, the right ones on top."""
     for side in ("left", "right"):
         _arm(image, figure, side)

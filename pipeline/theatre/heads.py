@@ -1,17 +1,13 @@
 """The head: hair, face, eyes, brows, nose, mouth, and the fiducials that belong to it."""
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
 from pipeline.base.arrays import Floats64
 from pipeline.theatre.figure import HEAD_DESIGN, HEAD_UNIT, LIP_BAR, RADII
+from pipeline.theatre.look import Figure
 from pipeline.theatre.paint import Image, capsule, ellipse, ellipse_points, fill, line, shape, smooth
 from pipeline.theatre.palette import EYE, FIDUCIAL_COLOURS, HAIRS, INK, MOUTH, SKINS, TEETH, shade
-
-if TYPE_CHECKING:
-    from pipeline.theatre.draw import Figure
 
 _BASE = ("nose", "clip", "left_ear", "right_ear")
 _SOLVE = np.linalg.inv(np.array([[*HEAD_DESIGN[name], 1.0] for name in _BASE]))
@@ -20,21 +16,21 @@ _HAIRLINE = np.array(
 )
 
 
-def _solid(figure: "Figure", points: Floats64) -> Floats64:
+def _solid(figure: Figure, points: Floats64) -> Floats64:
     """Head points (M, 3) in head units -> pixels (M, 2)."""
     frame = _SOLVE @ np.array([figure[name] for name in _BASE])  # (4, 2)
     return points @ frame[:3] + frame[3]
 
 
-def _one(figure: "Figure", x: float, y: float, z: float) -> Floats64:
+def _one(figure: Figure, x: float, y: float, z: float) -> Floats64:
     return _solid(figure, np.array([[x, y, z]]))[0]
 
 
-def _skull(figure: "Figure") -> tuple[Floats64, float]:
+def _skull(figure: Figure) -> tuple[Floats64, float]:
     return _one(figure, 0.0, -0.22, -0.08), HEAD_UNIT * figure.unit
 
 
-def back_hair(image: Image, figure: "Figure") -> None:
+def back_hair(image: Image, figure: Figure) -> None:
     """What hangs or stands behind the neck."""
     colour = shade(HAIRS[figure.look.hair], 0.86)
     centre, size = _skull(figure)
@@ -51,7 +47,7 @@ def back_hair(image: Image, figure: "Figure") -> None:
             ellipse(image, spot, 0.36 * size, 0.36 * size, colour, figure.ink)
 
 
-def _face(image: Image, figure: "Figure") -> None:
+def _face(image: Image, figure: Figure) -> None:
     skin = SKINS[figure.look.skin]
     line_of_hair = np.concatenate([_HAIRLINE, _HAIRLINE[-2::-1] * np.array([-1.0, 1.0, 1.0])])
     if figure.look.hair_style in ("short", "long"):  # a parting on the puppet's left
@@ -72,7 +68,7 @@ def _face(image: Image, figure: "Figure") -> None:
         )
 
 
-def _eye(image: Image, figure: "Figure", first: int) -> None:
+def _eye(image: Image, figure: Figure, first: int) -> None:
     ring = figure.keypoints[first : first + 6]
     skin = SKINS[figure.look.skin]
     if figure.blink:
@@ -88,7 +84,7 @@ def _eye(image: Image, figure: "Figure", first: int) -> None:
     line(image, smooth(ring)[:16], INK, 1.5 * figure.ink)
 
 
-def _glasses(image: Image, figure: "Figure") -> None:
+def _glasses(image: Image, figure: Figure) -> None:
     for first in (59, 65):
         ring = figure.keypoints[first : first + 6]
         half = np.abs(ring - ring.mean(0)).max(0) + 0.14 * HEAD_UNIT * figure.unit
@@ -96,7 +92,7 @@ def _glasses(image: Image, figure: "Figure") -> None:
     line(image, figure.keypoints[[62, 68]], INK, 1.4 * figure.ink)
 
 
-def _mouth(image: Image, figure: "Figure") -> None:
+def _mouth(image: Image, figure: Figure) -> None:
     lips, inside = figure.keypoints[71:83], figure.keypoints[83:91]
     lip_colour = shade(SKINS[figure.look.skin], 0.72)
     fill(image, smooth(lips), lip_colour)
@@ -121,7 +117,7 @@ def _mouth(image: Image, figure: "Figure") -> None:
     )
 
 
-def _features(image: Image, figure: "Figure") -> None:
+def _features(image: Image, figure: Figure) -> None:
     for first in (59, 65):
         _eye(image, figure, first)
     if figure.look.glasses:
@@ -134,7 +130,7 @@ def _features(image: Image, figure: "Figure") -> None:
     figure.patch(image, "nose")
 
 
-def _clip(image: Image, figure: "Figure") -> None:
+def _clip(image: Image, figure: Figure) -> None:
     """A flower in the hair, whose middle is the fiducial."""
     radius = RADII["clip"] * figure.unit
     for angle in np.arange(6) * np.pi / 3:
@@ -143,7 +139,7 @@ def _clip(image: Image, figure: "Figure") -> None:
     figure.patch(image, "clip")
 
 
-def _shine(image: Image, figure: "Figure", centre: Floats64, size: float) -> None:
+def _shine(image: Image, figure: Figure, centre: Floats64, size: float) -> None:
     """Two strokes of light on the hair."""
     for reach, span in ((0.94, (3.75, 4.45)), (0.80, (5.1, 5.5))):
         angles = np.linspace(*span, 8)
@@ -151,7 +147,7 @@ def _shine(image: Image, figure: "Figure", centre: Floats64, size: float) -> Non
         line(image, arc, shade(HAIRS[figure.look.hair], 1.28), 1.6 * figure.ink)
 
 
-def head(image: Image, figure: "Figure") -> None:
+def head(image: Image, figure: Figure) -> None:
     """Paint the head, seen from the front, the side or behind."""
     hair = HAIRS[figure.look.hair]
     centre, size = _skull(figure)

@@ -19,7 +19,9 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.units import CLIP_SIDE_PX, FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.media.audio import to_flac
 from pipeline.nets.sound.wav2vec import logmel
-from pipeline.shards import shard
+from pipeline.shards.format import VERSION
+from pipeline.shards.index import build_index, write_index
+from pipeline.shards.write import write_shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import to_local
 from pipeline.theatre import figure
@@ -261,7 +263,7 @@ def write(folder: Path, speakers: dict[str, range], seconds_each: float, seed: i
     for split, numbers in speakers.items():
         path = folder / f"{split}-00000-of-00001.parquet"
         made = [row(planted) for planted in clips(numbers, seconds_each, seed)]
-        shard.write(path, made)
+        write_shard(path, made)
         entries.append(
             {
                 "path": path.name,
@@ -272,5 +274,5 @@ def write(folder: Path, speakers: dict[str, range], seconds_each: float, seed: i
                 "sha256": sha256_of(path),
             }
         )
-    shard.write_index(folder, shard.index(entries, [], version=".".join(map(str, shard.VERSION)), settings={}))
+    write_index(folder, build_index(entries, [], version=".".join(map(str, VERSION)), settings={}))
     return {entry["split"]: entry["seconds"] / 3600 for entry in entries}

@@ -15,10 +15,12 @@ from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
+from pipeline.storage import FOLDERS, storage_of
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.outcome import FAILED, OK, REJECTED
+from pipeline.tables.store import Store
 from pipeline.tables.stores import stores_of
-from pipeline.tables.table import FAILED, OK, REJECTED, Store
 
 RECENT = timedelta(minutes=10)  # the rate is that of the last minutes, not of a run that slept for a week
 _SECONDS = {  # how many seconds of video a row of this kind stands for: (column, seconds a unit of it)
@@ -131,8 +133,13 @@ def _rate(won: pa.Table) -> float | None:
 
 def bytes_on_disk(run: Path) -> dict[str, int]:
     """Bytes of each folder of a run, as far as its list of folders counts them."""
-    folders = run_folder.disk_folders(run)
-    return {p.name: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in folders}
+    return {folder.name: _bytes_of(run, folder) for folder in run_folder.disk_folders(run)}
+
+
+def _bytes_of(run: Path, folder: Path) -> int:
+    if folder.name in FOLDERS:
+        return sum(entry.bytes for entry in storage_of(run).list(folder.name))
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def per_100_hours(states: list[StageState], folders: dict[str, int]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pipeline.base.units import CLIP_SIDE_PX, FPS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 DASH = "\u2013"  # where a number is not known
 HEADS = ("Data set", "Clips", "Hours", "Resolution", "Speakers", "Speech types", "Mean, s", "Motion annotation")

@@ -14,7 +14,7 @@ from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 UNIT = "availability"  # beside the report's own in the table `reports`
 _LOOKED_AT = {
@@ -64,7 +64,7 @@ class Availability(Stage):
         self._context = context
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from pipeline.views.availability import account
         from pipeline.views.availability.said import PAGE
         from stages.availability import page

@@ -12,7 +12,7 @@ from pipeline.sources.web.wanted import Wanted
 from stages.crawl.inputs import DESCRIPTION, READS, input_of
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.crawl.worker import Worker
 
 

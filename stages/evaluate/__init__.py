@@ -17,7 +17,7 @@ from stages.evaluate.settings import ProtocolSettings
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
     from pipeline.engine.stage import Stage
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.evaluate.cast import Cast
     from stages.evaluate.pairs import Pair
     from stages.evaluate.render import Renditions
@@ -64,7 +64,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
         from pipeline.base import files
         from pipeline.tables.opt_out import of_run
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from stages.evaluate import table
         from stages.evaluate.cast import Cast, contents
         from stages.evaluate.inputs import write_inputs
@@ -105,7 +105,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         """Say which clips are left out and why, and how many are silent: what follows is of the others."""
         import click
 
-        from pipeline.tables.table import HASH
+        from pipeline.tables.arrow import HASH
         from stages.evaluate import table
 
         for line in table.failures(people, ("subjects",), names):
@@ -122,7 +122,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         self, session: "Session", folder: Path, people: "Store", pairs: "list[Pair]", renditions: "Renditions"
     ) -> "Store":
         """The tables of these pairs: listed, filmed, scored."""
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from stages.evaluate.cast import contents
         from stages.evaluate.pairs import Pairs
 

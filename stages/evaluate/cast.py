@@ -13,10 +13,12 @@ from pipeline.base.units import FPS
 from pipeline.media.sequence import frame_shown, read_frames
 from pipeline.media.video import GridReader
 from pipeline.model.generation.given import Person
-from pipeline.shards import shard
+from pipeline.shards.read import decode_audio
 from pipeline.skeleton.layout import K
+from pipeline.tables.arrow import HASH
 from pipeline.tables.hashing import row_hashes
-from pipeline.tables.table import HASH, Store, read_places
+from pipeline.tables.parts import read_places
+from pipeline.tables.store import Store
 from stages.evaluate.collection import SAID_FPS
 
 _LIGHT = ("subject", "speaker", "film", "film_sha256", "fps", "frames", "side", "reference_frame")
@@ -90,7 +92,7 @@ class Cast:
         row = self._rows[name]
         [heavy] = read_places([(self._parts[row["file"]], row["place"])], _HEAVY)
         frames = row["frames"]
-        wave = None if heavy["audio"] is None else shard.sound(heavy["audio"])
+        wave = None if heavy["audio"] is None else decode_audio(heavy["audio"])
         return Subject(
             name,
             row["speaker"],

@@ -18,7 +18,7 @@ from pipeline.model.generation.given import BadInput
 from pipeline.tables.hashing import digest, mix
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 PAIRED, UNPAIRED, REAL = "paired", "unpaired", "real"
 _FAR = np.iinfo(np.uint64).max

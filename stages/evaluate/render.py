@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.base.arrays import Floats32
     from pipeline.model.audio_to_skeleton import AudioToSkeleton
     from pipeline.model.generation.given import Person
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.evaluate.cast import Cast, Subject
 
 Method = Literal["ours", "transfer", "folder", "true"]
@@ -90,7 +90,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         return found if self.method in ("ours", "transfer") else {"method": self.method}
 
     def setup(self, context: Context) -> None:
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from stages.evaluate.cast import Cast
 
         self._context = context

@@ -92,7 +92,7 @@ class Scores(Stage):
         return {name: value for name, value in super().result_settings().items() if name not in unused}
 
     def setup(self, context: Context) -> None:
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from stages.evaluate.cast import Cast
 
         self._context = context

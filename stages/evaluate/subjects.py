@@ -20,7 +20,7 @@ from stages.evaluate.collection import SAID_FPS, Collection, Protocol, speaker_o
 if TYPE_CHECKING:
     from pipeline.nets.pose.dwpose import PoseEstimator
     from pipeline.nets.pose.yolox import Detector
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.evaluate.score import Scores
 
 SIDES = {"csg405": CLIP_SIDE_PX, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
@@ -99,27 +99,27 @@ class Subjects(Stage):
         return hashlib.sha256("".join(sorted(self._hashes())).encode()).hexdigest()
 
     def _clips(self) -> list[str]:
-        from pipeline.shards import shard
+        from pipeline.shards.read import open_shards
 
-        rows = shard.open_shards(Path(self.source), self._split()).rows(("clip_id", "person"))
+        rows = open_shards(Path(self.source), self._split()).rows(("clip_id", "person"))
         return [f"{row['clip_id']}#{row['person']}" for row in rows]
 
     def _hashes(self) -> list[str]:
-        from pipeline.shards import shard
+        from pipeline.shards.index import read_index
 
-        files = shard.read_index(Path(self.source))["files"]
+        files = read_index(Path(self.source))["files"]
         return [entry["sha256"] for entry in files if self._split() in (None, entry["split"])]
 
     def _split(self) -> str | None:
         return None if self.split == "all" else self.split
 
     def setup(self, context: Context) -> None:
-        from pipeline.shards import shard
+        from pipeline.shards.read import open_shards
 
         self._context = context
         if self.protocol == "csg405":
             wanted = set(self.sources())
-            rows = shard.open_shards(Path(self.source), self._split()).rows(_ROW)
+            rows = open_shards(Path(self.source), self._split()).rows(_ROW)
             named = ((f"{row['clip_id']}#{row['person']}", row) for row in rows)
             self._rows = {name: row for name, row in named if name in wanted}
         else:

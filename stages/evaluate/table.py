@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
 from pipeline.skeleton.layout import K
-from pipeline.tables.table import Store, to_python
+from pipeline.tables.arrow import to_python
+from pipeline.tables.store import Store
 from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED
 from stages.evaluate.score import NO_SKELETON
 

@@ -13,7 +13,8 @@ from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
 from pipeline.model.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
-from pipeline.shards import shard
+from pipeline.shards.format import SPLITS
+from pipeline.shards.read import decode_audio, open_shards
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
@@ -79,7 +80,7 @@ class _Clips:
         return self._named(self._voice) if self._voice else self._held_out()[-1]
 
     def _named(self, clip_id: str) -> Row:
-        for row in shard.open_shards(self._shards).rows(_ROW):
+        for row in open_shards(self._shards).rows(_ROW):
             if row["clip_id"] == clip_id:
                 return row
         raise BadInput(f"{self._shards} holds no clip {clip_id}: `csg405 table samples` lists them")
@@ -87,8 +88,8 @@ class _Clips:
     def _held_out(self) -> list[Row]:
         """One row, or two of different videos, from test, then validation, then train."""
         found: list[Row] = []
-        for split in reversed(shard.SPLITS):
-            for row in shard.open_shards(self._shards, split).rows(_ROW):
+        for split in reversed(SPLITS):
+            for row in open_shards(self._shards, split).rows(_ROW):
                 if row["audio"] is not None and all(row["video_id"] != other["video_id"] for other in found):
                     found.append(row)
                 if len(found) == 2:
@@ -167,7 +168,7 @@ def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")
-    wave = whole(shard.sound(row["audio"]), row["frames"])
+    wave = whole(decode_audio(row["audio"]), row["frames"])
     if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
         voice = Voice(name, wave, row["audio_features"], row["clip_id"])
     else:

@@ -25,7 +25,7 @@ from pipeline.skeleton.released import Order
 from pipeline.skeleton.released_space import Space
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.import_poses.agreement import Comparer
     from stages.import_poses.archive import Reader
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.base.units import Row
     from pipeline.engine.stage import Context
     from pipeline.nets.pose.whole_body import PersonTrack
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 log = logging.getLogger(__name__)
 

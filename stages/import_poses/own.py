@@ -21,7 +21,7 @@ def rows(reader: Reader, unit: Unit) -> Iterator[Row]:
     Raises:
         Reject: BAD_POSES when the release has nobody in this clip, or what it has does not fit.
     """
-    from pipeline.tables.table import read_places
+    from pipeline.tables.parts import read_places
 
     clip, video = unit.row("clips"), unit.row("videos")
     path = str(reader.archive.paths[0])

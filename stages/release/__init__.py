@@ -12,7 +12,7 @@ from pipeline.engine.unit import Unit
 from pipeline.shards.release import FOLDER, INDEX
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 
 class Release(Stage):
@@ -57,7 +57,7 @@ class Release(Stage):
         return f"{digest(*found):016x}"
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from stages.release.write import write
 
         counts = write(Store(self._context.run, self._context.opt_out), self)

@@ -18,11 +18,14 @@ from pipeline.base.units import FPS, Row
 from pipeline.base.version import version_of
 from pipeline.engine.profile import ProfileError
 from pipeline.engine.stage import Stage
-from pipeline.shards import release, shard
+from pipeline.shards import release
+from pipeline.shards.format import shard_measures
 from pipeline.tables import people
+from pipeline.tables.arrow import to_arrow
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS, column
-from pipeline.tables.table import Store, read_places, to_arrow
+from pipeline.tables.parts import read_places
+from pipeline.tables.store import Store
 
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links
@@ -50,7 +53,7 @@ class Counts:
 
 def measures() -> dict[str, tuple[str, ...]]:
     """Table kind -> the measures that are published: those of shards but for the estimated attributes of persons."""
-    return {kind: names for kind, names in shard.measures().items() if kind not in _PRIVATE_KINDS}
+    return {kind: names for kind, names in shard_measures().items() if kind not in _PRIVATE_KINDS}
 
 
 def write(store: Store, stage: Stage) -> Counts:

@@ -12,7 +12,7 @@ from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 FOLDER = "report"
 PAGE = f"{FOLDER}/index.html"
@@ -62,7 +62,7 @@ class Report(Stage):
         return f"{digest(*found):016x}"
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.tables.table import Store
+        from pipeline.tables.store import Store
         from stages.report import gather, page
 
         run = self._context.run

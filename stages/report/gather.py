@@ -11,13 +11,13 @@ import pyarrow as pa
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
-from pipeline.shards.shard import MEASURE_KINDS
+from pipeline.shards.format import MEASURE_KINDS
 from pipeline.tables.kinds import KINDS
 from pipeline.views import table_one
 from pipeline.views.table_one import Share
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 _VIDEO = [
     "video_id",

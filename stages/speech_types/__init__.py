@@ -13,7 +13,7 @@ from pipeline.engine.stage import ALL, Context, Resources, Stage
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.speech_types.ask import Asking
     from stages.speech_types.manifest import Manifest
 
@@ -126,7 +126,7 @@ class SpeechTypes(Stage):
         import click
 
         from pipeline.base.errors import StageError
-        from pipeline.tables.table import FAILED
+        from pipeline.tables.outcome import FAILED
 
         if self.source == OPENAI and (line := self._cost(context.run)):
             click.echo(line, err=True)

@@ -1,6 +1,6 @@
 """Speed against peers and limits, as one table and as JSON.
 
-python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [speakers] [train]
+python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train]
     [--rounds N] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
-BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "speakers", "train")
+BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "storage", "speakers", "train")
 PACKAGES = (
     "accelerate",
     "csg405",

@@ -22,7 +22,7 @@ import psutil
 from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web
-from pipeline.tables.table import OK
+from pipeline.tables.outcome import OK
 from stages.crawl import Crawl
 from tests.bench.table import LIMIT, OURS, Cost, Goal, Row, Skipped, cores, cost_of, rows
 from tests.stages.little_films import write_film

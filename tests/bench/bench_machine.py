@@ -32,8 +32,11 @@ from pipeline.engine.stage import Reads, Stage
 from pipeline.engine.unit import Unit
 from pipeline.engine.upkeep import compact
 from pipeline.registry.models import Registry
+from pipeline.tables.arrow import stored_schema
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import OK, OUTCOME, OUTCOMES_FORMAT, ROWS_FORMAT, Store, stored_schema
+from pipeline.tables.outcome import OK, OUTCOME
+from pipeline.tables.parts import OUTCOMES_FORMAT, ROWS_FORMAT
+from pipeline.tables.store import Store
 
 WORKERS = 2
 IN_FLIGHT = 6

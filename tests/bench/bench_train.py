@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.shards import shard
+from pipeline.shards.format import AUDIO_FEATURES
+from pipeline.shards.read import open_shards
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, cost_of
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def reading(shards: Path, data: Any, device: str, consumed: float, rounds: int) 
             pass
 
     def parquet() -> None:
-        rows = shard.open_shards(shards, "train").rows(PEER_COLUMNS)
+        rows = open_shards(shards, "train").rows(PEER_COLUMNS)
         while chunk := list(islice(rows, BATCH)):
             unpacked(chunk)
 
@@ -159,7 +160,7 @@ def reading(shards: Path, data: Any, device: str, consumed: float, rounds: int) 
 
 def unpacked(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """A batch from rows of a shard, each cut to a window: rows as they come, which spares Parquet all seeking."""
-    shapes = {"local": (133, 2), "scores": (133,), "neck": (2,), "audio_features": (shard.AUDIO_FEATURES,)}
+    shapes = {"local": (133, 2), "scores": (133,), "neck": (2,), "audio_features": (AUDIO_FEATURES,)}
     batch = {}
     for name, shape in shapes.items():
         kind = np.float16 if name == "audio_features" else np.float32

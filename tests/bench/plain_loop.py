@@ -18,7 +18,7 @@ from pipeline.model.dit import NetSettings, build
 from pipeline.model.space import kept_points
 from pipeline.model.training.cache import Statistics
 from pipeline.nets.sound.torchaudio import mark_extension_absent
-from pipeline.shards import shard
+from pipeline.shards.read import decode_audio, open_shards
 
 MIN_SCORE, MIN_STD_PX, LEAD_STILL, NULL_AUDIO, LEARNING_RATE = 0.7, 0.5, 0.3, 0.1, 5e-5
 
@@ -26,10 +26,10 @@ MIN_SCORE, MIN_STD_PX, LEAD_STILL, NULL_AUDIO, LEARNING_RATE = 0.7, 0.5, 0.3, 0.
 def write_clips(shards: Path, folder: Path) -> None:
     """A skeleton (F, 133, 3), x and y in local px and the score, and a wave (F x 640,) of each clip, as numpy files."""
     folder.mkdir()
-    for number, row in enumerate(shard.open_shards(shards, "train").rows(("local", "scores", "audio"))):
+    for number, row in enumerate(open_shards(shards, "train").rows(("local", "scores", "audio"))):
         skeleton = np.concatenate([np.nan_to_num(row["local"]), row["scores"][..., None]], -1)
         np.save(folder / f"{number:06d}.skeleton.npy", skeleton.astype(np.float32))
-        np.save(folder / f"{number:06d}.wave.npy", shard.sound(row["audio"]))
+        np.save(folder / f"{number:06d}.wave.npy", decode_audio(row["audio"]))
 
 
 class PlainLoop:

@@ -11,8 +11,10 @@ import pyarrow as pa
 from pipeline.engine.plan import plan
 from pipeline.engine.stage import Context, Stage
 from pipeline.skeleton.local import to_local
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 
 FRAMES = 130
 

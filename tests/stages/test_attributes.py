@@ -12,7 +12,7 @@ from pipeline.engine.unit import Unit
 from pipeline.nets.footage import KEY, WrongFootage
 from pipeline.registry.models import Registry
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.said import SAID
 from pipeline.theatre.takes import ADA, BEN, GIA

@@ -12,8 +12,9 @@ from pipeline.engine.unit import Unit
 from pipeline.media.audio import to_flac
 from pipeline.nets.sound.wav2vec import WIDTH, logmel
 from pipeline.registry.models import Registry
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Store, pack_rows
+from pipeline.tables.store import Store
 from stages.audio_features import STAND_IN, AudioFeatures
 
 VIDEO = "file:0000000000000000"

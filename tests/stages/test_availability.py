@@ -12,9 +12,11 @@ import pytest
 from pipeline.base.links import watch_page
 from pipeline.base.reasons import Reason
 from pipeline.engine.plan import plan
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 from pipeline.views.availability import account, summary
 from pipeline.views.availability.account import state_of
 from stages.availability import Availability, page

@@ -20,8 +20,9 @@ from pipeline.engine.unit import Unit
 from pipeline.sources.web.lists import InputError, read_list
 from pipeline.sources.web.settings import Web
 from pipeline.tables import opt_out
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Store, pack_rows
+from pipeline.tables.store import Store
 from stages.crawl import Crawl
 from stages.crawl.inputs.folder import folder_units, local_path
 from stages.crawl.record import clean, metadata

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.engine.stage import Reads
 from pipeline.sources.web.lists import InputError
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.crawl import Crawl
 from stages.crawl.inputs import INPUTS, input_of
 from stages.crawl.inputs.folder import Folder

@@ -15,9 +15,9 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.sources.web.settings import Web
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.table import pack_rows
 from stages.crawl import Crawl
 from stages.crawl.formats import FormatSettings, choose, fallback, size_of
 from tests.youtube import CREATIVE_COMMONS, Plan, Trouble, YouTube, serve

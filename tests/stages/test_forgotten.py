@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
 from pipeline.base.progress import log_to
 from pipeline.engine import console
@@ -20,12 +21,13 @@ from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, compact
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
-from pipeline.shards import shard
+from pipeline.shards.format import SPLITS
+from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove_from_run
 from pipeline.skeleton.local import to_local
 from pipeline.tables import people, run_folder
 from pipeline.tables.opt_out import of_run
-from pipeline.tables.table import SPEAK_OF_CHANNELS, Store
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.theatre import planted
 from stages.crawl import notes
 from stages.evaluate import Evaluate
@@ -69,7 +71,7 @@ def somebody(store: Store, number: int) -> None:
     fake_run.add_person(store, number, frames=FRAMES)
     body = {"keypoints": pair.keypoints.reshape(FRAMES, -1), "local": local.reshape(FRAMES, -1), "neck": neck}
     body["scores"] = np.where(np.isfinite(pair.keypoints).all(-1), 0.95, 0).astype(np.float32)
-    more = {"video": video, "video_sha256": shard.sha256_of(store.run / video), "audio": to_flac(pair.wave)}
+    more = {"video": video, "video_sha256": sha256_of(store.run / video), "audio": to_flac(pair.wave)}
     fake_run.add_sample(store, number, 0, FRAMES, **body, **more)
     ids = fake_run.ids(number, 0, FRAMES)
     features = np.random.default_rng(number).normal(size=(FRAMES, 768)).astype(np.float16)
@@ -133,7 +135,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def by_split(run: Path) -> dict[str, list[int]]:
     """Split -> numbers of its people, in the order of the shards."""
     numbers = {identity(number): number for number in range(VIDEOS)}
-    rows = {split: shard.open_shards(run / "shards", split).rows(["video_id"]) for split in shard.SPLITS}
+    rows = {split: open_shards(run / "shards", split).rows(["video_id"]) for split in SPLITS}
     return {split: [numbers[row["video_id"]] for row in found] for split, found in rows.items()}
 
 

@@ -28,7 +28,7 @@ from pipeline.engine.stage import Stage
 from pipeline.media.video import probe
 from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.stages.fake_run import add
 from tests.youtube import STANDARD, Plan, Refusal, Request, Trouble, Video, YouTube, films, serve
 from tests.youtube.planted import AAC, AVC_480, AVC_720, AVC_1080, DUB, OPUS, ORIGINAL, PROGRESSIVE, VP9_720

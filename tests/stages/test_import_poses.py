@@ -17,8 +17,9 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Store, pack_rows
+from pipeline.tables.store import Store
 from stages.import_poses import ImportPoses
 from stages.import_poses.agreement import Comparer, chosen, distance, here, nearest
 from stages.import_poses.archive import identity

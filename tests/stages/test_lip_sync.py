@@ -16,8 +16,8 @@ from pipeline.metrics.sync import sync
 from pipeline.nets.footage import WrongFootage
 from pipeline.nets.session import open_session
 from pipeline.nets.syncnet import SyncNet
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import pack_rows
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film, render_take
 from pipeline.theatre.lipnet import build_lip_net

@@ -12,7 +12,7 @@ from pipeline.engine.plan import plan
 from pipeline.engine.unit import Unit
 from pipeline.sources.manifest import ManifestError, ledger, read_manifest
 from pipeline.sources.web import lists
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.crawl import Crawl
 from stages.manifest_clips import ManifestClips
 from stages.measure_pose import MeasurePose

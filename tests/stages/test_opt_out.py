@@ -7,9 +7,11 @@ import pytest
 
 from pipeline.engine.plan import plan
 from pipeline.engine.upkeep import compact, waste
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut, OptOutError, of_run, parse, read
-from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 from pipeline.views.overview import story
 from stages.judge import Judge
 from stages.report import Report, gather

@@ -14,8 +14,10 @@ from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage
 from pipeline.nets.sound.segmentation import SegmentationNet
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 from pipeline.theatre.pilot import tone
 from pipeline.theatre.segnet import build_segmentation_net
 from pipeline.theatre.voice import RATE

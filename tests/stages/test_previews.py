@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.media.video import write_clip
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.previews import Previews, loop_path, strip_path
 from tests.stages import fake_run
 

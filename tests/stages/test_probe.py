@@ -12,9 +12,11 @@ from pipeline.base.links import watch_page
 from pipeline.engine.runner import Options, Summary, run_stage
 from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.table import Outcome, Store, pack_rows
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 from stages.probe import Probe
 from tests.stages import fake_run
 from tests.youtube import Plan, Refusal, Trouble, Video, YouTube, serve, video_id

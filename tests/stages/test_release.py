@@ -20,7 +20,7 @@ from pipeline.shards.release import COLUMNS
 from pipeline.sources.manifest import Problem, place, read_manifest
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.import_poses import ImportPoses
 from stages.release import Release
 from tests.stages import fake_run

@@ -12,10 +12,13 @@ import pytest
 
 from pipeline.base import files
 from pipeline.base.ids import disk_name
-from pipeline.shards import removal, shard
+from pipeline.shards import removal
+from pipeline.shards.format import VERSION_KEY, ShardError, file_version
+from pipeline.shards.index import read_index
+from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove, remove_from_run
 from pipeline.tables.opt_out import OptOut, OptOutError
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.crawl import notes
 from stages.shards import Shards
 from tests.stages import fake_run
@@ -56,7 +59,7 @@ def state(run: Path) -> dict[str, str]:
 
 
 def videos_in(run: Path) -> list[str]:
-    return sorted(row["video_id"] for row in shard.open_shards(run / "shards").rows(["video_id"]))
+    return sorted(row["video_id"] for row in open_shards(run / "shards").rows(["video_id"]))
 
 
 def expected(*gone: int) -> list[str]:
@@ -69,7 +72,7 @@ def test_rows_go_files_go_and_the_index_says_so(run: Path, who: OptOut, gone: se
     removed = remove(run / "shards", who)
     assert (removed.clips, removed.files, removed.bytes) == (2 * len(gone), 2 * len(gone), 6 * len(gone))
     assert videos_in(run) == expected(*gone)
-    index = shard.open_shards(run / "shards").index
+    index = open_shards(run / "shards").index
     assert index["clips"] == index["splits"]["train"]["clips"] == len(expected(*gone))
     assert index["hours"] == pytest.approx(len(expected(*gone)) * fake_run.FRAMES / 25 / 3600)
     for entry in index["files"]:
@@ -103,7 +106,7 @@ def test_a_shard_without_rows_goes(run: Path) -> None:
     assert (removed.clips, removed.rewritten) == (36, 0)
     assert removed.emptied > 1
     assert [p.name for p in (run / "shards").iterdir()] == ["_index.json"]
-    found = shard.open_shards(run / "shards")
+    found = open_shards(run / "shards")
     assert (len(found), list(found.rows()), found.index["clips"], found.index["files"]) == (0, [], 0, [])
 
 
@@ -132,7 +135,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
             (Path, "unlink"),
             (Path, "write_text"),
             (files, "sync"),
-            (shard, "writer"),
+            (removal, "shard_writer"),
         ):
             patch.setattr(owner, name, guarded(getattr(owner, name)))
         yield lambda: count
@@ -210,14 +213,14 @@ def test_an_older_copy_without_channel_ids_works_too(run: Path, monkeypatch: pyt
     folder = run / "shards"
     for path in folder.glob("*.parquet"):
         table = pq.read_table(path).drop_columns(["channel_id", "channel_handle", "upload_date"])
-        metadata = {**table.schema.metadata, shard.VERSION_KEY: b"1.0"}
+        metadata = {**table.schema.metadata, VERSION_KEY: b"1.0"}
         pq.write_table(table.replace_schema_metadata(metadata), path)
     index = json.loads((folder / "_index.json").read_text())
     entries = [{**e, "bytes": (folder / e["path"]).stat().st_size} for e in index["files"]]
     (folder / "_index.json").write_text(json.dumps({**index, "version": "1.0", "files": entries}))
     remove(folder, CHANNEL)
     assert videos_in(run) == expected(2, 3)
-    assert {shard.file_version(path) for path in folder.glob("*.parquet")} == {"1.0"}
+    assert {file_version(path) for path in folder.glob("*.parquet")} == {"1.0"}
     assert all("channel_id" not in pq.read_schema(path).names for path in folder.glob("*.parquet"))
 
 
@@ -236,9 +239,9 @@ def test_a_hostile_copy_deletes_nothing_outside_its_clips(run: Path, tmp_path: P
         at = table.schema.get_field_index("video")
         pq.write_table(table.set_column(at, table.schema.field(at), [column]), path)
     assert remove(folder, ONE).files == 0
-    journal = {"files": [], "companions": [name], "index": shard.read_index(folder)}
+    journal = {"files": [], "companions": [name], "index": read_index(folder)}
     (folder / removal.JOURNAL).write_text(json.dumps(journal))
-    with pytest.raises(shard.ShardError, match="not the journal"):
+    with pytest.raises(ShardError, match="not the journal"):
         remove(folder, ONE)
     assert (tmp_path / "outside.mp4").exists() and (run / "raw/x.mp4").exists() and (run / "clips/x.txt").exists()
 
@@ -249,8 +252,8 @@ def test_a_folder_that_may_not_be_written_says_what_to_do(run: Path, monkeypatch
         with pytest.raises(Killed):
             remove(run / "shards", ONE)
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
-    with pytest.raises(shard.ShardError, match="open it once as somebody who may"):
-        shard.open_shards(run / "shards")
+    with pytest.raises(ShardError, match="open it once as somebody who may"):
+        open_shards(run / "shards")
 
 
 def test_a_full_disk_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +266,7 @@ def test_a_full_disk_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_shards_says_so(tmp_path: Path) -> None:
-    with pytest.raises(shard.ShardError, match="has not finished"):
+    with pytest.raises(ShardError, match="has not finished"):
         remove(tmp_path, ONE)
 
 

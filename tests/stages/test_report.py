@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.report import Report, charts, funnel, gather, page
 from tests.stages import fake_run
 

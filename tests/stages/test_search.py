@@ -14,7 +14,7 @@ from pipeline.registry.models import Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.lock import driving
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.search import Search, errands
 from tests.stages.fake_run import add
 from tests.youtube import CREATIVE_COMMONS, Plan, Refusal, YouTube, serve, video_id

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.shards import shard
-from pipeline.tables.table import Store
+from pipeline.shards import write
+from pipeline.shards.format import SPLITS, ShardError
+from pipeline.shards.read import open_shards
+from pipeline.tables.store import Store
 from stages.shards import Shards, _sharing, bucket_of
 from tests.stages import fake_run
 
@@ -21,7 +23,7 @@ GROUPS = st.dictionaries(st.text("abcdef0123", min_size=1, max_size=6), st.integ
 
 def held(sizes: dict[str, int], splits: dict[str, str]) -> dict[str, int]:
     """Samples in each split."""
-    return {name: sum(sizes[group] for group, split in splits.items() if split == name) for name in shard.SPLITS}
+    return {name: sum(sizes[group] for group, split in splits.items() if split == name) for name in SPLITS}
 
 
 @settings(deadline=None)
@@ -120,7 +122,7 @@ def test_every_sample_is_in_one_file_that_the_index_lists(store: Store) -> None:
     }
     assert index["clips"] == 24
     assert index["hours"] == pytest.approx(24 * fake_run.FRAMES / 25 / 3600)
-    rows = list(shard.open_shards(store.run / "shards").rows(["clip_id", "video_id"]))
+    rows = list(open_shards(store.run / "shards").rows(["clip_id", "video_id"]))
     assert len({row["clip_id"] for row in rows}) == len(rows) == 24
 
 
@@ -130,9 +132,9 @@ def test_no_group_is_in_two_splits(store: Store, split_by: str) -> None:
     of_split = [
         {
             row["video_id" if split_by == "video" else "channel"]
-            for row in shard.open_shards(store.run / "shards", split).rows()
+            for row in open_shards(store.run / "shards", split).rows()
         }
-        for split in shard.SPLITS
+        for split in SPLITS
     ]
     assert all(of_split)
     assert sum(map(len, of_split)) == len(set.union(*of_split))
@@ -149,9 +151,7 @@ def speak(store: Store, *speakers: tuple[int, int, str]) -> None:
 def splits_of(run: Path) -> dict[str, str]:
     """Video -> its split; each has one."""
     pairs = {
-        (row["video_id"], split)
-        for split in shard.SPLITS
-        for row in shard.open_shards(run / "shards", split).rows(["video_id"])
+        (row["video_id"], split) for split in SPLITS for row in open_shards(run / "shards", split).rows(["video_id"])
     }
     assert len(pairs) == len({video for video, _ in pairs})
     return dict(pairs)
@@ -201,7 +201,7 @@ def test_a_speaker_everywhere_is_one_group(store: Store) -> None:
 def test_faces_stay_in_the_run(store: Store) -> None:
     speak(store, *((video, 0, f"s{video}") for video in range(12)))
     fake_run.run(Shards(buckets=1), store.run)
-    rows = list(shard.open_shards(store.run / "shards").rows())
+    rows = list(open_shards(store.run / "shards").rows())
     known = [row for row in rows if row["speaker"]]
     assert len(known) == 12 and all(row["gender"] == "male" for row in known)
     assert not any("identity" in row or "voice_scores" in row for row in rows)
@@ -226,7 +226,7 @@ def test_a_new_verdict_rewrites_its_bucket_alone(store: Store) -> None:
     assert [f"{unit}-of-00004.parquet" for unit in done] == sorted(changed)
     assert len(changed) == 1
     assert changed.pop().split("-")[1] == f"{bucket_of(fake_run.video_id(7), 4):05d}"
-    assert shard.open_shards(store.run / "shards").index["clips"] == 23
+    assert open_shards(store.run / "shards").index["clips"] == 23
 
 
 def test_a_bucket_without_samples_has_no_file(store: Store) -> None:
@@ -238,7 +238,7 @@ def test_a_bucket_without_samples_has_no_file(store: Store) -> None:
     fake_run.run(stage, store.run)
     gone = set(before) - set(files_of(store.run))
     assert len(gone) == 1
-    assert shard.open_shards(store.run / "shards").index["clips"] == 22
+    assert open_shards(store.run / "shards").index["clips"] == 22
 
 
 def test_killed_before_the_index_is_noticed_and_repaired(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,17 +248,17 @@ def test_killed_before_the_index_is_noticed_and_repaired(store: Store, monkeypat
         patch.setattr(Shards, "finish", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fake_run.run(Shards(buckets=2), store.run)
-    with pytest.raises(shard.ShardError, match="cut short"):
-        shard.open_shards(store.run / "shards")
+    with pytest.raises(ShardError, match="cut short"):
+        open_shards(store.run / "shards")
     assert fake_run.run(Shards(buckets=2), store.run) == []
-    assert len(list(shard.open_shards(store.run / "shards").rows(["frames"]))) == 23
+    assert len(list(open_shards(store.run / "shards").rows(["frames"]))) == 23
 
 
 def test_a_write_that_fails_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_run.run(Shards(buckets=1), store.run)
     before = files_of(store.run)
     fake_run.judge(store, 7, keep=False, attempt=2)
-    monkeypatch.setattr(shard, "to_arrow", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(write, "to_arrow", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         fake_run.run(Shards(buckets=1), store.run)
     assert files_of(store.run) == before
@@ -267,7 +267,7 @@ def test_a_write_that_fails_leaves_the_old_file(store: Store, monkeypatch: pytes
 
 def test_rows_hold_what_the_tables_hold(store: Store) -> None:
     fake_run.run(Shards(), store.run)
-    rows = {row["clip_id"]: row for row in shard.open_shards(store.run / "shards").rows()}
+    rows = {row["clip_id"]: row for row in open_shards(store.run / "shards").rows()}
     row = rows[fake_run.clip_id(3, 200)]
     assert row["person"] == 0
     assert row["start_seconds"] == 8.0

@@ -20,7 +20,7 @@ from pipeline.base.errors import StageError
 from pipeline.engine.profile import ProfileError, load
 from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.speech_types import SpeechTypes, ask, manifest, names
 from tests.stages import unkind_openai as unkind
 from tests.stages.stage_assets import asset

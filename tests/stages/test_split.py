@@ -14,8 +14,8 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.video import probe
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import pack_rows
 from stages.split import Split
 from tests.stages.little_films import FPS, RATE, speechlike, write_film
 from tests.stages.stage_assets import AssetModels, asset

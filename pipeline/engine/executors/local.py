@@ -29,7 +29,7 @@ from pipeline.engine.executors.executor import Job, Result, Results, Units
 from pipeline.engine.executors.worker import Worker, disk_trouble
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.unit import Unit
-from pipeline.tables.table import FAILED
+from pipeline.tables.outcome import FAILED
 
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout

@@ -16,8 +16,9 @@ from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
 from pipeline.engine.stage import Context, Stage, Work
 from pipeline.engine.unit import Unit
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import FAILED, OK, REJECTED, pack_rows
+from pipeline.tables.outcome import FAILED, OK, REJECTED
 
 LOGS_PER_UNIT = 50
 DETAIL_CHARACTERS = 500

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.base.arrays import Picture
 from pipeline.base.errors import UserError
 from pipeline.base.units import FPS, SAMPLE_RATE
+from pipeline.storage import storage_of
 
 if TYPE_CHECKING:
     from pipeline.registry.models import Registry
@@ -76,7 +77,7 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
     from pipeline.base.reasons import Failure, Reject
     from pipeline.media.video import GridReader
 
-    path = (run / video).resolve()
+    path = storage_of(run).local(video).resolve()
     if not video or not path.is_relative_to(run.resolve()) or not path.is_file():
         raise BadInput(f"the clip {video or 'of this row'} is not in {run}: a picture is needed, name one with --image")
     try:

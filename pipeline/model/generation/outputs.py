@@ -13,7 +13,7 @@ from pipeline.base.arrays import Floats32
 from pipeline.base.units import FPS
 from pipeline.media.audio import to_flac
 from pipeline.model.generation.given import Person, Voice
-from pipeline.shards import shard
+from pipeline.shards.write import write_shard
 from pipeline.skeleton.align import Similarity
 from pipeline.skeleton.local import from_local, to_local
 
@@ -100,5 +100,5 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
         "audio_features_of": audio_of or None,
         "versions": json.dumps(said, sort_keys=True, default=str),
     }
-    shard.write(table, [row])
+    write_shard(table, [row])
     return [arrays, table]

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from pipeline.base import files
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.model.training import TrainingError
-from pipeline.shards import shard
+from pipeline.shards.format import AUDIO_FEATURES
+from pipeline.shards.read import Shards, open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, rooted
 from pipeline.tables import people
@@ -39,7 +40,7 @@ ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # by frame: type and shape
     "skeleton": (np.float16, (layout.K, 2)),
     "valid": (np.bool_, (layout.K,)),
     "neck": (np.float32, (2,)),
-    "audio": (np.float16, (shard.AUDIO_FEATURES,)),
+    "audio": (np.float16, (AUDIO_FEATURES,)),
 }
 FRAME_BYTES = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape in ARRAYS.values())
 _COLUMNS = ("clip_id", "person", "frames", "local", "scores", "neck", "audio_features", "audio_features_of")
@@ -161,7 +162,7 @@ def open_cache(
         CacheError: clips with different audio features, or none with any; no room on the disk.
         ShardError: the shards cannot be read.
     """
-    opened = shard.open_shards(shards, split)
+    opened = open_shards(shards, split)
     made_from = {
         "version": VERSION,
         "split": split,
@@ -181,7 +182,7 @@ def open_cache(
     return Cache(target)
 
 
-def _videos(opened: shard.Shards) -> list[str]:
+def _videos(opened: Shards) -> list[str]:
     return [row["video_id"] for row in opened.rows(("video_id",))]
 
 
@@ -222,7 +223,7 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _check_room(opened: shard.Shards, folder: Path) -> None:
+def _check_room(opened: Shards, folder: Path) -> None:
     names = {path.name for path in opened.paths}
     seconds = sum(entry["seconds"] for entry in opened.index["files"] if entry["path"] in names)
     needed, free = seconds * FPS * FRAME_BYTES, shutil.disk_usage(folder).free
@@ -247,7 +248,7 @@ def _replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _build(opened: shard.Shards, folder: Path, made_from: Mapping[str, Any], min_score: float) -> None:
+def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score: float) -> None:
     sums, lists = _Sums(), _Lists()
     out: dict[str, BinaryIO] = {name: (folder / f"{name}.raw").open("wb") for name in ARRAYS}
     try:

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.media.skeleton_film import write_skeletons
 from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, AudioToSkeleton, Reference
 from pipeline.model.training.cache import Cache
-from pipeline.shards import shard
+from pipeline.shards.read import decode_audio, open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import seen
 from pipeline.skeleton.local import from_local
@@ -42,7 +42,7 @@ def _wave(shards: Path, held_out: Cache, clip: int, frames: int) -> np.ndarray |
     """The clip's sound, (frames x 640,)."""
     from pipeline.media.audio import cut
 
-    for row in shard.open_shards(shards, held_out.index["split"]).rows(("clip_id", "person", "audio")):
+    for row in open_shards(shards, held_out.index["split"]).rows(("clip_id", "person", "audio")):
         if f"{row['clip_id']}#{row['person']}" == held_out.ids[clip]:
-            return None if row["audio"] is None else cut(shard.sound(row["audio"]), 0, frames)
+            return None if row["audio"] is None else cut(decode_audio(row["audio"]), 0, frames)
     return None

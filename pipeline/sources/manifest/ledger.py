@@ -7,7 +7,7 @@ from pipeline.sources.manifest.rows import Manifest, ManifestRow, Problem, place
 
 if TYPE_CHECKING:
     from pipeline.base.units import Row
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 LIVE, DEAD, BLOCKED, UNWANTED, BAD, UNKNOWN = "live", "dead", "blocked", "unwanted", "bad", "unknown"
 

@@ -16,7 +16,7 @@ from pipeline.base.reasons import Reason, ReasonClass
 
 if TYPE_CHECKING:
     from pipeline.sources.manifest import RowState
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 OK = "ok"
 LIVE, DEAD, UNUSABLE, BLOCKED, UNKNOWN, NEVER, OPTED_OUT, BAD = STATES = (

@@ -10,7 +10,7 @@ from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.crawl.worker import Worker
 
 

@@ -14,7 +14,7 @@ from stages.crawl.inputs.base import Input
 if TYPE_CHECKING:
     from pipeline.sources.web.lists import LinkList
     from pipeline.sources.web.settings import Web
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.crawl.worker import Worker
 
 FOUND = ("speech_type", "language", "query", "query_rank")  # of a source, copied to its video

@@ -7,7 +7,7 @@ from stages.crawl.inputs.links import Links
 
 if TYPE_CHECKING:
     from pipeline.sources.web.lists import LinkList
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
 
 SEARCH = "search"
 

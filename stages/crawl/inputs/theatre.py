@@ -10,7 +10,7 @@ from pipeline.engine.unit import Unit
 from stages.crawl.inputs.base import Input
 
 if TYPE_CHECKING:
-    from pipeline.tables.table import Store
+    from pipeline.tables.store import Store
     from stages.crawl.worker import Worker
 
 THEATRE = "theatre"

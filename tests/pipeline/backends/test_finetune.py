@@ -16,7 +16,9 @@ from pipeline.backends import finetune
 from pipeline.backends.finetune import MIN_FRAMES, face_mask, write_layout
 from pipeline.base.hashes import sha256_of
 from pipeline.media.writer import write_clip
-from pipeline.shards import shard
+from pipeline.shards.index import build_index, write_index
+from pipeline.shards.read import open_shards
+from pipeline.shards.write import write_shard
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
 from pipeline.theatre import planted
@@ -59,13 +61,13 @@ def run(tmp_path: Path) -> Path:
                 }
             )
         path = folder / f"{split}-00000-of-00001.parquet"
-        shard.write(path, rows)
+        write_shard(path, rows)
         seconds = sum(lengths) / 25
         entries.append(
             {"path": path.name, "split": split, "rows": len(rows), "seconds": seconds}
             | {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         )
-    shard.write_index(folder, shard.index(entries, [], version="1.2"))
+    write_index(folder, build_index(entries, [], version="1.2"))
     return tmp_path / "run"
 
 
@@ -78,7 +80,7 @@ def test_pictures_skeletons_and_masks_lie_frame_by_frame(run: Path) -> None:
     listed = (made.folder / "video_rec_path.txt").read_text().splitlines()
     assert listed == [str(made.folder / "rec" / name) for name in ("00001", "00002")] and made.clips == made.made == 2
     assert len(made.skipped) == 1 and f"{MIN_FRAMES - 1} frames" in next(iter(made.skipped.values()))
-    row = next(iter(shard.open_shards(run / "shards", "train").rows()))
+    row = next(iter(open_shards(run / "shards", "train").rows()))
     clip = Path(listed[0])
     assert {folder.name: len(list(folder.iterdir())) for folder in clip.iterdir() if folder.is_dir()} == {
         "images": 20,

@@ -7,17 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from pipeline.base.errors import BadUse
 from pipeline.cli import main as cli
-from pipeline.engine import runner
-from pipeline.engine.session import Session
+from pipeline.engine import console
+from pipeline.engine.session import Session, choose_profile
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toy_cli, toys
 
 PROFILE = (
@@ -105,20 +107,35 @@ def test_misuse_is_told_in_a_line(toy: Toys, arguments: list[str], code: int, wo
     assert words in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize(
-    "command", ["", *cli.main.commands, "models fetch", "models pin", "profile show", "profile list"]
-)
+@pytest.mark.parametrize("command", ["", *cli.COMMANDS, "models fetch", "models pin", "profile show", "profile list"])
 def test_every_command_explains_itself(command: str) -> None:
     found = invoke(*command.split(), "--help")
     assert found.exit_code == 0 and len(found.output.splitlines()) > 3
 
 
+def test_the_list_of_commands_says_what_they_say() -> None:
+    for name, lazy in cli.COMMANDS.items():
+        command = lazy.load()
+        assert command.name == name
+        for limit in (45, 1000):
+            assert click.Command(None, help=lazy.summary).get_short_help_str(limit) == command.get_short_help_str(limit)
+
+
+def test_help_loads_no_command() -> None:
+    code = "import runpy, sys\nsys.argv = ['csg405', '--help']\ntry: runpy.run_module('pipeline.cli')\nexcept SystemExit: pass\n"
+    code += "print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(done.stderr.split())
+    assert "opt-out" in done.stdout and "pipeline.cli.main" in loaded
+    assert not loaded & {"numpy", "pyarrow", "cv2", "pydantic", "rich", "pipeline.cli.run", "pipeline.engine.session"}
+
+
 def test_which_profile_it_is_when_none_is_named() -> None:
-    assert cli.choose_profile("", "", "") == "demo"
-    assert cli.choose_profile("", "videos", "") == "folder"
-    assert cli.choose_profile("mine.toml", "videos", "") == "mine.toml"
-    with pytest.raises(cli.Fault, match="use PROFILE=folder"):
-        cli.choose_profile("demo", "videos", "")
+    assert choose_profile("", "", "") == "demo"
+    assert choose_profile("", "videos", "") == "folder"
+    assert choose_profile("mine.toml", "videos", "") == "mine.toml"
+    with pytest.raises(BadUse, match="use PROFILE=folder"):
+        choose_profile("demo", "videos", "")
 
 
 def test_the_funnel_counts_everything(done: Toys) -> None:
@@ -224,7 +241,7 @@ def test_interruptions_end_with_130(toy: Toys, monkeypatch: pytest.MonkeyPatch) 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "run_stage", interrupted)
+    monkeypatch.setattr(console, "run_stage", interrupted)
     assert "the same command goes on" in toy("run", "crawl", code=130)
     monkeypatch.setattr(Store, "outcomes", interrupted)
     (toy.run / "tables" / "videos" / "outcomes").mkdir(parents=True)
@@ -299,9 +316,9 @@ def test_a_manifest_reaches_every_stage_that_has_one(released: str, tmp_path: Pa
     (tmp_path / "links.txt").write_text("yt:aaaaaaaaaaa\n")
     plain = Session("", str(tmp_path / "r"), "", str(tmp_path / "links.txt"), "", "", ()).profile
     assert plain.name == "folder" and plain.stage("split") and "manifest_clips" not in plain.all_stages
-    with pytest.raises(cli.Fault, match="there is no such file"):
+    with pytest.raises(BadUse, match="there is no such file"):
         Session("", str(tmp_path / "r"), "", str(tmp_path / "none.json"), "", "", ())
-    with pytest.raises(cli.Fault, match=r"POSES=.*there is no such file"):  # now, not after a week of crawling
+    with pytest.raises(BadUse, match=r"POSES=.*there is no such file"):  # now, not after a week of crawling
         Session("", str(tmp_path / "r"), "", released, str(tmp_path / "none.zip"), "", ())
 
 
@@ -325,7 +342,7 @@ def test_a_run_remembers_what_it_is_made_from(released: str, tmp_path: Path) -> 
         "another profile is another run"
     )
     (tmp_path / "run" / "profile.toml").write_text("= broken")
-    with pytest.raises(cli.Fault, match=r"profile\.toml"):
+    with pytest.raises(BadUse, match=r"profile\.toml"):
         Session("rebuild", run, "", "", "", "", ())
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline.cli.main import INTERRUPTED
+from pipeline.cli.session import INTERRUPTED
 from pipeline.engine import runner
 from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry

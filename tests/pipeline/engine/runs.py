@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from pipeline.engine.runner import Options, Summary, run_stage
 from pipeline.engine.stage import Stage
 from pipeline.registry.models import Registry
-from pipeline.tables.table import OUTCOME, RUN_COLUMNS, Store
+from pipeline.tables.outcome import OUTCOME, RUN_COLUMNS
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 
 HERE = Options(workers=0)

@@ -25,7 +25,8 @@ from pipeline.media.guard import open_container
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.table import OK, Store
+from pipeline.tables.outcome import OK
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toy_cli, toys
 from tests.pipeline.engine.runs import outcomes
 from tests.pipeline.engine.test_upkeep import age, dies, killed_at

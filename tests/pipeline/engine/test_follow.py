@@ -17,7 +17,8 @@ from pipeline.cli import main as cli
 from pipeline.engine import follow
 from pipeline.engine.profile import load
 from pipeline.tables.lock import at_work, driving
-from pipeline.tables.table import OK, Store
+from pipeline.tables.outcome import OK
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toy_cli, toys
 from tests.pipeline.engine.runs import chain, contents, go, go_all, outcomes, same
 from tests.pipeline.engine.test_runner import driver, until

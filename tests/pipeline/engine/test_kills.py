@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from pipeline.engine.upkeep import collect, compact
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.runs import contents, same
 from tests.pipeline.engine.test_runner import driver, until, workers

@@ -19,7 +19,7 @@ from pipeline.engine.unit import Unit
 from pipeline.tables.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
 from pipeline.tables.kinds import BOX, KINDS, frames
 from pipeline.tables.retry import forget
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.runs import chain, go, go_all, outcomes
 

@@ -22,9 +22,10 @@ from pipeline.base.errors import StageError
 from pipeline.engine import runner
 from pipeline.engine.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.registry.models import BadModel, Registry
-from pipeline.tables import lock, table
+from pipeline.tables import lock, parts
 from pipeline.tables.lock import Occupied, driving
-from pipeline.tables.table import FAILED, OK, Store
+from pipeline.tables.outcome import FAILED, OK
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.runs import HERE, chain, contents, go, go_all, outcomes
 
@@ -289,7 +290,7 @@ def test_a_full_disk_at_the_commit_loses_nothing_committed(tmp_path: Path, monke
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "tables"))
 
-    monkeypatch.setattr(table.pq, "write_table", full)
+    monkeypatch.setattr(parts.pq, "write_table", full)
     with pytest.raises(StageError, match=r"no space left.*What was committed is safe"):
         go(toys.ToyCrawl(units=("a", "b")), tmp_path)
     monkeypatch.undo()

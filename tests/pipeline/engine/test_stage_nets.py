@@ -8,7 +8,7 @@ import pytest
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.attributes import Attributes
 
 

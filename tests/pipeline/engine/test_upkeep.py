@@ -14,7 +14,7 @@ from pipeline.engine.plan import plan
 from pipeline.engine.upkeep import collect, compact, waste
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.retry import forget
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.runs import chain, contents, go, go_all, same
 

@@ -16,7 +16,7 @@ from pipeline.base.units import Row
 from pipeline.engine.settings import runtime
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.engine.unit import Unit
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 
 
 class ToyCrawl(Stage):

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.shards import shard
+from pipeline.shards import format
+from pipeline.shards.format import ShardError, file_version, shard_schema
+from pipeline.shards.read import decode_audio, open_shards
+from pipeline.shards.write import quantise, write_shard
 from pipeline.skeleton.local import from_local, to_local
 
 PINNED = """
@@ -60,18 +63,18 @@ def test_names_types_and_units_are_pinned() -> None:
     expected = [
         tuple(entry.strip().split(maxsplit=2)) for line in PINNED.strip().splitlines() for entry in line.split("|")
     ]
-    found = [(f.name, str(f.type).replace("item:", "element:"), f.metadata[b"unit"].decode()) for f in shard.schema()]
+    found = [(f.name, str(f.type).replace("item:", "element:"), f.metadata[b"unit"].decode()) for f in shard_schema()]
     assert found == [(name, TYPES.get(kind, kind), unit[0] if unit else "") for name, kind, *unit in expected]
-    assert all(b"text" in field.metadata for field in shard.schema())
+    assert all(b"text" in field.metadata for field in shard_schema())
 
 
 def test_metadata_survives_in_the_file(tmp_path: Path) -> None:
-    shard.write(tmp_path / "a.parquet", [row()])
+    write_shard(tmp_path / "a.parquet", [row()])
     stored = pq.read_schema(tmp_path / "a.parquet")
-    for field in shard.schema():
+    for field in shard_schema():
         assert stored.field(field.name).type == field.type
         assert field.metadata.items() <= stored.field(field.name).metadata.items()
-    assert shard.file_version(tmp_path / "a.parquet") == "1.2"
+    assert file_version(tmp_path / "a.parquet") == "1.2"
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,7 +84,7 @@ def test_local_and_neck_invert_to_keypoints_exactly(seed: int, missing: float, s
     points = (256 + rng.normal(0, 100 * spread, (12, 133, 2))).astype(np.float32)
     points[rng.uniform(size=(12, 133)) < missing] = np.nan
     raw_local, neck = to_local(points)
-    keypoints, local, path = shard.quantise(points, neck)
+    keypoints, local, path = quantise(points, neck)
     np.testing.assert_array_equal(from_local(local, path), keypoints)
     assert np.nanmax(np.abs(keypoints - points)) <= 1 / 128 + 1e-4
     assert np.nanmax(np.abs(local - raw_local), initial=0) <= 1 / 64 + 1e-3
@@ -90,26 +93,26 @@ def test_local_and_neck_invert_to_keypoints_exactly(seed: int, missing: float, s
 
 def test_the_inverse_holds_after_a_round_trip(tmp_path: Path) -> None:
     write_folder(tmp_path, [row(n) for n in range(3)])
-    for stored in shard.open_shards(tmp_path).rows(["keypoints", "local", "neck"]):
+    for stored in open_shards(tmp_path).rows(["keypoints", "local", "neck"]):
         np.testing.assert_array_equal(from_local(stored["local"], stored["neck"]), stored["keypoints"])
 
 
 def test_scores_move_by_less_than_a_thousandth(tmp_path: Path) -> None:
     write_folder(tmp_path, [row()])
-    stored = next(shard.open_shards(tmp_path).rows())
+    stored = next(open_shards(tmp_path).rows())
     assert np.abs(stored["scores"] - row()["scores"]).max() <= 1 / 2048
 
 
 def test_same_rows_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        shard.write(tmp_path / f"{name}.parquet", [row(n) for n in range(20)])
+        write_shard(tmp_path / f"{name}.parquet", [row(n) for n in range(20)])
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
 def test_features_are_stored_as_they_are(tmp_path: Path) -> None:
     features = np.random.default_rng(0).normal(size=(20, 768)).astype(np.float16)
     write_folder(tmp_path, [row(audio_features=features), row(1)])
-    first, second = shard.open_shards(tmp_path).rows()
+    first, second = open_shards(tmp_path).rows()
     np.testing.assert_array_equal(first["audio_features"], features)
     assert first["audio_features"].dtype == np.float16
     assert second["audio_features"] is None
@@ -117,7 +120,7 @@ def test_features_are_stored_as_they_are(tmp_path: Path) -> None:
 
 def write_folder(folder: Path, rows: list[dict], version: str = "1.0") -> Path:
     path = folder / "train-00000-of-00001.parquet"
-    shard.write(path, rows)
+    write_shard(path, rows)
     entry = {"path": path.name, "split": "train", "rows": len(rows), "bytes": path.stat().st_size}
     (folder / "_index.json").write_text(json.dumps({"version": version, "files": [entry]}))
     return path
@@ -126,31 +129,31 @@ def write_folder(folder: Path, rows: list[dict], version: str = "1.0") -> Path:
 @pytest.mark.parametrize(("version", "advice"), [("2.0", "update csg405"), ("0.9", "write the shards again")])
 def test_another_major_version_is_refused(tmp_path: Path, version: str, advice: str) -> None:
     write_folder(tmp_path, [row()], version)
-    with pytest.raises(shard.ShardError, match=advice):
-        shard.open_shards(tmp_path)
+    with pytest.raises(ShardError, match=advice):
+        open_shards(tmp_path)
 
 
 def test_a_newer_file_under_an_old_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(shard, "VERSION", (2, 0))
+        patch.setattr(format, "VERSION", (2, 0))
         write_folder(tmp_path, [row()])
-    with pytest.raises(shard.ShardError, match=r"has format 2\.0"):
-        list(shard.open_shards(tmp_path).rows())
+    with pytest.raises(ShardError, match=r"has format 2\.0"):
+        list(open_shards(tmp_path).rows())
 
 
 def test_a_newer_minor_version_is_read(tmp_path: Path) -> None:
     write_folder(tmp_path, [row()], "1.7")
-    assert len(shard.open_shards(tmp_path)) == 1
+    assert len(open_shards(tmp_path)) == 1
 
 
 def test_what_is_no_folder_of_shards_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(shard.ShardError, match="has not finished"):
-        shard.open_shards(tmp_path)
+    with pytest.raises(ShardError, match="has not finished"):
+        open_shards(tmp_path)
     write_folder(tmp_path, [row()]).unlink()
-    with pytest.raises(shard.ShardError, match="not the file"):
-        shard.open_shards(tmp_path)
-    with pytest.raises(shard.ShardError, match="no split"):
-        shard.open_shards(tmp_path, "dev")
+    with pytest.raises(ShardError, match="not the file"):
+        open_shards(tmp_path)
+    with pytest.raises(ShardError, match="no split"):
+        open_shards(tmp_path, "dev")
 
 
 def test_pandas_reads_them(tmp_path: Path) -> None:
@@ -182,4 +185,4 @@ def test_sound_is_decoded(tmp_path: Path) -> None:
     wave = np.sin(np.arange(6400) / 20).astype(np.float32) / 2
     buffer = io.BytesIO()
     soundfile.write(buffer, wave, 16_000, format="FLAC", subtype="PCM_16")
-    assert np.abs(shard.sound(buffer.getvalue()) - wave).max() < 1e-4
+    assert np.abs(decode_audio(buffer.getvalue()) - wave).max() < 1e-4

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage import DiskStorage, storage_of
+from pipeline.base import files
+from pipeline.storage import DiskStorage, storage_of, tombstone_of
 
 
 def test_what_was_put_is_read_listed_and_deleted(tmp_path: Path) -> None:
@@ -46,3 +47,41 @@ def test_a_file_used_where_it_was_found_is_read_and_never_touched(tmp_path: Path
         with pytest.raises(ValueError, match="outside"):
             storage.put(found, key)
     assert found.read_bytes() == b"film"
+
+
+def test_a_listing_is_in_the_order_of_keys_and_follows_no_link(tmp_path: Path) -> None:
+    storage, elsewhere = storage_of(tmp_path / "run"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "film.mp4").write_bytes(b"film")
+    for key in ("clips/b.mp4", "clips/b/x.mp4", "clips/a/y.mp4", "clips/b-z.mp4"):
+        with storage.writing(key) as path:
+            path.write_bytes(b"clip")
+    storage.local("clips/link.mp4").symlink_to(elsewhere / "film.mp4")
+    storage.local("clips/folder").symlink_to(elsewhere)
+    found = [entry.key for entry in storage.list("clips")]
+    assert found == sorted(found) == ["clips/a/y.mp4", "clips/b-z.mp4", "clips/b.mp4", "clips/b/x.mp4"]
+
+
+def test_a_folder_that_is_a_link_is_listed_by_its_own_keys(tmp_path: Path) -> None:
+    """A run's clips may lie on another disk."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large/a.mp4").write_bytes(b"clip")
+    (tmp_path / "run/clips").symlink_to(tmp_path / "large")
+    assert [entry.key for entry in storage_of(tmp_path / "run").list("clips")] == ["clips/a.mp4"]
+
+
+def test_a_tombstone_stands_beside_its_file(tmp_path: Path) -> None:
+    key = "raw/ab/film.mp4"
+    assert storage_of(tmp_path).local(tombstone_of(key)) == files.tombstone_of(storage_of(tmp_path).local(key))
+
+
+def test_scratch_is_kept_by_name_and_put_by_a_renaming(tmp_path: Path) -> None:
+    storage = storage_of(tmp_path)
+    assert list(storage.scratches()) == []
+    (storage.scratch("one") / "film.mp4").write_bytes(b"film")
+    storage.scratch("two")
+    assert (storage.scratch("one") / "film.mp4").read_bytes() == b"film", "work goes on where it was"
+    assert list(storage.scratches()) == [storage.scratch("one"), storage.scratch("two")]
+    storage.put(storage.scratch("one") / "film.mp4", "raw/ab/film.mp4")
+    assert storage.local("raw/ab/film.mp4").read_bytes() == b"film"

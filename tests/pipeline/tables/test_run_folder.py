@@ -2,12 +2,11 @@
 
 import ast
 import contextlib
-import importlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,22 +16,24 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.base import files
-from pipeline.cli.main import _program_command, main
+from pipeline.cli.main import main
+from pipeline.cli.stage import command_of
 from pipeline.engine.upkeep import collect, waste
-from pipeline.shards import shard
+from pipeline.shards.index import INDEX, build_index, write_index
 from pipeline.shards.removal import remove_from_run
 from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, no_program, program
 from pipeline.tables.run_folder import PLACES, Find
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
+from tests.run_joins import ROOT, constant, joins, modules
 
-ROOT = Path(__file__).parents[3]
 ONE, TWO = "yt:aaaaaaaaaaa", "yt:bbbbbbbbbbb"
 
 # What is joined to a run's folder by a value that is known only when it runs, and why that is no new place.
 BY_VALUE = {
+    "key": "of a file in the storage: what a row's column holds",
     "path": "of a row, whose column the kinds' schema declares",
     "video": "likewise; or of `clips`, as export names it",
     "sample": "a row's column",
@@ -40,76 +41,40 @@ BY_VALUE = {
     "name": "a row's column; or one of the list itself",
     "row": "a row's column",
     "place": "of the list, or what `place_of` in crawl makes below `raw`",
-    "pure": "what a row names, below places of the list alone",
     "video_path": "a row's column",
     "": "a row's column, by subscript",
 }
 
 
-def modules() -> Iterator[tuple[Path, ast.Module]]:
-    for package in ("pipeline", "stages"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
-
-
-def constant(path: Path, tree: ast.Module, name: str) -> str:
-    """What a module's constant says, as `FOLDER`; "?FOLDER" when it cannot be told, which no list has."""
-    for node in tree.body:
-        if (
-            isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == name
-            and isinstance(node.value, ast.Constant)
-        ):
-            return str(node.value.value)
-    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    homes = [node.module for node in imported if name in [one.name for one in node.names]]
-    homes += [f"{node.module}.{one.name}" for node in imported for one in node.names if one.name.islower()]
-    for home in [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"), *homes]:
-        with contextlib.suppress(ImportError):
-            if isinstance(value := getattr(importlib.import_module(str(home)), name, None), str):
-                return value
-    return f"?{name}"
-
-
-def is_run(node: ast.expr) -> bool:
-    """`run`, `session.run`, `self._run`, `context.run`, `store.run` ...: whatever is called a run."""
-    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-    return name in ("run", "_run", "run_folder")
-
-
-def joined() -> Iterator[tuple[str, str]]:
+def joined(trees: Mapping[Path, ast.Module]) -> Iterator[tuple[str, str]]:
     """(where, the first step) of everything that the code joins to a run's folder by a name that it knows."""
-    for path, tree in modules():
-        for node in ast.walk(tree):
-            if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and is_run(node.left)):
-                continue
-            where, right = f"{path.relative_to(ROOT)}:{node.lineno}", node.right
-            if isinstance(right, ast.Constant):
-                yield where, str(right.value)
-            elif isinstance(right, ast.Name | ast.Attribute):
-                name = right.id if isinstance(right, ast.Name) else right.attr
-                if name.isupper():
-                    yield where, constant(path, tree, name)
-                elif name not in BY_VALUE:
-                    yield where, f"?{name}"
-            elif isinstance(right, ast.Subscript | ast.BoolOp | ast.BinOp | ast.Call):
-                continue  # a row's column
-            else:
-                yield where, f"?{ast.unparse(right)}"
+    for path, node in joins(trees.items()):
+        where, right = f"{path.relative_to(ROOT)}:{node.lineno}", node.right
+        if isinstance(right, ast.Constant):
+            yield where, str(right.value)
+        elif isinstance(right, ast.Name | ast.Attribute):
+            name = right.id if isinstance(right, ast.Name) else right.attr
+            if name.isupper():
+                yield where, constant(path, trees[path], name)
+            elif name not in BY_VALUE:
+                yield where, f"?{name}"
+        elif isinstance(right, ast.Subscript | ast.BoolOp | ast.BinOp | ast.Call):
+            continue  # a row's column
+        else:
+            yield where, f"?{ast.unparse(right)}"
 
 
 def test_all_that_the_code_puts_into_a_run_is_on_the_list() -> None:
-    found = list(joined())
+    found = list(joined(dict(modules())))
     inside = {"videos", "work"}  # what an evaluation's own stages take for their run is a folder of `evaluation`
     strangers = [(where, step) for where, step in found if run_folder.place_of(step) is None and step not in inside]
     assert strangers == [], "write these into pipeline/tables/run_folder.py"
     assert len({step.split("/")[0] for _, step in found}) > 20, "the search itself finds little"
 
 
-def test_the_search_finds_a_new_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_finds_a_new_folder() -> None:
     new = ast.parse('NEW = "portraits"\ndef f(run): (run / NEW).mkdir(); (context.run / "faces" / "x").touch()')
-    monkeypatch.setattr("tests.pipeline.tables.test_run_folder.modules", lambda: [(ROOT / "pipeline" / "new.py", new)])
-    assert [step for _, step in joined()] == ["portraits", "faces"]
+    assert [step for _, step in joined({ROOT / "pipeline" / "new.py": new})] == ["portraits", "faces"]
 
 
 def test_places_are_named_once_and_every_kind_of_path_lies_in_one() -> None:
@@ -283,9 +248,9 @@ def test_no_opt_out_beside_a_program(tmp_path: Path) -> None:
 def test_the_command_line_of_a_program_waits_for_no_opt_out(tmp_path: Path) -> None:
     command = ["--run", str(tmp_path), "--profile", "folder"]
     with no_program(tmp_path):
-        refused = CliRunner().invoke(_program_command("finetune"), command)
+        refused = CliRunner().invoke(command_of("finetune"), command)
     assert refused.exit_code == 1 and "an opt-out is deleting files" in refused.output
-    alone = CliRunner().invoke(_program_command("finetune"), command)
+    alone = CliRunner().invoke(command_of("finetune"), command)
     assert "opt-out" not in alone.output and "_index.json is missing" in alone.output
 
 
@@ -299,7 +264,7 @@ def shards_of(run: Path, sha: str) -> None:
         "bytes": 1,
         "sha256": sha,
     }
-    shard.write_index(run / "shards", shard.index([entry], [], version="1.2"))
+    write_index(run / "shards", build_index([entry], [], version="1.2"))
 
 
 def cache_of(folder: Path, sha: str, shards: Path) -> Path:
@@ -328,7 +293,7 @@ def test_gc_finds_caches_of_shards_that_are_no_more(tmp_path: Path) -> None:
             os.utime(item, (1, 1))
     assert collect(Store(run))[0] == 2
     assert now.is_dir() and theirs.is_dir() and not old.exists() and not moved.exists()
-    (run / "shards" / shard.INDEX).unlink()
+    (run / "shards" / INDEX).unlink()
     assert list(waste(Store(run), later)) == [], "without an index nothing is known to be stale"
 
 

@@ -14,10 +14,12 @@ from click.testing import CliRunner
 
 from pipeline.cli.main import main
 from pipeline.engine.upkeep import collect, waste
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import Occupied, driving
+from pipeline.tables.outcome import Outcome
+from pipeline.tables.store import Store
 from pipeline.tables.stores import stores_of
-from pipeline.tables.table import Outcome, Store, pack_rows
 from tests.stages import fake_run
 
 METHODS = ("ours-skeleton", "true-drawn")

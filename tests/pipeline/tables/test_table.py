@@ -12,8 +12,11 @@ import pytest
 
 from pipeline.base import files
 from pipeline.tables import table
+from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import FAILED, OK, REJECTED, RETRY, Outcome, Store, pack_rows, read_places
+from pipeline.tables.outcome import FAILED, OK, REJECTED, RETRY, Outcome
+from pipeline.tables.parts import read_places
+from pipeline.tables.store import Store
 from tests.pipeline.engine.runs import chain, contents, go, go_all, keypoints, outcomes, rewrite
 
 VIDEOS = KINDS["videos"]

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.base.units import CLIP_SIDE_PX, SAMPLES_PER_FRAME
 from pipeline.nets.sound.wav2vec import logmel
-from pipeline.shards import shard
+from pipeline.shards.read import decode_audio, open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local
 from pipeline.theatre import planted
@@ -186,9 +186,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, f
 def test_rows_come_back_from_the_shards(written: tuple[Path, dict[str, float]]) -> None:
     folder, hours = written
     for split, numbers in SPLITS.items():
-        rows = list(shard.open_shards(folder, split).rows())
+        rows = list(open_shards(folder, split).rows())
         made = list(planted.clips(numbers, 11))
-        assert len(rows) == len(made) == len(shard.open_shards(folder, split)) > 0
+        assert len(rows) == len(made) == len(open_shards(folder, split)) > 0
         assert hours[split] * 3600 == pytest.approx(sum(len(one.pair.envelope) for one in made) / 25)
         for row, one in zip(rows, made, strict=True):
             pair = one.pair
@@ -196,17 +196,15 @@ def test_rows_come_back_from_the_shards(written: tuple[Path, dict[str, float]]) 
             np.testing.assert_allclose(row["keypoints"], pair.keypoints, atol=1 / 128 + 1e-4)
             np.testing.assert_array_equal(from_local(row["local"], row["neck"]), row["keypoints"])
             np.testing.assert_array_equal(row["scores"] > 0.5, layout.seen(pair.keypoints))
-            np.testing.assert_allclose(shard.sound(row["audio"]), pair.wave, atol=1 / 32768)
+            np.testing.assert_allclose(decode_audio(row["audio"]), pair.wave, atol=1 / 32768)
             assert row["audio_features_of"] == "logmel768"
             np.testing.assert_allclose(row["audio_features"], logmel(pair.wave, row["frames"]), atol=0.01)
 
 
 def test_speakers_of_different_splits_share_no_video(written: tuple[Path, dict[str, float]]) -> None:
     folder, _ = written
-    videos = {
-        split: {row["video_id"] for row in shard.open_shards(folder, split).rows(("video_id",))} for split in SPLITS
-    }
+    videos = {split: {row["video_id"] for row in open_shards(folder, split).rows(("video_id",))} for split in SPLITS}
     assert {split: len(found) for split, found in videos.items()} == {s: len(numbers) for s, numbers in SPLITS.items()}
     assert len(set.union(*videos.values())) == sum(map(len, SPLITS.values()))
-    clips = [row["clip_id"] for row in shard.open_shards(folder).rows(("clip_id",))]
+    clips = [row["clip_id"] for row in open_shards(folder).rows(("clip_id",))]
     assert len(set(clips)) == len(clips)

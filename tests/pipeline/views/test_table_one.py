@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.views import table_one
 from tests.stages.fake_run import add, ids, kept
 

@@ -17,12 +17,14 @@ from pipeline.engine.session import Session
 from pipeline.media.audio import cut as cut_sound
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
-from pipeline.shards import shard
+from pipeline.shards.format import VERSION
+from pipeline.shards.index import build_index, write_index
+from pipeline.shards.write import write_shard
 from pipeline.skeleton.crop import cut, map_points
 from pipeline.skeleton.local import to_local
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.theatre import Actor, Film, Shot, Take, voice
-from pipeline.theatre.draw import Look
+from pipeline.theatre.look import Look
 from pipeline.theatre.takes import ADA, BEN, CAI, V_ADA, V_BEN, V_CAI
 from stages.evaluate import Evaluate
 
@@ -94,11 +96,11 @@ def write_shards(run: Path, rows: Sequence[dict[str, Any]], split: str = "test")
     folder = run / "shards"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{split}-00000-of-00001.parquet"
-    shard.write(path, rows)
+    write_shard(path, rows)
     entry = {"path": path.name, "split": split, "rows": len(rows), "seconds": len(rows) * 1.0}
     entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    version = ".".join(map(str, shard.VERSION))
-    shard.write_index(folder, shard.index([entry], [], version=version, settings={}))
+    version = ".".join(map(str, VERSION))
+    write_index(folder, build_index([entry], [], version=version, settings={}))
 
 
 def subject(number: int, frames: int = FRAMES) -> str:

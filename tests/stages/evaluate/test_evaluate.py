@@ -21,7 +21,7 @@ from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.media.audio import write_wav
 from pipeline.model.generation.given import BadInput
 from pipeline.registry.models import Entry
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from pipeline.theatre import planted
 from stages.evaluate.cast import Cast, letterboxed
 from stages.evaluate.pairs import unpaired
@@ -457,7 +457,7 @@ def test_the_demos_nets_refuse_other_footage(studio: Studio, tmp_path: Path) -> 
 DRIVER = """
 import pipeline.engine.runner
 pipeline.engine.runner.COMMIT_SECONDS = 0
-from pipeline.cli import stage_main
+from pipeline.cli.main import stage_main
 stage_main("evaluate")
 """
 

@@ -1,7 +1,7 @@
 """The stores of a real evaluation, as the rest of the product sees them."""
 
+from pipeline.tables.store import Store
 from pipeline.tables.stores import read_everywhere
-from pipeline.tables.table import Store
 from pipeline.views.overview import evaluations
 from tests.stages.evaluate.studio import Studio
 

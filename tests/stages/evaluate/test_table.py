@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.skeleton import layout
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.evaluate import table
 from stages.evaluate.table import SKELETONS, TABLE_2, Summary
 from tests.stages.fake_run import add, refuse, skeleton

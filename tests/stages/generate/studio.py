@@ -11,7 +11,7 @@ from pipeline.base.units import SAMPLE_RATE
 from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.engine.session import Session
 from pipeline.media.audio import write_wav
-from pipeline.shards import shard
+from pipeline.shards.read import Shards
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.generate import Generate
@@ -91,4 +91,4 @@ def wide(keypoints: np.ndarray) -> float:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    return list(shard.Shards(path.parent, (path,), {}).rows())
+    return list(Shards(path.parent, (path,), {}).rows())

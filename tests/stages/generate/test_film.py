@@ -15,7 +15,10 @@ from pipeline.media.audio import read_wave
 from pipeline.media.probe import probe
 from pipeline.media.still import read_picture
 from pipeline.media.writer import write_clip
-from pipeline.shards import shard
+from pipeline.shards.format import VERSION
+from pipeline.shards.index import build_index, write_index
+from pipeline.shards.read import decode_audio, open_shards
+from pipeline.shards.write import write_shard
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.generate import Generate, film
@@ -35,17 +38,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clip(folder / "clips" / "one.mp4", [picture] * 10, None, size=(512, 512))
     rows[0] |= {"video": "clips/one.mp4"}
     path = folder / "shards" / "test-00000-of-00001.parquet"
-    shard.write(path, rows)
+    write_shard(path, rows)
     entry = {"path": path.name, "split": "test", "rows": 2, "seconds": 10.0}
     entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    index = shard.index([entry], [], version=".".join(map(str, shard.VERSION)), settings={})
-    shard.write_index(folder / "shards", index)
+    index = build_index([entry], [], version=".".join(map(str, VERSION)), settings={})
+    write_index(folder / "shards", index)
     return folder
 
 
 @pytest.fixture
 def clips(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    one, other = shard.open_shards(run / "shards").rows()
+    one, other = open_shards(run / "shards").rows()
     return one, other
 
 
@@ -85,7 +88,7 @@ def test_a_true_motion_is_filmed_with_its_voice(studio: Studio, name: str) -> No
     frames = studio.other["frames"]
     about = probe(studio.out)
     assert (about.width, about.height) == (128, 128) and abs(about.grid_frames - frames) <= 1
-    heard, planted_wave = read_wave(studio.out), shard.sound(studio.other["audio"])
+    heard, planted_wave = read_wave(studio.out), decode_audio(studio.other["audio"])
     assert heard is not None
     span = slice(16000, 48000)
     assert np.corrcoef(heard[span], planted_wave[span])[0, 1] > 0.95  # sample for sample, after AAC
@@ -182,7 +185,7 @@ def test_a_voice_from_a_file_has_no_motion_to_transfer(studio: Studio) -> None:
     wave = studio.folder / "voice.wav"
     from pipeline.media.audio import write_wav
 
-    write_wav(wave, shard.sound(studio.other["audio"]))
+    write_wav(wave, decode_audio(studio.other["audio"]))
     assert "--voice-clip" in studio.refused("skeleton", voice_clip="", audio=str(wave))
 
 

@@ -19,7 +19,7 @@ from pipeline.base.units import SAMPLE_RATE  # noqa: E402
 from pipeline.media.audio import read_wave  # noqa: E402
 from pipeline.media.video import probe, write_clip  # noqa: E402
 from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
-from pipeline.shards import shard  # noqa: E402
+from pipeline.shards.read import decode_audio, open_shards  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
@@ -55,7 +55,7 @@ def test_the_command_line_tells_a_missing_model_in_a_line(place: Place) -> None:
 
 
 def test_named_neither_two_held_out_clips_of_different_videos_are_taken(place: Place) -> None:
-    rows = list(shard.open_shards(place.made / "shards", "test").rows(("clip_id", "video_id")))
+    rows = list(open_shards(place.made / "shards", "test").rows(("clip_id", "video_id")))
     first, second = rows[0], next(row for row in rows if row["video_id"] != rows[0]["video_id"])
     place.settings(out="").run(place.session())
     names = [disk_name(f"{row['clip_id']}#0") for row in (first, second)]
@@ -69,7 +69,7 @@ def test_with_one_held_out_video_the_other_comes_from_training(
 ) -> None:
     planted.write(tmp_path / "few", {"train": range(1), "test": range(1, 2)}, 5)
     found = place.generate(shards=tmp_path / "few")["about"]
-    rows = {split: next(shard.open_shards(tmp_path / "few", split).rows(("clip_id",))) for split in ("test", "train")}
+    rows = {split: next(open_shards(tmp_path / "few", split).rows(("clip_id",))) for split in ("test", "train")}
     assert found["reference"] == disk_name(f"{rows['test']['clip_id']}#0")
     assert found["voice"] == disk_name(f"{rows['train']['clip_id']}#0")
 
@@ -78,7 +78,7 @@ def test_with_one_held_out_video_the_other_comes_from_training(
 def test_a_clip_gives_its_first_frame_and_the_features_that_stand_in_its_row(
     place: Place, asked: list[dict[str, Any]]
 ) -> None:
-    rows = list(shard.open_shards(place.made / "shards").rows())
+    rows = list(open_shards(place.made / "shards").rows())
     found = place.generate(reference_clip=rows[0]["clip_id"], voice_clip=rows[4]["clip_id"], align="never")
     seen = layout.seen(rows[0]["keypoints"][0])
     np.testing.assert_allclose(found["keypoints"][0][seen], rows[0]["keypoints"][0][seen], atol=1e-3)
@@ -94,7 +94,7 @@ def test_a_voice_of_any_rate_is_25_pictures_a_second(rate: int, channels: int, p
     seen, heard = probe(place.out), read_wave(place.out)
     assert frames == 32 and (seen.grid_frames, seen.source_fps) == (frames, 25.0)
     [row] = rows_of(place.out.with_suffix(".parquet"))
-    stored = shard.sound(row["audio"])
+    stored = decode_audio(row["audio"])
     assert len(stored) == frames * 640 and heard is not None
     for found, least in ((stored, 0.999), (heard[: frames * 640], 0.99)):
         lags = {lag: np.corrcoef(found[900:19000], voice[900 + lag : 19000 + lag])[0, 1] for lag in (-8, 0, 8)}

@@ -15,7 +15,7 @@ pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline.media.video import GridReader, probe  # noqa: E402
-from pipeline.shards import shard  # noqa: E402
+from pipeline.shards.read import open_shards  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.skeleton.align import Similarity  # noqa: E402
 from pipeline.skeleton.local import from_local  # noqa: E402
@@ -107,7 +107,7 @@ def test_guidance_and_the_voice_matter(place: Place) -> None:
 def test_guidance_is_the_papers_for_unpaired_and_paired(
     clips: tuple[int, int], given: float | None, wanted: float, place: Place, asked: list[dict[str, Any]]
 ) -> None:
-    rows = list(shard.open_shards(place.made / "shards").rows(("clip_id",)))
+    rows = list(open_shards(place.made / "shards").rows(("clip_id",)))
     reference, voice = (rows[number]["clip_id"] for number in clips)
     found = place.generate(reference_clip=reference, voice_clip=voice, guidance=given)
     assert asked[0]["guidance"] == wanted == found["about"]["settings"]["guidance"]
@@ -120,7 +120,7 @@ def test_clips_that_were_not_named_are_paired_too_when_they_are_one(
     planted.write(tmp_path / "one", {"test": range(1)}, 5)
     place.generate(shards=tmp_path / "one")
     place.generate(shards=tmp_path / "one", skeleton=place.npz(somebody(place.made)))
-    held_out = next(shard.open_shards(place.made / "shards", "test").rows(("clip_id",)))["clip_id"]
+    held_out = next(open_shards(place.made / "shards", "test").rows(("clip_id",)))["clip_id"]
     place.generate(voice_clip=held_out)
     assert [call["guidance"] for call in asked] == [1.0, 3.5, 1.0]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.engine.unit import Unit
-from pipeline.tables.table import Store
+from pipeline.tables.store import Store
 from stages.speakers import Speakers
 from tests.stages import fake_run
 from tests.stages.speakers.planted_identities import agreement, plant

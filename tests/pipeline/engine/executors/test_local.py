@@ -19,8 +19,9 @@ from pipeline.engine.executors.local import LocalExecutor
 from pipeline.engine.executors.worker import bounded
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.tables.arrow import packed_schema
 from pipeline.tables.kinds import KINDS
-from pipeline.tables.table import FAILED, OK, REJECTED, packed_schema
+from pipeline.tables.outcome import FAILED, OK, REJECTED
 from tests.pipeline.engine import toys
 
 

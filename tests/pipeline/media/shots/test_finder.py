@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from scenedetect.detectors import ContentDetector
 
-from pipeline.media.shots.finder import Footage, ShotFinder, ShotSettings, analysis_size, content_score
+from pipeline.media.shots.colour import content_score
+from pipeline.media.shots.finder import ShotFinder, analysis_size
+from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.motion import MotionMeter
+from pipeline.media.shots.settings import ShotSettings
 from tests.pipeline.media.shots.scenes import HEIGHT, WIDTH, Picture, faded, look, room, shot
 
 

@@ -12,7 +12,9 @@ from pipeline.base.units import FPS
 from pipeline.model.training.loop import train
 from pipeline.model.training.metrics import METRICS
 from pipeline.model.training.recipe import Recipe
-from pipeline.shards import shard
+from pipeline.shards.format import VERSION
+from pipeline.shards.index import build_index, write_index
+from pipeline.shards.write import write_shard
 from pipeline.theatre import planted
 
 
@@ -27,11 +29,11 @@ def write_shards(folder: Path, splits: dict[str, Sequence[dict[str, Any]]]) -> P
     entries = []
     for split, rows in splits.items():
         path = folder / f"{split}-00000-of-00001.parquet"
-        shard.write(path, rows)
+        write_shard(path, rows)
         seconds = sum(row["frames"] for row in rows) / FPS
         entry = {"path": path.name, "split": split, "rows": len(rows), "seconds": seconds}
         entries.append({**entry, "bytes": path.stat().st_size, "sha256": sha256_of(path)})
-    shard.write_index(folder, shard.index(entries, [], version=".".join(map(str, shard.VERSION)), settings={}))
+    write_index(folder, build_index(entries, [], version=".".join(map(str, VERSION)), settings={}))
     return folder
 
 

@@ -225,6 +225,6 @@ def _span(found: cache.Cache, clip: int) -> slice:
 
 
 def _local(row: dict[str, Any]) -> np.ndarray:
-    from pipeline.shards.shard import quantise
+    from pipeline.shards.write import quantise
 
     return quantise(np.asarray(row["keypoints"], np.float32), np.asarray(row["neck"], np.float32))[1]

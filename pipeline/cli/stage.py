@@ -1,0 +1,71 @@
+"""The command line of a single stage or program, with an option for each of its settings."""
+
+from typing import Any
+
+import click
+
+from pipeline.cli.run import execute
+from pipeline.cli.session import Fault, about_a_run, errors_in_a_line
+from pipeline.engine.lookup import settings_class
+from pipeline.engine.program import Program
+from pipeline.engine.runner import importable
+from pipeline.engine.session import Session
+from pipeline.tables.lock import program as at_work
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+SETTING = "setting_"  # before the names of a stage's settings, which may be those of other options
+
+
+def command_of(name: str) -> click.Command:
+    """The command that runs one stage or program; `--key value` sets one of its settings."""
+    cls = settings_class(name)
+    made = _program_command(name) if issubclass(cls, Program) else _stage_command(name)
+    taken = {option for parameter in made.params for option in parameter.opts}
+    for key, field in cls.model_fields.items():
+        if _flag(key) not in taken:
+            click.option(_flag(key), SETTING + key, metavar="VALUE", help=field.description)(made)
+    return made
+
+
+def _stage_command(name: str) -> click.Command:
+    @click.command(context_settings=_HELP, help=f"Run the stage {name}.")
+    @about_a_run
+    @click.option("--workers", type=click.IntRange(0), default=None, metavar="N", help="Processes; 0 runs in this one.")
+    @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
+    def command(workers: int | None, shard: str, **given: Any) -> None:
+        with errors_in_a_line():
+            execute(_session(name, given), [name], workers, shard)
+
+    return command
+
+
+def _program_command(name: str) -> click.Command:
+    summary = settings_class(name).summary
+
+    @click.command(context_settings=_HELP, help=f"{summary[:1].upper()}{summary[1:]}.")
+    @about_a_run
+    def command(**given: Any) -> None:
+        with errors_in_a_line():
+            session = _session(name, given)
+            program = session.profile.settings(name)
+            assert isinstance(program, Program)
+            missing = [module for module in program.needed_modules() if not importable(module)]
+            if missing:
+                raise Fault(f'{name} needs {", ".join(missing)}: pip install "csg405[{program.extra}]"')
+            with at_work(session.run):
+                program.run(session)
+
+    return command
+
+
+def _session(name: str, given: dict[str, Any]) -> Session:
+    """The session of a command line on which bare settings are those of the stage `name`."""
+    sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]
+    for key in [key for key in given if key.startswith(SETTING)]:
+        value = given.pop(key)
+        sets += [f"{name}.{key.removeprefix(SETTING)}={value}"] if value is not None else []
+    return Session(**given, sets=sets, targets=[name])
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"

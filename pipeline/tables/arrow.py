@@ -1,0 +1,97 @@
+"""Rows and columns as Arrow: stored schemas, packing of a unit's rows, and lists over frames from and to numpy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.tables.hashing import payload_hash
+from pipeline.tables.kinds import KINDS, Kind
+
+HASH = "__hash"
+
+
+def stored_schema(kind: Kind) -> pa.Schema:
+    """The kind's columns, plus a hash beside each heavy one, plus `unit` and `commit`."""
+    hashes = [pa.field(name + HASH, pa.uint64()) for name in kind.heavy]
+    return pa.schema([*kind.columns, *hashes, pa.field("unit", pa.string()), pa.field("commit", pa.string())])
+
+
+def packed_schema(kind: Kind) -> pa.Schema:
+    """`stored_schema` without `commit`, which is known only when a part is written."""
+    schema = stored_schema(kind)
+    return schema.remove(len(schema) - 1)
+
+
+def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Rows of one unit as an Arrow table of `stored_schema` without `commit`.
+
+    Lists over frames may be numpy arrays of shape (frames, width). Raises ValueError on unknown columns or repeated keys.
+    """
+    names = set(kind.schema.names)
+    for row in rows:
+        if unknown := set(row) - names:
+            raise ValueError(f"{kind.name} has no column {', '.join(sorted(unknown))}")
+        if not row.get(kind.key):
+            raise ValueError(f"{unit} yields a row without a {kind.key}")
+    keys = [row[kind.key] for row in rows]
+    if len(set(keys)) != len(keys):
+        raise ValueError(f"{unit} yields a {kind.key} twice")
+    arrays = [to_arrow([row.get(field.name) for row in rows], field.type) for field in kind.columns]
+    hashes = [
+        pa.array([payload_hash(row.get(name), KINDS[kind.name].schema.field(name).type) for row in rows], pa.uint64())
+        for name in kind.heavy
+    ]
+    unit_column = pa.array([unit] * len(rows), pa.string())
+    return pa.Table.from_arrays([*arrays, *hashes, unit_column], schema=packed_schema(kind))
+
+
+def to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """Python or numpy values as an Arrow array; (frames, width) arrays become lists over frames without a copy a number."""
+    if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
+        width, leaf = kind.value_type.list_size, kind.value_type.value_type
+        parts, offsets, mask = [], [0], []
+        for value in values:
+            array = np.zeros((0, width), leaf.to_pandas_dtype()) if value is None else np.asarray(value)
+            if array.ndim != 2 or array.shape[1] != width:
+                raise ValueError(f"expected an array of shape (frames, {width}), got {array.shape}")
+            parts.append(array.astype(leaf.to_pandas_dtype(), copy=False).reshape(-1))
+            offsets.append(offsets[-1] + len(array))
+            mask.append(value is None)
+        flat = pa.array(np.concatenate(parts) if parts else np.zeros(0, leaf.to_pandas_dtype()), leaf)
+        inner = pa.FixedSizeListArray.from_arrays(flat, width)
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), inner, mask=pa.array(mask, pa.bool_())).cast(
+            kind
+        )
+    return pa.array([v.tolist() if isinstance(v, np.ndarray) else v for v in values], kind)
+
+
+def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
+    """The reverse of `to_arrow`: lists over frames come back as (frames, width) arrays, lists of numbers as 1-D arrays."""
+    if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
+        width = kind.value_type.list_size
+        return [
+            None if not v.is_valid else v.values.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+            for v in array
+        ]
+    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+        return [None if not v.is_valid else v.values.to_numpy(zero_copy_only=False) for v in array]
+    return array.to_pylist()
+
+
+def numbers(values: npt.NDArray[Any]) -> pa.Array:
+    """A numpy array as an Arrow array. Unlike `pa.array`, this does not import pandas, which takes half a second."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def strings(values: Sequence[str | None]) -> pa.Array:
+    """Strings as an Arrow array, None as null, without pandas likewise."""
+    encoded = [(value or "").encode() for value in values]
+    offsets = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(word) for word in encoded], out=offsets[1:])
+    known = np.packbits(np.array([value is not None for value in values], bool), bitorder="little")
+    buffers = [pa.py_buffer(known), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.large_string(), len(encoded), buffers).cast(pa.string())

@@ -1,0 +1,93 @@
+"""Parts: Parquet files of rows or outcomes, written atomically, read by the thousand or row by row."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.base import files
+from pipeline.tables.arrow import numbers, to_python
+from pipeline.tables.hashing import flat
+from pipeline.tables.kinds import Kind
+
+ROW_GROUP_BYTES = 1 << 20
+READ_THREADS = 4
+ROWS_FORMAT: dict[str, Any] = {"compression": "zstd", "use_dictionary": ["unit", "commit"]}
+# Outcomes are read whole and by the thousand parts: what costs is what stands around the data.
+OUTCOMES_FORMAT: dict[str, Any] = {
+    "compression": "snappy",
+    "use_dictionary": False,
+    "write_statistics": False,
+    "store_schema": False,
+}
+
+
+def read_parts(parts: list[Path], names: list[str], schema: pa.Schema, *, places: bool = False) -> pa.Table:
+    """Parts as one table of `schema`: columns that older parts lack are null. `places` adds `file` and `place` columns."""
+
+    def read(number: int) -> pa.Table:
+        table = pq.ParquetFile(parts[number]).read(columns=names, use_threads=False)
+        if places:
+            table = table.append_column("file", numbers(np.full(len(table), number, np.int32)))
+            table = table.append_column("place", numbers(np.arange(len(table), dtype=np.int32)))
+        return table
+
+    if len(parts) <= READ_THREADS:
+        tables = [read(number) for number in range(len(parts))]
+    else:  # small files by the thousand: what costs is to open each
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            tables = list(pool.map(read, range(len(parts))))
+    full = schema
+    if places:
+        full = full.append(pa.field("file", pa.int32())).append(pa.field("place", pa.int32()))
+    empty = pa.Table.from_batches([], full)
+    table = pa.concat_tables([empty, *tables], promote_options="default") if tables else empty
+    return table.select(full.names).combine_chunks()
+
+
+def row_group_size(table: pa.Table, kind: Kind | None) -> int:
+    """Rows a group: few where rows are heavy, so that one person's keypoints are read without those of a hundred others."""
+    rows = max(1, len(table))
+    return max(1, int(ROW_GROUP_BYTES / max(1, table.nbytes / rows))) if kind is not None and kind.heavy else rows
+
+
+def write_parquet(table: pa.Table, path: Path, kind: Kind | None = None) -> None:
+    """Write beside the target, fsync, rename."""
+    with files.replacing(path) as temporary:
+        options = OUTCOMES_FORMAT if kind is None else ROWS_FORMAT
+        pq.write_table(table, temporary, row_group_size=row_group_size(table, kind), **options)
+
+
+@lru_cache(maxsize=32)
+def _open_part(path: str) -> pq.ParquetFile:
+    return pq.ParquetFile(path, memory_map=True)
+
+
+def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns of single rows, by (Parquet file, row number): what a worker fetches for its unit."""
+    wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}  # by row group, so that each is read once
+    ends: dict[str, list[int]] = {}
+    for number, (path, place) in enumerate(places):
+        if path not in ends:
+            about = _open_part(path).metadata
+            ends[path] = list(accumulate(about.row_group(group).num_rows for group in range(about.num_row_groups)))
+        group = bisect_right(ends[path], place)
+        first = ends[path][group - 1] if group else 0
+        wanted.setdefault((path, group), []).append((number, place - first))
+    found: dict[int, dict[str, Any]] = {}
+    for (path, group), rows in wanted.items():
+        table = _open_part(path).read_row_group(group, columns=list(columns), use_threads=False)
+        table = table.take(numbers(np.array([at for _, at in rows], np.int64)))
+        names = table.column_names
+        values = [to_python(flat(table[name]), table.schema.field(name).type) for name in names]
+        for (number, _), row in zip(rows, zip(*values, strict=True), strict=True):
+            known = dict(zip(names, row, strict=True))
+            found[number] = {name: known.get(name) for name in columns}
+    return [found[number] for number in sorted(found)]

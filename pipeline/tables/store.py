@@ -1,0 +1,174 @@
+"""The store of a run: all its tables, and which of their rows count once parents and opt-outs are known."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.base.reasons import Reason
+from pipeline.storage import Storage, storage_of
+from pipeline.tables.arrow import numbers
+from pipeline.tables.hashing import flat, raw, valid
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.outcome import OUTCOME, REJECTED, RETRY
+from pipeline.tables.parts import read_parts
+from pipeline.tables.table import Table
+
+CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")
+SPEAK_OF_CHANNELS = ("videos", "sources")  # kinds whose rows say who published a video
+
+
+class Store:
+    """All tables of one run.
+
+    Args:
+        run: the run's folder; need not exist yet.
+        opt_out: videos and channels whose rows do not count, whatever was done with them before.
+    """
+
+    def __init__(self, run: Path, opt_out: OptOut | None = None) -> None:
+        self.run = Path(run)
+        self.opt_out = opt_out or OptOut()
+        self._tables: dict[str, Table] = {}
+        self._keys: dict[tuple[str, str], tuple[Any, pa.Array]] = {}
+        self._opted_out: tuple[Any, pa.Array] | None = None
+
+    @property
+    def storage(self) -> Storage:
+        """Where the files lie that rows name."""
+        return storage_of(self.run)
+
+    def table(self, kind: str) -> Table:
+        if kind not in self._tables:
+            self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind)
+        return self._tables[kind]
+
+    @property
+    def opted_out(self) -> pa.Array:
+        """Ids of the videos that are left out: those on the list, and all that are known of the channels on it."""
+        if not self.opt_out:
+            return pa.array([], pa.string())
+        state = self.opt_out, [self._parts_of(kind) for kind in SPEAK_OF_CHANNELS]
+        if self._opted_out is None or self._opted_out[0] != state:
+            found = set(self.opt_out.videos)
+            for kind in SPEAK_OF_CHANNELS if self.opt_out.channels else ():
+                rows = self.table(kind).rows(["video_id", *CHANNEL_COLUMNS])
+                named = np.zeros(len(rows), dtype=bool)
+                for column in CHANNEL_COLUMNS:
+                    named |= _by_value(rows[column], self.opt_out.names_channel)
+                found.update(rows["video_id"].filter(pa.array(named)).drop_null().to_pylist())
+            self._opted_out = state, pa.array(sorted(found), pa.string())
+        return self._opted_out[1]
+
+    def rows(self, kind: str, columns: Sequence[str], *, places: bool = False) -> pa.Table:
+        """Winning rows, whatever became of their parents, without those of videos that opted out; see `Table.rows`."""
+        if not self.opt_out or "video_id" not in KINDS[kind].schema.names:
+            return self.table(kind).rows(columns, places=places)
+        rows = self.table(kind).rows(list(dict.fromkeys([*columns, "video_id"])), places=places)
+        return rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=self.opted_out)))
+
+    def live(self, kind: str, columns: Sequence[str], *, where: str = "", places: bool = False) -> pa.Table:
+        """Winning rows whose parent row still counts, with the kind's key; `where` keeps rows with that boolean true."""
+        spec = KINDS[kind]
+        parent = KINDS[spec.parent].key if spec.parent else ""
+        needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns]) if name]
+        rows = self.rows(kind, needed, places=places)
+        if where:
+            rows = rows.filter(rows[where])
+        if parent:
+            alive = self.keys(spec.parent, where=spec.parent_where)
+            rows = rows.filter(pc.is_in(rows[parent], value_set=alive))
+        return _once(rows, spec.key)
+
+    def every(self, kind: str, columns: Sequence[str]) -> pa.Table:
+        """All rows that are still stored, also those that later attempts replaced, but for videos that opted out.
+
+        For looking back: what was measured then. `compact` and `gc` remove such rows.
+        """
+        wanted = pa.schema([KINDS[kind].schema.field(name) for name in dict.fromkeys([*columns, "video_id"])])
+        rows = read_parts(self.table(kind).parts("rows"), wanted.names, wanted)
+        return rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=self.opted_out))).select(list(columns))
+
+    def keys(self, kind: str, *, where: str = "") -> pa.Array:
+        """Keys of the live rows of a kind; remembered until a part of it, or of what it hangs on, comes or goes."""
+        state = self.opt_out, self._parts_above(kind)
+        if (kind, where) not in self._keys or self._keys[kind, where][0] != state:
+            self._keys[kind, where] = state, flat(self.live(kind, [], where=where)[KINDS[kind].key])
+        return self._keys[kind, where][1]
+
+    def _parts_of(self, kind: str) -> list[Path]:
+        return [part for side in ("rows", "outcomes") for part in self.table(kind).parts(side)]
+
+    def _parts_above(self, kind: str) -> list[Path]:
+        """Every file that decides which rows of a kind are live."""
+        own = self._parts_of(kind) + (self._parts_above(KINDS[kind].parent) if KINDS[kind].parent else [])
+        if self.opt_out.channels and not KINDS[kind].parent:
+            own += [part for other in SPEAK_OF_CHANNELS if other != kind for part in self._parts_of(other)]
+        return own
+
+    def read(self, kind: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Live rows of a kind, clean: the columns asked for (all by default), no bookkeeping, sorted by key."""
+        spec = KINDS[kind]
+        names = list(columns) if columns is not None else spec.schema.names
+        rows = self.live(kind, names)
+        return rows.take(pc.sort_indices(rows[spec.key])).select(names)
+
+    def outcomes(self, kind: str) -> pa.Table:
+        """Winning outcomes of the units that still exist, without marks of `retry`.
+
+        What a stage found of a video that opted out since does not show: such a source is rejected as `opted_out`.
+        """
+        spec = KINDS[kind]
+        won = self.table(kind).winners(OUTCOME.names)
+        won = won.filter(pc.not_equal(won["status"], RETRY))
+        if spec.unit_of:
+            where = spec.parent_where if spec.unit_of == spec.parent else ""
+            won = won.filter(pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
+        elif len(self.opted_out) and kind == "videos":
+            won = self._refused(won)
+        elif len(self.opted_out):
+            won = won.filter(pc.invert(pc.is_in(won["unit"], value_set=self.opted_out)))
+        return won
+
+    def _refused(self, won: pa.Table) -> pa.Table:
+        """Outcomes of `videos` in which the sources of opted-out videos are rejected."""
+        rows = self.table("videos").rows(["video_id"])
+        units = rows["unit"].filter(pc.is_in(rows["video_id"], value_set=self.opted_out))
+        out = pc.is_in(won["unit"], value_set=flat(units))
+        said = {"status": REJECTED, "reason": Reason.OPTED_OUT.code, "detail": "named by the opt-out list"}
+        for name, text in said.items():
+            at = won.schema.get_field_index(name)
+            won = won.set_column(at, won.schema.field(at), pc.if_else(out, text, won[name]))
+        return won
+
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds that have at least one part."""
+        folder = self.run / "tables"
+        return [name for name in KINDS if (folder / name / "outcomes").is_dir()]
+
+
+def _once(rows: pa.Table, key: str) -> pa.Table:
+    """Each key once: where two units yield the same one (a video that two links lead to), that of the first unit counts."""
+    if pc.count_distinct(rows[key]).as_py() == len(rows):
+        return rows
+    order = pc.sort_indices(rows, sort_keys=[(key, "ascending"), ("unit", "ascending")])
+    keys = raw(flat(rows[key]).dictionary_encode().indices.take(order))
+    first = np.append(True, keys[1:] != keys[:-1])
+    return rows.take(numbers(np.sort(raw(order)[first])))
+
+
+def _by_value(column: pa.ChunkedArray, what: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
+    """(rows,) `what` of each value of a column with few distinct ones; false where it is null."""
+    encoded = flat(column).dictionary_encode()
+    values = np.array([what(value) for value in encoded.dictionary.to_pylist()], dtype=bool)
+    here = valid(encoded.indices)
+    found = np.zeros(len(encoded), dtype=bool)
+    if len(values):
+        found[here] = values[raw(encoded.indices)[here]]
+    return found
