@@ -1,6 +1,6 @@
 """What training reads of the shards, in files that are mapped into memory: made once, in one streaming pass.
 
-Parquet gives 0.1 to 0.3 GB/s a core; training at full speed asks for more (README, "Train and generate"). Coordinates are stored as
+Parquet gives 0.1 to 0.3 GB/s a core; training at full speed asks for more (`pipeline/model/README.md`). Coordinates are stored as
 float16 deviations from their mean over the clip, so that a step is at most 1/16 px where a wrist is 100 px away, and far less in a
 mouth. A frame takes 2,209 bytes: 364 h of training data 72 GB.
 """
