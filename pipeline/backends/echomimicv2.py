@@ -169,15 +169,15 @@ def _pose(points: Floats, scores: Floats, side: int) -> dict[str, Any]:
     seen = layout.seen(points)
     joints, joint_scores = layout.openpose_18(points / side, np.where(seen, scores, 0))
     share = np.where(seen[:, None], np.clip(points / side, -_FAR, _FAR), -1.0)
-    found = np.where(seen, scores, 0.0)
+    confidence = np.where(seen, scores, 0.0)
     hands = (layout.LEFT_HAND, layout.RIGHT_HAND)
     index = np.where(joint_scores > 0.3, np.arange(18), -1)
     return {
         "bodies": {"candidate": np.nan_to_num(joints, nan=-1.0), "subset": index[None], "score": joint_scores[None]},
         "hands": np.stack([share[hand] for hand in hands]),
-        "hands_score": np.stack([found[hand] for hand in hands]),
+        "hands_score": np.stack([confidence[hand] for hand in hands]),
         "faces": share[None, layout.FACE],
-        "faces_score": found[None, layout.FACE],
+        "faces_score": confidence[None, layout.FACE],
         "num": 1,
         "draw_pose_params": [side, side, 0, side, 0, side],  # height, width, and where in the square the drawing goes
     }

@@ -167,14 +167,14 @@ def _rows(folder: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _there(rec: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
     """Clips that are laid out: their folder, and what they were made of. Leftovers of a kill are removed."""
-    found = {}
+    existing = {}
     for folder in rec.iterdir():
         if folder.name.startswith(files.TEMPORARY):
             shutil.rmtree(folder)
         elif _NUMBER.fullmatch(folder.name) and (folder / _CLIP).is_file():
             about = json.loads((folder / _CLIP).read_text(encoding="utf-8"))
-            found[str(about["clip"])] = (folder, dict(about))
-    return found
+            existing[str(about["clip"])] = (folder, dict(about))
+    return existing
 
 
 def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: Mapping[str, Any]) -> None:

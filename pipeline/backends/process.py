@@ -23,7 +23,7 @@ _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OPENBLAS_NUM_THREADS")
 
 
-def environment(gpu: str, given: Mapping[str, str]) -> dict[str, str]:
+def environment(gpu: str, extra: Mapping[str, str]) -> dict[str, str]:
     """What a back-end sees of the environment `given`.
 
     Args:
@@ -32,7 +32,7 @@ def environment(gpu: str, given: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {
         name: value
-        for name, value in given.items()
+        for name, value in extra.items()
         if name not in _OURS and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
     }
     if "LD_LIBRARY_PATH" in kept:
@@ -59,14 +59,14 @@ def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadl
     Raises:
         BackendError: NO_PYTHON, HANG, and what `diagnose` finds in the log of a crash.
     """
-    with log.open("wb") as said, _leash() as watched:
+    with log.open("wb") as output, _leash() as watched:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", leash.__file__, str(watched), *command],
                 cwd=folder,
                 env=environment(gpu, os.environ),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(watched,),

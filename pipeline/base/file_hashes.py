@@ -34,20 +34,20 @@ class FileHashes:
         known = self._read().get(name)
         if isinstance(known, dict) and known.get("state") == before and isinstance(known.get("sha256"), str):
             return str(known["sha256"])
-        found = sha256_of(path)
+        digest = sha256_of(path)
         if _state(path) == before and time.time() - max(before[2:]) / 1e9 > SETTLED_SECONDS:
-            self._remember(name, {"state": before, "sha256": found})
-        return found
+            self._remember(name, {"state": before, "sha256": digest})
+        return digest
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.memory.read_text(encoding="utf-8"))
+            content = json.loads(self.memory.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             log.warning("%s cannot be used: %s; nets are hashed anew", self.memory, error)
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def _remember(self, name: str, entry: dict[str, Any]) -> None:
         kept = {path: value for path, value in self._read().items() if os.path.exists(path)}  # noqa: PTH110 - text

@@ -105,7 +105,7 @@ def redact(text: str) -> str:
     """The text without the values of secret environment variables, bearer tokens and passwords in addresses."""
     for secret in _secrets():
         text = text.replace(secret, "***")
-    return _CREDENTIALS.sub(lambda found: f"{found[1] or found[2]}***", text)
+    return _CREDENTIALS.sub(lambda match: f"{match[1] or match[2]}***", text)
 
 
 _SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|COOKIE)", re.IGNORECASE)
@@ -116,8 +116,8 @@ _CREDENTIALS = re.compile(
 
 def _secrets() -> list[str]:
     """Values long enough to be secrets, the longest first: one may hold another."""
-    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
-    return sorted(found, key=len, reverse=True)
+    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
+    return sorted(secrets, key=len, reverse=True)
 
 
 class _JsonLines(logging.Formatter):

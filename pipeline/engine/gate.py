@@ -56,10 +56,10 @@ class Condition:
 
 def parse(text: str) -> Condition:
     """A condition from its text. ValueError says what is wrong with it."""
-    found = _FORM.fullmatch(text)
-    if not found:
+    match = _FORM.fullmatch(text)
+    if not match:
         raise ValueError(f"{text!r} is no condition such as 'yaw_degrees <= 60'")
-    measure, side, limit = found.groups()
+    measure, side, limit = match.groups()
     if not any(measure in KINDS[kind].schema.names for kind in CHEAP_KINDS):
         raise ValueError(f"{measure!r} in {text!r} is no measure of {' or '.join(CHEAP_KINDS)}")
     return Condition(measure, side, float(limit))
@@ -97,6 +97,6 @@ def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
     known = store.read(kind, [key, measure])
     rows = pc.index_in(flat(people[key]), value_set=flat(known[key]))
     values = flat(known[measure]).take(rows).cast(pa.float64())
-    found = np.full(len(people), np.nan)
-    found[valid(values)] = raw(values.drop_null())
-    return found
+    column_values = np.full(len(people), np.nan)
+    column_values[valid(values)] = raw(values.drop_null())
+    return column_values

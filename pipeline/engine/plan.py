@@ -73,8 +73,8 @@ class Plan:
             wanted = tuple(n for n in item.reads.columns if n in spec.heavy)
             if wanted:
                 files, places = table["file"].to_pylist(), table["place"].to_pylist()
-                found = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
-                heavy[item.reads.kind] = StoredRows(wanted, found)
+                heavy_rows = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
+                heavy[item.reads.kind] = StoredRows(wanted, heavy_rows)
         return Unit(self.units[index], light, heavy)
 
     def pending_units(self) -> Iterator[tuple[int, Unit]]:
@@ -193,8 +193,8 @@ def _codes(
         return np.zeros(len(table), dtype=np.int64), everything
     if first or (not grouped and stage.unit in table.column_names):
         own = base_units if first else flat(table[stage.unit])
-        found = pc.index_in(own, value_set=units)
-        return _valid(found, everything)
+        positions = pc.index_in(own, value_set=units)
+        return _valid(positions, everything)
     key = KINDS[reads.kind].key
     at = pc.index_in(flat(base[key]), value_set=flat(table[key]))
     unit_of_base = pc.index_in(base_units, value_set=units)
@@ -205,9 +205,9 @@ def _codes(
     return pairs[:, 0], pairs[:, 1]
 
 
-def _valid(found: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
-    there = valid(found)
-    return raw(found)[there].astype(np.int64), rows[there]
+def _valid(indices: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
+    there = valid(indices)
+    return raw(indices)[there].astype(np.int64), rows[there]
 
 
 def _state(

@@ -70,10 +70,10 @@ class Profile(BaseModel):
 
     def stage(self, name: str) -> Stage:
         """The stage of this name with the profile's settings; ProfileError where it is a program, not a stage."""
-        found = self.settings(name)
-        if not isinstance(found, Stage):
+        stage = self.settings(name)
+        if not isinstance(stage, Stage):
             raise ProfileError(f"{name} is a program of its own: python -m stages.{name}")
-        return found
+        return stage
 
     def settings(self, name: str) -> Settings:
         """The stage or program of this name with the profile's settings; they were checked when the profile was loaded."""
@@ -84,16 +84,16 @@ class Profile(BaseModel):
 
         A stage may be named though no target holds it: some, such as `probe`, run only when asked for.
         """
-        found: list[str] = []
+        stages: list[str] = []
         for name in names:
             if name in self.targets:
-                found += self.targets[name]
+                stages += self.targets[name]
             elif name in self.all_stages or is_stage(name):
-                found.append(name)
+                stages.append(name)
             else:
                 known = {*self.targets, *self.all_stages}
                 raise ProfileError(f"{name!r} is no target or stage of profile {self.name}{_did_you_mean(name, known)}")
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(stages))
 
     def replacing(self, old: str, new: str) -> "Profile":
         """The same profile with one stage in place of another, in every target and among those required."""
@@ -274,11 +274,11 @@ def _line(path: Path, key: str, table: str = "") -> int:
     """The line on which a key of a table stands in a TOML file; that of the table's header, else 1, when it cannot be found."""
     current, header = "", 1
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if found := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
-            current = _dotted(found[1])
+        if match := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
+            current = _dotted(match[1])
             header = number if current == table else header
-        elif found := re.match(r"""([\w\s."'-]+)=""", line):
-            name = _dotted(f"{current}.{found[1]}" if current else found[1])
+        elif match := re.match(r"""([\w\s."'-]+)=""", line):
+            name = _dotted(f"{current}.{match[1]}" if current else match[1])
             if key and name == (f"{table}.{key}" if table else key):
                 return number
             header = number if name == table else header  # an inline table

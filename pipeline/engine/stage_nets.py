@@ -27,7 +27,7 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
         MissingModel: a needed net is missing, or the stage has optional nets alone and none of them is here.
     """
     needed = [models.resolve(names).sha256 for names in stage.model_names()]
-    found = [(names, models.optional(names)) for names in optional_names(stage)]
-    if found and not needed and not any(file for _, file in found):
-        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in found], models)}")
-    return needed + [file.sha256 if file else "" for _, file in found]
+    optional = [(names, models.optional(names)) for names in optional_names(stage)]
+    if optional and not needed and not any(file for _, file in optional):
+        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in optional], models)}")
+    return needed + [file.sha256 if file else "" for _, file in optional]

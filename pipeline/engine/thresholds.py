@@ -80,12 +80,12 @@ def thresholds(settings: type[BaseModel]) -> tuple[Threshold, ...]:
     Raises:
         ValueError: a field is not called as its threshold says.
     """
-    found: list[Threshold] = []
+    listed: list[Threshold] = []
     for name, field in settings.model_fields.items():
         extra = field.json_schema_extra
         threshold = extra.get(_MARK) if isinstance(extra, dict) else None
         if isinstance(threshold, Threshold):
             if name != threshold.setting:
                 raise ValueError(f"the setting {name} holds a threshold that is called {threshold.setting}")
-            found.append(threshold)
-    return tuple(sorted(found, key=lambda threshold: _RANK[threshold.reason]))
+            listed.append(threshold)
+    return tuple(sorted(listed, key=lambda threshold: _RANK[threshold.reason]))

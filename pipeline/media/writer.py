@@ -202,11 +202,11 @@ def _run(
             process.wait()
     if late.is_set():
         raise Failure(Reason.TIMED_OUT, f"ffmpeg ran past {deadline_seconds:.0f} s and was stopped")
-    said = log.read_text(errors="replace")[-_STDERR_KEPT:].strip()
-    if "No space left on device" in said:
+    output = log.read_text(errors="replace")[-_STDERR_KEPT:].strip()
+    if "No space left on device" in output:
         raise OSError(errno.ENOSPC, "No space left on device")
     if status != 0:
-        raise WriteError(f"ffmpeg ended with status {status}: {said}")
+        raise WriteError(f"ffmpeg ended with status {status}: {output}")
 
 
 def _feed(stdin: Any, pictures: Iterable[np.ndarray], size: tuple[int, int]) -> None:

@@ -110,9 +110,9 @@ def _open_onnx(path: Path, device: Device, threads: int) -> Net:
 
 def checked(features: Any, count: int, width: int, net: str) -> Floats32:
     """The features (count, width) float32 that a net gave; BadFeatures when they are none."""
-    found = np.asarray(features, np.float32)
-    if found.shape != (count, width):
-        raise BadFeatures(f"{net} gives {width} numbers for each of {count} inputs; this one gave {found.shape}")
-    if not np.isfinite(found).all():
+    rows = np.asarray(features, np.float32)
+    if rows.shape != (count, width):
+        raise BadFeatures(f"{net} gives {width} numbers for each of {count} inputs; this one gave {rows.shape}")
+    if not np.isfinite(rows).all():
         raise BadFeatures(f"{net} gave numbers that are not finite")
-    return found
+    return rows

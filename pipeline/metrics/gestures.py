@@ -39,8 +39,8 @@ def gesture_features(
     """
     sure = np.where(layout.seen(keypoints), 1.0, 0.0) if scores is None else scores
     paths = _paths(np.asarray(keypoints, float)) / body_scale_px(keypoints, sure)
-    found = [_statistics(paths[at : at + window]) for at in range(0, len(paths) - window + 1, stride)]
-    return np.array([row for row in found if row is not None], np.float64).reshape(-1, WIDTH)
+    rows = [_statistics(paths[at : at + window]) for at in range(0, len(paths) - window + 1, stride)]
+    return np.array([row for row in rows if row is not None], np.float64).reshape(-1, WIDTH)
 
 
 def gesture_gaussian(motions: Iterable[Points]) -> Gaussian:

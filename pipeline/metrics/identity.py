@@ -70,18 +70,18 @@ def csim(
         ValueError: not as many pictures as keypoints.
     """
     points = visible(keypoints, scores, min_score)
-    total, found, waiting = 0.0, 0, []
+    total, compared, waiting = 0.0, 0, []
     for picture, own in zip(pictures, points, strict=True):
         face = _face(picture, own)
         if face is not None:
-            found += 1
+            compared += 1
             waiting.append(face)
         if len(waiting) == _FACES:
             total += float((net(waiting) @ reference).sum(dtype=np.float64))
             waiting = []
     if waiting:
         total += float((net(waiting) @ reference).sum(dtype=np.float64))
-    return Csim(total / found, found, len(points) - found) if found else None
+    return Csim(total / compared, compared, len(points) - compared) if compared else None
 
 
 def _face(picture: Picture, points: Floats) -> Picture | None:

@@ -103,8 +103,8 @@ def loudness(wave: NDArray[np.floating], frames: int) -> Floats64:
     """(frames,) root mean square of a wave at 16 kHz over the 80 ms around each picture, 25 a second; silence beyond its ends."""
     hop = SAMPLES_PER_FRAME
     whole = np.zeros((frames + 2) * hop)
-    heard = min(len(wave), frames * hop)
-    whole[hop : hop + heard] = wave[:heard]
+    samples = min(len(wave), frames * hop)
+    whole[hop : hop + samples] = wave[:samples]
     return np.sqrt(np.square(np.lib.stride_tricks.sliding_window_view(whole, 2 * hop)[::hop][:frames]).mean(1))
 
 

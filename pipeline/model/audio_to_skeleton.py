@@ -152,9 +152,9 @@ class AudioToSkeleton:
         except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
             if isinstance(error, BadModel):
                 raise
-            said = str(error).splitlines()[0]
+            first_line = str(error).splitlines()[0]
             raise BadModel(
-                f"{path} is damaged or no audio-to-skeleton model ({said}): take another checkpoint"
+                f"{path} is damaged or no audio-to-skeleton model ({first_line}): take another checkpoint"
             ) from error
         made.net.eval()
         return made.to(device)
@@ -189,27 +189,27 @@ class AudioToSkeleton:
             raise ValueError("no audio features: there is nothing to move to")
         device = self.space.mean.device
         generator = torch.Generator().manual_seed(seed)
-        given = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
+        features = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
         points, valid, neck = (
             torch.from_numpy(np.array(x)).to(device)[None] for x in (reference.local, reference.valid, reference.neck)
         )
         known, _ = self.space.encode(points, valid, neck, neck)  # (1, C)
-        noise = torch.randn(1, len(given), self.settings.channels, generator=generator).to(device)
+        noise = torch.randn(1, len(features), self.settings.channels, generator=generator).to(device)
         window = self.settings.window_frames
         shared = min(overlap, window // 2)
         draw = {"sampler": sampler, "steps": steps, "generator": generator}
         if self.settings.lead_frames:
-            found = self._led(noise, given, known, guidance, draw, progress)
+            motion = self._led(noise, features, known, guidance, draw, progress)
         else:
-            starts = diffusion.windows(len(given), window, shared)
-            heard = torch.stack([given[start : start + window] for start in starts])  # (N, length, 768)
+            starts = diffusion.windows(len(features), window, shared)
+            audio_windows = torch.stack([features[start : start + window] for start in starts])  # (N, length, 768)
 
             def net(parts: Tensor, step: Tensor, which: slice) -> Tensor:
-                return self._guided(parts, step, heard[which], known, None, guidance)
+                return self._guided(parts, step, audio_windows[which], known, None, guidance)
 
-            predict = diffusion.blended(net, len(given), window, shared, batch)
-            found = diffusion.sample(predict, noise, progress=progress, **draw)  # type: ignore[arg-type]
-        local, necks = self.space.decode(found, neck)
+            predict = diffusion.blended(net, len(features), window, shared, batch)
+            motion = diffusion.sample(predict, noise, progress=progress, **draw)  # type: ignore[arg-type]
+        local, necks = self.space.decode(motion, neck)
         learned = self.space.seen >= NEVER_SEEN
         local[:, :, ~learned] = torch.nan
         modelled = torch.isfinite(local[0, 0]).all(-1)
@@ -230,10 +230,10 @@ class AudioToSkeleton:
         starts = range(0, noise.shape[1], window)
         parts: list[Tensor] = []
         for number, start in enumerate(starts):
-            heard = audio[None, start : start + window]
+            audio_window = audio[None, start : start + window]
 
-            def predict(x_t: Tensor, step: Tensor, heard: Tensor = heard, lead: Tensor = lead) -> Tensor:
-                return self._guided(x_t, step, heard, reference, lead, guidance)
+            def predict(x_t: Tensor, step: Tensor, audio_window: Tensor = audio_window, lead: Tensor = lead) -> Tensor:
+                return self._guided(x_t, step, audio_window, reference, lead, guidance)
 
             def report(done: int, steps: int, number: int = number) -> None:
                 if progress:
@@ -276,10 +276,10 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] 
     try:
         save_file(tensors, path, header)
     except SafetensorError as error:
-        found = re.search(r"os error (\d+)", str(error))
-        if found is None:
+        match = re.search(r"os error (\d+)", str(error))
+        if match is None:
             raise
-        raise OSError(int(found[1]), str(error), str(path)) from error
+        raise OSError(int(match[1]), str(error), str(path)) from error
 
 
 def space_of(settings: NetSettings) -> SkeletonSpace:
@@ -289,11 +289,11 @@ def space_of(settings: NetSettings) -> SkeletonSpace:
 
 def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
     """sha256 in hex of a file's numbers and of what its header says beside this digest."""
-    found = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
     for name in sorted(tensors):
-        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        found.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _settings(header: Mapping[str, str], path: Path) -> NetSettings:

@@ -28,8 +28,8 @@ def betas(steps: int = STEPS) -> NDArray[np.float32]:
     def alpha_bar(share: float) -> float:
         return math.cos((share + 0.008) / 1.008 * math.pi / 2) ** 4
 
-    found = [1 - alpha_bar((n + 1) / steps) / alpha_bar(n / steps) for n in range(steps)]
-    return np.minimum(found, MAX_BETA).astype(np.float32)
+    values = [1 - alpha_bar((n + 1) / steps) / alpha_bar(n / steps) for n in range(steps)]
+    return np.minimum(values, MAX_BETA).astype(np.float32)
 
 
 def alpha_bars(steps: int = STEPS) -> Tensor:
@@ -57,11 +57,11 @@ def guided(predict_both: Callable[[Tensor, Tensor, bool], Tensor], scale: float)
     """
 
     def predict(x_t: Tensor, step: Tensor) -> Tensor:
-        heard = predict_both(x_t, step, False)
+        conditional = predict_both(x_t, step, False)
         if scale == 1:
-            return heard
-        null = predict_both(x_t, step, True)
-        return null + scale * (heard - null)
+            return conditional
+        unconditional = predict_both(x_t, step, True)
+        return unconditional + scale * (conditional - unconditional)
 
     return predict
 
@@ -78,17 +78,17 @@ def scheduler(sampler: Sampler, steps: int = 0) -> Any:
     """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
-    given = {"num_train_timesteps": STEPS, "trained_betas": betas(), "prediction_type": "sample"}
+    common = {"num_train_timesteps": STEPS, "trained_betas": betas(), "prediction_type": "sample"}
     if sampler == "ddim" and steps and STEPS % steps:
         whole = [n for n in range(1, STEPS + 1) if STEPS % n == 0]
         raise ValueError(f"ddim takes {', '.join(map(str, whole))} steps, not {steps}: dpm takes any number")
     made: Any
     if sampler == "ancestral":
-        made = DDPMScheduler(**given, clip_sample=False, variance_type="fixed_small", timestep_spacing="trailing")
+        made = DDPMScheduler(**common, clip_sample=False, variance_type="fixed_small", timestep_spacing="trailing")
     elif sampler == "ddim":
-        made = DDIMScheduler(**given, clip_sample=False, timestep_spacing="trailing")
+        made = DDIMScheduler(**common, clip_sample=False, timestep_spacing="trailing")
     else:
-        made = DPMSolverMultistepScheduler(**given, algorithm_type="dpmsolver++", timestep_spacing="trailing")
+        made = DPMSolverMultistepScheduler(**common, algorithm_type="dpmsolver++", timestep_spacing="trailing")
     made.set_timesteps(steps or (STEPS if sampler == "ancestral" else FEWER_STEPS))
     return made
 
@@ -117,9 +117,9 @@ def sample(
     x_t = noise
     for done, t in enumerate(plan.timesteps):
         step = torch.full((len(x_t),), int(t), device=x_t.device)
-        found = predict(x_t, step)
+        x_0 = predict(x_t, step)
         more = {"generator": generator} if sampler == "ancestral" else {}
-        x_t = plan.step(found.float(), t, x_t, **more).prev_sample
+        x_t = plan.step(x_0.float(), t, x_t, **more).prev_sample
         if progress:
             progress(done + 1, len(plan.timesteps))
     return x_t
@@ -139,17 +139,17 @@ def blend_weights(starts: list[int], frames: int, window: int) -> Tensor:
     Across an overlap the say moves linearly from one window to the next; where more than two meet, all are scaled to one.
     """
     length = min(window, frames)
-    says = torch.ones(len(starts), length)
+    weights = torch.ones(len(starts), length)
     for before, after in zip(range(len(starts)), range(1, len(starts)), strict=False):
         shared = starts[before] + length - starts[after]
         if shared > 0:
             ramp = (torch.arange(shared) + 1) / (shared + 1)
-            says[after, :shared] = torch.minimum(says[after, :shared], ramp)
-            says[before, length - shared :] = torch.minimum(says[before, length - shared :], 1 - ramp)
+            weights[after, :shared] = torch.minimum(weights[after, :shared], ramp)
+            weights[before, length - shared :] = torch.minimum(weights[before, length - shared :], 1 - ramp)
     total = torch.zeros(frames)
-    for start, say in zip(starts, says, strict=True):
-        total[start : start + length] += say
-    return torch.stack([say / total[start : start + length] for start, say in zip(starts, says, strict=True)])
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + length] += weight
+    return torch.stack([weight / total[start : start + length] for start, weight in zip(starts, weights, strict=True)])
 
 
 def blended(
@@ -168,14 +168,14 @@ def blended(
     """
     starts = windows(frames, window, overlap)
     length = min(window, frames)
-    says = blend_weights(starts, frames, window)
+    weights = blend_weights(starts, frames, window)
 
     def predict(x_t: Tensor, step: Tensor) -> Tensor:
         parts = torch.stack([x_t[0, start : start + length] for start in starts])  # (N, length, C)
         whole = torch.zeros_like(x_t, dtype=torch.float32)
         for chunk in _slices(len(starts), batch):
-            found = net(parts[chunk], step[:1].expand(len(parts[chunk])), chunk).float()
-            weighted = found * says[chunk, :, None].to(found.device)
+            x_0 = net(parts[chunk], step[:1].expand(len(parts[chunk])), chunk).float()
+            weighted = x_0 * weights[chunk, :, None].to(x_0.device)
             for start, values in zip(starts[chunk], weighted, strict=True):
                 whole[0, start : start + length] += values
         return whole

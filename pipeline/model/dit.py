@@ -140,9 +140,9 @@ class DiT(nn.Module):
         """
         audio = silenced(audio.to(noisy.dtype), self.null_audio, null)
         condition = F.silu(self.time(step))  # (B, W)
-        heard = None
+        audio_tokens = None
         if self.embed_audio is not None:
-            heard = self.embed_audio(audio) + self.places[1 : audio.shape[1] + 1]  # (B, F, W)
+            audio_tokens = self.embed_audio(audio) + self.places[1 : audio.shape[1] + 1]  # (B, F, W)
             tokens = self.embed(noisy)  # (B, F, W)
             first = self.embed(reference)[:, None]  # (B, 1, W)
         else:
@@ -153,7 +153,7 @@ class DiT(nn.Module):
         if self.settings.ablate == "reference":
             tokens, seen = tokens[:, 1:], present
         for block in self.blocks:
-            tokens = block(tokens, condition, attention_mask(seen), heard, attention_mask(present))
+            tokens = block(tokens, condition, attention_mask(seen), audio_tokens, attention_mask(present))
         shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)  # (B, 1, W) each
         tokens = self.final_norm(tokens[:, -noisy.shape[1] :]) * (1 + scale) + shift
         return self.final(tokens)  # (B, F, C)
@@ -184,17 +184,17 @@ class Block(nn.Module):
         tokens: Tensor,  # (B, N, W)
         condition: Tensor,  # (B, W)
         mask: Tensor | None,  # (B, 1, 1, N)
-        heard: Tensor | None,  # (B, F, W)
-        heard_mask: Tensor | None,  # (B, 1, 1, F)
+        audio_tokens: Tensor | None,  # (B, F, W)
+        audio_mask: Tensor | None,  # (B, 1, 1, F)
     ) -> Tensor:
         modulation = self.modulation(condition)[:, None]  # (B, 1, 6 W)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation.chunk(6, -1)
         inner = self.norm_1(tokens) * (1 + scale_1) + shift_1
         q, k, v = self.qkv(inner).chunk(3, -1)
         tokens = tokens + gate_1 * self._dropped(self.out(self._attend(q, k, v, mask)))
-        if heard is not None:
-            k, v = self.key_value(heard).chunk(2, -1)
-            tokens = tokens + self.out_x(self._attend(self.query(self.norm_x(tokens)), k, v, heard_mask))
+        if audio_tokens is not None:
+            k, v = self.key_value(audio_tokens).chunk(2, -1)
+            tokens = tokens + self.out_x(self._attend(self.query(self.norm_x(tokens)), k, v, audio_mask))
         inner = self.norm_2(tokens) * (1 + scale_2) + shift_2
         inner = self.down(F.gelu(self.up(inner), approximate="tanh"))
         return tokens + gate_2 * self._dropped(inner)

@@ -176,8 +176,8 @@ def compare(motion: Floats, reference: Floats) -> Comparison:
     frame = first_usable(motion)
     unknown = (float("nan"), (float("nan"), float("nan")), float("nan"))
     if not _has_shoulders(reference):
-        said = "the picture shows no shoulders, so that nothing can be fitted to it: take one of the upper body, from the hips up"
-        return Comparison(frame, *unknown, (said,))
+        message = "the picture shows no shoulders, so that nothing can be fitted to it: take one of the upper body, from the hips up"
+        return Comparison(frame, *unknown, (message,))
     if frame < 0:
         return Comparison(
             frame, *unknown, ("no frame of the motion shows both shoulders: nothing says where the body is",)
@@ -222,8 +222,8 @@ def mend_if_off(motion: Floats, reference: Floats) -> tuple[Comparison, Similari
     Args:
         motion, reference: as of `compare`.
     """
-    found = compare(motion, reference)
-    return found, mend(motion, reference)[1] if found.warnings else None
+    comparison = compare(motion, reference)
+    return comparison, mend(motion, reference)[1] if comparison.warnings else None
 
 
 def first_usable(motion: Floats) -> int:

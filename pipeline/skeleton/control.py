@@ -66,10 +66,10 @@ def draw_control(
 
 def _openpose(points: Floats, scores: Floats) -> tuple[Floats, Floats]:
     """(18, 2) and (18,): the neck counts 1 where both shoulders are seen, else 0."""
-    joints, found = layout.openpose_18(points, scores)
+    joints, confidence = layout.openpose_18(points, scores)
     neck = layout.OPENPOSE_18.index(-1)
-    found[neck] = float(found[neck] > SEEN_OVER)
-    return joints, np.where(layout.seen(joints), found, 0.0)
+    confidence[neck] = float(confidence[neck] > SEEN_OVER)
+    return joints, np.where(layout.seen(joints), confidence, 0.0)
 
 
 def _body(canvas: Picture, joints: Floats, scores: Floats, limb_threshold: float) -> None:

@@ -48,13 +48,13 @@ def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_s
     """
     face = np.asarray(points, float)[:, layout.FACE]
     known = np.isfinite(face).all(-1)
-    found = np.nan_to_num(np.asarray(scores, float)[:, layout.FACE]).mean(1) >= min_score
-    found &= known.mean(1) > 0.8
+    visible = np.nan_to_num(np.asarray(scores, float)[:, layout.FACE]).mean(1) >= min_score
+    visible &= known.mean(1) > 0.8
     boxes = np.full((len(face), 4), np.nan)
-    if found.any():
-        low, high = np.nanmin(face[found], 1), np.nanmax(face[found], 1)
+    if visible.any():
+        low, high = np.nanmin(face[visible], 1), np.nanmax(face[visible], 1)
         low[:, 1] -= FOREHEAD * (high[:, 1] - low[:, 1])
-        boxes[found] = np.concatenate([low, high], 1)
+        boxes[visible] = np.concatenate([low, high], 1)
     return boxes
 
 

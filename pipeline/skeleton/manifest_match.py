@@ -42,12 +42,12 @@ def meant(boxes: list[Floats], crops: list[list[float]]) -> list[Meant]:
         return [Meant(i == largest and whole[i] > 0) for i in range(len(boxes))]
     held = np.array([[_held(b, crop) for crop in crops] for b in boxes])  # (persons, crops)
     crop_of = _pairs(held)
-    found = []
+    matches = []
     for i in range(len(boxes)):
         nearest = crop_of.get(i, int(np.argmax(held[i])))
         share = float(held[i, nearest] / whole[i]) if whole[i] else 0.0
-        found.append(Meant(i in crop_of, share, _whole_pixels(crops[nearest])))
-    return found
+        matches.append(Meant(i in crop_of, share, _whole_pixels(crops[nearest])))
+    return matches
 
 
 def _pairs(held: Floats) -> dict[int, int]:

@@ -91,8 +91,12 @@ def measure_person(
 
 def joints_seen_share(keypoints: Floats, scores: Floats, joints: Sequence[str], min_score: float = 0.3) -> float:
     """Share of frames, 0..1, in which all these joints of `layout.UPPER_BODY` are seen."""
-    found = layout.seen(visible(keypoints, scores, min_score))
-    return float(found[:, [layout.UPPER_BODY[name] for name in joints]].all(1).mean()) if len(found) else NAN
+    visible_joints = layout.seen(visible(keypoints, scores, min_score))
+    return (
+        float(visible_joints[:, [layout.UPPER_BODY[name] for name in joints]].all(1).mean())
+        if len(visible_joints)
+        else NAN
+    )
 
 
 def worst_joint(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> tuple[str, float]:
@@ -256,12 +260,12 @@ def body_jitter(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> fl
     Of the body alone, because this is measured for everybody: hands and face would cost ten times as much.
     """
     paths = _from_neck(visible(keypoints, scores, min_score))[:, : layout.RIGHT_HIP + 1]
-    found = layout.seen(paths)
-    residual = np.square(paths - filter_paths(paths, found, _SMOOTH_WINDOW)).sum(-1)
-    long = found.sum(0) > _SMOOTH_WINDOW
+    visible_points = layout.seen(paths)
+    residual = np.square(paths - filter_paths(paths, visible_points, _SMOOTH_WINDOW)).sum(-1)
+    long = visible_points.sum(0) > _SMOOTH_WINDOW
     if not long.any():
         return NAN
-    tremble = np.sqrt(np.nansum(residual[:, long], 0) / found[:, long].sum(0))
+    tremble = np.sqrt(np.nansum(residual[:, long], 0) / visible_points[:, long].sum(0))
     return float(np.median(tremble)) / body_scale_px(keypoints, scores, min_score)
 
 
@@ -299,8 +303,8 @@ def _breadth(keypoints: Floats, scores: Floats, boxes: Floats, min_score: float)
 
 def _part_scores(keypoints: Floats, scores: Floats, part: slice) -> Floats:
     """(F,) mean score of a part's points; missing ones count as 0."""
-    found = np.where(layout.seen(np.asarray(keypoints)[:, part]), np.asarray(scores)[:, part], 0)
-    return np.asarray(found.mean(1))
+    part_scores = np.where(layout.seen(np.asarray(keypoints)[:, part]), np.asarray(scores)[:, part], 0)
+    return np.asarray(part_scores.mean(1))
 
 
 def _median(values: Floats) -> float:

@@ -123,10 +123,10 @@ def detect_order(values: Floats) -> Order:
     others = min(miss for order, miss in misses.items() if order != best)
     if misses[best] <= _NECK_OFF and others >= _NECK_CLEAR * max(misses[best], _NECK_OFF / 3):
         return best
-    found = ", ".join(f"{order} {miss:.2f}" for order, miss in misses.items())
+    listed = ", ".join(f"{order} {miss:.2f}" for order, miss in misses.items())
     if math.isinf(misses[best]):
         raise UnfitPoses("no frame shows a neck and both shoulders: the order of the points cannot be told")
-    raise UnfitPoses(f"the neck misses the shoulders' middle by (shoulder widths) {found}: the order cannot be told")
+    raise UnfitPoses(f"the neck misses the shoulders' middle by (shoulder widths) {listed}: the order cannot be told")
 
 
 def _check_scores(scores: Floats) -> None:

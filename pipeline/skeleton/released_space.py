@@ -155,13 +155,13 @@ def _without_box(points: Floats, scores: Floats) -> Space:
     if not len(core):
         raise UnfitPoses("no point is sure, and there is no crop box: the space cannot be told")
     low, high = np.percentile(core, [1, 99], axis=0)
-    found = f"x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}"
+    extent = f"x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}"
     in_picture = (low >= -_SLACK * WIDTH).all() and high[0] <= WIDTH * (1 + _SLACK) and high[1] <= HEIGHT * (1 + _SLACK)
     if in_picture and high.max() > CLIP_SIDE_PX * (1 + _SLACK):
         return "source_pixels"
     if high.max() > 2 * WIDTH or (high.max() > 2 and not in_picture):
-        raise UnfitPoses(f"no known space holds {found}")
-    raise UnfitPoses(f"the manifest has no crop box, and without it the space of {found} cannot be told or mapped")
+        raise UnfitPoses(f"no known space holds {extent}")
+    raise UnfitPoses(f"the manifest has no crop box, and without it the space of {extent} cannot be told or mapped")
 
 
 def check_space(points: Floats, scores: Floats, picture: Picture, space: Space) -> None:

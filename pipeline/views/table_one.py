@@ -87,7 +87,7 @@ def attributes(store: "Store") -> dict[str, list[Share]]:
     table["age"] = [
         None if years != years else AGES[min(int(years) // 10, len(AGES) - 1)] for years in table["age_years"]
     ]
-    found = {}
+    distributions = {}
     for name, published in OF_THE_PAPER.items():
         counts = Counter(value for value in table[name] if isinstance(value, str))
         values = {value.casefold(): value for value in (*counts, *published)}  # the paper's spelling wins
@@ -98,5 +98,5 @@ def attributes(store: "Store") -> dict[str, list[Share]]:
         order = {age: place for place, age in enumerate(AGES)}
         shares.sort(key=lambda share: (order.get(share.value, 0), -share.percent, share.value))
         if total:
-            found[name] = shares
-    return found
+            distributions[name] = shares
+    return distributions

@@ -81,8 +81,8 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
         raise BadInput(f"the clip {video or 'of this row'} is not in {run}: a picture is needed, name one with --image")
     try:
         with GridReader(path, frame, 1) as reader:
-            for found in reader:
-                return np.ascontiguousarray(found.pixels)
+            for picture in reader:
+                return np.ascontiguousarray(picture.pixels)
     except (Reject, Failure) as error:
         raise BadInput(f"{path}: {error.detail or error}") from error
     raise BadInput(f"{path} has no frame {frame}")

@@ -64,7 +64,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
         audio_of: what made the voice's features; "" when none were made.
         about: what else is to be known of it.
     """
-    said = {
+    description = {
         "reference": person.name,
         "voice": voice.name,
         "audio_features_of": audio_of,
@@ -83,7 +83,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
             crop_keypoints=moved.crop,
             local=moved.local,
             neck=moved.neck,
-            about=np.array(json.dumps(said, sort_keys=True, default=str)),
+            about=np.array(json.dumps(description, sort_keys=True, default=str)),
         )
     row = {
         "clip_id": out.stem,
@@ -98,7 +98,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
         "neck": moved.neck,
         "audio": to_flac(voice.wave),
         "audio_features_of": audio_of or None,
-        "versions": json.dumps(said, sort_keys=True, default=str),
+        "versions": json.dumps(description, sort_keys=True, default=str),
     }
     shard.write(table, [row])
     return [arrays, table]

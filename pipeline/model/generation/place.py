@@ -52,33 +52,33 @@ def place(
     framing = space.framing.cpu().numpy().astype(float)
     into = align.letterbox(*person.size)
     try:
-        found = align.check(into.apply(points), framing)
+        check = align.check(into.apply(points), framing)
     except ValueError as error:
         raise BadInput(f"{person.name}: {error}") from error
-    said = [f"reference {person.name}: {warning}" for warning in found.warnings]
-    if how == "always" or (how == "auto" and found.warnings):
+    notes = [f"reference {person.name}: {warning}" for warning in check.warnings]
+    if how == "always" or (how == "auto" and check.warnings):
         fitted = align.fit(points, usual(space))
         if fitted is None:
-            said.append("too little of head, shoulders and hips is seen to fit it: it is used as it is")
+            notes.append("too little of head, shoulders and hips is seen to fit it: it is used as it is")
         else:
-            into, found = fitted, align.check(fitted.apply(points), framing)
-            said.append(
+            into, check = fitted, align.check(fitted.apply(points), framing)
+            notes.append(
                 f"fitted: {fitted.scale:.2f} x, turned by {np.degrees(fitted.angle):.0f} degrees; "
-                + ("; ".join(found.warnings) if found.warnings else "now as in training")
+                + ("; ".join(check.warnings) if check.warnings else "now as in training")
             )
     reference = Reference.of(into.apply(points), person.scores, MIN_SCORE, sure_score)
     unsure = [name for name, k in UPPER_BODY.items() if np.isfinite(points[k]).all() and not reference.valid[k]]
     if unsure:
-        said.append(
+        notes.append(
             f"reference {person.name}: scored under {sure_score:g}, as in training not used: {', '.join(unsure)}"
         )
-    return Placed(reference, into, found, tuple(said))
+    return Placed(reference, into, check, tuple(notes))
 
 
 def usual(space: SkeletonSpace) -> NDArray[np.float64]:
     """(133, 2) px: the mean skeleton of training at the median neck; NaN for points hardly ever seen."""
     neck = space.framing[1:, 1]
     points = space.mean if space.picture else to_picture(space.mean, neck)
-    found = points.cpu().numpy().astype(float)
-    found[space.seen.cpu().numpy() < NEVER_SEEN] = np.nan
-    return found
+    skeleton = points.cpu().numpy().astype(float)
+    skeleton[space.seen.cpu().numpy() < NEVER_SEEN] = np.nan
+    return skeleton

@@ -211,8 +211,8 @@ def _building(target: Path, say: Callable[[str], None]) -> Iterator[None]:
 def _unfinished(folder: Path) -> Iterator[tuple[Path, Path]]:
     """What builders write into, or what a kill left of it, each with the cache that it was to be."""
     for path in list(folder.glob(f"{files.TEMPORARY}*")):
-        if (found := _WRITING.fullmatch(path.name)) and path.is_dir():
-            yield path, folder / found["cache"]
+        if (match := _WRITING.fullmatch(path.name)) and path.is_dir():
+            yield path, folder / match["cache"]
 
 
 def _sweep(folder: Path) -> None:

@@ -149,14 +149,14 @@ def weights_of(path: Path) -> Path:
         return path
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     if (folder / STATE).is_file():
-        found: Path | None = folder
+        source: Path | None = folder
         check(folder)
     else:
         whole = last_whole(folder) if folder.is_dir() else None
-        found = whole[0] if whole else None
-    if found is None:
+        source = whole[0] if whole else None
+    if source is None:
         raise BadModel(f"{path} holds no model: `make train` makes one, or name another with --model")
-    return found / AVERAGE if (found / AVERAGE).is_file() else found / MODEL
+    return source / AVERAGE if (source / AVERAGE).is_file() else source / MODEL
 
 
 def _take(into: AudioToSkeleton, path: Path) -> None:

@@ -194,10 +194,10 @@ class _Run:
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
         """Weighted sum of squared errors of x0 over the numbers that count."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
-        found = (self.net if net is None else net)(
+        predicted = (self.net if net is None else net)(
             x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead
         )
-        return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
+        return diffusion.squared_error(predicted, ready.clean, ready.counts * self.weights)
 
     @contextmanager
     def _syncing(self, *, last: bool) -> Iterator[None]:
@@ -268,10 +268,10 @@ class _Run:
 
     def _resume(self) -> int:
         """Load the last whole checkpoint; returns its step, 0 when there is none."""
-        found = checkpoint.last_whole(self.folder / CHECKPOINTS)
-        if found is None:
+        last = checkpoint.last_whole(self.folder / CHECKPOINTS)
+        if last is None:
             return 0
-        path, state = found
+        path, state = last
         check_same(state["about"], self.about, self.folder)
         if state["processes"] != self.accelerator.num_processes:
             raise RecipeChanged(

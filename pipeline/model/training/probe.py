@@ -32,9 +32,9 @@ def micro_batch(share: int, trial: Callable[[int], None], device: torch.device, 
         trial(batch_size)
         return batch_size
 
-    found = even(share, int(largest()))
-    log.info("micro-batch %d of %d windows of %d frames", found, share, frames)
-    return found
+    size = even(share, int(largest()))
+    log.info("micro-batch %d of %d windows of %d frames", size, share, frames)
+    return size
 
 
 def blank(count: int, recipe: Recipe, audio: int, device: torch.device) -> Prepared:
@@ -57,15 +57,15 @@ def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int
     import psutil
 
     def kept(windows: int) -> int:
-        found: dict[int, int] = {}
+        kept_bytes: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
-            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            kept_bytes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             trial(windows)
-        return sum(found.values())
+        return sum(kept_bytes.values())
 
     each = kept(2) - kept(1)  # without the weights, which are kept once
     on_gpu = device.type == "cuda"  # which nobody else uses

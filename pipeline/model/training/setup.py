@@ -40,9 +40,17 @@ def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
 def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:
     """An untrained model whose space is that of the data."""
     model = AudioToSkeleton.new(recipe.net(), data.audio_of)
-    found = data.statistics
-    mean, std = (found.picture_mean, found.picture_std) if model.space.picture else (found.mean, found.std)
-    model.space.fill(mean, std, found.neck_std, found.seen, np.stack([found.shoulders, found.neck_x, found.neck_y]))
+    statistics = data.statistics
+    mean, std = (
+        (statistics.picture_mean, statistics.picture_std) if model.space.picture else (statistics.mean, statistics.std)
+    )
+    model.space.fill(
+        mean,
+        std,
+        statistics.neck_std,
+        statistics.seen,
+        np.stack([statistics.shoulders, statistics.neck_x, statistics.neck_y]),
+    )
     return model
 
 

@@ -48,11 +48,11 @@ class AttributeNet:
         source, out = session.get_inputs()[0], session.get_outputs()[0]
         side, channels = (EMOTION_SIDE, 1) if attribute == "emotion" else (SIDE, 3)
         classes = len(LABELS[attribute])
-        given, result = list(source.shape), list(out.shape)
-        if not _fits(given[1:], [side, side, channels]) or not _fits(result[1:], [classes]):
+        inputs, result = list(source.shape), list(out.shape)
+        if not _fits(inputs[1:], [side, side, channels]) or not _fits(result[1:], [classes]):
             raise ValueError(
                 f"the {attribute} net takes N x {side} x {side} x {channels} and gives N x {classes}; "
-                f"this model takes {given} and gives {result}"
+                f"this model takes {inputs} and gives {result}"
             )
         self.attribute = attribute
         self._runner = Runner(session, batch)
@@ -140,5 +140,5 @@ class Runner:
 def _fits(shape: Sequence[int | str | None], wanted: Sequence[int]) -> bool:
     """Whether a model's shape is the wanted one where it says numbers."""
     return len(shape) == len(wanted) and all(
-        not isinstance(found, int) or found == size for found, size in zip(shape, wanted, strict=True)
+        not isinstance(dimension, int) or dimension == size for dimension, size in zip(shape, wanted, strict=True)
     )

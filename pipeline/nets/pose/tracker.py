@@ -128,9 +128,9 @@ class Tracker:
         links = _assign(self._likeness(tracks, frame, boxes[fresh], points[fresh]), self.settings.min_similarity)
         left = [t for k, t in enumerate(tracks) if k not in {a for a, _ in links} and len(t.frames) > 0]
         free = [k for k in range(len(fresh)) if k not in {b for _, b in links}]
-        found = [(tracks[a].number, fresh[b]) for a, b in links]
+        matches = [(tracks[a].number, fresh[b]) for a, b in links]
         near = self._nearness(left, frame, boxes[[fresh[k] for k in free]])
-        return found + [(left[a].number, fresh[free[b]]) for a, b in _assign(near, 0.0)]
+        return matches + [(left[a].number, fresh[free[b]]) for a, b in _assign(near, 0.0)]
 
     def _likeness(self, tracks: list[_Track], frame: int, boxes: Floats, points: Floats) -> Floats:
         """(T, N) mean of box overlap and pose similarity, with each track moved to where it should be by now."""

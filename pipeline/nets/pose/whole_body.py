@@ -170,12 +170,12 @@ class _Annotator:
         """Works a group of frames in; detection frames are every n-th, and the very last."""
         self._pictures.update(group)
         chosen = [n for n, _ in group if n % self._settings.detect_every == 0 or (last and n == group[-1][0])]
-        found = self._detect(chosen)
-        now = [sight for sights in found for sight in sights]
+        detections = self._detect(chosen)
+        now = [sight for sights in detections for sight in sights]
         spare = -len(now) % self._pose.batch  # the last batch is filled up with others that can wait
         now, self._waiting = now + self._waiting[:spare], self._waiting[spare:]
         _wait(self._start(now))
-        for frame, sights in zip(chosen, found, strict=True):
+        for frame, sights in zip(chosen, detections, strict=True):
             self._link(frame, [s for s in sights if s.presence >= self._settings.min_presence])
         whole = len(self._waiting) if last else len(self._waiting) // self._pose.batch * self._pose.batch
         ready, self._waiting = self._waiting[:whole], self._waiting[whole:]
@@ -188,11 +188,11 @@ class _Annotator:
 
     def _detect(self, chosen: list[int]) -> list[list[_Sight]]:
         pictures = [self._pictures[n] for n in chosen]
-        found = []
+        detections = []
         for n, picture, boxes in zip(chosen, pictures, self._detector.detect(pictures), strict=True):
             largest = np.argsort(-scales(boxes), kind="stable")[: self._settings.max_persons]
-            found.append([_Sight(n, boxes[i], picture) for i in sorted(largest)])
-        return found
+            detections.append([_Sight(n, boxes[i], picture) for i in sorted(largest)])
+        return detections
 
     def _start(self, sights: list[_Sight]) -> "list[Future[None]]":
         """Sees to the poses of the sights, in batches: at once, or in the background where the net has several lanes."""

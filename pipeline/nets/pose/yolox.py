@@ -77,15 +77,15 @@ class Detector:
         Returns:
             one (N, 5) float32 a picture: x1, y1, x2, y2 in its pixels, clipped to it, and the score; best first.
         """
-        found: list[NDArray[np.float32]] = []
+        boxes: list[NDArray[np.float32]] = []
         for first in range(0, len(pictures), self.batch):
             group = pictures[first : first + self.batch]
             canvas = np.full((self.batch if self._fixed else len(group), 3, *self.size), PAD, np.float32)
             ratios = [self._place(picture, canvas[i]) for i, picture in enumerate(group)]
             outputs = self._session.run(self._outputs, {self._input: canvas})
             for i, (picture, ratio) in enumerate(zip(group, ratios, strict=True)):
-                found.append(self._people(outputs, i, ratio, picture.shape[:2]))
-        return found
+                boxes.append(self._people(outputs, i, ratio, picture.shape[:2]))
+        return boxes
 
     @property
     def _fixed(self) -> bool:

@@ -86,8 +86,8 @@ class PyannoteSegmentation:
         starts = frame_of(np.arange(len(self._speaking), dtype=np.int64) * self._step)
         return Voices(scores, self._speaking, starts, len(wave))
 
-    def _hook(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _hook(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Called by pyannote with every window's scores before it averages them."""
-        activity = to_multilabel(found, soft=True) if self._soft else found
+        activity = to_multilabel(scores, soft=True) if self._soft else scores
         self._speaking = bits_of(activity)
         return np.ascontiguousarray(two_highest(activity), np.float32)

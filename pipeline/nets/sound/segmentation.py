@@ -100,13 +100,13 @@ class SegmentationNet:
 
     def scores(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, frames, 7) log-probabilities of windows (N, window); ValueError when the net answers otherwise."""
-        found = self._session.run([self._output], {self._input: np.ascontiguousarray(windows[:, None])})[0]
+        output = self._session.run([self._output], {self._input: np.ascontiguousarray(windows[:, None])})[0]
         wanted = (len(windows), self.frames, len(powerset()))
-        if found.shape != wanted:
-            raise ValueError(f"the segmentation net answers {found.shape}, not {wanted}")
-        if np.isnan(found).any():
+        if output.shape != wanted:
+            raise ValueError(f"the segmentation net answers {output.shape}, not {wanted}")
+        if np.isnan(output).any():
             raise ValueError("the segmentation net answers NaN")
-        return np.asarray(found, np.float32)
+        return np.asarray(output, np.float32)
 
     def _windows(self, wave: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
         """Batches (n, window): views of the wave, and the last window alone where zeros have to be added to it."""

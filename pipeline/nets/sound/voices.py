@@ -88,20 +88,20 @@ def spans(
     active = (scores > onset)[last]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     times = middles(len(scores))[np.minimum(edges, len(scores) - 1)]
-    found: list[Span] = []
+    joined: list[Span] = []
     for start, end in zip(times[::2].tolist(), times[1::2].tolist(), strict=True):
         if end == start:
             continue  # the last frame alone
-        if found and start - found[-1][1] < min_off:
-            found[-1] = (found[-1][0], end)
+        if joined and start - joined[-1][1] < min_off:
+            joined[-1] = (joined[-1][0], end)
         else:
-            found.append((start, end))
-    return [(start, end) for start, end in found if end - start >= min_on]
+            joined.append((start, end))
+    return [(start, end) for start, end in joined if end - start >= min_on]
 
 
-def clipped(found: list[Span], start: float, end: float) -> list[Span]:
+def clipped(spans: list[Span], start: float, end: float) -> list[Span]:
     """The parts of spans that lie within [start, end) seconds."""
-    cut = [(max(a, start), min(b, end)) for a, b in found]
+    cut = [(max(a, start), min(b, end)) for a, b in spans]
     return [(a, b) for a, b in cut if b > a]
 
 
@@ -143,12 +143,12 @@ class Voices:
         return most
 
 
-def longest(found: list[Span]) -> float:
+def longest(spans: list[Span]) -> float:
     """Seconds of the longest span; 0 without any."""
-    return max((end - start for start, end in found), default=0.0)
+    return max((end - start for start, end in spans), default=0.0)
 
 
-def seconds(found: list[Span]) -> float:
+def seconds(spans: list[Span]) -> float:
     """Seconds of all spans together; they do not overlap."""
-    assert all(before[1] <= after[0] for before, after in pairwise(found)), "spans are in order"
-    return sum(end - start for start, end in found)
+    assert all(before[1] <= after[0] for before, after in pairwise(spans)), "spans are in order"
+    return sum(end - start for start, end in spans)

@@ -50,7 +50,7 @@ def distances(lip: Floats32, sound: Floats32, max_shift: int = MAX_SHIFT) -> Flo
     return np.stack(columns, 1).astype(np.float32)
 
 
-def score(found: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
+def score(pairwise: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
     """Offset, confidence and distance.
 
     Args:
@@ -60,13 +60,13 @@ def score(found: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
     Raises:
         ValueError: no window counts.
     """
-    found = found if used is None else found[used]
-    if not len(found):
+    pairwise = pairwise if used is None else pairwise[used]
+    if not len(pairwise):
         raise ValueError("there is no window to compare")
-    mean = found.mean(0, dtype=np.float64)
+    mean = pairwise.mean(0, dtype=np.float64)
     least = float(mean.min())
     median = float(np.sort(mean)[(len(mean) - 1) // 2])  # of an even number torch takes the lower one
-    halves = [found[: (len(found) + 1) // 2], found[len(found) // 2 :]]
+    halves = [pairwise[: (len(pairwise) + 1) // 2], pairwise[len(pairwise) // 2 :]]
     first, last = (_offset(half.mean(0, dtype=np.float64)) for half in halves)
     return Score(_offset(mean), median - least, least, (first, last))
 

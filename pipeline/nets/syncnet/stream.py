@@ -14,17 +14,17 @@ def lips_of(net: SyncNet, crops: Iterable[Crops], tracks: int) -> Floats32:
     """(N, windows_of(T), 1024) embeddings of N tracks of faces, from crops (N, 224, 224, 3) BGR of T pictures; N >= 1."""
     count = max(1, net.batch // tracks) + WINDOW - 1
     waiting = np.empty((tracks, count, SIDE, SIDE, 3), np.uint8)
-    found = [np.zeros((tracks, 0, WIDTH), np.float32)]
+    embeddings = [np.zeros((tracks, 0, WIDTH), np.float32)]
     held = shown = 0
     for faces in crops:
         waiting[:, held] = faces
         held, shown = held + 1, shown + 1
         if held == count:
-            found.append(net.lips(waiting))
+            embeddings.append(net.lips(waiting))
             waiting[:, : WINDOW - 1] = waiting[:, count - WINDOW + 1 :]  # the next window begins with these
             held = WINDOW - 1
-    found.append(net.lips(waiting[:, :held]))
-    return np.concatenate(found, 1)[:, : windows_of(shown)]
+    embeddings.append(net.lips(waiting[:, :held]))
+    return np.concatenate(embeddings, 1)[:, : windows_of(shown)]
 
 
 def whole_windows(seen: NDArray[np.bool_], windows: int) -> NDArray[np.bool_]:

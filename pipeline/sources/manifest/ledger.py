@@ -67,10 +67,10 @@ def _unfetched(row: ManifestRow, refused: dict[str, tuple[str, str]]) -> RowStat
 
 
 def _placed(row: ManifestRow, video: "Row", later: "_Later") -> RowState:
-    found = place(row, video)
-    if isinstance(found, Problem):
-        return RowState(row.line, row.name, row.video_id, BAD, found.reason.code, found.detail)
-    clip_id = found["clip_id"]
+    placed = place(row, video)
+    if isinstance(placed, Problem):
+        return RowState(row.line, row.name, row.video_id, BAD, placed.reason.code, placed.detail)
+    clip_id = placed["clip_id"]
     sample = clip_id in later.samples
     reason, detail = ("", "") if sample else later.why_not(clip_id)
     return RowState(row.line, row.name, row.video_id, LIVE, reason, detail, clip_id, sample)

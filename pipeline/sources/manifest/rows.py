@@ -83,10 +83,10 @@ class Manifest:
 
     def by_video(self) -> dict[str, list[ManifestRow]]:
         """The good rows of each video, videos in the order of their first row."""
-        found: dict[str, list[ManifestRow]] = defaultdict(list)
+        rows: dict[str, list[ManifestRow]] = defaultdict(list)
         for row in self.rows:
-            found[row.video_id].append(row)
-        return dict(found)
+            rows[row.video_id].append(row)
+        return dict(rows)
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ def shown(value: object) -> str:
 
 def micros_of(value: object, what: str) -> int:
     """`HH:MM:SS.mmm`, also with `_` for `:` and `.`, in microseconds."""
-    found = _TIME.fullmatch(value) if isinstance(value, str) and len(value) < 32 else None
-    if found is None:
+    match = _TIME.fullmatch(value) if isinstance(value, str) and len(value) < 32 else None
+    if match is None:
         raise BadRow(f"{what} is no time such as 00:05:51.920: {shown(value)}")
-    hours, _, minutes, seconds, part = found.groups()
+    hours, _, minutes, seconds, part = match.groups()
     whole = 3600 * int(hours) + 60 * int(minutes) + int(seconds)
     return whole * MICROS + int((part or "0").ljust(6, "0"))
 

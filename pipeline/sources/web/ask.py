@@ -35,7 +35,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
     while True:
         gate.turn(host)
         try:
-            found = call()
+            answer = call()
         except Exception as error:
             outcome = outcome_of(error)
             if outcome.reason is Reason.BOT_WALL:
@@ -60,7 +60,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
             gate.done(host)
             raise
         gate.fine(host)
-        return found
+        return answer
 
 
 def _told(outcome: Reject | Failure, host: str) -> Reject | Failure:

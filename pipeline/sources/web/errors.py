@@ -128,16 +128,16 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
         if isinstance(item, OSError) and item.errno in (errno.ENOSPC, errno.EDQUOT):
             return Reason.DISK_FULL, message
     youtube = message.lower().startswith("[youtube") or any(_youtube_answered(item) for item in chain)
-    said = _ADDRESS.sub(" ", _ORIGIN.sub("", message)).lower()
-    if reason := _first(_OF_US, said):  # a bot wall or a throttle says so in words, whatever its status
+    text = _ADDRESS.sub(" ", _ORIGIN.sub("", message)).lower()
+    if reason := _first(_OF_US, text):  # a bot wall or a throttle says so in words, whatever its status
         return reason, message
     status = status_of(error)
     if status is not None and status >= 300:
         return _by_status(status, youtube), message
-    reason = _first(_OF_THE_VIDEO, said)
+    reason = _first(_OF_THE_VIDEO, text)
     if any(hasattr(item, "countries") for item in chain):  # a GeoRestrictedError, whatever it says
         return Reason.GEO_BLOCKED, message
-    if reason is Reason.EXTRACTOR_BROKEN and not youtube and "no video formats" in said:
+    if reason is Reason.EXTRACTOR_BROKEN and not youtube and "no video formats" in text:
         return Reason.NOT_MEDIA, message  # of a page that nobody promised to hold a video
     if reason:
         return reason, message
@@ -150,8 +150,8 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
     return Reason.EXCEPTION, message
 
 
-def _first(table: tuple[tuple[re.Pattern[str], Reason], ...], said: str) -> Reason | None:
-    return next((reason for pattern, reason in table if pattern.search(said)), None)
+def _first(table: tuple[tuple[re.Pattern[str], Reason], ...], text: str) -> Reason | None:
+    return next((reason for pattern, reason in table if pattern.search(text)), None)
 
 
 def _by_status(status: int, youtube: bool) -> Reason:

@@ -154,10 +154,12 @@ class Pacer:
 
     def _read(self) -> dict[str, float]:
         try:
-            found = json.loads(self._state.read_text(encoding="utf-8"))
+            content = json.loads(self._state.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return {k: float(v) for k, v in found.items() if isinstance(v, int | float)} if isinstance(found, dict) else {}
+        return (
+            {k: float(v) for k, v in content.items() if isinstance(v, int | float)} if isinstance(content, dict) else {}
+        )
 
     def _write(self, times: dict[str, float]) -> None:
         temporary = self._state.with_suffix(".new")  # one writer at a time: we hold the lock

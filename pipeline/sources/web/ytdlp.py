@@ -42,14 +42,14 @@ class Part:
         """What is wrong with it in the installed version, "" when nothing is."""
         name = self.path.replace(":", ".")
         try:
-            found = _find(self.path)
+            part = _find(self.path)
         except (ImportError, AttributeError):
             return f"has no {name}"
-        if not isinstance(found, self.kind):
+        if not isinstance(part, self.kind):
             return f"has a {name} that is no {self.kind.__name__}"
-        if (self.args or self.keywords) and not _accepts(found, self.args, self.keywords):
+        if (self.args or self.keywords) and not _accepts(part, self.args, self.keywords):
             return f"has a {name} that does not take the arguments it is given"
-        looked_up = getattr(getattr(found, "__code__", None), "co_names", ())  # none of what is no function of Python's
+        looked_up = getattr(getattr(part, "__code__", None), "co_names", ())  # none of what is no function of Python's
         unused = [word for word in self.uses if word not in looked_up]
         return f"has a {name} that does not use {unused[0]}" if unused else ""
 
