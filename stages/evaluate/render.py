@@ -26,7 +26,7 @@ from stages.evaluate.pairs import PAIRED, Pair
 if TYPE_CHECKING:
     from pipeline.base.arrays import Floats32
     from pipeline.model.audio_to_skeleton import AudioToSkeleton
-    from pipeline.model.generation.given import Person
+    from pipeline.model.generation.inputs import Person
     from pipeline.tables.table import Store
     from stages.evaluate.cast import Cast, Subject
 
@@ -159,7 +159,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
 
     def _filmed(self, pair: Pair, content: str, reference: "Subject", voice: "Subject") -> Row:
         from pipeline.backends import BackendError, Job, drive
-        from pipeline.model.generation.given import whole
+        from pipeline.model.generation.inputs import whole
         from pipeline.skeleton import align
 
         motion = self._motion(pair, reference, voice)
@@ -221,8 +221,8 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
 
     def _generated(self, pair: Pair, person: "Person", voice: "Subject") -> Motion:
         from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED
-        from pipeline.model.generation.given import BadInput, hear
-        from pipeline.model.generation.place import place
+        from pipeline.model.generation.inputs import BadInput, hear
+        from pipeline.model.generation.placement import place
         from pipeline.skeleton.local import from_local
 
         assert self._context.models is not None, "the driver hands every worker a model registry"

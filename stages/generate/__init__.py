@@ -13,7 +13,7 @@ from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
-    from pipeline.model.generation.given import Person, Voice
+    from pipeline.model.generation.inputs import Person, Voice
     from pipeline.model.generation.outputs import Moved
 
 FOLDER = "generated"
@@ -68,7 +68,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
     def _check_out(self, session: "Session") -> None:
         """Whether the video can be written, as far as that can be known before anything costly."""
         from pipeline.base import files
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
 
         for name in (self.image, self.skeleton, self.audio, self.out):
             if name != name.encode("utf-8", "replace").decode():
@@ -90,7 +90,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         from pipeline.engine.devices import torch_device
         from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
         from pipeline.model.generation.outputs import Moved
-        from pipeline.model.generation.place import place
+        from pipeline.model.generation.placement import place
         from pipeline.model.training.checkpoint import weights_of
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs
@@ -129,7 +129,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         """The true motion of the voice's clip, brought onto the reference."""
         import click
 
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
         from pipeline.model.generation.outputs import Moved
         from pipeline.skeleton.align import letterbox, mend
         from pipeline.skeleton.layout import visible

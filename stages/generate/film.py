@@ -13,7 +13,7 @@ from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
 from pipeline.base.units import FPS
 from pipeline.media.skeleton_film import drawn_size, write_skeletons
-from pipeline.model.generation.given import BadInput, Person, Voice
+from pipeline.model.generation.inputs import BadInput, Person, Voice
 from pipeline.model.generation.outputs import Moved
 from pipeline.skeleton.align import compare, mend_if_off
 from pipeline.skeleton.layout import visible

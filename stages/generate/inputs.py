@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
-from pipeline.model.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
+from pipeline.model.generation.inputs import BadInput, Person, Voice, hear, picture_of_clip, whole
 from pipeline.shards import shard
 
 if TYPE_CHECKING:

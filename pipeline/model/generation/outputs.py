@@ -12,7 +12,7 @@ from pipeline.base import files
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import FPS
 from pipeline.media.audio import to_flac
-from pipeline.model.generation.given import Person, Voice
+from pipeline.model.generation.inputs import Person, Voice
 from pipeline.shards import shard
 from pipeline.skeleton.align import Similarity
 from pipeline.skeleton.local import from_local, to_local

@@ -26,11 +26,11 @@ from pipeline.model.training import TrainingError, checkpoint
 from pipeline.model.training.batch import Prepared, loss_weights, prepare, stilled
 from pipeline.model.training.cache import Cache, open_cache
 from pipeline.model.training.metrics import Metrics, no_number
-from pipeline.model.training.probe import blank, micro_batch
+from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance
 from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.samples import draw_sample
 from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of
-from pipeline.model.training.show import draw_sample
 from pipeline.model.training.validation import held_out_split, validation_loss
 from pipeline.model.training.windows import Batch, Steps, Windows, loader, onto, seed_of
 from pipeline.tables import people

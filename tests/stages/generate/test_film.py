@@ -171,7 +171,7 @@ def test_a_clip_whose_film_is_not_there_asks_for_a_picture(studio: Studio) -> No
 
 
 def test_a_film_outside_the_run_is_not_opened(run: Path, tmp_path: Path) -> None:
-    from pipeline.model.generation.given import BadInput, picture_of_clip
+    from pipeline.model.generation.inputs import BadInput, picture_of_clip
 
     write_clip(run.parent / "secret.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, None, size=(64, 64))
     with pytest.raises(BadInput, match="not in"):

@@ -10,7 +10,7 @@ pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
-from pipeline.model.generation.place import usual  # noqa: E402
+from pipeline.model.generation.placement import usual  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from tests.stages.generate.studio import BOTH, Place, somebody, wide  # noqa: E402
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.audio_to_skeleton import NEVER_SEEN, Reference
-from pipeline.model.generation.given import MIN_SCORE, BadInput, Person
+from pipeline.model.generation.inputs import MIN_SCORE, BadInput, Person
 from pipeline.model.space import SkeletonSpace, to_picture
 from pipeline.skeleton import align
 from pipeline.skeleton.layout import UPPER_BODY
