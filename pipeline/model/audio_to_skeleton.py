@@ -1,4 +1,4 @@
-"""A trained model as one file and one call: network, skeleton space and what it listens to; skeletons from audio features."""
+"""A trained model as one file and one call: network, skeleton space and the kind of audio features it takes."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from pipeline.skeleton.local import rooted, to_local
 FORMAT = "csg405.audio-to-skeleton"
 VERSION = 1
 GUIDANCE_UNPAIRED, GUIDANCE_PAIRED = 3.5, 1.0  # the paper's
-NEVER_SEEN = 0.02  # share of the training frames under which a point was not learned
+NEVER_SEEN = 0.02  # a point seen in a smaller share of the training frames counts as not learned
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Reference:
         min_score: float = 0.3,
         sure_score: float = 0.0,
     ) -> "Reference":
-        """From one skeleton.
+        """Build a reference from one skeleton.
 
         Args:
             keypoints: (133, 2) px, NaN where unseen.
             scores: (133,).
-            min_score: points scored lower are not seen, and nothing is measured from them.
-            sure_score: points scored lower do not count; what is measured from them does, as in training.
+            min_score: points scored lower are treated as unseen, and no other point is measured from them.
+            sure_score: points scored lower are masked, but others may still be measured from them, as in training.
         """
         scores = np.nan_to_num(scores)
         points = np.where((scores >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
@@ -65,7 +65,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Motion:
-    """What was generated: local (F, 133, 2) and neck (F, 2) px of the 512 crop, NaN for points not modelled; scores (133,)."""
+    """A generated motion: local (F, 133, 2) and neck (F, 2) px of the 512 crop, NaN for points not modelled; scores (133,)."""
 
     local: NDArray[np.float32]
     neck: NDArray[np.float32]
@@ -73,13 +73,13 @@ class Motion:
 
 
 class AudioToSkeleton:
-    """Network and space.
+    """The audio-to-skeleton model: a network and the space it works in.
 
     Attributes:
-        net: of `settings`.
-        space: z-scores.
+        net: the network, built from `settings`.
+        space: z-scores of skeletons.
         audio_of: what made the audio features it was trained on, such as `logmel768`.
-        trained_on: where it comes from, as JSON.
+        trained_on: its provenance: settings, data and versions.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class AudioToSkeleton:
 
     @classmethod
     def new(cls, settings: NetSettings, audio_of: str) -> "AudioToSkeleton":
-        """An untrained one; random weights from torch's global random numbers."""
+        """Build an untrained model, with weights drawn from torch's global generator."""
         return cls(build(settings), space_of(settings), audio_of)
 
     @property
@@ -102,7 +102,7 @@ class AudioToSkeleton:
 
     @property
     def sure_score(self) -> float:
-        """The score of a point that counts, in training and therefore in a reference; 0 where that is not known."""
+        """Least score of a point that counted in training, and therefore of one in a reference; 0 when unknown."""
         return float(self.trained_on.get("settings", {}).get("min_score", 0.0))
 
     def to(self, device: str | torch.device) -> "AudioToSkeleton":
@@ -111,7 +111,7 @@ class AudioToSkeleton:
         return self
 
     def save(self, path: Path) -> None:
-        """One safetensors file, atomically: weights, space, and in its header the settings."""
+        """Write one safetensors file atomically: weights and space, with the settings in its header."""
         state = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         state |= {f"space.{name}": value for name, value in self.space.state_dict().items()}
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
@@ -131,7 +131,7 @@ class AudioToSkeleton:
         """Read what `save` wrote; nothing is unpickled.
 
         Raises:
-            BadModel: cut short, changed, or no such model at all.
+            BadModel: the file is truncated, altered, or not an audio-to-skeleton model.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -173,20 +173,20 @@ class AudioToSkeleton:
         batch: int = 8,
         progress: Callable[[int, int], None] | None = None,
     ) -> Motion:
-        """A skeleton for every frame of audio, of any length.
+        """Generate a skeleton for every frame of audio, of any length.
 
         Args:
             audio: (F, 768) features on the 25-fps grid, made as `audio_of` says; F at least 1.
-            reference: who moves.
+            reference: skeleton of the person who moves.
             guidance: classifier-free guidance scale; 1 is none.
             sampler, steps: see `pipeline.model.diffusion.scheduler`.
             seed: of the noise.
-            overlap: frames that neighbouring windows share, at least; at most half a window is used.
-            batch: windows the network sees at a time.
-            progress: called with steps done and steps in all.
+            overlap: least number of frames that neighbouring windows share; capped at half a window.
+            batch: windows a network call.
+            progress: called with the steps done and the total.
         """
         if not len(audio):
-            raise ValueError("no audio features: there is nothing to move to")
+            raise ValueError("no audio features: there is nothing to generate motion from")
         device = self.space.mean.device
         generator = torch.Generator().manual_seed(seed)
         features = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
@@ -224,7 +224,7 @@ class AudioToSkeleton:
         draw: dict[str, Any],
         progress: Callable[[int, int], None] | None,
     ) -> Tensor:
-        """As the release: windows one after the other, each led by the last frames of the one before, not blended."""
+        """Generate as the release does: window by window, each conditioned on the last frames of the one before, unblended."""
         window, count = self.settings.window_frames, self.settings.lead_frames
         lead = reference[:, None].expand(-1, count, -1)
         starts = range(0, noise.shape[1], window)
@@ -244,17 +244,17 @@ class AudioToSkeleton:
         return torch.cat(parts, 1)
 
     def _learned(self) -> Tensor:
-        """(C,) bool, numbers that training has shown often enough."""
+        """Mask (C,) of the values that were seen often enough in training."""
         learned = (self.space.seen >= NEVER_SEEN)[self.space.chosen].repeat_interleave(2)
         return torch.cat([learned, learned.new_ones(2)]) if self.space.neck else learned
 
     def _guided(
         self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guidance: float
     ) -> Tensor:
-        """x0 (N, length, C): with the voice, and moved away from what the network says without it.
+        """Predict x0 (N, length, C) with classifier-free guidance.
 
-        Points that were not learned are 0, as they were in training: no loss says what a network makes of them, and the sampler
-        would give it that back as motion.
+        Points that were not learned are set to 0, their value in training: the loss does not constrain them, and the sampler
+        would feed whatever the network outputs back to it as motion.
         """
         count = len(x_t)
         learned = self._learned()
@@ -269,7 +269,7 @@ class AudioToSkeleton:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
-    """Write a safetensors file; a full disk is an OSError, as with any other file."""
+    """Write a safetensors file; a full disk raises OSError, as with any other file."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -283,12 +283,12 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] 
 
 
 def space_of(settings: NetSettings) -> SkeletonSpace:
-    """The space that goes with a network, its buffers not filled yet."""
+    """The space of a network, its buffers not filled yet."""
     return SkeletonSpace(settings.keypoints, neck=settings.neck, picture=settings.ablate == "local")
 
 
 def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
-    """sha256 in hex of a file's numbers and of what its header says beside this digest."""
+    """Hex sha256 of a model's tensors and of its header without this digest."""
     digest = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())

@@ -1,4 +1,4 @@
-"""Where a reference lies in the model's frame: checked against training, mended where it is off, and said."""
+"""Placement of a reference in the model's frame: compared with the training data, and fitted where it is off."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,35 +18,35 @@ class Placed:
     """A reference in the model's frame.
 
     Attributes:
-        reference: what the model is given, px of the 512 crop.
+        reference: the model's input, px of the 512 crop.
         into: picture px -> px of the 512 crop.
-        check: of the reference as it is given.
-        said: what the user should know, before anything costly starts.
+        check: of the reference as placed.
+        notes: lines to show the user before anything costly starts.
     """
 
     reference: Reference
     into: align.Similarity
     check: align.Check
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def place(
     person: Person, space: SkeletonSpace, how: Literal["auto", "always", "never"] = "auto", sure_score: float = 0.0
 ) -> Placed:
-    """Bring a person into the model's frame.
+    """Place a person in the model's frame.
 
-    The whole picture is laid into the square first. When the shoulders' width or the neck's place are not those of training
-    (or always, or never), a similarity brings head, shoulders and hips to where training has them.
+    The whole picture is letterboxed first. When shoulder width or neck position are unlike those of training (or always, or
+    never), a similarity maps head, shoulders and hips to where training has them.
 
     Args:
         person: the reference.
         space: the model's.
-        how: whether it is fitted.
-        sure_score: points scored lower say where the body is, but the model is not given them: it has learned from references
-            that lack such points, and would take a wrong one at its word.
+        how: when to fit.
+        sure_score: points scored lower help to locate the body, but are masked for the model: it was trained on references
+            without such points, and would trust a wrong one.
 
     Raises:
-        BadInput: no shoulders, so that nothing says how large the body is.
+        BadInput: no shoulders, so the size of the body is unknown.
     """
     points = np.where((np.nan_to_num(person.scores) >= MIN_SCORE)[:, None], person.keypoints, np.nan).astype(float)
     framing = space.framing.cpu().numpy().astype(float)
@@ -57,26 +57,26 @@ def place(
         raise BadInput(f"{person.name}: {error}") from error
     notes = [f"reference {person.name}: {warning}" for warning in check.warnings]
     if how == "always" or (how == "auto" and check.warnings):
-        fitted = align.fit(points, usual(space))
+        fitted = align.fit(points, mean_skeleton(space))
         if fitted is None:
-            notes.append("too little of head, shoulders and hips is seen to fit it: it is used as it is")
+            notes.append("too little of head, shoulders and hips is seen to fit the reference: it is used as it is")
         else:
             into, check = fitted, align.check(fitted.apply(points), framing)
             notes.append(
                 f"fitted: {fitted.scale:.2f} x, turned by {np.degrees(fitted.angle):.0f} degrees; "
-                + ("; ".join(check.warnings) if check.warnings else "now as in training")
+                + ("; ".join(check.warnings) if check.warnings else "now within the range of training")
             )
     reference = Reference.of(into.apply(points), person.scores, MIN_SCORE, sure_score)
     unsure = [name for name, k in UPPER_BODY.items() if np.isfinite(points[k]).all() and not reference.valid[k]]
     if unsure:
         notes.append(
-            f"reference {person.name}: scored under {sure_score:g}, as in training not used: {', '.join(unsure)}"
+            f"reference {person.name}: scored under {sure_score:g} and, as in training, not used: {', '.join(unsure)}"
         )
     return Placed(reference, into, check, tuple(notes))
 
 
-def usual(space: SkeletonSpace) -> NDArray[np.float64]:
-    """(133, 2) px: the mean skeleton of training at the median neck; NaN for points hardly ever seen."""
+def mean_skeleton(space: SkeletonSpace) -> NDArray[np.float64]:
+    """The mean skeleton of training at the median neck, (133, 2) px; NaN for points hardly ever seen."""
     neck = space.framing[1:, 1]
     points = space.mean if space.picture else to_picture(space.mean, neck)
     skeleton = points.cpu().numpy().astype(float)

@@ -1,4 +1,4 @@
-"""How many windows fit into memory at a time: by what one more of them keeps, and on a GPU then by trying."""
+"""The size of a micro-batch: estimated from the memory that one more window takes, and on a GPU confirmed by trying."""
 
 import logging
 from collections.abc import Callable
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 def micro_batch(share: int, trial: Callable[[int], None], device: torch.device, frames: int) -> int:
-    """Windows at a time, at most `share`.
+    """Windows that fit into memory at a time, at most `share`.
 
     Args:
         share: windows of a step that this process has.
-        trial: goes forwards and backwards through so many windows, as a step does, and leaves nothing.
-        device: where it does.
+        trial: runs forward and backward on so many windows, as a step does, without a lasting effect.
+        device: where the trial runs.
         frames: of a window, for the log.
     """
     with torch.random.fork_rng(devices=[]):
@@ -38,7 +38,7 @@ def micro_batch(share: int, trial: Callable[[int], None], device: torch.device, 
 
 
 def blank(count: int, recipe: Recipe, audio: int, device: torch.device) -> Prepared:
-    """`count` windows of nothing, with `audio` features a frame."""
+    """A batch of `count` blank windows, with `audio` features a frame."""
     settings, shape = recipe.net(), (count, recipe.window_frames)
     clean = torch.zeros(*shape, settings.channels, device=device)
     lead = torch.zeros(count, settings.lead_frames, settings.channels, device=device)
@@ -53,7 +53,7 @@ def blank(count: int, recipe: Recipe, audio: int, device: torch.device) -> Prepa
 
 
 def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int:
-    """By the bytes that autograd keeps of one window more, as many as fill a share of the free memory."""
+    """Estimate how many windows fill a share of the free memory, from the bytes that autograd keeps for one more."""
     import psutil
 
     def kept(windows: int) -> int:
@@ -74,9 +74,9 @@ def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int
 
 
 def even(count: int, most: int) -> int:
-    """Windows at a time, at most so many: such that all parts of `count` are alike, where that takes few more parts.
+    """A micro-batch of at most `most` that divides `count` evenly, where that takes few more parts.
 
-    A part of another size would be compiled once more, and would fill a GPU less.
+    A part of another size would be compiled again, and would use the GPU less well.
     """
     fewest = -(-count // min(count, most))
     parts = next((parts for parts in range(fewest, 2 * fewest) if count % parts == 0), fewest)

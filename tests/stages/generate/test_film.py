@@ -219,7 +219,7 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
     studio: Studio, scale: float, shift: tuple[float, float]
 ) -> None:
     """Smaller, larger, elsewhere: said with numbers and mended; one that fits is left as it is."""
-    from pipeline.model.generation.outputs import Moved
+    from pipeline.model.generation.outputs import PersonMotion
     from pipeline.skeleton.align import letterbox
     from stages.generate import inputs
 
@@ -227,7 +227,7 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
     points, scores = studio.one["keypoints"].astype(np.float32), studio.one["scores"]
     off = (points - points[0][SHOULDERS].mean(0)) * scale + points[0][SHOULDERS].mean(0) + np.float32(shift)
     said: list[str] = []
-    made = film.brought_onto(Moved.transferred(off, scores, letterbox(512, 512)), person, said.append)
+    made = film.brought_onto(PersonMotion.transferred(off, scores, letterbox(512, 512)), person, said.append)
     away = np.linalg.norm(made.keypoints[0][SHOULDERS] - points[0][SHOULDERS], axis=1).max()
     assert away < 4
     fits = scale == 1 and shift == (0, 0)
@@ -237,11 +237,11 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
 
 def test_a_motion_is_not_brought_onto_a_head(studio: Studio) -> None:
     """Without shoulders nothing can be fitted: it stays where it is, and the check says why."""
-    from pipeline.model.generation.outputs import Moved
+    from pipeline.model.generation.outputs import PersonMotion
     from pipeline.skeleton.align import letterbox
     from stages.generate import inputs
 
     person = inputs._of_clip(studio.one, studio.run)
     head = replace(person, scores=np.where(np.arange(133) < 5, person.scores, 0).astype(np.float32))
-    moved = Moved.transferred(studio.one["keypoints"] * 0.7, studio.one["scores"], letterbox(512, 512))
+    moved = PersonMotion.transferred(studio.one["keypoints"] * 0.7, studio.one["scores"], letterbox(512, 512))
     assert film.brought_onto(moved, head, lambda _: None) is moved
