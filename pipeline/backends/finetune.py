@@ -1,4 +1,4 @@
-"""Shards and their clips as StableAnimator's training reads them: folders of pictures, of drawn skeletons and of face masks.
+"""Shards and their clips laid out for StableAnimator's training: folders of frames, drawn skeletons and face masks.
 
 `rec/00001/{images,poses,faces}/frame_0.png ...` at 512x512, `video_rec_path.txt` with the folders, and `validation/`. About 60 MB
 for 10 s. A clip that is there is whole, so that a run that was cut short goes on where it was.
@@ -41,7 +41,7 @@ _SIDE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
 
 @dataclass(frozen=True)
 class Layout:
-    """What was laid out.
+    """Counts of what was written.
 
     Attributes:
         folder: `animation_data` of StableAnimator's readme.
@@ -60,7 +60,7 @@ class Layout:
 def write_layout(
     shards_folder: Path, run_folder: Path, out: Path, splits: Sequence[str] = ("train",), limit: int = 0
 ) -> Layout:
-    """Lay out the clips of these splits.
+    """Write the clips of these splits.
 
     Args:
         shards_folder: of a run.

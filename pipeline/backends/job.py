@@ -1,4 +1,4 @@
-"""What a back-end is asked for, how it is to be run, and what comes of it."""
+"""A back-end's job, options, view, plan and result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from pipeline.skeleton.layout import K
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is to be filmed: a person who is known by one picture, in a motion, with a voice.
+    """What to render: a person known by one picture, a motion, and a voice.
 
     Attributes:
         keypoints: (F, 133, 2) px of the picture, NaN where unseen, at 25 fps; it may leave the picture.
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Options:
-    """How a back-end is run. What is empty or 0 is left to the back-end's own default.
+    """Options of a back-end. Empty and 0 stand for the back-end's own default.
 
     Attributes:
         checkout: folder of the back-end's source.
@@ -89,7 +89,7 @@ class Options:
 
 @dataclass(frozen=True)
 class View:
-    """What a film shows.
+    """What the rendered video shows: its size, rate and crop.
 
     Attributes:
         box: x1, y1, x2, y2, half open, px of the reference picture; it may leave it, the outside is black.

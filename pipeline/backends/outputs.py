@@ -1,4 +1,4 @@
-"""Reads what back-ends write: counted, bounded, of the size that was asked for. Their files are as untrusted as any."""
+"""Reading of back-end outputs: frames are counted, bounded and checked for size; the files are untrusted, as any."""
 
 import os
 import re

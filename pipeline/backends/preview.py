@@ -1,4 +1,4 @@
-"""One picture before hours of GPU: whether a motion lies on the person who is to move so, and what of both a film will show."""
+"""A preview before hours of GPU time: whether a motion lies on the person in the picture, and what of both the video will show."""
 
 import textwrap
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def write_preview(
         path: the PNG.
         job: the motion as it will be filmed.
         view: what the film will show.
-        found: of `pipeline.skeleton.align.compare` of that motion.
+        comparison: `pipeline.skeleton.align.compare` of that motion.
         title: such as the back-end's name.
         notes: more lines for people, such as how the motion was mended.
     """

@@ -1,4 +1,4 @@
-"""Runs another program to its end: in its own process group, within a deadline, without our secrets, its words in a log."""
+"""Running of another program: in its own process group, with a deadline, without our secrets, its output in a log."""
 
 import contextlib
 import os
@@ -24,11 +24,11 @@ _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OPENBLAS_NUM_THREADS")
 
 
 def environment(gpu: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """What a back-end sees of the environment `given`.
+    """The environment of a back-end: `extra` without our secrets.
 
     Args:
         gpu: CUDA_VISIBLE_DEVICES; "" leaves what is there.
-        given: usually os.environ.
+        extra: the environment to filter, usually os.environ.
     """
     kept = {
         name: value

@@ -1,4 +1,4 @@
-"""From a job to a film: plan, run, collect, and write with the voice."""
+"""From a job to a video: plan, run, collect, and write with the voice."""
 
 import re
 import shutil

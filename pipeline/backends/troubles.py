@@ -1,4 +1,4 @@
-"""Reads out of a crashed back-end's log what its trouble was, and says what to do."""
+"""Diagnosis of a crashed back-end from its log, with what to do about it."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""Nets that turn pictures or clips into feature vectors, opened from ONNX or TorchScript; what comes out is checked.
+"""Nets that turn pictures or clips into feature vectors, opened from ONNX or TorchScript, with checked outputs.
 
 A TorchScript file is a program: torch reads it without Python's pickle, but runs what is in it. So it is opened only from a path
 whose hash was compared with a known one, which is what the model registry gives. torchvision is not needed.
@@ -19,7 +19,7 @@ from pipeline.nets.session import Device, DeviceMissing, ModelRefused, open_sess
 
 
 class BadFeatures(UserError, ValueError):
-    """A net gave something that is no feature vector: another shape, or numbers that are not finite."""
+    """Raised for outputs that are no feature vectors: a wrong shape, or values that are not finite."""
 
 
 def is_torchscript(path: Path) -> bool:
@@ -109,7 +109,7 @@ def _open_onnx(path: Path, device: Device, threads: int) -> Net:
 
 
 def checked(features: Any, count: int, width: int, net: str) -> Floats32:
-    """The features (count, width) float32 that a net gave; BadFeatures when they are none."""
+    """Check a net's output and return it as features (count, width) float32; raises BadFeatures."""
     rows = np.asarray(features, np.float32)
     if rows.shape != (count, width):
         raise BadFeatures(f"{net} gives {width} numbers for each of {count} inputs; this one gave {rows.shape}")

@@ -1,4 +1,4 @@
-"""A Frechet distance of gestures that needs no trained net: between sets of motions, on plain statistics of short windows.
+"""A Frechet distance of gestures without a trained net: between sets of motions, on plain statistics of short windows.
 
 This is not the FGD of Yoon et al. (SIGGRAPH Asia 2020), whose features come from an autoencoder that is trained on the data set in
 question; its numbers cannot be compared with those of papers. What it sees is where head, arms and hands are, how far they range

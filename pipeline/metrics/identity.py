@@ -1,4 +1,4 @@
-"""CSIM: whether a generated video shows the person of the reference picture.
+"""CSIM: cosine similarity of a generated video's faces to the reference picture's.
 
 The mean cosine similarity between the identity embedding of the reference's face and those of the frames' faces, as in
 EchoMimicV2 and the works before it; the paper does not name its net. Here it is whatever `nets.face.identity` runs (DeepFace's
@@ -24,7 +24,7 @@ _FACES = 32  # held at once
 
 @dataclass(frozen=True)
 class Csim:
-    """What a video comes to.
+    """CSIM of a video.
 
     Attributes:
         value: mean cosine similarity, -1..1.

@@ -1,4 +1,4 @@
-"""How near pictures come to the true ones, pixel by pixel: SSIM and PSNR, as scikit-image computes them.
+"""SSIM and PSNR of pictures against the true ones, as scikit-image computes them.
 
 The paper names neither window nor colour handling. Here SSIM is that of Wang et al. (IEEE TIP 2004): a Gaussian window of sigma 1.5
 cut at 11 x 11, K1 = 0.01, K2 = 0.03, a data range of 255, covariances divided by N, the mean over all windows that lie inside

@@ -1,4 +1,4 @@
-"""Generated skeletons without any net: how near the truth, how varied, how smooth, and whether the mouth follows the sound.
+"""Metrics of generated skeletons without any net: error, diversity, jitter, and how the mouth follows the sound.
 
 Keypoints are (F, 133, 2) in pixels of the 512 crop with NaN where not seen; a point whose score is too low is to be NaN
 (`pipeline.skeleton.layout.visible`). What cannot be measured is NaN. Errors and jitter come by part: `body` (17 points),

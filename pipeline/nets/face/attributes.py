@@ -77,20 +77,20 @@ class AttributeNet:
 
 @dataclass(frozen=True)
 class Consensus:
-    """What several looks at a face come to: the label, and the share of them, 0..1, that say so by themselves."""
+    """The consensus over several frames of a face: the label, and the share of frames, 0..1, that agree with it."""
 
     label: str
     agreement: float
 
 
 def consensus(scores: Floats32, attribute: Attribute) -> Consensus:
-    """The label of the greatest mean score over looks (N, classes), N >= 1."""
+    """The label with the greatest mean score over frames (N, classes), N >= 1."""
     best = int(scores.mean(0).argmax())
     return Consensus(LABELS[attribute][best], float((scores.argmax(1) == best).mean()))
 
 
 def ages(scores: Floats32) -> NDArray[np.float64]:
-    """(N,) apparent age in years: the mean of the classes, weighted with the age net's scores (N, 101)."""
+    """Apparent age in years, (N,): the mean of the classes, weighted by the age net's scores (N, 101)."""
     return np.asarray((scores * AGES).sum(1), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""The one place where detectors and pose nets are opened: whoever looks at people asks here, and all honour the same settings."""
+"""Factories of detectors and pose nets: every stage opens them here, so that all honour the same settings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Keypoints from heat maps, a picture of scores for each point, as mmpose decodes those of HRNet and its kin.
+"""Keypoints from heat maps, decoded as mmpose does for HRNet and similar nets.
 
 mmpose's `MSRAHeatmap` with `unbiased=True`: the highest cell, moved to the top of the Gaussian that it is part of (DARK, Zhang et
 al., CVPR 2020; blur of 11 cells as for sigma 2), then times input size over map size. Its score is the height of that cell.

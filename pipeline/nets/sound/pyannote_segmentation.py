@@ -1,4 +1,4 @@
-"""The reference to compare `segmentation` with: pyannote.audio's own Model and Inference, on its own checkpoint."""
+"""The reference for `segmentation`: pyannote.audio's own Model and Inference, on its own checkpoint."""
 
 import os
 import warnings

@@ -1,6 +1,6 @@
-"""Who speaks when, up to three voices at once, by an ONNX net with the signature of pyannote's segmentation-3.0.
+"""Speaker segmentation, up to three speakers a window, by an ONNX net with the signature of pyannote's segmentation-3.0.
 
-The net hears windows of ten seconds and answers every 270 samples with log-probabilities of a powerset: nobody, speaker 1, 2, 3,
+The net takes windows of ten seconds and gives, every 270 samples, log-probabilities of a powerset: nobody, speaker 1, 2, 3,
 or two of them. sherpa-onnx publishes such an export: input `x` (N, 1, T), output `y` (N, 589, 7).
 """
 
@@ -50,7 +50,7 @@ def bits_of(activity: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 class Listener(Protocol):
-    """Hears how many voices there are: this file's net, or the reference in `pyannote_segmentation`."""
+    """Anything that finds voices in a wave: this file's net, or the reference in `pyannote_segmentation`."""
 
     def hear(self, wave: NDArray[np.float32]) -> Voices:
         """The voices of a wave (samples,) in -1..1 at 16 kHz; ValueError for another shape or none at all."""

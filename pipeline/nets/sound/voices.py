@@ -1,4 +1,4 @@
-"""How many voices are heard when: windows of a segmentation net laid over each other, as spans and clip by clip.
+"""Voice counts over time: a segmentation net's windows overlap-added, turned into spans, and measured clip by clip.
 
 Frames, overlap-add and hysteresis are those of pyannote.audio 4 (`Inference.aggregate`, `Binarize`): H. Bredin, "pyannote.audio
 2.1 speaker diarization pipeline", Interspeech 2023; powerset: A. Plaquet and H. Bredin, same conference.
@@ -107,7 +107,7 @@ def clipped(spans: list[Span], start: float, end: float) -> list[Span]:
 
 @dataclass(frozen=True)
 class Voices:
-    """What a segmentation net heard in a whole track.
+    """The voices that a segmentation net finds in a whole track.
 
     Attributes:
         scores: (F, 2) float32, a frame each 270 samples: some voice, two voices or more; 0..1.

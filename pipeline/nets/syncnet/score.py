@@ -1,4 +1,4 @@
-"""How well lips and sound fit, and at which offset: SyncNet's own measure (calc_pdist and what follows it)."""
+"""SyncNet's measures of lips and sound: offset, confidence and distance (calc_pdist and what follows it)."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _EPSILON = 1e-6  # torch's pairwise_distance adds it to every difference
 
 @dataclass(frozen=True)
 class Score:
-    """What SyncNet says of a face and a sound.
+    """SyncNet's measures of a face and a sound.
 
     Attributes:
         offset: frames of 40 ms; positive: the sound comes before the lips.
@@ -51,10 +51,10 @@ def distances(lip: Floats32, sound: Floats32, max_shift: int = MAX_SHIFT) -> Flo
 
 
 def score(pairwise: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
-    """Offset, confidence and distance.
+    """Compute offset, confidence and distance.
 
     Args:
-        found: (W, 2S + 1) of `distances`.
+        pairwise: (W, 2S + 1) distances, from `distances`.
         used: (W,) windows that count; all of them by default.
 
     Raises:
