@@ -19,20 +19,20 @@ MAX_LOG_BYTES = 256 << 20
 # Of an environment, what a program from elsewhere has no business with: keys, and proxies with a password in them.
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY|COOKIE|AUTH|^CSG405_", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
-# What is ours would lead its interpreter to our packages, or hold its arithmetic to one thread.
+# Our own values would point its interpreter at our packages, or limit its linear algebra to one thread.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OPENBLAS_NUM_THREADS")
 
 
-def environment(gpu: str, extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a back-end: `extra` without our secrets.
+def environment(gpu: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a back-end: the inherited one without secrets and without our own variables.
 
     Args:
-        gpu: CUDA_VISIBLE_DEVICES; "" leaves what is there.
-        extra: the environment to filter, usually os.environ.
+        gpu: CUDA_VISIBLE_DEVICES; "" leaves it as inherited.
+        inherited: usually os.environ.
     """
     kept = {
         name: value
-        for name, value in extra.items()
+        for name, value in inherited.items()
         if name not in _OURS and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
     }
     if "LD_LIBRARY_PATH" in kept:

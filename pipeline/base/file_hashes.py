@@ -1,4 +1,4 @@
-"""Hashes of large files, remembered: nets are asked for by every command, and to read them all takes seconds."""
+"""Cached hashes of large files: every command needs those of the nets, and reading them all takes seconds."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""A run that is asked to stop ends after what is at hand."""
+"""Graceful interruption: a run that is asked to stop finishes the unit or step in progress."""
 
 import signal
 import threading
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Interrupt:
-    """Ctrl-C and SIGTERM end a run after the unit or step at hand; a second one at once."""
+    """Ctrl-C and SIGTERM end a run after the unit or step in progress; a second one ends it at once."""
 
     def __init__(self) -> None:
         self.asked = False

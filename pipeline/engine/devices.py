@@ -1,4 +1,4 @@
-"""What of this machine a run may use: processor cores, worker processes, a GPU, a part of the units."""
+"""A run's share of this machine: processor cores, worker processes, a GPU, a part of the units."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run would do: planned as for a run, and then left alone. Nothing is started, fetched or written."""
+"""Dry runs: planned as a run is, without starting, fetching or writing anything."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ FIRST_UNITS = 5  # of a stage that works on tables
 
 @dataclass
 class Outlook:
-    """What one stage would do now.
+    """The forecast of one stage.
 
     Attributes:
         units: units in all.

@@ -1,4 +1,4 @@
-"""Following: a stage keeps going while those before it still work, so that a GPU need not wait for a week's crawl."""
+"""Following: a stage keeps running while the stages before it work, so that a GPU need not wait for a week's crawl."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ QUIET_SECONDS = 15.0  # for which nobody before may be at work: between two stag
 
 @dataclass
 class Leader:
-    """What comes before the stages that follow.
+    """The upstream of the stages that follow.
 
     Attributes:
         run: the run's folder.

@@ -1,4 +1,4 @@
-"""Stages and programs by name."""
+"""Lookup of stages and programs by name."""
 
 import importlib
 

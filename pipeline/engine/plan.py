@@ -1,4 +1,4 @@
-"""What a stage has to do: its units, their fingerprints, and which of them lack an outcome of today's fingerprint."""
+"""Plans: a stage's units, their fingerprints, and which of them lack an outcome with the current fingerprint."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,19 +78,19 @@ class Plan:
         return Unit(self.units[index], light, heavy)
 
     def pending_units(self) -> Iterator[tuple[int, Unit]]:
-        """(index, unit) of what is pending."""
+        """Yield (index, unit) of pending units."""
         for index in self.pending:
             yield int(index), self.unit(int(index))
 
     def only(self, shard: tuple[int, int] | None) -> "Plan":
-        """The same plan with what is pending of shard (i, n) alone: the units whose hash is i modulo n."""
+        """Restrict the pending units to shard (i, n): those whose hash is i modulo n."""
         if shard is None:
             return self
         mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
         return replace(self, pending=np.array(mine, dtype=np.int64))
 
     def untried(self) -> "Plan":
-        """The same plan without the units that failed on today's fingerprint."""
+        """Drop the pending units that already failed with the current fingerprint."""
         return replace(self, pending=self.pending[self.status[self.pending] != FAILED])
 
     def counts(self) -> dict[str, int]:
@@ -245,7 +245,7 @@ def _by_code(column: pa.ChunkedArray, what: Callable[[str], Any], dtype: str) ->
 
 
 def _gives_up(reason: str) -> bool:
-    """Whether repeated failures of this kind stop automatic retries: ours do, the network's never do."""
+    """Whether repeated failures of this class end automatic retries: our own do, the network's never."""
     try:
         return Reason.of(reason).kind not in (ReasonClass.LATER, ReasonClass.BLOCKED)
     except KeyError:

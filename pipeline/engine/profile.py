@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ProfileError(UserError):
-    """A profile cannot be used; the message names file, line and key, and what would be right."""
+    """Raised for a profile that cannot be used; the message names file, line and key, and what would be right."""
 
 
 class Machine(BaseModel):
@@ -96,7 +96,7 @@ class Profile(BaseModel):
         return list(dict.fromkeys(stages))
 
     def replacing(self, old: str, new: str) -> "Profile":
-        """The same profile with one stage in place of another, in every target and among those required."""
+        """A copy with one stage replaced by another, in every target and among the required ones."""
 
         def swapped(stages: list[str]) -> list[str]:
             return [new if stage == old else stage for stage in stages]
@@ -105,7 +105,7 @@ class Profile(BaseModel):
         return self.model_copy(update={"targets": targets, "required": swapped(self.required)})
 
     def without(self, *names: str) -> "Profile":
-        """The same profile without these stages, in every target and among those required."""
+        """A copy without these stages, in every target and among the required ones."""
         targets = {target: [s for s in stages if s not in names] for target, stages in self.targets.items()}
         return self.model_copy(update={"targets": targets, "required": [s for s in self.required if s not in names]})
 

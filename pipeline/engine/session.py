@@ -1,4 +1,4 @@
-"""A session: the profile, run folder and nets that somebody works with."""
+"""A session: the profile, run folder and nets of one command."""
 
 import json
 import tomllib

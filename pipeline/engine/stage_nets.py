@@ -1,4 +1,4 @@
-"""The nets that a stage would use on this machine, as far as its results depend on them."""
+"""The nets on this machine that a stage's results depend on."""
 
 from collections.abc import Sequence
 

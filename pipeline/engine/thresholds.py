@@ -1,4 +1,4 @@
-"""Thresholds over stored measures, each written once: as a field of the settings that hold its limit."""
+"""Thresholds over stored measures, each declared once, as the settings field that holds its limit."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ _RANK = {reason: rank for rank, reason in enumerate(Reason)}
 
 @dataclass(frozen=True)
 class Threshold:
-    """A limit to one side of one measure, and the reason for which whoever is beyond it is dropped.
+    """A limit on one measure, and the reason given for dropping a person beyond it.
 
     Attributes:
         side: "min" drops what lies below the limit, "max" what lies above it.

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"(\d+)\D*$", re.ASCII)
 
 
 def is_frame(name: str) -> bool:
-    """Whether a file of this name is taken for a frame; other files may lie beside them."""
+    """Whether a file of this name counts as a frame; other files may be in the folder."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
@@ -68,7 +68,7 @@ def frame_shown(picture: int, fps: float) -> int:
 
 
 def read_frames(folder: Path, pictures: int, fps: float) -> Iterator[NDArray[np.uint8]]:
-    """A folder's frames on the 25-fps grid; what they lack at their end is the last one again.
+    """Read a folder's frames on the 25-fps grid; the last one is repeated where frames run out.
 
     Args:
         folder: of frames.

@@ -32,7 +32,7 @@ _TO_BT709 = (
 
 
 class WriteError(RuntimeError):
-    """ffmpeg refused the input or crashed; the message ends with what it said."""
+    """Raised when ffmpeg rejects its input or crashes; the message ends with its output."""
 
 
 def ffmpeg_exe() -> str:
@@ -177,7 +177,7 @@ def _command(
 def _run(
     command: list[str], pictures: Iterable[np.ndarray], size: tuple[int, int], log: Path, deadline_seconds: float
 ) -> None:
-    """Feed ffmpeg and wait for it; its exit status and words decide what is raised."""
+    """Feed ffmpeg and wait for it; its exit status and output decide what is raised."""
     late = threading.Event()
     with log.open("wb") as stderr:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Face crops as SyncNet was trained on them, cut by the 133 keypoints instead of a second face detector.
+"""Face crops as SyncNet was trained on, cut by the 133 keypoints instead of a second face detector.
 
 SyncNet's own pipeline takes S3FD's boxes, smooths their half side and middle with a median over 13 frames, and cuts a square that
 reaches 1.4 half sides to the left and right, 1 up and 1.8 down, so that the mouth comes to lie in its middle.

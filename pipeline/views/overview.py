@@ -1,4 +1,4 @@
-"""What a run has done so far: the funnel of `csg405 status`, and the story of one unit of `csg405 show`."""
+"""Progress of a run: the funnel of `csg405 status`, and the story of one unit of `csg405 show`."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -163,7 +163,7 @@ class Chapter:
 
 
 def story(store: Store, unit: str) -> list[Chapter]:
-    """Everything that the run knows of a video, clip or person, in the order of the tables.
+    """Everything known of a video, clip or person, in the order of the tables.
 
     An id stands for what it contains: a video's story holds its clips and persons; a person's, its clip and its video.
     Of a video that opted out there is nothing to tell but that.

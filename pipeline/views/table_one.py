@@ -1,4 +1,4 @@
-"""What a run amounts to, in the terms of the paper: its table 1 and figure 2 (Yang et al., ICCV 2025)."""
+"""A run in the paper's terms: its table 1 and figure 2 (Yang et al., ICCV 2025)."""
 
 from collections import Counter
 from dataclasses import dataclass

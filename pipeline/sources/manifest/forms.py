@@ -1,4 +1,4 @@
-"""The forms in which clips are released, told apart by their content, and read so that a bad row costs only itself.
+"""The file formats of manifests, detected by content and read so that a bad row costs only itself.
 
 - `csg405_json`: the paper's `all_with_crop.json`, a list of {vid, part, start_time, end_time, crop_box};
 - `csg405_names`: its `all.txt`, `{vid}_{part}_{start}_{end}` a line, with or without `.mp4`, times with `:` and `.` or `_`;

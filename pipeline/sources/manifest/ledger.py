@@ -1,4 +1,4 @@
-"""The account of a rebuild: what became of every row of a manifest."""
+"""The ledger of a rebuild: the outcome of every row of a manifest."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,7 @@ _STATUS = {
 
 
 class RowState(NamedTuple):
-    """What became of one row.
+    """The outcome of one row.
 
     Attributes:
         line: as in the manifest.

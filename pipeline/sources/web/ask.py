@@ -1,4 +1,4 @@
-"""Asking a site with patience: in turn, again after a throttle, and not at all behind a bot wall."""
+"""Paced requests to a site: in turn, repeated after throttling, and stopped by a bot wall."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> T:
-    """What `call` returns, asked for in turn.
+    """Make a paced request and return what `call` returns.
 
     Args:
         gate: the driver's pace; None asks at once, and gives up at the first throttle or bot wall.

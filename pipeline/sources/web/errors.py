@@ -1,4 +1,4 @@
-"""What a download's errors mean: one table from yt-dlp's messages and HTTP statuses to reasons.
+"""Classification of download errors: one table from yt-dlp's messages and HTTP statuses to reasons.
 
 The first rule that matches wins. A reason of class `dead`, `bad` or `unwanted` is a result (`Reject`), one of class
 `later` or `blocked` a failure that the next run tries again.

@@ -1,4 +1,4 @@
-"""What is read out of yt-dlp's info about a video."""
+"""Fields read from yt-dlp's info about a video."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Lists of links: text, CSV or a manifest of clips, read into links that are each named once, and lines that cannot be used."""
+"""Lists of links (text, CSV or a manifest of clips), read into distinct links and unusable lines."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 
 class InputError(StageError):
-    """`crawl.input` names nothing that can be crawled; the message says what it should be."""
+    """Raised when `crawl.input` names nothing that can be crawled; the message says what it should be."""
 
 
 @dataclass

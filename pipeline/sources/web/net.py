@@ -49,7 +49,7 @@ _MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machi
 
 
 class RefusedRequest(Refused, RequestError):
-    """A request to a place that links may not lead to."""
+    """Raised for a request to an address that links may not lead to."""
 
     def __init__(self, detail: str) -> None:
         RequestError.__init__(self, detail)

@@ -1,4 +1,4 @@
-"""The only door to yt-dlp: what is used of it, and a check that all of it has the shape that the fence relies on.
+"""The only adapter of yt-dlp: the parts that we use, and a check that each has the shape that the fence relies on.
 
 yt-dlp changes as often as YouTube does, and its users are told to upgrade it. What it promises to nobody (names with an
 underscore, the classes of its network) may be gone in any version. Importing this module then raises StageError, so that no

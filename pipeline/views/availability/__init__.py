@@ -1,4 +1,4 @@
-"""What is still there: the account of sources and clips, and how it is said."""
+"""Availability: the account of which sources and clips still exist, and its output formats."""
 
 from pipeline.views.availability.account import Account, Evidence, Source, account
 from pipeline.views.availability.formats import as_csv, as_json, sentence, summary

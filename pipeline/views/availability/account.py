@@ -1,4 +1,4 @@
-"""The account of what is still there: of N videos and M clips how many live, dead of what, blocked, or unknown.
+"""The account of availability: of N videos and M clips, how many are live, dead by reason, blocked, or unknown.
 
 Evidence comes from checks (`checks`, all that were ever made and are still stored) and from the crawl's own outcomes. Of each
 source the newest evidence that decides counts; evidence that decides nothing (throttled, network) only where there is no other.
@@ -53,7 +53,7 @@ _SPECIAL = {Reason.OPTED_OUT.code: OPTED_OUT, Reason.SOURCE_DISCARDED.code: LIVE
 
 
 class Evidence(NamedTuple):
-    """What was found of a source on a day; `by` is `check` or `crawl`."""
+    """The state of a source on a day; `by` is `check` or `crawl`."""
 
     day: str = ""
     by: str = ""
@@ -82,7 +82,7 @@ class Source:
 
 @dataclass
 class Account:
-    """Everything that the page, the files and the terminal say.
+    """Everything that the page, the files and the terminal show.
 
     Attributes:
         run: name of the run folder.

@@ -1,4 +1,4 @@
-"""The account in files and on the terminal."""
+"""The account of availability as JSON, CSV and terminal lines."""
 
 import csv
 import io
