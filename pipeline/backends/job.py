@@ -48,7 +48,7 @@ class Job:
                     Trouble.BAD_JOB, f"{name} of shape {getattr(self, name).shape}, wanted {shape}: shapes must agree"
                 )
         if frames == 0:
-            raise BackendError(Trouble.BAD_JOB, "a motion of no frames: there is nothing to film")
+            raise BackendError(Trouble.BAD_JOB, "a motion of no frames: there is nothing to render")
         if self.picture.ndim != 3 or self.picture.shape[2] != 3 or self.picture.dtype != np.uint8:
             raise BackendError(
                 Trouble.BAD_JOB, f"a picture of {self.picture.shape} {self.picture.dtype}, wanted (H, W, 3) uint8"

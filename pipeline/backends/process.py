@@ -73,7 +73,7 @@ def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadl
             )
         except OSError as error:
             raise BackendError(
-                Trouble.NO_PYTHON, f"{folder}: nothing can be started there: {error.strerror}"
+                Trouble.NO_PYTHON, f"{folder}: no program can be started there: {error.strerror}"
             ) from error
         try:
             status = _wait(process, log, deadline_seconds)
@@ -104,12 +104,12 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float
         if left <= 0:
             raise BackendError(
                 Trouble.HANG,
-                f"it ran past its deadline of {deadline_seconds:g} s and was stopped; raise the deadline if the film is long. "
-                f"Last it said:\n{last_lines(log)}\nAll of it: {log}",
+                f"it ran past its deadline of {deadline_seconds:g} s and was stopped; raise the deadline for long videos. "
+                f"Its last output:\n{last_lines(log)}\nFull log: {log}",
             )
         if log.stat().st_size > MAX_LOG_BYTES:
             raise BackendError(
-                Trouble.CRASH, f"it said more than {MAX_LOG_BYTES >> 20} MiB and was stopped; it is in {log}"
+                Trouble.CRASH, f"it wrote more than {MAX_LOG_BYTES >> 20} MiB of output and was stopped; see {log}"
             )
         try:
             return process.wait(min(LOOK_SECONDS, left))
@@ -119,6 +119,8 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the whole group: what it started may have outlived it, and holds the GPU."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # the group is empty; macOS reports that in the second way
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

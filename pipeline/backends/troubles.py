@@ -55,7 +55,7 @@ _KNOWN: tuple[tuple[Trouble, "re.Pattern[str]", str], ...] = (
 
 
 def diagnose(status: int, log: Path) -> BackendError:
-    """The error for a program that ended with a status other than 0 (negative: the signal), whose words are in `log`.
+    """The error for a program that ended with a status other than 0 (negative: the signal), from its output in `log`.
 
     The last line that is known decides: earlier ones may be warnings.
     """
@@ -76,7 +76,7 @@ def diagnose(status: int, log: Path) -> BackendError:
     # The last line first: it says what, and tables cut the rest.
     return BackendError(
         Trouble.CRASH,
-        f"it ended {ended}: {log_tail.rpartition(chr(10))[2]}\nLast it said:\n{log_tail}\nAll of it: {log}",
+        f"it ended {ended}: {log_tail.rpartition(chr(10))[2]}\nIts last output:\n{log_tail}\nFull log: {log}",
     )
 
 

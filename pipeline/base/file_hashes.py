@@ -19,7 +19,7 @@ class FileHashes:
     """sha256 of files, kept in one JSON file.
 
     An entry counts only while size, inode, and times of content and of inode are what they were: no program can set the
-    last of these, so that a file that was replaced is hashed anew even if somebody put its old date back.
+    last of these, so that a replaced file is hashed again even if its old date was restored.
 
     Args:
         memory: the JSON file; where it cannot be read or written, files are hashed each time.
@@ -45,7 +45,7 @@ class FileHashes:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            log.warning("%s cannot be used: %s; nets are hashed anew", self.memory, error)
+            log.warning("%s cannot be used: %s; nets are hashed again", self.memory, error)
             return {}
         return content if isinstance(content, dict) else {}
 

@@ -14,7 +14,9 @@ class Interrupt:
         self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():  # elsewhere, whoever runs us handles signals
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # in another thread, the embedding program handles signals
             self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 

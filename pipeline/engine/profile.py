@@ -44,7 +44,7 @@ class Machine(BaseModel):
     @classmethod
     def _known_executor(cls, name: str) -> str:
         if name not in EXECUTORS:
-            raise ValueError(f"there is no executor {name!r}{_did_you_mean(name, EXECUTORS)}")
+            raise ValueError(f"no executor is called {name!r}{_did_you_mean(name, EXECUTORS)}")
         return name
 
 
@@ -148,7 +148,7 @@ def load(name: str, sets: Sequence[str] = ()) -> Profile:
     profile = Profile(**{**merged, "name": _read(_chain(name)[0]).get("name", Path(name).stem)})
     for stage in [*profile.all_stages, *profile.required]:
         if not is_stage(stage):
-            raise ProfileError(f"profile {name}: targets name {stage!r}, and there is no such stage")
+            raise ProfileError(f"profile {name}: targets name {stage!r}, which does not exist")
     return profile
 
 
@@ -220,7 +220,7 @@ def _check_stage(stage: str, settings: dict[str, Any], where: Any) -> None:
     except (ModuleNotFoundError, LookupError, ValueError) as error:
         if isinstance(error, ModuleNotFoundError) and not f"stages.{stage}".startswith(error.name or "stages"):
             raise  # the stage is there, and a package that it imports is not
-        raise ProfileError(f"{where('')}stages.{stage}: there is no such stage") from None
+        raise ProfileError(f"{where('')}stages.{stage}: no such stage") from None
     if not isinstance(settings, dict):
         raise ProfileError(f"{where('')}stages.{stage}: expected a table of settings, not {settings!r}")
     for key in settings:
@@ -334,7 +334,7 @@ def _add_stage(stages: "Table", name: str, settings: Settings) -> None:
         if values[key] is None and default is None:
             table.add(tomlkit.comment(f"{key} is not set" + (f"  # {_line_of(note)}" if note else "")))
         else:
-            _add(table, key, "off" if values[key] is None else values[key], note)  # see pipeline.engine.off
+            _add(table, key, "off" if values[key] is None else values[key], note)  # TOML has no null: see `SWITCHABLE`
     if stages:
         table.trivia.indent = "\n"  # an empty line before its header
     stages.add(name, _commented(table, cls.summary))

@@ -71,7 +71,7 @@ class Session:
         return Store(self.run, of_run(self.run, self.profile.opt_out))
 
     def keep_profile(self) -> None:
-        """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
+        """Write the resolved profile into the run folder, for `status`, `report` and later readers."""
         from pipeline.base import files
         from pipeline.engine.profile import show
 

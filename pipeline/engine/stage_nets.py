@@ -7,7 +7,7 @@ from pipeline.registry.models import MissingModel, Registry
 
 
 def advice_of(names: Sequence[str], models: Registry) -> str:
-    """How to get these nets, in one line for all of them; those that are there lack a hash that somebody vouches for."""
+    """Say in one line how to get these nets; one that is on this machine was passed over because its hash is not pinned."""
     there = [name for name in names if models.find(name)]
     absent = [name for name in names if name not in there]
     fetch = [f"csg405 models fetch {' '.join(absent)}, or name their folder with MODELS=..."] if absent else []

@@ -23,7 +23,7 @@ class BadFeatures(UserError, ValueError):
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether the file is a zip archive with the code and the constants of a TorchScript program. A state dict is none."""
+    """Whether the file is a zip archive with a TorchScript program's code and constants, which a state dict lacks."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -45,7 +45,7 @@ def open_torchscript(path: Path, device: Device = "cpu") -> Any:
     except ImportError as error:
         raise DeviceMissing(f"{path.name} is TorchScript, and torch is not installed: pip install torch") from error
     if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceMissing(f"{path.name} was to run on cuda, and torch finds no GPU")
+        raise DeviceMissing(f"{path.name} should run on cuda, but torch finds no GPU")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the form is old, but it is what the nets come in

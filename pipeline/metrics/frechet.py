@@ -55,7 +55,7 @@ class Gaussian:
         if batch.ndim != 2 or batch.shape[1] != self.width:
             raise ValueError(f"features of shape {batch.shape} do not fit a Gaussian of width {self.width}")
         if not np.isfinite(batch).all():
-            raise ValueError("there are features that are not finite")
+            raise ValueError("some features are not finite")
         if len(batch):
             mean = batch.mean(0)
             self._join(len(batch), mean, (batch - mean).T @ (batch - mean))
@@ -97,7 +97,7 @@ def frechet_distance(made: Gaussian, true: Gaussian) -> float:
         ValueError: other widths, or fewer than two samples.
     """
     if made.width != true.width:
-        raise ValueError(f"Gaussians of widths {made.width} and {true.width} have no distance")
+        raise ValueError(f"Gaussians of widths {made.width} and {true.width} cannot be compared")
     one, other = made.covariance, true.covariance
     if (fewest := min(made.count, true.count)) <= made.width:
         warnings.warn(

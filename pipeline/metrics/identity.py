@@ -61,7 +61,7 @@ def csim(
         net: gives unit vectors.
         reference: (D,) unit vector of the reference's face, from `face_vector`.
         pictures: F frames (H, W, 3) RGB.
-        keypoints: (F, 133, 2) in the frames' pixels, NaN where not seen. To a video of somebody else's system: what a
+        keypoints: (F, 133, 2) in the frames' pixels, NaN where not seen. For a video of another system: what a
             pose net finds in it.
         scores: (F, 133).
         min_score: of a point that counts as seen.

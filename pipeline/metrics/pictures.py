@@ -69,7 +69,7 @@ def _ssim(made: Pixels, true: Pixels) -> float:
     from skimage.metrics import structural_similarity
 
     if min(made.shape[:2]) < WINDOW:
-        raise ValueError(f"SSIM looks through a window of {WINDOW} px; a picture of {made.shape[:2]} is smaller")
+        raise ValueError(f"SSIM uses a window of {WINDOW} px; a picture of {made.shape[:2]} is smaller")
     return float(
         structural_similarity(
             made, true, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=RANGE, channel_axis=2

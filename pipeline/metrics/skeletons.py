@@ -76,7 +76,7 @@ def diversity(motions: Sequence[Points]) -> float:
         ValueError: fewer than two, or of different shapes.
     """
     if len(motions) < 2:
-        raise ValueError(f"diversity is of two motions or more, not of {len(motions)}")
+        raise ValueError(f"diversity needs at least two motions, not {len(motions)}")
     distances = []
     for one, other in combinations(motions, 2):
         _check_pair(one, other)
@@ -129,7 +129,7 @@ def mouth_follows_sound(points: Points, wave: NDArray[np.floating]) -> float:
 def _check_pair(made: Points, true: Points) -> None:
     if made.shape != true.shape or made.ndim != 3 or made.shape[1:] != (layout.K, 2):
         raise ValueError(
-            f"skeletons of {made.shape} and {true.shape} cannot be compared: both are to be (F, {layout.K}, 2)"
+            f"skeletons of {made.shape} and {true.shape} cannot be compared: both must be (F, {layout.K}, 2)"
         )
 
 

@@ -141,7 +141,7 @@ class AudioToSkeleton:
                 settings = _settings(header, path)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if header.get("sha256") != _digest(tensors, header):
-                raise BadModel(f"{path} is damaged (its content is not what its header says): take another checkpoint")
+                raise BadModel(f"{path} is damaged (its content does not match its header): take another checkpoint")
             with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
                 made = cls(build(settings), space_of(settings), header.get("audio_features_of", ""))
             made.trained_on = dict(json.loads(header.get("trained_on", "{}")))
@@ -154,7 +154,7 @@ class AudioToSkeleton:
                 raise
             first_line = str(error).splitlines()[0]
             raise BadModel(
-                f"{path} is damaged or no audio-to-skeleton model ({first_line}): take another checkpoint"
+                f"{path} is damaged, or not an audio-to-skeleton model ({first_line}): take another checkpoint"
             ) from error
         made.net.eval()
         return made.to(device)
@@ -298,7 +298,7 @@ def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
 
 def _settings(header: Mapping[str, str], path: Path) -> NetSettings:
     if header.get("format") != FORMAT:
-        raise BadModel(f"{path} is no audio-to-skeleton model: its header says {header.get('format', 'nothing')!r}")
+        raise BadModel(f"{path} is not an audio-to-skeleton model: its header says {header.get('format', 'nothing')!r}")
     if header.get("version") != str(VERSION):
         raise BadModel(f"{path} has version {header.get('version')}, this csg405 reads {VERSION}: update csg405")
     try:

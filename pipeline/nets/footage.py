@@ -28,6 +28,6 @@ def check_footage(nets: Mapping[str, str], footage: str | None, settings: str) -
     for net, only in nets.items():
         if only and footage != only:
             raise WrongFootage(
-                f"{net} sees nothing but {only} footage, and this is {footage or 'real'} footage: "
+                f"{net} works on {only} footage only, and this is {footage or 'real'} footage: "
                 f"choose other nets with {settings} in the profile"
             )

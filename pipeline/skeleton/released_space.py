@@ -1,4 +1,4 @@
-"""The space in which released poses are, found by whether it puts a speaker into the crop that was made of them.
+"""Detection of the coordinate space of released poses: the one that puts a speaker into the released crop.
 
 All but the last two are those of the 512 px crop that belongs to the clip, letterboxed where its box is not square;
 a pixel's centre has whole coordinates, as everywhere here.
@@ -43,7 +43,7 @@ _SAME_PX = 2.0  # spaces that agree this well are one
 
 
 class UnfitPoses(ValueError):
-    """Poses that do not fit their clip, or of which it cannot be told how; the message says why, with figures."""
+    """Raised for poses that do not fit their clip, or fit it in no unique way; the message says why, with figures."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _fit(points: Floats, scores: Floats, picture: Picture, space: Space) -> _Fit
 
 
 def _with_right_faces(points: Floats, scores: Floats, picture: Picture, spaces: list[Space]) -> list[Space]:
-    """The only space whose faces are as wide as faces are, when those of all others clearly are not; else all of them."""
+    """The one space in which faces have a plausible shape, when they clearly have not in all others; else all of them."""
     off = {space: abs(math.log(face_shape(points, scores, picture, space) / _FACE_SHAPE)) for space in spaces}
     right = [space for space in spaces if off[space] <= math.log(_FACE_RIGHT)]
     wrong = [space for space in spaces if off[space] >= math.log(_FACE_WRONG)]

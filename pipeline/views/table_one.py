@@ -48,7 +48,7 @@ OF_THE_PAPER: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class Share:
-    """One value of an attribute: what share of the clips has it here and in the paper, percent; None where nobody says."""
+    """One value of an attribute: its share of the clips here and in the paper, percent; None where the paper gives none."""
 
     value: str
     percent: float
@@ -82,7 +82,7 @@ def _samples(store: "Store") -> "pd.DataFrame":
 
 
 def attributes(store: "Store") -> dict[str, list[Share]]:
-    """Attribute -> its values by share, most frequent first, ages in order; attributes that nobody was asked are left out."""
+    """Attribute -> its values by share, most frequent first, ages in order; attributes without data are left out."""
     table = store.read("attributes", ["person_id", "gender", "age_years", "ethnicity", "emotion"]).to_pandas()
     table["age"] = [
         None if years != years else AGES[min(int(years) // 10, len(AGES) - 1)] for years in table["age_years"]

@@ -56,7 +56,7 @@ class _Outbox:
 
     Args:
         folder: of the stage's table.
-        token: in the names of the files, so that the executor finds those that nobody fetched.
+        token: part of the files' names, by which the executor finds those that were never picked up.
     """
 
     def __init__(self, folder: Path, token: str) -> None:

@@ -98,9 +98,9 @@ def check(path: Path) -> dict[str, Any]:
         named = dict(state["files"])
         state["step"] = int(state["step"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadModel(f"{path} is no whole checkpoint: {STATE} is missing or damaged") from error
+        raise BadModel(f"{path} is not a complete checkpoint: {STATE} is missing or damaged") from error
     if MODEL not in named:
-        raise BadModel(f"{path} is no whole checkpoint: {STATE} names no {MODEL}")
+        raise BadModel(f"{path} is not a complete checkpoint: {STATE} names no {MODEL}")
     for name, sha256 in named.items():
         file = path / Path(name).name
         if not file.is_file():
@@ -155,7 +155,7 @@ def weights_of(path: Path) -> Path:
         whole = last_whole(folder) if folder.is_dir() else None
         source = whole[0] if whole else None
     if source is None:
-        raise BadModel(f"{path} holds no model: `make train` makes one, or name another with --model")
+        raise BadModel(f"{path} holds no model: train one with `make train`, or name another with --model")
     return source / AVERAGE if (source / AVERAGE).is_file() else source / MODEL
 
 

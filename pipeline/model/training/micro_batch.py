@@ -68,7 +68,7 @@ def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int
         return sum(kept_bytes.values())
 
     each = kept(2) - kept(1)  # without the weights, which are kept once
-    on_gpu = device.type == "cuda"  # which nobody else uses
+    on_gpu = device.type == "cuda"  # assumed to be ours alone
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     return max(1, int((0.7 if on_gpu else 0.5) * free / max(1, each)))
 

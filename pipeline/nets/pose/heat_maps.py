@@ -26,9 +26,9 @@ def decode_outputs(outputs: Sequence[Floats32], size: tuple[int, int]) -> tuple[
     y, x = np.divmod(at, width)
     scores = np.take_along_axis(maps.reshape(people, points, -1), at[..., None], -1)[..., 0]
     cells = np.stack([x, y], -1) + _shift(maps, x, y, scores)
-    places = (cells * [size[1] / width, size[0] / height]).astype(np.float32)
-    places[~(scores > 0)] = np.nan
-    return places, scores
+    keypoints = (cells * [size[1] / width, size[0] / height]).astype(np.float32)
+    keypoints[~(scores > 0)] = np.nan
+    return keypoints, scores
 
 
 def _shift(maps: Floats32, x: NDArray[np.int64], y: NDArray[np.int64], highest: Floats32) -> NDArray[np.float64]:

@@ -44,13 +44,13 @@ class TrackerSettings:
 class _Track:
     number: int
     frames: list[int] = field(default_factory=list)
-    places: list[Floats] = field(default_factory=list)
+    anchors: list[Floats] = field(default_factory=list)
     box: Floats = field(default_factory=lambda: np.zeros(4))
     keypoints: Floats = field(default_factory=lambda: np.full((layout.K, 2), np.nan))
 
     def see(self, frame: int, box: Floats, keypoints: Floats) -> None:
         self.frames.append(frame)
-        self.places.append(_place(box, keypoints))
+        self.anchors.append(_anchors(box, keypoints))
         self.box, self.keypoints = box, keypoints
 
     def shift(self, frame: int) -> Floats:
@@ -58,7 +58,7 @@ class _Track:
         span = self.frames[-_HISTORY:]
         if len(span) < 2:
             return np.zeros(2)
-        moves = self.places[-1] - self.places[-len(span)]  # rows: by the anchor, by the box
+        moves = self.anchors[-1] - self.anchors[-len(span)]  # rows: by the anchor, by the box
         known = moves[0] if np.isfinite(moves[0]).all() else moves[1]
         return np.asarray(known / (span[-1] - span[0]) * min(frame - span[-1], _HORIZON))
 
@@ -180,7 +180,7 @@ def scales(boxes: Floats) -> Floats:
     return np.asarray(np.sqrt(np.clip(boxes[:, 2:4] - boxes[:, :2], 0, None).prod(-1)))
 
 
-def _place(box: Floats, keypoints: Floats) -> Floats:
+def _anchors(box: Floats, keypoints: Floats) -> Floats:
     """Anchors (2, 2): the mean of nose and shoulders, which gestures hardly move, and the box's centre."""
     return np.stack([keypoints[_ANCHOR].mean(0), (box[:2] + box[2:]) / 2])
 

@@ -23,7 +23,7 @@ FACE_SIDE = 96
 """Faces are scaled to this many pixels before their sharpness is measured."""
 
 _DETECTIONS_A_GROUP = 4  # detected together; also bounds how many frames are held
-_SURE = 5  # keypoints that must be found for somebody to be there
+_SURE = 5  # keypoints that must be found for a person to count as present
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class AnnotationSettings:
     Attributes:
         detect_every: frames from one detection to the next; the last frame is one too.
         max_persons: people a frame, the largest boxes first; bounds the work on a crowd.
-        min_presence: mean score of the five surest body points, 0..1, for somebody to be there at all.
+        min_presence: least mean score of the five surest body points, 0..1, for a person to count as present.
         min_detections: sightings that make a person; less is a false alarm.
         min_score: keypoints below it are not used for comparing people.
         tracker: see `TrackerSettings`.
@@ -120,7 +120,7 @@ def _groups(frames: Iterable[tuple[int, Picture]], every: int) -> Iterator[tuple
     group: list[tuple[int, Picture]] = []
     for expected, (n, picture) in enumerate(frames):
         if n != expected:
-            raise ValueError(f"frame {n} came where frame {expected} was due")
+            raise ValueError(f"frame {n} came instead of frame {expected}")
         group.append((n, picture))
         if n % (every * _DETECTIONS_A_GROUP) == 0:
             yield group, False
@@ -159,7 +159,7 @@ class _Annotator:
     ) -> None:
         self._detector, self._pose, self._settings = detector, pose, settings
         self._helpers, self._lanes = helpers, lanes
-        self._running: list[Future[None]] = []  # batches nobody waits for yet
+        self._running: list[Future[None]] = []  # batches in flight
         self._tracker = Tracker(settings.tracker)
         self._sights: dict[int, list[_Sight]] = {}
         self._latest: dict[int, _Sight] = {}  # each track's newest detection

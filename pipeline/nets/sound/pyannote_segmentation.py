@@ -62,7 +62,7 @@ class PyannoteSegmentation:
         model = audio.Model.from_pretrained(str(checkpoint))
         kind = model.specifications
         if not (getattr(kind, "powerset", False) and len(kind.classes) == 3 and kind.powerset_max_classes == 2):
-            raise ValueError(f"{checkpoint.name} is no segmentation-3.0: it gives {kind}")
+            raise ValueError(f"{checkpoint.name} is not segmentation-3.0: it gives {kind}")
         self._speaking: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
         self._soft = soft
         self._step = round(step_seconds * SAMPLE_RATE)

@@ -103,9 +103,9 @@ class SegmentationNet:
         output = self._session.run([self._output], {self._input: np.ascontiguousarray(windows[:, None])})[0]
         wanted = (len(windows), self.frames, len(powerset()))
         if output.shape != wanted:
-            raise ValueError(f"the segmentation net answers {output.shape}, not {wanted}")
+            raise ValueError(f"the segmentation net returns {output.shape}, not {wanted}")
         if np.isnan(output).any():
-            raise ValueError("the segmentation net answers NaN")
+            raise ValueError("the segmentation net returns NaN")
         return np.asarray(output, np.float32)
 
     def _windows(self, wave: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
@@ -139,13 +139,13 @@ def _signature(session: Any) -> tuple[str, str, int]:
     """Names of input and output, and samples of a window; ValueError when the model is another one."""
     sources, results = session.get_inputs(), session.get_outputs()
     if len(sources) != 1 or len(results) != 1:
-        raise ValueError(f"no segmentation net: {len(sources)} inputs and {len(results)} outputs, not one each")
+        raise ValueError(f"not a segmentation net: {len(sources)} inputs and {len(results)} outputs, not one each")
     source, result = list(sources[0].shape), list(results[0].shape)
     window = source[2] if len(source) == 3 and isinstance(source[2], int) else WINDOW_SECONDS * SAMPLE_RATE
     frames = (window - FRAME_FIELD) // FRAME_STEP + 1
     if not (_fits(source, (None, 1, window)) and _fits(result, (None, frames, len(powerset())))) or frames < 1:
         raise ValueError(
-            f"no segmentation-3.0: it takes {source} and gives {result}, not (N, 1, {window}) and (N, {frames}, 7)"
+            f"not segmentation-3.0: it takes {source} and gives {result}, not (N, 1, {window}) and (N, {frames}, 7)"
         )
     return sources[0].name, results[0].name, window
 

@@ -108,7 +108,7 @@ def _fill(net: "torch.nn.Module", state: dict[str, Any], source: Path) -> None:
     wrong = [name for name, value in loaded.items() if value.shape != own[name].shape]
     if missing or wrong:
         lacking = f"{len(missing)} weights missing, {len(wrong)} of other shapes, such as {(missing or wrong)[0]}"
-        raise ValueError(f"{source} holds no wav2vec 2.0 base: {lacking}")
+        raise ValueError(f"{source} is not wav2vec 2.0 base: {lacking}")
     net.load_state_dict({**own, **loaded})
 
 
@@ -162,7 +162,7 @@ def features_of(label: str, wave: Floats32, frames: int, weights: Path | None = 
     name, _, layer = label.partition("/")
     if name != "wav2vec2-base-960h" or not layer.isdigit() or weights is None:
         raise ValueError(
-            f"audio features {label!r} cannot be made here: wanted logmel768 or wav2vec2-base-960h/<layer>"
+            f"audio features {label!r} cannot be computed: expected logmel768 or wav2vec2-base-960h/<layer>"
         )
     net = Wav2Vec(weights, device)
     parts = []

@@ -1,4 +1,4 @@
-"""SyncNet run by onnxruntime: face crops and sound in, embeddings out."""
+"""SyncNet under onnxruntime: embeddings of face crops and of sound."""
 
 from typing import TYPE_CHECKING
 

@@ -138,7 +138,7 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
     if any(hasattr(item, "countries") for item in chain):  # a GeoRestrictedError, whatever it says
         return Reason.GEO_BLOCKED, message
     if reason is Reason.EXTRACTOR_BROKEN and not youtube and "no video formats" in text:
-        return Reason.NOT_MEDIA, message  # of a page that nobody promised to hold a video
+        return Reason.NOT_MEDIA, message  # a page that need not hold a video at all
     if reason:
         return reason, message
     if any(

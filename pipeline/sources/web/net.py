@@ -45,7 +45,7 @@ from pipeline.sources.web.ytdlp import (
 
 log = logging.getLogger(__name__)
 
-_MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machine, at a port where nobody listens
+_MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machine, at a port where nothing listens
 
 
 class RefusedRequest(Refused, RequestError):

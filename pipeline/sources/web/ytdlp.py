@@ -1,8 +1,8 @@
 """The only adapter of yt-dlp: the parts that we use, and a check that each has the shape that the fence relies on.
 
-yt-dlp changes as often as YouTube does, and its users are told to upgrade it. What it promises to nobody (names with an
-underscore, the classes of its network) may be gone in any version. Importing this module then raises StageError, so that no
-downloader can exist without its fence.
+yt-dlp changes as often as YouTube does, and its users are told to upgrade it. Its private parts (names with an underscore, the
+classes of its network) may disappear in any version. Importing this module then raises StageError, so that no downloader can
+exist without its fence.
 """
 
 import functools

@@ -146,7 +146,7 @@ def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> N
     [
         ("stableanimator", {"backend_size": "500x500"}, "multiples of 64"),
         ("stableanimator", {"backend_seed": 1}, "fixed in its code"),
-        ("echomimicv2", {"backend_size": "512x768"}, "squares alone"),
+        ("echomimicv2", {"backend_size": "512x768"}, "square sizes only"),
         ("mimicmotion", {"backend_weights": {"unet": "x.pth"}}, "no weights called 'unet'"),
     ],
 )
