@@ -5,7 +5,7 @@
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
-#   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see the README
+#   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
@@ -102,7 +102,7 @@ filter: $(READY) ## measure, judge, export, pack shards, and write the report
 
 rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
 	@test -n "$(MANIFEST)" || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
-		echo "and end, or the links of a release; see the README for where they are"; exit 2; }
+		echo "and end, or the links of a release; pipeline/sources/README.md says where they are"; exit 2; }
 	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS)
 
 train: $(READY_TRAIN) ## train the audio-to-skeleton model on the shards of a run, or go on training it

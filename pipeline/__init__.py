@@ -1,7 +1,7 @@
-"""The machine, and what more than one stage needs.
+"""The machine and the model, in rooms; a room imports only from the floors below it (`[tool.importlinter]` in pyproject.toml).
 
-Work is spread over processes, one a core, so threads of linear algebra within each would only wait for each other: one, unless the
-environment says otherwise. It has to be said before numpy is imported. How many pixels a picture may have, before OpenCV is.
+Work is spread over processes, one a core, where more linear-algebra threads would only compete: one thread each, unless the
+environment says otherwise. That has to be set before numpy is imported, and the limit on a picture's pixels before OpenCV is.
 """
 
 import os

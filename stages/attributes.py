@@ -169,7 +169,7 @@ class Attributes(Stage):
 
     def _told(self, looks: Sequence[Look]) -> Row:
         """What each net says of the looks together."""
-        from pipeline.nets.face.attributes import ages, said
+        from pipeline.nets.face.attributes import ages, consensus
         from pipeline.nets.face.identity import mean_identity
 
         row: Row = {}
@@ -180,7 +180,7 @@ class Attributes(Stage):
                 low, middle, high = np.percentile(years, [25, 50, 75])
                 row |= {"age_years": float(middle), "age_spread_years": float(high - low) / 2}
             else:
-                answer = said(scores, attribute)
+                answer = consensus(scores, attribute)
                 row |= {attribute: answer.label, f"{attribute}_agreement": answer.agreement}
         if self._identity is not None:
             vector, agreement = mean_identity(self._identity([look.aligned for look in looks]))

@@ -38,7 +38,7 @@ class Finetune(Program):
         import click
 
         from pipeline.backends.finetune import write_layout
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
 
         shards = Path(self.shards) if self.shards else session.run / "shards"
         out = Path(self.out) if self.out else session.run / FOLDER / "stableanimator"

@@ -16,7 +16,7 @@ from pipeline.skeleton import measures
 # scipy and OpenCV are imported where they are used: a run with nothing to do must not wait for them.
 if TYPE_CHECKING:
     from pipeline.base.units import Box
-    from pipeline.skeleton.manifest_match import Meant
+    from pipeline.skeleton.manifest_match import CropMatch
 
 
 class MeasurePose(Stage):
@@ -90,15 +90,15 @@ class MeasurePose(Stage):
         name, share = measures.worst_joint(points, scores, self.min_keypoint_score)
         return {"worst_joint": name, "worst_joint_share": _known(share)}
 
-    def _meant(self, persons: list[Row], clip: Row) -> "list[Meant]":
+    def _meant(self, persons: list[Row], clip: Row) -> "list[CropMatch]":
         """Whom the manifest means, with which crop; nobody where there is no manifest."""
-        from pipeline.skeleton.manifest_match import NOBODY, meant
+        from pipeline.skeleton.manifest_match import NO_MATCH, match_crops
 
         if not persons or (clip.get("manifest_name") is None and clip["manifest_crop_box"] is None):
-            return [NOBODY] * len(persons)
+            return [NO_MATCH] * len(persons)
         boxes = clip.get("manifest_crop_boxes")
         boxes = [clip["manifest_crop_box"]] if boxes is None else boxes
-        return meant([_boxes(row) for row in persons], [list(box) for box in boxes if box is not None])
+        return match_crops([_boxes(row) for row in persons], [list(box) for box in boxes if box is not None])
 
     def _crop(
         self, row: Row, given: "Box | None", who: tuple[Floats32, Floats32], others: list[tuple[Floats32, Floats32]]

@@ -23,7 +23,7 @@ from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.engine.unit import Unit
-from pipeline.sources.web.wanted import Wanted
+from pipeline.sources.web.criteria import Wanted
 
 if TYPE_CHECKING:
     from pipeline.sources.web.pace import Gate

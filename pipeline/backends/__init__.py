@@ -1,7 +1,7 @@
-"""Pose-to-video back-ends: a motion, a picture and a voice in, a film of the person in the picture out.
+"""Pose-to-video back-ends: from a motion, a reference picture and a voice to a video of that person.
 
-`drive` does it all; `plan` writes the inputs and says the command, for whoever runs it elsewhere. The back-ends are other
-people's programs with environments of their own: they are run as such, and nothing of them is imported.
+`drive` runs one; `plan` writes its inputs and prints its command, to run it elsewhere. The back-ends are other projects' programs
+in their own environments: they run as subprocesses, and nothing of theirs is imported.
 """
 
 from pipeline.backends.errors import BackendError, Trouble

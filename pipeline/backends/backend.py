@@ -1,4 +1,4 @@
-"""What an adapter of a back-end has to say and do."""
+"""The interface of a back-end adapter."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Backend(ABC):
     fps: ClassVar[int]
 
     def check(self, options: Options) -> None:
-        """Whether it can be asked so, whatever it is to film; BackendError (BAD_JOB) when not."""
+        """Check the options, whatever the job; raises BackendError (BAD_JOB)."""
         if options.size:
             size_of(options.size, self.step)
         rate_of(options.fps, self.fps)

@@ -60,7 +60,7 @@ class EchoMimicV2(Backend):
     def check(self, options: Options) -> None:
         super().check(options)
         if options.size and len(set(size_of(options.size, self.step))) > 1:
-            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes squares alone")
+            raise BackendError(Trouble.BAD_JOB, f"size {options.size}: EchoMimicV2 takes square sizes only")
 
     def view(self, job: Job, options: Options) -> View:
         size = size_of(options.size or "768x768", self.step)
@@ -148,7 +148,9 @@ def _upper_body(job: Job) -> Box:
     joints, _ = layout.openpose_18(points, np.ones(points.shape[:2]))
     neck, faces, uppers = joints[:, 1, 0], points[:, layout.FACE, 1], joints[:, :_UPPER, 1]
     if not (np.isfinite(neck).any() and np.isfinite(faces).any()):
-        raise BackendError(Trouble.BAD_JOB, "the motion shows no face or no shoulders: EchoMimicV2's crop goes by them")
+        raise BackendError(
+            Trouble.BAD_JOB, "the motion shows no face or no shoulders: EchoMimicV2's crop is placed by them"
+        )
     top, bottom = np.nanmin(faces), np.nanmax(uppers)
     margin = _MARGIN * (bottom - top)
     upper, lower = round(max(float(top - _ABOVE * margin), 0)), round(min(float(bottom + _BELOW * margin), height))
@@ -156,7 +158,7 @@ def _upper_body(job: Job) -> Box:
     if side < 1:
         raise BackendError(
             Trouble.BAD_JOB,
-            "the motion's face lies below its shoulders, or outside of the picture: EchoMimicV2 takes people upright",
+            "the motion's face lies below its shoulders, or outside of the picture: EchoMimicV2 needs upright people",
         )
     left = round(float(np.nanmean(neck)) - side / 2)
     if side <= width:
@@ -169,15 +171,15 @@ def _pose(points: Floats, scores: Floats, side: int) -> dict[str, Any]:
     seen = layout.seen(points)
     joints, joint_scores = layout.openpose_18(points / side, np.where(seen, scores, 0))
     share = np.where(seen[:, None], np.clip(points / side, -_FAR, _FAR), -1.0)
-    found = np.where(seen, scores, 0.0)
+    confidence = np.where(seen, scores, 0.0)
     hands = (layout.LEFT_HAND, layout.RIGHT_HAND)
     index = np.where(joint_scores > 0.3, np.arange(18), -1)
     return {
         "bodies": {"candidate": np.nan_to_num(joints, nan=-1.0), "subset": index[None], "score": joint_scores[None]},
         "hands": np.stack([share[hand] for hand in hands]),
-        "hands_score": np.stack([found[hand] for hand in hands]),
+        "hands_score": np.stack([confidence[hand] for hand in hands]),
         "faces": share[None, layout.FACE],
-        "faces_score": found[None, layout.FACE],
+        "faces_score": confidence[None, layout.FACE],
         "num": 1,
         "draw_pose_params": [side, side, 0, side, 0, side],  # height, width, and where in the square the drawing goes
     }

@@ -1,4 +1,4 @@
-"""What can go wrong between a motion and its film: one error, with a class of trouble and what to do."""
+"""Errors of back-ends: one exception, with a class of trouble and what to do about it."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pipeline.base.errors import UserError
 
 
 class Trouble(StrEnum):
-    """What kind of trouble a back-end is in."""
+    """The kind of a back-end's failure."""
 
     BAD_JOB = "bad_job"  # what it was asked to film, or an option, does not fit
     NO_CHECKOUT = "no_checkout"  # the folder is not there, or is not of this back-end
@@ -23,7 +23,7 @@ class Trouble(StrEnum):
 
 
 class BackendError(UserError, RuntimeError):
-    """A back-end did not film; the message says why and what to do.
+    """Raised when a back-end makes no video; the message says why and what to do.
 
     Args:
         trouble: its class.

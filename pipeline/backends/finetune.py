@@ -1,4 +1,4 @@
-"""Shards and their clips as StableAnimator's training reads them: folders of pictures, of drawn skeletons and of face masks.
+"""Shards and their clips laid out for StableAnimator's training: folders of frames, drawn skeletons and face masks.
 
 `rec/00001/{images,poses,faces}/frame_0.png ...` at 512x512, `video_rec_path.txt` with the folders, and `validation/`. About 60 MB
 for 10 s. A clip that is there is whole, so that a run that was cut short goes on where it was.
@@ -42,7 +42,7 @@ _SIDE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
 
 @dataclass(frozen=True)
 class Layout:
-    """What was laid out.
+    """Counts of what was written.
 
     Attributes:
         folder: `animation_data` of StableAnimator's readme.
@@ -61,7 +61,7 @@ class Layout:
 def write_layout(
     shards_folder: Path, run_folder: Path, out: Path, splits: Sequence[str] = ("train",), limit: int = 0
 ) -> Layout:
-    """Lay out the clips of these splits.
+    """Write the clips of these splits.
 
     Args:
         shards_folder: of a run.
@@ -168,14 +168,14 @@ def _rows(folder: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _there(rec: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
     """Clips that are laid out: their folder, and what they were made of. Leftovers of a kill are removed."""
-    found = {}
+    existing = {}
     for folder in rec.iterdir():
         if folder.name.startswith(files.TEMPORARY):
             shutil.rmtree(folder)
         elif _NUMBER.fullmatch(folder.name) and (folder / _CLIP).is_file():
             about = json.loads((folder / _CLIP).read_text(encoding="utf-8"))
-            found[str(about["clip"])] = (folder, dict(about))
-    return found
+            existing[str(about["clip"])] = (folder, dict(about))
+    return existing
 
 
 def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: Mapping[str, Any]) -> None:

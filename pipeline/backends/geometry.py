@@ -28,8 +28,8 @@ def size_of(text: str, step: int) -> tuple[int, int]:
     Raises:
         BackendError: BAD_JOB.
     """
-    found = _SIZE.fullmatch(text)
-    size = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = _SIZE.fullmatch(text)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
     if not all(0 < side <= _MAX_SIDE_PX and side % step == 0 for side in size):
         raise BackendError(
             Trouble.BAD_JOB,
@@ -146,5 +146,5 @@ def at_rate(keypoints: Floats, scores: Floats, view: View) -> tuple[NDArray[np.f
     between = values[before] * (1 - weight) + values[after] * weight
     nearest = values[np.where(at - before < 0.5, before, after)]
     seen = np.isfinite(between).all(-1, keepdims=True)
-    found = np.where(seen, between, nearest)
-    return found[..., :2], np.nan_to_num(found[..., 2])
+    resampled = np.where(seen, between, nearest)
+    return resampled[..., :2], np.nan_to_num(resampled[..., 2])

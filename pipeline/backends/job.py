@@ -1,4 +1,4 @@
-"""What a back-end is asked for, how it is to be run, and what comes of it."""
+"""A back-end's job, options, view, plan and result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from pipeline.skeleton.layout import K
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What is to be filmed: a person who is known by one picture, in a motion, with a voice.
+    """What to render: a person known by one picture, a motion, and a voice.
 
     Attributes:
         keypoints: (F, 133, 2) px of the picture, NaN where unseen, at 25 fps; it may leave the picture.
@@ -48,7 +48,7 @@ class Job:
                     Trouble.BAD_JOB, f"{name} of shape {getattr(self, name).shape}, wanted {shape}: shapes must agree"
                 )
         if frames == 0:
-            raise BackendError(Trouble.BAD_JOB, "a motion of no frames: there is nothing to film")
+            raise BackendError(Trouble.BAD_JOB, "a motion of no frames: there is nothing to render")
         if self.picture.ndim != 3 or self.picture.shape[2] != 3 or self.picture.dtype != np.uint8:
             raise BackendError(
                 Trouble.BAD_JOB, f"a picture of {self.picture.shape} {self.picture.dtype}, wanted (H, W, 3) uint8"
@@ -57,7 +57,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Options:
-    """How a back-end is run. What is empty or 0 is left to the back-end's own default.
+    """Options of a back-end. Empty and 0 stand for the back-end's own default.
 
     Attributes:
         checkout: folder of the back-end's source.
@@ -89,7 +89,7 @@ class Options:
 
 @dataclass(frozen=True)
 class View:
-    """What a film shows.
+    """What the rendered video shows: its size, rate and crop.
 
     Attributes:
         box: x1, y1, x2, y2, half open, px of the reference picture; it may leave it, the outside is black.

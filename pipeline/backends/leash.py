@@ -1,4 +1,4 @@
-"""Becomes a program on a leash: when whoever holds the leash dies, the program ends, and all that it started.
+"""Run a program on a leash: when the holder of the leash dies, the program and everything it started is killed.
 
 `python leash.py FD COMMAND...` leads a process group of its own. FD is the end of a pipe whose other end is held by the one who
 waits for the command: it closes however that one dies, by SIGKILL too. A watcher in the group reads it, and then kills the

@@ -1,4 +1,4 @@
-"""Reads what back-ends write: counted, bounded, of the size that was asked for. Their files are as untrusted as any."""
+"""Reading of back-end outputs: frames are counted, bounded and checked for size; the files are untrusted, as any."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def numbered(folder: Path, name: str, view: View) -> Iterator[Picture]:
     there: set[int] = set()
     if folder.is_dir():
         with os.scandir(folder) as entries:
-            there = {int(found[1]) for entry in entries if (found := _FRAME.fullmatch(entry.name))}
+            there = {int(match[1]) for entry in entries if (match := _FRAME.fullmatch(entry.name))}
     if not there:
         raise _nothing(name, f"no frame_0.png in {folder}")
     if there != set(range(view.made)):
@@ -84,10 +84,10 @@ def _nothing(name: str, what: str) -> BackendError:
     return BackendError(Trouble.NOTHING_WRITTEN, f"{name} ended without an error, but left nothing: {what}")
 
 
-def _wrong(name: str, found: int, asked: int) -> BackendError:
+def _wrong(name: str, count: int, asked: int) -> BackendError:
     return BackendError(
         Trouble.WRONG_FRAMES,
-        f"{name} made {found} pictures, asked for {asked}: the voice would not fit them, so that no film is written",
+        f"{name} made {count} pictures, asked for {asked}: the voice would not fit them, so that no film is written",
     )
 
 

@@ -1,4 +1,4 @@
-"""One picture before hours of GPU: whether a motion lies on the person who is to move so, and what of both a film will show."""
+"""A preview before hours of GPU time: whether a motion lies on the person in the picture, and what of both the video will show."""
 
 import textwrap
 from collections.abc import Sequence
@@ -28,7 +28,9 @@ _GHOST = (240, 240, 240)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 
-def write_preview(path: Path, job: Job, view: View, found: Comparison, title: str, notes: Sequence[str] = ()) -> None:
+def write_preview(
+    path: Path, job: Job, view: View, comparison: Comparison, title: str, notes: Sequence[str] = ()
+) -> None:
     """Write the preview as a PNG, atomically.
 
     Above, the picture with its own skeleton, and the motion's first usable frame over it, with the picture's skeleton in white;
@@ -38,15 +40,15 @@ def write_preview(path: Path, job: Job, view: View, found: Comparison, title: st
         path: the PNG.
         job: the motion as it will be filmed.
         view: what the film will show.
-        found: of `pipeline.skeleton.align.compare` of that motion.
+        comparison: `pipeline.skeleton.align.compare` of that motion.
         title: such as the back-end's name.
         notes: more lines for people, such as how the motion was mended.
     """
     with files.replacing(path) as temporary:
-        write_png(temporary, preview(job, view, found, title, notes))
+        write_png(temporary, preview(job, view, comparison, title, notes))
 
 
-def preview(job: Job, view: View, found: Comparison, title: str, notes: Sequence[str] = ()) -> Picture:
+def preview(job: Job, view: View, comparison: Comparison, title: str, notes: Sequence[str] = ()) -> Picture:
     """(H, 1440, 3) RGB; arguments as of `write_preview`."""
     stage, offset = _stage(job.picture, view)
     box = np.array(view.box).reshape(2, 2) + offset
@@ -54,7 +56,7 @@ def preview(job: Job, view: View, found: Comparison, title: str, notes: Sequence
     motion = shown(job) + offset
     dim = (stage * 0.45).astype(np.uint8)
     ghost = _ghost(dim, reference)
-    first = max(found.frame, 0)
+    first = max(comparison.frame, 0)
     later = [round(share * (len(motion) - 1)) for share in np.linspace(0, 1, LATER + 1)[1:]]
     upper = [
         ("the picture and its skeleton", _figure(stage, reference)),
@@ -62,7 +64,7 @@ def preview(job: Job, view: View, found: Comparison, title: str, notes: Sequence
     ]
     lower = [(f"at {n / FPS:.2f} s", _figure(dim, motion[n])) for n in later]
     rows = [_row(panels, tall, box) for panels, tall in zip((upper, lower), _TALL, strict=True)]
-    return np.concatenate([_head(title, view, found, hands_outside(job, view), notes), *rows])
+    return np.concatenate([_head(title, view, comparison, hands_outside(job, view), notes), *rows])
 
 
 def _stage(picture: Picture, view: View) -> tuple[Picture, Floats]:
@@ -108,21 +110,21 @@ def _row(panels: Sequence[tuple[str, Picture]], tall: int, box: Floats) -> Pictu
     return row
 
 
-def _head(title: str, view: View, found: Comparison, outside: float, notes: Sequence[str]) -> Picture:
+def _head(title: str, view: View, comparison: Comparison, outside: float, notes: Sequence[str]) -> Picture:
     """Title and numbers; warnings in orange, or in green that there are none."""
     x1, y1, x2, y2 = view.box
     facts = [
         f"film {view.size[0]}x{view.size[1]} px, {view.frames} pictures at {float(view.fps):g} a second, "
         f"shows x {x1} to {x2}, y {y1} to {y2} of the picture (yellow)"
     ]
-    if np.isfinite(found.scale):
-        x, y = found.shift
-        away = f"{found.distance:.2f} shoulder widths off ({x:+.0f}, {y:+.0f} px)"
-        facts.append(f"motion {found.scale:.2f} x the person's size, {away}")
+    if np.isfinite(comparison.scale):
+        x, y = comparison.shift
+        away = f"{comparison.distance:.2f} shoulder widths off ({x:+.0f}, {y:+.0f} px)"
+        facts.append(f"motion {comparison.scale:.2f} x the person's size, {away}")
     facts.append(f"a hand leaves the film in {100 * outside:.0f} of 100 frames")
     lines: list[tuple[str, Colour]] = [(fact, _TEXT) for fact in facts]
     lines += [(note, _TEXT) for note in notes]
-    lines += [(f"! {warning}", _WARN) for warning in found.warnings] or [("the motion lies on the person", _GOOD)]
+    lines += [(f"! {warning}", _WARN) for warning in comparison.warnings] or [("the motion lies on the person", _GOOD)]
     wrapped = [(part, color) for line, color in lines for part in textwrap.wrap(line, 130)]
     head = np.full((_GAP + 36 + _LINE * len(wrapped), WIDTH_PX, 3), _GROUND, np.uint8)
     _write(head, title, _GAP, _GAP + 20, 0.9, _TEXT)

@@ -1,4 +1,4 @@
-"""Runs another program to its end: in its own process group, within a deadline, without our secrets, its words in a log."""
+"""Running of another program: in its own process group, with a deadline, without our secrets, its output in a log."""
 
 import contextlib
 import os
@@ -19,20 +19,20 @@ MAX_LOG_BYTES = 256 << 20
 # Of an environment, what a program from elsewhere has no business with: keys, and proxies with a password in them.
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY|COOKIE|AUTH|^CSG405_", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
-# What is ours would lead its interpreter to our packages, or hold its arithmetic to one thread.
+# Our own values would point its interpreter at our packages, or limit its linear algebra to one thread.
 _OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "OPENBLAS_NUM_THREADS")
 
 
-def environment(gpu: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What a back-end sees of the environment `given`.
+def environment(gpu: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a back-end: the inherited one without secrets and without our own variables.
 
     Args:
-        gpu: CUDA_VISIBLE_DEVICES; "" leaves what is there.
-        given: usually os.environ.
+        gpu: CUDA_VISIBLE_DEVICES; "" leaves it as inherited.
+        inherited: usually os.environ.
     """
     kept = {
         name: value
-        for name, value in given.items()
+        for name, value in inherited.items()
         if name not in _OURS and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
     }
     if "LD_LIBRARY_PATH" in kept:
@@ -59,21 +59,21 @@ def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadl
     Raises:
         BackendError: NO_PYTHON, HANG, and what `diagnose` finds in the log of a crash.
     """
-    with log.open("wb") as said, _leash() as watched:
+    with log.open("wb") as output, _leash() as watched:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", leash.__file__, str(watched), *command],
                 cwd=folder,
                 env=environment(gpu, os.environ),
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(watched,),
             )
         except OSError as error:
             raise BackendError(
-                Trouble.NO_PYTHON, f"{folder}: nothing can be started there: {error.strerror}"
+                Trouble.NO_PYTHON, f"{folder}: no program can be started there: {error.strerror}"
             ) from error
         try:
             status = _wait(process, log, deadline_seconds)
@@ -104,12 +104,12 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float
         if left <= 0:
             raise BackendError(
                 Trouble.HANG,
-                f"it ran past its deadline of {deadline_seconds:g} s and was stopped; raise the deadline if the film is long. "
-                f"Last it said:\n{last_lines(log)}\nAll of it: {log}",
+                f"it ran past its deadline of {deadline_seconds:g} s and was stopped; raise the deadline for long videos. "
+                f"Its last output:\n{last_lines(log)}\nFull log: {log}",
             )
         if log.stat().st_size > MAX_LOG_BYTES:
             raise BackendError(
-                Trouble.CRASH, f"it said more than {MAX_LOG_BYTES >> 20} MiB and was stopped; it is in {log}"
+                Trouble.CRASH, f"it wrote more than {MAX_LOG_BYTES >> 20} MiB of output and was stopped; see {log}"
             )
         try:
             return process.wait(min(LOOK_SECONDS, left))
@@ -119,6 +119,8 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the whole group: what it started may have outlived it, and holds the GPU."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says so in the second way
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # the group is empty; macOS reports that in the second way
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

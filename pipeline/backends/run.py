@@ -1,4 +1,4 @@
-"""From a job to a film: plan, run, collect, and write with the voice."""
+"""From a job to a video: plan, run, collect, and write with the voice."""
 
 import re
 import shutil
@@ -56,7 +56,7 @@ def plan(name: str, job: Job, options: Options, work: Path) -> Plan:
         folder = (options.checkout or Path(adapter.source.rpartition("/")[2])).absolute()
     work.mkdir(parents=True, exist_ok=True)
     if any(work.iterdir()):
-        raise BackendError(Trouble.BAD_JOB, f"{work} holds files already: name a new folder")
+        raise BackendError(Trouble.BAD_JOB, f"{work} is not empty: name a new folder")
     command = adapter.prepare(job, view, options, _python(options, folder), work)
     return Plan(name, view, work, command, folder)
 
@@ -110,7 +110,7 @@ def check(name: str, options: Options) -> None:
         return
     if options.checkout is None:
         raise BackendError(
-            Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, and name it as backend_dir"
+            Trouble.NO_CHECKOUT, f"{name} needs its checkout: {_clone(adapter)}, then set backend_dir to it"
         )
     folder = options.checkout.absolute()
     if not folder.is_dir():
@@ -124,14 +124,14 @@ def check(name: str, options: Options) -> None:
     if shutil.which(python) is None:
         raise BackendError(
             Trouble.NO_PYTHON,
-            f"{python} is no program: make {name}'s own environment as its readme says, and name its interpreter",
+            f"{python} is no program: create {name}'s environment as its readme says, and name its interpreter",
         )
     for which, path in adapter.weights_of(options).items():
         hosted = which in adapter.hub and _HOSTED.fullmatch(path)
         if not hosted and not (folder / path).exists():
             raise BackendError(
                 Trouble.NO_WEIGHTS,
-                f"{which}: {folder / path} is not there: download {name}'s weights as its readme says, or name their place",
+                f"{which}: {folder / path} is not there: download {name}'s weights as its readme says, or say where they are",
             )
 
 

@@ -1,4 +1,4 @@
-"""The back-end as settings of a program: what `--backend` and its companions say."""
+"""Settings that choose a back-end and its options: `--backend` and its companions."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""The back-end that needs nothing: the skeleton itself, drawn on black."""
+"""The back-end without requirements: the skeleton itself, drawn on black."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -75,11 +75,11 @@ class StableAnimator(Backend):
         return (python, "inference_basic.py", *listed, "--gradient_checkpointing", *options.extra)
 
     def weights_of(self, options: Options) -> dict[str, str]:
-        found = super().weights_of(options)
+        weights = super().weights_of(options)
         name = "pretrained_model_name_or_path"
         if name not in options.weights and options.checkout and (options.checkout / _SVD[1] / "unet").is_dir():
-            found[name] = _SVD[1]
-        return found
+            weights[name] = _SVD[1]
+        return weights
 
     def collect(self, job: Job, plan: Plan) -> Iterator[Picture]:
         return numbered(plan.work / "output" / "animated_images", self.name, plan.view)

@@ -1,4 +1,4 @@
-"""Reads out of a crashed back-end's log what its trouble was, and says what to do."""
+"""Diagnosis of a crashed back-end from its log, with what to do about it."""
 
 import re
 import signal
@@ -55,14 +55,16 @@ _KNOWN: tuple[tuple[Trouble, "re.Pattern[str]", str], ...] = (
 
 
 def diagnose(status: int, log: Path) -> BackendError:
-    """The error for a program that ended with a status other than 0 (negative: the signal), whose words are in `log`.
+    """The error for a program that ended with a status other than 0 (negative: the signal), from its output in `log`.
 
     The last line that is known decides: earlier ones may be warnings.
     """
     tail = _tail(log)
-    found = [(match.start(), trouble, text, match) for trouble, words, text in _KNOWN for match in words.finditer(tail)]
-    if found:
-        _, trouble, text, match = max(found, key=lambda one: one[0])
+    matches = [
+        (match.start(), trouble, text, match) for trouble, words, text in _KNOWN for match in words.finditer(tail)
+    ]
+    if matches:
+        _, trouble, text, match = max(matches, key=lambda one: one[0])
         return BackendError(trouble, f"{text.format(_plain(match[1]))}. All it said: {log}")
     if status == -signal.SIGKILL:  # not ours: that one is told before
         return BackendError(
@@ -70,10 +72,11 @@ def diagnose(status: int, log: Path) -> BackendError:
             f"the system killed it, as it does when memory runs out: take a smaller size or a shorter voice. All it said: {log}",
         )
     ended = f"by signal {-status}" if status < 0 else f"with status {status}"
-    said = last_lines(log)
+    log_tail = last_lines(log)
     # The last line first: it says what, and tables cut the rest.
     return BackendError(
-        Trouble.CRASH, f"it ended {ended}: {said.rpartition(chr(10))[2]}\nLast it said:\n{said}\nAll of it: {log}"
+        Trouble.CRASH,
+        f"it ended {ended}: {log_tail.rpartition(chr(10))[2]}\nIts last output:\n{log_tail}\nFull log: {log}",
     )
 
 

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, units, hashes, versions."""
+"""What every room stands on: errors, reasons, units, array types, ids, links, hashes, atomic files, progress."""

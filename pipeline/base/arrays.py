@@ -1,4 +1,4 @@
-"""The types of arrays that rooms hand to each other. Apart from `units`, because numpy is no light import."""
+"""Array types that rooms share. Separate from `units`, because numpy is not a light import."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -13,7 +13,7 @@ class UserError(Exception):
 
 
 class BadUse(UserError):
-    """A command was called in a way that cannot be meant."""
+    """Raised for a command line that makes no sense; the message says what would."""
 
     exit_code = 2
 

@@ -1,4 +1,4 @@
-"""Hashes of large files, remembered: nets are asked for by every command, and to read them all takes seconds."""
+"""Cached hashes of large files: every command needs those of the nets, and reading them all takes seconds."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ class FileHashes:
     """sha256 of files, kept in one JSON file.
 
     An entry counts only while size, inode, and times of content and of inode are what they were: no program can set the
-    last of these, so that a file that was replaced is hashed anew even if somebody put its old date back.
+    last of these, so that a replaced file is hashed again even if its old date was restored.
 
     Args:
         memory: the JSON file; where it cannot be read or written, files are hashed each time.
@@ -34,20 +34,20 @@ class FileHashes:
         known = self._read().get(name)
         if isinstance(known, dict) and known.get("state") == before and isinstance(known.get("sha256"), str):
             return str(known["sha256"])
-        found = sha256_of(path)
+        digest = sha256_of(path)
         if _state(path) == before and time.time() - max(before[2:]) / 1e9 > SETTLED_SECONDS:
-            self._remember(name, {"state": before, "sha256": found})
-        return found
+            self._remember(name, {"state": before, "sha256": digest})
+        return digest
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.memory.read_text(encoding="utf-8"))
+            content = json.loads(self.memory.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            log.warning("%s cannot be used: %s; nets are hashed anew", self.memory, error)
+            log.warning("%s cannot be used: %s; nets are hashed again", self.memory, error)
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def _remember(self, name: str, entry: dict[str, Any]) -> None:
         kept = {path: value for path, value in self._read().items() if os.path.exists(path)}  # noqa: PTH110 - text

@@ -83,7 +83,7 @@ def check_url(url: str, *, allow_loopback: bool = False) -> str:
     Names are not resolved here: a public name that points to a private address is for the requester to refuse.
 
     Args:
-        url: what somebody else wrote.
+        url: untrusted text.
         allow_loopback: let this machine's own addresses pass (tests, mirrors).
 
     Raises:

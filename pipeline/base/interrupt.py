@@ -1,4 +1,4 @@
-"""A run that is asked to stop ends after what is at hand."""
+"""Graceful interruption: a run that is asked to stop finishes the unit or step in progress."""
 
 import signal
 import threading
@@ -7,14 +7,16 @@ from typing import Any
 
 
 class Interrupt:
-    """Ctrl-C and SIGTERM end a run after the unit or step at hand; a second one at once."""
+    """Ctrl-C and SIGTERM end a run after the unit or step in progress; a second one ends it at once."""
 
     def __init__(self) -> None:
         self.asked = False
         self._old: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():  # elsewhere, whoever runs us handles signals
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # in another thread, the embedding program handles signals
             self._old = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 

@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs, and what the log keeps: a bar on a terminal, a line now and then elsewhere."""
+"""Progress and logs of a stage: a bar on a terminal, a line now and then elsewhere, and a JSON log file."""
 
 import json
 import logging
@@ -90,7 +90,7 @@ def _bar(name: str, total: int):  # type: ignore[no-untyped-def] # rich is impor
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 41 s, 3 min 20 s, 5 h 12 min, 3 d 4 h."""
+    """Format seconds for people: 41 s, 3 min 20 s, 5 h 12 min, 3 d 4 h."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -102,10 +102,10 @@ def duration(seconds: float) -> str:
 
 
 def redact(text: str) -> str:
-    """The text without the values of secret environment variables, bearer tokens and passwords in addresses."""
+    """Redact the values of secret environment variables, bearer tokens and passwords in URLs."""
     for secret in _secrets():
         text = text.replace(secret, "***")
-    return _CREDENTIALS.sub(lambda found: f"{found[1] or found[2]}***", text)
+    return _CREDENTIALS.sub(lambda match: f"{match[1] or match[2]}***", text)
 
 
 _SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|COOKIE)", re.IGNORECASE)
@@ -116,8 +116,8 @@ _CREDENTIALS = re.compile(
 
 def _secrets() -> list[str]:
     """Values long enough to be secrets, the longest first: one may hold another."""
-    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
-    return sorted(found, key=len, reverse=True)
+    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
+    return sorted(secrets, key=len, reverse=True)
 
 
 class _JsonLines(logging.Formatter):

@@ -1,4 +1,4 @@
-"""Why a unit was dropped or failed: one list, each reason with a class and a sentence for people."""
+"""Reasons for which units are dropped or fail: one list, each with a class and a sentence for people."""
 
 from enum import Enum, StrEnum
 
@@ -6,7 +6,7 @@ from pipeline.base.errors import UserError
 
 
 class ReasonClass(StrEnum):
-    """What a reason means for whoever runs the pipeline."""
+    """What a reason means for the person who runs the pipeline."""
 
     DEAD = "dead"  # gone for ever
     LATER = "later"  # throttled, network, disk: try again
@@ -129,7 +129,7 @@ _BY_CODE = {reason.code: reason for reason in Reason}
 
 
 class Reject(UserError):
-    """A unit's verdict "not wanted" or "not usable": a result that is stored and not tried again.
+    """Raised for a unit that is unwanted or unusable: a result that is stored and not retried.
 
     Args:
         reason: the main reason.
@@ -146,7 +146,7 @@ class Reject(UserError):
 
 
 class Failure(UserError):
-    """A unit that could not be judged this time; the next run tries it again.
+    """Raised for a unit that could not be processed this time; the next run retries it.
 
     Args:
         reason: usually of class `later` or `blocked`.

@@ -1,4 +1,4 @@
-"""Untrusted text, made fit for tables, screens and pages."""
+"""Sanitising of untrusted text for tables, terminals and pages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The versions of packages, as they are written beside results."""
+"""Package versions, as recorded with results."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,1 +1,1 @@
-"""The commands."""
+"""The commands of `csg405`, and how they talk to a terminal."""

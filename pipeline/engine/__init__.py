@@ -1,1 +1,1 @@
-"""How the work is run: what a stage declares, and what is done with it."""
+"""The engine: what a stage declares, which units are pending, and how they are run, committed and freed."""

@@ -1,4 +1,4 @@
-"""Running stages before somebody's eyes: a line for each."""
+"""Running of stages on a terminal, with a line for each."""
 
 from pathlib import Path
 

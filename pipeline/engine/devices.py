@@ -1,4 +1,4 @@
-"""What of this machine a run may use: processor cores, worker processes, a GPU, a part of the units."""
+"""A run's share of this machine: processor cores, worker processes, a GPU, a part of the units."""
 
 import os
 from pathlib import Path
@@ -14,10 +14,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_of(profile: Profile, given: int | None) -> int:
+def workers_of(profile: Profile, asked: int | None) -> int:
     """Worker processes: as the command line says, else the profile, else one a core."""
-    if given is not None:
-        return given
+    if asked is not None:
+        return asked
     return profile.machine.workers or cores()
 
 

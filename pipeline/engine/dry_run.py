@@ -1,4 +1,4 @@
-"""What a run would do: planned as for a run, and then left alone. Nothing is started, fetched or written."""
+"""Dry runs: planned as a run is, without starting, fetching or writing anything."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ FIRST_UNITS = 5  # of a stage that works on tables
 
 @dataclass
 class Outlook:
-    """What one stage would do now.
+    """The forecast of one stage.
 
     Attributes:
         units: units in all.
@@ -48,12 +48,14 @@ def outlook(
     busy: dict[str, str] = {}  # kind -> the stage that would write to it
     for name in names:
         stage = profile.stage(name)
-        found = _of(stage, models, store, shard)
-        kinds = [reads.kind for reads in stage.reads][: None if found.units else 1]  # the first kind read has the units
-        found.after = list(dict.fromkeys(busy[kind] for kind in kinds if kind in busy))
-        if found.pending or found.after:
+        forecast = _of(stage, models, store, shard)
+        kinds = [reads.kind for reads in stage.reads][
+            : None if forecast.units else 1
+        ]  # the first kind read has the units
+        forecast.after = list(dict.fromkeys(busy[kind] for kind in kinds if kind in busy))
+        if forecast.pending or forecast.after:
             busy[stage.writes] = name
-        yield found
+        yield forecast
 
 
 def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | None) -> Outlook:

@@ -1,4 +1,4 @@
-"""Following: a stage keeps going while those before it still work, so that a GPU need not wait for a week's crawl."""
+"""Following: a stage keeps running while the stages before it work, so that a GPU need not wait for a week's crawl."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ QUIET_SECONDS = 15.0  # for which nobody before may be at work: between two stag
 
 @dataclass
 class Leader:
-    """What comes before the stages that follow.
+    """The upstream of the stages that follow.
 
     Attributes:
         run: the run's folder.
@@ -39,9 +39,9 @@ class Leader:
 
     def _parts(self) -> list[str]:
         folders = [self.run / "tables" / kind for kind in self.kinds]
-        found = [path for folder in folders for path in folder.glob("*/*.parquet")]
-        found += [path for folder in folders for path in folder.glob("generation.json")]
-        return sorted(path.as_posix() for path in found if not path.name.startswith("."))
+        parts = [path for folder in folders for path in folder.glob("*/*.parquet")]
+        parts += [path for folder in folders for path in folder.glob("generation.json")]
+        return sorted(path.as_posix() for path in parts if not path.name.startswith("."))
 
     def wait(self, say: Callable[[str], None]) -> bool:
         """Wait until there is news, or nothing more to wait for. Returns whether there is news.
@@ -74,14 +74,14 @@ def leader(run: Path, profile: Profile, names: Sequence[str]) -> Leader:
     for stage in map(profile.stage, dict.fromkeys([*profile.all_stages, *names])):
         writers.setdefault(stage.writes, []).append(stage)
     own = {profile.stage(name).writes for name in names}
-    found: dict[str, None] = {}
+    written: dict[str, None] = {}
     waiting = [kind for name in names for kind in _above(profile.stage(name))]
     while waiting:
         kind = waiting.pop()
-        if kind not in found:
-            found[kind] = None
+        if kind not in written:
+            written[kind] = None
             waiting += [above for stage in writers.get(kind, ()) for above in _above(stage)]
-    return Leader(run, tuple(kind for kind in KINDS if kind in found and kind not in own))
+    return Leader(run, tuple(kind for kind in KINDS if kind in written and kind not in own))
 
 
 def _above(stage: Stage) -> list[str]:

@@ -1,7 +1,7 @@
-"""Who is worth a costly measure: conditions over the cheap ones, looser than the thresholds of `judge`.
+"""Gates of costly measures: conditions over the cheap ones, looser than the thresholds of `judge`.
 
-A gate decides what is measured, never who is kept: whom it holds back has nulls, which judge, report and sliders know. So it must
-leave room to argue about thresholds, and loosening it later measures those who were held back, and nobody twice.
+A gate decides what is measured, never what is kept: a person held back has nulls, which judge, report and sliders know. So it must
+leave room to argue about thresholds, and loosening it later measures only those who were held back.
 """
 
 import operator
@@ -42,7 +42,7 @@ DEFAULT = (
 
 @dataclass(frozen=True)
 class Condition:
-    """A measure, a side and a limit, such as `yaw_degrees <= 60`; a measure that is not known passes."""
+    """A measure, a comparison and a limit, such as `yaw_degrees <= 60`; an unknown measure passes."""
 
     measure: str
     side: str
@@ -55,11 +55,11 @@ class Condition:
 
 
 def parse(text: str) -> Condition:
-    """A condition from its text. ValueError says what is wrong with it."""
-    found = _FORM.fullmatch(text)
-    if not found:
+    """Parse a condition; the ValueError says what is wrong with it."""
+    match = _FORM.fullmatch(text)
+    if not match:
         raise ValueError(f"{text!r} is no condition such as 'yaw_degrees <= 60'")
-    measure, side, limit = found.groups()
+    measure, side, limit = match.groups()
     if not any(measure in KINDS[kind].schema.names for kind in CHEAP_KINDS):
         raise ValueError(f"{measure!r} in {text!r} is no measure of {' or '.join(CHEAP_KINDS)}")
     return Condition(measure, side, float(limit))
@@ -75,7 +75,7 @@ Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
 
 
 def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
-    """The ids in this column (video_id, clip_id or person_id) of those of the run's people whom the gate lets through."""
+    """The ids in this column (video_id, clip_id or person_id) of the people that pass the gate."""
     from pipeline.tables.arrow import numbers
 
     people = store.read("persons", ["person_id", "clip_id", "video_id"])
@@ -86,7 +86,7 @@ def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
 
 
 def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
-    """(people,) a measure of each, NaN where it is not known. Without pandas: a run with nothing to do asks this too."""
+    """A measure of each person, (people,), NaN where unknown. Without pandas: its import would slow a run with nothing to do."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -97,6 +97,6 @@ def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
     known = store.read(kind, [key, measure])
     rows = pc.index_in(flat(people[key]), value_set=flat(known[key]))
     values = flat(known[measure]).take(rows).cast(pa.float64())
-    found = np.full(len(people), np.nan)
-    found[valid(values)] = raw(values.drop_null())
-    return found
+    column_values = np.full(len(people), np.nan)
+    column_values[valid(values)] = raw(values.drop_null())
+    return column_values

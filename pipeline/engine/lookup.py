@@ -1,4 +1,4 @@
-"""Stages and programs by name."""
+"""Lookup of stages and programs by name."""
 
 import importlib
 
@@ -17,7 +17,7 @@ def settings_class(name: str) -> type[Settings]:
 
 def stage_class(name: str) -> type[Stage]:
     """The class of the stage `stages.<name>`; ModuleNotFoundError or LookupError when there is none."""
-    found = settings_class(name)
-    if not issubclass(found, Stage):
+    cls = settings_class(name)
+    if not issubclass(cls, Stage):
         raise LookupError(f"{name} is a program of its own: python -m stages.{name}")
-    return found
+    return cls

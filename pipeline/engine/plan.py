@@ -1,4 +1,4 @@
-"""What a stage has to do: its units, their fingerprints, and which of them lack an outcome of today's fingerprint."""
+"""Plans: a stage's units, their fingerprints, and which of them lack an outcome with the current fingerprint."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,24 +75,24 @@ class Plan:
             wanted = tuple(n for n in item.reads.columns if n in spec.heavy)
             if wanted:
                 files, places = table["file"].to_pylist(), table["place"].to_pylist()
-                found = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
-                heavy[item.reads.kind] = StoredRows(wanted, found)
+                heavy_rows = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
+                heavy[item.reads.kind] = StoredRows(wanted, heavy_rows)
         return Unit(self.units[index], light, heavy)
 
     def pending_units(self) -> Iterator[tuple[int, Unit]]:
-        """(index, unit) of what is pending."""
+        """Yield (index, unit) of pending units."""
         for index in self.pending:
             yield int(index), self.unit(int(index))
 
     def only(self, shard: tuple[int, int] | None) -> "Plan":
-        """The same plan with what is pending of shard (i, n) alone: the units whose hash is i modulo n."""
+        """Restrict the pending units to shard (i, n): those whose hash is i modulo n."""
         if shard is None:
             return self
         mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
         return replace(self, pending=np.array(mine, dtype=np.int64))
 
     def untried(self) -> "Plan":
-        """The same plan without the units that failed on today's fingerprint."""
+        """Drop the pending units that already failed with the current fingerprint."""
         return replace(self, pending=self.pending[self.status[self.pending] != FAILED])
 
     def counts(self) -> dict[str, int]:
@@ -195,8 +195,8 @@ def _codes(
         return np.zeros(len(table), dtype=np.int64), everything
     if first or (not grouped and stage.unit in table.column_names):
         own = base_units if first else flat(table[stage.unit])
-        found = pc.index_in(own, value_set=units)
-        return _valid(found, everything)
+        positions = pc.index_in(own, value_set=units)
+        return _valid(positions, everything)
     key = KINDS[reads.kind].key
     at = pc.index_in(flat(base[key]), value_set=flat(table[key]))
     unit_of_base = pc.index_in(base_units, value_set=units)
@@ -207,9 +207,9 @@ def _codes(
     return pairs[:, 0], pairs[:, 1]
 
 
-def _valid(found: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
-    there = valid(found)
-    return raw(found)[there].astype(np.int64), rows[there]
+def _valid(indices: pa.Array, rows: Indices) -> tuple[Indices, Indices]:
+    there = valid(indices)
+    return raw(indices)[there].astype(np.int64), rows[there]
 
 
 def _state(
@@ -247,7 +247,7 @@ def _by_code(column: pa.ChunkedArray, what: Callable[[str], Any], dtype: str) ->
 
 
 def _gives_up(reason: str) -> bool:
-    """Whether repeated failures of this kind stop automatic retries: ours do, the network's never do."""
+    """Whether repeated failures of this class end automatic retries: our own do, the network's never."""
     try:
         return Reason.of(reason).kind not in (ReasonClass.LATER, ReasonClass.BLOCKED)
     except KeyError:

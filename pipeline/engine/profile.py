@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ProfileError(UserError):
-    """A profile cannot be used; the message names file, line and key, and what would be right."""
+    """Raised for a profile that cannot be used; the message names file, line and key, and what would be right."""
 
 
 class Machine(BaseModel):
@@ -44,7 +44,7 @@ class Machine(BaseModel):
     @classmethod
     def _known_executor(cls, name: str) -> str:
         if name not in EXECUTORS:
-            raise ValueError(f"there is no executor {name!r}{_did_you_mean(name, EXECUTORS)}")
+            raise ValueError(f"no executor is called {name!r}{_did_you_mean(name, EXECUTORS)}")
         return name
 
 
@@ -70,10 +70,10 @@ class Profile(BaseModel):
 
     def stage(self, name: str) -> Stage:
         """The stage of this name with the profile's settings; ProfileError where it is a program, not a stage."""
-        found = self.settings(name)
-        if not isinstance(found, Stage):
+        stage = self.settings(name)
+        if not isinstance(stage, Stage):
             raise ProfileError(f"{name} is a program of its own: python -m stages.{name}")
-        return found
+        return stage
 
     def settings(self, name: str) -> Settings:
         """The stage or program of this name with the profile's settings; they were checked when the profile was loaded."""
@@ -84,19 +84,19 @@ class Profile(BaseModel):
 
         A stage may be named though no target holds it: some, such as `probe`, run only when asked for.
         """
-        found: list[str] = []
+        stages: list[str] = []
         for name in names:
             if name in self.targets:
-                found += self.targets[name]
+                stages += self.targets[name]
             elif name in self.all_stages or is_stage(name):
-                found.append(name)
+                stages.append(name)
             else:
                 known = {*self.targets, *self.all_stages}
                 raise ProfileError(f"{name!r} is no target or stage of profile {self.name}{_did_you_mean(name, known)}")
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(stages))
 
     def replacing(self, old: str, new: str) -> "Profile":
-        """The same profile with one stage in place of another, in every target and among those required."""
+        """A copy with one stage replaced by another, in every target and among the required ones."""
 
         def swapped(stages: list[str]) -> list[str]:
             return [new if stage == old else stage for stage in stages]
@@ -105,7 +105,7 @@ class Profile(BaseModel):
         return self.model_copy(update={"targets": targets, "required": swapped(self.required)})
 
     def without(self, *names: str) -> "Profile":
-        """The same profile without these stages, in every target and among those required."""
+        """A copy without these stages, in every target and among the required ones."""
         targets = {target: [s for s in stages if s not in names] for target, stages in self.targets.items()}
         return self.model_copy(update={"targets": targets, "required": [s for s in self.required if s not in names]})
 
@@ -148,7 +148,7 @@ def load(name: str, sets: Sequence[str] = ()) -> Profile:
     profile = Profile(**{**merged, "name": _read(_chain(name)[0]).get("name", Path(name).stem)})
     for stage in [*profile.all_stages, *profile.required]:
         if not is_stage(stage):
-            raise ProfileError(f"profile {name}: targets name {stage!r}, and there is no such stage")
+            raise ProfileError(f"profile {name}: targets name {stage!r}, which does not exist")
     return profile
 
 
@@ -220,7 +220,7 @@ def _check_stage(stage: str, settings: dict[str, Any], where: Any) -> None:
     except (ModuleNotFoundError, LookupError, ValueError) as error:
         if isinstance(error, ModuleNotFoundError) and not f"stages.{stage}".startswith(error.name or "stages"):
             raise  # the stage is there, and a package that it imports is not
-        raise ProfileError(f"{where('')}stages.{stage}: there is no such stage") from None
+        raise ProfileError(f"{where('')}stages.{stage}: no such stage") from None
     if not isinstance(settings, dict):
         raise ProfileError(f"{where('')}stages.{stage}: expected a table of settings, not {settings!r}")
     for key in settings:
@@ -274,11 +274,11 @@ def _line(path: Path, key: str, table: str = "") -> int:
     """The line on which a key of a table stands in a TOML file; that of the table's header, else 1, when it cannot be found."""
     current, header = "", 1
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if found := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
-            current = _dotted(found[1])
+        if match := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
+            current = _dotted(match[1])
             header = number if current == table else header
-        elif found := re.match(r"""([\w\s."'-]+)=""", line):
-            name = _dotted(f"{current}.{found[1]}" if current else found[1])
+        elif match := re.match(r"""([\w\s."'-]+)=""", line):
+            name = _dotted(f"{current}.{match[1]}" if current else match[1])
             if key and name == (f"{table}.{key}" if table else key):
                 return number
             header = number if name == table else header  # an inline table
@@ -334,7 +334,7 @@ def _add_stage(stages: "Table", name: str, settings: Settings) -> None:
         if values[key] is None and default is None:
             table.add(tomlkit.comment(f"{key} is not set" + (f"  # {_line_of(note)}" if note else "")))
         else:
-            _add(table, key, "off" if values[key] is None else values[key], note)  # see pipeline.engine.off
+            _add(table, key, "off" if values[key] is None else values[key], note)  # TOML has no null: see `SWITCHABLE`
     if stages:
         table.trivia.indent = "\n"  # an empty line before its header
     stages.add(name, _commented(table, cls.summary))

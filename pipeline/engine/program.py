@@ -1,4 +1,4 @@
-"""Work that fills no table."""
+"""Programs: work that fills no table, such as training."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Runs a stage: plans, drives the engine, commits what came back. The only writer of a table is the driver here."""
+"""The runner of a stage: plans, drives an executor, commits results. This driver is a table's only writer."""
 
 import importlib.util
 import json
@@ -42,16 +42,16 @@ log = logging.getLogger(__name__)
 
 
 class OutOfRoom(StageError):
-    """A stage stopped because the disk, or the share of it that the profile allows, is used up."""
+    """Raised when the disk, or the share of it that the profile allows, is full."""
 
 
 class Skipped(UserError):
-    """A stage cannot run here because a package or a net is missing; the message says how to get it."""
+    """Raised when a package or net that a stage needs is missing; the message says how to get it."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run, as against what: none of it changes results.
+    """How a stage is run; nothing here affects results.
 
     Attributes:
         workers: processes; 0 runs in the driver.
@@ -74,7 +74,7 @@ class Options:
 
 @dataclass
 class Summary:
-    """What one call of `run_stage` did: units by status, and whether it was interrupted."""
+    """The result of `run_stage`: units by status, and whether it was interrupted."""
 
     stage: str
     units: int
@@ -87,7 +87,7 @@ class Summary:
 def run_stage(
     stage: Stage, run: Path, models: Registry, options: Options = Options(), store: Store | None = None
 ) -> Summary:
-    """Do what is pending of a stage and commit it. A `store` that several calls share remembers what it has read.
+    """Run a stage's pending units and commit them. A `store` shared between calls caches what it has read.
 
     Raises `Skipped` when a package or net is missing, `tables.lock.Occupied` when another driver is at it, `StageError` when
     the stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
@@ -209,7 +209,7 @@ _HOPELESS = {  # of these, every unit that follows would fail alike: the error t
 
 
 def _stop_if_hopeless(stage: Stage, reason: str, detail: str, broken: bool) -> None:
-    """A stage that cannot start, a bot wall or a full disk would fail every unit that follows: stop and say what to do."""
+    """Stop where every later unit would fail too (a stage that cannot start, a bot wall, a full disk), and say what to do."""
     if broken:
         raise StageError(detail)
     known = Reason.of(reason) if reason else None
@@ -220,7 +220,7 @@ def _stop_if_hopeless(stage: Stage, reason: str, detail: str, broken: bool) -> N
 
 
 class _Commits:
-    """Gathers results and writes a part every 64 MB or 60 s, and when told."""
+    """Collects results and writes a part every 64 MB or 60 s, and on request."""
 
     def __init__(self, stage: Stage, store: Store, work: Plan) -> None:
         self.stage, self.work = stage, work

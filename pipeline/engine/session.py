@@ -1,4 +1,4 @@
-"""A session: the profile, run folder and nets that somebody works with."""
+"""A session: the profile, run folder and nets of one command."""
 
 import json
 import tomllib
@@ -71,7 +71,7 @@ class Session:
         return Store(self.run, of_run(self.run, self.profile.opt_out))
 
     def keep_profile(self) -> None:
-        """Leave the resolved profile in the run folder, for `status`, `report` and whoever reads the run next year."""
+        """Write the resolved profile into the run folder, for `status`, `report` and later readers."""
         from pipeline.base import files
         from pipeline.engine.profile import show
 
@@ -88,12 +88,12 @@ def _loaded(
     if not input_ and not manifest and plain.stages.get("crawl", {}).get("input", "") in ("", "search"):
         kept = _remembered(Path(run_folder) if run_folder else Path("runs") / plain.name, plain.name)
         input_, manifest, poses = kept["input"], kept["manifest"], poses or kept["archive"]
-    given = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
+    settings = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
     if manifest:
-        given += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(plain, targets)]
+        settings += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(plain, targets)]
     if poses:
-        given.append(f"import_poses.archive={_quoted(poses)}")
-    profile = load(name, [*given, *sets])
+        settings.append(f"import_poses.archive={_quoted(poses)}")
+    profile = load(name, [*settings, *sets])
     if profile.stages.get("crawl", {}).get("input") != "search":
         profile = profile.without("speech_types", "search")  # what to crawl is known
     return profile.replacing("annotate", "import_poses") if poses else profile
@@ -108,8 +108,8 @@ def _remembered(run: Path, profile: str) -> dict[str, str]:
     except ValueError as error:
         raise ProfileError(f"{run / KEPT}: {error}") from error
     stages = kept.get("stages", {}) if kept.get("name") == profile else {}
-    found = {key: next((s[key] for s in stages.values() if s.get(key)), "") for key in ("manifest", "archive")}
-    return {**found, "input": stages.get("crawl", {}).get("input", "") if not found["manifest"] else ""}
+    remembered = {key: next((s[key] for s in stages.values() if s.get(key)), "") for key in ("manifest", "archive")}
+    return {**remembered, "input": stages.get("crawl", {}).get("input", "") if not remembered["manifest"] else ""}
 
 
 def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]:

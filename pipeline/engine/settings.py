@@ -1,4 +1,4 @@
-"""What stages and programs can be told: pydantic models whose fields are the settings of a profile."""
+"""Settings of stages and programs: pydantic models whose fields are the settings of a profile."""
 
 from typing import Any, ClassVar
 

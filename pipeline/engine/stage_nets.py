@@ -1,4 +1,4 @@
-"""The nets that a stage would use on this machine, as far as its results depend on them."""
+"""The nets on this machine that a stage's results depend on."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from pipeline.registry.models import MissingModel, Registry
 
 
 def advice_of(names: Sequence[str], models: Registry) -> str:
-    """How to get these nets, in one line for all of them; those that are there lack a hash that somebody vouches for."""
+    """Say in one line how to get these nets; one that is on this machine was passed over because its hash is not pinned."""
     there = [name for name in names if models.find(name)]
     absent = [name for name in names if name not in there]
     fetch = [f"csg405 models fetch {' '.join(absent)}, or name their folder with MODELS=..."] if absent else []
@@ -27,7 +27,7 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
         MissingModel: a needed net is missing, or the stage has optional nets alone and none of them is here.
     """
     needed = [models.resolve(names).sha256 for names in stage.model_names()]
-    found = [(names, models.optional(names)) for names in optional_names(stage)]
-    if found and not needed and not any(file for _, file in found):
-        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in found], models)}")
-    return needed + [file.sha256 if file else "" for _, file in found]
+    optional = [(names, models.optional(names)) for names in optional_names(stage)]
+    if optional and not needed and not any(file for _, file in optional):
+        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in optional], models)}")
+    return needed + [file.sha256 if file else "" for _, file in optional]

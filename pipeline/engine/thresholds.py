@@ -1,4 +1,4 @@
-"""Thresholds over stored measures, each written once: as a field of the settings that hold its limit."""
+"""Thresholds over stored measures, each declared once, as the settings field that holds its limit."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ _RANK = {reason: rank for rank, reason in enumerate(Reason)}
 
 @dataclass(frozen=True)
 class Threshold:
-    """A limit to one side of one measure, and the reason for which whoever is beyond it is dropped.
+    """A limit on one measure, and the reason given for dropping a person beyond it.
 
     Attributes:
         side: "min" drops what lies below the limit, "max" what lies above it.
@@ -80,12 +80,12 @@ def thresholds(settings: type[BaseModel]) -> tuple[Threshold, ...]:
     Raises:
         ValueError: a field is not called as its threshold says.
     """
-    found: list[Threshold] = []
+    listed: list[Threshold] = []
     for name, field in settings.model_fields.items():
         extra = field.json_schema_extra
         threshold = extra.get(_MARK) if isinstance(extra, dict) else None
         if isinstance(threshold, Threshold):
             if name != threshold.setting:
                 raise ValueError(f"the setting {name} holds a threshold that is called {threshold.setting}")
-            found.append(threshold)
-    return tuple(sorted(found, key=lambda threshold: _RANK[threshold.reason]))
+            listed.append(threshold)
+    return tuple(sorted(listed, key=lambda threshold: _RANK[threshold.reason]))

@@ -1,4 +1,4 @@
-"""One piece of work, as a worker sees it."""
+"""Units of work, as a worker sees them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Pictures and sound: the frame grid, the 16-kHz wave, and the guard that nothing from outside gets past."""
+"""Pictures and sound: the 25-fps grid, the 16-kHz wave, reading and writing video, and the guard around untrusted files."""

@@ -1,4 +1,4 @@
-"""Decoded source frames in presentation order, from the start of a file or from a place inside it."""
+"""Decoded source frames in presentation order, from the start of a file or from a point within it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,7 +60,7 @@ class FrameSource:
         return deinterlace(self._decode(read_packets(self.container, self.stream)), self.stream.time_base)
 
     def frames_from(self, picture: int) -> Iterator[Any]:
-        """Frames of which the first is shown in this grid picture or before it; the caller skips what is too early.
+        """Frames from the one shown in this grid picture, or an earlier one; the caller skips what is too early.
 
         A seek is proven by the first frame that comes out of it: one that lands late is repeated from further back,
         and at last the file is decoded from its start.
@@ -92,7 +92,7 @@ class FrameSource:
         return self._decode_from_key(read_packets(self.container, self.stream))
 
     def _decode_from_key(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """Frames from the first keyframe on; pictures that lean on what came before it are left out."""
+        """Frames from the first keyframe on, without those that reference anything before it."""
         key = next((p for p in packets if p.is_keyframe and p.size and p.pts is not None), None)
         if key is None:
             return
@@ -101,7 +101,7 @@ class FrameSource:
                 yield frame
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """What decodes; packets that do not are passed over."""
+        """Decoded frames; packets that do not decode are skipped."""
         flushed = False
         context = self.stream.codec_context
         for packet in packets:

@@ -1,4 +1,4 @@
-"""The gate for files and ids from outside: nothing is opened, named or requested before it passed here."""
+"""The guard against untrusted files: none is opened before it passes here."""
 
 import stat
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ _MAGIC = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file from outside may ask of this machine."""
+    """Limits on what an untrusted file may take of this machine."""
 
     max_pixels: int = 8192 * 4320  # of one picture, coded or displayed
     max_duration_seconds: float = 6 * 3600.0

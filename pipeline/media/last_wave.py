@@ -1,4 +1,4 @@
-"""The last track that was decoded: clips of one video come one after the other, and each needs a piece of it."""
+"""A cache of the last decoded sound track: a video's clips come one after the other, and each needs a piece of it."""
 
 from pathlib import Path
 
@@ -9,20 +9,20 @@ from pipeline.media.audio import cut, read_wave
 
 
 class LastWave:
-    """Remembers the 16-kHz wave of one file. A worker's own: not shared, not thread-safe."""
+    """Caches the 16-kHz wave of one file. Private to a worker: not thread-safe."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
         self._wave: NDArray[np.float32] | None = None
 
     def piece(self, path: Path, first_frame: int, frames: int) -> NDArray[np.float32] | None:
-        """(frames x 640,) float32: the sound of these grid pictures; None when the file has no sound track.
+        """The sound of these grid pictures, (frames x 640,) float32; None when the file has no sound track.
 
         Raises:
             Reject, Failure: as `read_wave` does.
         """
         if path != self._path:
-            self._path = self._wave = None  # before the new one, so that two never lie in memory
+            self._path = self._wave = None  # freed before the next is read, so that two are never in memory
             self._wave = read_wave(path)
             self._path = path
         return None if self._wave is None else cut(self._wave, first_frame, frames)

@@ -23,7 +23,7 @@ _PLAUSIBLE_ASPECT = 8  # sample aspects beyond 1:8 and 8:1 are broken headers
 
 @dataclass(frozen=True)
 class Orientation:
-    """One of the eight ways to lay a picture: transpose first, then flip."""
+    """One of the eight orientations of a picture: transpose first, then flip."""
 
     transposed: bool = False
     flip_x: bool = False
@@ -48,7 +48,7 @@ class Orientation:
 
 
 def orientation_of(frame: Any) -> Orientation:
-    """How the frame's display matrix wants it laid, to the nearest quarter turn."""
+    """The orientation that a frame's display matrix asks for, to the nearest quarter turn."""
     side = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if side is None or len(bytes(side)) < 36:
         return Orientation()

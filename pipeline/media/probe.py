@@ -1,4 +1,4 @@
-"""What a video file is, measured from its packets and pictures rather than believed from its header."""
+"""Facts about a video file, measured from its packets and pictures instead of trusted from its header."""
 
 from dataclasses import dataclass
 from fractions import Fraction

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"(\d+)\D*$", re.ASCII)
 
 
 def is_frame(name: str) -> bool:
-    """Whether a file of this name is taken for a frame; other files may lie beside them."""
+    """Whether a file of this name counts as a frame; other files may be in the folder."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
@@ -35,13 +35,13 @@ def frames_in(folder: Path) -> list[Path]:
             frames have, or one that is missing; EMPTY_FILE, there is none.
     """
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if is_frame(entry.name) and entry.is_file()]
-    if not found:
+        pictures = [entry for entry in entries if is_frame(entry.name) and entry.is_file()]
+    if not pictures:
         raise Reject(Reason.EMPTY_FILE, f"{folder} holds no frames")
-    for entry in found:
+    for entry in pictures:
         if entry.is_symlink() and not Path(entry).resolve().is_relative_to(folder.resolve()):
             raise Reject(Reason.BAD_LINK, f"{entry.name} is a link that leads out of its folder")
-    numbered = sorted((_number(entry.name), entry.name) for entry in found)
+    numbered = sorted((_number(entry.name), entry.name) for entry in pictures)
     for (before, one), (after, other) in pairwise(numbered):
         if after == before:
             raise Reject(Reason.CORRUPT, f"{one} and {other} have one number: of which is the clip?")
@@ -51,10 +51,10 @@ def frames_in(folder: Path) -> list[Path]:
 
 
 def _number(name: str) -> int:
-    found = _NUMBER.search(name.rpartition(".")[0])
-    if not found:
+    match = _NUMBER.search(name.rpartition(".")[0])
+    if not match:
         raise Reject(Reason.CORRUPT, f"{name} has no number: which frame is it?")
-    return int(found[1])
+    return int(match[1])
 
 
 def grid_frames(count: int, fps: float) -> int:
@@ -68,7 +68,7 @@ def frame_shown(picture: int, fps: float) -> int:
 
 
 def read_frames(folder: Path, pictures: int, fps: float) -> Iterator[NDArray[np.uint8]]:
-    """A folder's frames on the 25-fps grid; what they lack at their end is the last one again.
+    """Read a folder's frames on the 25-fps grid; the last one is repeated where frames run out.
 
     Args:
         folder: of frames.
@@ -99,7 +99,7 @@ def read_frames(folder: Path, pictures: int, fps: float) -> Iterator[NDArray[np.
 
 def sha256_of(folder: Path) -> str:
     """A hash of the names and contents of a folder's frames, in hex."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in frames_in(folder):
-        found.update(f"{path.name}\0".encode() + bytes.fromhex(hashes.sha256_of(path)))
-    return found.hexdigest()
+        digest.update(f"{path.name}\0".encode() + bytes.fromhex(hashes.sha256_of(path)))
+    return digest.hexdigest()

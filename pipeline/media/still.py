@@ -32,10 +32,10 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     if not any(data.startswith(magic) for magic in _MAGIC):
         raise Reject(Reason.NOT_MEDIA, f"{path} is neither of {', '.join(_MAGIC.values())}")
     try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than it is allowed
         most = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) / 1e6
         raise Reject(Reason.TOO_LARGE, f"{path} has more than {most:.0f} million pixels: scale it down") from error
-    if found is None:
+    if bgr is None:
         raise Reject(Reason.NOT_MEDIA, f"{path} does not decode: it is cut short or damaged")
-    return np.ascontiguousarray(found[..., ::-1])
+    return np.ascontiguousarray(bgr[..., ::-1])

@@ -32,7 +32,7 @@ _TO_BT709 = (
 
 
 class WriteError(RuntimeError):
-    """ffmpeg refused the input or crashed; the message ends with what it said."""
+    """Raised when ffmpeg rejects its input or crashes; the message ends with its output."""
 
 
 def ffmpeg_exe() -> str:
@@ -177,7 +177,7 @@ def _command(
 def _run(
     command: list[str], pictures: Iterable[np.ndarray], size: tuple[int, int], log: Path, deadline_seconds: float
 ) -> None:
-    """Feed ffmpeg and wait for it; its exit status and words decide what is raised."""
+    """Feed ffmpeg and wait for it; its exit status and output decide what is raised."""
     late = threading.Event()
     with log.open("wb") as stderr:
         process = subprocess.Popen(
@@ -202,11 +202,11 @@ def _run(
             process.wait()
     if late.is_set():
         raise Failure(Reason.TIMED_OUT, f"ffmpeg ran past {deadline_seconds:.0f} s and was stopped")
-    said = log.read_text(errors="replace")[-_STDERR_KEPT:].strip()
-    if "No space left on device" in said:
+    output = log.read_text(errors="replace")[-_STDERR_KEPT:].strip()
+    if "No space left on device" in output:
         raise OSError(errno.ENOSPC, "No space left on device")
     if status != 0:
-        raise WriteError(f"ffmpeg ended with status {status}: {said}")
+        raise WriteError(f"ffmpeg ended with status {status}: {output}")
 
 
 def _feed(stdin: Any, pictures: Iterable[np.ndarray], size: tuple[int, int]) -> None:

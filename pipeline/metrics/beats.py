@@ -1,4 +1,4 @@
-"""Whether gestures keep time with speech: when arms come to rest, when sound sets in, and how near the two are.
+"""Beat alignment of gestures and speech: when arms come to rest, when sound sets in, and how close the two are.
 
 Beat alignment of AI Choreographer (Li et al., ICCV 2021), taken over to co-speech gestures by HA2G (Liu et al., CVPR 2022) and
 BEAT (Liu et al., ECCV 2022). Onsets here are found with SciPy on a log-mel flux instead of librosa: absolute values are comparable

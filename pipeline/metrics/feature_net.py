@@ -1,4 +1,4 @@
-"""Nets that turn pictures or clips into feature vectors, opened from ONNX or TorchScript; what comes out is checked.
+"""Nets that turn pictures or clips into feature vectors, opened from ONNX or TorchScript, with checked outputs.
 
 A TorchScript file is a program: torch reads it without Python's pickle, but runs what is in it. So it is opened only from a path
 whose hash was compared with a known one, which is what the model registry gives. torchvision is not needed.
@@ -19,11 +19,11 @@ from pipeline.nets.session import Device, DeviceMissing, ModelRefused, open_sess
 
 
 class BadFeatures(UserError, ValueError):
-    """A net gave something that is no feature vector: another shape, or numbers that are not finite."""
+    """Raised for outputs that are no feature vectors: a wrong shape, or values that are not finite."""
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether the file is a zip archive with the code and the constants of a TorchScript program. A state dict is none."""
+    """Whether the file is a zip archive with a TorchScript program's code and constants, which a state dict lacks."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -45,7 +45,7 @@ def open_torchscript(path: Path, device: Device = "cpu") -> Any:
     except ImportError as error:
         raise DeviceMissing(f"{path.name} is TorchScript, and torch is not installed: pip install torch") from error
     if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceMissing(f"{path.name} was to run on cuda, and torch finds no GPU")
+        raise DeviceMissing(f"{path.name} should run on cuda, but torch finds no GPU")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the form is old, but it is what the nets come in
@@ -109,10 +109,10 @@ def _open_onnx(path: Path, device: Device, threads: int) -> Net:
 
 
 def checked(features: Any, count: int, width: int, net: str) -> Floats32:
-    """The features (count, width) float32 that a net gave; BadFeatures when they are none."""
-    found = np.asarray(features, np.float32)
-    if found.shape != (count, width):
-        raise BadFeatures(f"{net} gives {width} numbers for each of {count} inputs; this one gave {found.shape}")
-    if not np.isfinite(found).all():
+    """Check a net's output and return it as features (count, width) float32; raises BadFeatures."""
+    rows = np.asarray(features, np.float32)
+    if rows.shape != (count, width):
+        raise BadFeatures(f"{net} gives {width} numbers for each of {count} inputs; this one gave {rows.shape}")
+    if not np.isfinite(rows).all():
         raise BadFeatures(f"{net} gave numbers that are not finite")
-    return found
+    return rows

@@ -1,4 +1,4 @@
-"""The Frechet distance of two sets of features, each taken as a Gaussian: FID, FVD, and whatever else has features.
+"""The Frechet distance of two sets of features, each modelled as a Gaussian: FID, FVD and their like.
 
 Heusel et al. (NeurIPS 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), with covariances divided by N - 1 as in `numpy.cov`
 and the usual implementations. Features come in batches and are not kept. The distance of few samples is too large: say N beside it.
@@ -19,12 +19,12 @@ from pipeline.base.arrays import Floats64
 
 
 class FewSamples(UserWarning):
-    """A covariance from no more samples than it has dimensions: the distance is finite, but much too large."""
+    """Warned of a covariance from no more samples than dimensions: the distance is finite, but much too large."""
 
 
 @dataclass
 class Gaussian:
-    """Mean and covariance of features, gathered batch by batch in float64.
+    """Mean and covariance of features, accumulated batch by batch in float64.
 
     What is kept is the mean and the sum of outer products about it, joined as Chan et al. (1979) do: plain sums of
     squares would lose the digits of features whose mean is far from zero.
@@ -50,19 +50,19 @@ class Gaussian:
         return cls(np.shape(features)[-1]).add(features)
 
     def add(self, features: NDArray[np.floating]) -> "Gaussian":
-        """Count in a batch (N, D), N may be 0; returns itself. ValueError: another width, or numbers that are not finite."""
+        """Add a batch (N, D), N may be 0; returns itself. ValueError: another width, or values that are not finite."""
         batch = np.asarray(features, np.float64)
         if batch.ndim != 2 or batch.shape[1] != self.width:
             raise ValueError(f"features of shape {batch.shape} do not fit a Gaussian of width {self.width}")
         if not np.isfinite(batch).all():
-            raise ValueError("there are features that are not finite")
+            raise ValueError("some features are not finite")
         if len(batch):
             mean = batch.mean(0)
             self._join(len(batch), mean, (batch - mean).T @ (batch - mean))
         return self
 
     def merge(self, other: "Gaussian") -> "Gaussian":
-        """Count in what another one gathered; returns itself. ValueError: another width."""
+        """Add the samples of another one; returns itself. ValueError: another width."""
         if other.width != self.width:
             raise ValueError(f"Gaussians of widths {self.width} and {other.width} cannot be joined")
         if other.count:
@@ -97,7 +97,7 @@ def frechet_distance(made: Gaussian, true: Gaussian) -> float:
         ValueError: other widths, or fewer than two samples.
     """
     if made.width != true.width:
-        raise ValueError(f"Gaussians of widths {made.width} and {true.width} have no distance")
+        raise ValueError(f"Gaussians of widths {made.width} and {true.width} cannot be compared")
     one, other = made.covariance, true.covariance
     if (fewest := min(made.count, true.count)) <= made.width:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""A Frechet distance of gestures that needs no trained net: between sets of motions, on plain statistics of short windows.
+"""A Frechet distance of gestures without a trained net: between sets of motions, on plain statistics of short windows.
 
 This is not the FGD of Yoon et al. (SIGGRAPH Asia 2020), whose features come from an autoencoder that is trained on the data set in
 question; its numbers cannot be compared with those of papers. What it sees is where head, arms and hands are, how far they range
@@ -39,8 +39,8 @@ def gesture_features(
     """
     sure = np.where(layout.seen(keypoints), 1.0, 0.0) if scores is None else scores
     paths = _paths(np.asarray(keypoints, float)) / body_scale_px(keypoints, sure)
-    found = [_statistics(paths[at : at + window]) for at in range(0, len(paths) - window + 1, stride)]
-    return np.array([row for row in found if row is not None], np.float64).reshape(-1, WIDTH)
+    rows = [_statistics(paths[at : at + window]) for at in range(0, len(paths) - window + 1, stride)]
+    return np.array([row for row in rows if row is not None], np.float64).reshape(-1, WIDTH)
 
 
 def gesture_gaussian(motions: Iterable[Points]) -> Gaussian:

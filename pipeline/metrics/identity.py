@@ -1,4 +1,4 @@
-"""CSIM: whether a generated video shows the person of the reference picture.
+"""CSIM: cosine similarity of a generated video's faces to the reference picture's.
 
 The mean cosine similarity between the identity embedding of the reference's face and those of the frames' faces, as in
 EchoMimicV2 and the works before it; the paper does not name its net. Here it is whatever `nets.face.identity` runs (DeepFace's
@@ -24,7 +24,7 @@ _FACES = 32  # held at once
 
 @dataclass(frozen=True)
 class Csim:
-    """What a video comes to.
+    """CSIM of a video.
 
     Attributes:
         value: mean cosine similarity, -1..1.
@@ -61,7 +61,7 @@ def csim(
         net: gives unit vectors.
         reference: (D,) unit vector of the reference's face, from `face_vector`.
         pictures: F frames (H, W, 3) RGB.
-        keypoints: (F, 133, 2) in the frames' pixels, NaN where not seen. To a video of somebody else's system: what a
+        keypoints: (F, 133, 2) in the frames' pixels, NaN where not seen. For a video of another system: what a
             pose net finds in it.
         scores: (F, 133).
         min_score: of a point that counts as seen.
@@ -70,18 +70,18 @@ def csim(
         ValueError: not as many pictures as keypoints.
     """
     points = visible(keypoints, scores, min_score)
-    total, found, waiting = 0.0, 0, []
+    total, compared, waiting = 0.0, 0, []
     for picture, own in zip(pictures, points, strict=True):
         face = _face(picture, own)
         if face is not None:
-            found += 1
+            compared += 1
             waiting.append(face)
         if len(waiting) == _FACES:
             total += float((net(waiting) @ reference).sum(dtype=np.float64))
             waiting = []
     if waiting:
         total += float((net(waiting) @ reference).sum(dtype=np.float64))
-    return Csim(total / found, found, len(points) - found) if found else None
+    return Csim(total / compared, compared, len(points) - compared) if compared else None
 
 
 def _face(picture: Picture, points: Floats) -> Picture | None:

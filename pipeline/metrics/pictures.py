@@ -1,4 +1,4 @@
-"""How near pictures come to the true ones, pixel by pixel: SSIM and PSNR, as scikit-image computes them.
+"""SSIM and PSNR of pictures against the true ones, as scikit-image computes them.
 
 The paper names neither window nor colour handling. Here SSIM is that of Wang et al. (IEEE TIP 2004): a Gaussian window of sigma 1.5
 cut at 11 x 11, K1 = 0.01, K2 = 0.03, a data range of 255, covariances divided by N, the mean over all windows that lie inside
@@ -69,7 +69,7 @@ def _ssim(made: Pixels, true: Pixels) -> float:
     from skimage.metrics import structural_similarity
 
     if min(made.shape[:2]) < WINDOW:
-        raise ValueError(f"SSIM looks through a window of {WINDOW} px; a picture of {made.shape[:2]} is smaller")
+        raise ValueError(f"SSIM uses a window of {WINDOW} px; a picture of {made.shape[:2]} is smaller")
     return float(
         structural_similarity(
             made, true, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=RANGE, channel_axis=2

@@ -1,4 +1,4 @@
-"""Generated skeletons without any net: how near the truth, how varied, how smooth, and whether the mouth follows the sound.
+"""Metrics of generated skeletons without any net: error, diversity, jitter, and how the mouth follows the sound.
 
 Keypoints are (F, 133, 2) in pixels of the 512 crop with NaN where not seen; a point whose score is too low is to be NaN
 (`pipeline.skeleton.layout.visible`). What cannot be measured is NaN. Errors and jitter come by part: `body` (17 points),
@@ -76,7 +76,7 @@ def diversity(motions: Sequence[Points]) -> float:
         ValueError: fewer than two, or of different shapes.
     """
     if len(motions) < 2:
-        raise ValueError(f"diversity is of two motions or more, not of {len(motions)}")
+        raise ValueError(f"diversity needs at least two motions, not {len(motions)}")
     distances = []
     for one, other in combinations(motions, 2):
         _check_pair(one, other)
@@ -103,8 +103,8 @@ def loudness(wave: NDArray[np.floating], frames: int) -> Floats64:
     """(frames,) root mean square of a wave at 16 kHz over the 80 ms around each picture, 25 a second; silence beyond its ends."""
     hop = SAMPLES_PER_FRAME
     whole = np.zeros((frames + 2) * hop)
-    heard = min(len(wave), frames * hop)
-    whole[hop : hop + heard] = wave[:heard]
+    samples = min(len(wave), frames * hop)
+    whole[hop : hop + samples] = wave[:samples]
     return np.sqrt(np.square(np.lib.stride_tricks.sliding_window_view(whole, 2 * hop)[::hop][:frames]).mean(1))
 
 
@@ -129,7 +129,7 @@ def mouth_follows_sound(points: Points, wave: NDArray[np.floating]) -> float:
 def _check_pair(made: Points, true: Points) -> None:
     if made.shape != true.shape or made.ndim != 3 or made.shape[1:] != (layout.K, 2):
         raise ValueError(
-            f"skeletons of {made.shape} and {true.shape} cannot be compared: both are to be (F, {layout.K}, 2)"
+            f"skeletons of {made.shape} and {true.shape} cannot be compared: both must be (F, {layout.K}, 2)"
         )
 
 

@@ -1,4 +1,4 @@
-"""A trained model as one file and one call: network, skeleton space and what it listens to; skeletons from audio features."""
+"""A trained model as one file and one call: network, skeleton space and the kind of audio features it takes."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ from pipeline.skeleton.local import rooted, to_local
 FORMAT = "csg405.audio-to-skeleton"
 VERSION = 1
 GUIDANCE_UNPAIRED, GUIDANCE_PAIRED = 3.5, 1.0  # the paper's
-NEVER_SEEN = 0.02  # share of the training frames under which a point was not learned
+NEVER_SEEN = 0.02  # a point seen in a smaller share of the training frames counts as not learned
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Reference:
         min_score: float = 0.3,
         sure_score: float = 0.0,
     ) -> "Reference":
-        """From one skeleton.
+        """Build a reference from one skeleton.
 
         Args:
             keypoints: (133, 2) px, NaN where unseen.
             scores: (133,).
-            min_score: points scored lower are not seen, and nothing is measured from them.
-            sure_score: points scored lower do not count; what is measured from them does, as in training.
+            min_score: points scored lower are treated as unseen, and no other point is measured from them.
+            sure_score: points scored lower are masked, but others may still be measured from them, as in training.
         """
         scores = np.nan_to_num(scores)
         points = np.where((scores >= min_score)[:, None], keypoints, np.nan)[None].astype(np.float32)
@@ -65,7 +65,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Motion:
-    """What was generated: local (F, 133, 2) and neck (F, 2) px of the 512 crop, NaN for points not modelled; scores (133,)."""
+    """A generated motion: local (F, 133, 2) and neck (F, 2) px of the 512 crop, NaN for points not modelled; scores (133,)."""
 
     local: NDArray[np.float32]
     neck: NDArray[np.float32]
@@ -73,13 +73,13 @@ class Motion:
 
 
 class AudioToSkeleton:
-    """Network and space.
+    """The audio-to-skeleton model: a network and the space it works in.
 
     Attributes:
-        net: of `settings`.
-        space: z-scores.
+        net: the network, built from `settings`.
+        space: z-scores of skeletons.
         audio_of: what made the audio features it was trained on, such as `logmel768`.
-        trained_on: where it comes from, as JSON.
+        trained_on: its provenance: settings, data and versions.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class AudioToSkeleton:
 
     @classmethod
     def new(cls, settings: NetSettings, audio_of: str) -> "AudioToSkeleton":
-        """An untrained one; random weights from torch's global random numbers."""
+        """Build an untrained model, with weights drawn from torch's global generator."""
         return cls(build(settings), space_of(settings), audio_of)
 
     @property
@@ -102,7 +102,7 @@ class AudioToSkeleton:
 
     @property
     def sure_score(self) -> float:
-        """The score of a point that counts, in training and therefore in a reference; 0 where that is not known."""
+        """Least score of a point that counted in training, and therefore of one in a reference; 0 when unknown."""
         return float(self.trained_on.get("settings", {}).get("min_score", 0.0))
 
     def to(self, device: str | torch.device) -> "AudioToSkeleton":
@@ -111,7 +111,7 @@ class AudioToSkeleton:
         return self
 
     def save(self, path: Path) -> None:
-        """One safetensors file, atomically: weights, space, and in its header the settings."""
+        """Write one safetensors file atomically: weights and space, with the settings in its header."""
         state = {f"net.{name}": value for name, value in self.net.state_dict().items()}
         state |= {f"space.{name}": value for name, value in self.space.state_dict().items()}
         tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
@@ -131,7 +131,7 @@ class AudioToSkeleton:
         """Read what `save` wrote; nothing is unpickled.
 
         Raises:
-            BadModel: cut short, changed, or no such model at all.
+            BadModel: the file is truncated, altered, or not an audio-to-skeleton model.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -141,7 +141,7 @@ class AudioToSkeleton:
                 settings = _settings(header, path)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if header.get("sha256") != _digest(tensors, header):
-                raise BadModel(f"{path} is damaged (its content is not what its header says): take another checkpoint")
+                raise BadModel(f"{path} is damaged (its content does not match its header): take another checkpoint")
             with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
                 made = cls(build(settings), space_of(settings), header.get("audio_features_of", ""))
             made.trained_on = dict(json.loads(header.get("trained_on", "{}")))
@@ -152,9 +152,9 @@ class AudioToSkeleton:
         except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
             if isinstance(error, BadModel):
                 raise
-            said = str(error).splitlines()[0]
+            first_line = str(error).splitlines()[0]
             raise BadModel(
-                f"{path} is damaged or no audio-to-skeleton model ({said}): take another checkpoint"
+                f"{path} is damaged, or not an audio-to-skeleton model ({first_line}): take another checkpoint"
             ) from error
         made.net.eval()
         return made.to(device)
@@ -173,43 +173,43 @@ class AudioToSkeleton:
         batch: int = 8,
         progress: Callable[[int, int], None] | None = None,
     ) -> Motion:
-        """A skeleton for every frame of audio, of any length.
+        """Generate a skeleton for every frame of audio, of any length.
 
         Args:
             audio: (F, 768) features on the 25-fps grid, made as `audio_of` says; F at least 1.
-            reference: who moves.
+            reference: skeleton of the person who moves.
             guidance: classifier-free guidance scale; 1 is none.
             sampler, steps: see `pipeline.model.diffusion.scheduler`.
             seed: of the noise.
-            overlap: frames that neighbouring windows share, at least; at most half a window is used.
-            batch: windows the network sees at a time.
-            progress: called with steps done and steps in all.
+            overlap: least number of frames that neighbouring windows share; capped at half a window.
+            batch: windows a network call.
+            progress: called with the steps done and the total.
         """
         if not len(audio):
-            raise ValueError("no audio features: there is nothing to move to")
+            raise ValueError("no audio features: there is nothing to generate motion from")
         device = self.space.mean.device
         generator = torch.Generator().manual_seed(seed)
-        given = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
+        features = torch.from_numpy(np.array(audio, np.float32)).to(device)  # (F, 768)
         points, valid, neck = (
             torch.from_numpy(np.array(x)).to(device)[None] for x in (reference.local, reference.valid, reference.neck)
         )
         known, _ = self.space.encode(points, valid, neck, neck)  # (1, C)
-        noise = torch.randn(1, len(given), self.settings.channels, generator=generator).to(device)
+        noise = torch.randn(1, len(features), self.settings.channels, generator=generator).to(device)
         window = self.settings.window_frames
         shared = min(overlap, window // 2)
         draw = {"sampler": sampler, "steps": steps, "generator": generator}
         if self.settings.lead_frames:
-            found = self._led(noise, given, known, guidance, draw, progress)
+            motion = self._led(noise, features, known, guidance, draw, progress)
         else:
-            starts = diffusion.windows(len(given), window, shared)
-            heard = torch.stack([given[start : start + window] for start in starts])  # (N, length, 768)
+            starts = diffusion.windows(len(features), window, shared)
+            audio_windows = torch.stack([features[start : start + window] for start in starts])  # (N, length, 768)
 
             def net(parts: Tensor, step: Tensor, which: slice) -> Tensor:
-                return self._guided(parts, step, heard[which], known, None, guidance)
+                return self._guided(parts, step, audio_windows[which], known, None, guidance)
 
-            predict = diffusion.blended(net, len(given), window, shared, batch)
-            found = diffusion.sample(predict, noise, progress=progress, **draw)  # type: ignore[arg-type]
-        local, necks = self.space.decode(found, neck)
+            predict = diffusion.blended(net, len(features), window, shared, batch)
+            motion = diffusion.sample(predict, noise, progress=progress, **draw)  # type: ignore[arg-type]
+        local, necks = self.space.decode(motion, neck)
         learned = self.space.seen >= NEVER_SEEN
         local[:, :, ~learned] = torch.nan
         modelled = torch.isfinite(local[0, 0]).all(-1)
@@ -224,16 +224,16 @@ class AudioToSkeleton:
         draw: dict[str, Any],
         progress: Callable[[int, int], None] | None,
     ) -> Tensor:
-        """As the release: windows one after the other, each led by the last frames of the one before, not blended."""
+        """Generate as the release does: window by window, each conditioned on the last frames of the one before, unblended."""
         window, count = self.settings.window_frames, self.settings.lead_frames
         lead = reference[:, None].expand(-1, count, -1)
         starts = range(0, noise.shape[1], window)
         parts: list[Tensor] = []
         for number, start in enumerate(starts):
-            heard = audio[None, start : start + window]
+            audio_window = audio[None, start : start + window]
 
-            def predict(x_t: Tensor, step: Tensor, heard: Tensor = heard, lead: Tensor = lead) -> Tensor:
-                return self._guided(x_t, step, heard, reference, lead, guidance)
+            def predict(x_t: Tensor, step: Tensor, audio_window: Tensor = audio_window, lead: Tensor = lead) -> Tensor:
+                return self._guided(x_t, step, audio_window, reference, lead, guidance)
 
             def report(done: int, steps: int, number: int = number) -> None:
                 if progress:
@@ -244,17 +244,17 @@ class AudioToSkeleton:
         return torch.cat(parts, 1)
 
     def _learned(self) -> Tensor:
-        """(C,) bool, numbers that training has shown often enough."""
+        """Mask (C,) of the values that were seen often enough in training."""
         learned = (self.space.seen >= NEVER_SEEN)[self.space.chosen].repeat_interleave(2)
         return torch.cat([learned, learned.new_ones(2)]) if self.space.neck else learned
 
     def _guided(
         self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guidance: float
     ) -> Tensor:
-        """x0 (N, length, C): with the voice, and moved away from what the network says without it.
+        """Predict x0 (N, length, C) with classifier-free guidance.
 
-        Points that were not learned are 0, as they were in training: no loss says what a network makes of them, and the sampler
-        would give it that back as motion.
+        Points that were not learned are set to 0, their value in training: the loss does not constrain them, and the sampler
+        would feed whatever the network outputs back to it as motion.
         """
         count = len(x_t)
         learned = self._learned()
@@ -269,36 +269,36 @@ class AudioToSkeleton:
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
-    """Write a safetensors file; a full disk is an OSError, as with any other file."""
+    """Write a safetensors file; a full disk raises OSError, as with any other file."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
         save_file(tensors, path, header)
     except SafetensorError as error:
-        found = re.search(r"os error (\d+)", str(error))
-        if found is None:
+        match = re.search(r"os error (\d+)", str(error))
+        if match is None:
             raise
-        raise OSError(int(found[1]), str(error), str(path)) from error
+        raise OSError(int(match[1]), str(error), str(path)) from error
 
 
 def space_of(settings: NetSettings) -> SkeletonSpace:
-    """The space that goes with a network, its buffers not filled yet."""
+    """The space of a network, its buffers not filled yet."""
     return SkeletonSpace(settings.keypoints, neck=settings.neck, picture=settings.ablate == "local")
 
 
 def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
-    """sha256 in hex of a file's numbers and of what its header says beside this digest."""
-    found = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
+    """Hex sha256 of a model's tensors and of its header without this digest."""
+    digest = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}, sort_keys=True).encode())
     for name in sorted(tensors):
-        found.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
-        found.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _settings(header: Mapping[str, str], path: Path) -> NetSettings:
     if header.get("format") != FORMAT:
-        raise BadModel(f"{path} is no audio-to-skeleton model: its header says {header.get('format', 'nothing')!r}")
+        raise BadModel(f"{path} is not an audio-to-skeleton model: its header says {header.get('format', 'nothing')!r}")
     if header.get("version") != str(VERSION):
         raise BadModel(f"{path} has version {header.get('version')}, this csg405 reads {VERSION}: update csg405")
     try:

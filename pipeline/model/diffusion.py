@@ -1,7 +1,7 @@
-"""Diffusion over skeletons: the noise schedule, the loss, guidance, samplers, and windows that blend into any length.
+"""Diffusion over skeletons: noise schedule, loss, guidance, samplers, and overlapping windows for motion of any length.
 
-The schedule is the release's: T = 100, alpha_bar(t) = cos^4(((t + 0.008) / 1.008) pi / 2), betas at most 0.999; the network
-predicts x0. Schedulers are diffusers', which know that schedule by its betas.
+The schedule is the release's: T = 100, alpha_bar(t) = cos^4(((t + 0.008) / 1.008) pi / 2), betas clipped at 0.999; the network
+predicts x0. Schedulers come from diffusers, which takes the schedule as trained betas.
 """
 
 import math
@@ -18,77 +18,77 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 """x_t (B, F, C) and t (B,) -> x0 (B, F, C)."""
 
 STEPS = 100  # T
-FEWER_STEPS = 20  # of DDIM and DPM-Solver++, where nothing is said
+FEWER_STEPS = 20  # default of DDIM and DPM-Solver++
 MAX_BETA = 0.999
 
 
 def betas(steps: int = STEPS) -> NDArray[np.float32]:
-    """(steps,) of the release's schedule."""
+    """The release's noise schedule, (steps,)."""
 
     def alpha_bar(share: float) -> float:
         return math.cos((share + 0.008) / 1.008 * math.pi / 2) ** 4
 
-    found = [1 - alpha_bar((n + 1) / steps) / alpha_bar(n / steps) for n in range(steps)]
-    return np.minimum(found, MAX_BETA).astype(np.float32)
+    values = [1 - alpha_bar((n + 1) / steps) / alpha_bar(n / steps) for n in range(steps)]
+    return np.minimum(values, MAX_BETA).astype(np.float32)
 
 
 def alpha_bars(steps: int = STEPS) -> Tensor:
-    """(steps,) share of the signal's power left at each t."""
+    """Share of the signal's power left at each t, (steps,)."""
     return torch.from_numpy(np.cumprod(1 - betas(steps).astype(np.float64)).astype(np.float32))
 
 
 def noisy(clean: Tensor, noise: Tensor, step: Tensor, bars: Tensor) -> Tensor:
-    """x_t (B, F, C) of x0 (B, F, C), standard normal noise (B, F, C) and t (B,); `bars` is `alpha_bars()` there."""
+    """Forward process: x_t (B, F, C) from x0 (B, F, C), standard normal noise (B, F, C) and t (B,); `bars` is `alpha_bars()`."""
     bar = bars[step][:, None, None]
     return bar.sqrt() * clean + (1 - bar).sqrt() * noise
 
 
 def squared_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
-    """Sum of squared errors over the numbers (B, F, C), each as much as it counts; over `counts.sum()` it is the masked MSE."""
+    """Weighted sum of squared errors (B, F, C); divided by `counts.sum()` it is the masked MSE."""
     return ((predicted.float() - clean) ** 2 * counts).sum()
 
 
 def guided(predict_both: Callable[[Tensor, Tensor, bool], Tensor], scale: float) -> Predict:
-    """Classifier-free guidance (Ho & Salimans 2022) on x0: null + scale (heard - null).
+    """Classifier-free guidance (Ho & Salimans 2022) on x0: unconditional + scale (conditional - unconditional).
 
     Args:
-        predict_both: x_t, t and whether the voice is replaced by the null vector -> x0.
-        scale: 1 is the voice alone, and asks the network once a step.
+        predict_both: x_t, t and whether audio is replaced by the null vector -> x0.
+        scale: 1 is the conditional prediction alone, at one network call a step instead of two.
     """
 
     def predict(x_t: Tensor, step: Tensor) -> Tensor:
-        heard = predict_both(x_t, step, False)
+        conditional = predict_both(x_t, step, False)
         if scale == 1:
-            return heard
-        null = predict_both(x_t, step, True)
-        return null + scale * (heard - null)
+            return conditional
+        unconditional = predict_both(x_t, step, True)
+        return unconditional + scale * (conditional - unconditional)
 
     return predict
 
 
 def scheduler(sampler: Sampler, steps: int = 0) -> Any:
-    """diffusers' scheduler for this schedule, its time steps set.
+    """A diffusers scheduler for this noise schedule, with its time steps set.
 
     Args:
         sampler: ancestral (DDPM, as the release), ddim (deterministic), dpm (DPM-Solver++, second order).
         steps: network calls; 0: 100 for ancestral, else 20.
 
     Raises:
-        ValueError: ddim in a number of steps that does not divide 100: its scheduler would jump past its own next step.
+        ValueError: ddim in a number of steps that does not divide 100; its scheduler steps from t to t - 100 // steps.
     """
     from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
-    given = {"num_train_timesteps": STEPS, "trained_betas": betas(), "prediction_type": "sample"}
+    common = {"num_train_timesteps": STEPS, "trained_betas": betas(), "prediction_type": "sample"}
     if sampler == "ddim" and steps and STEPS % steps:
         whole = [n for n in range(1, STEPS + 1) if STEPS % n == 0]
         raise ValueError(f"ddim takes {', '.join(map(str, whole))} steps, not {steps}: dpm takes any number")
     made: Any
     if sampler == "ancestral":
-        made = DDPMScheduler(**given, clip_sample=False, variance_type="fixed_small", timestep_spacing="trailing")
+        made = DDPMScheduler(**common, clip_sample=False, variance_type="fixed_small", timestep_spacing="trailing")
     elif sampler == "ddim":
-        made = DDIMScheduler(**given, clip_sample=False, timestep_spacing="trailing")
+        made = DDIMScheduler(**common, clip_sample=False, timestep_spacing="trailing")
     else:
-        made = DPMSolverMultistepScheduler(**given, algorithm_type="dpmsolver++", timestep_spacing="trailing")
+        made = DPMSolverMultistepScheduler(**common, algorithm_type="dpmsolver++", timestep_spacing="trailing")
     made.set_timesteps(steps or (STEPS if sampler == "ancestral" else FEWER_STEPS))
     return made
 
@@ -101,14 +101,14 @@ def sample(
     generator: torch.Generator | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Motion from noise.
+    """Sample motion from noise.
 
     Args:
-        predict: the network, guided and blended as wanted.
+        predict: the network, with guidance and windows applied.
         noise: (B, F, C) standard normal.
         sampler, steps: as in `scheduler`.
-        generator: of the noise that ancestral sampling adds; on the processor, so that every device draws the same.
-        progress: called with steps done and steps in all.
+        generator: for the noise that ancestral sampling adds; on the CPU, so that every device draws the same.
+        progress: called with the steps done and the total.
 
     Returns:
         (B, F, C) x0.
@@ -117,16 +117,16 @@ def sample(
     x_t = noise
     for done, t in enumerate(plan.timesteps):
         step = torch.full((len(x_t),), int(t), device=x_t.device)
-        found = predict(x_t, step)
+        x_0 = predict(x_t, step)
         more = {"generator": generator} if sampler == "ancestral" else {}
-        x_t = plan.step(found.float(), t, x_t, **more).prev_sample
+        x_t = plan.step(x_0.float(), t, x_t, **more).prev_sample
         if progress:
             progress(done + 1, len(plan.timesteps))
     return x_t
 
 
 def windows(frames: int, window: int, overlap: int) -> list[int]:
-    """First frames of windows that cover `frames`, each overlapping the one before by at least `overlap`, spread evenly."""
+    """First frames of evenly spread windows that cover `frames`, neighbours overlapping by at least `overlap`."""
     if frames <= window:
         return [0]
     count = math.ceil((frames - overlap) / (window - overlap))
@@ -134,48 +134,48 @@ def windows(frames: int, window: int, overlap: int) -> list[int]:
 
 
 def blend_weights(starts: list[int], frames: int, window: int) -> Tensor:
-    """(windows, min(window, frames)): each window's say in each of its frames; they sum to one in every frame.
+    """Blending weights (windows, min(window, frames)) that sum to one in every frame.
 
-    Across an overlap the say moves linearly from one window to the next; where more than two meet, all are scaled to one.
+    They ramp linearly across an overlap of two windows; where more than two overlap, they are normalised.
     """
     length = min(window, frames)
-    says = torch.ones(len(starts), length)
+    weights = torch.ones(len(starts), length)
     for before, after in zip(range(len(starts)), range(1, len(starts)), strict=False):
         shared = starts[before] + length - starts[after]
         if shared > 0:
             ramp = (torch.arange(shared) + 1) / (shared + 1)
-            says[after, :shared] = torch.minimum(says[after, :shared], ramp)
-            says[before, length - shared :] = torch.minimum(says[before, length - shared :], 1 - ramp)
+            weights[after, :shared] = torch.minimum(weights[after, :shared], ramp)
+            weights[before, length - shared :] = torch.minimum(weights[before, length - shared :], 1 - ramp)
     total = torch.zeros(frames)
-    for start, say in zip(starts, says, strict=True):
-        total[start : start + length] += say
-    return torch.stack([say / total[start : start + length] for start, say in zip(starts, says, strict=True)])
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + length] += weight
+    return torch.stack([weight / total[start : start + length] for start, weight in zip(starts, weights, strict=True)])
 
 
 def blended(
     net: Callable[[Tensor, Tensor, slice], Tensor], frames: int, window: int, overlap: int, batch: int = 8
 ) -> Predict:
-    """A prediction over any length by a network that sees `window` frames at once.
+    """A predictor for motion of any length from a network that sees `window` frames at once.
 
-    At every step all windows are predicted and averaged where they overlap, before the sampler goes on: so neighbours agree from
-    the first step, and there is no seam to hide (as MultiDiffusion does for pictures, Bar-Tal et al., ICML 2023).
+    All windows are predicted and averaged where they overlap at every denoising step, so that neighbours agree from the
+    first step and leave no seam (MultiDiffusion, Bar-Tal et al., ICML 2023).
 
     Args:
-        net: x_t of some windows (N, length, C), t (N,), and which of the windows they are -> x0 (N, length, C).
-        frames: of the whole motion.
-        window, overlap: in frames; overlap is the least.
-        batch: windows a call.
+        net: x_t of some windows (N, length, C), t (N,), and which windows they are -> x0 (N, length, C).
+        frames: length of the whole motion.
+        window, overlap: in frames; neighbours overlap by at least `overlap`.
+        batch: windows a network call.
     """
     starts = windows(frames, window, overlap)
     length = min(window, frames)
-    says = blend_weights(starts, frames, window)
+    weights = blend_weights(starts, frames, window)
 
     def predict(x_t: Tensor, step: Tensor) -> Tensor:
         parts = torch.stack([x_t[0, start : start + length] for start in starts])  # (N, length, C)
         whole = torch.zeros_like(x_t, dtype=torch.float32)
         for chunk in _slices(len(starts), batch):
-            found = net(parts[chunk], step[:1].expand(len(parts[chunk])), chunk).float()
-            weighted = found * says[chunk, :, None].to(found.device)
+            x_0 = net(parts[chunk], step[:1].expand(len(parts[chunk])), chunk).float()
+            weighted = x_0 * weights[chunk, :, None].to(x_0.device)
             for start, values in zip(starts[chunk], weighted, strict=True):
                 whole[0, start : start + length] += values
         return whole

@@ -1,11 +1,12 @@
-"""The audio-to-skeleton network: from noisy motion, a voice and one reference skeleton to clean motion.
+"""The audio-to-skeleton network: clean motion from noisy motion, audio features and one reference skeleton.
 
 `DiT` is the paper's (Yang et al., ICCV 2025, section 4): a diffusion transformer (Peebles & Xie, ICCV 2023) with adaLN-zero blocks.
-The reference skeleton joins along time, the audio along features; the network predicts x0, not the noise. `ReleaseEncoder` is
-what the authors' scripts train instead: a post-norm encoder that is also led by 25 frames and told the time by a token.
+The reference skeleton is concatenated along time, the audio along features; the network predicts x0, not the noise.
+`ReleaseEncoder` is what the authors' scripts train instead: a post-norm encoder that also sees the 25 frames before the window
+and takes the time step as a token.
 
-Shapes: B samples, F frames at 25 fps, C = 2 K numbers a frame (x, y of each keypoint in turn, z-scored; two more for the neck
-where it is modelled), A = 768 audio features a frame, W the width.
+Shapes: B samples, F frames at 25 fps, C = 2 K values a frame (x, y of each keypoint, z-scored; two more for the neck where it is
+modelled), A = 768 audio features a frame, W the width.
 """
 
 import json
@@ -27,12 +28,12 @@ SIZES: dict[str, tuple[int, int, int]] = {  # layers, width, heads
     "large": (16, 1024, 16),
 }
 AUDIO_FEATURES = 768
-LEAD_FRAMES = 25  # of the release: clean frames before the window
+LEAD_FRAMES = 25  # the release conditions on one second of clean motion before the window
 MLP_RATIO = 4
 
 
 class NetSettings(BaseModel):
-    """What a network is built from; kept beside its weights."""
+    """Hyperparameters of a network; stored with its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,17 +50,17 @@ class NetSettings(BaseModel):
         if self.arch == "release" and self.ablate == "concat":
             raise ValueError("the release's encoder has no cross-attention: ablate=concat needs arch=dit")
         if self.arch == "release" and self.ablate == "reference":
-            raise ValueError("the release's lead begins as the reference: ablate=reference needs arch=dit")
+            raise ValueError("the release's lead frames start as the reference: ablate=reference needs arch=dit")
         return self
 
     @property
     def channels(self) -> int:
-        """C: numbers a frame."""
+        """C, values a frame."""
         return 2 * self.keypoints + 2 * self.neck
 
     @property
     def lead_frames(self) -> int:
-        """Clean frames that the network is given before a window."""
+        """Number of clean frames before the window that the network is conditioned on."""
         return LEAD_FRAMES if self.arch == "release" else 0
 
     def to_json(self) -> str:
@@ -67,18 +68,18 @@ class NetSettings(BaseModel):
 
 
 def build(settings: NetSettings) -> "DiT | ReleaseEncoder":
-    """A new network with random weights, from torch's global random numbers."""
+    """Build a network with random weights, drawn from torch's global generator."""
     return DiT(settings) if settings.arch == "dit" else ReleaseEncoder(settings)
 
 
 class DiT(nn.Module):
     """Diffusion transformer over F + 1 tokens: the reference skeleton, then the frames.
 
-    Every token is one linear projection of [skeleton, audio]; the reference has zeros for audio. Ablations of table 3: `reference`
-    leaves that token out; `concat` gives audio to cross-attention instead; `local` changes the data, not the network.
+    A token is one linear projection of [skeleton, audio]; the reference has zeros for audio. Ablations of table 3: `reference`
+    drops the reference token; `concat` uses cross-attention to the audio instead; `local` changes the data, not the network.
     """
 
-    places: Tensor
+    pos_embed: Tensor
 
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
@@ -88,18 +89,18 @@ class DiT(nn.Module):
         self.null_audio = nn.Parameter(torch.zeros(AUDIO_FEATURES))
         self.embed = nn.Linear(settings.channels + (0 if crossed else AUDIO_FEATURES), width)
         self.embed_audio = nn.Linear(AUDIO_FEATURES, width) if crossed else None
-        self.time = TimeEmbedding(width)
+        self.time = TimestepEmbedder(width)
         self.blocks = nn.ModuleList(Block(width, heads, settings.dropout, crossed=crossed) for _ in range(layers))
         self.final_norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.final_modulation = nn.Linear(width, 2 * width)
         self.final = nn.Linear(width, settings.channels)
-        self.register_buffer("places", places(settings.window_frames + 1, width), persistent=False)
+        self.register_buffer("pos_embed", position_embedding(settings.window_frames + 1, width), persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
-        """As in DiT: Xavier everywhere; modulations and the last layer zero, so that each block begins as the identity.
+        """Initialise as DiT does: Xavier, with modulations and the last layer zero so that each block starts as the identity.
 
-        Cross-attention has no gate: its way out is zero instead (as in PixArt-alpha, Chen et al. 2024).
+        Cross-attention has no gate, so its output projection is zero instead (as in PixArt-alpha, Chen et al. 2024).
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -124,43 +125,46 @@ class DiT(nn.Module):
         present: Tensor | None = None,
         lead: Tensor | None = None,
     ) -> Tensor:
-        """x0 from x_t.
+        """Predict x0 from x_t.
 
         Args:
             noisy: (B, F, C) x_t, F up to the window's length.
             step: (B,) t.
             audio: (B, F, 768).
             reference: (B, C).
-            null: (B,) bool, samples that hear the learned null vector instead; None: nobody.
-            present: (B, F) bool, frames that exist; None: all.
-            lead: ignored; for the release's encoder.
+            null: (B,) bool, samples whose audio is replaced by the null vector; None: no sample.
+            present: (B, F) bool, false for padding; None: no padding.
+            lead: unused, so that both networks are called alike.
 
         Returns:
-            (B, F, C).
+            (B, F, C) x0.
         """
-        audio = silenced(audio.to(noisy.dtype), self.null_audio, null)
+        audio = with_null_audio(audio.to(noisy.dtype), self.null_audio, null)
         condition = F.silu(self.time(step))  # (B, W)
-        heard = None
+        audio_tokens = None
         if self.embed_audio is not None:
-            heard = self.embed_audio(audio) + self.places[1 : audio.shape[1] + 1]  # (B, F, W)
+            audio_tokens = self.embed_audio(audio) + self.pos_embed[1 : audio.shape[1] + 1]  # (B, F, W)
             tokens = self.embed(noisy)  # (B, F, W)
             first = self.embed(reference)[:, None]  # (B, 1, W)
         else:
             tokens = self.embed(torch.cat([noisy, audio], -1))  # (B, F, W)
             first = self.embed(F.pad(reference, (0, AUDIO_FEATURES)))[:, None]  # (B, 1, W)
-        tokens = torch.cat([first, tokens], 1) + self.places[: tokens.shape[1] + 1]  # (B, 1 + F, W)
+        tokens = torch.cat([first, tokens], 1) + self.pos_embed[: tokens.shape[1] + 1]  # (B, 1 + F, W)
         seen = None if present is None else F.pad(present, (1, 0), value=True)  # (B, 1 + F)
         if self.settings.ablate == "reference":
             tokens, seen = tokens[:, 1:], present
         for block in self.blocks:
-            tokens = block(tokens, condition, attention_mask(seen), heard, attention_mask(present))
+            tokens = block(tokens, condition, attention_mask(seen), audio_tokens, attention_mask(present))
         shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)  # (B, 1, W) each
         tokens = self.final_norm(tokens[:, -noisy.shape[1] :]) * (1 + scale) + shift
         return self.final(tokens)  # (B, F, C)
 
 
 class Block(nn.Module):
-    """Attention and MLP, each shifted, scaled and gated by the time step (adaLN-zero); cross-attention to audio when ablated."""
+    """A DiT block: attention and MLP, each shifted, scaled and gated by the time step (adaLN-zero).
+
+    With `crossed` (ablation `concat`) it also attends to the audio tokens.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float, *, crossed: bool) -> None:
         super().__init__()
@@ -184,17 +188,17 @@ class Block(nn.Module):
         tokens: Tensor,  # (B, N, W)
         condition: Tensor,  # (B, W)
         mask: Tensor | None,  # (B, 1, 1, N)
-        heard: Tensor | None,  # (B, F, W)
-        heard_mask: Tensor | None,  # (B, 1, 1, F)
+        audio_tokens: Tensor | None,  # (B, F, W)
+        audio_mask: Tensor | None,  # (B, 1, 1, F)
     ) -> Tensor:
         modulation = self.modulation(condition)[:, None]  # (B, 1, 6 W)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation.chunk(6, -1)
         inner = self.norm_1(tokens) * (1 + scale_1) + shift_1
         q, k, v = self.qkv(inner).chunk(3, -1)
         tokens = tokens + gate_1 * self._dropped(self.out(self._attend(q, k, v, mask)))
-        if heard is not None:
-            k, v = self.key_value(heard).chunk(2, -1)
-            tokens = tokens + self.out_x(self._attend(self.query(self.norm_x(tokens)), k, v, heard_mask))
+        if audio_tokens is not None:
+            k, v = self.key_value(audio_tokens).chunk(2, -1)
+            tokens = tokens + self.out_x(self._attend(self.query(self.norm_x(tokens)), k, v, audio_mask))
         inner = self.norm_2(tokens) * (1 + scale_2) + shift_2
         inner = self.down(F.gelu(self.up(inner), approximate="tanh"))
         return tokens + gate_2 * self._dropped(inner)
@@ -208,12 +212,12 @@ class Block(nn.Module):
 
 
 class ReleaseEncoder(nn.Module):
-    """The release's network: post-norm encoder over [time, 25 leading frames, reference, frames].
+    """The release's network: a post-norm encoder over [time, 25 lead frames, reference, frames].
 
-    Each frame and its audio are projected to the width, concatenated and mixed by an MLP; the other tokens have no audio.
+    Each frame and its audio are projected to the width, concatenated and mixed by an MLP; the other tokens carry no audio.
     """
 
-    places: Tensor
+    pos_embed: Tensor
 
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
@@ -225,14 +229,14 @@ class ReleaseEncoder(nn.Module):
         self.mix = nn.Sequential(
             nn.Linear(2 * width, MLP_RATIO * width), nn.GELU(), nn.Linear(MLP_RATIO * width, width)
         )
-        self.time = TimeEmbedding(width)
+        self.time = TimestepEmbedder(width)
         layer = nn.TransformerEncoderLayer(
             width, heads, MLP_RATIO * width, settings.dropout, "gelu", batch_first=True, norm_first=False
         )
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.final = nn.Linear(width, settings.channels)
-        extra = 2 + LEAD_FRAMES  # time and reference
-        self.register_buffer("places", places(settings.window_frames + extra, width), persistent=False)
+        extra = 2 + LEAD_FRAMES  # the tokens before the frames: time, reference and lead
+        self.register_buffer("pos_embed", position_embedding(settings.window_frames + extra, width), persistent=False)
 
     def forward(
         self,
@@ -244,22 +248,22 @@ class ReleaseEncoder(nn.Module):
         present: Tensor | None = None,
         lead: Tensor | None = None,
     ) -> Tensor:
-        """As `DiT.forward`; lead (B, 25, C) are the frames before the window, the reference repeated when None."""
-        audio = silenced(audio.to(noisy.dtype), self.null_audio, null)
+        """Predict x0, as `DiT.forward`; lead is (B, 25, C), the frames before the window, or None to repeat the reference."""
+        audio = with_null_audio(audio.to(noisy.dtype), self.null_audio, null)
         if lead is None:
             lead = reference[:, None].expand(-1, LEAD_FRAMES, -1)
         frames = self.mix(torch.cat([self.embed(noisy), self.embed_audio(audio)], -1))  # (B, F, W)
         ahead = [self.time(step)[:, None], self.embed(lead), self.embed(reference)[:, None]]  # (B, 1 | 25 | 1, W)
         tokens = torch.cat([*ahead, frames], 1)  # (B, N, W)
-        tokens = tokens + self.places[: tokens.shape[1]]
+        tokens = tokens + self.pos_embed[: tokens.shape[1]]
         absent = None
         if present is not None:
             absent = ~F.pad(present, (tokens.shape[1] - present.shape[1], 0), value=True)  # (B, N)
         return self.final(self.encoder(tokens, src_key_padding_mask=absent)[:, -noisy.shape[1] :])  # (B, F, C)
 
 
-class TimeEmbedding(nn.Module):
-    """t (B,) -> (B, W): sines and cosines, then two layers."""
+class TimestepEmbedder(nn.Module):
+    """Embed time steps t (B,) as (B, W): sinusoids, then a two-layer MLP."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -268,35 +272,35 @@ class TimeEmbedding(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, step: Tensor) -> Tensor:
-        waves = sines(step.float(), self.width)  # (B, W)
+        waves = sinusoids(step.float(), self.width)  # (B, W)
         return self.second(F.silu(self.first(waves.to(self.first.weight.dtype))))
 
 
-def sines(values: Tensor, width: int) -> Tensor:
-    """(N,) -> (N, width): sines, then cosines, of periods from 2 pi to 20,000 pi (Vaswani et al. 2017)."""
+def sinusoids(values: Tensor, width: int) -> Tensor:
+    """Sinusoidal embedding (Vaswani et al. 2017): (N,) -> (N, width), sines then cosines, periods from 2 pi to 20,000 pi."""
     half = width // 2
     rates = torch.exp(-math.log(10_000.0) * torch.arange(half, device=values.device) / half)
     angles = values[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], -1)
 
 
-def places(count: int, width: int) -> Tensor:
-    """(count, width) of the tokens' places."""
-    return sines(torch.arange(count, dtype=torch.float32), width)
+def position_embedding(count: int, width: int) -> Tensor:
+    """Sinusoidal position embedding of `count` tokens: (count, width)."""
+    return sinusoids(torch.arange(count, dtype=torch.float32), width)
 
 
-def silenced(audio: Tensor, null_audio: Tensor, null: Tensor | None) -> Tensor:
-    """Audio (B, F, 768) with the null vector in place of all frames of the samples in `null` (B,)."""
+def with_null_audio(audio: Tensor, null_audio: Tensor, null: Tensor | None) -> Tensor:
+    """Audio (B, F, 768) in which the samples marked in `null` (B,) have the learned null vector in every frame."""
     if null is None:
         return audio
     return torch.where(null[:, None, None], null_audio.to(audio.dtype), audio)
 
 
 def attention_mask(present: Tensor | None) -> Tensor | None:
-    """(B, N) bool -> (B, 1, 1, N): keys that may be looked at."""
+    """Attention mask (B, 1, 1, N) from (B, N) bool: keys that may be attended to."""
     return None if present is None else present[:, None, None]
 
 
 def parameters_of(net: nn.Module) -> int:
-    """How many numbers are learned."""
+    """Count the parameters."""
     return sum(parameter.numel() for parameter in net.parameters())

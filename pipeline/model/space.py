@@ -1,4 +1,4 @@
-"""The space the network works in: z-scores of a skeleton's numbers, and the way there and back."""
+"""The network's space: z-scored skeleton coordinates, with the transform to it and back."""
 
 from typing import Literal
 
@@ -9,25 +9,25 @@ from torch import Tensor, nn
 
 from pipeline.skeleton import layout
 
-FLOOR_PX = 0.5  # least standard deviation: a root has none, and noise must not be blown up
+FLOOR_PX = 0.5  # least standard deviation: a root has no variance, and dividing by less would amplify noise
 RELEASE_DROPS = tuple(range(13, 23))  # knees, ankles and feet
 
 
 def kept_points(count: Literal[133, 123]) -> tuple[int, ...]:
-    """The keypoints that are modelled: all, or without the release's ten."""
+    """Indices of the modelled keypoints: all, or all but the ten that the release drops."""
     return tuple(k for k in range(layout.K) if count == layout.K or k not in RELEASE_DROPS)
 
 
 class SkeletonSpace(nn.Module):
-    """(…, 133, 2) px <-> (…, C) z-scores: x, y of each modelled point in turn, then the neck's way from the reference's neck.
+    """Maps (..., 133, 2) px to (..., C) z-scores and back: x, y of each modelled point, then the neck's offset from the reference.
 
-    Buffers, kept with the weights: mean and std (133, 2) px, std at least 0.5; neck_std (2,) px; seen (133,) share of training
+    Buffers, stored with the weights: mean and std (133, 2) px, std at least 0.5; neck_std (2,) px; seen (133,) share of training
     frames in which a point was seen; framing (3, 3): 1st, 50th and 99th percentile of shoulder width, neck x, neck y in px.
 
     Args:
         keypoints: 133 or 123.
-        neck: model the neck's way too.
-        picture: coordinates are those of the 512 crop, not local ones (ablation `local` of table 3).
+        neck: model the neck's path too.
+        picture: use coordinates of the 512 crop instead of local ones (ablation `local` of table 3).
     """
 
     mean: Tensor
@@ -55,7 +55,7 @@ class SkeletonSpace(nn.Module):
         seen: NDArray[np.floating],
         framing: NDArray[np.floating],
     ) -> None:
-        """Set the buffers; `std` as measured, its floor is put in here."""
+        """Set the buffers; the floor of `std` is applied here."""
         self.mean.copy_(torch.as_tensor(mean, dtype=torch.float32))
         self.std.copy_(torch.as_tensor(np.maximum(std, FLOOR_PX), dtype=torch.float32))
         self.neck_std.copy_(torch.as_tensor(np.maximum(neck_std, FLOOR_PX), dtype=torch.float32))
@@ -63,7 +63,7 @@ class SkeletonSpace(nn.Module):
         self.framing.copy_(torch.as_tensor(framing, dtype=torch.float32))
 
     def encode(self, local: Tensor, valid: Tensor, neck: Tensor, reference_neck: Tensor) -> tuple[Tensor, Tensor]:
-        """To the space.
+        """Encode local coordinates as z-scores.
 
         Args:
             local: (B, ..., 133, 2) px local coordinates.
@@ -72,7 +72,7 @@ class SkeletonSpace(nn.Module):
             reference_neck: (B, 2) px.
 
         Returns:
-            values (B, ..., C), 0 where nothing counts, and counts (B, ..., C) bool.
+            values (B, ..., C), 0 where a point does not count, and counts (B, ..., C) bool.
         """
         points = to_picture(local, neck) if self.picture else local
         scores = ((points - self.mean) / self.std)[..., self.chosen, :].flatten(-2)
@@ -85,11 +85,11 @@ class SkeletonSpace(nn.Module):
         return torch.cat([values, torch.where(known, way, 0.0)], -1), torch.cat([counts, known], -1)
 
     def decode(self, values: Tensor, reference_neck: Tensor) -> tuple[Tensor, Tensor]:
-        """Back: the exact inverse of `encode` where a point counts.
+        """Decode z-scores: the exact inverse of `encode` where a point counts.
 
         Args:
             values: (B, F, C).
-            reference_neck: (B, 2) px: where the neck is, or begins.
+            reference_neck: (B, 2) px, the neck's position, or its first one where the neck is modelled.
 
         Returns:
             local (B, F, 133, 2) and neck (B, F, 2), px; NaN for points that are not modelled.
@@ -108,12 +108,12 @@ class SkeletonSpace(nn.Module):
 
 
 def _spread(neck: Tensor, like: Tensor) -> Tensor:
-    """(B, 2) -> (B, 1, ..., 2), of as many axes as `like`."""
+    """Reshape (B, 2) to (B, 1, ..., 2), with as many axes as `like`."""
     return neck.reshape(len(neck), *(1,) * (like.ndim - 2), 2)
 
 
 def to_picture(local: Tensor, neck: Tensor) -> Tensor:
-    """Local (..., 133, 2) and neck (..., 2) -> pixels of the crop; roots must be there (see `pipeline.skeleton.local`)."""
+    """Crop pixels from local (..., 133, 2) and neck (..., 2); roots must be finite (see `pipeline.skeleton.local`)."""
     body = local + neck[..., None, :]
     points = body.clone()
     for group, root in layout.ROOTS:

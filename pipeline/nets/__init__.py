@@ -1,1 +1,1 @@
-"""Nets behind typed interfaces; none knows of tables, stages or runs, so that each works from a notebook."""
+"""Nets behind typed interfaces; none knows of tables, stages or runs, so each works from a notebook."""

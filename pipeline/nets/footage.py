@@ -1,4 +1,4 @@
-"""Nets that were made for one kind of footage, such as the demo's puppets, say so in their metadata; others see anything."""
+"""Nets made for one kind of footage, such as the demo's puppets, declare it in their metadata; others accept any."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ KEY = "csg405.footage"  # in a net's metadata: the only footage that it can see
 
 
 class WrongFootage(UserError, ValueError):
-    """A net was asked to look at footage that it was not made for."""
+    """Raised when a net is given footage that it was not made for."""
 
 
 def footage_of(session: Any) -> str:
@@ -28,6 +28,6 @@ def check_footage(nets: Mapping[str, str], footage: str | None, settings: str) -
     for net, only in nets.items():
         if only and footage != only:
             raise WrongFootage(
-                f"{net} sees nothing but {only} footage, and this is {footage or 'real'} footage: "
+                f"{net} works on {only} footage only, and this is {footage or 'real'} footage: "
                 f"choose other nets with {settings} in the profile"
             )

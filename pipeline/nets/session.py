@@ -1,4 +1,4 @@
-"""Opens ONNX models: nothing from outside the file is read, and the device asked for is the one that runs."""
+"""Sessions of untrusted ONNX models: nothing outside the file is read, and the requested device is the one that runs."""
 
 import contextlib
 import sys
@@ -50,9 +50,9 @@ def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int
     runtime = _onnxruntime(device)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that wait for work by turning round take a third more of the CPU, from the decoder and from other workers.
+    # Idle threads that spin would take a third more CPU, from the decoder and from other workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # warnings about fusing are nobody's business; errors are raised
+    options.log_severity_level = 3  # no user can act on warnings about fusion; errors are raised anyway
     try:
         # The bytes that were checked are the bytes that are loaded.
         session = runtime.InferenceSession(content, options, providers=[_PROVIDERS[device]])
@@ -60,17 +60,17 @@ def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int
         raise ModelRefused(f"{name} cannot be loaded: {error}") from error
     running = session.get_providers()[0]
     if running != _PROVIDERS[device]:
-        raise DeviceMissing(f"{name} was to run on {device}, but onnxruntime fell back to {running}: {_cuda_hint()}")
+        raise DeviceMissing(f"{name} should run on {device}, but onnxruntime fell back to {running}: {_cuda_hint()}")
     return session
 
 
 def check_model(content: bytes, name: str = "the model") -> None:
-    """Raises ModelRefused unless `content` is an ONNX model whose weights and operators are all inside it."""
+    """Raise ModelRefused unless `content` is an ONNX model with all its weights and operators inside."""
     if not content:
         raise ModelRefused(f"{name} is empty")
     domains, external = _survey(_parse(content, name))
     if external:
-        raise ModelRefused(f"{name} keeps weights outside the file ({external[0]!r}): join them into one file first")
+        raise ModelRefused(f"{name} stores weights outside the file ({external[0]!r}): join them into one file first")
     foreign = domains - _DOMAINS
     if foreign:
         raise ModelRefused(f"{name} needs operators of {', '.join(sorted(map(repr, foreign)))}, which are not allowed")

@@ -1,1 +1,1 @@
-"""The nets: where each comes from, which hash it must have, and which are here."""
+"""The registry of nets: source, licence and hash of each, where it lies on this machine, and its download."""

@@ -1,1 +1,1 @@
-"""Shards and releases: what is published, how it is written, read, and taken back."""
+"""Shards: their format, how they are written and read, how people are removed from them, and releases."""

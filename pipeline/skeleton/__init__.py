@@ -1,0 +1,1 @@
+"""133 keypoints as geometry: layout, crop, local coordinates, smoothing, measures, drawing, the released form; no nets."""

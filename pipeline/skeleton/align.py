@@ -1,7 +1,7 @@
-"""How a reference lies in the model's frame: the crops it was trained on. Checked before anything costly starts, and mended.
+"""Alignment of a reference with the model's frame, and of a motion with a reference, before anything costly starts.
 
-A model knows people as the training crops show them: shoulders so wide, necks there. A reference that is much larger or
-smaller, or stands elsewhere, is brought there by a similarity, and what is generated is brought back by its inverse.
+A model knows people as the training crops show them: with shoulders of a certain width and necks in a certain place. A reference
+that is much larger, smaller or elsewhere is mapped there by a similarity, and the generated motion is mapped back by its inverse.
 """
 
 from dataclasses import dataclass
@@ -47,25 +47,25 @@ class Similarity:
 
 
 def letterbox(width: int, height: int, side: int = 512) -> Similarity:
-    """A whole picture (px) into the middle of a square, as crops that are not square are laid (pixel centres on centres)."""
+    """Centre a whole picture (px) in a square, as crops that are not square are letterboxed (pixel centres on centres)."""
     scale = side / max(width, height)
     shift = [(side - scale * size) / 2 + 0.5 * scale - 0.5 for size in (width, height)]
     return Similarity(scale, 0.0, (shift[0], shift[1]))
 
 
 def fit(points: Floats, target: Floats, *, turned: bool = True) -> Similarity | None:
-    """The similarity that brings stable points to their target: least squares over those that agree.
+    """Fit a similarity that maps stable points to their targets: least squares over the inliers.
 
-    The pair of points whose similarity fits best says which agree, errors counting up to the inliers' limit. A head's five points
-    move together, so that they have one say: with one each they outvote shoulders and hips wherever a head leans.
+    The pair of points whose similarity fits best determines the inliers, with errors truncated at the inlier limit. A head's five
+    points move together, so they share one vote: with one each they would outvote shoulders and hips whenever a head leans.
 
     Args:
         points: (133, 2) px, NaN where unseen.
         target: (133, 2) px, NaN where unknown.
-        turned: whether it may turn; else it scales and shifts alone.
+        turned: allow rotation; otherwise scale and shift only.
 
     Returns:
-        None when fewer than four stable points are in both, or no size makes them agree.
+        None when fewer than four stable points are in both, or they do not agree at any scale.
     """
     chosen = [k for k in STABLE if np.isfinite(points[k]).all() and np.isfinite(target[k]).all()]
     if len(chosen) < NEEDED:
@@ -103,12 +103,12 @@ def _least_squares(here: Complex, there: Complex, says: Floats, turned: bool) ->
 
 @dataclass(frozen=True)
 class Check:
-    """A reference against what the model was trained on.
+    """A reference compared with the training data.
 
     Attributes:
         shoulders: its shoulder width, px of the 512 crop; neck (2,) px.
         scale: of its shoulder width to the median of training.
-        warnings: what is out of the ordinary, with numbers; empty when nothing is.
+        warnings: what is unusual, with figures; empty when nothing is.
     """
 
     shoulders: float
@@ -118,14 +118,14 @@ class Check:
 
 
 def check(points: Floats, framing: Floats) -> Check:
-    """Compare a reference's shoulders and neck with training's.
+    """Compare a reference's shoulders and neck with those of the training data.
 
     Args:
         points: (133, 2) px of the 512 crop, NaN where unseen; both shoulders must be there.
         framing: (3, 3) rows shoulder width, neck x, neck y: their 1st, 50th and 99th percentile, px.
 
     Raises:
-        ValueError: a shoulder is not seen: nothing says where the body is, or how large.
+        ValueError: a shoulder is not seen, so position and size of the body are unknown.
     """
     left, right = points[layout.LEFT_SHOULDER], points[layout.RIGHT_SHOULDER]
     if not np.isfinite([left, right]).all():
@@ -149,11 +149,11 @@ def check(points: Floats, framing: Floats) -> Check:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A motion's first usable frame against the skeleton of the picture that is to move so.
+    """A motion's first usable frame compared with the skeleton of the reference picture.
 
     Attributes:
         frame: that frame's number; -1 when no frame is usable.
-        scale: the motion's size to the picture's; NaN when not known, like the following two.
+        scale: size of the motion relative to the picture's skeleton; NaN when unknown, as are the next two.
         shift: from the picture's neck to the motion's, px.
         distance: its length as a share of the picture's shoulder width.
         warnings: what is out of the ordinary, with numbers; empty when nothing is.
@@ -167,7 +167,7 @@ class Comparison:
 
 
 def compare(motion: Floats, reference: Floats) -> Comparison:
-    """Whether a motion lies on the person in a picture. A back-end that is given one that does not bends the person.
+    """Compare a motion with the person in a picture. A back-end distorts the person where the two do not coincide.
 
     Args:
         motion: (F, 133, 2) px of the picture, NaN where unseen.
@@ -176,8 +176,8 @@ def compare(motion: Floats, reference: Floats) -> Comparison:
     frame = first_usable(motion)
     unknown = (float("nan"), (float("nan"), float("nan")), float("nan"))
     if not _has_shoulders(reference):
-        said = "the picture shows no shoulders, so that nothing can be fitted to it: take one of the upper body, from the hips up"
-        return Comparison(frame, *unknown, (said,))
+        message = "the picture shows no shoulders, so nothing can be fitted to it: use a picture from the hips up"
+        return Comparison(frame, *unknown, (message,))
     if frame < 0:
         return Comparison(
             frame, *unknown, ("no frame of the motion shows both shoulders: nothing says where the body is",)
@@ -199,31 +199,31 @@ def compare(motion: Floats, reference: Floats) -> Comparison:
     return Comparison(frame, scale, (x, y), distance, tuple(warnings))
 
 
-def mend(motion: Floats, reference: Floats) -> tuple[Floats, Similarity | None]:
-    """A motion brought onto the person in a picture: by what fits its first usable frame, one size and one shift for all frames.
+def align_motion(motion: Floats, reference: Floats) -> tuple[Floats, Similarity | None]:
+    """Align a motion with the person in a picture: one scale and one shift for all frames, fitted to its first usable frame.
 
-    Like the fit of the CSG-405 release, but over x and y alike, and deaf to points that do not agree. It does not turn: the way a
-    reference happens to lean must not lean the whole motion.
+    Like the fit of the CSG-405 release, but over x and y alike and robust to outliers. It does not rotate: a reference that
+    happens to lean must not tilt the whole motion.
 
     Args:
-        motion, reference: as of `compare`.
+        motion, reference: as in `compare`.
 
     Returns:
-        The motion (F, 133, 2) and what was applied; the motion as it was, and None, when nothing can be fitted.
+        The motion (F, 133, 2) and the similarity applied; the unchanged motion and None when nothing can be fitted.
     """
     frame = first_usable(motion)
     fitted = fit(motion[frame], reference, turned=False) if frame >= 0 and _has_shoulders(reference) else None
     return (motion, None) if fitted is None else (fitted.apply(motion), fitted)
 
 
-def mend_if_off(motion: Floats, reference: Floats) -> tuple[Comparison, Similarity | None]:
-    """Where a motion lies, and what brings it onto the person; None when it lies there already, or nothing can be fitted.
+def align_if_off(motion: Floats, reference: Floats) -> tuple[Comparison, Similarity | None]:
+    """Compare, and fit only where that is needed: None when the motion lies on the person already, or nothing can be fitted.
 
     Args:
-        motion, reference: as of `compare`.
+        motion, reference: as in `compare`.
     """
-    found = compare(motion, reference)
-    return found, mend(motion, reference)[1] if found.warnings else None
+    comparison = compare(motion, reference)
+    return comparison, align_motion(motion, reference)[1] if comparison.warnings else None
 
 
 def first_usable(motion: Floats) -> int:

@@ -1,7 +1,7 @@
-"""The control picture that StableAnimator and MimicMotion were trained on: drawn large, shrunk, each point as bright as its score.
+"""The control image that StableAnimator and MimicMotion were trained on: drawn large, shrunk, each point as bright as its score.
 
-`pipeline.skeleton.draw` draws for people. Here every pixel counts: a net that has seen one way of drawing takes another for
-another pose, so that truncation, order and thickness are theirs, and the result is the same to the last grey level.
+`pipeline.skeleton.draw` draws for people. Here every pixel counts: to a net trained on one drawing, another looks like another
+pose. So truncation, order and thickness are upstream's, and the result is equal to the last grey level.
 """
 
 import colorsys
@@ -33,7 +33,7 @@ def draw_control(
     order: Order = "stableanimator",
     limb_threshold: float = SEEN_OVER,
 ) -> Picture:
-    """One frame's skeleton as the back-end's own code draws it.
+    """Draw one frame's skeleton as the back-end's own code does.
 
     Args:
         keypoints: (133, 2) px of a picture of `size`, NaN where unseen; points outside are drawn as far as they reach in.
@@ -66,10 +66,10 @@ def draw_control(
 
 def _openpose(points: Floats, scores: Floats) -> tuple[Floats, Floats]:
     """(18, 2) and (18,): the neck counts 1 where both shoulders are seen, else 0."""
-    joints, found = layout.openpose_18(points, scores)
+    joints, confidence = layout.openpose_18(points, scores)
     neck = layout.OPENPOSE_18.index(-1)
-    found[neck] = float(found[neck] > SEEN_OVER)
-    return joints, np.where(layout.seen(joints), found, 0.0)
+    confidence[neck] = float(confidence[neck] > SEEN_OVER)
+    return joints, np.where(layout.seen(joints), confidence, 0.0)
 
 
 def _body(canvas: Picture, joints: Floats, scores: Floats, limb_threshold: float) -> None:
@@ -105,7 +105,7 @@ def _hand(canvas: Picture, points: Floats, scores: Floats) -> None:
 
 
 def _inside(point: Floats) -> tuple[int, int] | None:
-    """Whole pixels; None for points that are not seen, or lie in the first row or column or beyond, which theirs skips."""
+    """Whole pixels; None for points that are unseen, or in the first row or column or beyond, which upstream skips."""
     if not np.isfinite(point).all():
         return None
     x, y = int(point[0]), int(point[1])

@@ -1,4 +1,4 @@
-"""The square around a speaker: where it lies, how points map into it, and how its pixels are cut.
+"""The square crop around a speaker: its box, the mapping of points into it, and the cutting of its pixels.
 
 A box is (x1, y1, x2, y2), integers, half open, in source pixels; it may leave the picture, whose outside is black.
 Pixel x covers [x, x + 1) with its centre at x + 0.5, so x' = (x + 0.5 - x1) s - 0.5 with s = side / box side. A box

@@ -1,4 +1,4 @@
-"""Draws a skeleton in the OpenPose colours that DWPose's users know: on black for a net, over the picture for people.
+"""Drawing of skeletons in the OpenPose colours familiar from DWPose: on black for nets, over the picture for people.
 
 RGB order as StableAnimator reads it: the limb to the right shoulder is red.
 """
@@ -33,7 +33,7 @@ def draw(
     background: Picture | None = None,
     threshold: float = 0.3,
 ) -> Picture:
-    """One person's skeleton.
+    """Draw one person's skeleton.
 
     On black: limbs at 0.6 of their colour, hands and a grey face as DWPose draws them, each as bright as its score. Over a
     picture: the same colours, outlined and blended so that both can be seen, lines as wide as the picture asks for.

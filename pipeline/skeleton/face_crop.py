@@ -1,4 +1,4 @@
-"""Face crops as SyncNet was trained on them, cut by the 133 keypoints instead of a second face detector.
+"""Face crops as SyncNet was trained on, cut by the 133 keypoints instead of a second face detector.
 
 SyncNet's own pipeline takes S3FD's boxes, smooths their half side and middle with a median over 13 frames, and cuts a square that
 reaches 1.4 half sides to the left and right, 1 up and 1.8 down, so that the mouth comes to lie in its middle.
@@ -25,7 +25,7 @@ FOREHEAD = 0.34  # of the 68 points' height, above them
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """A face over F frames, as a cutter needs it: smoothed, with gaps filled in linearly.
+    """A face track over F frames, ready to cut: smoothed, with gaps interpolated linearly.
 
     Attributes:
         half: (F,) half the longer side of its box, px.
@@ -44,17 +44,17 @@ def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_s
 
     Args:
         points: (F, 133, 2) px.
-        scores: (F, 133); a face whose mean score is below `min_score`, or a fifth of which is not there, is NaN.
+        scores: (F, 133); a face with a mean score below `min_score`, or with a fifth of its points missing, is NaN.
     """
     face = np.asarray(points, float)[:, layout.FACE]
     known = np.isfinite(face).all(-1)
-    found = np.nan_to_num(np.asarray(scores, float)[:, layout.FACE]).mean(1) >= min_score
-    found &= known.mean(1) > 0.8
+    visible = np.nan_to_num(np.asarray(scores, float)[:, layout.FACE]).mean(1) >= min_score
+    visible &= known.mean(1) > 0.8
     boxes = np.full((len(face), 4), np.nan)
-    if found.any():
-        low, high = np.nanmin(face[found], 1), np.nanmax(face[found], 1)
+    if visible.any():
+        low, high = np.nanmin(face[visible], 1), np.nanmax(face[visible], 1)
         low[:, 1] -= FOREHEAD * (high[:, 1] - low[:, 1])
-        boxes[found] = np.concatenate([low, high], 1)
+        boxes[visible] = np.concatenate([low, high], 1)
     return boxes
 
 
@@ -69,7 +69,7 @@ def face_track(boxes: Floats64) -> FaceTrack | None:
     full = np.stack([np.interp(np.arange(len(boxes)), at, boxes[at, k]) for k in range(4)], 1)
     half = np.maximum(full[:, 3] - full[:, 1], full[:, 2] - full[:, 0]) / 2
     middle = (full[:, :2] + full[:, 2:]) / 2
-    # medfilt pads with zeros, which pulls the first and last six frames down: the ends are held instead.
+    # medfilt pads with zeros, which would pull the first and last six frames down: the ends are repeated instead.
     edge = SMOOTH_FRAMES // 2
 
     def smooth(values: Floats64) -> Floats64:
@@ -81,7 +81,7 @@ def face_track(boxes: Floats64) -> FaceTrack | None:
 def lip_track(
     points: NDArray[np.floating], scores: NDArray[np.floating], min_score: float, min_share: float, min_px: float
 ) -> FaceTrack | None:
-    """The track of a face whose lips can be read; None where it is too seldom there, or too small.
+    """The track of a face whose lips can be read; None where it is seen too rarely, or too small.
 
     Args:
         points, scores, min_score: as `face_boxes` takes them.

@@ -1,4 +1,4 @@
-"""COCO-WholeBody's 133 keypoints: names, ranges, roots, edges, mirror pairs, and the way to OpenPose-18.
+"""COCO-WholeBody's 133 keypoints: names, ranges, roots, edges, mirror pairs, and the mapping to OpenPose-18.
 
 "Left" and "right" are the person's own. Source: COCO-WholeBody (Jin et al., ECCV 2020); the face is iBUG's 68 points.
 """

@@ -1,4 +1,4 @@
-"""Local coordinates: every body part relative to its own root, with the neck's path kept so that the transform inverts.
+"""Local coordinates: every body part relative to its own root, with the neck's path kept so that the transform is invertible.
 
 Section 3.4 of the CSG-405 paper (Yang et al., ICCV 2025): body and feet from the neck (mean of both shoulders), face
 from the nose, each hand from its wrist.
@@ -19,7 +19,7 @@ from pipeline.skeleton.layout import LEFT_SHOULDER, RIGHT_SHOULDER, ROOTS, K, se
 
 
 def to_local(keypoints: Floats) -> tuple[Floats, Floats]:
-    """Local coordinates and neck path of one person's clip.
+    """Convert one person's clip to local coordinates and neck path.
 
     Args:
         keypoints: (F, 133, 2) in any unit, NaN where not seen.

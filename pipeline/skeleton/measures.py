@@ -1,4 +1,4 @@
-"""What a skeleton says about a clip: the measures of one person that are stored, and those that nets and metrics share.
+"""Measures of a person's skeleton over a clip: those that are stored, and those that nets and metrics share.
 
 Nothing is judged here. Throughout, keypoints are (F, 133, 2) in pixels with NaN where not seen, scores (F, 133) in 0..1, boxes
 (F, 4) in pixels with NaN where the person is not seen, and a point counts as seen when it is finite and its score reaches
@@ -50,7 +50,7 @@ _HEAD_AND_SHOULDERS = np.r_[0:7, layout.FACE]
 def measure_person(
     keypoints: Floats, scores: Floats, boxes: Floats, width: int, height: int, min_score: float = 0.3
 ) -> dict[str, float]:
-    """The measures of one person over a clip, by the names of their columns; NaN where the skeleton says nothing.
+    """Measure one person over a clip: values by column name, NaN where the skeleton does not determine them.
 
     Args:
         keypoints: (F, 133, 2) source pixels.
@@ -86,13 +86,17 @@ def measure_person(
     }
 
 
-# What is seen.
+# Visibility.
 
 
 def joints_seen_share(keypoints: Floats, scores: Floats, joints: Sequence[str], min_score: float = 0.3) -> float:
     """Share of frames, 0..1, in which all these joints of `layout.UPPER_BODY` are seen."""
-    found = layout.seen(visible(keypoints, scores, min_score))
-    return float(found[:, [layout.UPPER_BODY[name] for name in joints]].all(1).mean()) if len(found) else NAN
+    visible_joints = layout.seen(visible(keypoints, scores, min_score))
+    return (
+        float(visible_joints[:, [layout.UPPER_BODY[name] for name in joints]].all(1).mean())
+        if len(visible_joints)
+        else NAN
+    )
 
 
 def worst_joint(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> tuple[str, float]:
@@ -133,7 +137,7 @@ def others_in_crop(others: Sequence[tuple[Floats, Floats]], box: "Box", min_scor
     return float(np.any(inside, axis=0).mean())
 
 
-# How large the person is.
+# Size.
 
 
 def shoulder_width_px(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> float:
@@ -155,8 +159,8 @@ def box_height_px(boxes: Floats) -> float:
     return _median(boxes[:, 3] - boxes[:, 1])
 
 
-# From which side the person is seen. A profile often has no face for a net, and neither has a back; what tells them apart is how
-# wide the shoulders are for the length of the torso, which turning leaves alone.
+# View. A net often finds no face in a profile, nor in a back view; they are told apart by the width of the shoulders relative to
+# the length of the torso, which does not change when the person turns.
 
 
 def yaw_degrees(keypoints: Floats, scores: Floats, boxes: Floats, min_score: float = 0.3) -> float:
@@ -213,7 +217,7 @@ def back_share(keypoints: Floats, scores: Floats, boxes: Floats, min_score: floa
     return float((wide & ((apart < 0) | faceless))[both].mean())
 
 
-# How the person moves. Of paths smoothed over 11 frames: what the net trembles is no gesture.
+# Motion, of paths smoothed over 11 frames, so that the net's jitter is not taken for gesture.
 
 
 def wrist_speeds(keypoints: Floats, scores: Floats, fps: float = 25.0, min_score: float = 0.3) -> NDArray[np.float64]:
@@ -256,12 +260,12 @@ def body_jitter(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> fl
     Of the body alone, because this is measured for everybody: hands and face would cost ten times as much.
     """
     paths = _from_neck(visible(keypoints, scores, min_score))[:, : layout.RIGHT_HIP + 1]
-    found = layout.seen(paths)
-    residual = np.square(paths - filter_paths(paths, found, _SMOOTH_WINDOW)).sum(-1)
-    long = found.sum(0) > _SMOOTH_WINDOW
+    visible_points = layout.seen(paths)
+    residual = np.square(paths - filter_paths(paths, visible_points, _SMOOTH_WINDOW)).sum(-1)
+    long = visible_points.sum(0) > _SMOOTH_WINDOW
     if not long.any():
         return NAN
-    tremble = np.sqrt(np.nansum(residual[:, long], 0) / found[:, long].sum(0))
+    tremble = np.sqrt(np.nansum(residual[:, long], 0) / visible_points[:, long].sum(0))
     return float(np.median(tremble)) / body_scale_px(keypoints, scores, min_score)
 
 
@@ -299,8 +303,8 @@ def _breadth(keypoints: Floats, scores: Floats, boxes: Floats, min_score: float)
 
 def _part_scores(keypoints: Floats, scores: Floats, part: slice) -> Floats:
     """(F,) mean score of a part's points; missing ones count as 0."""
-    found = np.where(layout.seen(np.asarray(keypoints)[:, part]), np.asarray(scores)[:, part], 0)
-    return np.asarray(found.mean(1))
+    part_scores = np.where(layout.seen(np.asarray(keypoints)[:, part]), np.asarray(scores)[:, part], 0)
+    return np.asarray(part_scores.mean(1))
 
 
 def _median(values: Floats) -> float:

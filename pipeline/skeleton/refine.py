@@ -1,4 +1,4 @@
-"""From raw source keypoints to those of a sample: crop pixels, local coordinates, smoothing, and back."""
+"""From raw source keypoints to a sample's: crop pixels, local coordinates, smoothing, and back."""
 
 from dataclasses import dataclass
 
@@ -44,6 +44,6 @@ def refine(keypoints: Floats, scores: Floats, box: Box, side: int = 512, variant
     local, neck = to_local(raw)
     if variant is not None:
         local, neck = smooth(local, neck, scores, variant=variant)
-    # Rounded first and inverted after: whoever inverts what is stored gets what is stored.
+    # Rounded before inverting, so that inverting the stored local coordinates gives the stored keypoints.
     stored, path = local.astype(np.float32), neck.astype(np.float32)
     return Refined(from_local(stored, path).astype(np.float32), stored, path)

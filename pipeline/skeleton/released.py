@@ -1,4 +1,4 @@
-"""The poses that came with CSG-405: arrays (frames, persons, 134, 3), turned into our 133 keypoints in source pixels.
+"""Poses released with CSG-405: arrays (frames, persons, 134, 3), converted to our 133 keypoints in source pixels.
 
 Little is published about these arrays, so what they hold is detected, and what cannot be told is refused with figures. This
 could not be checked against the real archive: it rests on the data set's paper, its scripts and planted arrays.
@@ -48,7 +48,7 @@ _NECK_CLEAR = 3.0  # times as far it must be in the other order
 
 @dataclass(frozen=True)
 class Released:
-    """Released poses in our form.
+    """Released poses in our layout.
 
     Attributes:
         keypoints: (P, F, 133, 2) float32 source pixels of the fetched video; NaN where missing.
@@ -72,7 +72,7 @@ def unpack(poses: Floats, picture: Picture, space: Space | None = None, order: O
         space, order: where known; detected otherwise.
 
     Raises:
-        UnfitPoses: they are of another shape, show nobody, or what they hold cannot be told.
+        UnfitPoses: the shape is wrong, no person is seen, or the form is ambiguous.
     """
     if poses.ndim != 4 or poses.shape[2:] != (POINTS, 3) or not poses.size:
         raise UnfitPoses(f"poses of shape {poses.shape}, not (frames, persons, {POINTS}, 3)")
@@ -123,10 +123,10 @@ def detect_order(values: Floats) -> Order:
     others = min(miss for order, miss in misses.items() if order != best)
     if misses[best] <= _NECK_OFF and others >= _NECK_CLEAR * max(misses[best], _NECK_OFF / 3):
         return best
-    found = ", ".join(f"{order} {miss:.2f}" for order, miss in misses.items())
+    listed = ", ".join(f"{order} {miss:.2f}" for order, miss in misses.items())
     if math.isinf(misses[best]):
         raise UnfitPoses("no frame shows a neck and both shoulders: the order of the points cannot be told")
-    raise UnfitPoses(f"the neck misses the shoulders' middle by (shoulder widths) {found}: the order cannot be told")
+    raise UnfitPoses(f"the neck misses the shoulders' middle by (shoulder widths) {listed}: the order cannot be told")
 
 
 def _check_scores(scores: Floats) -> None:
@@ -140,7 +140,7 @@ def _check_scores(scores: Floats) -> None:
 
 def _missing(points: Floats, scores: Floats, space: Space) -> NDArray[np.bool_]:
     left = (points == -1).all(-1)
-    if space != "crop_signed":  # whose 0, 0 is the middle of the crop
+    if space != "crop_signed":  # its origin is the middle of the crop
         left |= (points == 0).all(-1)
     return np.asarray(~np.isfinite(points).all(-1) | ~(scores > 0) | left, np.bool_)
 

@@ -1,4 +1,4 @@
-"""The space in which released poses are, found by whether it puts a speaker into the crop that was made of them.
+"""Detection of the coordinate space of released poses: the one that puts a speaker into the released crop.
 
 All but the last two are those of the 512 px crop that belongs to the clip, letterboxed where its box is not square;
 a pixel's centre has whole coordinates, as everywhere here.
@@ -43,7 +43,7 @@ _SAME_PX = 2.0  # spaces that agree this well are one
 
 
 class UnfitPoses(ValueError):
-    """Poses that do not fit their clip, or of which it cannot be told how; the message says why, with figures."""
+    """Raised for poses that do not fit their clip, or fit it in no unique way; the message says why, with figures."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _fit(points: Floats, scores: Floats, picture: Picture, space: Space) -> _Fit
 
 
 def _with_right_faces(points: Floats, scores: Floats, picture: Picture, spaces: list[Space]) -> list[Space]:
-    """The only space whose faces are as wide as faces are, when those of all others clearly are not; else all of them."""
+    """The one space in which faces have a plausible shape, when they clearly have not in all others; else all of them."""
     off = {space: abs(math.log(face_shape(points, scores, picture, space) / _FACE_SHAPE)) for space in spaces}
     right = [space for space in spaces if off[space] <= math.log(_FACE_RIGHT)]
     wrong = [space for space in spaces if off[space] >= math.log(_FACE_WRONG)]
@@ -155,13 +155,13 @@ def _without_box(points: Floats, scores: Floats) -> Space:
     if not len(core):
         raise UnfitPoses("no point is sure, and there is no crop box: the space cannot be told")
     low, high = np.percentile(core, [1, 99], axis=0)
-    found = f"x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}"
+    extent = f"x {low[0]:.4g} to {high[0]:.4g}, y {low[1]:.4g} to {high[1]:.4g}"
     in_picture = (low >= -_SLACK * WIDTH).all() and high[0] <= WIDTH * (1 + _SLACK) and high[1] <= HEIGHT * (1 + _SLACK)
     if in_picture and high.max() > CLIP_SIDE_PX * (1 + _SLACK):
         return "source_pixels"
     if high.max() > 2 * WIDTH or (high.max() > 2 and not in_picture):
-        raise UnfitPoses(f"no known space holds {found}")
-    raise UnfitPoses(f"the manifest has no crop box, and without it the space of {found} cannot be told or mapped")
+        raise UnfitPoses(f"no known space holds {extent}")
+    raise UnfitPoses(f"the manifest has no crop box, and without it the space of {extent} cannot be told or mapped")
 
 
 def check_space(points: Floats, scores: Floats, picture: Picture, space: Space) -> None:

@@ -1,1 +1,1 @@
-"""Where videos come from: the web, and released manifests."""
+"""Where videos come from: the web, through yt-dlp behind a fence, and released manifests."""

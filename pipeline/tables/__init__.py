@@ -1,1 +1,1 @@
-"""State that survives anything: what kinds of rows there are, how they are stored, and what a run folder holds."""
+"""State that survives kills: table kinds, the stores that hold them, locks, opt-out, and the list of a run's folders."""

@@ -1,1 +1,1 @@
-"""What is read out of a run: the funnel, table 1, availability."""
+"""Views: what commands and pages show of a run, such as the funnel, table 1 and availability."""

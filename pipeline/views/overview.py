@@ -1,4 +1,4 @@
-"""What a run has done so far: the funnel of `csg405 status`, and the story of one unit of `csg405 show`."""
+"""Progress of a run: the funnel of `csg405 status`, and the story of one unit of `csg405 show`."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -72,15 +72,15 @@ def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = 
 
 def evaluations(store: Store) -> list[StageState]:
     """The state of every stage of the run's evaluations, by store; their units are known to `evaluate` alone."""
-    found = []
+    states = []
     for one in stores_of(store)[1:]:
         for kind in one.store.kinds:
             won = one.store.outcomes(kind)
             state = StageState(kind, "", None, store=one.name)
             _count(state, won)
             _measure(state, kind, one.store, won)
-            found.append(state)
-    return found
+            states.append(state)
+    return states
 
 
 def _state(stage: Stage, store: Store, models: Registry) -> StageState:
@@ -170,7 +170,7 @@ class Chapter:
 
 
 def story(store: Store, unit: str) -> list[Chapter]:
-    """Everything that the run knows of a video, clip or person, in the order of the tables.
+    """Everything known of a video, clip or person, in the order of the tables.
 
     An id stands for what it contains: a video's story holds its clips and persons; a person's, its clip and its video.
     Of a video that opted out there is nothing to tell but that.
@@ -188,9 +188,9 @@ def story(store: Store, unit: str) -> list[Chapter]:
         units = {unit, clip, video, *(str(row.get("source", "")) for row in rows)}
         outcomes = store.outcomes(kind)
         inside = pc.or_(pc.is_in(outcomes["unit"], value_set=pa.array(sorted(units))), _within(outcomes["unit"], unit))
-        found = [o for o in outcomes.filter(inside).to_pylist() if o["unit"] != "all"]
-        chapters += [Chapter(kind, o, [r for r in rows if _row_of(r, o["unit"])]) for o in found]
-        if rows and not found:
+        events = [o for o in outcomes.filter(inside).to_pylist() if o["unit"] != "all"]
+        chapters += [Chapter(kind, o, [r for r in rows if _row_of(r, o["unit"])]) for o in events]
+        if rows and not events:
             chapters.append(Chapter(kind, {}, rows))
     return chapters
 

@@ -1,4 +1,4 @@
-"""What a run amounts to, in the terms of the paper: its table 1 and figure 2 (Yang et al., ICCV 2025)."""
+"""A run in the paper's terms: its table 1 and figure 2 (Yang et al., ICCV 2025)."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ OF_THE_PAPER: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class Share:
-    """One value of an attribute: what share of the clips has it here and in the paper, percent; None where nobody says."""
+    """One value of an attribute: its share of the clips here and in the paper, percent; None where the paper gives none."""
 
     value: str
     percent: float
@@ -82,12 +82,12 @@ def _samples(store: "Store") -> "pd.DataFrame":
 
 
 def attributes(store: "Store") -> dict[str, list[Share]]:
-    """Attribute -> its values by share, most frequent first, ages in order; attributes that nobody was asked are left out."""
+    """Attribute -> its values by share, most frequent first, ages in order; attributes without data are left out."""
     table = store.read("attributes", ["person_id", "gender", "age_years", "ethnicity", "emotion"]).to_pandas()
     table["age"] = [
         None if years != years else AGES[min(int(years) // 10, len(AGES) - 1)] for years in table["age_years"]
     ]
-    found = {}
+    distributions = {}
     for name, published in OF_THE_PAPER.items():
         counts = Counter(value for value in table[name] if isinstance(value, str))
         values = {value.casefold(): value for value in (*counts, *published)}  # the paper's spelling wins
@@ -98,5 +98,5 @@ def attributes(store: "Store") -> dict[str, list[Share]]:
         order = {age: place for place, age in enumerate(AGES)}
         shares.sort(key=lambda share: (order.get(share.value, 0), -share.percent, share.value))
         if total:
-            found[name] = shares
-    return found
+            distributions[name] = shares
+    return distributions

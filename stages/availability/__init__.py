@@ -66,7 +66,7 @@ class Availability(Stage):
     def process(self, unit: Unit) -> Iterator[Row]:
         from pipeline.tables.store import Store
         from pipeline.views.availability import account
-        from pipeline.views.availability.said import PAGE
+        from pipeline.views.availability.formats import PAGE
         from stages.availability import page
 
         run = self._context.run

@@ -22,7 +22,7 @@ from pipeline.views.availability.account import (
     Account,
     Source,
 )
-from pipeline.views.availability.said import JSON, PAGE, ROWS, as_csv, as_json, sentence
+from pipeline.views.availability.formats import JSON, PAGE, ROWS, as_csv, as_json, sentence
 
 LISTED = 300  # sources that the page itself lists
 DAYS_SHOWN = 60

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pipeline.engine.settings import runtime
 from pipeline.engine.stage import Context, Reads, Resources, Stage
-from pipeline.sources.web.wanted import Wanted
+from pipeline.sources.web.criteria import Wanted
 from stages.crawl.inputs import DESCRIPTION, READS, input_of
 
 if TYPE_CHECKING:

@@ -137,7 +137,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
         return (*self.modules, *(("torch", "diffusers", "safetensors") if self.method == "ours" else ()))
 
     def _check(self) -> None:
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
 
         if self.method == "folder" and not Path(self.folder or "-").is_dir():
             raise BadInput(
@@ -156,7 +156,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
 
     def _check_label(self, folder: Path) -> None:
         """Refuse a folder of videos that would take the place of another one of the same name, unless a label says so."""
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
         from stages.evaluate import table
 
         if self.label or not (folder / table.SUMMARY).is_file():
@@ -201,7 +201,7 @@ class Evaluate(SamplingSettings, ProtocolSettings, BackendSettings, Program):
     def _pairs(self, session: "Session", cast: "Cast", here: list[str]) -> "list[Pair]":
         import click
 
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
         from stages.evaluate.pairs import PAIRED, UNPAIRED, listed, paired, unpaired
         from stages.evaluate.subjects import CLIPS
 

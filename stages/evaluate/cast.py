@@ -12,7 +12,7 @@ from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import FPS
 from pipeline.media.sequence import frame_shown, read_frames
 from pipeline.media.video import GridReader
-from pipeline.model.generation.given import Person
+from pipeline.model.generation.inputs import Person
 from pipeline.shards.read import decode_audio
 from pipeline.skeleton.layout import K
 from pipeline.tables.arrow import HASH

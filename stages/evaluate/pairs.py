@@ -14,7 +14,7 @@ from pipeline.base.units import Row
 from pipeline.engine.settings import runtime
 from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.engine.unit import Unit
-from pipeline.model.generation.given import BadInput
+from pipeline.model.generation.inputs import BadInput
 from pipeline.tables.hashing import digest, mix
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from stages.evaluate.pairs import PAIRED, Pair
 if TYPE_CHECKING:
     from pipeline.base.arrays import Floats32
     from pipeline.model.audio_to_skeleton import AudioToSkeleton
-    from pipeline.model.generation.given import Person
+    from pipeline.model.generation.inputs import Person
     from pipeline.tables.store import Store
     from stages.evaluate.cast import Cast, Subject
 
@@ -159,13 +159,13 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
 
     def _filmed(self, pair: Pair, content: str, reference: "Subject", voice: "Subject") -> Row:
         from pipeline.backends import BackendError, Job, drive
-        from pipeline.model.generation.given import whole
+        from pipeline.model.generation.inputs import to_whole_frames
         from pipeline.skeleton import align
 
         motion = self._motion(pair, reference, voice)
         person = reference.person()
         frames = len(motion.keypoints)
-        wave = None if voice.wave is None else whole(voice.wave, frames)
+        wave = None if voice.wave is None else to_whole_frames(voice.wave, frames)
         job = Job(motion.keypoints, motion.scores, reference.picture(), person.keypoints, person.scores, wave)
         # Videos of other settings are not overwritten: until this one is committed, the table names those.
         settings = json.dumps(self.result_settings(), sort_keys=True)
@@ -205,7 +205,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
 
         person = reference.person()
         motion, still = visible(made.keypoints, made.scores), visible(person.keypoints, person.scores)
-        _, fitted = align.mend_if_off(motion, still)
+        _, fitted = align.align_if_off(motion, still)
         return made if fitted is None else Motion(fitted.apply(made.keypoints).astype(np.float32), made.scores)
 
     def _transferred(self, reference: "Subject", voice: "Subject") -> Motion:
@@ -214,15 +214,15 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
         if not self.fit:
             return Motion(voice.keypoints, voice.scores)
         person = reference.person()
-        _, fitted = align.mend(visible(voice.keypoints, voice.scores), visible(person.keypoints, person.scores))
+        _, fitted = align.align_motion(visible(voice.keypoints, voice.scores), visible(person.keypoints, person.scores))
         if fitted is None:
             raise Reject(Reason.NOT_GENERATED, "head, shoulders and hips are not seen well enough to fit the motion")
         return Motion(fitted.apply(voice.keypoints).astype(np.float32), voice.scores)
 
     def _generated(self, pair: Pair, person: "Person", voice: "Subject") -> Motion:
         from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED
-        from pipeline.model.generation.given import BadInput, hear
-        from pipeline.model.generation.place import place
+        from pipeline.model.generation.inputs import BadInput, voice_with_features
+        from pipeline.model.generation.placement import place
         from pipeline.skeleton.local import from_local
 
         assert self._context.models is not None, "the driver hands every worker a model registry"
@@ -232,7 +232,7 @@ class Renditions(SamplingSettings, BackendSettings, Stage):
             placed = place(person, self._model.space, sure_score=self._model.sure_score)
         except BadInput as error:
             raise Reject(Reason.NOT_GENERATED, str(error)) from error
-        heard = hear(voice.name, voice.wave, self._model.audio_of, self._context.models, self._device)
+        heard = voice_with_features(voice.name, voice.wave, self._model.audio_of, self._context.models, self._device)
         usual = GUIDANCE_PAIRED if pair.setting == PAIRED else GUIDANCE_UNPAIRED
         made = self._model.generate(
             heard.features,

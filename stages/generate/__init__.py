@@ -13,8 +13,8 @@ from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
-    from pipeline.model.generation.given import Person, Voice
-    from pipeline.model.generation.outputs import Moved
+    from pipeline.model.generation.inputs import Person, Voice
+    from pipeline.model.generation.outputs import PersonMotion
 
 FOLDER = "generated"
 SUFFIXES = (".mp4", ".npz", ".parquet")  # of what is written
@@ -68,7 +68,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
     def _check_out(self, session: "Session") -> None:
         """Whether the video can be written, as far as that can be known before anything costly."""
         from pipeline.base import files
-        from pipeline.model.generation.given import BadInput
+        from pipeline.model.generation.inputs import BadInput
 
         for name in (self.image, self.skeleton, self.audio, self.out):
             if name != name.encode("utf-8", "replace").decode():
@@ -82,15 +82,15 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
             raise BadInput(f"--out {self.out}: a folder has this name, choose another one")
         files.check_writable(Path(self.out).parent if self.out else session.run / FOLDER)
 
-    def _generated(self, session: "Session") -> "tuple[Person, Voice, Moved, dict[str, Any], str]":
+    def _generated(self, session: "Session") -> "tuple[Person, Voice, PersonMotion, dict[str, Any], str]":
         """What the model makes of the voice."""
         import click
 
         from pipeline.base.progress import Progress
         from pipeline.engine.devices import torch_device
         from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
-        from pipeline.model.generation.outputs import Moved
-        from pipeline.model.generation.place import place
+        from pipeline.model.generation.outputs import PersonMotion
+        from pipeline.model.generation.placement import place
         from pipeline.model.training.checkpoint import weights_of
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs
@@ -100,7 +100,7 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
         person, voice = find_inputs(self, session, model.audio_of)
         ready(self, person, dry_run=self.dry_run)
         placed = place(person, model.space, self.align, model.sure_score)
-        for line in placed.said:
+        for line in placed.notes:
             click.echo(line, err=True)
         paired = bool(person.clip) and person.clip == voice.clip
         sampling = self.sampling(GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED)
@@ -121,17 +121,17 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
                 batch=self.window_batch,
                 progress=report,
             )
-        moved = Moved.generated(motion.local, motion.neck, motion.scores, placed.into)
+        moved = PersonMotion.generated(motion.local, motion.neck, motion.scores, placed.into)
         about = {"settings": {**self._said(), "guidance": guidance}, "net": model.settings.model_dump()}
         return person, voice, moved, about, model.audio_of
 
-    def _transferred(self, session: "Session") -> "tuple[Person, Voice, Moved, dict[str, Any], str]":
+    def _transferred(self, session: "Session") -> "tuple[Person, Voice, PersonMotion, dict[str, Any], str]":
         """The true motion of the voice's clip, brought onto the reference."""
         import click
 
-        from pipeline.model.generation.given import BadInput
-        from pipeline.model.generation.outputs import Moved
-        from pipeline.skeleton.align import letterbox, mend
+        from pipeline.model.generation.inputs import BadInput
+        from pipeline.model.generation.outputs import PersonMotion
+        from pipeline.skeleton.align import align_motion, letterbox
         from pipeline.skeleton.layout import visible
         from stages.generate.film import ready
         from stages.generate.inputs import find_inputs
@@ -141,11 +141,11 @@ class Generate(SamplingSettings, InputSettings, BackendSettings, Program):
             raise BadInput("--transfer moves as a clip of the shards did: name it with --voice-clip, not --audio")
         ready(self, person, dry_run=self.dry_run)
         points, scores = voice.skeleton
-        _, fitted = mend(visible(points, scores), visible(person.keypoints, person.scores))
+        _, fitted = align_motion(visible(points, scores), visible(person.keypoints, person.scores))
         if fitted is None:
             raise BadInput(f"{person.name} and {voice.name} do not both show head and shoulders: nothing can be fitted")
         click.echo(f"{len(points)} frames of {voice.name}, moved onto {person.name}: {fitted.scale:.2f} x")
-        moved = Moved.transferred(fitted.apply(points).astype(np.float32), scores, letterbox(*person.size))
+        moved = PersonMotion.transferred(fitted.apply(points).astype(np.float32), scores, letterbox(*person.size))
         return person, voice, moved, {"settings": self._said(), "fitted": {"scale": fitted.scale}}, ""
 
     def _said(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
 from pipeline.base.units import FPS
 from pipeline.media.skeleton_film import drawn_size, write_skeletons
-from pipeline.model.generation.given import BadInput, Person, Voice
-from pipeline.model.generation.outputs import Moved
-from pipeline.skeleton.align import compare, mend_if_off
+from pipeline.model.generation.inputs import BadInput, Person, Voice
+from pipeline.model.generation.outputs import PersonMotion
+from pipeline.skeleton.align import align_if_off, compare
 from pipeline.skeleton.layout import visible
 from pipeline.tables import people
 
@@ -46,21 +46,21 @@ def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) ->
         check(asked.backend, asked.options())
 
 
-def brought_onto(moved: Moved, person: Person, say: "Callable[[str], None]") -> Moved:
+def brought_onto(moved: PersonMotion, person: Person, say: "Callable[[str], None]") -> PersonMotion:
     """A motion that does not lie on the person of the picture, brought there by one size and one shift, which is said."""
     motion, reference = visible(moved.keypoints, moved.scores), visible(person.keypoints, person.scores)
-    found, fitted = mend_if_off(motion, reference)
+    found, fitted = align_if_off(motion, reference)
     if fitted is None:
         return moved
     x, y = fitted.shift
     say(f"{'; '.join(found.warnings)}: mended, {fitted.scale:.2f} x and {x:+.0f}, {y:+.0f} px")
-    return Moved.transferred(fitted.apply(moved.keypoints).astype(np.float32), moved.scores, moved.into)
+    return PersonMotion.transferred(fitted.apply(moved.keypoints).astype(np.float32), moved.scores, moved.into)
 
 
 def film(
     asked: "BackendSettings",
     out: Path,
-    moved: Moved,
+    moved: PersonMotion,
     person: Person,
     voice: Voice,
     say: "Callable[[str], None]",

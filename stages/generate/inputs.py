@@ -12,7 +12,14 @@ import numpy as np
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
-from pipeline.model.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
+from pipeline.model.generation.inputs import (
+    BadInput,
+    Person,
+    Voice,
+    picture_of_clip,
+    to_whole_frames,
+    voice_with_features,
+)
 from pipeline.shards.format import SPLITS
 from pipeline.shards.read import decode_audio, open_shards
 
@@ -159,7 +166,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
         raise BadInput(
             f"--audio {path}: samples up to {np.abs(wave).max():.0f}, where 1 is full scale: scale it, or store it as integers"
         )
-    return hear(path.stem, wave, audio_of, session.models, torch_device(session.profile))
+    return voice_with_features(path.stem, wave, audio_of, session.models, torch_device(session.profile))
 
 
 def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
@@ -168,9 +175,9 @@ def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")
-    wave = whole(decode_audio(row["audio"]), row["frames"])
+    wave = to_whole_frames(decode_audio(row["audio"]), row["frames"])
     if row["audio_features"] is not None and row["audio_features_of"] == audio_of:
         voice = Voice(name, wave, row["audio_features"], row["clip_id"])
     else:
-        voice = hear(name, wave, audio_of, session.models, torch_device(session.profile), row["clip_id"])
+        voice = voice_with_features(name, wave, audio_of, session.models, torch_device(session.profile), row["clip_id"])
     return replace(voice, skeleton=(np.asarray(row["keypoints"], np.float32), np.asarray(row["scores"], np.float32)))

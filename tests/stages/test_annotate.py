@@ -146,7 +146,7 @@ def test_a_few_missing_pictures_are_unseen_and_many_are_corrupt(run: Path) -> No
 def test_nets_for_puppets_refuse_people(run: Path) -> None:
     stage = Annotate()
     stage._footage = {"theatre_pose": "theatre", "yolox_l": ""}
-    with pytest.raises(WrongFootage, match="theatre_pose sees nothing but theatre footage, and this is real footage"):
+    with pytest.raises(WrongFootage, match="theatre_pose works on theatre footage only, and this is real footage"):
         stage._check_footage({"footage": None})
     stage._check_footage({"footage": "theatre"})
     session = SimpleNamespace(get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={"csg405.footage": "theatre"}))

@@ -105,7 +105,7 @@ def test_what_has_no_net_is_null(tmp_path: Path, theatre: Nets) -> None:
 
 def test_theatre_nets_refuse_people(tmp_path: Path, theatre: Nets) -> None:
     stage, row = ready(tmp_path, theatre, **THEATRE), sample(tmp_path, "v/0+30#0", ADA)
-    with pytest.raises(WrongFootage, match="theatre_gender sees nothing but theatre footage, and this is real footage"):
+    with pytest.raises(WrongFootage, match="theatre_gender works on theatre footage only, and this is real footage"):
         told(stage, row, None)
 
 

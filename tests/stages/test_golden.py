@@ -17,7 +17,7 @@ from pipeline.engine.unit import Unit
 from pipeline.media.audio import to_flac
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
-from pipeline.nets.face.attributes import ages, fitted, said
+from pipeline.nets.face.attributes import ages, consensus, fitted
 from pipeline.nets.face.faces import Choice, aligned, candidates, upright
 from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.sound.segmentation import SegmentationNet
@@ -138,7 +138,7 @@ def case_attributes() -> list[float]:
     spans = candidates(points, scores, (512, 512), Choice(frames=3, candidates=2))
     cuts = (aligned(picture, points[7]), upright(picture, points[7]))
     means = [value for cut in cuts for value in fitted(cut)[::37, ::37].ravel().tolist()]
-    votes = said(np.array([[0.2, 0.8], [0.6, 0.4]], np.float32), "gender")
+    votes = consensus(np.array([[0.2, 0.8], [0.6, 0.4]], np.float32), "gender")
     years = ages(np.eye(101, dtype=np.float32)[[20, 40]])
     return [*(float(frame) for span in spans for frame in span), *means, votes.agreement, *years.tolist()]
 

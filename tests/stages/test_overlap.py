@@ -133,7 +133,7 @@ def test_the_thresholds_of_spans(run: Path) -> None:
 
 def test_the_theatres_net_refuses_other_footage(run: Path) -> None:
     stage = ready(run)
-    with pytest.raises(WrongFootage, match="theatre_segmentation sees nothing but theatre footage, and this is real"):
+    with pytest.raises(WrongFootage, match="theatre_segmentation works on theatre footage only, and this is real"):
         list(stage.process(unit((0, 100), footage=None)))
 
 

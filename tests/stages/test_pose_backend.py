@@ -68,7 +68,7 @@ def scores(given: Session) -> Scores:
 
 
 def generating(given: Session) -> None:
-    from pipeline.model.generation.given import BadInput
+    from pipeline.model.generation.inputs import BadInput
     from stages.generate.inputs import _of_picture
 
     picture = given.run / "grey.png"

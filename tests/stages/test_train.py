@@ -28,7 +28,7 @@ def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
     assert "dit tiny, 3.1 M parameters" in first.stdout
     assert f"model: {tmp_path / 'training' / 'model' / 'checkpoints' / 'step-000000002'}" in first.stdout
     more = _run(tmp_path, "--profile", "folder", "--steps", "3")
-    assert "going on from step 2" in more.stdout
+    assert "resuming from step 2" in more.stdout
     other = _run(tmp_path, "--profile", "folder", "--steps", "3", "--learning-rate", "0.5")
     assert other.returncode == 1
     assert "learning_rate was 0.0001, now 0.5" in other.stderr

@@ -1,4 +1,4 @@
-"""Executors: what turns units into results. The runner plans and commits; which machine computes is theirs to decide."""
+"""Executors turn units into results. The runner plans and commits; where the computing happens is the executor's affair."""
 
 # What `machine.executor` may name -> where its class is; another executor adds a line here.
 EXECUTORS = {"local": "pipeline.engine.executors.local:LocalExecutor"}

@@ -40,7 +40,7 @@ POOLS = 3  # pools in a row that break before any unit ends: then the stage cann
 
 @dataclass
 class _FiledResult(Result):
-    """A result whose rows lie in a file, which is gone once they were read."""
+    """A result whose rows are in a file, which is deleted once they are read."""
 
     file: Path = Path()
 
@@ -52,11 +52,11 @@ class _FiledResult(Result):
 
 
 class _Outbox:
-    """Where a worker process leaves rows that are too many for the pipe; the driver takes them from there.
+    """A folder in which a worker process leaves rows too large for the pipe, for the driver to pick up.
 
     Args:
         folder: of the stage's table.
-        token: in the names of the files, so that the executor finds those that nobody fetched.
+        token: part of the files' names, by which the executor finds those that were never picked up.
     """
 
     def __init__(self, folder: Path, token: str) -> None:
@@ -77,7 +77,7 @@ class _Outbox:
         return _FiledResult(**{**vars(result), "rows": b""}, file=file)
 
     def clear(self) -> None:
-        """Remove what nobody fetched."""
+        """Remove files that were never picked up."""
         for path in self.folder.glob(f"{files.TEMPORARY}{self.token}-*"):
             path.unlink(missing_ok=True)
 
@@ -221,7 +221,7 @@ class LocalExecutor:
 
 
 class _Waiting:
-    """Units that are not done: in flight, put back from a broken pool, or not yet drawn."""
+    """Unfinished units: in flight, returned by a broken pool, or not yet drawn."""
 
     def __init__(self, units: Units) -> None:
         self.in_flight: dict[concurrent.futures.Future[Result], tuple[int, Unit]] = {}
@@ -255,7 +255,7 @@ class _Waiting:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Threads and processes that begin in this block never see Ctrl-C, which a terminal sends to every process."""
+    """Shield threads and processes started in this block from Ctrl-C, which a terminal sends to every process."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""A worker: one stage, set up at its first unit, that turns units into results whatever happens to them.
+"""A worker: sets up one stage at its first unit, and turns every unit into a result, whatever happens.
 
 It knows nothing of how units reach it: an executor puts it into a process, a thread, or another machine.
 """
@@ -53,7 +53,7 @@ class Worker:
         self._work: Work | None = None
 
     def run(self, unit: Unit) -> Result:
-        """The unit's result; nothing that the stage raises comes out, but what ends processes."""
+        """Process a unit into a result; whatever the stage raises becomes one, except what ends processes."""
         self.logs.records = []
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._result(unit)

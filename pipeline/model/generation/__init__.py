@@ -1,1 +1,1 @@
-"""What generating shares, whoever asks for it: a person, a voice, the person's place in the model's frame, and what is left."""
+"""Generation: the inputs (a person, a voice), placement in the model's frame, sampling, and the output files."""

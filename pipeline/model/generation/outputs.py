@@ -1,4 +1,4 @@
-"""What a generation leaves: a motion as an .npz in the picture's pixels and as a Parquet row of the shards' form."""
+"""The output files of a generation: the motion as `.npz` in the picture's pixels and as a Parquet row in the shards' format."""
 
 import json
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from pipeline.base import files
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import FPS
 from pipeline.media.audio import to_flac
-from pipeline.model.generation.given import Person, Voice
+from pipeline.model.generation.inputs import Person, Voice
 from pipeline.shards.write import write_shard
 from pipeline.skeleton.align import Similarity
 from pipeline.skeleton.local import from_local, to_local
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A person in motion.
+class PersonMotion:
+    """A person's motion, in the picture's pixels and in the model's frame.
 
     Attributes:
         keypoints: (F, 133, 2) px of the reference's picture; scores (F, 133).
-        crop: the same, px of the 512 crop that the model knows.
+        crop: the same keypoints in px of the model's 512 crop.
         local, neck: the crop's local coordinates (F, 133, 2), and the neck's path (F, 2).
         into: picture px -> px of the 512 crop.
     """
@@ -37,34 +37,36 @@ class Moved:
     into: Similarity
 
     @classmethod
-    def generated(cls, local: Floats32, neck: Floats32, scores: Floats32, into: Similarity) -> "Moved":
-        """From what a model gives: local (F, 133, 2) and neck (F, 2) px of the crop, scores (133,)."""
+    def generated(cls, local: Floats32, neck: Floats32, scores: Floats32, into: Similarity) -> "PersonMotion":
+        """Build from a model's output: local (F, 133, 2) and neck (F, 2) px of the crop, scores (133,)."""
         crop = from_local(local, neck).astype(np.float32)
         picture = into.inverse().apply(crop).astype(np.float32)
         return cls(picture, np.broadcast_to(scores, crop.shape[:2]).astype(np.float32), crop, local, neck, into)
 
     @classmethod
-    def transferred(cls, keypoints: Floats32, scores: Floats32, into: Similarity) -> "Moved":
-        """From a true motion (F, 133, 2) px of the reference's picture, scores (F, 133)."""
+    def transferred(cls, keypoints: Floats32, scores: Floats32, into: Similarity) -> "PersonMotion":
+        """Build from a true motion: keypoints (F, 133, 2) px of the reference's picture, scores (F, 133)."""
         crop = into.apply(keypoints).astype(np.float32)
         local, neck = to_local(crop)
         return cls(keypoints.astype(np.float32), scores.astype(np.float32), crop, local, neck, into)
 
 
-def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, about: Mapping[str, Any]) -> list[Path]:
-    """Write both beside `out`, each atomically; returns their paths.
+def write(
+    out: Path, moved: PersonMotion, person: Person, voice: Voice, audio_of: str, about: Mapping[str, Any]
+) -> list[Path]:
+    """Write the `.npz` and the `.parquet` beside `out`, each atomically; returns their paths.
 
-    `.npz`: keypoints (F, 133, 2) px of the reference's picture, scores (F, 133), size (width, height), fps; and for whoever
-    goes on in the model's frame crop_keypoints, local (F, 133, 2) and neck (F, 2) px of the 512 crop; about: JSON.
+    `.npz`: keypoints (F, 133, 2) px of the reference's picture, scores (F, 133), size (width, height), fps; for use in the
+    model's frame crop_keypoints, local (F, 133, 2) and neck (F, 2) px of the 512 crop; about: JSON.
 
     Args:
-        out: the video's path, whose suffix is exchanged.
+        out: path of the video; its suffix is replaced.
         moved: the motion.
-        person, voice: what it was made from.
-        audio_of: what made the voice's features; "" when none were made.
-        about: what else is to be known of it.
+        person, voice: the inputs it was made from.
+        audio_of: the extractor of the voice's features; "" when there are none.
+        about: further entries of the JSON.
     """
-    said = {
+    description = {
         "reference": person.name,
         "voice": voice.name,
         "audio_features_of": audio_of,
@@ -83,7 +85,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
             crop_keypoints=moved.crop,
             local=moved.local,
             neck=moved.neck,
-            about=np.array(json.dumps(said, sort_keys=True, default=str)),
+            about=np.array(json.dumps(description, sort_keys=True, default=str)),
         )
     row = {
         "clip_id": out.stem,
@@ -98,7 +100,7 @@ def write(out: Path, moved: Moved, person: Person, voice: Voice, audio_of: str, 
         "neck": moved.neck,
         "audio": to_flac(voice.wave),
         "audio_features_of": audio_of or None,
-        "versions": json.dumps(said, sort_keys=True, default=str),
+        "versions": json.dumps(description, sort_keys=True, default=str),
     }
     write_shard(table, [row])
     return [arrays, table]

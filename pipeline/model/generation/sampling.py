@@ -1,4 +1,4 @@
-"""How a motion is drawn from the audio-to-skeleton model, as settings that whoever generates shares."""
+"""Sampling settings of the audio-to-skeleton model, shared by every stage that generates."""
 
 from typing import Any, Literal
 

@@ -4,4 +4,4 @@ from pipeline.base.errors import UserError
 
 
 class TrainingError(UserError, ValueError):
-    """Training cannot begin or go on; the message says why, and what to do."""
+    """Raised when training cannot start or resume; the message says why, and what to do."""

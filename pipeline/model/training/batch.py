@@ -1,4 +1,4 @@
-"""From a batch as it is stored to what the network is trained on: on the device, where it costs nothing."""
+"""Preparation of a stored batch for the network: augmentation, z-scores and masks, on the device, where it is nearly free."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,15 +12,15 @@ from pipeline.model.training.windows import Batch
 from pipeline.skeleton import layout
 
 _MIRROR = torch.from_numpy(layout.MIRROR.copy())
-_MIDDLE = (CLIP_SIDE_PX - 1) / 2  # px, about which a crop is turned and mirrored
+_MIDDLE = (CLIP_SIDE_PX - 1) / 2  # px, the centre of rotation and mirroring
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """B samples, F frames, C numbers a frame.
+    """A batch as the network takes it: B samples, F frames, C values a frame.
 
     Attributes:
-        clean: (B, F, C) x0; counts (B, F, C) bool, what enters the loss.
+        clean: (B, F, C) x0; counts (B, F, C) bool, the values that enter the loss.
         audio: (B, F, 768).
         reference: (B, C).
         present: (B, F) bool.
@@ -35,7 +35,7 @@ class Prepared:
     lead: Tensor | None
 
     def part(self, rows: slice) -> "Prepared":
-        """Some of the samples."""
+        """Select some of the samples."""
         lead = None if self.lead is None else self.lead[rows]
         return Prepared(
             self.clean[rows], self.counts[rows], self.audio[rows], self.reference[rows], self.present[rows], lead
@@ -44,11 +44,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far samples are changed, each as a whole: clip, reference and lead alike.
+    """Ranges of random augmentation, drawn once a sample: clip, reference and lead change alike.
 
     Attributes:
-        scale: largest change of size, as a share.
-        rotation_deg: largest turn in the picture.
+        scale: largest relative change of size.
+        rotation_deg: largest rotation in the picture plane.
         mirror: share of samples that are mirrored, left and right swapped.
     """
 
@@ -60,7 +60,7 @@ class Augmentation:
         return bool(self.scale or self.rotation_deg or self.mirror)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(count, 2, 2) matrices, the mirror in them, and (count,) bool of those that are mirrored; on the processor."""
+        """Draw (count, 2, 2) matrices, mirroring included, and (count,) bool of the mirrored samples; on the CPU."""
         amount = torch.rand(count, 3, generator=generator)
         mirrored = amount[:, 2] < self.mirror
         size = 1 + self.scale * (2 * amount[:, 0] - 1)
@@ -72,11 +72,11 @@ class Augmentation:
 
 
 def loss_weights(kind: Literal["points", "parts"], space: SkeletonSpace) -> Tensor:
-    """(C,) what each number weighs in the loss, 1 in the mean over points that training has seen.
+    """Loss weights (C,), with mean 1 over the points seen in training.
 
     Args:
-        kind: points: 1 each; parts: body and feet, face, left and right hand weigh the same.
-        space: whose channels, and whose share of frames in which a point is seen.
+        kind: points: 1 each; parts: body and feet, face, left hand and right hand have equal weight.
+        space: defines the channels, and the share of frames in which each point is seen.
     """
     weights = torch.ones(layout.K)
     if kind == "parts":
@@ -94,7 +94,7 @@ def prepare(
     augmentation: Augmentation | None = None,
     generator: torch.Generator | None = None,
 ) -> Prepared:
-    """A stored batch, already on the device of `space`, as z-scores and masks."""
+    """Turn a stored batch, already on the device of `space`, into z-scores and masks."""
     local = batch["skeleton"].float() + batch["offset"][:, None]
     parts = {"": (local, batch["valid"], batch["neck"])}
     for name in ("reference", "lead"):
@@ -114,13 +114,13 @@ def prepare(
 def changed(
     local: Tensor, valid: Tensor, neck: Tensor, matrices: Tensor, mirrored: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Samples scaled, turned and mirrored.
+    """Scale, rotate and mirror samples.
 
     Args:
         local: (B, ..., 133, 2) px.
         valid: (B, ..., 133).
         neck: (B, ..., 2) px.
-        matrices: (B, 2, 2), a mirror included.
+        matrices: (B, 2, 2), mirroring included.
         mirrored: (B,) bool: left and right are swapped.
     """
     order = _MIRROR.to(local.device)
@@ -132,8 +132,8 @@ def changed(
     return local, valid, neck
 
 
-def stilled(ready: Prepared, still: Tensor) -> Prepared:
-    """Some samples' lead is its last frame, repeated: what a generated video begins with."""
+def with_still_lead(ready: Prepared, still: Tensor) -> Prepared:
+    """Replace the lead of the samples in `still` by its last frame, repeated: that is how a generated video starts."""
     assert ready.lead is not None
     lead = torch.where(still[:, None, None], ready.lead[:, -1:].expand_as(ready.lead), ready.lead)
     return Prepared(ready.clean, ready.counts, ready.audio, ready.reference, ready.present, lead)

@@ -1,6 +1,6 @@
-"""What training reads of the shards, in files that are mapped into memory: made once, in one streaming pass.
+"""Memory-mapped cache of what training reads from the shards, built once, in one streaming pass.
 
-Parquet gives 0.1 to 0.3 GB/s a core; training at full speed asks for more (README, "Train and generate"). Coordinates are stored as
+Parquet gives 0.1 to 0.3 GB/s a core; training at full speed asks for more (`pipeline/model/README.md`). Coordinates are stored as
 float16 deviations from their mean over the clip, so that a step is at most 1/16 px where a wrist is 100 px away, and far less in a
 mouth. A frame takes 2,209 bytes: 364 h of training data 72 GB.
 """
@@ -49,20 +49,20 @@ FRAMING = (1.0, 50.0, 99.0)  # percentiles over clips
 
 
 class CacheError(TrainingError):
-    """Shards cannot be trained on; the message says why, and what to do."""
+    """Raised for shards that cannot be trained on; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the training split is like.
+    """Statistics of a split.
 
     Attributes:
         mean, std: (133, 2) of local coordinates, px, over points that count.
         picture_mean, picture_std: (133, 2) of the same points in the 512 crop, px.
         seen: (133,) share of the frames in which a point counts.
-        neck_std: (2,) of the neck's way about its mean in a clip, px.
-        shoulders: (3,) 1st, 50th and 99th percentile over clips of the shoulders' distance, px.
-        neck_x, neck_y: (3,) likewise of the neck's place.
+        neck_std: (2,) of the neck's path about its mean in a clip, px.
+        shoulders: (3,) 1st, 50th and 99th percentile over clips of shoulder width, px.
+        neck_x, neck_y: (3,) the same percentiles of the neck's position, px.
     """
 
     mean: NDArray[np.float64]
@@ -84,15 +84,15 @@ class Statistics:
 
 
 class Cache:
-    """A split, mapped.
+    """A memory-mapped split.
 
     Attributes:
-        folder: where it lies.
-        index: counts, what it was made from, statistics.
-        first, frames: (clips,) int64, where each clip's frames begin, and how many they are.
-        offset: (clips, 133, 2) float32, what `skeleton` deviates from, px.
+        folder: path of the cache.
+        index: counts, provenance, statistics.
+        first, frames: (clips,) int64, first frame and number of frames of each clip.
+        offset: (clips, 133, 2) float32 px, added to `skeleton` to get local coordinates.
         skeleton (N, 133, 2) float16, valid (N, 133) bool, neck (N, 2) float32 px, audio (N, 768) float16: N frames in all. Points
-        that do not count for their score have coordinates all the same, because others may be measured from them.
+        masked for a low score keep their coordinates, because other points may be measured from them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -106,7 +106,7 @@ class Cache:
             path, size = folder / f"{name}.raw", total * np.dtype(kind).itemsize * int(np.prod(shape))
             if path.stat().st_size != size:
                 raise CacheError(f"{path} has {path.stat().st_size} bytes, not {size}: delete {folder} and run again")
-        # Mapped by hand, for pages that are read in any order.
+        # Spelt out for the type checker; the pages are read in any order.
         self.skeleton = self._map("skeleton", total)
         self.valid = self._map("valid", total)
         self.neck = self._map("neck", total)
@@ -135,11 +135,11 @@ class Cache:
 
     @property
     def bytes(self) -> int:
-        """On the disk."""
+        """Size on disk."""
         return int(self.frames.sum()) * FRAME_BYTES
 
     def local(self, clip: int) -> NDArray[np.float32]:
-        """(F, 133, 2) px local coordinates of a whole clip, NaN where they do not count."""
+        """Local coordinates of a whole clip, (F, 133, 2) px, NaN where masked."""
         span = slice(self.first[clip], self.first[clip] + self.frames[clip])
         values = self.skeleton[span].astype(np.float32) + self.offset[clip]
         values[~self.valid[span]] = np.nan
@@ -149,17 +149,17 @@ class Cache:
 def open_cache(
     shards: Path, split: str, folder: Path, min_score: float = 0.7, *, say: Callable[[str], None] = log.info
 ) -> Cache:
-    """The cache of a split, made if it is not there; of several processes that want it, one makes it and the others wait.
+    """Open the cache of a split, building it if needed; of several processes, one builds and the others wait.
 
     Args:
         shards: folder of the shards.
         split: train, validation or test.
-        folder: where caches are kept, each under a name that follows from the shards' hashes.
-        min_score: points scored lower, and points measured from a missing root, do not count.
-        say: told in a line that another process is waited for.
+        folder: folder of the caches, each named by the hashes of its shards.
+        min_score: points scored lower, and points measured from a missing root, are masked.
+        say: receives a line when another process is waited for.
 
     Raises:
-        CacheError: clips with different audio features, or none with any; no room on the disk.
+        CacheError: clips with different kinds of audio features, or none with any; not enough disk space.
         ShardError: the shards cannot be read.
     """
     opened = open_shards(shards, split)
@@ -187,22 +187,22 @@ def _videos(opened: Shards) -> list[str]:
 
 
 def _lock_of(target: Path) -> filelock.BaseFileLock:
-    """What the builder of a cache holds; it ends with the process, however that ends."""
+    """The lock that the builder of a cache holds; the system releases it however the process ends."""
     return filelock.FileLock(target.with_name(f".{target.name}.lock"))
 
 
 @contextmanager
 def _building(target: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one that builds this cache, if need be after another one."""
+    """Hold the right to build this cache, waiting for another builder if there is one."""
     lock = _lock_of(target)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        say(f"another process builds {target}: waiting for it")
+        say(f"another process is building {target}: waiting for it")
         lock.acquire()
     try:
         for path, cache in _unfinished(target.parent):
-            if cache == target:  # of one that was killed while this one waited
+            if cache == target:  # left by a builder that was killed while this one waited
                 shutil.rmtree(path, ignore_errors=True)
         yield
     finally:
@@ -210,14 +210,14 @@ def _building(target: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _unfinished(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """What builders write into, or what a kill left of it, each with the cache that it was to be."""
+    """Folders that builders are writing, or that a kill left behind, each with its target."""
     for path in list(folder.glob(f"{files.TEMPORARY}*")):
-        if (found := _WRITING.fullmatch(path.name)) and path.is_dir():
-            yield path, folder / found["cache"]
+        if (match := _WRITING.fullmatch(path.name)) and path.is_dir():
+            yield path, folder / match["cache"]
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed builders left: that of a live one is locked, as far as the locks of this disk reach."""
+    """Remove what killed builders left. A live builder holds its lock, as far as this disk's locks reach."""
     for path, target in _unfinished(folder):
         with suppress(filelock.Timeout, OSError), _lock_of(target).acquire(timeout=0):
             shutil.rmtree(path, ignore_errors=True)
@@ -230,13 +230,13 @@ def _check_room(opened: Shards, folder: Path) -> None:
     if needed > free:
         raise CacheError(
             f"the cache of {seconds / 3600:.1f} h takes {needed / 2**30:.1f} GiB, and {folder} has {free / 2**30:.1f}: "
-            "name another place with train.cache=FOLDER"
+            "choose another folder with train.cache=FOLDER"
         )
 
 
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
-    """A temporary folder that takes the target's place when all went well."""
+    """Yield a temporary folder that replaces the target on success."""
     temporary = target.parent / f"{files.TEMPORARY}{target.name}-{uuid.uuid4().hex[:12]}"
     temporary.mkdir()
     try:
@@ -298,7 +298,7 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
 
 
 class _Lists:
-    """What a cache notes of every clip."""
+    """What a cache stores of every clip."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -322,7 +322,7 @@ class _Lists:
 
 
 class _Sums:
-    """Running sums for `Statistics`; float64, about a middle near the data, so that nothing cancels."""
+    """Running sums for `Statistics`: float64 and about a centre near the data, so that nothing cancels."""
 
     def __init__(self) -> None:
         self.count = np.zeros(layout.K)

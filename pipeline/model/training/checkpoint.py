@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a run needs to go on, in safetensors and JSON, whole or not there.
+"""Checkpoints: everything that a run needs to resume, in safetensors and JSON, complete or absent.
 
 A checkpoint is a folder `step-000005000`: `model.safetensors` (weights), `average.safetensors` (their moving average, where there
-is one), `optimizer.safetensors`, and `state.json`, which names the sha256 of the others. It is written beside its place, fsynced
-and renamed. Random numbers need no state: each step draws its own from the seed and its number.
+is one), `optimizer.safetensors`, and `state.json`, which records the sha256 of the others. It is written beside its target, fsynced
+and renamed. Random numbers need no state: each step seeds its own from the run's seed and its number.
 """
 
 import json
@@ -69,7 +69,7 @@ def write(
         files.sync(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    # By step, not by age: a later one is there only where it was found broken, and must not push out what was just written.
+    # By step, not by age: a later one exists only if it was found broken, and must not displace what was just written.
     older = [path for path in listed(folder) if path.name < target.name]
     for old in older[: len(older) - (keep - 1)]:
         shutil.rmtree(old, ignore_errors=True)
@@ -77,7 +77,7 @@ def write(
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a kill left half-written."""
+    """Remove half-written checkpoints that a kill left."""
     for path in folder.glob(f"{files.TEMPORARY}*"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -88,23 +88,23 @@ def listed(folder: Path) -> list[Path]:
 
 
 def check(path: Path) -> dict[str, Any]:
-    """What `state.json` of a checkpoint says, when every file is the one it names.
+    """Verify a checkpoint's files against `state.json`, and return its content.
 
     Raises:
-        BadModel: a file is missing, cut short or changed.
+        BadModel: a file is missing, truncated or altered.
     """
     try:
         state = json.loads((path / STATE).read_text(encoding="utf-8"))
         named = dict(state["files"])
         state["step"] = int(state["step"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadModel(f"{path} is no whole checkpoint: {STATE} is missing or damaged") from error
+        raise BadModel(f"{path} is not a complete checkpoint: {STATE} is missing or damaged") from error
     if MODEL not in named:
-        raise BadModel(f"{path} is no whole checkpoint: {STATE} names no {MODEL}")
+        raise BadModel(f"{path} is not a complete checkpoint: {STATE} names no {MODEL}")
     for name, sha256 in named.items():
         file = path / Path(name).name
         if not file.is_file():
-            raise BadModel(f"{file} is missing: delete {path} and go on from the checkpoint before it")
+            raise BadModel(f"{file} is missing: delete {path} and resume from the checkpoint before it")
         if sha256_of(file) != sha256:
             raise BadModel(
                 f"{file} is not the file that was written (sha256 differs): delete {path} and go on from the one before it"
@@ -113,7 +113,7 @@ def check(path: Path) -> dict[str, Any]:
 
 
 def last_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The last checkpoint that is whole, and its state; broken ones are told in the log. None when there is none."""
+    """The last complete checkpoint and its state, or None; broken ones are logged."""
     for path in reversed(listed(folder)):
         try:
             return path, check(path)
@@ -125,7 +125,7 @@ def last_whole(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 def restore(
     path: Path, model: AudioToSkeleton, average: AudioToSkeleton | None, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Load weights, average and optimizer of a checkpoint that `check` has passed into what was built for them."""
+    """Load weights, average and optimizer from a checkpoint that passed `check`, into objects built for them."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -139,24 +139,24 @@ def restore(
 
 
 def weights_of(path: Path) -> Path:
-    """The file that generates: that of a checkpoint folder, of the last whole one of a training folder, or a file itself.
+    """The weights to generate with: of a checkpoint folder, of a training folder's last complete checkpoint, or a file itself.
 
     Raises:
-        BadModel: there is none.
+        BadModel: there are none.
     """
     path = Path(path)
     if path.is_file():
         return path
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     if (folder / STATE).is_file():
-        found: Path | None = folder
+        source: Path | None = folder
         check(folder)
     else:
         whole = last_whole(folder) if folder.is_dir() else None
-        found = whole[0] if whole else None
-    if found is None:
-        raise BadModel(f"{path} holds no model: `make train` makes one, or name another with --model")
-    return found / AVERAGE if (found / AVERAGE).is_file() else found / MODEL
+        source = whole[0] if whole else None
+    if source is None:
+        raise BadModel(f"{path} holds no model: train one with `make train`, or name another with --model")
+    return source / AVERAGE if (source / AVERAGE).is_file() else source / MODEL
 
 
 def _take(into: AudioToSkeleton, path: Path) -> None:
@@ -170,7 +170,7 @@ def _take(into: AudioToSkeleton, path: Path) -> None:
 
 
 def _flat(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor]:
-    """The optimizer's numbers by parameter name and kind, such as `blocks.0.out.weight/exp_avg`."""
+    """The optimizer's state by parameter name and kind, such as `blocks.0.out.weight/exp_avg`."""
     names = [name for name, _ in net.named_parameters()]
     state = optimizer.state_dict()["state"]
     return {

@@ -1,7 +1,7 @@
-"""The training loop: shards in, checkpoints out. It reads from top to bottom.
+"""The training loop, to be read from top to bottom: shards in, checkpoints out.
 
-What a step does follows from the recipe, the shards and its number alone: batches, noise, time steps and dropped audio are drawn
-anew from the seed and the number. So a run that was killed at any step and started again gives the losses of one that was not.
+A step is a function of the recipe, the shards and its number alone: batches, noise, time steps and dropped audio are drawn from
+the seed and that number. So a run killed at any step and restarted gives the losses of an undisturbed one.
 """
 
 import json
@@ -23,14 +23,14 @@ from pipeline.media.writer import WriteError
 from pipeline.model import diffusion
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import TrainingError, checkpoint
-from pipeline.model.training.batch import Prepared, loss_weights, prepare, stilled
+from pipeline.model.training.batch import Prepared, loss_weights, prepare, with_still_lead
 from pipeline.model.training.cache import Cache, open_cache
-from pipeline.model.training.metrics import Metrics, no_number
-from pipeline.model.training.probe import blank, micro_batch
+from pipeline.model.training.metrics import Metrics, non_finite
+from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance
 from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.samples import draw_sample
 from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of
-from pipeline.model.training.show import draw_sample
 from pipeline.model.training.validation import held_out_split, validation_loss
 from pipeline.model.training.windows import Batch, Steps, Windows, loader, onto, seed_of
 from pipeline.tables import people
@@ -44,18 +44,18 @@ CHECKPOINTS, SAMPLES = "checkpoints", "samples"
 def train(
     recipe: Recipe, shards: Path, folder: Path, caches: Path, device: str = "cpu", *, say: Callable[[str], None] = print
 ) -> Path:
-    """Train, or go on training; returns the last checkpoint.
+    """Train, or resume training; returns the path of the last checkpoint.
 
     Args:
-        recipe: how.
+        recipe: all settings.
         shards: folder of the shards; splits train and validation are read.
         folder: of this training: `checkpoints`, `samples`, `metrics.jsonl`, `trained_on.json`, TensorBoard's events.
         caches: where the memory-mapped caches of shards are kept.
         device: "cpu" or "cuda".
-        say: told a line when something is worth one.
+        say: receives lines for the user.
 
     Raises:
-        RecipeChanged: the folder holds a run of another recipe or other shards.
+        RecipeChanged: the folder holds a run with another recipe or other shards.
         CacheError, ShardError, BadModel, pipeline.tables.lock.Occupied.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,7 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it a GPU refuses to be deterministic
     torch.use_deterministic_algorithms(recipe.deterministic)
     if recipe.batch < accelerator.num_processes:
-        raise TrainingError(
-            f"a batch of {recipe.batch} windows leaves some of {accelerator.num_processes} processes none"
-        )
+        raise TrainingError(f"a batch of {recipe.batch} windows is too small for {accelerator.num_processes} processes")
     main = accelerator.is_main_process
     said = say if main else lambda _: None
     with accelerator.main_process_first():
@@ -110,7 +108,7 @@ class _Run:
             self.average.net.load_state_dict(self.model.net.state_dict())
         self.net: nn.Module = accelerator.prepare_model(self.model.net)
         self.share = -(-recipe.batch // accelerator.num_processes)
-        # A run that goes on keeps its micro-batch: another one rounds otherwise, and draws other dropout.
+        # A resumed run keeps its micro-batch: another size would round differently, and draw other dropout masks.
         self.micro = (
             recipe.micro_batch
             or self.kept_micro
@@ -136,7 +134,7 @@ class _Run:
                 stop = self._stopping()
                 last = step == recipe.steps
                 if step % recipe.checkpoint_every == 0 or last or stop:
-                    self._save(step)  # first: what follows may fail
+                    self._save(step)  # before validation and samples, which may fail
                 if step % recipe.validate_every == 0 or last:
                     self._validate(step)
                 if recipe.sample_every and (step % recipe.sample_every == 0 or last):
@@ -149,7 +147,7 @@ class _Run:
         return self.folder / CHECKPOINTS / checkpoint.name_of(step)
 
     def _stopping(self) -> bool:
-        """Whether any process was asked to stop: all stop after the same step, or they would wait for each other for ever."""
+        """Whether any process was asked to stop: all must stop after the same step, or they would deadlock."""
         if self.accelerator.num_processes == 1:
             return self.interrupt.asked
         if self.interrupt.asked:
@@ -157,10 +155,10 @@ class _Run:
         return bool(self.accelerator.check_trigger())
 
     def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """One optimiser step on this process's share of the batch; the micro-batch changes nothing but the memory it takes.
+        """Take one optimiser step on this process's share of the batch; the micro-batch only affects memory.
 
         Returns:
-            the loss, and the gradient's norm where it is clipped.
+            the loss, and the gradient's norm if clipping is on.
         """
         recipe = self.recipe
         generator = self._generator(step)
@@ -170,7 +168,9 @@ class _Run:
         t = torch.randint(0, diffusion.STEPS, (count,), generator=generator, device=self.device)
         null = torch.rand(count, generator=generator, device=self.device) < recipe.null_audio
         if ready.lead is not None:
-            ready = stilled(ready, torch.rand(count, generator=generator, device=self.device) < recipe.lead_still)
+            ready = with_still_lead(
+                ready, torch.rand(count, generator=generator, device=self.device) < recipe.lead_still
+            )
         if recipe.dropout:
             torch.manual_seed(seed_of(recipe.seed, step, self.accelerator.process_index))
         self.net.train()
@@ -192,16 +192,16 @@ class _Run:
         return loss, norm
 
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
-        """Weighted sum of squared errors of x0 over the numbers that count."""
+        """Weighted sum of squared errors of x0 over the unmasked values."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
-        found = (self.net if net is None else net)(
+        predicted = (self.net if net is None else net)(
             x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead
         )
-        return diffusion.squared_error(found, ready.clean, ready.counts * self.weights)
+        return diffusion.squared_error(predicted, ready.clean, ready.counts * self.weights)
 
     @contextmanager
     def _syncing(self, *, last: bool) -> Iterator[None]:
-        """Gradients cross between processes with a step's last micro-batch only."""
+        """Synchronise gradients between processes only in a step's last micro-batch."""
         if last or self.accelerator.num_processes == 1:
             yield
         else:
@@ -210,7 +210,7 @@ class _Run:
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
-        """The moving average of the weights; short at first, so that it does not remember how training began."""
+        """Update the moving average of the weights; its decay starts low, so that it forgets the random initialisation."""
         if self.average is None:
             return
         decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
@@ -219,17 +219,17 @@ class _Run:
         )
 
     def _generator(self, step: int, device: str = "") -> torch.Generator:
-        """Random numbers of this step and process."""
+        """A generator seeded by this step and process."""
         made = torch.Generator(device or self.device)
         return made.manual_seed(seed_of(self.recipe.seed, step, self.accelerator.process_index))
 
     @property
     def _best(self) -> AudioToSkeleton:
-        """The weights that generate."""
+        """The weights to generate with: the moving average where there is one."""
         return self.average or self.model
 
     def _validate(self, step: int) -> None:
-        """The loss on held-out windows with the same noise every time; by the main process, while the others wait."""
+        """Note the validation loss, always with the same noise; in the main process, while the others wait."""
         if self.held_out is not None and self.main:
             loss = validation_loss(self._best, self.held_out, self.recipe, self.device, self.micro)
             self.metrics.note({"step": step, "validation_loss": loss})
@@ -241,14 +241,14 @@ class _Run:
             try:
                 with people.noting(self.folder, [path], self.held_out.videos[:1]):
                     draw_sample(self._best, self.held_out, self.shards, path)
-            except (Failure, WriteError, OSError) as error:  # a video is not worth a training
+            except (Failure, WriteError, OSError) as error:  # a failed sample must not end the training
                 log.warning("no sample at step %d: %s", step, error)
         self.accelerator.wait_for_everyone()
 
     def _save(self, step: int) -> None:
-        # All processes have the same weights, so that all of them stop. A loss is looked at when it is noted, which may be later.
+        # All processes hold the same weights, so all of them raise. The loss is only checked when it is logged, maybe later.
         if not all(bool(torch.isfinite(weights).all()) for weights in self.model.net.parameters()):
-            raise no_number("weights are not finite", step)
+            raise non_finite("weights are not finite", step)
         if self.main:
             checkpoint.write(
                 self.folder / CHECKPOINTS,
@@ -267,27 +267,27 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> int:
-        """Load the last whole checkpoint; returns its step, 0 when there is none."""
-        found = checkpoint.last_whole(self.folder / CHECKPOINTS)
-        if found is None:
+        """Load the last complete checkpoint; returns its step, 0 when there is none."""
+        last = checkpoint.last_whole(self.folder / CHECKPOINTS)
+        if last is None:
             return 0
-        path, state = found
+        path, state = last
         check_same(state["about"], self.about, self.folder)
         if state["processes"] != self.accelerator.num_processes:
             raise RecipeChanged(
                 f"{path} was written by {state['processes']} processes, this run has {self.accelerator.num_processes}: each "
-                "draws noise of its own, so go on with as many, or give another --model-name"
+                "draws its own noise, so resume with as many, or give another --model-name"
             )
         self.kept_micro = int(state["micro"])
         checkpoint.restore(path, self.model, self.average, self.optimizer)
         self.schedule.load_state_dict(state["schedule"])
         for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
             group["lr"] = rate
-        self.say(f"going on from step {state['step']:,}")
+        self.say(f"resuming from step {state['step']:,}")
         return int(state["step"])
 
     def _start(self) -> None:
-        """Leave word of what this run is made from, and drop what was noted after the step that it goes on from."""
+        """Write down this run's provenance, and drop metrics noted after the step it resumes from."""
         if not self.main:
             return
         seen = [video for cache in (self.data, self.held_out) if cache is not None for video in cache.videos]
@@ -302,10 +302,10 @@ class _Run:
         )
 
     def _trial(self, count: int, net: nn.Module | None = None) -> None:
-        """Forwards and backwards through `count` windows of nothing."""
+        """Run forward and backward on `count` blank windows."""
         ready = blank(count, self.recipe, self.data.audio.shape[1], self.device)
         t = torch.zeros(count, dtype=torch.long, device=self.device)
-        # Not through the wrapped network: how often this is tried is each process's own affair.
+        # Not through the wrapped network, which would synchronise: processes may need different numbers of trials.
         self.model.net.train()
         self._error(
             ready, torch.zeros_like(ready.clean), t, t.bool(), self.model.net if net is None else net

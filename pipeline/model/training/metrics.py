@@ -1,4 +1,4 @@
-"""Losses as they come: a line of `metrics.jsonl`, and the same numbers to TensorBoard."""
+"""Training metrics: lines of `metrics.jsonl`, and the same values for TensorBoard."""
 
 import json
 import math
@@ -19,7 +19,7 @@ METRICS = "metrics.jsonl"
 
 
 class Metrics:
-    """Gathers losses and notes their mean every so often, without waiting for the device in between."""
+    """Collects losses and logs their mean every `log_every` steps, without synchronising with the device in between."""
 
     def __init__(self, folder: Path, recipe: Recipe, accelerator: Accelerator, first: int) -> None:
         self.path, self.recipe, self.accelerator = folder / METRICS, recipe, accelerator
@@ -28,23 +28,26 @@ class Metrics:
         self.since, self.step = time.monotonic(), first
 
     def begin(self) -> None:
-        """Drop what was noted after the step that this run goes on from; by the main process."""
+        """Drop lines noted after the step that this run resumes from; in the main process."""
         if self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines()
             files.write_text(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= self.step))
-        # The settings as TensorBoard takes them.
+        # TensorBoard's hyperparameters take plain values only.
         plain = {name: str(value) for name, value in self.recipe.result_settings().items()}
         self.accelerator.init_trackers("tensorboard", plain)
 
     def add(self, step: int, loss: Tensor, norm: Tensor | None, learning_rate: float, progress: Progress) -> None:
-        """Take what a step gave; every process must, because the mean is over all of them.
+        """Add a step's loss; every process must call it, because the mean is over all of them.
 
         Args:
             step: its number.
-            loss: this process's.
-            norm: of the gradient; None where nobody has measured it, and then none is noted.
+            loss: this process's loss.
+            norm: of the gradient; None where it is not measured.
             learning_rate: of the next step.
-            progress: gets on by a step.
+            progress: advanced by one step.
+
+        Raises:
+            TrainingError: the mean loss is not finite.
         """
         self.losses.append(loss)
         if norm is not None:
@@ -53,7 +56,7 @@ class Metrics:
             mean = self.accelerator.reduce(torch.stack(self.losses).mean(), "mean").item()
             now = time.monotonic()
             if not math.isfinite(mean):
-                raise no_number(f"the loss is {mean}", step)
+                raise non_finite(f"the loss is {mean}", step)
             values = {
                 "step": step,
                 "loss": mean,
@@ -68,7 +71,7 @@ class Metrics:
         progress.advance("steps")
 
     def note(self, values: dict[str, Any]) -> None:
-        """A line, and the same numbers to TensorBoard; by the main process."""
+        """Write a line, and the same values to TensorBoard; in the main process."""
         if not self.accelerator.is_main_process:
             return
         with self.path.open("a", encoding="utf-8") as file:
@@ -77,8 +80,8 @@ class Metrics:
         self.accelerator.log(numbers, step=values["step"])
 
 
-def no_number(what: str, step: int) -> TrainingError:
-    """That a run came to numbers that are none."""
+def non_finite(what: str, step: int) -> TrainingError:
+    """The error raised for a non-finite loss or weight."""
     return TrainingError(f"{what} at step {step}: lower learning_rate, or set clip_norm; the last checkpoint is safe")
 
 
@@ -86,4 +89,4 @@ def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return 1 << 62  # a line that a kill cut short
+        return 1 << 62  # a line truncated by a kill sorts after every step, so it is dropped

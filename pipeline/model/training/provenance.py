@@ -1,4 +1,4 @@
-"""What a run is made from: written beside it and into its weights, and checked before it goes on."""
+"""The provenance of a training run: stored beside it and in its weights, and checked before it resumes."""
 
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ _MAY_CHANGE = frozenset({"steps"})  # of a run that goes on
 
 
 class RecipeChanged(TrainingError):
-    """A run cannot go on with other settings or data than it began with."""
+    """Raised when a run would resume with other settings or data than it started with."""
 
 
 def provenance(recipe: Recipe, data: Cache, held_out: Cache | None) -> dict[str, Any]:
-    """What a run is made from: settings, the shards' hashes, versions."""
+    """Collect a run's provenance: settings, the shards' hashes, versions."""
     versions = {package: version_of(package) for package in PACKAGES}
     described = {
         cache.index["split"]: {
@@ -36,7 +36,7 @@ def provenance(recipe: Recipe, data: Cache, held_out: Cache | None) -> dict[str,
 
 
 def check_same(then: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
-    """RecipeChanged when a run would go on with other settings or data; it may be made longer."""
+    """Raise RecipeChanged when a run would resume with other settings or data; it may be made longer."""
     old, new = then["settings"], now["settings"]
     changed = [
         f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
@@ -47,6 +47,6 @@ def check_same(then: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
         changed.append("the shards are other ones")
     if changed:
         raise RecipeChanged(
-            f"{folder} holds a run that is not this one: {'; '.join(changed)}. Give this one a name of its own (--model-name "
-            "NAME), or delete that folder"
+            f"{folder} holds a different run: {'; '.join(changed)}. Give this one another name (--model-name NAME), or delete "
+            "that folder"
         )

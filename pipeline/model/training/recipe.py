@@ -1,4 +1,4 @@
-"""What a training run is made by: every setting that shapes the result, and those that only shape its speed."""
+"""The recipe of a training run: every setting that affects the result, and those that affect only its speed."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # they import torch, and a profile that is only read must not
 
 
 class Recipe(Settings):
-    """Settings of training; the defaults are ours, profile `train-paper` holds the paper's."""
+    """Training settings; the defaults are ours, profile `train-paper` has the paper's."""
 
     # The network
     arch: Literal["dit", "release"] = Field("dit", description="dit: the paper's; release: the encoder of the scripts")
@@ -78,14 +78,14 @@ class Recipe(Settings):
     keep_checkpoints: int = Field(3, ge=1, description="the last so many stay", json_schema_extra=runtime())
 
     def net(self) -> "NetSettings":
-        """The network's part."""
+        """The network's settings."""
         from pipeline.model.dit import NetSettings
 
         names = ("arch", "size", "keypoints", "neck", "window_frames", "ablate", "dropout")
         return NetSettings(**{name: getattr(self, name) for name in names})
 
     def augmentation(self) -> "Augmentation":
-        """The augmentation's part."""
+        """The augmentation's settings."""
         from pipeline.model.training.batch import Augmentation
 
         return Augmentation(self.augment_scale, self.augment_rotation_deg, self.augment_mirror)

@@ -1,4 +1,4 @@
-"""What a run is set up with: processes and precision, network, optimiser, learning rate."""
+"""Set-up of a training run: processes and precision, network, optimiser, learning rate."""
 
 import math
 from collections.abc import Callable
@@ -24,37 +24,45 @@ def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
     if on_gpu:
         torch.backends.cuda.matmul.allow_tf32 = True
     if compiled:
-        torch.compiler.reset()  # of a training before this one in the same process: there is a limit of compilations
-    AcceleratorState._reset_state()  # or a second training would be compiled as the first one was
+        torch.compiler.reset()  # an earlier training in this process counts towards the recompilation limit
+    AcceleratorState._reset_state()  # or a second training in this process would inherit the first one's settings
     return Accelerator(
         cpu=not on_gpu,
         mixed_precision=precision,
         log_with="tensorboard",
         project_dir=str(folder),
         dynamo_backend="inductor" if compiled else "no",
-        # The others wait while the first one writes the cache, which takes an hour where it is large.
+        # The other processes wait while the first one writes the cache, which can take an hour.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
     )
 
 
 def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:
-    """An untrained model whose space is that of the data."""
+    """Build an untrained model whose space has the statistics of the data."""
     model = AudioToSkeleton.new(recipe.net(), data.audio_of)
-    found = data.statistics
-    mean, std = (found.picture_mean, found.picture_std) if model.space.picture else (found.mean, found.std)
-    model.space.fill(mean, std, found.neck_std, found.seen, np.stack([found.shoulders, found.neck_x, found.neck_y]))
+    statistics = data.statistics
+    mean, std = (
+        (statistics.picture_mean, statistics.picture_std) if model.space.picture else (statistics.mean, statistics.std)
+    )
+    model.space.fill(
+        mean,
+        std,
+        statistics.neck_std,
+        statistics.seen,
+        np.stack([statistics.shoulders, statistics.neck_x, statistics.neck_y]),
+    )
     return model
 
 
 def optimizer_of(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
-    # Fused: one pass over the weights, also on a processor, where torch's default makes a dozen.
+    # Fused: one pass over the weights, where torch's default on a CPU makes a dozen.
     if recipe.optimizer == "adam":
         return torch.optim.Adam(net.parameters(), recipe.learning_rate, fused=True)
     return torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 def rate_of(recipe: Recipe) -> Callable[[int], float]:
-    """The learning rate's share of its peak at each step."""
+    """The learning-rate schedule, as a share of the peak rate at each step."""
 
     def share(step: int) -> float:
         if step < recipe.warmup_steps:

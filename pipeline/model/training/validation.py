@@ -1,4 +1,4 @@
-"""The loss on the held-out split: the same windows with the same noise every time, so that it can be followed over a run."""
+"""The validation loss: always over the same windows with the same noise, so that it is comparable within a run."""
 
 import logging
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from pipeline.model.training.recipe import Recipe
 from pipeline.model.training.windows import Windows, onto, seed_of
 
 log = logging.getLogger(__name__)
-_NOISE = 1 << 40  # where a step's number stands in the seeds of training
+_NOISE = 1 << 40  # takes the position of a step's number in the seeds; no training has as many steps
 
 
 def held_out_split(
     recipe: Recipe, shards: Path, caches: Path, *, say: Callable[[str], None] = log.info
 ) -> Cache | None:
-    """The validation split; None when it is empty."""
+    """Open the validation split; None when it is empty."""
     try:
         return open_cache(shards, "validation", caches, recipe.min_score, say=say)
     except CacheError as error:
@@ -30,7 +30,7 @@ def held_out_split(
 
 @torch.inference_mode()
 def validation_loss(model: AudioToSkeleton, held_out: Cache, recipe: Recipe, device: torch.device, micro: int) -> float:
-    """Masked MSE in z-scores over the first windows of a split, each at one time step and noise of its own, always the same."""
+    """Masked MSE of z-scores over the first windows of a split, each with its own fixed time step and noise."""
     count = min(len(held_out), recipe.validation_windows)
     windows = Windows(held_out, recipe.window_frames, recipe.net().lead_frames, recipe.seed, still=True)
     bars = diffusion.alpha_bars().to(device)
@@ -43,7 +43,7 @@ def validation_loss(model: AudioToSkeleton, held_out: Cache, recipe: Recipe, dev
         noise = torch.stack([torch.randn(ready.clean.shape[1:], generator=each) for each in drawn]).to(device)
         t = torch.tensor([37 * number % diffusion.STEPS for number in numbers], device=device)
         x_t = diffusion.noisy(ready.clean, noise, t, bars)
-        found = model.net(x_t, t, ready.audio.float(), ready.reference, None, ready.present, ready.lead)
-        error += diffusion.squared_error(found, ready.clean, ready.counts).item()
+        predicted = model.net(x_t, t, ready.audio.float(), ready.reference, None, ready.present, ready.lead)
+        error += diffusion.squared_error(predicted, ready.clean, ready.counts).item()
         total += ready.counts.sum().item()
     return error / max(1.0, total)

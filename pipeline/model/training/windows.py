@@ -1,6 +1,6 @@
-"""Windows of clips, drawn at random, as tensors: batch n is the same in every run, on however many processes.
+"""Random windows of clips as tensors: batch n is the same in every run, on any number of processes.
 
-Nothing here has a state: what a batch holds follows from the seed and its number. So a run that was killed goes on exactly.
+Nothing here is stateful: a batch is a function of the seed and its number, so that a killed run resumes exactly.
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ _UPPER = tuple(layout.UPPER_BODY.values())
 
 
 class Windows(Dataset[Batch]):
-    """Windows of a cache; item n is drawn by the seed and n. Every clip comes once before one comes again.
+    """Windows of a cache; item n is drawn from the seed and n, and every clip comes once an epoch.
 
-    A batch holds, for B samples, F frames, L leading frames:
+    A batch holds, for B samples, F frames, L lead frames:
         skeleton (B, F, 133, 2) float16 px from offset (B, 133, 2) float32; valid (B, F, 133) bool; neck (B, F, 2) float32 px;
         audio (B, F, 768) float16; present (B, F) bool, false beyond the end of a short clip;
         reference (B, 133, 2), reference_valid (B, 133), reference_neck (B, 2): one frame of the same clip, of those with most of
@@ -33,8 +33,8 @@ class Windows(Dataset[Batch]):
         cache: the split.
         window: F.
         lead: L.
-        seed: another number draws others.
-        still: windows begin at frame 0 and references are the clip's first good frame: for validation.
+        seed: of the draws.
+        still: for validation: windows start at frame 0, and references are the clip's first frame with most of the upper body.
     """
 
     def __init__(self, cache: Cache, window: int, lead: int = 0, seed: int = 0, *, still: bool = False) -> None:
@@ -66,7 +66,7 @@ class Windows(Dataset[Batch]):
             for name, target in arrays.items():
                 target[row, :length] = getattr(self.cache, name)[span]
             references.append(first + reference)
-            # Where a clip has no frames before the window its first one stands still.
+            # Before the clip's first frame there is nothing: it is repeated.
             leads.append(first + np.maximum(np.arange(start - self.lead, start), 0))
         batch |= {name: torch.from_numpy(values) for name, values in arrays.items()}
         batch["present"] = torch.from_numpy(present)
@@ -76,7 +76,7 @@ class Windows(Dataset[Batch]):
         return batch
 
     def _frames(self, name: str, clips: NDArray[np.int64], at: NDArray[np.int64]) -> Batch:
-        """Single frames `at` (B,) or (B, L) of clips (B,): coordinates, what counts, and the neck."""
+        """Coordinates, masks and necks of single frames `at` (B,) or (B, L) of clips (B,)."""
         offset = self.cache.offset[clips].reshape(len(clips), *(1,) * (at.ndim - 1), layout.K, 2)
         return {
             name: torch.from_numpy(self.cache.skeleton[at].astype(np.float32) + offset),
@@ -107,7 +107,7 @@ def _permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 class Steps(Sampler[list[int]]):
-    """The numbers of each step's items for one of `world` processes, from step `first` on, before step `last`."""
+    """Item numbers of the steps `first` (included) to `last` (excluded), for process `rank` of `world`."""
 
     def __init__(self, first: int, last: int, batch: int, rank: int = 0, world: int = 1) -> None:
         self.first, self.last, self.batch, self.rank, self.world = first, last, batch, rank, world
@@ -121,7 +121,7 @@ class Steps(Sampler[list[int]]):
 
 
 def loader(windows: Windows, steps: Steps, workers: int = 0, *, pin: bool = False) -> DataLoader[Batch]:
-    """Batches in order, read ahead by `workers` processes."""
+    """A loader of batches in order, prefetched by `workers` processes."""
     more: dict[str, Any] = {"prefetch_factor": 4, "persistent_workers": True} if workers else {}
     return DataLoader(windows, batch_sampler=steps, collate_fn=_as_it_is, num_workers=workers, pin_memory=pin, **more)
 
@@ -131,10 +131,10 @@ def _as_it_is(batch: Any) -> Batch:
 
 
 def onto(batch: Batch, device: torch.device) -> Batch:
-    """A batch on another device."""
+    """Move a batch to a device."""
     return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def seed_of(*numbers: int) -> int:
-    """One 63-bit seed from several numbers."""
+    """Derive a 63-bit seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,1 +1,1 @@
-"""Faces cut out by keypoints, their attributes and identity."""
+"""Face crops from keypoints, and the nets that estimate attributes and identity from them."""

@@ -48,11 +48,11 @@ class AttributeNet:
         source, out = session.get_inputs()[0], session.get_outputs()[0]
         side, channels = (EMOTION_SIDE, 1) if attribute == "emotion" else (SIDE, 3)
         classes = len(LABELS[attribute])
-        given, result = list(source.shape), list(out.shape)
-        if not _fits(given[1:], [side, side, channels]) or not _fits(result[1:], [classes]):
+        inputs, result = list(source.shape), list(out.shape)
+        if not _fits(inputs[1:], [side, side, channels]) or not _fits(result[1:], [classes]):
             raise ValueError(
                 f"the {attribute} net takes N x {side} x {side} x {channels} and gives N x {classes}; "
-                f"this model takes {given} and gives {result}"
+                f"this model takes {inputs} and gives {result}"
             )
         self.attribute = attribute
         self._runner = Runner(session, batch)
@@ -76,21 +76,21 @@ class AttributeNet:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What several looks at a face come to: the label, and the share of them, 0..1, that say so by themselves."""
+class Consensus:
+    """The consensus over several frames of a face: the label, and the share of frames, 0..1, that agree with it."""
 
     label: str
     agreement: float
 
 
-def said(scores: Floats32, attribute: Attribute) -> Said:
-    """The label of the greatest mean score over looks (N, classes), N >= 1."""
+def consensus(scores: Floats32, attribute: Attribute) -> Consensus:
+    """The label with the greatest mean score over frames (N, classes), N >= 1."""
     best = int(scores.mean(0).argmax())
-    return Said(LABELS[attribute][best], float((scores.argmax(1) == best).mean()))
+    return Consensus(LABELS[attribute][best], float((scores.argmax(1) == best).mean()))
 
 
 def ages(scores: Floats32) -> NDArray[np.float64]:
-    """(N,) apparent age in years: the mean of the classes, weighted with the age net's scores (N, 101)."""
+    """Apparent age in years, (N,): the mean of the classes, weighted by the age net's scores (N, 101)."""
     return np.asarray((scores * AGES).sum(1), np.float64)
 
 
@@ -140,5 +140,5 @@ class Runner:
 def _fits(shape: Sequence[int | str | None], wanted: Sequence[int]) -> bool:
     """Whether a model's shape is the wanted one where it says numbers."""
     return len(shape) == len(wanted) and all(
-        not isinstance(found, int) or found == size for found, size in zip(shape, wanted, strict=True)
+        not isinstance(dimension, int) or dimension == size for dimension, size in zip(shape, wanted, strict=True)
     )

@@ -1,8 +1,8 @@
-"""Faces in pictures whose keypoints are known: which frames to look at, and how to cut them out.
+"""Face crops from known keypoints: which frames to use, and how to cut faces out.
 
-No detector is asked: the 133 keypoints say where a face is. Identity nets see it turned and scaled so that eyes, nose and the
-corners of the mouth lie where ArcFace was trained to find them (what DeepFace's alignment by the eyes comes near to). The nets
-of gender, age, ethnicity and emotion see an upright square with a margin around the 68 points, as from a face detector.
+No face detector is needed: the 133 keypoints locate the face. Identity nets see it rotated and scaled so that eyes, nose and the
+corners of the mouth lie where ArcFace was trained to find them (close to DeepFace's alignment by the eyes). The nets for gender,
+age, ethnicity and emotion see an upright square with a margin around the 68 points, as a face detector would give it.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _NOSE_TIP, _RIGHT_CORNER, _LEFT_CORNER = layout.FACE.start + 30, layout.FACE.sta
 
 @dataclass(frozen=True)
 class Choice:
-    """Which frames show a face well enough.
+    """Criteria for frames that show a face well enough.
 
     Attributes:
         frames: at most so many, spread over the clip.
@@ -58,7 +58,7 @@ def candidates(keypoints: Floats, scores: Floats, size: tuple[int, int], choice:
         for each span of the clip that has some, its best frames: frontal ones with sure points, best first.
     """
     good = _usable(keypoints, scores, size, choice)
-    # Twenty degrees weigh as much as a score of one: a little turn is nothing, a face half guessed is.
+    # Twenty degrees weigh as much as a score of one: a slight turn does no harm, a half-guessed face does.
     worth = scores[:, layout.FACE].mean(1) - head_yaw_degrees(keypoints, scores, choice.min_score) / 20
     spans = []
     for span in np.array_split(np.arange(len(keypoints)), choice.frames):
@@ -70,7 +70,7 @@ def candidates(keypoints: Floats, scores: Floats, size: tuple[int, int], choice:
 
 
 def _usable(keypoints: Floats, scores: Floats, size: tuple[int, int], choice: Choice) -> NDArray[np.bool_]:
-    """(F,) whether a face is seen, frontal, large enough and within the picture."""
+    """Mask (F,) of frames in which the face is seen, frontal, large enough and within the picture."""
     points = visible(keypoints, scores, choice.min_score)
     yaw = head_yaw_degrees(keypoints, scores, choice.min_score)
     five = np.stack([_five(frame) for frame in points]) if len(points) else np.zeros((0, 5, 2))

@@ -1,4 +1,4 @@
-"""Whose face it is: unit vectors that are alike for pictures of one person.
+"""Face identity: unit vectors that are similar for pictures of one person.
 
 Two forms of ArcFace's signature (Deng et al., CVPR 2019), told apart by their input. Channels last, N x 112 x 112 x 3, is
 DeepFace's: blue first, 0..1, as `DeepFace.represent` puts pictures in with `detector_backend="skip"` (read in 0.0.103).

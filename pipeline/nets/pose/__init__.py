@@ -1,6 +1,6 @@
-"""Person detectors and whole-body pose nets: how they are opened, and how what they put out becomes keypoints."""
+"""Person detectors, whole-body pose nets, the decoders of their outputs, and tracking."""
 
 from typing import Literal
 
 PoseBackend = Literal["onnx", "rtmlib"]
-"""What runs a pose net: our own batches over onnxruntime, or rtmlib one person at a time, to compare with."""
+"""The runtime of a pose net: our own batches over onnxruntime, or rtmlib, one person at a time, as a reference."""

@@ -1,4 +1,4 @@
-"""How what a pose net puts out becomes points and scores: the form is told from the shapes of its outputs.
+"""Choice of the decoder for a pose net's outputs, by their shapes.
 
 A net of another form needs a decoder in a file of its own and a line in `decoder_of`, nothing else.
 """

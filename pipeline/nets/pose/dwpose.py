@@ -30,7 +30,7 @@ _LEVELS = ((np.arange(256)[:, None] - MEAN) / STD).astype(np.float32)  # (256, 3
 
 
 class PoseEstimator(Protocol):
-    """What annotation needs of a pose net: people a run, runs at a time, and the two halves of `estimate`."""
+    """What annotation needs of a pose net: its batch size, the number of concurrent runs, and the two halves of `estimate`."""
 
     batch: int
     lanes: int
@@ -40,7 +40,7 @@ class PoseEstimator(Protocol):
         """The only footage that the net can see; "" when it sees any."""
 
     def prepare_crop(self, picture: Picture, box: ArrayLike) -> Crop:
-        """A person's input and the way back."""
+        """A person's input, and the affine from it back to the picture."""
 
     def run(self, crops: Sequence[Crop]) -> Pose:
         """Poses of prepared crops."""
@@ -56,7 +56,7 @@ class PoseNet:
         size: (height, width) of the input, for models that leave it open.
 
     Raises:
-        ValueError: the model takes no pictures, or puts out nothing that is known how to decode.
+        ValueError: the model takes no pictures, or its outputs have an unknown form.
     """
 
     def __init__(
@@ -151,14 +151,14 @@ class PoseNet:
 
 
 def _framing(box: NDArray[np.float64], width: int, height: int) -> tuple[float, float, float]:
-    """Width and centre in the picture of what the net sees: the box padded, then widened to the net's shape."""
+    """Width and centre, in the picture, of the net's view: the box padded, then widened to the net's aspect ratio."""
     x1, y1, x2, y2 = (float(v) for v in box[:4])
     extent = max((x2 - x1) * PADDING, (y2 - y1) * PADDING * (width / height))
     return max(extent, 1.0), (x1 + x2) * 0.5, (y1 + y2) * 0.5
 
 
 def _affine(extent: float, x: float, y: float, width: int, height: int) -> NDArray[np.float64]:
-    """From the picture to the net's pixels, through three float32 points as upstream does it: bit by bit the same crop."""
+    """Affine from the picture to the net's pixels, through three float32 points as upstream computes it, for bit-equal crops."""
     source = np.array([[x, y], [x, y - extent * 0.5], [0, 0]], np.float32)
     source[2] = source[1] - [source[0, 1] - source[1, 1], 0]
     corner = (height - width) / 2

@@ -1,4 +1,4 @@
-"""The one place where detectors and pose nets are opened: whoever looks at people asks here, and all honour the same settings."""
+"""Factories of detectors and pose nets: every stage opens them here, so that all honour the same settings."""
 
 from pathlib import Path
 
@@ -61,6 +61,6 @@ def open_pose(
     if backend == "onnx":
         return net
     if net.decode is not simcc.decode_outputs:
-        raise ValueError(f"{model}: rtmlib decodes SimCC outputs alone: set backend to onnx")
+        raise ValueError(f"{model}: rtmlib decodes SimCC outputs only: set backend to onnx")
     # rtmlib does not ask the model for its input's size.
     return RtmlibPose(model, device, (net.height, net.width), net.footage)

@@ -1,4 +1,4 @@
-"""Keypoints from heat maps, a picture of scores for each point, as mmpose decodes those of HRNet and its kin.
+"""Keypoints from heat maps, decoded as mmpose does for HRNet and similar nets.
 
 mmpose's `MSRAHeatmap` with `unbiased=True`: the highest cell, moved to the top of the Gaussian that it is part of (DARK, Zhang et
 al., CVPR 2020; blur of 11 cells as for sigma 2), then times input size over map size. Its score is the height of that cell.
@@ -26,9 +26,9 @@ def decode_outputs(outputs: Sequence[Floats32], size: tuple[int, int]) -> tuple[
     y, x = np.divmod(at, width)
     scores = np.take_along_axis(maps.reshape(people, points, -1), at[..., None], -1)[..., 0]
     cells = np.stack([x, y], -1) + _shift(maps, x, y, scores)
-    places = (cells * [size[1] / width, size[0] / height]).astype(np.float32)
-    places[~(scores > 0)] = np.nan
-    return places, scores
+    keypoints = (cells * [size[1] / width, size[0] / height]).astype(np.float32)
+    keypoints[~(scores > 0)] = np.nan
+    return keypoints, scores
 
 
 def _shift(maps: Floats32, x: NDArray[np.int64], y: NDArray[np.int64], highest: Floats32) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from pipeline.nets.session import Device
 def largest_person(
     picture: NDArray[np.uint8], detector: Path, pose: Path, device: Device = "cpu", *, backend: PoseBackend = "onnx"
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """Keypoints (133, 2) px and scores (133,) of whoever has the largest box; None when nobody is found.
+    """Keypoints (133, 2) px and scores (133,) of the person with the largest box, or None.
 
     Args:
         picture: (H, W, 3) RGB.

@@ -1,4 +1,4 @@
-"""The same pose models through rtmlib (Apache-2.0), one person at a time: a second opinion, not the fast way."""
+"""The same pose models through rtmlib (Apache-2.0), one person at a time: a reference, not the fast path."""
 
 import contextlib
 import io

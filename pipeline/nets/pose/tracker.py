@@ -1,7 +1,7 @@
-"""Keeps people apart over time: links detections and their poses into tracks.
+"""A tracker: links detections and their poses into tracks, one a person.
 
-Written here because the small tracking libraries either bring torch or know boxes alone. Boxes of two people who cross overlap and
-say little; their shoulders and noses still say who is who, and a short extrapolation of where each was going settles the rest.
+Written here because the small tracking libraries either need torch or use boxes alone. When two people cross, their boxes overlap
+and are ambiguous; shoulders and noses still tell them apart, and a short extrapolation of each motion settles the rest.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _HORIZON = 12  # frames over which a velocity is believed
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """When two sightings are one person.
+    """Thresholds for linking detections of one person.
 
     Attributes:
         max_gap: frames for which a person may disappear and keep the identity; 25 are 1 s.
@@ -44,21 +44,21 @@ class TrackerSettings:
 class _Track:
     number: int
     frames: list[int] = field(default_factory=list)
-    places: list[Floats] = field(default_factory=list)
+    anchors: list[Floats] = field(default_factory=list)
     box: Floats = field(default_factory=lambda: np.zeros(4))
     keypoints: Floats = field(default_factory=lambda: np.full((layout.K, 2), np.nan))
 
     def see(self, frame: int, box: Floats, keypoints: Floats) -> None:
         self.frames.append(frame)
-        self.places.append(_place(box, keypoints))
+        self.anchors.append(_anchors(box, keypoints))
         self.box, self.keypoints = box, keypoints
 
     def shift(self, frame: int) -> Floats:
-        """Where it is expected to have moved since it was last seen, in pixels (2,)."""
+        """Expected displacement since it was last seen, in pixels (2,)."""
         span = self.frames[-_HISTORY:]
         if len(span) < 2:
             return np.zeros(2)
-        moves = self.places[-1] - self.places[-len(span)]  # rows: by the anchor, by the box
+        moves = self.anchors[-1] - self.anchors[-len(span)]  # rows: by the anchor, by the box
         known = moves[0] if np.isfinite(moves[0]).all() else moves[1]
         return np.asarray(known / (span[-1] - span[0]) * min(frame - span[-1], _HORIZON))
 
@@ -111,7 +111,7 @@ class Tracker:
         return self._tracks[track].frames[-1]
 
     def _distinct(self, boxes: Floats, points: Floats) -> list[int]:
-        """Detections that are no second sight of somebody, surest first: two boxes on one person give one pose twice."""
+        """Detections without duplicates, surest first: two boxes on one person give the same pose twice."""
         sureness = boxes[:, 4] if boxes.shape[1] > 4 else np.prod(boxes[:, 2:4] - boxes[:, :2], axis=1)
         alike = pose_similarity(points, points, scales(boxes))
         kept: list[int] = []
@@ -123,17 +123,17 @@ class Tracker:
     def _link(
         self, live: list[int], frame: int, boxes: Floats, points: Floats, fresh: list[int]
     ) -> list[tuple[int, int]]:
-        """(track, detection) pairs: by likeness first, then those out of sight by nearness."""
+        """Matched (track, detection) pairs: by similarity first, then tracks out of sight by proximity."""
         tracks = [self._tracks[number] for number in live]
         links = _assign(self._likeness(tracks, frame, boxes[fresh], points[fresh]), self.settings.min_similarity)
         left = [t for k, t in enumerate(tracks) if k not in {a for a, _ in links} and len(t.frames) > 0]
         free = [k for k in range(len(fresh)) if k not in {b for _, b in links}]
-        found = [(tracks[a].number, fresh[b]) for a, b in links]
+        matches = [(tracks[a].number, fresh[b]) for a, b in links]
         near = self._nearness(left, frame, boxes[[fresh[k] for k in free]])
-        return found + [(left[a].number, fresh[free[b]]) for a, b in _assign(near, 0.0)]
+        return matches + [(left[a].number, fresh[free[b]]) for a, b in _assign(near, 0.0)]
 
     def _likeness(self, tracks: list[_Track], frame: int, boxes: Floats, points: Floats) -> Floats:
-        """(T, N) mean of box overlap and pose similarity, with each track moved to where it should be by now."""
+        """Mean of box overlap and pose similarity, (T, N), with each track extrapolated to this frame."""
         if not tracks or not len(boxes):
             return np.zeros((len(tracks), len(boxes)))
         shifts = np.stack([t.shift(frame) for t in tracks])
@@ -144,7 +144,7 @@ class Tracker:
         return np.where(np.isfinite(alike), (overlap + alike) / 2, overlap)
 
     def _nearness(self, tracks: list[_Track], frame: int, boxes: Floats) -> Floats:
-        """(T, N) in -inf..1: positive where a person of that size could have come to the box out of sight."""
+        """Proximity in -inf..1, (T, N): positive where a person of that size could have reached the box unseen."""
         near = np.full((len(tracks), len(boxes)), -np.inf)
         for a, track in enumerate(tracks):
             height = track.box[3] - track.box[1]
@@ -180,16 +180,16 @@ def scales(boxes: Floats) -> Floats:
     return np.asarray(np.sqrt(np.clip(boxes[:, 2:4] - boxes[:, :2], 0, None).prod(-1)))
 
 
-def _place(box: Floats, keypoints: Floats) -> Floats:
-    """(2, 2): mean of nose and shoulders, which gestures do not move, and the box's centre."""
+def _anchors(box: Floats, keypoints: Floats) -> Floats:
+    """Anchors (2, 2): the mean of nose and shoulders, which gestures hardly move, and the box's centre."""
     return np.stack([keypoints[_ANCHOR].mean(0), (box[:2] + box[2:]) / 2])
 
 
 def _assign(value: Floats, least: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) of the greatest total value, each above `least`."""
+    """Pairs (row, column) of the assignment with the greatest total value, each above `least`."""
     if not value.size:
         return []
     usable = value > least
-    # Pairs that may not be are worth nothing, so that they never push aside one that may.
+    # Forbidden pairs are worth 0, so that they never displace an allowed one.
     rows, columns = linear_sum_assignment(-np.where(usable, value - least, 0))
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if usable[r, c]]

@@ -1,7 +1,7 @@
-"""From frames to skeletons: who is in a clip, and everybody's 133 keypoints in every frame.
+"""Whole-body annotation of a clip: detection, tracking, and 133 keypoints of every person in every frame.
 
-People are detected on every n-th frame and posed there; a tracker links these sightings; the boxes in between are interpolated, so
-that nothing in between waits for the frame before it and every batch of the pose net is full. No detection, no skeleton.
+People are detected and posed on every n-th frame, and a tracker links these sightings. Boxes in between are interpolated, so no
+frame waits for the one before it and every batch of the pose net is full. Without a detection there is no skeleton.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ FACE_SIDE = 96
 """Faces are scaled to this many pixels before their sharpness is measured."""
 
 _DETECTIONS_A_GROUP = 4  # detected together; also bounds how many frames are held
-_SURE = 5  # keypoints that must be found for somebody to be there
+_SURE = 5  # keypoints that must be found for a person to count as present
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class PersonTrack:
 
 @dataclass(frozen=True)
 class AnnotationSettings:
-    """What changes the result of `annotate_frames`.
+    """Settings that affect the result of `annotate_frames`.
 
     Attributes:
         detect_every: frames from one detection to the next; the last frame is one too.
         max_persons: people a frame, the largest boxes first; bounds the work on a crowd.
-        min_presence: mean score of the five surest body points, 0..1, for somebody to be there at all.
+        min_presence: least mean score of the five surest body points, 0..1, for a person to count as present.
         min_detections: sightings that make a person; less is a false alarm.
         min_score: keypoints below it are not used for comparing people.
         tracker: see `TrackerSettings`.
@@ -77,10 +77,10 @@ def annotate_frames(
     *,
     workers: int = 2,
 ) -> list[PersonTrack]:
-    """Whole-body keypoints of everybody in a clip.
+    """Estimate whole-body keypoints of every person in a clip.
 
-    Holds at most a few groups of frames: 4 x `detect_every` being worked on, as many being decoded meanwhile, and those of
-    the last `max_gap` in which somebody is out of sight.
+    Memory is bounded by a few groups of frames: 4 x `detect_every` in work, as many being decoded, and those of
+    the last `max_gap` frames in which somebody is out of sight.
 
     Args:
         frames: (n, picture) with n = 0, 1, 2, ... and pictures (H, W, 3) RGB of one size, each an array of its own; they
@@ -111,7 +111,7 @@ def annotate_frames(
             count += len(group)
         if running:
             running.result()
-        # Leaving waits for what still runs, so nothing outlives an error of the iterator's.
+        # Leaving the block waits for running work, so nothing outlives an error raised by the iterator.
     return annotator.people(count)
 
 
@@ -120,7 +120,7 @@ def _groups(frames: Iterable[tuple[int, Picture]], every: int) -> Iterator[tuple
     group: list[tuple[int, Picture]] = []
     for expected, (n, picture) in enumerate(frames):
         if n != expected:
-            raise ValueError(f"frame {n} came where frame {expected} was due")
+            raise ValueError(f"frame {n} came instead of frame {expected}")
         group.append((n, picture))
         if n % (every * _DETECTIONS_A_GROUP) == 0:
             yield group, False
@@ -130,7 +130,7 @@ def _groups(frames: Iterable[tuple[int, Picture]], every: int) -> Iterator[tuple
 
 @dataclass
 class _Sight:
-    """A person in a frame: asked for with a box, answered with a pose."""
+    """A sighting of a person in a frame: created with a box, completed with a pose."""
 
     frame: int
     box: NDArray[np.float32]  # x1, y1, x2, y2, score
@@ -159,7 +159,7 @@ class _Annotator:
     ) -> None:
         self._detector, self._pose, self._settings = detector, pose, settings
         self._helpers, self._lanes = helpers, lanes
-        self._running: list[Future[None]] = []  # batches nobody waits for yet
+        self._running: list[Future[None]] = []  # batches in flight
         self._tracker = Tracker(settings.tracker)
         self._sights: dict[int, list[_Sight]] = {}
         self._latest: dict[int, _Sight] = {}  # each track's newest detection
@@ -167,15 +167,15 @@ class _Annotator:
         self._waiting: list[_Sight] = []
 
     def take(self, group: Sequence[tuple[int, Picture]], last: bool) -> None:
-        """Works a group of frames in; detection frames are every n-th, and the very last."""
+        """Process a group of frames; people are detected on every n-th frame and on the very last."""
         self._pictures.update(group)
         chosen = [n for n, _ in group if n % self._settings.detect_every == 0 or (last and n == group[-1][0])]
-        found = self._detect(chosen)
-        now = [sight for sights in found for sight in sights]
+        detections = self._detect(chosen)
+        now = [sight for sights in detections for sight in sights]
         spare = -len(now) % self._pose.batch  # the last batch is filled up with others that can wait
         now, self._waiting = now + self._waiting[:spare], self._waiting[spare:]
         _wait(self._start(now))
-        for frame, sights in zip(chosen, found, strict=True):
+        for frame, sights in zip(chosen, detections, strict=True):
             self._link(frame, [s for s in sights if s.presence >= self._settings.min_presence])
         whole = len(self._waiting) if last else len(self._waiting) // self._pose.batch * self._pose.batch
         ready, self._waiting = self._waiting[:whole], self._waiting[whole:]
@@ -188,14 +188,14 @@ class _Annotator:
 
     def _detect(self, chosen: list[int]) -> list[list[_Sight]]:
         pictures = [self._pictures[n] for n in chosen]
-        found = []
+        detections = []
         for n, picture, boxes in zip(chosen, pictures, self._detector.detect(pictures), strict=True):
             largest = np.argsort(-scales(boxes), kind="stable")[: self._settings.max_persons]
-            found.append([_Sight(n, boxes[i], picture) for i in sorted(largest)])
-        return found
+            detections.append([_Sight(n, boxes[i], picture) for i in sorted(largest)])
+        return detections
 
     def _start(self, sights: list[_Sight]) -> "list[Future[None]]":
-        """Sees to the poses of the sights, in batches: at once, or in the background where the net has several lanes."""
+        """Estimate the poses of sightings in batches: at once, or in the background where the net has several lanes."""
         for sight in sights:
             self._prepare(sight)
         batches = [sights[first : first + self._pose.batch] for first in range(0, len(sights), self._pose.batch)]
@@ -228,7 +228,7 @@ class _Annotator:
             self._sights.setdefault(track, []).append(sight)
 
     def _between(self, track: int, before: _Sight, after: _Sight) -> None:
-        """Asks for the frames between two detections of a person, their boxes interpolated."""
+        """Create the sightings between two detections of a person, with interpolated boxes."""
         span = after.frame - before.frame
         for frame in range(before.frame + 1, after.frame):
             weight = np.float32((frame - before.frame) / span)
@@ -240,17 +240,17 @@ class _Annotator:
             self._sights[track].append(sight)
 
     def _forget(self, now: int) -> None:
-        """Lets go of pictures that no link to come can ask for."""
+        """Release pictures that no later link can need."""
         oldest = min((self._tracker.last_seen(track) for track in self._tracker.live(now)), default=now)
         for frame in [n for n in self._pictures if n <= oldest]:
             del self._pictures[frame]
 
     def people(self, count: int) -> list[PersonTrack]:
-        """Everybody seen, ranked, over `count` frames."""
+        """All people seen in `count` frames, in order of rank."""
         tracks = []
         least = min(self._settings.min_detections, -(-count // self._settings.detect_every))
         for sights in self._sights.values():
-            # Between far detections nobody vouches for the person but the pose itself.
+            # Between distant detections only the pose itself is evidence that the person is there.
             real = [s for s in sights if s.sure or s.presence >= self._settings.min_presence]
             if sum(s.detected for s in real) >= least:
                 tracks.append(_arrays(real, count))
@@ -265,7 +265,7 @@ def _wait(futures: "list[Future[None]]") -> None:
 
 
 def _sharpen(sight: _Sight, min_score: float) -> None:
-    """Measures the face, and lets go of the picture."""
+    """Measure the face's sharpness, and release the picture."""
     if sight.picture is not None:
         sight.sharpness = face_sharpness(sight.picture, sight.keypoints, sight.scores, min_score)
         sight.picture = None
@@ -306,9 +306,9 @@ def _arrays(sights: list[_Sight], count: int) -> PersonTrack:
 
 
 def _without_doubles(tracks: list[PersonTrack], settings: AnnotationSettings) -> list[PersonTrack]:
-    """Where two tracks show one person, only one does: the longer; a track that is mostly such a double goes altogether.
+    """Drop duplicates: where two tracks show one person the longer keeps the frames; a track that is mostly duplicate is removed.
 
-    It happens when somebody passes behind somebody: both boxes are right, both skeletons are the one in front's.
+    This happens when one person passes behind another: both boxes are right, but both skeletons are of the person in front.
     """
     kept: list[PersonTrack] = []
     for track in sorted(tracks, key=lambda t: (-int(t.seen.sum()), int(np.argmax(t.seen)), _first_x(t))):

@@ -1,4 +1,4 @@
-"""Finds people with a YOLOX model (ONNX), in batches.
+"""Person detection with a YOLOX model (ONNX), in batches.
 
 Preparation as YOLOX's own demo and DWPose do it: scaled by min(H/h, W/w) into the top-left corner of a canvas of grey 114,
 float32 0..255, CHW. What a model's outputs mean is read from their shapes.
@@ -77,15 +77,15 @@ class Detector:
         Returns:
             one (N, 5) float32 a picture: x1, y1, x2, y2 in its pixels, clipped to it, and the score; best first.
         """
-        found: list[NDArray[np.float32]] = []
+        boxes: list[NDArray[np.float32]] = []
         for first in range(0, len(pictures), self.batch):
             group = pictures[first : first + self.batch]
             canvas = np.full((self.batch if self._fixed else len(group), 3, *self.size), PAD, np.float32)
             ratios = [self._place(picture, canvas[i]) for i, picture in enumerate(group)]
             outputs = self._session.run(self._outputs, {self._input: canvas})
             for i, (picture, ratio) in enumerate(zip(group, ratios, strict=True)):
-                found.append(self._people(outputs, i, ratio, picture.shape[:2]))
-        return found
+                boxes.append(self._people(outputs, i, ratio, picture.shape[:2]))
+        return boxes
 
     @property
     def _fixed(self) -> bool:
@@ -102,7 +102,7 @@ class Detector:
         return ratio
 
     def _recognise(self) -> Head:
-        """What the outputs mean, asked of the model itself with a grey picture: shapes may be open in the file."""
+        """Determine the form of the outputs by running a grey picture: the file may leave shapes open."""
         grey = np.full((self.batch if self._fixed else 1, 3, *self.size), PAD, np.float32)
         outputs = self._session.run(self._outputs, {self._input: grey})
         shape = outputs[0].shape
@@ -136,7 +136,7 @@ class Detector:
         return np.concatenate([boxes, scores[:, None]], 1)[kept].astype(np.float32)
 
     def _decoded(self, rows: NDArray[np.float32], anchors: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Centre and size of each box -> its corners, in pixels of the canvas."""
+        """Corners of each box from its centre and size, in pixels of the canvas."""
         centre, extent = rows[:, :2], rows[:, 2:]
         if self.head == "raw":
             stride = self._stride[anchors]

@@ -1,1 +1,1 @@
-"""Speech found, told apart and turned into features."""
+"""Nets on sound: voice activity, speaker segmentation, audio features."""

@@ -1,4 +1,4 @@
-"""The reference to compare `segmentation` with: pyannote.audio's own Model and Inference, on its own checkpoint."""
+"""The reference for `segmentation`: pyannote.audio's own Model and Inference, on its own checkpoint."""
 
 import os
 import warnings
@@ -62,7 +62,7 @@ class PyannoteSegmentation:
         model = audio.Model.from_pretrained(str(checkpoint))
         kind = model.specifications
         if not (getattr(kind, "powerset", False) and len(kind.classes) == 3 and kind.powerset_max_classes == 2):
-            raise ValueError(f"{checkpoint.name} is no segmentation-3.0: it gives {kind}")
+            raise ValueError(f"{checkpoint.name} is not segmentation-3.0: it gives {kind}")
         self._speaking: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
         self._soft = soft
         self._step = round(step_seconds * SAMPLE_RATE)
@@ -86,8 +86,8 @@ class PyannoteSegmentation:
         starts = frame_of(np.arange(len(self._speaking), dtype=np.int64) * self._step)
         return Voices(scores, self._speaking, starts, len(wave))
 
-    def _hook(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _hook(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Called by pyannote with every window's scores before it averages them."""
-        activity = to_multilabel(found, soft=True) if self._soft else found
+        activity = to_multilabel(scores, soft=True) if self._soft else scores
         self._speaking = bits_of(activity)
         return np.ascontiguousarray(two_highest(activity), np.float32)

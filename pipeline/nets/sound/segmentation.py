@@ -1,6 +1,6 @@
-"""Who speaks when, up to three voices at once, by an ONNX net with the signature of pyannote's segmentation-3.0.
+"""Speaker segmentation, up to three speakers a window, by an ONNX net with the signature of pyannote's segmentation-3.0.
 
-The net hears windows of ten seconds and answers every 270 samples with log-probabilities of a powerset: nobody, speaker 1, 2, 3,
+The net takes windows of ten seconds and gives, every 270 samples, log-probabilities of a powerset: nobody, speaker 1, 2, 3,
 or two of them. sherpa-onnx publishes such an export: input `x` (N, 1, T), output `y` (N, 589, 7).
 """
 
@@ -50,7 +50,7 @@ def bits_of(activity: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 class Listener(Protocol):
-    """Hears how many voices there are: this file's net, or the reference in `pyannote_segmentation`."""
+    """Anything that finds voices in a wave: this file's net, or the reference in `pyannote_segmentation`."""
 
     def hear(self, wave: NDArray[np.float32]) -> Voices:
         """The voices of a wave (samples,) in -1..1 at 16 kHz; ValueError for another shape or none at all."""
@@ -100,13 +100,13 @@ class SegmentationNet:
 
     def scores(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, frames, 7) log-probabilities of windows (N, window); ValueError when the net answers otherwise."""
-        found = self._session.run([self._output], {self._input: np.ascontiguousarray(windows[:, None])})[0]
+        output = self._session.run([self._output], {self._input: np.ascontiguousarray(windows[:, None])})[0]
         wanted = (len(windows), self.frames, len(powerset()))
-        if found.shape != wanted:
-            raise ValueError(f"the segmentation net answers {found.shape}, not {wanted}")
-        if np.isnan(found).any():
-            raise ValueError("the segmentation net answers NaN")
-        return np.asarray(found, np.float32)
+        if output.shape != wanted:
+            raise ValueError(f"the segmentation net returns {output.shape}, not {wanted}")
+        if np.isnan(output).any():
+            raise ValueError("the segmentation net returns NaN")
+        return np.asarray(output, np.float32)
 
     def _windows(self, wave: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
         """Batches (n, window): views of the wave, and the last window alone where zeros have to be added to it."""
@@ -139,13 +139,13 @@ def _signature(session: Any) -> tuple[str, str, int]:
     """Names of input and output, and samples of a window; ValueError when the model is another one."""
     sources, results = session.get_inputs(), session.get_outputs()
     if len(sources) != 1 or len(results) != 1:
-        raise ValueError(f"no segmentation net: {len(sources)} inputs and {len(results)} outputs, not one each")
+        raise ValueError(f"not a segmentation net: {len(sources)} inputs and {len(results)} outputs, not one each")
     source, result = list(sources[0].shape), list(results[0].shape)
     window = source[2] if len(source) == 3 and isinstance(source[2], int) else WINDOW_SECONDS * SAMPLE_RATE
     frames = (window - FRAME_FIELD) // FRAME_STEP + 1
     if not (_fits(source, (None, 1, window)) and _fits(result, (None, frames, len(powerset())))) or frames < 1:
         raise ValueError(
-            f"no segmentation-3.0: it takes {source} and gives {result}, not (N, 1, {window}) and (N, {frames}, 7)"
+            f"not segmentation-3.0: it takes {source} and gives {result}, not (N, 1, {window}) and (N, {frames}, 7)"
         )
     return sources[0].name, results[0].name, window
 

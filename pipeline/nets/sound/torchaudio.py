@@ -1,4 +1,4 @@
-"""Makes torchaudio importable beside a torch for the processor alone.
+"""Make torchaudio importable beside a CPU-only torch.
 
 Its wheels are built for CUDA, and the extension in them does not load without it; what pyannote.audio and transformers use of it is
 plain Python. So the extension is marked absent before the import, and only where torch has no CUDA.
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def mark_extension_absent() -> None:
-    """Put a stand-in in the place of `torchaudio._extension` where that one cannot load; does nothing anywhere else."""
+    """Replace `torchaudio._extension` by a stand-in where it cannot load; a no-op elsewhere."""
     import torch
 
     name = "torchaudio._extension"

@@ -1,7 +1,7 @@
-"""Speech or not, by silero-vad's ONNX model (MIT), driven directly: no torch.
+"""Voice activity detection by silero-vad's ONNX model (MIT), run directly, without torch.
 
-The model is recurrent: each window of 512 samples needs the state left by the one before, so windows run in order. On
-one thread a CPU is about two hundred times faster than the sound; open its session with `threads=1`.
+The model is recurrent: each window of 512 samples needs the state of the one before, so windows run in order. One CPU thread
+runs at about two hundred times real time; open the session with `threads=1`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How many voices are heard when: windows of a segmentation net laid over each other, as spans and clip by clip.
+"""Voice counts over time: a segmentation net's windows overlap-added, turned into spans, and measured clip by clip.
 
 Frames, overlap-add and hysteresis are those of pyannote.audio 4 (`Inference.aggregate`, `Binarize`): H. Bredin, "pyannote.audio
 2.1 speaker diarization pipeline", Interspeech 2023; powerset: A. Plaquet and H. Bredin, same conference.
@@ -88,26 +88,26 @@ def spans(
     active = (scores > onset)[last]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     times = middles(len(scores))[np.minimum(edges, len(scores) - 1)]
-    found: list[Span] = []
+    joined: list[Span] = []
     for start, end in zip(times[::2].tolist(), times[1::2].tolist(), strict=True):
         if end == start:
             continue  # the last frame alone
-        if found and start - found[-1][1] < min_off:
-            found[-1] = (found[-1][0], end)
+        if joined and start - joined[-1][1] < min_off:
+            joined[-1] = (joined[-1][0], end)
         else:
-            found.append((start, end))
-    return [(start, end) for start, end in found if end - start >= min_on]
+            joined.append((start, end))
+    return [(start, end) for start, end in joined if end - start >= min_on]
 
 
-def clipped(found: list[Span], start: float, end: float) -> list[Span]:
+def clipped(spans: list[Span], start: float, end: float) -> list[Span]:
     """The parts of spans that lie within [start, end) seconds."""
-    cut = [(max(a, start), min(b, end)) for a, b in found]
+    cut = [(max(a, start), min(b, end)) for a, b in spans]
     return [(a, b) for a, b in cut if b > a]
 
 
 @dataclass(frozen=True)
 class Voices:
-    """What a segmentation net heard in a whole track.
+    """The voices that a segmentation net finds in a whole track.
 
     Attributes:
         scores: (F, 2) float32, a frame each 270 samples: some voice, two voices or more; 0..1.
@@ -143,12 +143,12 @@ class Voices:
         return most
 
 
-def longest(found: list[Span]) -> float:
+def longest(spans: list[Span]) -> float:
     """Seconds of the longest span; 0 without any."""
-    return max((end - start for start, end in found), default=0.0)
+    return max((end - start for start, end in spans), default=0.0)
 
 
-def seconds(found: list[Span]) -> float:
+def seconds(spans: list[Span]) -> float:
     """Seconds of all spans together; they do not overlap."""
-    assert all(before[1] <= after[0] for before, after in pairwise(found)), "spans are in order"
-    return sum(end - start for start, end in found)
+    assert all(before[1] <= after[0] for before, after in pairwise(spans)), "spans are in order"
+    return sum(end - start for start, end in spans)

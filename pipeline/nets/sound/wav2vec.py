@@ -87,29 +87,29 @@ class Wav2Vec:
         waves = np.asarray(waves, np.float32)
         waves = (waves - waves.mean(1, keepdims=True)) / np.sqrt(waves.var(1, keepdims=True) + 1e-7)
         with self._torch.inference_mode():
-            given = self._torch.from_numpy(waves).to(self._device)
-            states = self._net(given, output_hidden_states=True).hidden_states
+            inputs = self._torch.from_numpy(waves).to(self._device)
+            states = self._net(inputs, output_hidden_states=True).hidden_states
             return np.asarray(states[layer].float().cpu().numpy())
 
 
 def _fill(net: "torch.nn.Module", state: dict[str, Any], source: Path) -> None:
     """Load weights, whatever head the file was saved with and however its position convolution is named."""
     own = net.state_dict()
-    given = {name.removeprefix("wav2vec2."): value for name, value in state.items()}
+    loaded = {name.removeprefix("wav2vec2."): value for name, value in state.items()}
     for old, new in (
         ("weight_g", "parametrizations.weight.original0"),
         ("weight_v", "parametrizations.weight.original1"),
     ):
-        given = {
-            name.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.{new}"): v for name, v in given.items()
+        loaded = {
+            name.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.{new}"): v for name, v in loaded.items()
         }
-    given = {name: value for name, value in given.items() if name in own}
-    missing = sorted(set(own) - set(given) - {"masked_spec_embed"})  # that one is for training alone
-    wrong = [name for name, value in given.items() if value.shape != own[name].shape]
+    loaded = {name: value for name, value in loaded.items() if name in own}
+    missing = sorted(set(own) - set(loaded) - {"masked_spec_embed"})  # that one is for training alone
+    wrong = [name for name, value in loaded.items() if value.shape != own[name].shape]
     if missing or wrong:
         lacking = f"{len(missing)} weights missing, {len(wrong)} of other shapes, such as {(missing or wrong)[0]}"
-        raise ValueError(f"{source} holds no wav2vec 2.0 base: {lacking}")
-    net.load_state_dict({**own, **given})
+        raise ValueError(f"{source} is not wav2vec 2.0 base: {lacking}")
+    net.load_state_dict({**own, **loaded})
 
 
 def logmel(wave: Floats32, frames: int) -> Floats32:
@@ -162,7 +162,7 @@ def features_of(label: str, wave: Floats32, frames: int, weights: Path | None = 
     name, _, layer = label.partition("/")
     if name != "wav2vec2-base-960h" or not layer.isdigit() or weights is None:
         raise ValueError(
-            f"audio features {label!r} cannot be made here: wanted logmel768 or wav2vec2-base-960h/<layer>"
+            f"audio features {label!r} cannot be computed: expected logmel768 or wav2vec2-base-960h/<layer>"
         )
     net = Wav2Vec(weights, device)
     parts = []

@@ -1,10 +1,10 @@
-"""SyncNet: whether lips say what is heard, and how far off the sound is. Usable alone, on face crops and a 16-kHz wave.
+"""SyncNet: how well lips fit the sound, and the offset between them. Usable alone, on face crops and a 16-kHz wave.
 
     net = SyncNet(open_session("syncnet_v2.onnx"))
     count = windows_of(len(crops))                       # crops: (T, 224, 224, 3) BGR, 25 a second
-    found = score(distances(net.lips(crops[None])[0][:count], net.sound(wave, count)))
+    result = score(distances(net.lips(crops[None])[0][:count], net.sound(wave, count)))
 
-gives what `SyncNetInstance.evaluate` of syncnet-python gives.
+gives the same as `SyncNetInstance.evaluate` of syncnet-python.
 """
 
 from pipeline.nets.syncnet.graph import SIDE, WINDOW, convert, to_onnx

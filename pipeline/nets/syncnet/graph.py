@@ -161,7 +161,7 @@ class _Writer:
 
     def _weight(self, name: str) -> Floats32:
         if name not in self._state:
-            raise ValueError(f"this is no SyncNet v2: it has no {name}")
+            raise ValueError(f"this is not SyncNet v2: it has no {name}")
         return np.asarray(self._state[name], np.float32)
 
     def _constant(self, value: NDArray[Any]) -> str:

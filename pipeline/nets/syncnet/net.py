@@ -1,4 +1,4 @@
-"""SyncNet run by onnxruntime: face crops and sound in, embeddings out."""
+"""SyncNet under onnxruntime: embeddings of face crops and of sound."""
 
 from typing import TYPE_CHECKING
 
@@ -74,9 +74,9 @@ def cepstra(wave: Floats32) -> Floats32:
     return np.asarray(mfcc(samples, SAMPLE_RATE), np.float32)
 
 
-def sound_windows(found: Floats32, windows: int) -> Floats32:
+def sound_windows(coefficients: Floats32, windows: int) -> Floats32:
     """(windows, 1, 13, 20) of cepstra (steps, 13): twenty steps from each frame on; ValueError when they do not reach."""
-    if windows and len(found) < STEPS_A_FRAME * (windows - 1) + STEPS:
-        raise ValueError(f"{len(found)} steps of sound are too few for {windows} windows")
-    strided = np.lib.stride_tricks.sliding_window_view(found, STEPS, axis=0)[::STEPS_A_FRAME][:windows]
+    if windows and len(coefficients) < STEPS_A_FRAME * (windows - 1) + STEPS:
+        raise ValueError(f"{len(coefficients)} steps of sound are too few for {windows} windows")
+    strided = np.lib.stride_tricks.sliding_window_view(coefficients, STEPS, axis=0)[::STEPS_A_FRAME][:windows]
     return np.ascontiguousarray(strided)[:, None]

@@ -1,4 +1,4 @@
-"""How well lips and sound fit, and at which offset: SyncNet's own measure (calc_pdist and what follows it)."""
+"""SyncNet's measures of lips and sound: offset, confidence and distance (calc_pdist and what follows it)."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _EPSILON = 1e-6  # torch's pairwise_distance adds it to every difference
 
 @dataclass(frozen=True)
 class Score:
-    """What SyncNet says of a face and a sound.
+    """SyncNet's measures of a face and a sound.
 
     Attributes:
         offset: frames of 40 ms; positive: the sound comes before the lips.
@@ -50,23 +50,23 @@ def distances(lip: Floats32, sound: Floats32, max_shift: int = MAX_SHIFT) -> Flo
     return np.stack(columns, 1).astype(np.float32)
 
 
-def score(found: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
-    """Offset, confidence and distance.
+def score(pairwise: Floats32, used: NDArray[np.bool_] | None = None) -> Score:
+    """Compute offset, confidence and distance.
 
     Args:
-        found: (W, 2S + 1) of `distances`.
+        pairwise: (W, 2S + 1) distances, from `distances`.
         used: (W,) windows that count; all of them by default.
 
     Raises:
         ValueError: no window counts.
     """
-    found = found if used is None else found[used]
-    if not len(found):
+    pairwise = pairwise if used is None else pairwise[used]
+    if not len(pairwise):
         raise ValueError("there is no window to compare")
-    mean = found.mean(0, dtype=np.float64)
+    mean = pairwise.mean(0, dtype=np.float64)
     least = float(mean.min())
     median = float(np.sort(mean)[(len(mean) - 1) // 2])  # of an even number torch takes the lower one
-    halves = [found[: (len(found) + 1) // 2], found[len(found) // 2 :]]
+    halves = [pairwise[: (len(pairwise) + 1) // 2], pairwise[len(pairwise) // 2 :]]
     first, last = (_offset(half.mean(0, dtype=np.float64)) for half in halves)
     return Score(_offset(mean), median - least, least, (first, last))
 

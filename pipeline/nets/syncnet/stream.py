@@ -1,4 +1,4 @@
-"""Lips of films that do not fit into memory: crops come picture by picture, the net runs on batches of windows."""
+"""Lip embeddings of videos that do not fit into memory: crops come frame by frame, the net runs on batches of windows."""
 
 from collections.abc import Iterable
 
@@ -11,22 +11,22 @@ from pipeline.nets.syncnet.net import Crops, SyncNet, windows_of
 
 
 def lips_of(net: SyncNet, crops: Iterable[Crops], tracks: int) -> Floats32:
-    """(N, windows_of(T), 1024) embeddings of N tracks of faces, from crops (N, 224, 224, 3) BGR of T pictures; N >= 1."""
+    """Embeddings (N, windows_of(T), 1024) of N face tracks, from T frames of crops (N, 224, 224, 3) BGR; N >= 1."""
     count = max(1, net.batch // tracks) + WINDOW - 1
     waiting = np.empty((tracks, count, SIDE, SIDE, 3), np.uint8)
-    found = [np.zeros((tracks, 0, WIDTH), np.float32)]
+    embeddings = [np.zeros((tracks, 0, WIDTH), np.float32)]
     held = shown = 0
     for faces in crops:
         waiting[:, held] = faces
         held, shown = held + 1, shown + 1
         if held == count:
-            found.append(net.lips(waiting))
+            embeddings.append(net.lips(waiting))
             waiting[:, : WINDOW - 1] = waiting[:, count - WINDOW + 1 :]  # the next window begins with these
             held = WINDOW - 1
-    found.append(net.lips(waiting[:, :held]))
-    return np.concatenate(found, 1)[:, : windows_of(shown)]
+    embeddings.append(net.lips(waiting[:, :held]))
+    return np.concatenate(embeddings, 1)[:, : windows_of(shown)]
 
 
 def whole_windows(seen: NDArray[np.bool_], windows: int) -> NDArray[np.bool_]:
-    """(windows,) bool: those all of whose five pictures show the face, of (F,) pictures that do, F >= 5."""
+    """Mask (windows,) of windows whose five frames all show the face, from a mask (F,) of frames that do, F >= 5."""
     return np.asarray(np.lib.stride_tricks.sliding_window_view(seen, WINDOW).all(axis=1), bool)[:windows]

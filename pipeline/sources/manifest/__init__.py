@@ -1,4 +1,4 @@
-"""Link manifests: which clips of which videos somebody else released, read row by row, placed, and accounted for."""
+"""Link manifests: lists of released clips, read row by row, mapped onto fetched videos, and accounted for."""
 
 from pipeline.sources.manifest.forms import form_of, read_manifest
 from pipeline.sources.manifest.ledger import RowState, ledger

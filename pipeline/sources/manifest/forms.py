@@ -1,4 +1,4 @@
-"""The forms in which clips are released, told apart by their content, and read so that a bad row costs only itself.
+"""The file formats of manifests, detected by content and read so that a bad row costs only itself.
 
 - `csg405_json`: the paper's `all_with_crop.json`, a list of {vid, part, start_time, end_time, crop_box};
 - `csg405_names`: its `all.txt`, `{vid}_{part}_{start}_{end}` a line, with or without `.mp4`, times with `:` and `.` or `_`;
@@ -93,16 +93,16 @@ def read_manifest(path: Path) -> Manifest:
             "or the links of a release (a JSON object a line)"
         )
     text = path.read_bytes().decode("utf-8-sig", "replace")
-    found = Manifest(form)
+    manifest = Manifest(form)
     if form == JSON:
-        _gather(found, _json_rows(text, found))
+        _gather(manifest, _json_rows(text, manifest))
     else:
         lines = text.split("\n")  # not splitlines, which also breaks where no editor shows a line's end
-        _gather(found, {NAMES: _name_rows, EMTD: _csv_rows, RELEASE: _release_rows}[form](lines))
-    return found
+        _gather(manifest, {NAMES: _name_rows, EMTD: _csv_rows, RELEASE: _release_rows}[form](lines))
+    return manifest
 
 
-def _gather(found: Manifest, rows: Rows) -> None:
+def _gather(manifest: Manifest, rows: Rows) -> None:
     """Sort rows into good and bad; a row that names a clip again is bad.
 
     Two rows may show the same pictures if their boxes differ: two persons of one clip.
@@ -111,18 +111,18 @@ def _gather(found: Manifest, rows: Rows) -> None:
     spans: dict[tuple[str, int, int], list[ManifestRow]] = {}
     for line, row in rows:
         if isinstance(row, str):
-            found.bad[line] = row
+            manifest.bad[line] = row
             continue
         others = spans.setdefault((row.video_id, row.first_frame, row.frames), [])
         twin = next((o for o in others if None in (o.crop_box, row.crop_box) or o.crop_box == row.crop_box), None)
         if row.name in names:
-            found.bad[line] = f"names the clip of {found.numbered_by} {names[row.name]} again: {shown(row.name)}"
+            manifest.bad[line] = f"names the clip of {manifest.numbered_by} {names[row.name]} again: {shown(row.name)}"
         elif twin is not None:
-            found.bad[line] = f"the same pictures as {found.numbered_by} {twin.line}: {shown(row.name)}"
+            manifest.bad[line] = f"the same pictures as {manifest.numbered_by} {twin.line}: {shown(row.name)}"
         else:
             names[row.name] = line
             others.append(row)
-            found.rows.append(row)
+            manifest.rows.append(row)
 
 
 def _checked(make: Callable[..., ManifestRow], line: int, *what: Any) -> tuple[int, ManifestRow | str]:
@@ -143,10 +143,10 @@ def _name_rows(lines: list[str]) -> Rows:
 
 
 def _named(line: int, text: str) -> ManifestRow:
-    found = _NAME.fullmatch(text)
-    if not found:
+    match = _NAME.fullmatch(text)
+    if not match:
         raise BadRow(f"not a name such as YqnhRPq2Hq0_0_00:05:51.920_00:06:04.717: {shown(text)}")
-    vid, part, start, end = found.groups()
+    vid, part, start, end = match.groups()
     return span_row(line, vid, part, start, end, None)
 
 
@@ -223,12 +223,12 @@ def _side(value: object, what: str) -> int:
     return side
 
 
-def _json_rows(text: str, found: Manifest) -> Rows:
+def _json_rows(text: str, manifest: Manifest) -> Rows:
     """The entries of a list of objects, each decoded by itself, numbered by line or, where two share one, by entry."""
     entries = list(_entries(text))
     lines = [line for line, _ in entries]
     if len(set(lines)) < len(lines):
-        found.numbered_by = "entry"
+        manifest.numbered_by = "entry"
         lines = list(range(1, len(lines) + 1))
     for number, (_, piece) in zip(lines, entries, strict=True):
         yield _checked(_entry, number, piece)

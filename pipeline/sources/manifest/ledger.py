@@ -1,4 +1,4 @@
-"""The account of a rebuild: what became of every row of a manifest."""
+"""The ledger of a rebuild: the outcome of every row of a manifest."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +22,7 @@ _STATUS = {
 
 
 class RowState(NamedTuple):
-    """What became of one row.
+    """The outcome of one row.
 
     Attributes:
         line: as in the manifest.
@@ -67,10 +67,10 @@ def _unfetched(row: ManifestRow, refused: dict[str, tuple[str, str]]) -> RowStat
 
 
 def _placed(row: ManifestRow, video: "Row", later: "_Later") -> RowState:
-    found = place(row, video)
-    if isinstance(found, Problem):
-        return RowState(row.line, row.name, row.video_id, BAD, found.reason.code, found.detail)
-    clip_id = found["clip_id"]
+    placed = place(row, video)
+    if isinstance(placed, Problem):
+        return RowState(row.line, row.name, row.video_id, BAD, placed.reason.code, placed.detail)
+    clip_id = placed["clip_id"]
     sample = clip_id in later.samples
     reason, detail = ("", "") if sample else later.why_not(clip_id)
     return RowState(row.line, row.name, row.video_id, LIVE, reason, detail, clip_id, sample)

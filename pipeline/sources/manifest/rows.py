@@ -1,4 +1,4 @@
-"""One row of a link manifest: its checks, its frames, and where it lies in the video that was fetched.
+"""Rows of a link manifest: their checks, their frames, and their place in the fetched video.
 
 Times are turned into frames of the 25-fps grid in exact arithmetic: first frame = 25 x start, frames = 25 x (end - start),
 each rounded to the nearest whole number, halves up. That is the grid's own rule: picture n stands for the time from
@@ -30,11 +30,11 @@ _TIME = re.compile(r"(\d{1,3})([:_])([0-5]\d)\2([0-5]\d)(?:[.,_](\d{1,6}))?", re
 
 
 class ManifestError(StageError):
-    """A file cannot be read as a manifest at all; the message says what it should be."""
+    """Raised for a file that is no manifest at all; the message says what it should be."""
 
 
 class BadRow(ValueError):
-    """A row that cannot be used; the message says what is wrong with it, in one line."""
+    """Raised for a row that cannot be used; the message says why in one line."""
 
 
 class ManifestRow(NamedTuple):
@@ -67,7 +67,7 @@ class ManifestRow(NamedTuple):
 
 @dataclass
 class Manifest:
-    """A manifest, read.
+    """The content of a manifest.
 
     Attributes:
         form: `csg405_json`, `csg405_names`, `emtd_csv` or `release`.
@@ -83,32 +83,32 @@ class Manifest:
 
     def by_video(self) -> dict[str, list[ManifestRow]]:
         """The good rows of each video, videos in the order of their first row."""
-        found: dict[str, list[ManifestRow]] = defaultdict(list)
+        rows: dict[str, list[ManifestRow]] = defaultdict(list)
         for row in self.rows:
-            found[row.video_id].append(row)
-        return dict(found)
+            rows[row.video_id].append(row)
+        return dict(rows)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a row makes no clip of its video."""
+    """Why a row gives no clip of its video."""
 
     reason: Reason
     detail: str
 
 
 def shown(value: object) -> str:
-    """What somebody else wrote, short and in one line."""
+    """Untrusted text, shortened to one line."""
     text = repr(value[:80] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def micros_of(value: object, what: str) -> int:
     """`HH:MM:SS.mmm`, also with `_` for `:` and `.`, in microseconds."""
-    found = _TIME.fullmatch(value) if isinstance(value, str) and len(value) < 32 else None
-    if found is None:
+    match = _TIME.fullmatch(value) if isinstance(value, str) and len(value) < 32 else None
+    if match is None:
         raise BadRow(f"{what} is no time such as 00:05:51.920: {shown(value)}")
-    hours, _, minutes, seconds, part = found.groups()
+    hours, _, minutes, seconds, part = match.groups()
     whole = 3600 * int(hours) + 60 * int(minutes) + int(seconds)
     return whole * MICROS + int((part or "0").ljust(6, "0"))
 

@@ -1,1 +1,1 @@
-"""The web: requests that are fenced in and paced, and what their errors mean."""
+"""The web: fenced and paced requests through yt-dlp, and the classes of their errors."""

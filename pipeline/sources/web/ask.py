@@ -1,4 +1,4 @@
-"""Asking a site with patience: in turn, again after a throttle, and not at all behind a bot wall."""
+"""Paced requests to a site: in turn, repeated after throttling, and stopped by a bot wall."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> T:
-    """What `call` returns, asked for in turn.
+    """Make a paced request and return what `call` returns.
 
     Args:
         gate: the driver's pace; None asks at once, and gives up at the first throttle or bot wall.
@@ -35,7 +35,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
     while True:
         gate.turn(host)
         try:
-            found = call()
+            answer = call()
         except Exception as error:
             outcome = outcome_of(error)
             if outcome.reason is Reason.BOT_WALL:
@@ -60,7 +60,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
             gate.done(host)
             raise
         gate.fine(host)
-        return found
+        return answer
 
 
 def _told(outcome: Reject | Failure, host: str) -> Reject | Failure:

@@ -1,4 +1,4 @@
-"""What a download's errors mean: one table from yt-dlp's messages and HTTP statuses to reasons.
+"""Classification of download errors: one table from yt-dlp's messages and HTTP statuses to reasons.
 
 The first rule that matches wins. A reason of class `dead`, `bad` or `unwanted` is a result (`Reject`), one of class
 `later` or `blocked` a failure that the next run tries again.
@@ -128,17 +128,17 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
         if isinstance(item, OSError) and item.errno in (errno.ENOSPC, errno.EDQUOT):
             return Reason.DISK_FULL, message
     youtube = message.lower().startswith("[youtube") or any(_youtube_answered(item) for item in chain)
-    said = _ADDRESS.sub(" ", _ORIGIN.sub("", message)).lower()
-    if reason := _first(_OF_US, said):  # a bot wall or a throttle says so in words, whatever its status
+    text = _ADDRESS.sub(" ", _ORIGIN.sub("", message)).lower()
+    if reason := _first(_OF_US, text):  # a bot wall or a throttle says so in words, whatever its status
         return reason, message
     status = status_of(error)
     if status is not None and status >= 300:
         return _by_status(status, youtube), message
-    reason = _first(_OF_THE_VIDEO, said)
+    reason = _first(_OF_THE_VIDEO, text)
     if any(hasattr(item, "countries") for item in chain):  # a GeoRestrictedError, whatever it says
         return Reason.GEO_BLOCKED, message
-    if reason is Reason.EXTRACTOR_BROKEN and not youtube and "no video formats" in said:
-        return Reason.NOT_MEDIA, message  # of a page that nobody promised to hold a video
+    if reason is Reason.EXTRACTOR_BROKEN and not youtube and "no video formats" in text:
+        return Reason.NOT_MEDIA, message  # a page that need not hold a video at all
     if reason:
         return reason, message
     if any(
@@ -150,8 +150,8 @@ def reason_of(error: BaseException) -> tuple[Reason, str]:
     return Reason.EXCEPTION, message
 
 
-def _first(table: tuple[tuple[re.Pattern[str], Reason], ...], said: str) -> Reason | None:
-    return next((reason for pattern, reason in table if pattern.search(said)), None)
+def _first(table: tuple[tuple[re.Pattern[str], Reason], ...], text: str) -> Reason | None:
+    return next((reason for pattern, reason in table if pattern.search(text)), None)
 
 
 def _by_status(status: int, youtube: bool) -> Reason:

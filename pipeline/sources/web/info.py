@@ -1,4 +1,4 @@
-"""What is read out of yt-dlp's info about a video."""
+"""Fields read from yt-dlp's info about a video."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from pipeline.base.text import clean
 
 def handle(info: dict[str, Any]) -> str | None:
     """The channel's @name; null where the site has no such."""
-    found = clean(info.get("uploader_id"), 100)
-    return found if found and found.startswith("@") else None
+    name = clean(info.get("uploader_id"), 100)
+    return name if name and name.startswith("@") else None

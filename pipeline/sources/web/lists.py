@@ -1,4 +1,4 @@
-"""Lists of links: text, CSV or a manifest of clips, read into links that are each named once, and lines that cannot be used."""
+"""Lists of links (text, CSV or a manifest of clips), read into distinct links and unusable lines."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 
 class InputError(StageError):
-    """`crawl.input` names nothing that can be crawled; the message says what it should be."""
+    """Raised when `crawl.input` names nothing that can be crawled; the message says what it should be."""
 
 
 @dataclass
@@ -66,25 +66,25 @@ def read_list(path: Path, run: Path | None = None) -> LinkList:
     try:
         return LinkList(**json.loads(kept.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):  # not there, or not ours
-        found = _read_manifest(path)
+        links = _read_manifest(path)
         if run.is_dir():  # a dry run makes no folder
             with contextlib.suppress(OSError):  # one that may not be written is planned all the same, in seconds
-                files.write_text(kept, json.dumps(vars(found)))
-        return found
+                files.write_text(kept, json.dumps(vars(links)))
+        return links
 
 
 def _read_manifest(path: Path) -> LinkList:
     """One link a video of a manifest, and its bad rows."""
     manifest = read_manifest(path)
-    found = LinkList()
+    links = LinkList()
     bad = dict(manifest.bad)
     for row in manifest.rows:
         if row.url is None:
             bad[row.line] = f"no site has its video: {row.video_id}"
-    found.links = list(dict.fromkeys(row.url for row in manifest.rows if row.url is not None))
+    links.links = list(dict.fromkeys(row.url for row in manifest.rows if row.url is not None))
     for number, text in sorted(bad.items()):
-        found.bad[f"{BAD_ROW_PREFIX}{number}: {text[:120]}"] = f"{manifest.numbered_by} {number}: {text}"
-    return found
+        links.bad[f"{BAD_ROW_PREFIX}{number}: {text[:120]}"] = f"{manifest.numbered_by} {number}: {text}"
+    return links
 
 
 def _read_links(path: Path) -> LinkList:
@@ -94,19 +94,19 @@ def _read_links(path: Path) -> LinkList:
     if b"\0" in raw[:4096]:
         raise InputError(f"{path}: not a text file")
     lines = raw.decode("utf-8-sig", "replace").splitlines()
-    found = LinkList()
+    links = LinkList()
     known: set[str] = set()
     for number, text in _csv_cells(lines) if path.suffix.lower() == ".csv" else _text_cells(lines):
         try:
             link = normalised(text)
         except Reject as reject:
-            found.bad[f"{BAD_LINE_PREFIX}{number}: {text[:80]!r}"] = f"line {number}: {reject.detail}"
+            links.bad[f"{BAD_LINE_PREFIX}{number}: {text[:80]!r}"] = f"line {number}: {reject.detail}"
             continue
-        found.repeated += link in known
+        links.repeated += link in known
         if link not in known:
             known.add(link)
-            found.links.append(link)
-    return found
+            links.links.append(link)
+    return links
 
 
 def _text_cells(lines: list[str]) -> list[tuple[int, str]]:

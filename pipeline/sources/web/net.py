@@ -45,11 +45,11 @@ from pipeline.sources.web.ytdlp import (
 
 log = logging.getLogger(__name__)
 
-_MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machine, at a port where nobody listens
+_MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machine, at a port where nothing listens
 
 
 class RefusedRequest(Refused, RequestError):
-    """A request to a place that links may not lead to."""
+    """Raised for a request to an address that links may not lead to."""
 
     def __init__(self, detail: str) -> None:
         RequestError.__init__(self, detail)
@@ -132,10 +132,10 @@ def _with_web(params: dict[str, Any], web: Web) -> dict[str, Any]:
         youtube["player_client"] = list(web.player_clients)
     if tokens := [token.strip() for token in os.environ.get("CSG405_PO_TOKEN", "").split(",") if token.strip()]:
         youtube["po_token"] = tokens
-    given = params.get("extractor_args", {})
+    extractor_args = params.get("extractor_args", {})
     added: dict[str, Any] = {
         "socket_timeout": web.timeout_seconds,
-        "extractor_args": {**given, "youtube": {**youtube, **given.get("youtube", {})}},
+        "extractor_args": {**extractor_args, "youtube": {**youtube, **extractor_args.get("youtube", {})}},
     }
     if web.cookies:
         # A copy: each downloader writes its cookies back in the end, and would empty the file under all the others.
@@ -286,10 +286,10 @@ class _NoOtherProtocols(urllib.request.BaseHandler):
 def _connect_to_public(address: Any, timeout: Any, source_address: Any, *, allow_loopback: bool) -> socket.socket:
     """Connect to one resolved address, if links may lead there."""
     host = address[4][0]
-    found = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    if not (allow_loopback and found.is_loopback) and (not found.is_global or found.is_multicast):
+    literal = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(literal, ipaddress.IPv6Address):
+        literal = literal.ipv4_mapped or literal.sixtofour or literal
+    if not (allow_loopback and literal.is_loopback) and (not literal.is_global or literal.is_multicast):
         raise RefusedRequest(f"address {host} is not public")
     connected: socket.socket = socket_connect(address, timeout, source_address)
     return connected

@@ -80,7 +80,7 @@ class Pacer:
             return wait
 
     def is_shut(self, host: str) -> bool:
-        """Whether the host has shown a bot wall and nobody may ask it now."""
+        """Whether the breaker is open: the host has shown a bot wall, and no request may go out."""
         with self.changed:
             return host in self._hosts and self._clock() < self._hosts[host].shut_until
 
@@ -99,7 +99,7 @@ class Pacer:
             self.done(host, who)
 
     def throttled(self, host: str, who: Hashable, retry_after: float = 0.0) -> float:
-        """The host asked to slow down: nobody asks it for a while. Returns the pause, in seconds."""
+        """Record that the host throttled: no request goes out for a while. Returns the pause, in seconds."""
         with self.changed:
             known, now, web = self._hosts.setdefault(host, _Host()), self._clock(), self._web
             if now >= known.paused_until:  # else: an answer to a request that left before the pause began
@@ -111,7 +111,7 @@ class Pacer:
             return known.paused_until - now
 
     def bot_wall(self, host: str, who: Hashable, detail: str) -> None:
-        """The host showed a bot wall: nobody asks it until the cool-down is over, or ever again in this run."""
+        """Record a bot wall: no request goes out until the cool-down is over, or ever again in this run."""
         with self.changed:
             known, now, web = self._hosts.setdefault(host, _Host()), self._clock(), self._web
             if now >= known.shut_until:  # else: an answer to a request that left before the breaker opened
@@ -122,7 +122,7 @@ class Pacer:
             self.done(host, who)
 
     def left(self, who: Hashable) -> None:
-        """Whoever this was is gone, and so are its turns."""
+        """Release the turns of a client that is gone."""
         with self.changed:
             for host in self._hosts:
                 self.done(host, who)
@@ -154,10 +154,12 @@ class Pacer:
 
     def _read(self) -> dict[str, float]:
         try:
-            found = json.loads(self._state.read_text(encoding="utf-8"))
+            content = json.loads(self._state.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return {}
-        return {k: float(v) for k, v in found.items() if isinstance(v, int | float)} if isinstance(found, dict) else {}
+        return (
+            {k: float(v) for k, v in content.items() if isinstance(v, int | float)} if isinstance(content, dict) else {}
+        )
 
     def _write(self, times: dict[str, float]) -> None:
         temporary = self._state.with_suffix(".new")  # one writer at a time: we hold the lock

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Web(BaseModel):
-    """How this machine goes to the network. Nothing here changes results.
+    """How this machine uses the network. Nothing here affects results.
 
     Secrets come from the environment and are never written down: `CSG405_PO_TOKEN`, and a proxy with a password as
     `CSG405_PROXY`.

@@ -1,8 +1,8 @@
-"""The only door to yt-dlp: what is used of it, and a check that all of it has the shape that the fence relies on.
+"""The only adapter of yt-dlp: the parts that we use, and a check that each has the shape that the fence relies on.
 
-yt-dlp changes as often as YouTube does, and its users are told to upgrade it. What it promises to nobody (names with an
-underscore, the classes of its network) may be gone in any version. Importing this module then raises StageError, so that no
-downloader can exist without its fence.
+yt-dlp changes as often as YouTube does, and its users are told to upgrade it. Its private parts (names with an underscore, the
+classes of its network) may disappear in any version. Importing this module then raises StageError, so that no downloader can
+exist without its fence.
 """
 
 import functools
@@ -42,14 +42,14 @@ class Part:
         """What is wrong with it in the installed version, "" when nothing is."""
         name = self.path.replace(":", ".")
         try:
-            found = _find(self.path)
+            part = _find(self.path)
         except (ImportError, AttributeError):
             return f"has no {name}"
-        if not isinstance(found, self.kind):
+        if not isinstance(part, self.kind):
             return f"has a {name} that is no {self.kind.__name__}"
-        if (self.args or self.keywords) and not _accepts(found, self.args, self.keywords):
+        if (self.args or self.keywords) and not _accepts(part, self.args, self.keywords):
             return f"has a {name} that does not take the arguments it is given"
-        looked_up = getattr(getattr(found, "__code__", None), "co_names", ())  # none of what is no function of Python's
+        looked_up = getattr(getattr(part, "__code__", None), "co_names", ())  # none of what is no function of Python's
         unused = [word for word in self.uses if word not in looked_up]
         return f"has a {name} that does not use {unused[0]}" if unused else ""
 

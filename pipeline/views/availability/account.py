@@ -1,4 +1,4 @@
-"""The account of what is still there: of N videos and M clips how many live, dead of what, blocked, or unknown.
+"""The account of availability: of N videos and M clips, how many are live, dead by reason, blocked, or unknown.
 
 Evidence comes from checks (`checks`, all that were ever made and are still stored) and from the crawl's own outcomes. Of each
 source the newest evidence that decides counts; evidence that decides nothing (throttled, network) only where there is no other.
@@ -53,7 +53,7 @@ _SPECIAL = {Reason.OPTED_OUT.code: OPTED_OUT, Reason.SOURCE_DISCARDED.code: LIVE
 
 
 class Evidence(NamedTuple):
-    """What was found of a source on a day; `by` is `check` or `crawl`."""
+    """The state of a source on a day; `by` is `check` or `crawl`."""
 
     day: str = ""
     by: str = ""
@@ -82,7 +82,7 @@ class Source:
 
 @dataclass
 class Account:
-    """Everything that the page, the files and the terminal say.
+    """Everything that the page, the files and the terminal show.
 
     Attributes:
         run: name of the run folder.
@@ -110,28 +110,28 @@ class Account:
     @property
     def reasons(self) -> dict[str, Counter[str]]:
         """State -> reason code -> sources, for what is not simply live."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
         for source in self.sources:
             if source.evidence.reason:
-                found[source.evidence.state][source.evidence.reason] += 1
-        return found
+                counts[source.evidence.state][source.evidence.reason] += 1
+        return counts
 
     @property
     def types(self) -> dict[str, Counter[str]]:
         """Speech type -> state -> sources; largest first, those without a type last."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
         for source in self.sources:
-            found[source.speech_type or NO_TYPE][source.evidence.state] += 1
-        return dict(sorted(found.items(), key=lambda item: (item[0] == NO_TYPE, -item[1].total(), item[0])))
+            counts[source.speech_type or NO_TYPE][source.evidence.state] += 1
+        return dict(sorted(counts.items(), key=lambda item: (item[0] == NO_TYPE, -item[1].total(), item[0])))
 
     @property
     def last_looked(self) -> dict[str, Counter[str]]:
         """Day of the evidence that counts -> state -> sources."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
         for source in self.sources:
             if source.evidence.day:
-                found[source.evidence.day][source.evidence.state] += 1
-        return dict(sorted(found.items()))
+                counts[source.evidence.day][source.evidence.state] += 1
+        return dict(sorted(counts.items()))
 
 
 def account(store: "Store", manifest: str = "") -> Account:
@@ -148,12 +148,12 @@ def account(store: "Store", manifest: str = "") -> Account:
     sources = {source.source: source for source in _known(store)}
     for link in rows.links:
         sources.setdefault(link, Source(link, video_id_of(link) or ""))
-    found: dict[str, list[Evidence]] = defaultdict(list)
+    collected: dict[str, list[Evidence]] = defaultdict(list)
     for link, evidence in [*_checked(store), *_crawled(store)]:
         sources.setdefault(link, Source(link, video_id_of(link) or ""))
-        found[link].append(evidence)
+        collected[link].append(evidence)
     days: dict[str, Counter[str]] = defaultdict(Counter)
-    for link, seen in found.items():
+    for link, seen in collected.items():
         sources[link].evidence = _counts(seen)
         for day, state in {one.day: one.state for one in sorted(seen) if one.day}.items():
             days[day][state] += 1
@@ -192,8 +192,8 @@ def _known(store: "Store") -> Iterable[Source]:
 def _checked(store: "Store") -> Iterable[tuple[str, Evidence]]:
     """Every check that is stored, also those that a later attempt replaced: what was true of its day."""
     for row in store.every("checks", ["source", "state", "reason", "detail", "checked"]).to_pylist():
-        found = (row[name] or "" for name in ("state", "reason", "detail"))
-        yield row["source"], Evidence(row["checked"] or "", "check", *found)
+        values = (row[name] or "" for name in ("state", "reason", "detail"))
+        yield row["source"], Evidence(row["checked"] or "", "check", *values)
     for row in store.outcomes("checks").to_pylist():
         if row["status"] != OK:
             yield row["unit"], _refusal(row, "check")
@@ -239,8 +239,8 @@ class _Rows:
         path = Path(manifest)
         self.name = path.name
         if form_of(path) is None:
-            found = read_list(path, store.run)
-            self.links, self.bad_lines = found.links, len(found.bad)
+            links = read_list(path, store.run)
+            self.links, self.bad_lines = links.links, len(links.bad)
             return
         read = read_manifest(path)
         self._link_of = {row.line: row.url for row in read.rows}

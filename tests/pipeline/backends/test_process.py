@@ -153,7 +153,7 @@ def test_endless_words_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pipeline.backends.process.MAX_LOG_BYTES", 1000)
     monkeypatch.setattr("pipeline.backends.process.LOOK_SECONDS", 0.05)
     code = "import time\nwhile True: print('x' * 100, flush=True); time.sleep(0.001)"
-    with pytest.raises(BackendError, match="it said more than") as caught:
+    with pytest.raises(BackendError, match="it wrote more than") as caught:
         run([sys.executable, "-c", code], tmp_path, tmp_path / "log", deadline_seconds=60)
     assert caught.value.trouble == Trouble.CRASH
 

@@ -74,13 +74,13 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         ("[ stages . split ]\n min_seconds=-1", 2, "stages.split.min_seconds: .*greater than 0"),
         ('[stages."split"]\n"min_seconds" = 0', 2, "stages.split.min_seconds: "),
         ("\nstages.split.min_seconds = 0", 2, "stages.split.min_seconds: "),
-        ("[stages]\nx = 1\nsplit.min_seconds = 0", 2, "stages.x: there is no such stage"),
+        ("[stages]\nx = 1\nsplit.min_seconds = 0", 2, "stages.x: no such stage"),
         ("\n[stages]\nsplit.min_seconds = 0", 3, "stages.split.min_seconds: "),
         ("\n[stages]\nsplit = { min_seconds = 0 }", 3, "stages.split.min_seconds: "),
         ("[targets]\na = []\n\n[stages.split]\nmax_seconds = nan", 5, "stages.split.max_seconds: "),
         ("[stages.split]\nmin_seconds = 20", 1, "stages.split.: .*min_seconds is above max_seconds"),
-        ("\n\n[stages.split_]\nx = 1", 3, "stages.split_: there is no such stage"),
-        ('[stages."../../x"]\n', 1, ".*there is no such stage"),
+        ("\n\n[stages.split_]\nx = 1", 3, "stages.split_: no such stage"),
+        ('[stages."../../x"]\n', 1, ".*no such stage"),
         ("stages = 3", 1, "stages: expected tables"),
         ("[stages]\nsplit = 3", 2, "stages.split: expected a table of settings, not 3"),
         ("[[stages.split]]\nx = 1", 1, "stages.split: expected a table"),
@@ -147,7 +147,7 @@ def test_loops_end(write: Write, tmp_path: Path, loop: str) -> None:
 
 @pytest.mark.parametrize("key", ["targets.a", "required"])
 def test_stages_that_targets_name_must_be_there(write: Write, key: str) -> None:
-    with pytest.raises(ProfileError, match="targets name 'no_such', and there is no such stage"):
+    with pytest.raises(ProfileError, match="targets name 'no_such', which does not exist"):
         load(write(f"{key} = ['no_such']"))
 
 
@@ -181,7 +181,7 @@ def test_single_settings(write: Write, text: str, value: object) -> None:
         ("a.b.c.d=3", "expected STAGE.SETTING=value"),
         ("split.min_secnds=3", "unknown setting; did you mean 'min_seconds'"),
         ("split.min_seconds=no", "valid number"),
-        ("none.x=3", "there is no such stage"),
+        ("none.x=3", "no such stage"),
         ("machine.workers=many", "valid integer"),
         ("machine.colour=red", "Extra inputs"),
     ],

@@ -87,7 +87,7 @@ def test_diversity_is_the_mean_over_pairs() -> None:
     motions = [noise(seed) for seed in range(4)]
     expected = [np.abs(motions[a] - motions[b]).mean() for a in range(4) for b in range(a)]
     assert diversity(motions) == pytest.approx(np.mean(expected))
-    with pytest.raises(ValueError, match="two motions or more"):
+    with pytest.raises(ValueError, match="at least two motions"):
         diversity([still])
     with pytest.raises(ValueError, match="cannot be compared"):
         diversity([still, still[1:]])

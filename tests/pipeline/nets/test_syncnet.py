@@ -62,7 +62,7 @@ def test_the_file_that_its_authors_publish_is_converted(tmp_path: Path) -> None:
 
 
 def test_other_nets_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"no SyncNet v2: it has no netcnnlip\.0\.weight"):
+    with pytest.raises(ValueError, match=r"not SyncNet v2: it has no netcnnlip\.0\.weight"):
         to_onnx({})
 
 

@@ -12,11 +12,11 @@ from pipeline.skeleton.align import (
     SLACK,
     STABLE,
     Similarity,
+    align_motion,
     check,
     compare,
     fit,
     letterbox,
-    mend,
 )
 from pipeline.skeleton.crop import map_points
 from pipeline.theatre import planted
@@ -244,7 +244,7 @@ def test_a_motion_that_is_off_is_told_and_mended(scale: float, dx: float, dy: fl
     found = compare(off, motion[0])
     assert (said in " ".join(found.warnings)) if said else found.warnings == ()
     assert found.scale == pytest.approx(scale, abs=1e-6)
-    mended, applied = mend(off, motion[0])
+    mended, applied = align_motion(off, motion[0])
     assert applied is not None and applied.scale == pytest.approx(1 / scale) and applied.angle == 0
     np.testing.assert_allclose(mended, motion, atol=1e-6)
     assert compare(mended, motion[0]).warnings == ()
@@ -252,7 +252,7 @@ def test_a_motion_that_is_off_is_told_and_mended(scale: float, dx: float, dy: fl
 
 def test_mending_does_not_lean_a_motion_over() -> None:
     tilted = body(tilt_degrees=12)
-    _, applied = mend(np.tile(body(0.7 * WIDTH), (3, 1, 1)), tilted)
+    _, applied = align_motion(np.tile(body(0.7 * WIDTH), (3, 1, 1)), tilted)
     assert applied is not None and applied.angle == 0
     assert applied.scale == pytest.approx(1 / 0.7, rel=0.05)
 
@@ -262,7 +262,7 @@ def test_an_arm_over_the_head_or_a_lost_hip_does_not_misplace_a_motion() -> None
     off = placed(motion, 0.7, 30, 10)
     off[:, layout.LEFT_WRIST] -= [0, 200]
     off[:, layout.LEFT_HIP] += [80, 40]
-    mended, _ = mend(off, motion[0])
+    mended, _ = align_motion(off, motion[0])
     kept = [k for k in range(layout.K) if k not in (layout.LEFT_WRIST, layout.LEFT_HIP)]
     np.testing.assert_allclose(mended[:, kept], motion[:, kept], atol=6)
 
@@ -273,7 +273,7 @@ def test_a_head_alone_cannot_be_fitted_and_says_so() -> None:
     head[layout.LEFT_SHOULDER : layout.FACE.start] = np.nan
     found = compare(motion, head)
     assert len(found.warnings) == 1 and "no shoulders" in found.warnings[0] and np.isnan(found.scale)
-    same, applied = mend(motion, head)
+    same, applied = align_motion(motion, head)
     assert applied is None and same is motion
 
 
@@ -284,4 +284,4 @@ def test_the_first_frame_that_shows_shoulders_counts() -> None:
     motion[:, layout.RIGHT_SHOULDER] = np.nan
     found = compare(motion, body())
     assert found.frame == -1 and "both shoulders" in found.warnings[0]
-    assert mend(motion, body())[1] is None
+    assert align_motion(motion, body())[1] is None

@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.media.audio import write_wav
-from pipeline.model.generation.given import BadInput
+from pipeline.model.generation.inputs import BadInput
 from pipeline.registry.models import Entry
 from pipeline.tables.store import Store
 from pipeline.theatre import planted

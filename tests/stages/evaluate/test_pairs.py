@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model.generation.given import BadInput
+from pipeline.model.generation.inputs import BadInput
 from stages.evaluate.pairs import Pair, Pairs, file_name, film_given, listed, paired, plain, safe, unpaired
 from tests.stages.evaluate.studio import subject
 

@@ -149,7 +149,7 @@ def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> N
     [
         ("stableanimator", {"backend_size": "500x500"}, "multiples of 64"),
         ("stableanimator", {"backend_seed": 1}, "fixed in its code"),
-        ("echomimicv2", {"backend_size": "512x768"}, "squares alone"),
+        ("echomimicv2", {"backend_size": "512x768"}, "square sizes only"),
         ("mimicmotion", {"backend_weights": {"unet": "x.pth"}}, "no weights called 'unet'"),
     ],
 )
@@ -174,7 +174,7 @@ def test_a_clip_whose_film_is_not_there_asks_for_a_picture(studio: Studio) -> No
 
 
 def test_a_film_outside_the_run_is_not_opened(run: Path, tmp_path: Path) -> None:
-    from pipeline.model.generation.given import BadInput, picture_of_clip
+    from pipeline.model.generation.inputs import BadInput, picture_of_clip
 
     write_clip(run.parent / "secret.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3, None, size=(64, 64))
     with pytest.raises(BadInput, match="not in"):
@@ -222,7 +222,7 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
     studio: Studio, scale: float, shift: tuple[float, float]
 ) -> None:
     """Smaller, larger, elsewhere: said with numbers and mended; one that fits is left as it is."""
-    from pipeline.model.generation.outputs import Moved
+    from pipeline.model.generation.outputs import PersonMotion
     from pipeline.skeleton.align import letterbox
     from stages.generate import inputs
 
@@ -230,7 +230,7 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
     points, scores = studio.one["keypoints"].astype(np.float32), studio.one["scores"]
     off = (points - points[0][SHOULDERS].mean(0)) * scale + points[0][SHOULDERS].mean(0) + np.float32(shift)
     said: list[str] = []
-    made = film.brought_onto(Moved.transferred(off, scores, letterbox(512, 512)), person, said.append)
+    made = film.brought_onto(PersonMotion.transferred(off, scores, letterbox(512, 512)), person, said.append)
     away = np.linalg.norm(made.keypoints[0][SHOULDERS] - points[0][SHOULDERS], axis=1).max()
     assert away < 4
     fits = scale == 1 and shift == (0, 0)
@@ -240,11 +240,11 @@ def test_a_motion_that_is_off_is_brought_onto_the_person(
 
 def test_a_motion_is_not_brought_onto_a_head(studio: Studio) -> None:
     """Without shoulders nothing can be fitted: it stays where it is, and the check says why."""
-    from pipeline.model.generation.outputs import Moved
+    from pipeline.model.generation.outputs import PersonMotion
     from pipeline.skeleton.align import letterbox
     from stages.generate import inputs
 
     person = inputs._of_clip(studio.one, studio.run)
     head = replace(person, scores=np.where(np.arange(133) < 5, person.scores, 0).astype(np.float32))
-    moved = Moved.transferred(studio.one["keypoints"] * 0.7, studio.one["scores"], letterbox(512, 512))
+    moved = PersonMotion.transferred(studio.one["keypoints"] * 0.7, studio.one["scores"], letterbox(512, 512))
     assert film.brought_onto(moved, head, lambda _: None) is moved

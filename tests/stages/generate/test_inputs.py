@@ -145,7 +145,7 @@ def test_a_reference_is_as_unsure_as_those_of_training(
     assert left_out == sorted([*BOTH, layout.LEFT_HIP, layout.RIGHT_WRIST])
     np.testing.assert_array_equal(sure.neck, any_.neck)
     np.testing.assert_array_equal(sure.local, any_.local)
-    said = "scored under 0.7, as in training not used: left_shoulder, right_shoulder, right_wrist, left_hip"
+    said = "scored under 0.7 and, as in training, not used: left_shoulder, right_shoulder, right_wrist, left_hip"
     assert capsys.readouterr().err.count(said) == 1
 
 

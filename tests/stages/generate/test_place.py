@@ -10,7 +10,7 @@ pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
-from pipeline.model.generation.place import usual  # noqa: E402
+from pipeline.model.generation.placement import mean_skeleton  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from tests.stages.generate.studio import BOTH, Place, somebody, wide  # noqa: E402
 
@@ -48,7 +48,10 @@ def test_a_reference_that_is_off_is_told_fitted_and_brought_back(
     x, y = points[BOTH].mean(0)
     told = capsys.readouterr().err
     assert f"reference reference: {said.format(wide=wide(points), low=low, high=high, x=x, y=y)}" in told
-    assert f"fitted: {found['about']['placed']['scale']:.2f} x, turned by" in told and "now as in training" in told
+    assert (
+        f"fitted: {found['about']['placed']['scale']:.2f} x, turned by" in told
+        and "now within the range of training" in told
+    )
     given = asked[0]["reference"]
     assert low <= wide(given.local) <= high, "the model sees a body of a size it knows"
     assert found["about"]["placed"]["scale"] == pytest.approx(1 / scale, rel=0.15)
@@ -89,7 +92,7 @@ def test_align_never_leaves_it_and_still_tells(
 def test_align_always_fits_an_ordinary_one_too(place: Place, asked: list[dict[str, Any]]) -> None:
     points = somebody(place.made, moved=(6, -3))
     found = place.generate(audio=place.wav(), skeleton=place.npz(points), align="always")
-    target = usual(AudioToSkeleton.load(place.model).space)
+    target = mean_skeleton(AudioToSkeleton.load(place.model).space)
     np.testing.assert_allclose(asked[0]["reference"].neck, target[BOTH].mean(0), atol=4)
     assert found["about"]["placed"]["shift"] != [0.0, 0.0]
     seen = layout.seen(found["keypoints"][0])
@@ -103,7 +106,7 @@ def test_too_little_to_fit_is_told_and_used_as_it_is(
     points = somebody(place.made, 0.7)
     points[[0, 1, 2, 3, 4, 11, 12]] = np.nan
     found = place.generate(audio=place.wav(), skeleton=place.npz(points))
-    assert "too little of head, shoulders and hips is seen to fit it" in capsys.readouterr().err
+    assert "too little of head, shoulders and hips is seen to fit the reference" in capsys.readouterr().err
     assert found["about"]["placed"]["scale"] == 1.0
 
 

@@ -83,7 +83,7 @@ def test_a_damaged_model_is_refused(how: str, place: Place) -> None:
     path.write_bytes(damaged(how, place.model.read_bytes()))
     message = place.refused(model=path)
     assert str(path) in message
-    assert "damaged" in message or "is no audio-to-skeleton model" in message
+    assert "damaged" in message or "not an audio-to-skeleton model" in message
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty folder"])
@@ -91,7 +91,9 @@ def test_a_model_that_is_not_there_is_refused(what: str, place: Place) -> None:
     path = place.folder / "model"
     if what == "an empty folder":
         path.mkdir()
-    assert f"{path} holds no model: `make train` makes one, or name another with --model" == place.refused(model=path)
+    assert f"{path} holds no model: train one with `make train`, or name another with --model" == place.refused(
+        model=path
+    )
 
 
 @pytest.mark.usefixtures("unfilmed")

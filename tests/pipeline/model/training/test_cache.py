@@ -144,7 +144,7 @@ def test_a_file_cut_short_is_told(shards: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_told_before_anything_is_written(shards: Path, tmp_path: Path, monkeypatch: Any) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(CacheError, match=r"takes .* GiB, and .* has 0\.0: name another place with train\.cache"):
+    with pytest.raises(CacheError, match=r"takes .* GiB, and .* has 0\.0: choose another folder with train\.cache"):
         open_cache(shards, "train", tmp_path / "cache")
 
 
@@ -189,7 +189,7 @@ def test_who_wants_what_another_process_builds_waits_and_takes_it(
     waiting.join(60)
     assert str(waiting.found.folder) == said.strip()
     assert len(waiting.found) == len(ROWS)
-    assert waiting.lines == [f"another process builds {waiting.found.folder}: waiting for it"]
+    assert waiting.lines == [f"another process is building {waiting.found.folder}: waiting for it"]
     assert _folders(tmp_path / "cache") == [waiting.found.folder.name]
 
 

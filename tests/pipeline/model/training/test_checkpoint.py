@@ -97,7 +97,7 @@ def test_a_damaged_one_is_told_and_the_one_before_is_taken(tmp_path: Path, name:
 def test_a_state_that_says_nothing_is_no_checkpoint(tmp_path: Path, text: str) -> None:
     path = _write(tmp_path)
     (path / checkpoint.STATE).write_text(text)
-    with pytest.raises(BadModel, match="is no whole checkpoint"):
+    with pytest.raises(BadModel, match="is not a complete checkpoint"):
         checkpoint.check(path)
 
 

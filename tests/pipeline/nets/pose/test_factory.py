@@ -49,5 +49,5 @@ def test_rtmlib_sees_the_same_person_in_the_same_place(nets: dict[str, Path]) ->
 def test_rtmlib_refuses_heat_maps(nets: dict[str, Path], tmp_path: Path) -> None:
     heat = with_heat_maps(nets["pose"], tmp_path / "heat.onnx")
     assert isinstance(open_pose(heat, threads=1), PoseNet)
-    with pytest.raises(ValueError, match="rtmlib decodes SimCC outputs alone"):
+    with pytest.raises(ValueError, match="rtmlib decodes SimCC outputs only"):
         open_pose(heat, threads=1, backend="rtmlib")

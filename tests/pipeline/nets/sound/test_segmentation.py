@@ -118,7 +118,7 @@ def test_planted_sound_is_found_where_it_is(soft: bool) -> None:
     ],
 )
 def test_other_models_are_refused(source: tuple, result: tuple) -> None:
-    with pytest.raises(ValueError, match=r"no segmentation-3\.0"):
+    with pytest.raises(ValueError, match=r"not segmentation-3\.0"):
         SegmentationNet(planted(source=source, result=result))
     with pytest.raises(ValueError, match="2 outputs"):
         SegmentationNet(FakeSession(lambda x: [], ("N", 1, "T"), outputs=2))
@@ -126,7 +126,7 @@ def test_other_models_are_refused(source: tuple, result: tuple) -> None:
 
 def test_bad_answers_steps_and_waves_are_refused() -> None:
     sound = np.zeros(SAMPLE_RATE, np.float32)
-    with pytest.raises(ValueError, match=r"answers \(1, 588, 7\)"):
+    with pytest.raises(ValueError, match=r"returns \(1, 588, 7\)"):
         SegmentationNet(planted(lambda x: [np.zeros((len(x), 588, 7), np.float32)])).hear(sound)
     with pytest.raises(ValueError, match="NaN"):
         SegmentationNet(planted(lambda x: [np.full((len(x), 589, 7), np.nan, np.float32)])).hear(sound)
@@ -206,7 +206,7 @@ def test_the_reference_refuses_other_nets(tmp_path: Path) -> None:
     from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
 
     other = save_checkpoint(random_net(powerset=None), tmp_path / "multilabel.bin")
-    with pytest.raises(ValueError, match=r"multilabel.bin is no segmentation-3.0"):
+    with pytest.raises(ValueError, match=r"multilabel.bin is not segmentation-3.0"):
         PyannoteSegmentation(other)
 
 

@@ -1,4 +1,4 @@
-"""What a model makes of a held-out clip, beside the truth, as video with the voice."""
+"""Sample videos: a held-out clip's truth beside what the model generates, with the voice."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ MOST_FRAMES = 250
 
 
 def draw_sample(model: AudioToSkeleton, held_out: Cache, shards: Path, path: Path, clip: int = 0) -> None:
-    """Truth to the left, generated to the right (paired, 20 steps of DDIM); the reference is the clip's own frame.
+    """Write a video with the truth on the left, the generated motion on the right (paired, 20 steps of DDIM).
 
     Args:
-        model: any.
-        held_out: a split.
-        shards: where its sound lies.
+        model: the model to sample from; the reference is a frame of the clip itself.
+        held_out: the split of the clip.
+        shards: folder of the shards, which hold the sound.
         path: of the mp4.
-        clip: which one of the split.
+        clip: index within the split.
     """
     frames = min(MOST_FRAMES, int(held_out.frames[clip]))
     span = slice(int(held_out.first[clip]), int(held_out.first[clip]) + frames)

@@ -1,4 +1,4 @@
-"""What a generation starts from: a person in a picture, and a voice."""
+"""The inputs of a generation: a reference person and a voice."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ MIN_SCORE = 0.3
 
 
 class BadInput(UserError, ValueError):
-    """A reference or a voice cannot be used; the message says why, and what to do."""
+    """Raised for a reference or voice that cannot be used; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """A reference.
+    """A reference person.
 
     Attributes:
-        name: for files.
-        keypoints: (133, 2) px of its picture.
+        name: used in file names.
+        keypoints: (133, 2) px of the picture.
         scores: (133,).
         size: the picture's width and height, px.
         clip: clip_id, or "".
-        picture: gives the picture, (H, W, 3) RGB; None where only the skeleton is known.
+        picture: loads the picture, (H, W, 3) RGB; None where only the skeleton is known.
     """
 
     name: str
@@ -46,14 +46,14 @@ class Person:
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice.
+    """A voice, with its audio features.
 
     Attributes:
-        name: for files.
+        name: used in file names.
         wave: (F x 640,) at 16 kHz.
-        features: (F, 768) on the 25-fps grid; (F, 0) where none were asked for.
+        features: (F, 768) on the 25-fps grid; (F, 0) where none were requested.
         clip: clip_id, or "".
-        skeleton: keypoints (F, 133, 2) px of the clip's own picture, NaN where unseen, and scores (F, 133); None of a mere sound.
+        skeleton: keypoints (F, 133, 2) px of the clip's picture, NaN where unseen, and scores (F, 133); None for sound alone.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Voice:
 
 
 def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
-    """(H, W, 3) RGB of one frame of a clip.
+    """Read one frame of a clip, (H, W, 3) RGB.
 
     Args:
         run: folder that the path is relative to; nothing outside it is opened.
-        video: as in a row of the shards.
+        video: path of the clip, as in a row of the shards.
         frame: on the 25-fps grid.
 
     Raises:
@@ -79,38 +79,40 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
 
     path = storage_of(run).local(video).resolve()
     if not video or not path.is_relative_to(run.resolve()) or not path.is_file():
-        raise BadInput(f"the clip {video or 'of this row'} is not in {run}: a picture is needed, name one with --image")
+        raise BadInput(f"the clip {video or 'of this row'} is not in {run}: give a picture with --image")
     try:
         with GridReader(path, frame, 1) as reader:
-            for found in reader:
-                return np.ascontiguousarray(found.pixels)
+            for picture in reader:
+                return np.ascontiguousarray(picture.pixels)
     except (Reject, Failure) as error:
         raise BadInput(f"{path}: {error.detail or error}") from error
     raise BadInput(f"{path} has no frame {frame}")
 
 
-def whole(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
-    """(frames x 640,): a wave cut, or filled up with silence, to whole frames."""
+def to_whole_frames(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
+    """Cut a wave, or pad it with silence, to (frames x 640,) samples."""
     from pipeline.media.audio import cut
 
     return np.asarray(cut(wave, 0, frames), np.float32)
 
 
-def hear(name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry", device: str, clip: str = "") -> Voice:
-    """A voice with the features that a model listens to.
+def voice_with_features(
+    name: str, wave: NDArray[np.float32], audio_of: str, models: "Registry", device: str, clip: str = ""
+) -> Voice:
+    """A voice with the audio features that a model takes.
 
     Args:
-        name: for files.
+        name: used in file names.
         wave: (samples,) at 16 kHz.
-        audio_of: what has to make the features, such as `logmel768`; "" for none.
-        models: where wav2vec 2.0 is found.
-        device: where it runs.
+        audio_of: the extractor of the features, such as `logmel768`; "" for none.
+        models: the registry that holds wav2vec 2.0.
+        device: "cpu" or "cuda".
         clip: clip_id, or "".
     """
     from pipeline.nets.sound.wav2vec import features_of
 
     frames = len(wave) * FPS // SAMPLE_RATE
-    wave = whole(wave, frames)
+    wave = to_whole_frames(wave, frames)
     if not audio_of:
         return Voice(name, wave, np.zeros((frames, 0), np.float32), clip)
     weights = None if audio_of == "logmel768" else models.resolve(("wav2vec2",)).path

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.model.training import loop
-from pipeline.model.training.probe import blank, even, micro_batch
+from pipeline.model.training.micro_batch import blank, even, micro_batch
 from tests.pipeline.model.training.small import fit, losses, recipe
 
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""How many windows fit into memory at a time: by what one more of them keeps, and on a GPU then by trying."""
+"""The size of a micro-batch: estimated from the memory that one more window takes, and on a GPU confirmed by trying."""
 
 import logging
 from collections.abc import Callable
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 def micro_batch(share: int, trial: Callable[[int], None], device: torch.device, frames: int) -> int:
-    """Windows at a time, at most `share`.
+    """Windows that fit into memory at a time, at most `share`.
 
     Args:
         share: windows of a step that this process has.
-        trial: goes forwards and backwards through so many windows, as a step does, and leaves nothing.
-        device: where it does.
+        trial: runs forward and backward on so many windows, as a step does, without a lasting effect.
+        device: where the trial runs.
         frames: of a window, for the log.
     """
     with torch.random.fork_rng(devices=[]):
@@ -32,13 +32,13 @@ def micro_batch(share: int, trial: Callable[[int], None], device: torch.device, 
         trial(batch_size)
         return batch_size
 
-    found = even(share, int(largest()))
-    log.info("micro-batch %d of %d windows of %d frames", found, share, frames)
-    return found
+    size = even(share, int(largest()))
+    log.info("micro-batch %d of %d windows of %d frames", size, share, frames)
+    return size
 
 
 def blank(count: int, recipe: Recipe, audio: int, device: torch.device) -> Prepared:
-    """`count` windows of nothing, with `audio` features a frame."""
+    """A batch of `count` blank windows, with `audio` features a frame."""
     settings, shape = recipe.net(), (count, recipe.window_frames)
     clean = torch.zeros(*shape, settings.channels, device=device)
     lead = torch.zeros(count, settings.lead_frames, settings.channels, device=device)
@@ -53,30 +53,30 @@ def blank(count: int, recipe: Recipe, audio: int, device: torch.device) -> Prepa
 
 
 def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int:
-    """By the bytes that autograd keeps of one window more, as many as fill a share of the free memory."""
+    """Estimate how many windows fill a share of the free memory, from the bytes that autograd keeps for one more."""
     import psutil
 
     def kept(windows: int) -> int:
-        found: dict[int, int] = {}
+        kept_bytes: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
-            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            kept_bytes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             trial(windows)
-        return sum(found.values())
+        return sum(kept_bytes.values())
 
     each = kept(2) - kept(1)  # without the weights, which are kept once
-    on_gpu = device.type == "cuda"  # which nobody else uses
+    on_gpu = device.type == "cuda"  # assumed to be ours alone
     free = torch.cuda.mem_get_info(device)[0] if on_gpu else psutil.virtual_memory().available
     return max(1, int((0.7 if on_gpu else 0.5) * free / max(1, each)))
 
 
 def even(count: int, most: int) -> int:
-    """Windows at a time, at most so many: such that all parts of `count` are alike, where that takes few more parts.
+    """A micro-batch of at most `most` that divides `count` evenly, where that takes few more parts.
 
-    A part of another size would be compiled once more, and would fill a GPU less.
+    A part of another size would be compiled again, and would use the GPU less well.
     """
     fewest = -(-count // min(count, most))
     parts = next((parts for parts in range(fewest, 2 * fewest) if count % parts == 0), fewest)

@@ -1,4 +1,4 @@
-"""Wanted: which videos are asked for at all, judged by what a site says of them before a byte of media is fetched."""
+"""Criteria for videos, checked against the site's metadata before a byte of media is fetched."""
 
 from collections.abc import Mapping
 from typing import Any
