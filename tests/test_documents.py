@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from pipeline.shards.format import measures, schema
+from pipeline.shards.format import shard_measures, shard_schema
 
 ROOT = Path(__file__).parents[1]
 NAMED = r"`((?:pipeline|stages|tests|manifests|docker|\.github|\.ci)/[\w./-]+)`"
@@ -25,8 +25,8 @@ SHORT = {"float": "float32", "double": "float64", "halffloat": "float16"}
 
 def columns() -> str:
     """The tables of `pipeline/shards/README.md`: the shard's own columns, then those of each kind of measure."""
-    layout = schema()
-    taken = measures()
+    layout = shard_schema()
+    taken = shard_measures()
     own = [name for name in layout.names if not any(name in names for names in taken.values())]
     parts = [table(layout, own)]
     parts += [f"### `{kind}`\n\n{table(layout, names)}" for kind, names in taken.items()]
