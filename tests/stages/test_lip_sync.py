@@ -23,6 +23,7 @@ from pipeline.theatre.film import Film, render_take
 from pipeline.theatre.lipnet import build_lip_net
 from pipeline.theatre.takes import take_named
 from stages.export import Export
+from stages.export.worker import ExportWorker
 from stages.lip_sync import LipSync
 from tests.stages.stage_assets import AssetModels
 
@@ -123,13 +124,12 @@ def test_offsets_move_by_what_the_sound_was_moved_and_repair_brings_them_to_noth
 def test_what_was_mended_is_exported_so(run: Path) -> None:
     video = film(run, "talk-1", 7)
     clip = {"first_frame": FIRST, "frames": FRAMES}
-    stage = Export()
-    stage.setup(Context(run))
+    worker = ExportWorker(Export(), Context(run))
 
     def sound(*rows: dict[str, Any]) -> np.ndarray:
-        found = stage._sound(Unit("p", {"clips": [clip], "videos": [video], "lip_syncs": list(rows)}))
-        assert found is not None
-        return found
+        wave = worker.sound(Unit("p", {"clips": [clip], "videos": [video], "lip_syncs": list(rows)}))
+        assert wave is not None
+        return wave
 
     right = cut(played("talk-1")[3], FIRST, FRAMES)
     mended, untouched = sound({"sound_shift_frames": -7}), sound({"sound_shift_frames": None})

@@ -10,6 +10,7 @@ from pipeline.engine.stage import Context
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.table import Store
+from stages.annotate import Annotate
 from stages.attributes import Attributes
 
 
@@ -46,4 +47,4 @@ def test_a_worker_that_needs_nets_is_not_opened_without_a_registry(tmp_path: Pat
     registry = Registry(cache=tmp_path)
     assert Context(tmp_path, models=registry).nets is registry
     with pytest.raises(RuntimeError, match="no model registry"):
-        Attributes().worker(Context(tmp_path))
+        Annotate().worker(Context(tmp_path))
