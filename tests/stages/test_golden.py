@@ -25,6 +25,7 @@ from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
 from stages.audio_features import AudioFeatures
 from stages.judge import Judge
+from stages.judge.worker import JudgeWorker
 from stages.measure_pose import MeasurePose
 from stages.overlap import Overlap
 from stages.speakers import Speakers
@@ -87,7 +88,7 @@ def case_judge() -> list[float]:
             "silence_share": 0.1,
         }
         unit = Unit("all", {"persons": [ids], "pose_measures": [{**row, **change}], "sound_measures": [sound]})
-        [verdict] = Judge().process(unit)
+        [verdict] = JudgeWorker(Judge()).process(unit)
         kept += [float(verdict["keep"]), float(len(verdict["reasons"]))]
     return kept
 
