@@ -61,7 +61,7 @@ def override_of(person: Row, overrides: Mapping[str, Override]) -> Override | No
 def warn_of_strangers(overrides: Mapping[str, Override], persons: Sequence[Row]) -> None:
     """Log how many overrides are about nothing in this run."""
     if strangers := set(overrides) - {id for person in persons for id in _ids(person)}:
-        log.warning("%d overrides name nobody in this run, for example %s", len(strangers), min(strangers))
+        log.warning("%d overrides match nothing in this run, for example %s", len(strangers), min(strangers))
 
 
 def _ids(person: Row) -> tuple[str, str, str]:
