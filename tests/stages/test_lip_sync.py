@@ -82,9 +82,10 @@ def people(name: str) -> list[dict[str, Any]]:
 
 def measured(run: Path, video: dict[str, Any], persons: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
     stage = LipSync(net=("theatre_syncnet",), **settings)
-    stage.setup(Context(run=run, models=AssetModels(theatre_syncnet=run / "net.onnx"), threads=2))  # type: ignore[arg-type]
+    models = AssetModels(theatre_syncnet=run / "net.onnx")
+    worker = stage.worker(Context(run=run, models=models, threads=2))  # type: ignore[arg-type]
     clip = {"first_frame": FIRST, "frames": FRAMES}
-    rows = list(stage.process(Unit("c", {"persons": persons, "clips": [clip], "videos": [video]})))
+    rows = list(worker.process(Unit("c", {"persons": persons, "clips": [clip], "videos": [video]})))
     assert pack_rows(KINDS["lip_syncs"], "c", rows).num_rows == len(persons)
     return rows
 
