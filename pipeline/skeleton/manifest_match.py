@@ -1,4 +1,4 @@
-"""Whom a manifest means: it gives a crop and names nobody."""
+"""Match manifest crops to tracked people: a manifest gives a crop of the picture, not an id."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from pipeline.base.units import Box
 
 
 @dataclass(frozen=True)
-class Meant:
-    """What a manifest says of one person.
+class ManifestMatch:
+    """How a manifest's crops match one person.
 
     Attributes:
-        clips_person: whether it means this one; None where there is no manifest.
-        overlap: share of the person's boxes that lies in the manifest's crop; None without a crop.
-        box: the manifest's crop, for whom it means, in whole pixels; where it means somebody else, the nearest one.
+        clips_person: whether the clip is of this person; None where there is no manifest.
+        overlap: share of the person's boxes that lies in the crop, 0..1; None without a crop.
+        box: the crop matched to the person, in whole pixels; for everyone else the nearest one.
     """
 
     clips_person: bool | None = None
@@ -23,14 +23,13 @@ class Meant:
     box: Box | None = None
 
 
-NOBODY = Meant()
+NO_MANIFEST = ManifestMatch()
 
 
-def meant(boxes: list[Floats], crops: list[list[float]]) -> list[Meant]:
-    """For each person, whether and with which crop the manifest means them.
+def match_crops(boxes: list[Floats], crops: list[list[float]]) -> list[ManifestMatch]:
+    """Match each crop to the person of whom it holds the largest area, on average over the clip; one crop, one person.
 
-    A crop means the person of whom it holds the largest area, on average over the clip; each crop a person of its own.
-    Whom no crop touches is not meant. Without a crop the largest person is meant.
+    A person that no crop touches is not matched. Without a crop the largest person is.
 
     Args:
         boxes: (F, 4) a person: x1, y1, x2, y2 in source pixels, NaN where unseen, which counts as no area.
@@ -39,15 +38,15 @@ def meant(boxes: list[Floats], crops: list[list[float]]) -> list[Meant]:
     whole = np.array([_area(b[:, 0], b[:, 1], b[:, 2], b[:, 3]) for b in boxes])
     if not crops:
         largest = int(np.argmax(whole))
-        return [Meant(i == largest and whole[i] > 0) for i in range(len(boxes))]
+        return [ManifestMatch(i == largest and whole[i] > 0) for i in range(len(boxes))]
     held = np.array([[_held(b, crop) for crop in crops] for b in boxes])  # (persons, crops)
     crop_of = _pairs(held)
-    found = []
+    matches = []
     for i in range(len(boxes)):
         nearest = crop_of.get(i, int(np.argmax(held[i])))
         share = float(held[i, nearest] / whole[i]) if whole[i] else 0.0
-        found.append(Meant(i in crop_of, share, _whole_pixels(crops[nearest])))
-    return found
+        matches.append(ManifestMatch(i in crop_of, share, _whole_pixels(crops[nearest])))
+    return matches
 
 
 def _pairs(held: Floats) -> dict[int, int]:

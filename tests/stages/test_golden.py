@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from pipeline.engine.lookup import stage_class
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import to_flac
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
-from pipeline.nets.face.attributes import ages, fitted, said
+from pipeline.nets.face.attributes import ages, fitted, vote
 from pipeline.nets.face.faces import Choice, aligned, candidates, upright
 from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.sound.segmentation import SegmentationNet
@@ -27,7 +28,9 @@ from stages.audio_features import AudioFeatures
 from stages.judge import Judge
 from stages.judge.worker import JudgeWorker
 from stages.measure_pose import MeasurePose
+from stages.measure_pose.worker import MeasurePoseWorker
 from stages.overlap import Overlap
+from stages.overlap.worker import VideoVoices, measures_of
 from stages.speakers import Speakers
 from tests.pipeline.nets.face.test_faces import face
 from tests.pipeline.nets.fakes import FakeSession
@@ -51,7 +54,7 @@ def gesturing() -> dict:
 
 
 def measured() -> list[dict]:
-    return list(MeasurePose().process(Unit("v/0+100", {"persons": [gesturing()], "clips": [CLIP]})))
+    return list(MeasurePoseWorker(MeasurePose()).process(Unit("v/0+100", {"persons": [gesturing()], "clips": [CLIP]})))
 
 
 def case_measure_pose() -> list[float]:
@@ -68,10 +71,10 @@ def case_export() -> list[float]:
 def case_audio_features() -> list[float]:
     seconds = np.arange(5 * 16_000) / 16_000
     wave = (0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds) * (np.sin(9 * seconds) > 0)).astype(np.float32)
-    stage = AudioFeatures(features="logmel768")
+    worker = AudioFeatures(features="logmel768").worker(Context(Path()))
     row = {"person_id": "v/0+125#0", "clip_id": "v/0+125", "video_id": "v", "frames": 125, "audio": to_flac(wave)}
-    [found] = stage.process(Unit("v", {"samples": [row]}))
-    return found["audio_features"][::25, ::96].astype(float).ravel().tolist()
+    [features] = worker.process(Unit("v", {"samples": [row]}))
+    return features["audio_features"][::25, ::96].astype(float).ravel().tolist()
 
 
 def case_judge() -> list[float]:
@@ -120,13 +123,13 @@ def case_overlap() -> list[float]:
     session = FakeSession(lambda x: [drift[: len(x)]], ("N", 1, 160_000))
     session._outputs[0].shape = ["N", 589, 7]
     voices = SegmentationNet(session, batch=32).hear(np.zeros(25 * 16_000, np.float32))
-    stage = Overlap(keep_scores=True)
-    found: list[float] = []
+    settings = Overlap(keep_scores=True)
+    video, numbers = VideoVoices(voices, settings), list[float]()
     for start, length in ((0.0, 10.0), (6.04, 9.28), (20.0, 5.0)):
-        row = stage._measures(voices, *stage._spans(voices), start, length)
+        row = measures_of(video, start, length, settings)
         scores = row.pop("voice_scores")
-        found += [*(float(value) for _, value in sorted(row.items())), *scores[::40].ravel().tolist()]
-    return found
+        numbers += [*(float(value) for _, value in sorted(row.items())), *scores[::40].ravel().tolist()]
+    return numbers
 
 
 def case_attributes() -> list[float]:
@@ -139,7 +142,7 @@ def case_attributes() -> list[float]:
     spans = candidates(points, scores, (512, 512), Choice(frames=3, candidates=2))
     cuts = (aligned(picture, points[7]), upright(picture, points[7]))
     means = [value for cut in cuts for value in fitted(cut)[::37, ::37].ravel().tolist()]
-    votes = said(np.array([[0.2, 0.8], [0.6, 0.4]], np.float32), "gender")
+    votes = vote(np.array([[0.2, 0.8], [0.6, 0.4]], np.float32), "gender")
     years = ages(np.eye(101, dtype=np.float32)[[20, 40]])
     return [*(float(frame) for span in spans for frame in span), *means, votes.agreement, *years.tolist()]
 
@@ -147,8 +150,9 @@ def case_attributes() -> list[float]:
 def case_speakers() -> list[float]:
     vectors, _ = plant(12, 4, (0.3, 0.8), width=64)
     rows = [{"person_id": f"{n:03d}", "clip_id": "", "video_id": "", "identity": v} for n, v in enumerate(vectors)]
-    found = list(Speakers().process(Unit("all", {"attributes": rows})))
-    return [float(int(row["speaker"][1:], 16) % 1000) for row in found]
+    worker = Speakers().worker(Context(Path(), threads=0))
+    speakers = worker.process(Unit("all", {"attributes": rows}))
+    return [float(int(row["speaker"][1:], 16) % 1000) for row in speakers]
 
 
 CASES: dict[str, Callable[[], list[float]]] = {

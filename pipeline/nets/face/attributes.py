@@ -76,17 +76,17 @@ class AttributeNet:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What several looks at a face come to: the label, and the share of them, 0..1, that say so by themselves."""
+class Vote:
+    """The label that several looks at a face come to, and the share of them, 0..1, that give it by themselves."""
 
     label: str
     agreement: float
 
 
-def said(scores: Floats32, attribute: Attribute) -> Said:
+def vote(scores: Floats32, attribute: Attribute) -> Vote:
     """The label of the greatest mean score over looks (N, classes), N >= 1."""
     best = int(scores.mean(0).argmax())
-    return Said(LABELS[attribute][best], float((scores.argmax(1) == best).mean()))
+    return Vote(LABELS[attribute][best], float((scores.argmax(1) == best).mean()))
 
 
 def ages(scores: Floats32) -> NDArray[np.float64]:

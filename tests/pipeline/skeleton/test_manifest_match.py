@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.skeleton.manifest_match import meant
+from pipeline.skeleton.manifest_match import match_crops
 
 
 def still(*box: float, frames: int = 10) -> np.ndarray:
@@ -14,7 +14,7 @@ CROP = [280.0, 80.0, 720.0, 520.0]
 
 
 def test_the_largest_area_in_the_crop_wins_not_the_largest_share_nor_the_largest_person() -> None:
-    found = meant([PASSER, SPEAKER, LISTENER], [CROP])
+    found = match_crops([PASSER, SPEAKER, LISTENER], [CROP])
     assert [m.clips_person for m in found] == [False, True, False]
     assert [m.box for m in found] == [(280, 80, 720, 520)] * 3
     passer, speaker, listener = (m.overlap for m in found)
@@ -25,28 +25,28 @@ def test_the_largest_area_in_the_crop_wins_not_the_largest_share_nor_the_largest
 def test_somebody_seen_for_a_moment_counts_for_that_moment() -> None:
     brief = still(280, 80, 720, 520)
     brief[2:] = np.nan
-    assert [m.clips_person for m in meant([brief, SPEAKER], [CROP])] == [False, True]
+    assert [m.clips_person for m in match_crops([brief, SPEAKER], [CROP])] == [False, True]
 
 
 def test_nobody_in_the_crop_is_nobody() -> None:
-    found = meant([LISTENER, PASSER], [[0, 0, 200, 200]])
+    found = match_crops([LISTENER, PASSER], [[0, 0, 200, 200]])
     assert [(m.clips_person, m.overlap) for m in found] == [(False, 0.0)] * 2
 
 
 def test_without_a_crop_the_largest_is_meant() -> None:
-    found = meant([PASSER, LISTENER, SPEAKER], [])
+    found = match_crops([PASSER, LISTENER, SPEAKER], [])
     assert [m.clips_person for m in found] == [False, True, False]
     assert all(m.overlap is None and m.box is None for m in found)
     unseen = np.full((10, 4), np.nan)
-    assert [m.clips_person for m in meant([unseen], [])] == [False]
+    assert [m.clips_person for m in match_crops([unseen], [])] == [False]
 
 
 def test_two_crops_mean_two_persons_each_with_its_own() -> None:
-    found = meant([LISTENER, PASSER, SPEAKER], [CROP, [600.0, 0.0, 1320.0, 720.0]])
+    found = match_crops([LISTENER, PASSER, SPEAKER], [CROP, [600.0, 0.0, 1320.0, 720.0]])
     assert [(m.clips_person, m.box) for m in found] == [
         (True, (600, 0, 1320, 720)),
         (False, (280, 80, 720, 520)),
         (True, (280, 80, 720, 520)),
     ]
-    found = meant([SPEAKER], [CROP, [300.0, 100.0, 700.0, 500.0]])  # a crop whose person was not found
+    found = match_crops([SPEAKER], [CROP, [300.0, 100.0, 700.0, 500.0]])  # a crop whose person was not found
     assert [m.clips_person for m in found] == [True]

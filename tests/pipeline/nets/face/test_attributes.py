@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.nets.face.attributes import LABELS, AttributeNet, ages, said
+from pipeline.nets.face.attributes import LABELS, AttributeNet, ages, vote
 from pipeline.nets.face.identity import IdentityNet, mean_identity
 from pipeline.nets.session import open_session
 from tests.pipeline.nets.face.deepface_here import deepface, write_nets
@@ -114,7 +114,7 @@ def test_channels_first_sees_red_first() -> None:
 
 def test_looks_vote_by_their_mean() -> None:
     scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.45, 0.55]], np.float32)
-    assert said(scores, "gender").label == "female"
-    assert said(scores, "gender").agreement == pytest.approx(1 / 3)
+    assert vote(scores, "gender").label == "female"
+    assert vote(scores, "gender").agreement == pytest.approx(1 / 3)
     mean, agreement = mean_identity(np.eye(2, dtype=np.float32))
     assert mean == pytest.approx([0.5**0.5] * 2) and agreement == pytest.approx(0.5**0.5)
