@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from pipeline.shards.format import shard_measures, shard_schema
 
 ROOT = Path(__file__).parents[1]

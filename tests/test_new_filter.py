@@ -38,7 +38,7 @@ FILTER = {
 
 def body_jitter''',
     },
-    "stages/judge.py": {
+    "stages/judge/settings.py": {
         "    max_jitter: ": """    max_hanging_arms_share: Share = at_most(
         "hanging_arms_share", None, Reason.STATIC_POSE, "share of frames with both wrists below the hips"
     )

@@ -85,6 +85,13 @@ class Context:
         """Where raw videos, clips, previews and shards lie."""
         return storage_of(self.run)
 
+    @property
+    def nets(self) -> "Registry":
+        """The model registry, of which a worker resolves its nets. RuntimeError where there is none, as outside a run."""
+        if self.models is None:
+            raise RuntimeError("a worker asks for nets, and its context has no model registry")
+        return self.models
+
 
 class Work(Protocol):
     """What does the work of a stage in a worker: it holds the nets and turns units into rows."""

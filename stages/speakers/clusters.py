@@ -1,16 +1,17 @@
-"""Who is who among face embeddings: nearest neighbours, then average linkage, so that chains of look-alikes do not merge.
+"""Clusters of face embeddings: nearest neighbours, then average linkage, so that chains of look-alikes do not merge.
 
 Each vector is linked to its nearest neighbours (faiss, exact: embeddings of different people have no structure that an
 approximate index could use). Linked clusters merge, the most alike first, for as long as the mean cosine between all members
 of the one and all of the other reaches a threshold. Of unit vectors that mean is a product of two sums, so no pair is ever
 looked at twice; mutually most alike clusters merge at once, which with average linkage gives what merging one pair at a time
-would. Groups larger than their neighbours' lists are joined by a second look at what was found.
+would. Groups larger than their neighbours' lists are joined by a second pass over the clusters.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+import faiss
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -38,11 +39,11 @@ class _Clusters:
 
     def likeness(self, pairs: Ints) -> Floats32:
         """(p,) mean cosine between the members of the clusters of each pair (p, 2)."""
-        found = np.empty(len(pairs), np.float32)
+        products = np.empty(len(pairs), np.float32)
         for at in range(0, len(pairs), _PAIRS):
             a, b = pairs[at : at + _PAIRS].T
-            found[at : at + _PAIRS] = np.einsum("ij,ij->i", self.sums[a], self.sums[b])
-        return np.asarray(found / (self.sizes[pairs[:, 0]] * self.sizes[pairs[:, 1]]), np.float32)
+            products[at : at + _PAIRS] = np.einsum("ij,ij->i", self.sums[a], self.sums[b])
+        return np.asarray(products / (self.sizes[pairs[:, 0]] * self.sizes[pairs[:, 1]]), np.float32)
 
     def merge(self, pairs: Ints) -> Ints:
         """Join the pairs (p, 2), in which no cluster stands twice; returns (m,) the new number of each old cluster."""
@@ -56,7 +57,7 @@ class _Clusters:
 
 
 def cluster(vectors: ArrayLike, min_likeness: float, neighbours: int = NEIGHBOURS, threads: int = 0) -> Ints:
-    """Groups vectors of the same person.
+    """Group vectors of the same person.
 
     Args:
         vectors: (n, d) embeddings; they are brought to unit length.
@@ -75,8 +76,6 @@ def cluster(vectors: ArrayLike, min_likeness: float, neighbours: int = NEIGHBOUR
     if not len(units):
         return np.zeros(0, np.int64)
     if threads:
-        import faiss
-
         faiss.omp_set_num_threads(threads)
     one = np.ones(len(units), np.int64)
     clusters = _Clusters(np.arange(len(units)), units.copy(), one)
@@ -119,16 +118,14 @@ def _linked(units: Floats32, min_likeness: float, neighbours: int) -> Ints:
     A mean reaches a threshold only if some pair does, so no merger is lost by leaving out the rest. To look only at what comes
     after halves the work.
     """
-    import faiss
-
-    found = [np.zeros((0, 2), np.int64)]
+    pairs = [np.zeros((0, 2), np.int64)]
     for at in range(0, len(units), _QUERIES):
         queries, after = units[at : at + _QUERIES], units[at:]
         count = min(neighbours + 1, len(after))  # the nearest of each is itself
         likeness, nearest = faiss.knn(queries, after, count, metric=faiss.METRIC_INNER_PRODUCT)
         row, column = np.nonzero((likeness >= min_likeness) & (nearest >= 0))
-        found.append(np.stack([row, nearest[row, column]], 1) + at)
-    return _distinct(np.concatenate(found))
+        pairs.append(np.stack([row, nearest[row, column]], 1) + at)
+    return _distinct(np.concatenate(pairs))
 
 
 def _agglomerate(clusters: _Clusters, pairs: Ints, min_likeness: float) -> None:
@@ -150,7 +147,7 @@ def _agglomerate(clusters: _Clusters, pairs: Ints, min_likeness: float) -> None:
 
 
 def _mutual(pairs: Ints, alike: Floats32, count: int) -> Ints:
-    """The pairs (p, 2) of which each is the other's most alike; of equals the one of smaller numbers."""
+    """Mutual nearest pairs (p, 2); ties go to the lower indices."""
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -alike))
     rank = np.empty(len(pairs), np.int64)
     rank[order] = np.arange(len(pairs))

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline.nets.session import Device, open_session
 from stages.annotate import Annotate
-from tests.bench.footage import SPEAKER, Footage, asset, clip, ready, speaker, unit
+from stages.annotate.worker import AnnotateWorker
+from tests.bench.footage import SPEAKER, Footage, asset, clip, context, speaker, unit
 from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, rows
 
 SMALL_FRAMES, BIG_FRAMES = 150, 31
@@ -107,8 +108,8 @@ class Work:
 
 def annotate(stage: Annotate, footage: Footage, nets: Nets, frames: int, folder: Path) -> Callable[[], Work]:
     """The whole stage on one clip."""
-    ready(stage, folder, nets.resolve, device())
-    detector, pose = stage._detector, stage._pose
+    worker = AnnotateWorker.from_context(stage, context(folder, nets.resolve, device()))
+    detector, pose = worker._detector, worker._pose
     asked = {"pictures": 0, "people": 0}
     detect, run_pose = detector.detect, pose.run
 
@@ -125,7 +126,7 @@ def annotate(stage: Annotate, footage: Footage, nets: Nets, frames: int, folder:
 
     def run() -> Work:
         asked.update(pictures=0, people=0)
-        [*people] = stage.process(chosen)
+        [*people] = worker.process(chosen)
         assert people, "nobody was found"
         return Work(asked["pictures"], asked["people"], detector.batch, pose.batch)
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.media.last_wave import LastWave
 from pipeline.media.writer import ffmpeg_exe
 from pipeline.skeleton.layout import K
 from stages.export import Export
@@ -45,15 +44,14 @@ def square_of(footage: Footage) -> tuple[int, int, int, int]:
 
 def export(stage: Export, footage: Footage, box: tuple[int, int, int, int], folder: Path) -> Callable[[], object]:
     """The whole stage on one kept speaker."""
-    ready(stage, folder)
     rng = np.random.default_rng(405)
     points = rng.uniform(box[:2], box[2:], (K, 2)) + rng.normal(0, 2, (FRAMES, K, 2))
     person = {"keypoints": points.reshape(FRAMES, -1).astype(np.float32), "scores": np.ones((FRAMES, K), np.float32)}
     kept = unit(footage, FIRST, FRAMES, verdicts=PERSON, persons=person, pose_measures={"crop_box": list(box)})
 
     def run() -> object:
-        stage._waves = LastWave()  # every clip pays for its own sound, as the command does
-        return list(stage.process(kept))
+        worker = ready(stage, folder)  # a fresh one: every clip pays for its own sound, as the command does
+        return list(worker.process(kept))
 
     return run
 

@@ -95,9 +95,9 @@ def cropped(footage: Footage, whole: dict[str, Any]) -> np.ndarray:
 
 def stage(footage: Footage, whole: dict[str, Any], net: Path, folder: Path) -> Callable[[], object]:
     """The whole stage: decoding, crops, sound, nets, score."""
-    found = ready(LipSync(), folder, lambda names: net)
+    worker = ready(LipSync(), folder, lambda names: net)
     work = unit(footage, 0, FRAMES, persons=whole)
-    return lambda: list(found.process(work))
+    return lambda: list(worker.process(work))
 
 
 def bare(net: Path, batch: int) -> Callable[[], None]:

@@ -63,13 +63,13 @@ def film(folder: Path) -> Footage:
 
 def stage(stage: Overlap, video: Footage, net: Path, folder: Path) -> Callable[[], None]:
     """The whole stage on all clips of the video."""
-    ready(stage, folder, lambda names: net)
+    worker = ready(stage, folder, lambda names: net)
     firsts = range(0, 25 * SECONDS, CLIP_FRAMES)
     clips = [{"clip_id": f"{CLIP}{at}", "video_id": VIDEO, "first_frame": at, "frames": CLIP_FRAMES} for at in firsts]
     unit = Unit(VIDEO, {"clips": clips, "videos": [video.row()]})
 
     def run() -> None:
-        assert len(list(stage.process(unit))) == len(clips)
+        assert len(list(worker.process(unit))) == len(clips)
 
     return run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.engine.stage import Context, Stage
+from pipeline.engine.stage import Context, Stage, Work
 from pipeline.engine.unit import Unit
 from pipeline.media.probe import Probe, probe
 from tests.bench.table import Skipped, cores
@@ -76,8 +76,12 @@ def unit(footage: Footage, first: int = 0, frames: int = 0, **rows: Mapping[str,
 
 def ready(
     stage: Stage, folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None, device: str = "cpu"
-) -> Stage:
-    """The stage, set up for this machine; `resolve` finds its nets."""
+) -> Work:
+    """A worker of the stage for this machine; `resolve` finds its nets."""
+    return stage.worker(context(folder, resolve, device))
+
+
+def context(folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None, device: str = "cpu") -> Context:
+    """What a worker of this machine is told; `resolve` finds its nets."""
     models: Any = resolve and SimpleNamespace(resolve=lambda names: SimpleNamespace(name=names[0], path=resolve(names)))
-    stage.setup(Context(run=folder, device=device, threads=cores(), models=models))
-    return stage
+    return Context(run=folder, device=device, threads=cores(), models=models)

@@ -15,6 +15,7 @@ from pipeline.theatre import Actor, Film, Shot, Take
 from pipeline.theatre.look import Look
 from pipeline.theatre.takes import V_ADA
 from stages.attributes import Attributes
+from stages.attributes.worker import AttributesWorker
 
 SIDE, FRAMES = 512, 30
 THEATRE = {name: (f"theatre_{name}",) for name in ("gender", "age", "ethnicity", "emotion", "identity")}
@@ -62,8 +63,6 @@ class Nets:
         return known[0] if known else None
 
 
-def ready(run: Path, nets: Nets, **settings: Any) -> Attributes:
-    """The stage with its nets loaded."""
-    stage = Attributes(**settings)
-    stage.setup(Context(run, models=nets))  # type: ignore[arg-type]
-    return stage
+def ready(run: Path, nets: Nets, **settings: Any) -> AttributesWorker:
+    """A worker with its nets open."""
+    return Attributes(**settings).worker(Context(run, models=nets))  # type: ignore[arg-type]

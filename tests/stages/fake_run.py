@@ -158,13 +158,12 @@ def kept(store: Store, video: int, *firsts: int, **more: Any) -> None:
 def run(stage: Stage, folder: Path) -> list[str]:
     """Do what is pending, commit it, finish; returns the units that were done."""
     store, context = Store(folder), Context(folder)
-    work = plan(stage, store)
-    stage.setup(context)
+    planned, worker = plan(stage, store), stage.worker(context)
     done = []
-    for index, unit in work.pending_units():
-        rows = [pack_rows(KINDS[stage.writes], unit.id, list(stage.process(unit)))]
-        attempt = int(work.attempts[index]) + 1
-        outcome = Outcome(unit.id, stage.name, int(work.fingerprints[index]), "ok", attempt=attempt, rows=len(rows[0]))
+    for index, unit in planned.pending_units():
+        rows = [pack_rows(KINDS[stage.writes], unit.id, list(worker.process(unit)))]
+        fingerprint, attempt = int(planned.fingerprints[index]), int(planned.attempts[index]) + 1
+        outcome = Outcome(unit.id, stage.name, fingerprint, "ok", attempt=attempt, rows=len(rows[0]))
         store.table(stage.writes).append(rows, [outcome])
         done.append(unit.id)
     stage.finish(context, store)

@@ -17,6 +17,7 @@ from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.said import SAID
 from pipeline.theatre.takes import ADA, BEN, GIA
 from stages.attributes import Attributes
+from stages.attributes.worker import AttributesWorker
 from stages.speakers import Speakers
 from tests.pipeline.nets.face.deepface_here import write_nets
 from tests.stages import fake_run
@@ -45,8 +46,8 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Nets:
     return Nets(**{f"deepface_{name}": path for name, path in made.items()})
 
 
-def told(stage: Attributes, row: dict[str, Any], footage: str | None = "theatre") -> dict[str, Any]:
-    [found] = stage.process(Unit(row["person_id"], {"samples": [row], "videos": [{"footage": footage}]}))
+def told(worker: AttributesWorker, row: dict[str, Any], footage: str | None = "theatre") -> dict[str, Any]:
+    [found] = worker.process(Unit(row["person_id"], {"samples": [row], "videos": [{"footage": footage}]}))
     assert set(found) <= set(COLUMNS)
     return found
 
@@ -104,9 +105,9 @@ def test_what_has_no_net_is_null(tmp_path: Path, theatre: Nets) -> None:
 
 
 def test_theatre_nets_refuse_people(tmp_path: Path, theatre: Nets) -> None:
-    stage, row = ready(tmp_path, theatre, **THEATRE), sample(tmp_path, "v/0+30#0", ADA)
+    worker, row = ready(tmp_path, theatre, **THEATRE), sample(tmp_path, "v/0+30#0", ADA)
     with pytest.raises(WrongFootage, match="theatre_gender works on theatre footage only, and this is real footage"):
-        told(stage, row, None)
+        told(worker, row, None)
 
 
 def test_other_nets_see_anything(tmp_path: Path, others: Nets) -> None:

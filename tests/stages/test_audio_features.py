@@ -16,6 +16,7 @@ from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.store import Store
 from stages.audio_features import STAND_IN, AudioFeatures
+from stages.audio_features.worker import AudioFeaturesWorker
 
 VIDEO = "file:0000000000000000"
 
@@ -30,16 +31,15 @@ def noise(seed: int, frames: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.2, 0.2, frames * 640).astype(np.float32)
 
 
-def features(stage: AudioFeatures, *samples: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(stage.process(Unit(VIDEO, {"samples": list(samples)})))
+def features(worker: AudioFeaturesWorker, *samples: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(worker.process(Unit(VIDEO, {"samples": list(samples)})))
 
 
 def test_the_stand_in_of_clips_people_and_silence() -> None:
-    stage = AudioFeatures(features=STAND_IN)
-    stage.setup(Context(Path()))
+    worker = AudioFeatures(features=STAND_IN).worker(Context(Path()))
     long, short = noise(0, 150), noise(1, 130)
     rows = features(
-        stage, sample(0, 150, 0, long), sample(0, 150, 1, long), sample(200, 130, 0, short), sample(400, 140)
+        worker, sample(0, 150, 0, long), sample(0, 150, 1, long), sample(200, 130, 0, short), sample(400, 140)
     )
     assert pack_rows(KINDS["audio_features"], VIDEO, rows).num_rows == 4
     assert [row["audio_features_of"] for row in rows] == [STAND_IN] * 4
@@ -50,9 +50,8 @@ def test_the_stand_in_of_clips_people_and_silence() -> None:
 
 
 def test_people_of_one_clip_whose_sound_was_mended_differently() -> None:
-    stage = AudioFeatures(features=STAND_IN)
-    stage.setup(Context(Path()))
-    one, other = features(stage, sample(0, 130, 0, noise(0, 130)), sample(0, 130, 1, noise(1, 130)))
+    worker = AudioFeatures(features=STAND_IN).worker(Context(Path()))
+    one, other = features(worker, sample(0, 130, 0, noise(0, 130)), sample(0, 130, 1, noise(1, 130)))
     assert not np.array_equal(one["audio_features"], other["audio_features"])
 
 
@@ -69,9 +68,11 @@ class Net:
 
 
 def test_clips_of_one_length_go_together() -> None:
-    stage, net = AudioFeatures(batch=2), Net()
-    stage._net = net  # type: ignore[assignment]
-    rows = features(stage, *(sample(1000 * k, 130 + 10 * (k == 2), 0, noise(k, 130 + 10 * (k == 2))) for k in range(4)))
+    net = Net()
+    worker = AudioFeaturesWorker(AudioFeatures(batch=2), net)  # type: ignore[arg-type]
+    rows = features(
+        worker, *(sample(1000 * k, 130 + 10 * (k == 2), 0, noise(k, 130 + 10 * (k == 2))) for k in range(4))
+    )
     assert net.shapes == [(2, 130 * 640), (1, 130 * 640), (1, 140 * 640)]
     assert {row["audio_features_of"] for row in rows} == {"wav2vec2-base-960h/12"}
     for row in rows:  # picture n stands at frame 2 n of wav2vec, less what that one's window reaches ahead

@@ -67,8 +67,7 @@ def unit(frames: int = FRAMES, path: str = "dot.mp4", audio: str | None = "aac",
 
 def export(run: Path, unit: Unit, threads: int = 1, **settings: Any) -> dict[str, Any]:
     stage = Export(preset="ultrafast", **settings)
-    stage.setup(Context(run=run, threads=threads))
-    [row] = stage.process(unit)
+    [row] = stage.worker(Context(run=run, threads=threads)).process(unit)
     return row
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.engine.lookup import stage_class
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import to_flac
 from pipeline.media.shots.finder import ShotFinder, analysis_size
@@ -25,8 +26,11 @@ from pipeline.skeleton import layout
 from pipeline.skeleton.refine import refine
 from stages.audio_features import AudioFeatures
 from stages.judge import Judge
+from stages.judge.worker import JudgeWorker
 from stages.measure_pose import MeasurePose
+from stages.measure_pose.worker import MeasurePoseWorker
 from stages.overlap import Overlap
+from stages.overlap.worker import VideoVoices, measures_of
 from stages.speakers import Speakers
 from tests.pipeline.nets.face.test_faces import face
 from tests.pipeline.nets.fakes import FakeSession
@@ -50,7 +54,7 @@ def gesturing() -> dict:
 
 
 def measured() -> list[dict]:
-    return list(MeasurePose().process(Unit("v/0+100", {"persons": [gesturing()], "clips": [CLIP]})))
+    return list(MeasurePoseWorker(MeasurePose()).process(Unit("v/0+100", {"persons": [gesturing()], "clips": [CLIP]})))
 
 
 def case_measure_pose() -> list[float]:
@@ -67,10 +71,10 @@ def case_export() -> list[float]:
 def case_audio_features() -> list[float]:
     seconds = np.arange(5 * 16_000) / 16_000
     wave = (0.3 * np.sin(2 * np.pi * (200 + 300 * seconds) * seconds) * (np.sin(9 * seconds) > 0)).astype(np.float32)
-    stage = AudioFeatures(features="logmel768")
+    worker = AudioFeatures(features="logmel768").worker(Context(Path()))
     row = {"person_id": "v/0+125#0", "clip_id": "v/0+125", "video_id": "v", "frames": 125, "audio": to_flac(wave)}
-    [found] = stage.process(Unit("v", {"samples": [row]}))
-    return found["audio_features"][::25, ::96].astype(float).ravel().tolist()
+    [features] = worker.process(Unit("v", {"samples": [row]}))
+    return features["audio_features"][::25, ::96].astype(float).ravel().tolist()
 
 
 def case_judge() -> list[float]:
@@ -87,7 +91,7 @@ def case_judge() -> list[float]:
             "silence_share": 0.1,
         }
         unit = Unit("all", {"persons": [ids], "pose_measures": [{**row, **change}], "sound_measures": [sound]})
-        [verdict] = Judge().process(unit)
+        [verdict] = JudgeWorker(Judge()).process(unit)
         kept += [float(verdict["keep"]), float(len(verdict["reasons"]))]
     return kept
 
@@ -119,13 +123,13 @@ def case_overlap() -> list[float]:
     session = FakeSession(lambda x: [drift[: len(x)]], ("N", 1, 160_000))
     session._outputs[0].shape = ["N", 589, 7]
     voices = SegmentationNet(session, batch=32).hear(np.zeros(25 * 16_000, np.float32))
-    stage = Overlap(keep_scores=True)
-    found: list[float] = []
+    settings = Overlap(keep_scores=True)
+    video, numbers = VideoVoices(voices, settings), list[float]()
     for start, length in ((0.0, 10.0), (6.04, 9.28), (20.0, 5.0)):
-        row = stage._measures(voices, *stage._spans(voices), start, length)
+        row = measures_of(video, start, length, settings)
         scores = row.pop("voice_scores")
-        found += [*(float(value) for _, value in sorted(row.items())), *scores[::40].ravel().tolist()]
-    return found
+        numbers += [*(float(value) for _, value in sorted(row.items())), *scores[::40].ravel().tolist()]
+    return numbers
 
 
 def case_attributes() -> list[float]:
@@ -146,8 +150,9 @@ def case_attributes() -> list[float]:
 def case_speakers() -> list[float]:
     vectors, _ = plant(12, 4, (0.3, 0.8), width=64)
     rows = [{"person_id": f"{n:03d}", "clip_id": "", "video_id": "", "identity": v} for n, v in enumerate(vectors)]
-    found = list(Speakers().process(Unit("all", {"attributes": rows})))
-    return [float(int(row["speaker"][1:], 16) % 1000) for row in found]
+    worker = Speakers().worker(Context(Path(), threads=0))
+    speakers = worker.process(Unit("all", {"attributes": rows}))
+    return [float(int(row["speaker"][1:], 16) % 1000) for row in speakers]
 
 
 CASES: dict[str, Callable[[], list[float]]] = {

@@ -7,9 +7,11 @@ import pytest
 from annotated_types import Le
 
 from pipeline.engine.profile import load
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
-from stages.judge import CHECKS, Judge, read_overrides
+from stages.judge import CHECKS, Judge
+from stages.judge.overrides import read_overrides
 
 OFF = {check.setting: None for check in CHECKS}
 GOOD_POSE = {check.measure: 1.0 for check in CHECKS if check.kind == "pose_measures"}
@@ -36,13 +38,17 @@ def unit(pose: dict[str, Any] | None, sound: dict[str, Any] | None, costly: dict
     return Unit("all", rows)
 
 
+def verdicts(judge: Judge, unit: Unit) -> list[dict[str, Any]]:
+    return list(judge.worker(Context(Path())).process(unit))
+
+
 def verdict(
     judge: Judge,
     pose: dict[str, Any] | None = None,
     sound: dict[str, Any] | None = None,
     costly: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    [row] = judge.process(unit(pose or {}, sound or {}, costly or {}))
+    [row] = verdicts(judge, unit(pose or {}, sound or {}, costly or {}))
     return row
 
 
@@ -116,18 +122,18 @@ def test_a_clip_without_sound_is_told_once() -> None:
 
 
 def test_missing_tables_are_unmeasured_and_required_ones_drop() -> None:
-    [row] = Judge(**{**OFF, "min_speech_share": 0.5}).process(unit({}, None))
+    [row] = verdicts(Judge(**{**OFF, "min_speech_share": 0.5}), unit({}, None))
     assert (row["keep"], row["unmeasured"]) == (True, ["speech_share"])
-    [row] = Judge(**{**OFF, "min_speech_share": 0.5, "require_measured": ("speech_share",)}).process(unit({}, None))
+    [row] = verdicts(Judge(**{**OFF, "min_speech_share": 0.5, "require_measured": ("speech_share",)}), unit({}, None))
     assert (row["keep"], row["reasons"]) == (False, ["not_measured"])
-    [row] = Judge(**OFF).process(unit(None, {}))
+    [row] = verdicts(Judge(**OFF), unit(None, {}))
     assert (row["keep"], row["reasons"]) == (False, ["not_measured"])
     with pytest.raises(ValueError, match="beauty"):
-        list(Judge(require_measured=("beauty",)).process(unit({}, {})))
+        verdicts(Judge(require_measured=("beauty",)), unit({}, {}))
 
 
 def test_nobody_gives_no_rows() -> None:
-    assert list(Judge().process(Unit("all", {}))) == []
+    assert verdicts(Judge(), Unit("all", {})) == []
 
 
 @pytest.mark.parametrize("level", ["person_id", "clip_id", "video_id"])
@@ -172,9 +178,8 @@ def test_a_large_set_is_judged() -> None:
     count = 100_000
     persons = [{"person_id": f"v/0+1#{i}", "clip_id": f"v/{i}+1", "video_id": "v"} for i in range(count)]
     pose = [{"person_id": p["person_id"], "upper_body_share": i / count} for i, p in enumerate(persons)]
-    rows = list(
-        Judge(**{**OFF, "min_upper_body_share": 0.5}).process(Unit("all", {"persons": persons, "pose_measures": pose}))
-    )
+    judge = Judge(**{**OFF, "min_upper_body_share": 0.5})
+    rows = verdicts(judge, Unit("all", {"persons": persons, "pose_measures": pose}))
     assert sum(row["keep"] for row in rows) == count // 2
 
 
@@ -197,7 +202,7 @@ def test_whom_it_means_and_where_there_is_none(meant) -> None:
 def test_a_rebuild_judges_nobody_anew_and_single_thresholds_can_be_switched_on() -> None:
     poor = ({check.measure: -1.0 for check in CHECKS}, {"has_audio": False})
     assert verdict(load("rebuild").stage("judge"), *poor)["keep"]
-    [row] = load("rebuild").stage("judge").process(unit(None, None))
+    [row] = verdicts(load("rebuild").stage("judge"), unit(None, None))
     assert (row["keep"], row["unmeasured"]) == (True, [])
     strict = load("rebuild", ["judge.min_face_seen_share=0.5"]).stage("judge")
     assert verdict(strict, *poor)["reasons"] == ["face_not_seen"]

@@ -23,6 +23,7 @@ from pipeline.theatre.film import Film, render_take
 from pipeline.theatre.lipnet import build_lip_net
 from pipeline.theatre.takes import take_named
 from stages.export import Export
+from stages.export.worker import ExportWorker
 from stages.lip_sync import LipSync
 from tests.stages.stage_assets import AssetModels
 
@@ -81,9 +82,10 @@ def people(name: str) -> list[dict[str, Any]]:
 
 def measured(run: Path, video: dict[str, Any], persons: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
     stage = LipSync(net=("theatre_syncnet",), **settings)
-    stage.setup(Context(run=run, models=AssetModels(theatre_syncnet=run / "net.onnx"), threads=2))  # type: ignore[arg-type]
+    models = AssetModels(theatre_syncnet=run / "net.onnx")
+    worker = stage.worker(Context(run=run, models=models, threads=2))  # type: ignore[arg-type]
     clip = {"first_frame": FIRST, "frames": FRAMES}
-    rows = list(stage.process(Unit("c", {"persons": persons, "clips": [clip], "videos": [video]})))
+    rows = list(worker.process(Unit("c", {"persons": persons, "clips": [clip], "videos": [video]})))
     assert pack_rows(KINDS["lip_syncs"], "c", rows).num_rows == len(persons)
     return rows
 
@@ -123,13 +125,12 @@ def test_offsets_move_by_what_the_sound_was_moved_and_repair_brings_them_to_noth
 def test_what_was_mended_is_exported_so(run: Path) -> None:
     video = film(run, "talk-1", 7)
     clip = {"first_frame": FIRST, "frames": FRAMES}
-    stage = Export()
-    stage.setup(Context(run))
+    worker = ExportWorker(Export(), Context(run))
 
     def sound(*rows: dict[str, Any]) -> np.ndarray:
-        found = stage._sound(Unit("p", {"clips": [clip], "videos": [video], "lip_syncs": list(rows)}))
-        assert found is not None
-        return found
+        wave = worker.sound(Unit("p", {"clips": [clip], "videos": [video], "lip_syncs": list(rows)}))
+        assert wave is not None
+        return wave
 
     right = cut(played("talk-1")[3], FIRST, FRAMES)
     mended, untouched = sound({"sound_shift_frames": -7}), sound({"sound_shift_frames": None})

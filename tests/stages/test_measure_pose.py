@@ -9,6 +9,7 @@ from pipeline.engine.unit import Unit
 from pipeline.skeleton import layout
 from pipeline.tables.kinds import KINDS
 from stages.measure_pose import MeasurePose
+from stages.measure_pose.worker import MeasurePoseWorker
 
 F, WIDTH, HEIGHT, SHOULDERS = 100, 1280, 720, 160.0
 CLIP = {"camera_motion": 0.02, "repeated_frames": 0.1, "manifest_crop_box": None}
@@ -48,7 +49,9 @@ def points_of(row: dict[str, Any]) -> np.ndarray:
 
 
 def measure(*persons: dict[str, Any], clip: dict[str, Any] = CLIP, **settings: Any) -> list[dict[str, Any]]:
-    rows = list(MeasurePose(**settings).process(Unit("v/0+100", {"persons": list(persons), "clips": [clip]})))
+    rows = list(
+        MeasurePoseWorker(MeasurePose(**settings)).process(Unit("v/0+100", {"persons": list(persons), "clips": [clip]}))
+    )
     for row in rows:
         assert set(row) == set(KINDS["pose_measures"].schema.names)
     return rows

@@ -12,7 +12,8 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.video import write_video
 from pipeline.tables.kinds import KINDS
-from stages.measure_sound import MeasureSound, clipped_share, levels, longest_pause
+from stages.measure_sound import MeasureSound
+from stages.measure_sound.levels import clipped_share, levels, longest_pause
 from tests.stages.stage_assets import AssetModels, asset
 
 SECOND = 16_000
@@ -69,9 +70,8 @@ def unit(path: str, first: int = 0, frames: int = 125, codec: str | None = "aac"
 
 
 def measure(run: Path, unit: Unit) -> dict[str, Any]:
-    stage = MeasureSound()
-    stage.setup(Context(run=run, models=AssetModels()))  # type: ignore[arg-type]
-    [row] = stage.process(unit)
+    worker = MeasureSound().worker(Context(run=run, models=AssetModels()))  # type: ignore[arg-type]
+    [row] = worker.process(unit)
     assert set(row) <= set(KINDS["sound_measures"].schema.names)
     return row
 

@@ -22,6 +22,7 @@ from pipeline.theatre.pilot import tone
 from pipeline.theatre.segnet import build_segmentation_net
 from pipeline.theatre.voice import RATE
 from stages.overlap import Overlap
+from stages.overlap.worker import OverlapWorker, open_listener
 from tests.stages.stage_assets import AssetModels
 
 SECONDS = 24
@@ -43,10 +44,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ready(run: Path, **settings: Any) -> Overlap:
-    stage = Overlap(net=("theatre_segmentation",), **settings)
-    stage.setup(Context(run=run, models=AssetModels(theatre_segmentation=run / "net.onnx")))  # type: ignore[arg-type]
-    return stage
+def context(run: Path) -> Context:
+    return Context(run=run, models=AssetModels(theatre_segmentation=run / "net.onnx"))  # type: ignore[arg-type]
+
+
+def stage(**settings: Any) -> Overlap:
+    return Overlap(net=("theatre_segmentation",), **settings)
+
+
+def ready(run: Path, **settings: Any) -> OverlapWorker:
+    return stage(**settings).worker(context(run))
 
 
 def unit(
@@ -80,11 +87,11 @@ def test_clips_get_what_was_planted_in_them(run: Path) -> None:
 
 
 def test_clips_that_meet_add_up_to_the_whole(run: Path) -> None:
-    stage = ready(run, keep_scores=True)
+    worker = ready(run, keep_scores=True)
     cuts = [0, 113, 137, 388, 391, 600]  # some within overlaps
-    [whole] = stage.process(unit((0, 600)))
+    [whole] = worker.process(unit((0, 600)))
     clips = [(a, b - a) for a, b in pairwise(cuts)]
-    parts = list(stage.process(unit(*clips)))
+    parts = list(worker.process(unit(*clips)))
     assert sum(part["overlap_seconds"] for part in parts) == pytest.approx(whole["overlap_seconds"])
     voiced = sum(part["voiced_share"] * frames for part, (_, frames) in zip(parts, clips, strict=True))
     assert voiced / 600 == pytest.approx(whole["voiced_share"])
@@ -101,19 +108,19 @@ def test_scores_are_kept_on_request_and_fit_the_table(run: Path) -> None:
 
 
 def test_the_net_runs_once_a_video_over_all_its_sound(run: Path) -> None:
-    stage = ready(run)
-    heard: list[int] = []
-    listener = stage._listener
-    stage._listener = SimpleNamespace(hear=lambda wave: heard.append(len(wave)) or listener.hear(wave))
-    assert len(list(stage.process(unit(*CLIPS)))) == len(CLIPS)
-    assert heard == [SECONDS * 16_000]
+    lengths: list[int] = []
+    listener, footage = open_listener(stage(), context(run))
+    counting: Any = SimpleNamespace(hear=lambda wave: lengths.append(len(wave)) or listener.hear(wave))
+    worker = OverlapWorker(stage(), context(run), counting, footage)
+    assert len(list(worker.process(unit(*CLIPS)))) == len(CLIPS)
+    assert lengths == [SECONDS * 16_000]
 
 
 def test_without_sound_there_are_rows_and_no_run_of_the_net(run: Path) -> None:
-    stage = ready(run)
-    stage._listener = SimpleNamespace(hear=lambda wave: pytest.fail("there is nothing to hear"))
+    deaf: Any = SimpleNamespace(hear=lambda wave: pytest.fail("there is nothing to hear"))
+    worker = OverlapWorker(stage(), context(run), deaf, {})
     for codec in (None, "aac"):  # said to have none, or said to have one that does not decode
-        rows = list(stage.process(unit((0, 10), (5, 20), path="mute.mp4", codec=codec)))
+        rows = list(worker.process(unit((0, 10), (5, 20), path="mute.mp4", codec=codec)))
         assert rows == [{"clip_id": f"v/{a}+{n}", "video_id": "v"} for a, n in ((0, 10), (5, 20))]
         pack_rows(KINDS["overlaps"], "v", rows)
 
@@ -132,9 +139,9 @@ def test_the_thresholds_of_spans(run: Path) -> None:
 
 
 def test_the_theatres_net_refuses_other_footage(run: Path) -> None:
-    stage = ready(run)
+    worker = ready(run)
     with pytest.raises(WrongFootage, match="theatre_segmentation works on theatre footage only, and this is real"):
-        list(stage.process(unit((0, 100), footage=None)))
+        list(worker.process(unit((0, 100), footage=None)))
 
 
 def test_only_videos_that_the_gate_lets_through(tmp_path: Path) -> None:
@@ -158,17 +165,15 @@ def test_only_videos_that_the_gate_lets_through(tmp_path: Path) -> None:
 def test_each_backend_has_its_own_net(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Overlap().model_names() == (("segmentation",),)
     assert Overlap(backend="pyannote").model_names() == (("segmentation_checkpoint",),)
-    from pipeline.nets.sound import pyannote_segmentation
-
     made: list[tuple] = []
-    monkeypatch.setattr(pyannote_segmentation, "PyannoteSegmentation", lambda *a, **k: made.append((a, k)))
-    stage = Overlap(backend="pyannote", step_seconds=2, soft=True, batch=4)
-    stage.setup(Context(run=run, models=AssetModels(segmentation_checkpoint=run / "c.bin")))  # type: ignore[arg-type]
+    monkeypatch.setattr("stages.overlap.worker.PyannoteSegmentation", lambda *a, **k: made.append((a, k)))
+    by_pyannote = Overlap(backend="pyannote", step_seconds=2, soft=True, batch=4)
+    by_pyannote.worker(Context(run=run, models=AssetModels(segmentation_checkpoint=run / "c.bin")))  # type: ignore[arg-type]
     assert made == [((run / "c.bin", "cpu", 4, 2.0), {"soft": True, "threads": 1})]
 
 
 def test_settings_reach_the_net(run: Path) -> None:
-    assert ready(run)._listener._batch == 8  # type: ignore[attr-defined]
-    listener = ready(run, step_seconds=2.5, batch=7, soft=True)._listener
+    assert open_listener(stage(), context(run))[0]._batch == 8  # type: ignore[attr-defined]
+    listener, _ = open_listener(stage(step_seconds=2.5, batch=7, soft=True), context(run))
     assert isinstance(listener, SegmentationNet)
     assert (listener.step, listener._batch, listener._soft) == (40_000, 7, True)

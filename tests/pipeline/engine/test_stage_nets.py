@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.engine.dry_run import outlook
+from pipeline.engine.stage import Context
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.store import Store
+from stages.annotate import Annotate
 from stages.attributes import Attributes
 
 
@@ -39,3 +41,10 @@ def test_optional_nets_stand_in_their_own_order(tmp_path: Path) -> None:
     assert len(gender) == len(emotion) == 64 and gender != emotion and age == identity == ""
     off = stage.model_copy(update={"gender": (), "age": (), "emotion": (), "identity": ()})
     assert net_hashes(off, registry) == []
+
+
+def test_a_worker_that_needs_nets_is_not_opened_without_a_registry(tmp_path: Path) -> None:
+    registry = Registry(cache=tmp_path)
+    assert Context(tmp_path, models=registry).nets is registry
+    with pytest.raises(RuntimeError, match="no model registry"):
+        Annotate().worker(Context(tmp_path))

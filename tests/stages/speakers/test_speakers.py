@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.tables.store import Store
 from stages.speakers import Speakers
@@ -17,8 +18,9 @@ def rows(vectors: np.ndarray) -> list[dict[str, Any]]:
     return [{**fake_run.ids(number), "identity": vector} for number, vector in enumerate(vectors)]
 
 
-def grouped(given: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
-    return list(Speakers(**settings).process(Unit("all", {"attributes": given})))
+def grouped(samples: list[dict[str, Any]], **settings: Any) -> list[dict[str, Any]]:
+    worker = Speakers(**settings).worker(Context(Path(), threads=0))
+    return list(worker.process(Unit("all", {"attributes": samples})))
 
 
 def test_every_sample_with_a_face_gets_a_speaker() -> None:

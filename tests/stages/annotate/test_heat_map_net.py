@@ -12,7 +12,7 @@ from stages.annotate import Annotate
 from tests.pipeline.nets.heat_map_net import with_heat_maps
 from tests.stages.stage_assets import AssetModels
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOUCHED = {
     "pipeline/nets/pose/heat_maps.py",
     "pipeline/nets/pose/decoders.py",
@@ -29,10 +29,10 @@ def test_keypoints_lie_on_the_planted_truth(tmp_path: Path) -> None:
     heat = with_heat_maps(nets["pose"], tmp_path / "nets/heat.onnx")
     stage = Annotate(detector=("theatre_detector",), pose=("heat",), detect_every_frames=5)
     models = AssetModels(theatre_detector=nets["detector"], heat=heat)
-    stage.setup(Context(run=tmp_path, models=models, threads=1))  # type: ignore[arg-type]
+    worker = stage.worker(Context(run=tmp_path, models=models, threads=1))  # type: ignore[arg-type]
     clip = {"clip_id": "v/0+10", "video_id": "v", "first_frame": 0, "frames": 10}
     video = {"path": "duo.mp4", "sha256": "", "width": 1280, "height": 720, "footage": "theatre"}
-    rows = list(stage.process(Unit("v/0+10", {"clips": [clip], "videos": [video]})))
+    rows = list(worker.process(Unit("v/0+10", {"clips": [clip], "videos": [video]})))
     assert [row["person"] for row in rows] == [0, 1]
     for row, where, seen in zip(rows, truth.keypoints, truth.visible, strict=True):
         found = (row["scores"] >= 0.3) & seen & np.isfinite(where).all(-1)

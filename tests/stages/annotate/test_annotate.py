@@ -14,7 +14,8 @@ from pipeline.media.video import write_video
 from pipeline.nets.footage import WrongFootage, footage_of
 from pipeline.skeleton import layout
 from pipeline.tables.kinds import KINDS
-from stages.annotate import Annotate, Film
+from stages.annotate import Annotate
+from stages.annotate.worker import AnnotateWorker, Film
 from tests.stages.stage_assets import AssetModels, asset
 
 WIDTH, HEIGHT, FRAMES = 320, 240, 40
@@ -72,11 +73,12 @@ def unit(first: int = 0, frames: int = FRAMES, footage: str | None = None) -> Un
     )
 
 
-def annotate(run: Path, unit: Unit, detector: Any, pose: Any = None, **settings: Any) -> list[dict[str, Any]]:
+def annotate(
+    run: Path, unit: Unit, detector: Any, pose: Any = None, footage: Any = None, **settings: Any
+) -> list[dict[str, Any]]:
     stage = Annotate(**{"detect_every_frames": 5, **settings})
-    stage._context = Context(run=run)
-    stage._detector, stage._pose = detector, pose or DrawsPeople()
-    return list(stage.process(unit))
+    worker = AnnotateWorker(stage, Context(run=run), detector, pose or DrawsPeople(), footage or {})
+    return list(worker.process(unit))
 
 
 LEFT, RIGHT = (20, 40, 100, 220), (180, 30, 280, 230)
@@ -144,11 +146,10 @@ def test_a_few_missing_pictures_are_unseen_and_many_are_corrupt(run: Path) -> No
 
 
 def test_nets_for_puppets_refuse_people(run: Path) -> None:
-    stage = Annotate()
-    stage._footage = {"theatre_pose": "theatre", "yolox_l": ""}
+    made_for = {"theatre_pose": "theatre", "yolox_l": ""}
     with pytest.raises(WrongFootage, match="theatre_pose works on theatre footage only, and this is real footage"):
-        stage._check_footage({"footage": None})
-    stage._check_footage({"footage": "theatre"})
+        annotate(run, unit(), SeesBoxes((0, 40, LEFT)), footage=made_for)
+    assert annotate(run, unit(footage="theatre"), SeesBoxes((0, 40, LEFT)), footage=made_for)
     session = SimpleNamespace(get_modelmeta=lambda: SimpleNamespace(custom_metadata_map={"csg405.footage": "theatre"}))
     assert footage_of(session) == "theatre"
 
@@ -171,12 +172,12 @@ def test_a_real_speaker(backend: str) -> None:
         pytest.importorskip("rtmlib")
     clip = asset("clips/csgpage_demo1.mp4")
     stage = Annotate(detector=("yolox_nano",), pose=("lite133",), backend=backend)
-    stage.setup(Context(run=clip.parent, models=AssetModels(), threads=1))  # type: ignore[arg-type]
+    worker = stage.worker(Context(run=clip.parent, models=AssetModels(), threads=1))  # type: ignore[arg-type]
     rows = {
         "clips": [{"clip_id": "c", "video_id": "v", "first_frame": 20, "frames": 12}],
         "videos": [{"path": clip.name, "sha256": "", "width": 512, "height": 512, "footage": None}],
     }
-    [row] = stage.process(Unit("c", rows))
+    [row] = worker.process(Unit("c", rows))
     assert row["frames_seen"] == 12
     points = row["keypoints"].reshape(12, 133, 2)
     nose, chin, shoulders = points[:, 0], points[:, 23 + 8], points[:, 5:7]
@@ -195,10 +196,10 @@ def test_puppets_are_found_where_they_are_and_their_nets_refuse_people(tmp_path:
     write_video(tmp_path / "duo.mp4", iter(pictures), None, size=(1280, 720), options={"crf": 16})
     stage = Annotate(detector=("theatre_detector",), pose=("theatre_pose",), detect_every_frames=5)
     models = AssetModels(theatre_detector=nets["detector"], theatre_pose=nets["pose"])
-    stage.setup(Context(run=tmp_path, models=models, threads=1))  # type: ignore[arg-type]
+    worker = stage.worker(Context(run=tmp_path, models=models, threads=1))  # type: ignore[arg-type]
     clip = {"clip_id": "v/0+10", "video_id": "v", "first_frame": 0, "frames": 10}
     video = {"path": "duo.mp4", "sha256": "", "width": 1280, "height": 720, "footage": "theatre"}
-    rows = list(stage.process(Unit("v/0+10", {"clips": [clip], "videos": [video]})))
+    rows = list(worker.process(Unit("v/0+10", {"clips": [clip], "videos": [video]})))
     assert [row["person"] for row in rows] == [0, 1]
     for row, where, seen in zip(rows, truth.keypoints, truth.visible, strict=True):
         found = (row["scores"] >= 0.3) & seen & np.isfinite(where).all(-1)
@@ -206,4 +207,4 @@ def test_puppets_are_found_where_they_are_and_their_nets_refuse_people(tmp_path:
         assert found.mean() > 0.5 and np.median(error) < 1 and np.percentile(error, 95) < 3
 
     with pytest.raises(WrongFootage, match="real footage"):
-        list(stage.process(Unit("v/0+10", {"clips": [clip], "videos": [{**video, "footage": None}]})))
+        list(worker.process(Unit("v/0+10", {"clips": [clip], "videos": [{**video, "footage": None}]})))

@@ -55,7 +55,7 @@ def context(given: Session) -> Context:
 
 
 def annotating(given: Session) -> None:
-    given.profile.stage("annotate").setup(context(given))
+    given.profile.stage("annotate").worker(context(given))
 
 
 def subjects(given: Session) -> Subjects:
@@ -79,7 +79,7 @@ def generating(given: Session) -> None:
 
 def looking(stage: Subjects | Scores, given: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.nets.footage.check_footage", lambda *_: None)
-    stage.setup(context(given))
+    stage.worker(context(given))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -114,7 +114,7 @@ def test_fingerprints_stay_where_the_setting_does() -> None:
 
 
 def test_nobody_else_opens_such_nets() -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     sources = [path for room in ("pipeline", "stages") for path in (root / room).rglob("*.py")]
     opening = {
         path.relative_to(root).as_posix()

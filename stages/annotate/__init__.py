@@ -1,0 +1,32 @@
+"""Annotate: the people of a clip, and 133 keypoints of each in every frame."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from stages.annotate.settings import AnnotateSettings
+
+if TYPE_CHECKING:
+    from stages.annotate.worker import AnnotateWorker
+
+
+class Annotate(AnnotateSettings, Stage):
+    """Detects people on every n-th frame, tracks them, and poses them in every frame."""
+
+    name: ClassVar[str] = "annotate"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "people found and tracked, 133 raw keypoints and scores a frame each"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("clips", ("clip_id", "video_id", "first_frame", "frames")),
+        Reads("videos", ("path", "sha256", "width", "height", "footage")),
+    )
+    writes: ClassVar[str] = "persons"
+    unit: ClassVar[str] = "clip_id"
+    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True)
+
+    def model_names(self) -> tuple[tuple[str, ...], ...]:
+        return (self.detector, self.pose)
+
+    def worker(self, context: Context) -> "AnnotateWorker":
+        from stages.annotate.worker import AnnotateWorker
+
+        return AnnotateWorker.from_context(self, context)

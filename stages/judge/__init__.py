@@ -1,0 +1,35 @@
+"""Judge: who is kept. Thresholds over stored measures, every reason named, people's overrides honoured."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from stages.judge.overrides import read_overrides
+from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
+
+if TYPE_CHECKING:
+    from stages.judge.worker import JudgeWorker
+
+__all__ = ["CHECKS", "Judge"]
+
+
+class Judge(JudgeSettings, Stage):
+    """Thresholds over stored measures. A null measure is listed, not held against a person.
+
+    In a clip of a manifest everyone but the person that the manifest is matched to is dropped, whatever the thresholds.
+    """
+
+    name: ClassVar[str] = "judge"
+    version: ClassVar[int] = 2
+    summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("persons", ("person_id", "clip_id", "video_id")), *MEASURES)
+    writes: ClassVar[str] = "verdicts"
+    resources: ClassVar[Resources] = Resources(one_worker=True)
+
+    def result_settings(self) -> dict[str, Any]:
+        """The settings, and the content of the overrides file."""
+        return {**super().result_settings(), "overrides": [vars(o) for o in read_overrides(self.overrides)]}
+
+    def worker(self, context: Context) -> "JudgeWorker":
+        from stages.judge.worker import JudgeWorker
+
+        return JudgeWorker(self)

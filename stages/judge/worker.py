@@ -1,0 +1,139 @@
+"""Judges all persons of a run at once, a column at a time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from pipeline.base.reasons import Reason
+from pipeline.base.units import Row
+from pipeline.engine.thresholds import Threshold
+from pipeline.engine.unit import Unit
+from pipeline.tables.kinds import KINDS
+from stages.judge.overrides import Override, override_of, read_overrides, warn_of_strangers
+from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
+
+_OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
+_COSTLY = ("overlaps", "lip_syncs")  # not measured of people whom the cheap measures drop: see `pipeline.engine.gate`
+_COSTLY_MEASURES = {name for kind in _COSTLY for name in KINDS[kind].schema.names}
+
+
+class Findings:
+    """What speaks against each person.
+
+    Attributes:
+        reasons: for each person, reason -> detail, in the order of the checks.
+        unmeasured: for each person, the measures with a limit that are null.
+    """
+
+    def __init__(self, persons: int) -> None:
+        self.reasons: list[dict[Reason, str]] = [{} for _ in range(persons)]
+        self.unmeasured: list[list[str]] = [[] for _ in range(persons)]
+
+    def add(self, person: int, reason: Reason, detail: str) -> None:
+        """Note a reason against a person; a second detail of one reason is joined to the first."""
+        reasons = self.reasons[person]
+        reasons[reason] = f"{reasons[reason]}; {detail}" if reason in reasons else detail
+
+
+class JudgeWorker:
+    """Turns the measures of a run into a verdict for each person.
+
+    Args:
+        settings: of the stage.
+    """
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        self._settings = settings
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the verdicts, in the order of `persons`.
+
+        Raises:
+            ValueError: `require_measured` names an unknown measure, or a line of the overrides is not understood.
+        """
+        persons = unit.rows("persons")
+        if not persons:
+            return
+        findings = self._findings(_joined(unit))
+        overrides = {override.id: override for override in read_overrides(self._settings.overrides)}
+        warn_of_strangers(overrides, persons)
+        for i, person in enumerate(persons):
+            override = override_of(person, overrides)
+            yield _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
+
+    def _findings(self, table: pd.DataFrame) -> Findings:
+        findings = Findings(len(table))
+        for i in table["clips_person"].eq(False).fillna(False).to_numpy(bool).nonzero()[0]:
+            findings.add(i, Reason.NOT_THE_CLIPS_PERSON, _another_matched(table["manifest_overlap"].iloc[i]))
+        silent = table["has_audio"].eq(False).fillna(False).to_numpy(bool)
+        if self._settings.require_audio:
+            for i in silent.nonzero()[0]:
+                findings.add(i, Reason.NO_AUDIO, "has_audio false")
+        for check in CHECKS:
+            limit = getattr(self._settings, check.setting)
+            if limit is None:
+                continue
+            values = table[check.measure].to_numpy("float64", na_value=float("nan"))
+            applies = ~silent if check.kind in _OF_SOUND else np.ones_like(silent)
+            for i in (applies & check.fails(values, limit)).nonzero()[0]:
+                findings.add(i, check.reason, _detail(check, values[i], limit, table, i))
+            for i in (applies & np.isnan(values)).nonzero()[0]:
+                findings.unmeasured[i].append(check.measure)
+        self._require_measured(table, findings)
+        return findings
+
+    def _require_measured(self, table: pd.DataFrame, findings: Findings) -> None:
+        for measure in self._settings.require_measured:
+            if measure not in table:
+                raise ValueError(f"require_measured names {measure!r}, which is no measure that judge reads")
+            costly = measure in _COSTLY_MEASURES
+            for i in table[measure].isna().to_numpy().nonzero()[0]:
+                if not (costly and findings.reasons[i]):  # the gate keeps costly measures from those dropped anyway
+                    findings.add(i, Reason.NOT_MEASURED, f"{measure} is not known")
+
+
+def _verdict(person: Row, against: dict[Reason, str], unmeasured: list[str], override: Override | None) -> Row:
+    """A row of `verdicts`."""
+    reasons, details = [reason.code for reason in against], list(against.values())
+    if override and override.verdict == "drop":
+        reasons.append(Reason.OVERRIDDEN.code)
+        details.append(f"dropped by {override.who or 'someone'}: {override.why or 'no reason given'}")
+    return {
+        "person_id": person["person_id"],
+        "clip_id": person["clip_id"],
+        "video_id": person["video_id"],
+        "keep": override.verdict == "keep" if override else not reasons,
+        "reasons": reasons,
+        "details": details,
+        "unmeasured": unmeasured,
+        "overridden": override is not None,
+    }
+
+
+def _joined(unit: Unit) -> pd.DataFrame:
+    """One row a person, in the order of `persons`, with all measures; NaN where a measure is not there."""
+    table = pd.DataFrame(unit.rows("persons"), columns=["person_id", "clip_id", "video_id"])
+    for reads in MEASURES:
+        key = KINDS[reads.kind].key
+        measures = pd.DataFrame(unit.rows(reads.kind), columns=list(reads.columns)).drop_duplicates(key)
+        table = table.merge(measures, on=key, how="left")
+    return table
+
+
+def _another_matched(overlap: float | None) -> str:
+    """Why a manifest is matched to another person of the clip; `overlap` is the share of this one in its crop."""
+    if overlap is None or overlap != overlap:
+        return "the manifest gives no crop, and another person is larger"
+    return (
+        f"manifest_overlap {overlap:.2f}, and more of another person's box lies in the manifest's crop, or none of this"
+    )
+
+
+def _detail(check: Threshold, value: float, limit: float, table: pd.DataFrame, row: int) -> str:
+    """`shoulder_width_px 38.2 px < 60`."""
+    text = " ".join(filter(None, (check.measure, f"{value:.4g}", check.unit, check.sign, f"{limit:g}")))
+    worst = table["worst_joint"].iloc[row] if check.measure == "upper_body_share" else None
+    if isinstance(worst, str) and worst:
+        text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"
+    return text

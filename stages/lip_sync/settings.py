@@ -1,0 +1,32 @@
+"""What `lip_sync` can be told."""
+
+from pydantic import Field
+
+from pipeline.engine.gate import DEFAULT, Gate
+from pipeline.engine.settings import Settings, runtime
+
+
+class LipSyncSettings(Settings):
+    """Which faces are measured, when sound is repaired, and which clips are worth it."""
+
+    net: tuple[str, ...] = Field(
+        ("syncnet",), min_length=1, description="lip-sync nets in the model registry, best first"
+    )
+    min_face_score: float = Field(
+        0.3, ge=0, le=1, description="mean score of the face's keypoints in a frame that counts"
+    )
+    min_face_share: float = Field(
+        0.5, ge=0, le=1, description="share of frames with a face; with fewer nothing is measured"
+    )
+    min_face_px: float = Field(
+        24.0, ge=1, description="median side of the face in the source; smaller ones have no lips to read"
+    )
+    repair_offset: bool = Field(False, description="move sound that fits the lips at a constant offset")
+    repair_min_confidence: float = Field(4.0, ge=0, description="confidence from which an offset is believed")
+    max_repair_frames: int = Field(15, ge=0, le=15, description="largest offset that is repaired, frames of 40 ms")
+    gate: Gate = Field(
+        DEFAULT,
+        description="conditions on cheap measures: clips in which nobody meets all of them are not looked at",
+        json_schema_extra=runtime(),
+    )
+    batch: int = Field(16, ge=1, description="windows of five pictures a run of the net", json_schema_extra=runtime())

@@ -1,0 +1,32 @@
+"""Cheap measures of the sound of every clip: is there any, is it speech, how loud, clipped or silent."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.engine.stage import Context, Reads, Resources, Stage
+from stages.measure_sound.settings import MeasureSoundSettings
+
+if TYPE_CHECKING:
+    from stages.measure_sound.worker import MeasureSoundWorker
+
+
+class MeasureSound(MeasureSoundSettings, Stage):
+    """Level and speech measures; a row for every clip, silent ones included."""
+
+    name: ClassVar[str] = "measure_sound"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "speech share, pauses, loudness, clipping and silence of every clip"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("clips", ("clip_id", "video_id", "first_frame", "frames")),
+        Reads("videos", ("path", "sha256", "audio_codec")),
+    )
+    writes: ClassVar[str] = "sound_measures"
+    unit: ClassVar[str] = "clip_id"
+    resources: ClassVar[Resources] = Resources(seconds=1800)
+
+    def model_names(self) -> tuple[tuple[str, ...], ...]:
+        return (self.vad,)
+
+    def worker(self, context: Context) -> "MeasureSoundWorker":
+        from stages.measure_sound.worker import MeasureSoundWorker
+
+        return MeasureSoundWorker.from_context(self, context)
