@@ -72,7 +72,10 @@ class DiskStorage:
 
 
 def _below(folder: str, key: str) -> Iterator[Entry]:
-    """The files of a folder and its subfolders. By `os.scandir`: 150,000 clips are listed in a second, a `Path` each takes four."""
+    """The files of a folder and its subfolders, in no order.
+
+    By `os.scandir`: 147,712 clips take 1 s of processor time; `os.walk` with a `Path` and a stat each took 4.
+    """
     try:
         with os.scandir(folder) as there:
             items = [*there]
