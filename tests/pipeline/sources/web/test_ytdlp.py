@@ -176,7 +176,7 @@ BROKEN = """
 import sys
 import yt_dlp.networking._helper as helper
 del helper._socket_connect
-from pipeline.cli import main
+from pipeline.cli.main import main
 main(sys.argv[1:])
 """
 
