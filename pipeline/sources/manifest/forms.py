@@ -298,8 +298,8 @@ def _entries(text: str) -> Iterator[tuple[int, str | BadRow]]:
 def _end_of_entry(text: str, at: int) -> int | None:
     """Where the object or other value that begins here ends; None when that cannot be told."""
     if text[at] != "{":
-        found = re.compile(r'[^\s,{}\[\]"]+|"[^"\\\n]*"').match(text, at)
-        return found.end() if found else _balanced(text, at)
+        value = re.compile(r'[^\s,{}\[\]"]+|"[^"\\\n]*"').match(text, at)
+        return value.end() if value else _balanced(text, at)
     plain = _ENTRY.match(text, at)
     return plain.end() if plain else _balanced(text, at)
 

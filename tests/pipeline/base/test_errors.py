@@ -13,7 +13,7 @@ import pytest
 from pipeline.backends.errors import Trouble
 from pipeline.base.errors import UserError
 from pipeline.base.reasons import Reason
-from pipeline.cli.session import STOPPED, Fault, errors_in_a_line
+from pipeline.cli.session import Fault, errors_in_a_line
 
 ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback
@@ -79,7 +79,7 @@ def test_an_error_for_users_survives_the_way_to_another_process_and_is_told_in_a
     assert (type(back), str(back), vars(back)) == (cls, str(error), vars(error))
     with pytest.raises(Fault) as told, errors_in_a_line():
         raise back
-    assert (told.value.exit_code, told.value.message) == (STOPPED, str(error))
+    assert (told.value.exit_code, told.value.message) == (error.exit_code, str(error))
     assert isinstance(told.value.__cause__, UserError) and "what is wrong, and what to do" in told.value.message
 
 

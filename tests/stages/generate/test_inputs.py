@@ -50,7 +50,7 @@ def test_the_command_line_tells_a_missing_model_in_a_line(place: Place) -> None:
     ended = command(place, "--audio", str(place.wav()))
     assert ended.returncode == 1
     [line] = ended.stderr.strip().splitlines()
-    assert "training/model holds no model: `make train` makes one" in line
+    assert "training/model holds no model: train one with `make train`" in line
     assert not (place.run / "generated").exists()
 
 
