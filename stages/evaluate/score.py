@@ -102,7 +102,7 @@ class Scores(Stage):
             assert context.models is not None, "the driver hands every worker a model registry"
             self._open(name, context.models.resolve(self.choices[name]).path, device, context.threads)
         if self.annotate:
-            from stages.evaluate.subjects import annotator
+            from stages.evaluate.annotation import annotator
 
             self._poser = annotator(self, context, self.footage or None)
 
@@ -151,7 +151,7 @@ class Scores(Stage):
         """Keypoints (F, 133, 2) px of the video as it is compared, and scores (F, 133): found in it, or those that it follows."""
         x, y = film.box[:2]
         if self._poser is not None:
-            from stages.evaluate.subjects import annotate
+            from stages.evaluate.annotation import annotate
 
             found = annotate(film.as_stored(), *self._poser)
             if found is None:

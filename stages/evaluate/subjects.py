@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pipeline.nets.pose.dwpose import PoseEstimator
     from pipeline.nets.pose.yolox import Detector
     from pipeline.tables.table import Store
-    from stages.evaluate.score import Scores
 
 SIDES = {"csg405": CLIP_SIDE_PX, "pats": 256, "ted": 384}  # px, as the paper unifies its pictures
 CLIPS = {"csg405": 133, "pats": 474, "ted": 122}  # of the paper
@@ -123,6 +122,8 @@ class Subjects(Stage):
             named = ((f"{row['clip_id']}#{row['person']}", row) for row in rows)
             self._rows = {name: row for name, row in named if name in wanted}
         else:
+            from stages.evaluate.annotation import annotator
+
             self._nets = annotator(self, context)
 
     def process(self, unit: Unit) -> Iterator[Row]:
@@ -165,6 +166,7 @@ class Subjects(Stage):
     def _of_file(self, name: str) -> Row:
         from pipeline.media import sequence
         from pipeline.media.audio import cut, to_flac
+        from stages.evaluate.annotation import annotate
         from stages.evaluate.cast import held, onto_square, whole_body_frame
 
         assert self._nets is not None
@@ -228,51 +230,3 @@ def _check_rate(frames: int, fps: float, samples: int) -> None:
     if abs(seen - heard) > max(_UNLIKE_SECONDS, _UNLIKE_SHARE * seen):
         fits = f": {seen * fps / heard:.4g} frames a second would fit (--frames-fps)" if heard else ""
         raise Reject(Reason.LATE_SOUND, f"its frames last {seen:.2f} s at {fps:g} fps, its sound {heard:.2f} s{fits}")
-
-
-def annotator(
-    chosen: "Subjects | Scores", context: Context, footage: str | None = None
-) -> "tuple[Detector, PoseEstimator]":
-    """The nets that a stage's `detector`, `pose` and `pose_backend` name.
-
-    Raises:
-        WrongFootage: they cannot see this footage (None: real people).
-    """
-    from pipeline.nets.footage import check_footage
-    from pipeline.nets.pose.factory import open_detector, open_pose
-
-    assert context.models is not None, "the driver hands every worker a model registry"
-    device: Literal["cpu", "cuda"] = "cuda" if context.device == "cuda" else "cpu"
-    finder, poser = (context.models.resolve(names) for names in (chosen.detector, chosen.pose))
-    detector = open_detector(finder.path, device, context.threads)
-    pose = open_pose(poser.path, device, context.threads, backend=chosen.pose_backend)
-    made = {finder.name: detector.footage, poser.name: pose.footage}
-    check_footage(made, footage, "`annotate.detector` and `annotate.pose`")
-    return detector, pose
-
-
-def annotate(
-    pictures: Iterator[np.ndarray], detector: "Detector", pose: "PoseEstimator"
-) -> tuple[np.ndarray, np.ndarray, tuple[int, int]] | None:
-    """The largest person of a film, of its pictures (H, W, 3) RGB.
-
-    Returns:
-        keypoints (F, 133, 2) px of a picture, NaN where unseen, scores (F, 133), and the pictures' (width, height);
-        None when nobody is seen.
-    """
-    from pipeline.nets.pose.whole_body import annotate_frames
-
-    size = (0, 0)
-
-    def film() -> Iterator[tuple[int, np.ndarray]]:
-        nonlocal size
-        for number, picture in enumerate(pictures):
-            size = picture.shape[1], picture.shape[0]
-            yield number, picture.copy()
-
-    people = annotate_frames(film(), detector, pose)
-    if not people:
-        return None
-    areas = [float(np.nansum(np.prod(track.boxes[:, 2:] - track.boxes[:, :2], axis=1))) for track in people]
-    best = people[int(np.argmax(areas))]
-    return best.keypoints, best.scores, size

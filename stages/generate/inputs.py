@@ -14,10 +14,10 @@ from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
 from pipeline.model.generation.given import BadInput, Person, Voice, hear, picture_of_clip, whole
 from pipeline.shards import shard
+from stages.generate.settings import InputSettings
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
-    from stages.generate import Generate
 
 LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
 _UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
@@ -38,7 +38,7 @@ _ROW = (
 )
 
 
-def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[Person, Voice]:
+def find_inputs(asked: InputSettings, session: "Session", audio_of: str) -> tuple[Person, Voice]:
     """The person and the voice that the settings name.
 
     Args:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import jinja2
 import numpy as np
 import pandas as pd
 
@@ -17,10 +18,8 @@ from pipeline.base.version import version_of
 from pipeline.views import table_one
 from pipeline.views.table_one import DASH
 from stages.report import charts, funnel, gather
-
-if TYPE_CHECKING:
-    from stages.report import Report
-    from stages.report.gather import Found
+from stages.report.gather import Found
+from stages.report.settings import ReportSettings
 
 Record = dict[str, Any]
 
@@ -38,7 +37,7 @@ class Group:
     file: str
 
 
-def write(folder: Path, found: "Found", settings: "Report") -> None:
+def write(folder: Path, found: Found, settings: ReportSettings) -> None:
     """Write the folder; `index.html` comes last, and data files of an older page go."""
     data = folder / "data"
     kept = list(_write_kept(data, found, settings.clips_a_file))
@@ -59,10 +58,8 @@ def write(folder: Path, found: "Found", settings: "Report") -> None:
             path.unlink()
 
 
-def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
+def render(found: Found, settings: ReportSettings, groups: Sequence[Group]) -> str:
     """The page as HTML; every value is escaped by the template engine."""
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.report", ""),
         autoescape=True,
@@ -121,7 +118,7 @@ def link(url: str | None, start_seconds: float | None = None) -> str | None:
     return url
 
 
-def _write_kept(data: Path, found: "Found", size: int) -> Iterator[str]:
+def _write_kept(data: Path, found: Found, size: int) -> Iterator[str]:
     kept = found.kept
     for number, first in enumerate(range(0, len(kept), size)):
         name = f"kept-{number}"
@@ -129,7 +126,7 @@ def _write_kept(data: Path, found: "Found", size: int) -> Iterator[str]:
         yield name
 
 
-def _write_dropped(data: Path, found: "Found", limit: int) -> Iterator[Group]:
+def _write_dropped(data: Path, found: Found, limit: int) -> Iterator[Group]:
     """A data file a reason: people by their first reason, then what was refused before or after the verdicts."""
     records: dict[str, list[Record]] = {}
     seconds: dict[str, float] = {}
@@ -155,7 +152,7 @@ def _write_dropped(data: Path, found: "Found", limit: int) -> Iterator[Group]:
         yield Group(code, text, kind, totals[code], seconds[code], len(records[code]), file)
 
 
-def _person(row: Record, found: "Found") -> Record:
+def _person(row: Record, found: Found) -> Record:
     """One person's card: short keys, because there may be 200,000 of them."""
     preview = found.previews.get(row["person_id"])
     return {
@@ -179,7 +176,7 @@ def _person(row: Record, found: "Found") -> Record:
     }
 
 
-def _refused(rows: pd.DataFrame, found: "Found") -> list[Record]:
+def _refused(rows: pd.DataFrame, found: Found) -> list[Record]:
     """Videos, clips or links that a stage said no to before there was anybody to judge."""
     videos = {unit: unit.split("/")[0] for unit in rows["unit"]}
     clips = {unit: unit.split("#")[0] for unit in rows["unit"]}
@@ -248,12 +245,12 @@ def _described(field: Any, limits: dict[str, tuple[str, float]]) -> list[Any]:
     return [charts.label(field.name), notes["unit"], notes["text"], side, limit]
 
 
-def _sentences(found: "Found") -> dict[str, str]:
+def _sentences(found: Found) -> dict[str, str]:
     codes = {code for reasons in found.dropped["reasons"] for code in reasons}
     return {code: funnel.sentence(code) for code in codes}
 
 
-def _splits(found: "Found") -> list[tuple[str, int, float]]:
+def _splits(found: Found) -> list[tuple[str, int, float]]:
     """(split, clips, seconds) as the shards hold them."""
     rows = found.shards.groupby("split")[["rows", "seconds"]].sum()
     return [
@@ -263,19 +260,19 @@ def _splits(found: "Found") -> list[tuple[str, int, float]]:
     ]
 
 
-def _licences(found: "Found") -> list[tuple[str, int]]:
+def _licences(found: Found) -> list[tuple[str, int]]:
     """(licence as the source states it, kept clips), most frequent first."""
     counts = found.kept["licence"].fillna("not stated").value_counts()
     return [(str(name), int(count)) for name, count in counts.items()]
 
 
-def _failed(found: "Found", limit: int) -> tuple[int, list[Record]]:
+def _failed(found: Found, limit: int) -> tuple[int, list[Record]]:
     rows = found.outcomes[found.outcomes["status"].eq("failed")]
     listed = [row | {"text": funnel.sentence(row["reason"])} for row in _dicts(rows.head(limit))]
     return len(rows), listed
 
 
-def _stages(found: "Found") -> list[Record]:
+def _stages(found: Found) -> list[Record]:
     """Per stage: units by status, and the seconds that they took."""
     result = []
     for name, rows in found.outcomes.groupby("stage", sort=False):

@@ -157,10 +157,10 @@ def run(stage: Stage, folder: Path) -> list[str]:
     """Do what is pending, commit it, finish; returns the units that were done."""
     store, context = Store(folder), Context(folder)
     work = plan(stage, store)
-    stage.setup(context)
+    worker = stage.worker(context)
     done = []
     for index, unit in work.pending_units():
-        rows = [pack_rows(KINDS[stage.writes], unit.id, list(stage.process(unit)))]
+        rows = [pack_rows(KINDS[stage.writes], unit.id, list(worker.process(unit)))]
         attempt = int(work.attempts[index]) + 1
         outcome = Outcome(unit.id, stage.name, int(work.fingerprints[index]), "ok", attempt=attempt, rows=len(rows[0]))
         store.table(stage.writes).append(rows, [outcome])

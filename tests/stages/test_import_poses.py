@@ -52,8 +52,8 @@ def unit(*, size: tuple[int, int] = (1280, 720), **more: Any) -> Unit:
 def read(archive: Path, one: Unit | None = None, **settings: Any) -> list[dict[str, Any]]:
     stage = ImportPoses(archive=archive, **settings)
     with stage.driver(Context(Path())) as given:
-        stage.setup(Context(Path(), given=given))
-        return list(stage.process(one or unit()))
+        worker = stage.worker(Context(Path(), given=given))
+        return list(worker.process(one or unit()))
 
 
 def poses(frames: int = FRAMES, *people: np.ndarray) -> np.ndarray:
@@ -392,10 +392,10 @@ def test_agreement_with_our_own_annotation(tmp_path: Path) -> None:
     nets = FakeNets((points + 900, scores), (points[:-1] + np.array([0.1 * width, 0]), scores[:-1]))
     stage = ImportPoses(archive=write_zip(tmp_path / "p.zip", {f"{NAME}.npy": npy(poses())}), compare_share=1.0)
     with stage.driver(Context(tmp_path)) as given:
-        stage.setup(Context(tmp_path, given=given, models=SimpleNamespace(find=lambda name: None)))  # type: ignore[arg-type]
+        worker = stage.worker(Context(tmp_path, given=given, models=SimpleNamespace(find=lambda name: None)))  # type: ignore[arg-type]
         assert stage._comparer is None  # no net is here: nothing is compared, and nothing fetched
         stage._comparer = nets  # type: ignore[assignment]
-        [row] = stage.process(unit())
+        [row] = worker.process(unit())
     assert row["agreement"] == pytest.approx(0.1, abs=0.01)
     assert nets.looked == [("none.mp4", 8798, FRAMES)]
 

@@ -164,9 +164,9 @@ def test_a_manifest_is_crawled_one_link_a_video(manifest: Path, tmp_path: Path) 
     ]
     context = fake_run.Context(tmp_path)
     with crawl.driver(context) as given:
-        crawl.setup(fake_run.Context(tmp_path, given=given))
+        worker = crawl.worker(fake_run.Context(tmp_path, given=given))
         with pytest.raises(Reject) as refused:
-            list(crawl.process(Unit(bad[0], {})))
+            list(worker.process(Unit(bad[0], {})))
     assert (refused.value.reason.code, refused.value.detail) == (
         "bad_row",
         "line 5: lasts 0.01 s; a clip lasts 0.2 to 600 s",

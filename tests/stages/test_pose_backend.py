@@ -55,7 +55,7 @@ def context(given: Session) -> Context:
 
 
 def annotating(given: Session) -> None:
-    given.profile.stage("annotate").setup(context(given))
+    given.profile.stage("annotate").worker(context(given))
 
 
 def subjects(given: Session) -> Subjects:
@@ -78,8 +78,8 @@ def generating(given: Session) -> None:
 
 
 def looking(stage: Subjects | Scores, given: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.nets.footage.check_footage", lambda *_: None)
-    stage.setup(context(given))
+    monkeypatch.setattr("stages.evaluate.annotation.check_footage", lambda *_: None)
+    stage.worker(context(given))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

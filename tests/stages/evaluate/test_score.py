@@ -62,13 +62,13 @@ def score(cast: Path, filmed: Path, nets: Path) -> Score:
         lacking = {name: f"no {name} here" for name in ("inception", "i3d") if name not in chosen}
         known = {"nets": dict.fromkeys(chosen, "0"), "choices": chosen, "lacking": lacking}
         stage = Scores(**{**known, "cast": str(cast), "films": str(filmed), **settings})
-        stage.setup(Context(filmed, models=AssetModels(**paths)))  # type: ignore[arg-type]
+        worker = stage.worker(Context(filmed, models=AssetModels(**paths)))  # type: ignore[arg-type]
         row: dict[str, Any] = {"film": str(film), "frames": frames, "box": list(box), "keypoints": None, "scores": None}
         if skeleton:
             scene = played(skeleton)
             row |= {"keypoints": scene.keypoints[:frames].reshape(frames, -1), "scores": scene.scores[:frames]}
         names = {"reference": subject(reference), "voice": subject(reference if voice is None else voice)}
-        [found] = stage.process(Unit("pair", {"renditions": [row], "pairs": [{"setting": setting, **names}]}))
+        [found] = worker.process(Unit("pair", {"renditions": [row], "pairs": [{"setting": setting, **names}]}))
         return {**found, "absent": json.loads(found["absent"])}
 
     return of
@@ -167,9 +167,9 @@ def stored(run: Path, nets: Path, number: int, who: str) -> dict[str, Any]:
     person = {**ids, "keypoints": scene.keypoints.reshape(FRAMES, -1), "scores": scene.scores}
     video = {"path": f"clips/{number}.mp4", "sha256": "", "audio_codec": "aac", "footage": "theatre"}
     stage = LipSync(net=("theatre_syncnet",))
-    stage.setup(Context(run, models=AssetModels(theatre_syncnet=nets / "theatre_syncnet.onnx")))  # type: ignore[arg-type]
+    worker = stage.worker(Context(run, models=AssetModels(theatre_syncnet=nets / "theatre_syncnet.onnx")))  # type: ignore[arg-type]
     rows = {"persons": [person], "clips": [{"first_frame": 0, "frames": FRAMES}], "videos": [video]}
-    [row] = stage.process(Unit("v", rows))
+    [row] = worker.process(Unit("v", rows))
     return row
 
 
