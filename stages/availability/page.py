@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jinja2
+
 from pipeline.base import files
 from pipeline.views.availability.account import (
     BAD,
@@ -76,8 +78,6 @@ def write(run: Path, found: Account) -> None:
 
 def render(found: Account) -> str:
     """The page as HTML; every value is escaped by the template engine."""
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.availability", ""),
         autoescape=True,
@@ -120,13 +120,13 @@ def _head(types: Iterable[tuple[str, Counter[str]]]) -> list[tuple[str, Counter[
 def parts(states: Counter[str]) -> list[Part]:
     """The pieces of a bar from 0 to 100."""
     total = states.total() or 1
-    found, at = [], 0.0
+    pieces, at = [], 0.0
     for state in STATES:
         if states[state]:
             share = 100 * states[state] / total
-            found.append(Part(round(at, 3), round(share, 3), state, _CLASS[state], states[state]))
+            pieces.append(Part(round(at, 3), round(share, 3), state, _CLASS[state], states[state]))
             at += share
-    return found
+    return pieces
 
 
 def causes(found: Account) -> list[Cause]:
@@ -144,7 +144,7 @@ def columns(days: dict[str, Counter[str]]) -> list[Day]:
     shown = list(days.items())[-DAYS_SHOWN:]
     highest = max((states.total() for _, states in shown), default=1) or 1
     step = WIDTH / max(len(shown), 6)
-    found = []
+    bars = []
     for number, (name, states) in enumerate(shown):
         at, pieces = HEIGHT, []
         for state in STATES:
@@ -152,8 +152,8 @@ def columns(days: dict[str, Counter[str]]) -> list[Day]:
                 height = HEIGHT * states[state] / highest
                 at -= height
                 pieces.append(Part(round(at, 2), round(height, 2), state, _CLASS[state], states[state]))
-        found.append(Day(name, round(number * step, 2), round(step * 0.78, 2), pieces, states.total()))
-    return found
+        bars.append(Day(name, round(number * step, 2), round(step * 0.78, 2), pieces, states.total()))
+    return bars
 
 
 def _in_trouble(sources: Sequence[Source]) -> Iterator[Source]:

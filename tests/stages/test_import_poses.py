@@ -20,10 +20,12 @@ from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import Store, pack_rows
 from stages.import_poses import ImportPoses
-from stages.import_poses.agreement import Comparer, chosen, distance, here, nearest
+from stages.import_poses.agreement import chosen, distance
 from stages.import_poses.archive import identity
 from stages.import_poses.arrays import BadArray, read_poses
+from stages.import_poses.comparer import Comparer, here, nearest
 from stages.import_poses.index import canonical, key_of_member, safe
+from stages.import_poses.worker import PoseImporter
 from tests.pipeline.skeleton.people import person
 from tests.stages import fake_run
 from tests.stages.planted_poses import BOX, NAME, RELEASED_NAME, npy, npz, released, split, truth, write_zip
@@ -393,8 +395,9 @@ def test_agreement_with_our_own_annotation(tmp_path: Path) -> None:
     stage = ImportPoses(archive=write_zip(tmp_path / "p.zip", {f"{NAME}.npy": npy(poses())}), compare_share=1.0)
     with stage.driver(Context(tmp_path)) as given:
         worker = stage.worker(Context(tmp_path, given=given, models=SimpleNamespace(find=lambda name: None)))  # type: ignore[arg-type]
-        assert stage._comparer is None  # no net is here: nothing is compared, and nothing fetched
-        stage._comparer = nets  # type: ignore[assignment]
+        assert isinstance(worker, PoseImporter)
+        assert worker._comparer is None  # no net is here: nothing is compared, and nothing fetched
+        worker._comparer = nets  # type: ignore[assignment]
         [row] = worker.process(unit())
     assert row["agreement"] == pytest.approx(0.1, abs=0.01)
     assert nets.looked == [("none.mp4", 8798, FRAMES)]

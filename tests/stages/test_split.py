@@ -17,6 +17,7 @@ from pipeline.media.video import probe
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.table import pack_rows
 from stages.split import Split
+from stages.split.worker import Splitter
 from tests.stages.little_films import FPS, RATE, speechlike, write_film
 from tests.stages.stage_assets import AssetModels, asset
 
@@ -36,7 +37,8 @@ def split(path: Path, run: Path, detector: Any = None, models: Any = None, **set
     stage = Split(**({"vad": ()} if models is None else {}), **settings)
     worker = stage.worker(Context(run, models=models))
     if detector is not None:
-        stage._detector = detector
+        assert isinstance(worker, Splitter)
+        worker._detector = detector
     return list(worker.process(Unit(VIDEO, {"videos": [{**asdict(probe(path)), "path": str(path)}]})))
 
 
