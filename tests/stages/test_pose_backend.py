@@ -13,10 +13,11 @@ from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.session import open_session
 from stages.annotate import Annotate
 from stages.evaluate import Evaluate
-from stages.evaluate.render import Renditions
-from stages.evaluate.score import Scores
+from stages.evaluate.renditions import Renditions
+from stages.evaluate.scores import Scores
+from stages.evaluate.stages import Stages
 from stages.evaluate.subjects import Subjects
-from stages.import_poses.agreement import Comparer
+from stages.import_poses.comparer import Comparer
 
 pytest.importorskip("onnx")
 
@@ -59,12 +60,13 @@ def annotating(given: Session) -> None:
 
 
 def subjects(given: Session) -> Subjects:
-    return Evaluate(protocol="pats", source=str(given.run))._subjects(given)
+    return Stages(Evaluate(protocol="pats", source=str(given.run)), given).subjects()
 
 
 def scores(given: Session) -> Scores:
     made = Renditions(method="transfer", backend="mimicmotion")
-    return Evaluate(inception=(), i3d=(), protocol="pats", source=str(given.run))._scores(given, given.run, made)
+    evaluate = Evaluate(inception=(), i3d=(), protocol="pats", source=str(given.run))
+    return Stages(evaluate, given).scores(given.run, made)
 
 
 def generating(given: Session) -> None:

@@ -107,7 +107,7 @@ def test_another_list_does_only_its_new_pairs(studio: Studio) -> None:
     assert {name for name, row in scores.items() if row["setting"] == "unpaired"} == other
     assert set(studio.attempts("transfer-skeleton", "renditions").values()) == {1}
     assert set(studio.attempts("true-drawn", "renditions").values()) == {1}
-    films = list((studio.place() / "transfer-skeleton/videos/unpaired").iterdir())
+    films = list((studio.place() / "transfer-skeleton/videos/unpaired").glob("*.mp4"))
     assert len(films) == len(other), "films of pairs that are no more are gone"
     listed = studio.run / "list.txt"
     listed.write_text(f"{subject(0)} {subject(1)}\n{subject(2)}\n")
@@ -125,7 +125,7 @@ def test_another_fit_or_film_size_films_again(studio: Studio) -> None:
     studio.evaluate(method="transfer", settings=("unpaired",), fit=False)
     assert set(studio.attempts("transfer-skeleton", "renditions").values()) == {2}
     assert set(studio.attempts("true-drawn", "renditions").values()) == {1}
-    assert len(list((studio.place() / "transfer-skeleton/videos/unpaired").iterdir())) == 3
+    assert len(list((studio.place() / "transfer-skeleton/videos/unpaired").glob("*.mp4"))) == 3
 
 
 def test_methods_stand_side_by_side(mine: Mine) -> None:
@@ -434,7 +434,9 @@ def test_true_frames_are_scored_as_they_are(talks: Talks, monkeypatch: pytest.Mo
     for sound in (talks.folder / "tpsm_test/audio").iterdir():
         write_wav(sound, played("cai").wave[: 10 * 640])  # 20 frames in 0.4 s: 50 a second
     scored: list[list[np.ndarray]] = []
-    monkeypatch.setattr("pipeline.metrics.identity.csim", lambda net, whose, pictures, *_: scored.append([*pictures]))
+    monkeypatch.setattr(
+        "stages.evaluate.scores.worker.csim", lambda net, whose, pictures, *_: scored.append([*pictures])
+    )
     (mine := talks.folder.parent / "mine").mkdir()
     options = {"protocol": "ted", "source": str(talks.folder), "method": "folder", "folder": str(mine)}
     talks.studio.evaluate(**options, frames_fps=50)

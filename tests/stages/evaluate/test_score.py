@@ -18,7 +18,10 @@ from pipeline.media.video import write_video
 from pipeline.registry.models import Registry
 from pipeline.skeleton import layout
 from stages.evaluate.cast import Subject
-from stages.evaluate.score import NO_FACE, NO_SKELETON, NO_SOUND, Scores, _of_skeletons, cut
+from stages.evaluate.scores import Scores
+from stages.evaluate.scores.film import cut
+from stages.evaluate.scores.names import NO_FACE, NO_SKELETON, NO_SOUND
+from stages.evaluate.scores.skeletons import scores_of
 from stages.evaluate.subjects import Subjects
 from stages.lip_sync import LipSync
 from tests.stages.evaluate.studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
@@ -245,7 +248,7 @@ def test_a_root_that_one_of_the_two_lacks_is_no_error_of_what_hangs_on_it(root: 
     hidden = scene.scores.copy()
     hidden[5:15, root] = 0.1
     truth = Subject("ada", "ada", Path("a.mp4"), len(hidden), SIDE, scene.keypoints, hidden, None, 0)
-    found = _of_skeletons((scene.keypoints, scene.scores), truth, truth, {})
+    found = scores_of((scene.keypoints, scene.scores), truth, truth, {})
     assert found["keypoint_error_px"] == 0 and found[measure] == 0
 
 

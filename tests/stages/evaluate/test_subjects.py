@@ -208,7 +208,7 @@ def test_what_leads_out_of_the_folder(puppets: Files) -> None:
 
 
 def test_a_clip_without_end(puppets: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.evaluate.subjects.MAX_FRAMES", 3)
+    monkeypatch.setattr("stages.evaluate.subjects.of_files.MAX_FRAMES", 3)
     write_frames(puppets.folder / "jon#1", small(4))
     with pytest.raises(Reject) as caught:
         puppets.row("jon#1")
