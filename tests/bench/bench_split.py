@@ -53,12 +53,12 @@ def films(folder: Path) -> list[Footage]:
 def split(stage: Split, footage: Footage, folder: Path) -> Callable[[], object]:
     """The whole stage on the whole file."""
     resolve = lambda names: Registry(download=False).resolve(names).path  # noqa: E731
-    ready(stage, folder, resolve)
+    worker = ready(stage, folder, resolve)
     whole = unit(footage)
 
     def run() -> object:
         try:
-            return list(stage.process(whole))
+            return list(worker.process(whole))
         except Reject as reason:  # shots too short for a clip: looked for all the same
             return reason
 

@@ -76,8 +76,7 @@ def unit(footage: Footage, first: int = 0, frames: int = 0, **rows: Mapping[str,
 
 def ready(
     stage: Stage, folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None, device: str = "cpu"
-) -> Stage:
-    """The stage, set up for this machine; `resolve` finds its nets."""
+) -> Any:
+    """What processes the stage's units on this machine: its worker, or the stage itself; `resolve` finds its nets."""
     models: Any = resolve and SimpleNamespace(resolve=lambda names: SimpleNamespace(name=names[0], path=resolve(names)))
-    stage.setup(Context(run=folder, device=device, threads=cores(), models=models))
-    return stage
+    return stage.worker(Context(run=folder, device=device, threads=cores(), models=models))
