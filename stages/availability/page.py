@@ -69,14 +69,14 @@ class Day:
     total: int
 
 
-def write(run: Path, found: Account) -> None:
+def write(run: Path, account: Account) -> None:
     """Write the three files; the page comes last."""
-    files.write_text(run / JSON, as_json(found))
-    files.write_text(run / ROWS, as_csv(found))
-    files.write_text(run / PAGE, render(found))
+    files.write_text(run / JSON, as_json(account))
+    files.write_text(run / ROWS, as_csv(account))
+    files.write_text(run / PAGE, render(account))
 
 
-def render(found: Account) -> str:
+def render(account: Account) -> str:
     """The page as HTML; every value is escaped by the template engine."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.availability", ""),
@@ -86,26 +86,26 @@ def render(found: Account) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"count": lambda number: f"{number:,}", "percent": percent}
-    days = list(found.last_looked)
+    days = list(account.last_looked)
     return environment.get_template("index.html.jinja").render(
-        found=found,
-        videos=parts(found.videos),
-        clips=parts(found.clips),
+        account=account,
+        videos=parts(account.videos),
+        clips=parts(account.clips),
         meaning=MEANING,
-        live=found.videos[LIVE],
-        live_clips=found.clips[LIVE],
-        decided=len(found.sources) - found.videos[NEVER] - found.videos[UNKNOWN] - found.videos[BLOCKED],
-        stay=found.kept[DEAD] + found.kept[BLOCKED] + found.kept[UNUSABLE],
-        causes=causes(found),
-        types=[(name, parts(states), states.total(), states[LIVE]) for name, states in _head(found.types.items())],
-        types_left=max(0, len(found.types) - TYPES_SHOWN),
-        days=columns(found.days),
-        days_left=max(0, len(found.days) - DAYS_SHOWN),
+        live=account.videos[LIVE],
+        live_clips=account.clips[LIVE],
+        decided=len(account.sources) - account.videos[NEVER] - account.videos[UNKNOWN] - account.videos[BLOCKED],
+        stay=account.kept[DEAD] + account.kept[BLOCKED] + account.kept[UNUSABLE],
+        causes=causes(account),
+        types=[(name, parts(states), states.total(), states[LIVE]) for name, states in _head(account.types.items())],
+        types_left=max(0, len(account.types) - TYPES_SHOWN),
+        days=columns(account.days),
+        days_left=max(0, len(account.days) - DAYS_SHOWN),
         chart=(WIDTH, HEIGHT),
         first=days[0] if days else "",
         last=days[-1] if days else "",
-        listed=list(islice(_in_trouble(found.sources), LISTED)),
-        troubled=sum(found.videos[state] for state in _TROUBLE[:-1]),
+        listed=list(islice(_in_trouble(account.sources), LISTED)),
+        troubled=sum(account.videos[state] for state in _TROUBLE[:-1]),
         css=_CLASS,
         sentence=sentence,
         link=link,
@@ -129,10 +129,10 @@ def parts(states: Counter[str]) -> list[Part]:
     return pieces
 
 
-def causes(found: Account) -> list[Cause]:
+def causes(account: Account) -> list[Cause]:
     """Why sources are not live, most frequent first."""
     counts = [
-        (count, code, state) for state in _TROUBLE for code, count in found.reasons.get(state, Counter[str]()).items()
+        (count, code, state) for state in _TROUBLE for code, count in account.reasons.get(state, Counter[str]()).items()
     ]
     counts.sort(key=lambda item: (-item[0], item[1]))
     longest = counts[0][0] if counts else 1

@@ -1,7 +1,7 @@
 """Small pictures for the report: what was kept with its skeleton drawn, and a sample of what was dropped."""
 
 from collections import Counter, defaultdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
@@ -65,6 +65,7 @@ class Previews(PreviewsSettings, Stage):
         """Remove pictures that no row names."""
         strips = [Path(path) for path in store.read("previews", ["path"])["path"].to_pylist()]
         named = {path.name for path in strips} | {loop_path(path).name for path in strips}
-        for path in (context.run / FOLDER).glob("*/*.webp"):
-            if path.name not in named:
-                path.unlink()
+        for entry in context.storage.list(FOLDER):
+            name = PurePosixPath(entry.key).name
+            if name.endswith(".webp") and name not in named:
+                context.storage.delete(entry.key)

@@ -245,7 +245,7 @@ def test_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
     """A target with nothing to do must return in under a second; nothing here measures the second."""
     heavy = {"pandas", "av", "cv2", "onnxruntime", "scipy", "torch", "httpx", "pebble", "yt_dlp", "scenedetect", "onnx"}
     code = (
-        "import sys; from pipeline.cli import main\n"
+        "import sys; from pipeline.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as end: code = end.code\n"
         f"print(code, *sorted({heavy} & set(sys.modules)), file=sys.stderr)"
