@@ -9,8 +9,9 @@ from pipeline.base.hashes import sha256_of
 from pipeline.engine.runner import importable
 from pipeline.engine.session import Session
 from pipeline.model.generation.sampling import SamplingSettings
-from stages.evaluate.render import Renditions
-from stages.evaluate.score import NETS, Scores
+from stages.evaluate.renditions import Renditions
+from stages.evaluate.scores import Scores
+from stages.evaluate.scores.names import NETS
 from stages.evaluate.settings import EvaluateSettings
 from stages.evaluate.subjects import Subjects
 
@@ -53,11 +54,10 @@ class Stages:
         """The stage that makes the method's videos, of the subjects in the folder `place`."""
         model, digest = "", ""
         if self._settings.method == "ours":
-            from pipeline.model.training.checkpoint import weights_of  # torch # keep
+            from pipeline.model.training.checkpoint import weights_of  # torch, which the other methods do without
 
-            weights = weights_of(
-                Path(self._settings.model) if self._settings.model else self._session.run / "training" / "model"
-            )
+            trained = self._settings.model or self._session.run / "training" / "model"
+            weights = weights_of(Path(trained))
             model, digest = str(weights), sha256_of(weights)
         shared = (*BackendSettings.model_fields, *SamplingSettings.model_fields, "method", "fit")
         same = {name: getattr(self._settings, name) for name in shared}
