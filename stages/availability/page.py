@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jinja2
+
 from pipeline.base import files
 from pipeline.views.availability.account import (
     BAD,
@@ -67,17 +69,15 @@ class Day:
     total: int
 
 
-def write(run: Path, found: Account) -> None:
+def write(run: Path, account: Account) -> None:
     """Write the three files; the page comes last."""
-    files.write_text(run / JSON, as_json(found))
-    files.write_text(run / ROWS, as_csv(found))
-    files.write_text(run / PAGE, render(found))
+    files.write_text(run / JSON, as_json(account))
+    files.write_text(run / ROWS, as_csv(account))
+    files.write_text(run / PAGE, render(account))
 
 
-def render(found: Account) -> str:
+def render(account: Account) -> str:
     """The page as HTML; every value is escaped by the template engine."""
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.availability", ""),
         autoescape=True,
@@ -86,26 +86,26 @@ def render(found: Account) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"count": lambda number: f"{number:,}", "percent": percent}
-    days = list(found.last_looked)
+    days = list(account.last_looked)
     return environment.get_template("index.html.jinja").render(
-        found=found,
-        videos=parts(found.videos),
-        clips=parts(found.clips),
+        account=account,
+        videos=parts(account.videos),
+        clips=parts(account.clips),
         meaning=MEANING,
-        live=found.videos[LIVE],
-        live_clips=found.clips[LIVE],
-        decided=len(found.sources) - found.videos[NEVER] - found.videos[UNKNOWN] - found.videos[BLOCKED],
-        stay=found.kept[DEAD] + found.kept[BLOCKED] + found.kept[UNUSABLE],
-        causes=causes(found),
-        types=[(name, parts(states), states.total(), states[LIVE]) for name, states in _head(found.types.items())],
-        types_left=max(0, len(found.types) - TYPES_SHOWN),
-        days=columns(found.days),
-        days_left=max(0, len(found.days) - DAYS_SHOWN),
+        live=account.videos[LIVE],
+        live_clips=account.clips[LIVE],
+        decided=len(account.sources) - account.videos[NEVER] - account.videos[UNKNOWN] - account.videos[BLOCKED],
+        stay=account.kept[DEAD] + account.kept[BLOCKED] + account.kept[UNUSABLE],
+        causes=causes(account),
+        types=[(name, parts(states), states.total(), states[LIVE]) for name, states in _head(account.types.items())],
+        types_left=max(0, len(account.types) - TYPES_SHOWN),
+        days=columns(account.days),
+        days_left=max(0, len(account.days) - DAYS_SHOWN),
         chart=(WIDTH, HEIGHT),
         first=days[0] if days else "",
         last=days[-1] if days else "",
-        listed=list(islice(_in_trouble(found.sources), LISTED)),
-        troubled=sum(found.videos[state] for state in _TROUBLE[:-1]),
+        listed=list(islice(_in_trouble(account.sources), LISTED)),
+        troubled=sum(account.videos[state] for state in _TROUBLE[:-1]),
         css=_CLASS,
         sentence=sentence,
         link=link,
@@ -120,19 +120,19 @@ def _head(types: Iterable[tuple[str, Counter[str]]]) -> list[tuple[str, Counter[
 def parts(states: Counter[str]) -> list[Part]:
     """The pieces of a bar from 0 to 100."""
     total = states.total() or 1
-    found, at = [], 0.0
+    pieces, at = [], 0.0
     for state in STATES:
         if states[state]:
             share = 100 * states[state] / total
-            found.append(Part(round(at, 3), round(share, 3), state, _CLASS[state], states[state]))
+            pieces.append(Part(round(at, 3), round(share, 3), state, _CLASS[state], states[state]))
             at += share
-    return found
+    return pieces
 
 
-def causes(found: Account) -> list[Cause]:
+def causes(account: Account) -> list[Cause]:
     """Why sources are not live, most frequent first."""
     counts = [
-        (count, code, state) for state in _TROUBLE for code, count in found.reasons.get(state, Counter[str]()).items()
+        (count, code, state) for state in _TROUBLE for code, count in account.reasons.get(state, Counter[str]()).items()
     ]
     counts.sort(key=lambda item: (-item[0], item[1]))
     longest = counts[0][0] if counts else 1
@@ -144,7 +144,7 @@ def columns(days: dict[str, Counter[str]]) -> list[Day]:
     shown = list(days.items())[-DAYS_SHOWN:]
     highest = max((states.total() for _, states in shown), default=1) or 1
     step = WIDTH / max(len(shown), 6)
-    found = []
+    bars = []
     for number, (name, states) in enumerate(shown):
         at, pieces = HEIGHT, []
         for state in STATES:
@@ -152,8 +152,8 @@ def columns(days: dict[str, Counter[str]]) -> list[Day]:
                 height = HEIGHT * states[state] / highest
                 at -= height
                 pieces.append(Part(round(at, 2), round(height, 2), state, _CLASS[state], states[state]))
-        found.append(Day(name, round(number * step, 2), round(step * 0.78, 2), pieces, states.total()))
-    return found
+        bars.append(Day(name, round(number * step, 2), round(step * 0.78, 2), pieces, states.total()))
+    return bars
 
 
 def _in_trouble(sources: Sequence[Source]) -> Iterator[Source]:

@@ -88,9 +88,9 @@ def fetch(url: str, folder: Path, settings: FetchSettings, known: Callable[[Info
                 raise
             problem = reject.detail  # what came as pictures or sound could not be put together
         else:
-            problem, found = _verify(path, info, attempt.length_was_known, settings.limits)
-            if found is not None:
-                return Fetched(path, info, found)
+            problem, probed = _verify(path, info, attempt.length_was_known, settings.limits)
+            if probed is not None:
+                return Fetched(path, info, probed)
         log.warning("%s: %s%s", url, problem, "" if last else "; fetching it once more")
         _empty(folder)
     raise Failure(Reason.NETWORK, f"{problem}, twice")
@@ -102,7 +102,7 @@ class _Attempt:
     def __init__(self, url: str, folder: Path, settings: FetchSettings, known: Callable[[Info], None]) -> None:
         self._url, self._folder, self._settings, self._known = url, folder, settings, known
         self._looked = 0.0
-        self._heard = _Log()
+        self._log = _Log()
         self.length_was_known = True
 
     def download(self) -> tuple[Path, Info]:
@@ -152,7 +152,7 @@ class _Attempt:
         """What is missing among the formats is no verdict on a video of which yt-dlp was not shown all of them."""
         from pipeline.sources.web.net import UPDATE, without_scripts
 
-        if not self._heard.formats_missing or reject.reason not in (Reason.LOW_RESOLUTION, Reason.NO_VIDEO):
+        if not self._log.formats_missing or reject.reason not in (Reason.LOW_RESOLUTION, Reason.NO_VIDEO):
             return reject
         why = without_scripts() or f"yt-dlp could not solve a challenge, so that formats are missing: {UPDATE}"
         return Failure(Reason.EXTRACTOR_BROKEN, f"{reject.detail}; but {why}")
@@ -180,7 +180,7 @@ class _Attempt:
             "quiet": True,
             "noprogress": True,
             "no_color": True,
-            "logger": self._heard,
+            "logger": self._log,
             "ignoreerrors": False,
             "format": selector(self._settings.formats),
             "noplaylist": True,
@@ -247,19 +247,19 @@ def _check_info(info: Any) -> None:
 def _verify(path: Path, info: Info, length_was_known: bool, limits: Limits) -> tuple[str, Probe | None]:
     """What is wrong with the file in a way that fetching it again may mend, or its probe."""
     try:
-        found = probe(path, limits)
+        probed = probe(path, limits)
     except Reject as reject:
         if length_was_known or reject.reason is not Reason.CORRUPT:
             raise
         return f"the download cannot be read ({reject.detail})", None
     announced = info.get("duration")
     if isinstance(announced, int | float) and announced > 0:
-        missing = announced - found.duration_seconds
+        missing = announced - probed.duration_seconds
         if missing > max(_LENGTH_SLACK_SECONDS, _LENGTH_SLACK_SHARE * announced):
-            return f"{found.duration_seconds:.1f} s came of {announced:.1f} s announced", None
-    if found.truncated and not length_was_known:
+            return f"{probed.duration_seconds:.1f} s came of {announced:.1f} s announced", None
+    if probed.truncated and not length_was_known:
         return "the download ends early", None
-    return "", found
+    return "", probed
 
 
 class _Log:

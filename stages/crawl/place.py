@@ -44,9 +44,9 @@ def claim(run: Path, video_id: str, unit: str) -> None:
         mine.write_text(unit, encoding="utf-8")
         os.link(mine, owner)  # fails when the name is taken, and never shows a half-written file
     except FileExistsError:
-        found = owner.read_text(encoding="utf-8")
-        if found != unit:
-            raise Reject(Reason.DUPLICATE, f"the same video as {found[:200]}") from None
+        first = owner.read_text(encoding="utf-8")
+        if first != unit:
+            raise Reject(Reason.DUPLICATE, f"the same video as {first[:200]}") from None
     finally:
         mine.unlink(missing_ok=True)
 

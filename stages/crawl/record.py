@@ -29,9 +29,9 @@ _MEASURED = (
 )
 
 
-def row(video_id: str, source: str, path: Path, sha256: str, found: Probe) -> Row:
+def row(video_id: str, source: str, path: Path, sha256: str, probed: Probe) -> Row:
     """The measured part of a row."""
-    measured = {name: getattr(found, name) for name in _MEASURED}
+    measured = {name: getattr(probed, name) for name in _MEASURED}
     return {"video_id": video_id, "source": source, "path": str(path), "sha256": sha256, **measured}
 
 

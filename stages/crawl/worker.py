@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
@@ -20,9 +20,7 @@ from pipeline.sources.web.settings import Web
 from stages.crawl import formats, notes, place, record, room
 from stages.crawl.fetch import FetchSettings, fetch
 from stages.crawl.inputs import input_of
-
-if TYPE_CHECKING:
-    from stages.crawl import Crawl
+from stages.crawl.settings import CrawlSettings
 
 
 class Worker:
@@ -34,7 +32,7 @@ class Worker:
         limits: of files that are opened.
     """
 
-    def __init__(self, settings: "Crawl", context: Context) -> None:
+    def __init__(self, settings: CrawlSettings, context: Context) -> None:
         self.run, self.given = context.run, context.given
         self.limits = Limits(
             max_pixels=round(settings.max_megapixels * 1e6),
@@ -105,8 +103,8 @@ class Worker:
         return row
 
     def _left_out(self, video_id: str | None, *channels: str | None) -> bool:
-        said = [channel for channel in channels if isinstance(channel, str)]
-        return self._opt_out is not None and self._opt_out.names(video_id, *said)
+        names = [channel for channel in channels if isinstance(channel, str)]
+        return self._opt_out is not None and self._opt_out.names(video_id, *names)
 
     def _refuse_channel(self, video_id: str | None, *channels: str | None) -> None:
         if self._left_out(video_id, *channels):

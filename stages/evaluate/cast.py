@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 
 from pipeline.base.arrays import Floats32, Picture
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
 from pipeline.media.sequence import frame_shown, read_frames
 from pipeline.media.video import GridReader
 from pipeline.model.generation.inputs import Person
 from pipeline.shards.read import decode_audio
-from pipeline.skeleton.layout import K
+from pipeline.skeleton.layout import UPPER_BODY, K
 from pipeline.tables.arrow import HASH
 from pipeline.tables.hashing import row_hashes
 from pipeline.tables.parts import read_places
@@ -150,8 +151,6 @@ def _at_rate(film: Path, frames: int, fps: float) -> Iterator[Picture]:
 
 
 def _as_it_says(film: Path, frames: int) -> Iterator[Picture]:
-    from pipeline.base.reasons import Reason, Reject
-
     last, shown = None, 0
     with GridReader(film, 0, frames) as reader:
         for frame in reader:
@@ -192,8 +191,6 @@ def _within(width: int, height: int, side: int) -> tuple[tuple[int, int], tuple[
 
 def whole_body_frame(scores: Floats32, min_score: float = 0.3) -> int:
     """The first frame whose upper body is seen best: every joint of it where there is such a frame. scores (F, 133)."""
-    from pipeline.skeleton.layout import UPPER_BODY
-
     return int((scores[:, list(UPPER_BODY.values())] >= min_score).sum(1).argmax())
 
 

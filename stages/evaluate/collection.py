@@ -41,20 +41,20 @@ class Collection:
 
     def __init__(self, folder: Path, protocol: Protocol) -> None:
         self.folder, self.protocol = folder, protocol
-        found: list[Path] = []
+        clips: list[Path] = []
         self._sounds: dict[str, list[Path]] = {}
         for place, folders, names in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             here = Path(place).relative_to(folder)
             if here.parts and sum(map(is_frame, names)) > 1:
-                found.append(here)
+                clips.append(here)
             for name in sorted(name for name in names if not name.startswith(".")):
                 suffix = Path(name).suffix.lower()
                 if suffix in FILMS and (folder / here / name).is_file():
-                    found.append(here / name)
+                    clips.append(here / name)
                 elif suffix in SOUNDS and (folder / here / name).is_file():
                     self._sounds.setdefault(Path(name).stem, []).append(here / name)
-        self._found = sorted(found)
+        self._clips = sorted(clips)
 
     def clips(self) -> list[str]:
         """The clips to test on, as paths relative to the folder.
@@ -63,15 +63,15 @@ class Collection:
         of the paper's four speakers; with S2G-MDDiffusion's `filtered_intervals.json` in the folder, only the intervals
         of its test list. Of TED-talks no test list is public: the one of articulated-animation says `train` of every clip.
         """
-        tested = [name for name in self._found if any(re.fullmatch(r"(.*_)?test", part) for part in name.parts[:-1])]
-        found = [name.as_posix() for name in tested or self._found]
+        tested = [name for name in self._clips if any(re.fullmatch(r"(.*_)?test", part) for part in name.parts[:-1])]
+        clips = [name.as_posix() for name in tested or self._clips]
         if self.protocol != "pats":
-            return found
-        found = [name for name in found if speaker_of(name, self.protocol) in PATS_SPEAKERS.values()]
+            return clips
+        clips = [name for name in clips if speaker_of(name, self.protocol) in PATS_SPEAKERS.values()]
         if not (self.folder / PATS_SPLIT).is_file():
-            return found
+            return clips
         intervals = {str(number) for number in json.loads((self.folder / PATS_SPLIT).read_text("utf-8"))["test"]}
-        return [name for name in found if bare(name).rpartition("#")[2] in intervals]
+        return [name for name in clips if bare(name).rpartition("#")[2] in intervals]
 
     def path(self, name: str) -> Path:
         """Where a clip is; Reject(BAD_LINK) when it leads out of the folder."""
@@ -84,8 +84,8 @@ class Collection:
             Reject: BAD_LINK, it leads out of the folder.
         """
         folders = set(Path(name).parts[:-1])
-        found = self._sounds.get(bare(name), [])
-        return self._inside(max(found, key=lambda path: len(folders & set(path.parts[:-1])))) if found else None
+        sounds = self._sounds.get(bare(name), [])
+        return self._inside(max(sounds, key=lambda path: len(folders & set(path.parts[:-1])))) if sounds else None
 
     def _inside(self, name: Path) -> Path:
         path = self.folder / name

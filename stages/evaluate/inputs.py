@@ -57,8 +57,8 @@ def _read(path: Path) -> dict[str, str]:
 
 def _write_picture(path: Path, cast: "Cast", name: str) -> None:
     with files.replacing(path) as temporary:
-        found, png = cv2.imencode(".png", cast[name].picture()[..., ::-1])
-        assert found, "OpenCV writes PNG"
+        written, png = cv2.imencode(".png", cast[name].picture()[..., ::-1])
+        assert written, "OpenCV writes PNG"
         temporary.write_bytes(png.tobytes())
 
 

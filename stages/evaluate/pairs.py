@@ -1,4 +1,4 @@
-"""Whose picture meets whose voice: the paired and the unpaired list, and lists from outside."""
+"""Pairs of a reference picture and a voice: the paired and the unpaired list, and lists from outside."""
 
 import hashlib
 import re
@@ -16,6 +16,7 @@ from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.engine.unit import Unit
 from pipeline.model.generation.inputs import BadInput
 from pipeline.tables.hashing import digest, mix
+from stages.evaluate.collection import FILMS, state_of
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
@@ -116,7 +117,7 @@ def listed(path: Path, names: Sequence[str], aliases: Mapping[str, str]) -> list
     for alias, name in [*aliases.items(), *zip(names, names, strict=True)]:
         if name in known and _bare(alias) not in names:
             known.setdefault(_bare(alias), set()).add(name)
-    found, wrong = [], []
+    pairs, wrong = [], []
     for number, line in enumerate(path.read_text("utf-8-sig", "replace").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -126,13 +127,13 @@ def listed(path: Path, names: Sequence[str], aliases: Mapping[str, str]) -> list
             wrong.append(f"line {number}: {_trouble(words, here)[:120]}")
             continue
         voice, reference = here[0].copy().pop(), here[-1].copy().pop()
-        found.append(Pair(PAIRED if voice == reference else UNPAIRED, reference, voice))
+        pairs.append(Pair(PAIRED if voice == reference else UNPAIRED, reference, voice))
     if wrong:
         more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise BadInput(f"{path} names clips that are not in the test set: {'; '.join(wrong[:10])}{more}")
-    if not found:
+    if not pairs:
         raise BadInput(f"{path} names no pair: a line is a voice's and a reference's name, or one name for both")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(pairs))
 
 
 def _words(line: str, known: Mapping[str, set[str]]) -> list[str]:
@@ -181,15 +182,13 @@ class Pairs(Stage):
         yield from self._rows()
 
     def _rows(self) -> Iterator[Row]:
-        from stages.evaluate.collection import state_of
-
         for pair in self.wanted:
-            given = film_given(Path(self.folder), pair) if self.folder and pair.setting != REAL else None
+            film = film_given(Path(self.folder), pair) if self.folder and pair.setting != REAL else None
             yield {
                 "pair_id": pair.id,
                 **pair._asdict(),
                 "content": f"{self.contents[pair.reference]} {self.contents[pair.voice]}",
-                "given": f"{given.resolve()} {state_of(given)}" if given else None,
+                "given": f"{film.resolve()} {state_of(film)}" if film else None,
             }
 
 
@@ -216,8 +215,6 @@ def safe(text: str, whole: str = "") -> str:
 
 def film_given(folder: Path, pair: Pair) -> Path | None:
     """Another system's video of a pair: `paired/<reference>.mp4`, `unpaired/<reference>__<voice>.mp4`; None without one."""
-    from stages.evaluate.collection import FILMS
-
     for suffix in FILMS:
         path = folder / pair.setting / (file_name(pair) + suffix)
         if path.is_file():

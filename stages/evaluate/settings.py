@@ -1,10 +1,12 @@
-"""What is evaluated, as settings: a test set, its pairs, and whose videos of them."""
+"""What an evaluation can be told: a test set, its pairs, and whose videos of them."""
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engine.settings import runtime
+from pipeline.backends.settings import BackendSettings
+from pipeline.engine.settings import Settings, runtime
+from pipeline.model.generation.sampling import SamplingSettings
 
 
 class ProtocolSettings(BaseModel):
@@ -52,3 +54,26 @@ class ProtocolSettings(BaseModel):
         "", pattern=r"^[\w .()+-]{0,60}$", description="of the method in the table", json_schema_extra=runtime()
     )
     model: str = Field("", description="as of `generate`", json_schema_extra=runtime())
+
+
+class EvaluateSettings(SamplingSettings, ProtocolSettings, BackendSettings, Settings):
+    """All of it, with the nets that score."""
+
+    window_batch: int = Field(8, ge=1, description="as of `generate`", json_schema_extra=runtime())
+    fit: bool = Field(
+        True,
+        description="fit a transferred motion to the reference's head, shoulders and hips, and a generated one where it is off",
+    )
+    faces: Literal["auto", "skeleton", "annotate"] = Field(
+        "auto",
+        description="where faces are: where the skeleton says that the video follows, or where the profile's nets find them; "
+        "auto: skeleton in the true videos, annotate in all others",
+    )
+    fvd_frames: int = Field(16, ge=9, description="frames of a span that I3D looks at; the paper does not say")
+    inception: tuple[str, ...] = Field(("inception",), description="net of FID in the model registry; () leaves it out")
+    i3d: tuple[str, ...] = Field(("i3d",), description="net of FVD; () leaves it out")
+    inputs_only: bool = Field(
+        False,
+        description="only write references, voices and pairs.csv, for other systems to work on",
+        json_schema_extra=runtime(),
+    )

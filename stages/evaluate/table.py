@@ -17,13 +17,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.base import files
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
-from pipeline.skeleton.layout import K
+from pipeline.metrics.gestures import gesture_distance
+from pipeline.metrics.skeletons import diversity
+from pipeline.skeleton.layout import K, visible
+from pipeline.skeleton.local import to_rooted
 from pipeline.tables.arrow import to_python
 from pipeline.tables.store import Store
 from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED
-from stages.evaluate.score import NO_SKELETON
+from stages.evaluate.scores.names import NO_SKELETON
 
 SUMMARY = "summary.json"
 DRAWN = "drawn skeletons, compared with the true ones drawn: SSIM, PSNR, FID and FVD are no match for the paper's"
@@ -92,49 +96,49 @@ def summarise(store: Store, true: Store, method: str, notes: tuple[str, ...] = (
         side: of the test set's pictures, px.
     """
     scores, counts, motions = _rows(store, "scores"), _counts(store), _motions(store, side)
-    found = _Found(counts)
+    figures = _Figures(counts)
     for name in _MEANS:
         setting = PAIRED if name in _OF_PAIRED else UNPAIRED
-        found.mean(name, [row for row in scores if row["setting"] == setting], setting)
+        figures.mean(name, [row for row in scores if row["setting"] == setting], setting)
     real = _rows(true, "scores")
     for name in ("fid", "fvd"):
         sets = [[row for row in scores if row["setting"] == UNPAIRED], real]
         features = [[row[f"{name}_features"] for row in rows] for rows in sets]
-        found.distance(name, partial(_frechet, *features), _reason(name, *sets))
-    found.distance("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true, side)[REAL]), NO_SKELETON)
-    found.number("diversity_px", lambda: _diversity(motions[UNPAIRED]), NO_SKELETON)
+        figures.distance(name, partial(_frechet, *features), _reason(name, *sets))
+    figures.distance("gesture_distance", lambda: _gestures(motions[UNPAIRED], _motions(true, side)[REAL]), NO_SKELETON)
+    figures.number("diversity_px", lambda: _diversity(motions[UNPAIRED]), NO_SKELETON)
     return Summary(
         method,
         paired=(sum(row["setting"] == PAIRED for row in scores), counts[PAIRED]),
         unpaired=(sum(row["setting"] == UNPAIRED for row in scores), counts[UNPAIRED]),
-        values=found.values,
-        why=found.why,
-        notes=(*notes, *failures(store), *found.notes),
+        values=figures.values,
+        why=figures.why,
+        notes=(*notes, *failures(store), *figures.notes),
     )
 
 
 def summarise_true(true: Store, name: str, side: int = CLIP_SIDE_PX) -> Summary:
     """What the true videos themselves come to, of pictures `side` px wide: faces, lips and motions at their best."""
     scores, motions = _rows(true, "scores"), _motions(true, side)
-    found = _Found(_counts(true))
+    figures = _Figures(_counts(true))
     for measure in _MEANS:
         if measure not in _OF_PAIRED:
-            found.mean(measure, scores, REAL)
-    found.number("diversity_px", lambda: _diversity(motions[REAL]), NO_SKELETON)
+            figures.mean(measure, scores, REAL)
+    figures.number("diversity_px", lambda: _diversity(motions[REAL]), NO_SKELETON)
     compared = (*_OF_PAIRED, "fid", "fvd", "gesture_distance")
-    found.why |= dict.fromkeys(compared, "the truth is what is compared with")
+    figures.why |= dict.fromkeys(compared, "the truth is what is compared with")
     return Summary(
         name,
         "true",
-        unpaired=(len(scores), found.counts[REAL]),
-        values=found.values,
-        why=found.why,
+        unpaired=(len(scores), figures.counts[REAL]),
+        values=figures.values,
+        why=figures.why,
         notes=failures(true),
     )
 
 
 @dataclass
-class _Found:
+class _Figures:
     """Values, reasons for those that are absent, and what one should know of the others."""
 
     counts: Counter[str]
@@ -164,13 +168,13 @@ class _Found:
     def number(self, name: str, of: Callable[[], float | None], otherwise: str) -> None:
         """A number of whole sets; a set too small for it is a reason, not an error."""
         try:
-            found = of()
+            value = of()
         except ValueError as error:
-            found, otherwise = None, str(error)
-        if found is None or math.isnan(found):
+            value, otherwise = None, str(error)
+        if value is None or math.isnan(value):
             self.why[name] = otherwise
         else:
-            self.values[name] = float(found)
+            self.values[name] = float(value)
 
 
 def _frechet(made: list[Any], true: list[Any]) -> float | None:
@@ -188,21 +192,16 @@ def _frechet(made: list[Any], true: list[Any]) -> float | None:
 
 def _reason(name: str, *sets: list[dict[str, Any]]) -> str:
     """The one that most rows give."""
-    said = [json.loads(row["absent"] or "{}") for rows in sets for row in rows]
-    reasons = Counter(row[name] for row in said if name in row)
+    absent = [json.loads(row["absent"] or "{}") for rows in sets for row in rows]
+    reasons = Counter(row[name] for row in absent if name in row)
     return reasons.most_common(1)[0][0] if reasons else "no video could be scored"
 
 
 def _gestures(motions: list[NDArray[np.float32]], true: list[NDArray[np.float32]]) -> float | None:
-    from pipeline.metrics.gestures import gesture_distance
-
     return gesture_distance(motions, true) if motions and true else None
 
 
 def _diversity(motions: list[NDArray[np.float32]]) -> float | None:
-    from pipeline.metrics.skeletons import diversity
-    from pipeline.skeleton.local import to_rooted
-
     if not motions:
         return None
     long = [motion[:_DIVERSITY_FRAMES] for motion in motions if len(motion) >= _DIVERSITY_FRAMES]
@@ -229,48 +228,46 @@ def _flat(table: pa.Table, name: str) -> pa.Array:
 
 def _motions(store: Store, side: int) -> dict[str, list[NDArray[np.float32]]]:
     """Skeletons (F, 133, 2) by setting, from pixels of a picture `side` px wide to those of 512, NaN where unseen."""
-    from pipeline.skeleton.layout import visible
-
     settings = {row["pair_id"]: row["setting"] for row in store.read("pairs", ["pair_id", "setting"]).to_pylist()}
-    found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (PAIRED, UNPAIRED, REAL)}
+    motions: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (PAIRED, UNPAIRED, REAL)}
     for row in _rows(store, "renditions"):
         if row["keypoints"] is not None:
             points = np.asarray(row["keypoints"], np.float32).reshape(-1, K, 2) * np.float32(CLIP_SIDE_PX / side)
-            found[settings[row["pair_id"]]].append(visible(points, row["scores"]).astype(np.float32))
-    return found
+            motions[settings[row["pair_id"]]].append(visible(points, row["scores"]).astype(np.float32))
+    return motions
 
 
 def failures(
     store: Store, kinds: Sequence[str] = ("renditions", "scores"), units: Container[str] | None = None
 ) -> tuple[str, ...]:
     """What became of the pairs, or of other units, that have no row of these kinds: a line a reason, with one unit's detail."""
-    found = []
+    lines = []
     for kind in kinds:
         bad = [row for row in store.outcomes(kind).to_pylist() if row["status"] != "ok"]
         bad = [row for row in bad if units is None or row["unit"] in units]
         for reason, count in Counter(row["reason"] for row in bad).most_common():
             detail = next(row["detail"] for row in bad if row["reason"] == reason)
-            found.append(f"{count} of {kind}: {reason} ({detail[:200]})")
-    return tuple(found)
+            lines.append(f"{count} of {kind}: {reason} ({detail[:200]})")
+    return tuple(lines)
 
 
 def keep(folder: Path, summary: Summary) -> None:
     """Leave a summary in its folder, for tables that others make later."""
-    from pipeline.base import files
-
     files.write_text(folder / SUMMARY, json.dumps(asdict(summary), indent=1, ensure_ascii=False))
 
 
 def gathered(folder: Path, protocol: str) -> list[Summary]:
     """The true videos and all methods measured under a protocol's folder, and the paper's rows."""
-    found = [kept(path.parent) for path in sorted(folder.glob(f"*/{SUMMARY}"))]
-    return [*sorted(found, key=lambda summary: summary.source != "true"), *paper(protocol)]
+    summaries = [kept(path.parent) for path in sorted(folder.glob(f"*/{SUMMARY}"))]
+    return [*sorted(summaries, key=lambda summary: summary.source != "true"), *paper(protocol)]
 
 
 def kept(folder: Path) -> Summary:
     """The summary that was left in a folder."""
-    found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    stored = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+    }
     return Summary(**fields)
 
 

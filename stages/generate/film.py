@@ -2,15 +2,16 @@
 
 import contextlib
 import shlex
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.backends import Job, drive, plan
 from pipeline.backends.preview import write_preview
 from pipeline.backends.run import backend, check
+from pipeline.backends.settings import BackendSettings
 from pipeline.base.units import FPS
 from pipeline.media.skeleton_film import drawn_size, write_skeletons
 from pipeline.model.generation.inputs import BadInput, Person, Voice
@@ -19,16 +20,10 @@ from pipeline.skeleton.align import align_if_off, compare
 from pipeline.skeleton.layout import visible
 from pipeline.tables import people
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pipeline.backends.settings import BackendSettings
-
-
 ALIGNMENT = ".alignment.png"  # the suffix of the preview
 
 
-def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) -> None:
+def ready(asked: BackendSettings, person: Person, *, dry_run: bool = False) -> None:
     """Whether the back-end can be asked at all, before anything is generated for it; a dry run needs no checkout.
 
     Raises:
@@ -46,24 +41,24 @@ def ready(asked: "BackendSettings", person: Person, *, dry_run: bool = False) ->
         check(asked.backend, asked.options())
 
 
-def brought_onto(moved: PersonMotion, person: Person, say: "Callable[[str], None]") -> PersonMotion:
+def brought_onto(moved: PersonMotion, person: Person, say: Callable[[str], None]) -> PersonMotion:
     """A motion that does not lie on the person of the picture, brought there by one size and one shift, which is said."""
     motion, reference = visible(moved.keypoints, moved.scores), visible(person.keypoints, person.scores)
-    found, fitted = align_if_off(motion, reference)
+    alignment, fitted = align_if_off(motion, reference)
     if fitted is None:
         return moved
     x, y = fitted.shift
-    say(f"{'; '.join(found.warnings)}: mended, {fitted.scale:.2f} x and {x:+.0f}, {y:+.0f} px")
+    say(f"{'; '.join(alignment.warnings)}: mended, {fitted.scale:.2f} x and {x:+.0f}, {y:+.0f} px")
     return PersonMotion.transferred(fitted.apply(moved.keypoints).astype(np.float32), moved.scores, moved.into)
 
 
 def film(
-    asked: "BackendSettings",
+    asked: BackendSettings,
     out: Path,
     moved: PersonMotion,
     person: Person,
     voice: Voice,
-    say: "Callable[[str], None]",
+    say: Callable[[str], None],
     *,
     run: Path,
     dry_run: bool = False,
@@ -85,11 +80,11 @@ def film(
     assert person.picture is not None, "`ready` was asked"
     options = asked.options()
     job = Job(moved.keypoints, moved.scores, person.picture(), person.keypoints, person.scores, voice.wave)
-    found = compare(visible(job.keypoints, job.scores), visible(job.reference, job.reference_scores))
-    for warning in found.warnings:
+    alignment = compare(visible(job.keypoints, job.scores), visible(job.reference, job.reference_scores))
+    for warning in alignment.warnings:
         say(f"{person.name}: {warning}")
     preview = out.with_suffix(ALIGNMENT)
-    write_preview(preview, job, backend(asked.backend).view(job, options), found, asked.backend)
+    write_preview(preview, job, backend(asked.backend).view(job, options), alignment, asked.backend)
     say(f"how the motion lies on the person: {preview}")
     work = _new_folder(out.with_name(f"{out.stem}-{asked.backend}"))
     people.note(run, work, [people.video_of(clip) for clip in (person.clip, voice.clip)])
@@ -107,8 +102,8 @@ def film(
 def _new_folder(path: Path) -> Path:
     """This path as a new folder, or with a number after it: whoever else writes the same video has made another one."""
     for number in count(1):
-        found = path.with_name(f"{path.name}-{number}") if number > 1 else path
+        folder = path.with_name(f"{path.name}-{number}") if number > 1 else path
         with contextlib.suppress(FileExistsError):
-            found.mkdir()
-            return found
+            folder.mkdir()
+            return folder
     raise AssertionError("numbers do not end")

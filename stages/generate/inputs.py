@@ -5,13 +5,16 @@ import zlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
+from pipeline.engine.devices import torch_device
+from pipeline.engine.session import Session
+from pipeline.media.audio import read_wave
+from pipeline.media.still import read_picture
 from pipeline.model.generation.inputs import (
     BadInput,
     Person,
@@ -20,12 +23,10 @@ from pipeline.model.generation.inputs import (
     to_whole_frames,
     voice_with_features,
 )
+from pipeline.nets.pose.one_picture import largest_person
 from pipeline.shards.format import SPLITS
 from pipeline.shards.read import decode_audio, open_shards
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
-    from stages.generate import Generate
+from stages.generate.settings import InputSettings
 
 LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
 _UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
@@ -46,7 +47,7 @@ _ROW = (
 )
 
 
-def find_inputs(asked: "Generate", session: "Session", audio_of: str) -> tuple[Person, Voice]:
+def find_inputs(asked: InputSettings, session: Session, audio_of: str) -> tuple[Person, Voice]:
     """The person and the voice that the settings name.
 
     Args:
@@ -94,36 +95,33 @@ class _Clips:
 
     def _held_out(self) -> list[Row]:
         """One row, or two of different videos, from test, then validation, then train."""
-        found: list[Row] = []
+        rows: list[Row] = []
         for split in reversed(SPLITS):
             for row in open_shards(self._shards, split).rows(_ROW):
-                if row["audio"] is not None and all(row["video_id"] != other["video_id"] for other in found):
-                    found.append(row)
-                if len(found) == 2:
-                    return found
-        if not found:
+                if row["audio"] is not None and all(row["video_id"] != other["video_id"] for other in rows):
+                    rows.append(row)
+                if len(rows) == 2:
+                    return rows
+        if not rows:
             raise BadInput(f"{self._shards} holds no clip with sound: name a reference and a voice")
-        return found
+        return rows
 
 
-def _of_picture(path: Path, session: "Session") -> Person:
+def _of_picture(path: Path, session: Session) -> Person:
     """The largest person in a picture, by the annotator of the run's profile."""
-    from pipeline.media.still import read_picture
-    from pipeline.nets.pose.one_picture import largest_person
-
     try:
         picture = read_picture(path)
     except (Reject, FileNotFoundError) as error:
         raise BadInput(f"--image {path}: {getattr(error, 'detail', 'there is no such file')}") from error
     annotate = session.profile.settings("annotate")
     detector, pose = (session.models.resolve(names).path for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
-    found = largest_person(picture, detector, pose, backend=annotate.backend)  # type: ignore[attr-defined]
-    if found is None:
+    annotated = largest_person(picture, detector, pose, backend=annotate.backend)  # type: ignore[attr-defined]
+    if annotated is None:
         hint = "take another picture"
         if session.profile.name == "demo":
             hint = "the demo's nets see its puppets alone, add --profile folder --model FILE for real people"
         raise BadInput(f"--image {path}: {detector.stem} and {pose.stem} see nobody in it: {hint}")
-    return Person(path.stem, found[0], found[1], (picture.shape[1], picture.shape[0]), picture=lambda: picture)
+    return Person(path.stem, annotated[0], annotated[1], (picture.shape[1], picture.shape[0]), picture=lambda: picture)
 
 
 def _of_skeleton(path: Path) -> Person:
@@ -136,8 +134,8 @@ def _of_skeleton(path: Path) -> Person:
             scores = np.asarray(scores, np.float32).reshape(-1, len(points))[0]
             size = [int(side) for side in file["size"]] if "size" in file else [CLIP_SIDE_PX] * 2
     except _UNREADABLE as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {said}") from error
+        trouble = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(f"--skeleton {path}: no .npz with keypoints (133, 2) and scores (133,): {trouble}") from error
     if points.shape != (KEYPOINTS, 2) or len(size) != 2 or not all(1 <= side <= 16384 for side in size):
         raise BadInput(
             f"--skeleton {path}: keypoints of shape {points.shape}, size {size}; wanted (133, 2) and (width, height)"
@@ -152,10 +150,7 @@ def _of_clip(row: Row, run: Path) -> Person:
     return Person(name, points, scores, size, row["clip_id"], partial(picture_of_clip, run, row["video"] or ""))
 
 
-def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
-    from pipeline.engine.devices import torch_device
-    from pipeline.media.audio import read_wave
-
+def _of_file(path: Path, session: Session, audio_of: str) -> Voice:
     try:
         wave = read_wave(path.absolute())  # a name that begins with a dash is one all the same
     except (Reject, Failure) as error:
@@ -169,9 +164,7 @@ def _of_file(path: Path, session: "Session", audio_of: str) -> Voice:
     return voice_with_features(path.stem, wave, audio_of, session.models, torch_device(session.profile))
 
 
-def _of_row(row: Row, session: "Session", audio_of: str) -> Voice:
-    from pipeline.engine.devices import torch_device
-
+def _of_row(row: Row, session: Session, audio_of: str) -> Voice:
     name = disk_name(f"{row['clip_id']}#{row['person']}")
     if row["audio"] is None:
         raise BadInput(f"clip {row['clip_id']} has no sound")

@@ -1,8 +1,12 @@
-"""What a generation starts from, and where it goes, as settings."""
+"""What a generation can be told: what it starts from, how it is made, and where it goes."""
+
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.engine.settings import runtime
+from pipeline.backends.settings import BackendSettings
+from pipeline.engine.settings import Settings, runtime
+from pipeline.model.generation.sampling import SamplingSettings
 
 
 class InputSettings(BaseModel):
@@ -28,3 +32,18 @@ class InputSettings(BaseModel):
         json_schema_extra=runtime(),
     )
     out: str = Field("", description="the video; .npz and .parquet beside it. `generated/` in the run by default")
+
+
+class GenerateSettings(SamplingSettings, InputSettings, BackendSettings, Settings):
+    """All of it, with what brings model, reference and picture together."""
+
+    align: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="bring a reference to the size and place that the model knows, and a motion onto the picture that a "
+        "back-end films; auto: when it is off",
+    )
+    window_batch: int = Field(8, ge=1, description="windows that the network sees at a time")
+
+    def without_paths(self) -> dict[str, Any]:
+        """The settings, without paths of this machine."""
+        return {name: value for name, value in self.result_settings().items() if not str(value).startswith("/")}

@@ -12,13 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base import files
+from pipeline.base.units import Row
 from pipeline.skeleton import layout
 from pipeline.tables.hashing import digest
 
 if TYPE_CHECKING:
-    from pipeline.base.units import Row
-    from pipeline.engine.stage import Context
-    from pipeline.nets.pose.whole_body import PersonTrack
     from pipeline.tables.store import Store
 
 log = logging.getLogger(__name__)
@@ -59,49 +57,6 @@ def distance(
     return float(np.median(np.linalg.norm(one - other, axis=-1)[both]) / np.median(widths))
 
 
-class Comparer:
-    """Our own nets, looking at the same pictures.
-
-    Args:
-        context: of the worker.
-        detector, pose: registry names, best first; the first of each that is on this machine is used.
-    """
-
-    def __init__(self, context: "Context", detector: tuple[str, ...], pose: tuple[str, ...]) -> None:
-        from pipeline.nets.pose.factory import open_detector, open_pose
-
-        assert context.models is not None, "the driver hands every worker a model registry"
-        finder, poser = (context.models.resolve(here(context, names)) for names in (detector, pose))
-        device: Any = "cuda" if context.device == "cuda" else "cpu"
-        self._run, self._threads = context.run, context.threads
-        self._detector = open_detector(finder.path, device, context.threads)
-        self._pose = open_pose(poser.path, device, context.threads, workers=max(1, min(4, context.threads)))
-
-    def look(self, path: str, first_frame: int, frames: int) -> "list[PersonTrack]":
-        """Everybody whom our nets see in the clip."""
-        from pipeline.media.video import GridReader
-        from pipeline.nets.pose.whole_body import annotate_frames
-
-        with GridReader(self._run / path, first_frame, frames, threads=self._threads) as reader:
-            pictures = ((number, frame.pixels) for number, frame in enumerate(reader))
-            return annotate_frames(pictures, self._detector, self._pose, workers=max(1, min(4, self._threads)))
-
-
-def here(context: "Context", names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the nets that are on this machine: comparing is worth no download."""
-    assert context.models is not None, "the driver hands every worker a model registry"
-    return tuple(name for name in names if context.models.find(name) is not None)
-
-
-def nearest(keypoints: NDArray[np.floating], scores: NDArray[np.floating], people: "list[PersonTrack]") -> float | None:
-    """The distance to whom our nets saw nearest; None when they saw nobody there."""
-    found = []
-    for person in people:
-        count = min(len(keypoints), len(person.keypoints))
-        found.append(distance(keypoints[:count], scores[:count], person.keypoints[:count], person.scores[:count]))
-    return min((value for value in found if value is not None), default=None)
-
-
 def write(run: Path, store: "Store", share: float) -> None:
     """`poses/agreement.json` and `.csv` of a run, and a line in the log."""
     rows = store.read("persons", [*_COLUMNS, "smoothed"]).to_pylist()
@@ -124,7 +79,7 @@ def write(run: Path, store: "Store", share: float) -> None:
         log.warning("no released poses were compared with our own: no net is on this machine, or no clip was chosen")
 
 
-def summary(rows: "list[Row]", compared: "list[Row]", share: float) -> dict[str, Any]:
+def summary(rows: list[Row], compared: list[Row], share: float) -> dict[str, Any]:
     """What is written, as a dict."""
     values = np.array([row["agreement"] for row in compared], np.float64)
     percentiles = np.percentile(values, _PERCENTS).tolist() if len(values) else []

@@ -166,8 +166,8 @@ def _walk(root: Path) -> Iterator[tuple[str, bool, int]]:
     pending = [""]
     while pending:
         inside = pending.pop()
-        with os.scandir(root / inside) as found:
-            for entry in found:
+        with os.scandir(root / inside) as entries:
+            for entry in entries:
                 name = f"{inside}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{name}/")
@@ -198,8 +198,8 @@ def _check_release(path: Path, file: "pq.ParquetFile", limits: Limits) -> None:
     largest = max((file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups)), default=0)
     if largest > limits.member_bytes:
         raise StageError(f"{path} has row groups of {largest} bytes, limit {limits.member_bytes}")
-    found = file.schema_arrow
-    odd = [f.name for f in schema() if f.name not in found.names or found.field(f.name).type != f.type]
+    stored = file.schema_arrow
+    odd = [f.name for f in schema() if f.name not in stored.names or stored.field(f.name).type != f.type]
     if odd:
         raise StageError(f"{path} holds no released skeletons: {', '.join(odd)} missing or of another type")
 

@@ -77,20 +77,22 @@ def _from_npz(data: bytes, max_bytes: int) -> NDArray[np.floating]:
             infos = archive.infolist()
             if len(infos) > _MAX_MEMBERS:
                 raise BadArray(f"an .npz file of {len(infos)} arrays")
-            found, problems = [], []
+            arrays, problems = [], []
             for info in infos:
                 with archive.open(info) as member:
                     head = io.BytesIO(member.read(_MAX_HEADER + 64))
                 problem = _unfit_head(head)
                 if not problem:
-                    found.append(info)
+                    arrays.append(info)
                 else:
                     problems.append(f"{info.filename[:40]}: {problem}")
-            if len(found) != 1:
-                raise BadArray(f"{len(found)} of its arrays may be the poses" + "".join(f"; {p}" for p in problems[:3]))
-            if found[0].file_size > max_bytes + _MAX_HEADER:
-                raise BadArray(f"{found[0].file_size} bytes, limit {max_bytes}")
-            with archive.open(found[0]) as member:
+            if len(arrays) != 1:
+                raise BadArray(
+                    f"{len(arrays)} of its arrays may be the poses" + "".join(f"; {p}" for p in problems[:3])
+                )
+            if arrays[0].file_size > max_bytes + _MAX_HEADER:
+                raise BadArray(f"{arrays[0].file_size} bytes, limit {max_bytes}")
+            with archive.open(arrays[0]) as member:
                 return _read(member.read(max_bytes + _MAX_HEADER), max_bytes)
     except BadArray:
         raise

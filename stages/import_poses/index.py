@@ -84,8 +84,8 @@ def canonical(name: str) -> str:
     while stem.lower().endswith((*SUFFIXES, *PICKLES, ".mp4")):
         stem = stem[: stem.rindex(".")]
     stem = re.sub("[:.]", "_", stem)
-    found = _NAME.match(stem)
-    return found[0] if found else stem
+    match = _NAME.match(stem)
+    return match[0] if match else stem
 
 
 def key_of_member(name: str) -> str:
@@ -116,13 +116,13 @@ class Index:
     @classmethod
     def of(cls, entries: Iterable[tuple[str, Entry]], *, unique: bool = True) -> "Index":
         """Entries with the key of each; with `unique`, those of one key are marked as being there twice."""
-        found, blob, at = [], bytearray(), 0
+        records, blob, at = [], bytearray(), 0
         for key, entry in entries:
             name = entry.name.encode("utf-8", "surrogateescape")
-            found.append((digest(key), *entry[1:4], at, len(name), *entry[4:]))
+            records.append((digest(key), *entry[1:4], at, len(name), *entry[4:]))
             blob += name
             at += len(name)
-        rows = np.array(found, _DTYPE)
+        rows = np.array(records, _DTYPE)
         rows = rows[np.argsort(rows["key"], kind="stable")]
         same = rows["key"][1:] == rows["key"][:-1]
         if unique and same.any():

@@ -9,6 +9,7 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import KEYPOINTS, Row
 from pipeline.engine.unit import Unit
 from pipeline.shards.release import COLUMNS
+from pipeline.tables.parts import read_places
 from stages.import_poses.archive import Reader
 
 _MAX_SKEW = 0.02  # by which two encodings of a video may differ in their picture's shape
@@ -19,14 +20,12 @@ def rows(reader: Reader, unit: Unit) -> Iterator[Row]:
     """Rows of `persons`, as they were released; scaled where the video was fetched in another size.
 
     Raises:
-        Reject: BAD_POSES when the release has nobody in this clip, or what it has does not fit.
+        Reject: BAD_POSES when the release has no skeleton of this clip, or what it has does not fit.
     """
-    from pipeline.tables.parts import read_places
-
     clip, video = unit.row("clips"), unit.row("videos")
     path = str(reader.archive.paths[0])
-    found = read_places([(path, entry.offset) for entry in reader.rows(clip["clip_id"])], COLUMNS)
-    longer = [row for row in found if _length(row) >= clip["frames"]]
+    released = read_places([(path, entry.offset) for entry in reader.rows(clip["clip_id"])], COLUMNS)
+    longer = [row for row in released if _length(row) >= clip["frames"]]
     length = min((_length(row) for row in longer), default=0)
     people = [row for row in longer if _length(row) == length]
     if not people:

@@ -19,14 +19,14 @@ def parts_of(path: Path) -> list[Path]:
     Raises StageError when a part in between is missing.
     """
     path = Path(path)
-    found = _PART.fullmatch(path.name)
-    stem = found[1] if found else f"{path.name}.part"
-    if not found and path.exists():
+    part = _PART.fullmatch(path.name)
+    stem = part[1] if part else f"{path.name}.part"
+    if not part and path.exists():
         return [path]
     beside = path.parent.iterdir() if path.parent.is_dir() else iter(())
     suffixes = {match[2]: p for p in beside if (match := _PART.fullmatch(p.name)) and match[1].startswith(stem)}
     ordered = sorted(suffixes, key=_number)
-    if not ordered or (found and not path.exists()):
+    if not ordered or (part and not path.exists()):
         raise StageError(f"{path}: no such archive of poses")
     if len({name.isdigit() for name in ordered}) > 1 or len({suffixes[n].name[: -len(n)] for n in ordered}) > 1:
         raise StageError(

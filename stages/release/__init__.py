@@ -1,21 +1,20 @@
 """What may be published of a run: links, boxes, skeletons, measures and a card; no sound, no footage, no embeddings, no titles."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import Field, PrivateAttr
 
-from pipeline.base.units import Row
-from pipeline.engine.stage import Context, Reads, Resources, Stage
-from pipeline.engine.unit import Unit
-from pipeline.shards.release import FOLDER, INDEX
+from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.tables.hashing import digest, row_hashes, unit_hashes
+from pipeline.tables.kinds import KINDS
+from stages.release.contents import measures
+from stages.release.settings import ReleaseSettings
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
 
 
-class Release(Stage):
+class Release(ReleaseSettings, Stage):
     """Kept speakers -> `release/`, from which `rebuild --manifest links.jsonl --poses skeletons.parquet` makes the same keypoints.
 
     What is declared in `reads` decides when it is written again; the rows themselves are read from the tables, a few at a time.
@@ -34,31 +33,16 @@ class Release(Stage):
     writes: ClassVar[str] = "releases"
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, memory_gb=8, one_worker=True)
 
-    title: str = Field("", description="of the card; the run's name by default")
-    licence: str = Field("", description="under which the links, skeletons and measures are published, for the card")
-    contact: str = Field("", description="where people ask to be left out, for the card")
-
-    _context: Context = PrivateAttr()
-
-    def setup(self, context: Context) -> None:
-        self._context = context
-
     def depends(self, store: "Store") -> str:
         """What else is published: the measures, too many columns to hand over with a unit."""
-        from pipeline.tables.hashing import digest, row_hashes, unit_hashes
-        from pipeline.tables.kinds import KINDS
-        from stages.release.write import measures
-
-        found = []
+        parts = []
         for kind, names in measures().items():
             table = store.live(kind, names)
             hashes = row_hashes(table, [KINDS[kind].key, *names])
-            found.append(f"{kind} {unit_hashes(np.zeros(len(table), np.int64), hashes, 1)[0]}")
-        return f"{digest(*found):016x}"
+            parts.append(f"{kind} {unit_hashes(np.zeros(len(table), np.int64), hashes, 1)[0]}")
+        return f"{digest(*parts):016x}"
 
-    def process(self, unit: Unit) -> Iterator[Row]:
-        from pipeline.tables.store import Store
-        from stages.release.write import write
+    def worker(self, context: Context) -> Work:
+        from stages.release.worker import ReleaseWriter
 
-        counts = write(Store(self._context.run, self._context.opt_out), self)
-        yield {"release": "release", "path": f"{FOLDER}/{INDEX}", "rows": counts.speakers}
+        return ReleaseWriter(self, context)

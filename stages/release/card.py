@@ -3,14 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.base.text import printable
 from pipeline.shards import release
-
-if TYPE_CHECKING:
-    from pipeline.engine.stage import Stage
-    from stages.release.write import Counts
+from stages.release.contents import Counts
+from stages.release.settings import ReleaseSettings
 
 _SHOWN = 80  # lines of a table of counts
 _CARD = """\
@@ -67,9 +65,8 @@ Licences as the sources state them, by video:
 """
 
 
-def text(title: str, counts: "Counts", settings: Mapping[str, Any], stage: "Stage") -> str:
+def text(title: str, counts: Counts, settings: Mapping[str, Any], wanted: ReleaseSettings) -> str:
     """The card."""
-    licence, contact = (str(getattr(stage, name, "")) for name in ("licence", "contact"))
     smoothed = f"\n{counts.smoothed:,} skeletons came smoothed from an earlier release (`smoothed`)." * bool(
         counts.smoothed
     )
@@ -84,11 +81,11 @@ def text(title: str, counts: "Counts", settings: Mapping[str, Any], stage: "Stag
         measures=release.MEASURES,
         index=release.INDEX,
         smoothed=smoothed,
-        rights=f"These files themselves: {_plain(licence)}."
-        if licence
+        rights=f"These files themselves: {_plain(wanted.licence)}."
+        if wanted.licence
         else "No licence was chosen for these files themselves.",
         licences=_table("licence", counts.licences),
-        contact=f"write to {_plain(contact)}" if contact else "write to whoever gave you these files",
+        contact=f"write to {_plain(wanted.contact)}" if wanted.contact else "write to whoever gave you these files",
         types=_table("speech type", counts.speech_types),
         languages=_table("language", counts.languages),
         settings=_code(settings) if settings else "The run left no profile.",

@@ -2,9 +2,7 @@
 
 import json
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,52 +12,27 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
-from pipeline.base.units import FPS, Row
+from pipeline.base.units import Row
 from pipeline.base.version import version_of
-from pipeline.engine.profile import ProfileError
-from pipeline.engine.stage import Stage
+from pipeline.engine.profile import ProfileError, load
 from pipeline.shards import release
-from pipeline.shards.format import shard_measures
 from pipeline.tables import people
 from pipeline.tables.arrow import to_arrow
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS, column
 from pipeline.tables.parts import read_places
 from pipeline.tables.store import Store
+from stages.release import card
+from stages.release.contents import Counts, measures
+from stages.release.settings import ReleaseSettings
 
 ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links
 _IDS = ("person_id", "clip_id", "video_id")
-_PRIVATE_KINDS = ("attributes", "speakers")  # guesses at age, sex and descent of people who were not asked
 
 
-@dataclass
-class Counts:
-    """What a release holds, for its index and its card."""
-
-    speakers: int = 0
-    clips: int = 0
-    videos: int = 0
-    frames: int = 0
-    smoothed: int = 0
-    licences: Counter[str] = field(default_factory=Counter)
-    speech_types: Counter[str] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def hours(self) -> float:
-        return self.frames / FPS / 3600
-
-
-def measures() -> dict[str, tuple[str, ...]]:
-    """Table kind -> the measures that are published: those of shards but for the estimated attributes of persons."""
-    return {kind: names for kind, names in shard_measures().items() if kind not in _PRIVATE_KINDS}
-
-
-def write(store: Store, stage: Stage) -> Counts:
+def write(store: Store, wanted: ReleaseSettings) -> Counts:
     """Write `release/` of a run. Returns what it holds."""
-    from stages.release import card
-
     folder = store.run / release.FOLDER
     (folder / release.INDEX).unlink(missing_ok=True)  # what it lists is about to change
     kept = _kept(store)
@@ -70,8 +43,8 @@ def write(store: Store, stage: Stage) -> Counts:
     _write_skeletons(folder / release.SKELETONS, store, kept)
     _write_measures(folder / release.MEASURES, store, kept)
     settings = _settings(store.run)
-    title = getattr(stage, "title", "") or store.run.resolve().name
-    files.write_text(folder / release.CARD, card.text(title, counts, settings, stage))
+    title = wanted.title or store.run.resolve().name
+    files.write_text(folder / release.CARD, card.text(title, counts, settings, wanted))
     index = {
         "version": release.VERSION,
         "csg405": version_of(),
@@ -190,8 +163,6 @@ def _write_measures(path: Path, store: Store, kept: pa.Table) -> None:
 
 def _settings(run: Path) -> dict[str, dict[str, Any]]:
     """Of each stage of the run's profile, the settings that change results; none that says where something lies."""
-    from pipeline.engine.profile import load
-
     kept = run / "profile.toml"
     try:
         profile = load(str(kept)) if kept.is_file() else None

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.report.gather import Found, judged, measures
+from stages.report.gather import RunTables, judged, measures
 
 BINS = 36
 WIDTH, HEIGHT = 300.0, 84.0
@@ -46,20 +46,20 @@ class Histogram:
     unmeasured: int
 
 
-def histograms(found: Found) -> list[Histogram]:
+def histograms(tables: RunTables) -> list[Histogram]:
     """The measures worth looking at, those with a threshold first.
 
     One whose threshold is on by default is shown also when the profile switched it off: its values say what that let through.
     """
-    limits = found.limits
+    limits = tables.limits
     fields = {field.name: field for field in measures()}
     usual = {threshold.measure for threshold in judged() if threshold.default is not None}
     wanted = [name for name in fields if name in limits or name in usual]
     wanted.sort(key=lambda name: (name not in limits, list(fields).index(name)))
-    keep = found.people["keep"].to_numpy(bool)
+    keep = tables.people["keep"].to_numpy(bool)
     charts = []
     for name in wanted:
-        values = found.people[name].to_numpy("float64", na_value=np.nan)
+        values = tables.people[name].to_numpy("float64", na_value=np.nan)
         if np.isfinite(values).sum() >= 2:
             charts.append(_histogram(fields[name], values, keep, limits.get(name)))
     return charts

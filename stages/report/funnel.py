@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from pipeline.base.reasons import Reason
-from stages.report.gather import Found
+from stages.report.gather import RunTables
 
 
 @dataclass(frozen=True)
@@ -45,44 +45,44 @@ class Step:
         return (self.seconds or 0) + sum(loss.seconds or 0 for loss in self.losses)
 
 
-def steps(found: Found) -> list[Step]:
+def steps(tables: RunTables) -> list[Step]:
     """Videos, clips, people, kept, exported; steps that did not run are left out."""
-    length = found.seconds
-    done = set(found.outcomes["kind"])
+    length = tables.seconds
+    done = set(tables.outcomes["kind"])
     result = []
     if "videos" in done:
-        losses = _refused(found.outcomes, "videos", {})
-        total = float(found.videos["duration_seconds"].sum())
+        losses = _refused(tables.outcomes, "videos", {})
+        total = float(tables.videos["duration_seconds"].sum())
         if losses:
-            asked = len(found.videos) + sum(loss.units for loss in losses)
+            asked = len(tables.videos) + sum(loss.units for loss in losses)
             result.append(Step("Asked for", ("source", "sources"), asked, None, note="links and files"))
         result.append(
-            Step("Videos", ("video", "videos"), len(found.videos), total, losses, "found, fetched and readable")
+            Step("Videos", ("video", "videos"), len(tables.videos), total, losses, "tables, fetched and readable")
         )
     if "clips" in done:
-        losses = _refused(found.outcomes, "clips", length)
-        in_clips = float(found.clips["seconds"].sum())
-        used = set(found.clips["video_id"])
+        losses = _refused(tables.outcomes, "clips", length)
+        in_clips = float(tables.clips["seconds"].sum())
+        used = set(tables.clips["video_id"])
         rest = sum(length.get(video, 0.0) for video in used) - in_clips
         if rest > 0.5:
             text = "footage between the clips: cuts, guard bands, shots that are too short"
             losses.append(Loss("between", text, 0, rest, "rest"))
-        result.append(Step("Clips", ("clip", "clips"), len(found.clips), in_clips, losses, "shots cut into 5 to 15 s"))
-    if "persons" in done or len(found.people):
-        losses = _refused(found.outcomes, "persons", length)
-        people = float(found.people["seconds"].sum())
+        result.append(Step("Clips", ("clip", "clips"), len(tables.clips), in_clips, losses, "shots cut into 5 to 15 s"))
+    if "persons" in done or len(tables.people):
+        losses = _refused(tables.outcomes, "persons", length)
+        people = float(tables.people["seconds"].sum())
         note = "on screen; two in one clip count twice"
-        result.append(Step("People", ("person", "people"), len(found.people), people, losses, note))
+        result.append(Step("People", ("person", "people"), len(tables.people), people, losses, note))
     if "verdicts" in done:
-        kept = found.people[found.people["keep"]]
-        losses = _by_reason(found.dropped)
+        kept = tables.people[tables.people["keep"]]
+        losses = _by_reason(tables.dropped)
         seconds = float(kept["seconds"].sum())
         result.append(Step("Kept", ("person", "people"), len(kept), seconds, losses, "passed every threshold"))
     if "samples" in done:
-        losses = _refused(found.outcomes, "samples", length)
-        seconds = float(found.kept["seconds"].sum())
+        losses = _refused(tables.outcomes, "samples", length)
+        seconds = float(tables.kept["seconds"].sum())
         note = "cropped, smoothed and packed"
-        result.append(Step("Data set", ("clip", "clips"), len(found.kept), seconds, losses, note))
+        result.append(Step("Data set", ("clip", "clips"), len(tables.kept), seconds, losses, note))
     return result
 
 

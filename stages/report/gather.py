@@ -35,7 +35,7 @@ _IDS = ("person_id", "clip_id", "video_id")
 
 
 @dataclass(frozen=True)
-class Found:
+class RunTables:
     """The run's tables as data frames, without the heavy columns.
 
     Attributes:
@@ -111,7 +111,7 @@ def judged() -> tuple[Threshold, ...]:
     return thresholds(settings_class("judge"))
 
 
-def gather(store: "Store") -> Found:
+def gather(store: "Store") -> RunTables:
     """Read what the report needs; tables that are not there yet are empty."""
     videos = _read(store, "videos", _VIDEO)
     clips = _read(store, "clips", ["clip_id", "video_id", "start_seconds", "frames"])
@@ -120,7 +120,7 @@ def gather(store: "Store") -> Found:
     path = store.run / "profile.toml"
     profile = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     side = profile.get("stages", {}).get("export", {}).get("side_px")
-    return Found(
+    return RunTables(
         name=store.run.resolve().name,
         profile=profile,
         videos=videos,

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import jinja2
 import numpy as np
 import pandas as pd
 
@@ -17,10 +18,8 @@ from pipeline.base.version import version_of
 from pipeline.views import table_one
 from pipeline.views.table_one import DASH
 from stages.report import charts, funnel, gather
-
-if TYPE_CHECKING:
-    from stages.report import Report
-    from stages.report.gather import Found
+from stages.report.gather import RunTables
+from stages.report.settings import ReportSettings
 
 Record = dict[str, Any]
 
@@ -38,31 +37,29 @@ class Group:
     file: str
 
 
-def write(folder: Path, found: "Found", settings: "Report") -> None:
+def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
     """Write the folder; `index.html` comes last, and data files of an older page go."""
     data = folder / "data"
-    kept = list(_write_kept(data, found, settings.clips_a_file))
-    groups = list(_write_dropped(data, found, settings.dropped_a_reason))
-    fields = [_described(field, found.limits) for field in gather.measures()]
+    kept = list(_write_kept(data, tables, settings.clips_a_file))
+    groups = list(_write_dropped(data, tables, settings.dropped_a_reason))
+    fields = [_described(field, tables.limits) for field in gather.measures()]
     summary = {
         "fields": fields,
-        "kept": {"count": len(found.kept), "size": settings.clips_a_file},
-        "reasons": {group.code: group.text for group in groups} | _sentences(found),
+        "kept": {"count": len(tables.kept), "size": settings.clips_a_file},
+        "reasons": {group.code: group.text for group in groups} | _sentences(tables),
     }
     _write_script(data / "summary.js", "CSG.summary = " + _json(summary) + ";\n")
     written = {"summary.js", *(f"{name}.js" for name in kept), *(f"{group.file}.js" for group in groups)}
     for name in ("style.css", "app.js"):
         files.write_text(folder / name, package_files("stages.report").joinpath(name).read_text(encoding="utf-8"))
-    files.write_text(folder / "index.html", render(found, settings, groups))
+    files.write_text(folder / "index.html", render(tables, settings, groups))
     for path in data.glob("*.js"):
         if path.name not in written:
             path.unlink()
 
 
-def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
+def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group]) -> str:
     """The page as HTML; every value is escaped by the template engine."""
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.report", ""),
         autoescape=True,
@@ -71,25 +68,25 @@ def render(found: "Found", settings: "Report", groups: Sequence[Group]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"hours": hours, "count": _count, "bytes": _bytes, "round": round}
-    steps = funnel.steps(found)
+    steps = funnel.steps(tables)
     return environment.get_template("index.html.jinja").render(
-        title=settings.title or found.name,
-        found=found,
+        title=settings.title or tables.name,
+        tables=tables,
         version=version_of(),
         steps=steps,
         widest=max([step.entered_seconds for step in steps] or [1]) or 1,
-        totals=funnel.totals(found.dropped),
-        histograms=charts.histograms(found),
+        totals=funnel.totals(tables.dropped),
+        histograms=charts.histograms(tables),
         chart=(charts.WIDTH, charts.HEIGHT),
         groups=groups,
-        splits=_splits(found),
-        licences=_licences(found),
+        splits=_splits(tables),
+        licences=_licences(tables),
         heads=table_one.HEADS,
         published=table_one.PUBLISHED,
-        row=found.row,
-        attributes=found.attributes,
-        failed=_failed(found, settings.failed_shown),
-        stages=_stages(found),
+        row=tables.row,
+        attributes=tables.attributes,
+        failed=_failed(tables, settings.failed_shown),
+        stages=_stages(tables),
     )
 
 
@@ -121,29 +118,29 @@ def link(url: str | None, start_seconds: float | None = None) -> str | None:
     return url
 
 
-def _write_kept(data: Path, found: "Found", size: int) -> Iterator[str]:
-    kept = found.kept
+def _write_kept(data: Path, tables: RunTables, size: int) -> Iterator[str]:
+    kept = tables.kept
     for number, first in enumerate(range(0, len(kept), size)):
         name = f"kept-{number}"
-        _write_data(data, name, [_person(row, found) for row in _dicts(kept.iloc[first : first + size])])
+        _write_data(data, name, [_person(row, tables) for row in _dicts(kept.iloc[first : first + size])])
         yield name
 
 
-def _write_dropped(data: Path, found: "Found", limit: int) -> Iterator[Group]:
+def _write_dropped(data: Path, tables: RunTables, limit: int) -> Iterator[Group]:
     """A data file a reason: people by their first reason, then what was refused before or after the verdicts."""
     records: dict[str, list[Record]] = {}
     seconds: dict[str, float] = {}
     totals: dict[str, int] = {}
-    for code, rows in found.dropped.groupby("reason", sort=False):
+    for code, rows in tables.dropped.groupby("reason", sort=False):
         totals[str(code)], seconds[str(code)] = len(rows), float(rows["seconds"].sum())
-        drawn = rows["person_id"].isin(found.previews.keys())
+        drawn = rows["person_id"].isin(tables.previews.keys())
         chosen = pd.concat([rows[drawn], rows[~drawn]]).head(limit)
-        records[str(code)] = [_person(row, found) for row in _dicts(chosen)]
-    refused = found.outcomes[found.outcomes["status"].eq("rejected")]
-    lengths = found.seconds
+        records[str(code)] = [_person(row, tables) for row in _dicts(chosen)]
+    refused = tables.outcomes[tables.outcomes["status"].eq("rejected")]
+    lengths = tables.seconds
     for code, rows in refused.groupby("reason", sort=False):
-        drawn = rows["unit"].isin(found.previews.keys())
-        others = _refused(pd.concat([rows[drawn], rows[~drawn]]).head(limit), found)
+        drawn = rows["unit"].isin(tables.previews.keys())
+        others = _refused(pd.concat([rows[drawn], rows[~drawn]]).head(limit), tables)
         known = records.setdefault(str(code), [])
         known += others[: max(0, limit - len(known))]
         totals[str(code)] = totals.get(str(code), 0) + len(rows)
@@ -155,9 +152,9 @@ def _write_dropped(data: Path, found: "Found", limit: int) -> Iterator[Group]:
         yield Group(code, text, kind, totals[code], seconds[code], len(records[code]), file)
 
 
-def _person(row: Record, found: "Found") -> Record:
+def _person(row: Record, tables: RunTables) -> Record:
     """One person's card: short keys, because there may be 200,000 of them."""
-    preview = found.previews.get(row["person_id"])
+    preview = tables.previews.get(row["person_id"])
     return {
         "i": row["person_id"],
         "t": row["title"] or row["video_id"],
@@ -179,12 +176,12 @@ def _person(row: Record, found: "Found") -> Record:
     }
 
 
-def _refused(rows: pd.DataFrame, found: "Found") -> list[Record]:
+def _refused(rows: pd.DataFrame, tables: RunTables) -> list[Record]:
     """Videos, clips or links that a stage said no to before there was anybody to judge."""
     videos = {unit: unit.split("/")[0] for unit in rows["unit"]}
     clips = {unit: unit.split("#")[0] for unit in rows["unit"]}
-    about = {row["video_id"]: row for row in _dicts(found.videos[found.videos["video_id"].isin(videos.values())])}
-    at = {row["clip_id"]: row for row in _dicts(found.clips[found.clips["clip_id"].isin(clips.values())])}
+    about = {row["video_id"]: row for row in _dicts(tables.videos[tables.videos["video_id"].isin(videos.values())])}
+    at = {row["clip_id"]: row for row in _dicts(tables.clips[tables.clips["clip_id"].isin(clips.values())])}
     records = []
     for row in _dicts(rows):
         unit = row["unit"]
@@ -197,7 +194,7 @@ def _refused(rows: pd.DataFrame, found: "Found") -> list[Record]:
                 "u": link(video.get("url") or unit, clip.get("start_seconds")),
                 "s": clip.get("start_seconds"),
                 "n": clip.get("seconds", video.get("duration_seconds")),
-                "p": _up(found.previews.get(unit)),
+                "p": _up(tables.previews.get(unit)),
                 "k": False,
                 "r": [row["reason"]],
                 "d": [row["detail"]],
@@ -248,14 +245,14 @@ def _described(field: Any, limits: dict[str, tuple[str, float]]) -> list[Any]:
     return [charts.label(field.name), notes["unit"], notes["text"], side, limit]
 
 
-def _sentences(found: "Found") -> dict[str, str]:
-    codes = {code for reasons in found.dropped["reasons"] for code in reasons}
+def _sentences(tables: RunTables) -> dict[str, str]:
+    codes = {code for reasons in tables.dropped["reasons"] for code in reasons}
     return {code: funnel.sentence(code) for code in codes}
 
 
-def _splits(found: "Found") -> list[tuple[str, int, float]]:
+def _splits(tables: RunTables) -> list[tuple[str, int, float]]:
     """(split, clips, seconds) as the shards hold them."""
-    rows = found.shards.groupby("split")[["rows", "seconds"]].sum()
+    rows = tables.shards.groupby("split")[["rows", "seconds"]].sum()
     return [
         (name, int(rows.loc[name, "rows"]), float(rows.loc[name, "seconds"]))
         for name in ("train", "validation", "test")
@@ -263,22 +260,22 @@ def _splits(found: "Found") -> list[tuple[str, int, float]]:
     ]
 
 
-def _licences(found: "Found") -> list[tuple[str, int]]:
+def _licences(tables: RunTables) -> list[tuple[str, int]]:
     """(licence as the source states it, kept clips), most frequent first."""
-    counts = found.kept["licence"].fillna("not stated").value_counts()
+    counts = tables.kept["licence"].fillna("not stated").value_counts()
     return [(str(name), int(count)) for name, count in counts.items()]
 
 
-def _failed(found: "Found", limit: int) -> tuple[int, list[Record]]:
-    rows = found.outcomes[found.outcomes["status"].eq("failed")]
+def _failed(tables: RunTables, limit: int) -> tuple[int, list[Record]]:
+    rows = tables.outcomes[tables.outcomes["status"].eq("failed")]
     listed = [row | {"text": funnel.sentence(row["reason"])} for row in _dicts(rows.head(limit))]
     return len(rows), listed
 
 
-def _stages(found: "Found") -> list[Record]:
+def _stages(tables: RunTables) -> list[Record]:
     """Per stage: units by status, and the seconds that they took."""
     result = []
-    for name, rows in found.outcomes.groupby("stage", sort=False):
+    for name, rows in tables.outcomes.groupby("stage", sort=False):
         counts = rows["status"].value_counts()
         result.append(
             {

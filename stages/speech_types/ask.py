@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import openai
 
 from pipeline.base.progress import redact
 from pipeline.base.reasons import Failure, Reason
 from stages.speech_types import manifest, names, prompt, server
 from stages.speech_types.errors import Unusable, explained
-
-if TYPE_CHECKING:
-    from openai import OpenAI
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +131,7 @@ class _Interview:
         while (missing := self.asking.count - len(self.collection.types)) > 0:
             self._round(client, min(self.wanted, missing))
 
-    def _round(self, client: "OpenAI", wanted: int) -> None:
+    def _round(self, client: openai.OpenAI, wanted: int) -> None:
         messages = [
             {"role": "system", "content": prompt.instructions(self.asking.languages)},
             {"role": "user", "content": prompt.question(wanted, [one.name for one in self.collection.types])},
@@ -188,10 +187,8 @@ class _Interview:
     def _most_usd(self, messages: list[dict[str, str]]) -> float:
         return self.asking.cost_usd(_most_tokens(messages), self.asking.max_answer_tokens)
 
-    def _asked(self, client: "OpenAI", messages: list[dict[str, str]]) -> prompt.Answer:
+    def _asked(self, client: openai.OpenAI, messages: list[dict[str, str]]) -> prompt.Answer:
         """One request, its cost counted. Raises `Unusable` for an answer that says nothing, `Failure` for none."""
-        import openai
-
         try:
             raw = client.chat.completions.with_raw_response.parse(
                 model=self.asking.model,
@@ -230,10 +227,10 @@ class _Interview:
 
 def usable_type(raw: prompt.NamedType, languages: Sequence[str]) -> manifest.SpeechType | None:
     """What a model named, cleaned; None when its name is no name or a language has no usable phrase."""
-    given: dict[str, list[str]] = {}
+    named: dict[str, list[str]] = {}
     for one in raw.keywords[:100]:
-        given.setdefault(redact(one.language[:20]).strip().casefold(), []).extend(map(redact, one.phrases[:50]))
-    phrases = {code: names.phrases_of(given.get(code.casefold(), [])) for code in languages}
+        named.setdefault(redact(one.language[:20]).strip().casefold(), []).extend(map(redact, one.phrases[:50]))
+    phrases = {code: names.phrases_of(named.get(code.casefold(), [])) for code in languages}
     name = names.name_of(redact(raw.name))  # a server knows the key, and might give it back
     if name is None or not all(phrases.values()):
         return None
@@ -241,7 +238,7 @@ def usable_type(raw: prompt.NamedType, languages: Sequence[str]) -> manifest.Spe
 
 
 def _check_languages(languages: Sequence[str]) -> None:
-    from pipeline.sources.web.ytdlp import ISO639Utils
+    from pipeline.sources.web.ytdlp import ISO639Utils  # fails without yt-dlp, which nothing else here needs
 
     for code in languages:
         short = code.partition("-")[0]
@@ -258,10 +255,10 @@ def _usage(text: str) -> tuple[int, int] | None:
     """Tokens in and out, as the server counts them; None where it says nothing sensible."""
     try:
         usage: Any = json.loads(text)["usage"]
-        found = usage["prompt_tokens"], usage["completion_tokens"]
+        tokens = usage["prompt_tokens"], usage["completion_tokens"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return found if all(type(value) is int and 0 <= value < 10**9 for value in found) else None
+    return tokens if all(type(value) is int and 0 <= value < 10**9 for value in tokens) else None
 
 
 def _today() -> str:

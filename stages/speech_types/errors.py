@@ -1,13 +1,13 @@
 """What can go wrong with a language model's server, in words that say what to do."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import openai
+from pydantic import ValidationError
 
 from pipeline.base.progress import redact
 from pipeline.base.reasons import Failure, Reason
 from stages.speech_types.names import clean
-
-if TYPE_CHECKING:
-    from openai import OpenAIError
 
 QUOTED = 120  # characters of what a server said
 
@@ -28,8 +28,6 @@ class Unusable(Exception):
     @classmethod
     def of(cls, error: Exception, body: str, place: str) -> "Unusable":
         """Why a body with status 200 is no answer."""
-        import openai
-
         if isinstance(error, openai.LengthFinishReasonError):
             text = "the answer was cut off at speech_types.max_answer_tokens: raise it"
             return cls(text, Reason.NO_ANSWER, too_long=True)
@@ -48,8 +46,6 @@ class Unusable(Exception):
 
 
 def _problem(error: Exception) -> str:
-    from pydantic import ValidationError
-
     if isinstance(error, ValidationError):
         first = error.errors(include_input=False, include_url=False)[0]
         return f"{'.'.join(map(str, first['loc']))} {first['msg']}"
@@ -62,10 +58,8 @@ def quoted(text: str) -> str:
     return line if len(line) <= QUOTED else line[: QUOTED - 1] + "…"
 
 
-def explained(error: "OpenAIError", model: str, place: str, timeout_seconds: float) -> Failure:
+def explained(error: openai.OpenAIError, model: str, place: str, timeout_seconds: float) -> Failure:
     """An error of the `openai` package as a `Failure` that says what to do."""
-    import openai
-
     if isinstance(error, openai.APITimeoutError):
         return Failure(
             Reason.NETWORK,

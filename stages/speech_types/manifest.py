@@ -117,7 +117,7 @@ def read(path: Path, *, partial: bool = False) -> Manifest:
         header = Header.model_validate(values.get("manifest", {}))
     except ValidationError as error:
         raise ListError(f"{path}: [manifest]: {_first(error)}") from None
-    found: dict[str, SpeechType] = {}
+    types: dict[str, SpeechType] = {}
     for number, entry in enumerate(entries, 1):
         line = f"line {lines[number - 1]}, " if len(lines) == len(entries) else ""
         where = f"{path}: {line}entry {number}{_called(entry)}"
@@ -125,10 +125,10 @@ def read(path: Path, *, partial: bool = False) -> Manifest:
             one = SpeechType.model_validate(entry)
         except ValidationError as error:
             raise ListError(f"{where}: {_first(error)}") from None
-        if one.name.casefold() in found:
+        if one.name.casefold() in types:
             raise ListError(f"{where}: the name is taken by an entry before it")
-        found[one.name.casefold()] = one
-    return Manifest(header, list(found.values()))
+        types[one.name.casefold()] = one
+    return Manifest(header, list(types.values()))
 
 
 def _text(path: Path) -> str:

@@ -4,6 +4,8 @@ import html
 import re
 import unicodedata
 
+from rapidfuzz import fuzz, utils
+
 from pipeline.base.text import printable
 
 NAME_CHARACTERS, NAME_WORDS = 60, 8
@@ -43,8 +45,8 @@ def phrase_of(text: str) -> str | None:
 
 def phrases_of(texts: list[str]) -> list[str]:
     """Up to `PHRASES` usable phrases, each once."""
-    found = {phrase.casefold(): phrase for text in reversed(texts[:50]) if (phrase := phrase_of(text))}
-    return list(reversed(found.values()))[:PHRASES]
+    phrases = {phrase.casefold(): phrase for text in reversed(texts[:50]) if (phrase := phrase_of(text))}
+    return list(reversed(phrases.values()))[:PHRASES]
 
 
 def similarity(one: str, other: str) -> float:
@@ -54,8 +56,6 @@ def similarity(one: str, other: str) -> float:
     Pilot Demonstration, Poet Demonstration: 67, for long words in common must not hide what differs). Others: that of
     the letters without spaces (Town Hall, Townhalls: 94).
     """
-    from rapidfuzz import fuzz, utils
-
     a, b = (_ARTICLE.sub("", utils.default_process(name)).split() for name in (one, other))
     if len(a) != len(b):
         return fuzz.ratio("".join(a), "".join(b))

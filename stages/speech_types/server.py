@@ -3,16 +3,14 @@
 import logging
 import os
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from openai import OpenAI
 
 from pipeline.base.reasons import Failure, Reason
 
-if TYPE_CHECKING:
-    from openai import OpenAI
 
-
-def client(timeout_seconds: float, retries: int) -> "OpenAI":
+def client(timeout_seconds: float, retries: int) -> OpenAI:
     """A client of the environment's server and key. Raises `Failure` where these cannot be used."""
     base = os.environ.get("OPENAI_BASE_URL", "").strip()
     key = os.environ.get("OPENAI_API_KEY", "").strip()
@@ -29,8 +27,6 @@ def client(timeout_seconds: float, retries: int) -> "OpenAI":
             Reason.NO_ANSWER,
             "OPENAI_BASE_URL is no address such as http://127.0.0.1:8000/v1, without user and password",
         )
-    from openai import OpenAI
-
     for noisy in ("openai", "httpx", "httpx2", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # each request's address and headers are nobody's business
     return OpenAI(
@@ -50,7 +46,7 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def place_of(client: "OpenAI") -> str:
+def place_of(client: OpenAI) -> str:
     """The server's address without what may be secret in it."""
     url = client.base_url
     return f"{url.scheme}://{url.host}{f':{url.port}' if url.port else ''}{url.path}".rstrip("/")

@@ -15,7 +15,7 @@ import pytest
 from pipeline.base import links
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
-from pipeline.engine.stage import Context
+from pipeline.engine.stage import Context, Work
 from pipeline.engine.unit import Unit
 from pipeline.sources.web.lists import InputError, read_list
 from pipeline.sources.web.settings import Web
@@ -60,10 +60,10 @@ def crawl(run: Path, **settings: Any) -> dict[str, Row | Reject | Failure]:
     context = Context(run, web=quick, opt_out=opt_out.read([run / "opt_out.txt"]))
     results: dict[str, Row | Reject | Failure] = {}
     with stage.driver(context) as given:
-        stage.setup(replace(context, given=given))
+        worker = stage.worker(replace(context, given=given))
         for unit in stage.sources(Store(run)) or []:
             try:
-                (results[unit],) = stage.process(Unit(unit, {}))
+                (results[unit],) = worker.process(Unit(unit, {}))
             except (Reject, Failure) as outcome:
                 results[unit] = outcome
     return results
@@ -115,8 +115,8 @@ def test_copies_count_once_in_any_order_and_again(tmp_path: Path, film: Path) ->
     stage = Crawl(input=str(source))
     for order in (["c.mp4", "a.mp4", "b.mp4"], ["b.mp4", "c.mp4", "a.mp4"]):
         with stage.driver(Context(tmp_path / "run")) as given:
-            stage.setup(Context(tmp_path / "run", given=given))
-            kept = [unit for unit in order if _kept(stage, unit)]
+            worker = stage.worker(Context(tmp_path / "run", given=given))
+            kept = [unit for unit in order if _kept(worker, unit)]
         assert kept == ["a.mp4"]
     (source / "0.mp4").write_bytes(film.read_bytes())  # comes later: the owner stays
     results = crawl(tmp_path / "run", input=str(source))
@@ -124,9 +124,9 @@ def test_copies_count_once_in_any_order_and_again(tmp_path: Path, film: Path) ->
     assert results["0.mp4"].detail == "the same video as a.mp4"  # type: ignore[union-attr]
 
 
-def _kept(stage: Crawl, unit: str) -> bool:
+def _kept(worker: Work, unit: str) -> bool:
     try:
-        return bool(list(stage.process(Unit(unit, {}))))
+        return bool(list(worker.process(Unit(unit, {}))))
     except Reject as reject:
         assert reject.reason is Reason.DUPLICATE
         return False

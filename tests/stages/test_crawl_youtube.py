@@ -69,10 +69,10 @@ def crawl(
     context = Context(run, web=Web(**{**QUICK, "mirror": site.mirror, **(web or {})}), opt_out=opt_out)
     results: list[Row | Reject | Failure] = []
     with stage.driver(context) as given:
-        stage.setup(replace(context, given=given))
+        worker = stage.worker(replace(context, given=given))
         for video in videos:
             try:
-                results += stage.process(Unit(f"https://www.youtube.com/watch?v={video}", {}))
+                results += worker.process(Unit(f"https://www.youtube.com/watch?v={video}", {}))
             except (Reject, Failure) as outcome:
                 results.append(outcome)
     return results
@@ -334,7 +334,7 @@ def test_what_the_search_found_is_copied_to_the_video(tmp_path: Path, youtube: Y
     stage, context = Crawl(input="search"), Context(tmp_path, web=Web(**{**QUICK, "mirror": youtube.mirror}))
     assert stage.sources(None) is None  # type: ignore[arg-type] # units are what the table holds
     with stage.driver(context) as given:
-        stage.setup(replace(context, given=given))
-        (row,) = stage.process(Unit(str(source["source"]), {"sources": [source]}))
+        worker = stage.worker(replace(context, given=given))
+        (row,) = worker.process(Unit(str(source["source"]), {"sources": [source]}))
     copied = ("speech_type", "language", "query", "query_rank")
     assert [row[name] for name in copied] == [source[name] for name in copied]

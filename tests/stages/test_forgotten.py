@@ -15,7 +15,6 @@ import pytest
 from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
 from pipeline.base.progress import log_to
-from pipeline.engine import console
 from pipeline.engine.runner import Options
 from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, compact
@@ -99,8 +98,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A run in which every maker of files about people has been at work."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fake_run, "video_id", identity)
-        patch.setattr(console, "options_of", lambda *_: Options(workers=0))
-        patch.setattr("pipeline.metrics.pictures.ssim", lambda made, true: 0.5)
+        patch.setattr("stages.evaluate.run.options_of", lambda *_: Options(workers=0))
+        patch.setattr("stages.evaluate.scores.worker.ssim", lambda made, true: 0.5)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         run = tmp_path_factory.mktemp("finished") / "run"
@@ -259,8 +258,8 @@ def test_what_lies_outside_the_run_is_named(run: Path, finished: Path) -> None:
 
 
 def test_an_evaluation_goes_on_without_them(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "options_of", lambda *_: Options(workers=0))
-    monkeypatch.setattr("pipeline.metrics.pictures.ssim", lambda made, true: 0.5)
+    monkeypatch.setattr("stages.evaluate.run.options_of", lambda *_: Options(workers=0))
+    monkeypatch.setattr("stages.evaluate.scores.worker.ssim", lambda made, true: 0.5)
     them = by_split(run)["test"]
     remove_from_run(run, [identity(them[0])])
     Evaluate(method="transfer", inception=(), i3d=(), fit=False).run(session(run))

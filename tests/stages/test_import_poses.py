@@ -21,10 +21,12 @@ from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.store import Store
 from stages.import_poses import ImportPoses
-from stages.import_poses.agreement import Comparer, chosen, distance, here, nearest
+from stages.import_poses.agreement import chosen, distance
 from stages.import_poses.archive import identity
 from stages.import_poses.arrays import BadArray, read_poses
+from stages.import_poses.comparer import Comparer, here, nearest
 from stages.import_poses.index import canonical, key_of_member, safe
+from stages.import_poses.worker import PoseImporter
 from tests.pipeline.skeleton.people import person
 from tests.stages import fake_run
 from tests.stages.planted_poses import BOX, NAME, RELEASED_NAME, npy, npz, released, split, truth, write_zip
@@ -53,8 +55,8 @@ def unit(*, size: tuple[int, int] = (1280, 720), **more: Any) -> Unit:
 def read(archive: Path, one: Unit | None = None, **settings: Any) -> list[dict[str, Any]]:
     stage = ImportPoses(archive=archive, **settings)
     with stage.driver(Context(Path())) as given:
-        stage.setup(Context(Path(), given=given))
-        return list(stage.process(one or unit()))
+        worker = stage.worker(Context(Path(), given=given))
+        return list(worker.process(one or unit()))
 
 
 def poses(frames: int = FRAMES, *people: np.ndarray) -> np.ndarray:
@@ -393,10 +395,11 @@ def test_agreement_with_our_own_annotation(tmp_path: Path) -> None:
     nets = FakeNets((points + 900, scores), (points[:-1] + np.array([0.1 * width, 0]), scores[:-1]))
     stage = ImportPoses(archive=write_zip(tmp_path / "p.zip", {f"{NAME}.npy": npy(poses())}), compare_share=1.0)
     with stage.driver(Context(tmp_path)) as given:
-        stage.setup(Context(tmp_path, given=given, models=SimpleNamespace(find=lambda name: None)))  # type: ignore[arg-type]
-        assert stage._comparer is None  # no net is here: nothing is compared, and nothing fetched
-        stage._comparer = nets  # type: ignore[assignment]
-        [row] = stage.process(unit())
+        worker = stage.worker(Context(tmp_path, given=given, models=SimpleNamespace(find=lambda name: None)))  # type: ignore[arg-type]
+        assert isinstance(worker, PoseImporter)
+        assert worker._comparer is None  # no net is here: nothing is compared, and nothing fetched
+        worker._comparer = nets  # type: ignore[assignment]
+        [row] = worker.process(unit())
     assert row["agreement"] == pytest.approx(0.1, abs=0.01)
     assert nets.looked == [("none.mp4", 8798, FRAMES)]
 

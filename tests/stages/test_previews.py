@@ -6,9 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
 from pipeline.media.video import write_clip
 from pipeline.tables.store import Store
-from stages.previews import Previews, loop_path, strip_path
+from stages.previews import Previews
+from stages.previews.paths import loop_path, strip_path
+from stages.previews.settings import PreviewsSettings
+from stages.previews.worker import PreviewDrawer
 from tests.stages import fake_run
 
 SIZE = (160, 120)
@@ -114,12 +119,10 @@ def test_each_reason_gets_its_share_of_videos(tmp_path: Path) -> None:
 
 
 def test_all_kept_ones_are_drawn_and_few_of_the_dropped(tmp_path: Path) -> None:
-    stage = Previews(dropped_a_video=2)
-    from pipeline.engine.unit import Unit
-
+    drawer = PreviewDrawer(PreviewsSettings(dropped_a_video=2), Context(tmp_path))
     persons = [{"person_id": fake_run.person_id(1, first=n)} for n in range(10)]
     verdicts = [{**row, "keep": n < 4, "reasons": [] if n < 4 else ["silent"]} for n, row in enumerate(persons)]
-    shown = list(stage._people(Unit("v", {"verdicts": verdicts}), persons))
+    shown = list(drawer._people(Unit("v", {"verdicts": verdicts}), persons))
     assert len(shown) == 4 + 2
 
 

@@ -196,9 +196,9 @@ def rebuilt(run: Path, folder: Path, **video: Any) -> Store:
     stage = ImportPoses(archive=run / "release" / "skeletons.parquet")
     with stage.driver(Context(folder)) as given:
         work = plan(stage, store)
-        stage.setup(Context(folder, given=given))
+        worker = stage.worker(Context(folder, given=given))
         for _, unit in work.pending_units():
-            add(store, "persons", list(stage.process(unit)))
+            add(store, "persons", list(worker.process(unit)))
     return Store(folder)
 
 
@@ -227,8 +227,8 @@ def imported(run: Path, clip: dict[str, Any], width: int = 1280, height: int = 7
     stage = ImportPoses(archive=run / "release")
     video = {"video_id": video_id(1), "path": "", "width": width, "height": height}
     with stage.driver(Context(run)) as given:
-        stage.setup(Context(run, given=given))
-        return list(stage.process(Unit(clip["clip_id"], {"clips": [clip], "videos": [video]})))
+        worker = stage.worker(Context(run, given=given))
+        return list(worker.process(Unit(clip["clip_id"], {"clips": [clip], "videos": [video]})))
 
 
 def test_a_clip_that_lost_its_last_frames_keeps_the_others(run: Path) -> None:
@@ -287,15 +287,15 @@ def test_it_is_written_again_only_when_something_of_it_changes(run: Path) -> Non
 def test_the_same_rows_give_the_same_bytes(run: Path) -> None:
     before = {path.name: path.read_bytes() for path in (run / "release").iterdir()}
     stage = Release()
-    stage.setup(Context(run))
-    list(stage.process(Unit("all", {})))
+    worker = stage.worker(Context(run))
+    list(worker.process(Unit("all", {})))
     assert {path.name: path.read_bytes() for path in (run / "release").iterdir()} == before
 
 
 def test_a_video_that_opted_out_leaves(run: Path) -> None:
     stage = Release()
-    stage.setup(Context(run, opt_out=OptOut(frozenset({video_id(1)}))))
-    [row] = stage.process(Unit("all", {}))
+    worker = stage.worker(Context(run, opt_out=OptOut(frozenset({video_id(1)}))))
+    [row] = worker.process(Unit("all", {}))
     assert row["rows"] == 1 and [link["video_id"] for link in links(run)] == [video_id(2)]
 
 

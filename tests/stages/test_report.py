@@ -18,8 +18,8 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u20
 
 def made(run: Path, **settings) -> str:
     stage = Report(**settings)
-    stage.setup(Context(run))
-    assert list(stage.process(Unit("all", {}))) == [{"report": "report", "path": "report/index.html"}]
+    worker = stage.worker(Context(run))
+    assert list(worker.process(Unit("all", {}))) == [{"report": "report", "path": "report/index.html"}]
     return (run / "report/index.html").read_text()
 
 

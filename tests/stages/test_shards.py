@@ -15,7 +15,9 @@ from pipeline.shards import write
 from pipeline.shards.format import SPLITS, ShardError
 from pipeline.shards.read import open_shards
 from pipeline.tables.store import Store
-from stages.shards import Shards, _sharing, bucket_of
+from stages.shards import Shards
+from stages.shards.speakers import sharing_speakers
+from stages.shards.splits import bucket_of, splits
 from tests.stages import fake_run
 
 GROUPS = st.dictionaries(st.text("abcdef0123", min_size=1, max_size=6), st.integers(1, 40), max_size=40)
@@ -29,9 +31,9 @@ def held(sizes: dict[str, int], splits: dict[str, str]) -> dict[str, int]:
 @settings(deadline=None)
 @given(GROUPS)
 def test_every_group_gets_one_split_and_test_stays_within_its_bound(sizes: dict[str, int]) -> None:
-    splits = Shards().splits(sizes, sizes)
-    assert set(splits) == set(sizes)
-    counts = held(sizes, splits)
+    split_of = splits(Shards(), sizes, sizes)
+    assert set(split_of) == set(sizes)
+    counts = held(sizes, split_of)
     assert counts["test"] <= max(0.05 * sum(sizes.values()), max(sizes.values(), default=0))
     assert counts["test"] <= 133
     assert (counts["test"] > 0) == (len(sizes) >= 2)
@@ -45,7 +47,7 @@ def test_order_changes_nothing(sizes: dict[str, int], random: Random) -> None:
     names = list(sizes)
     random.shuffle(names)
     shuffled = {name: sizes[name] for name in names}
-    assert Shards().splits(sizes, sizes) == Shards().splits(shuffled, shuffled)
+    assert splits(Shards(), sizes, sizes) == splits(Shards(), shuffled, shuffled)
 
 
 @pytest.mark.parametrize("size", [10, 60, 400])
@@ -54,7 +56,7 @@ def test_growth_hardly_moves_anybody(size: int) -> None:
     moved = 0
     for seed in range(40):
         groups = {f"{seed}-{i}": 1 + i % 3 for i in range(size)}
-        before, after = Shards().splits(groups, groups), Shards().splits(groups | {"new": 2}, groups | {"new": 2})
+        before, after = splits(Shards(), groups, groups), splits(Shards(), groups | {"new": 2}, groups | {"new": 2})
         moved += sum(after[group] != split for group, split in before.items())
     assert moved / 40 <= max(1.5, 0.02 * size)
 
@@ -66,31 +68,31 @@ def test_an_argument_about_thresholds_moves_nobody_out_of_test_or_into_it(size: 
     persons = {f"{seed}-{i}": random.randint(1, 5) for i in range(size)}
     strict = {group: 1 for group in persons if random.random() < share}
     loose = strict | {group: 2 for group in persons if random.random() < share}
-    before, after = Shards().splits(strict, persons), Shards().splits(loose, persons)
+    before, after = splits(Shards(), strict, persons), splits(Shards(), loose, persons)
     moved = [group for group, split in before.items() if after[group] != split]
     assert len(moved) <= 3, "but for the fallbacks of splits that would be empty"
 
 
 def test_shares_at_scale() -> None:
     sizes = {f"channel-{i}": 1 + i % 17 for i in range(4000)}
-    counts = held(sizes, Shards().splits(sizes, sizes))
+    counts = held(sizes, splits(Shards(), sizes, sizes))
     assert 133 - 17 < counts["test"] <= 133
     assert 0.08 < counts["validation"] / (counts["train"] + counts["validation"]) < 0.12
 
 
 def test_five_percent_below_the_cap() -> None:
     sizes = {f"video-{i}": 1 for i in range(1000)}
-    assert held(sizes, Shards().splits(sizes, sizes))["test"] == 50
+    assert held(sizes, splits(Shards(), sizes, sizes))["test"] == 50
 
 
 def test_a_huge_channel_is_never_the_test_split() -> None:
     sizes = {"huge": 5000, **{f"small-{i}": 2 for i in range(100)}}
-    assert all(Shards(split_seed=seed).splits(sizes, sizes)["huge"] != "test" for seed in range(50))
+    assert all(splits(Shards(split_seed=seed), sizes, sizes)["huge"] != "test" for seed in range(50))
 
 
 def test_another_seed_draws_others() -> None:
     sizes = {f"v{i}": 1 for i in range(1000)}
-    assert Shards().splits(sizes, sizes) != Shards(split_seed=1).splits(sizes, sizes)
+    assert splits(Shards(), sizes, sizes) != splits(Shards(split_seed=1), sizes, sizes)
 
 
 def test_buckets_are_even_and_the_same_everywhere() -> None:
@@ -184,7 +186,7 @@ def test_the_group_is_the_smallest_video_that_can_be_reached(seen: list[tuple[in
             voices = {who for place, who in seen if f"v{place}" in group}
             group |= {f"v{place}" for place, who in seen if who in voices}
         reached[video] = min(group)
-    assert _sharing(videos, samples, speakers) == reached
+    assert sharing_speakers(videos, samples, speakers) == reached
 
 
 def test_without_speakers_a_split_by_speaker_is_one_by_video(store: Store) -> None:

@@ -17,6 +17,7 @@ from pipeline.media.video import probe
 from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from stages.split import Split
+from stages.split.worker import Splitter
 from tests.stages.little_films import FPS, RATE, speechlike, write_film
 from tests.stages.stage_assets import AssetModels, asset
 
@@ -34,10 +35,11 @@ class Loud:
 def split(path: Path, run: Path, detector: Any = None, models: Any = None, **settings: Any) -> list[Row]:
     """The clips of one file; no voice detector unless one is given."""
     stage = Split(**({"vad": ()} if models is None else {}), **settings)
-    stage.setup(Context(run, models=models))
+    worker = stage.worker(Context(run, models=models))
     if detector is not None:
-        stage._detector = detector
-    return list(stage.process(Unit(VIDEO, {"videos": [{**asdict(probe(path)), "path": str(path)}]})))
+        assert isinstance(worker, Splitter)
+        worker._detector = detector
+    return list(worker.process(Unit(VIDEO, {"videos": [{**asdict(probe(path)), "path": str(path)}]})))
 
 
 def spans(rows: list[Row]) -> list[tuple[int, int]]:
@@ -58,9 +60,9 @@ def test_cuts_are_exact_and_guarded(tmp_path: Path) -> None:
 def test_a_path_in_the_run_is_relative_to_it(tmp_path: Path) -> None:
     path = write_film(tmp_path / "one.mp4", [130])
     stage = Split(vad=())
-    stage.setup(Context(tmp_path))
+    worker = stage.worker(Context(tmp_path))
     video = {**asdict(probe(path)), "path": "one.mp4"}
-    assert spans(list(stage.process(Unit(VIDEO, {"videos": [video]})))) == [(0, 130)]
+    assert spans(list(worker.process(Unit(VIDEO, {"videos": [video]})))) == [(0, 130)]
 
 
 def test_long_shots_are_cut_in_pauses(tmp_path: Path) -> None:
@@ -109,9 +111,9 @@ def test_a_file_that_is_gone_or_broken_is_an_outcome(tmp_path: Path) -> None:
     video = {**asdict(probe(path)), "path": "one.mp4"}
     path.write_bytes(path.read_bytes()[:200])
     stage = Split(vad=())
-    stage.setup(Context(tmp_path))
+    worker = stage.worker(Context(tmp_path))
     with pytest.raises(Reject):
-        list(stage.process(Unit(VIDEO, {"videos": [video]})))
+        list(worker.process(Unit(VIDEO, {"videos": [video]})))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The kinds of input, and the one that a setting names. A new kind is a class in a file of its own, and a name here."""
 
 from pipeline.engine.stage import Reads
+from pipeline.sources.web.lists import InputError
 from stages.crawl.inputs.base import Input
 from stages.crawl.inputs.folder import Folder
 from stages.crawl.inputs.links import Links
@@ -14,8 +15,6 @@ READS: tuple[Reads, ...] = tuple(dict.fromkeys(reads for kind in INPUTS for read
 
 def input_of(text: str) -> Input:
     """The input that `crawl.input` names. Raises InputError where it names none."""
-    from pipeline.sources.web.lists import InputError
-
     for kind in INPUTS:
         if kind.matches(text):
             return kind(text)

@@ -3,15 +3,38 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
+    from pipeline.media.guard import Limits
     from pipeline.tables.store import Store
-    from stages.crawl.worker import Worker
+
+
+class Fetcher(Protocol):
+    """What an input makes its rows with.
+
+    Attributes:
+        run: the run's folder.
+        given: what the input's `driver` prepared.
+        limits: of files that are opened.
+    """
+
+    run: Path
+    given: Mapping[str, Any]
+    limits: "Limits"
+
+    def fetched(self, unit: str) -> Row:
+        """The row of a link, downloaded unless an earlier try left its file. Raises Reject, Failure."""
+        ...
+
+    def downloaded(self, unit: str, url: str, allow_loopback: bool) -> Row:
+        """The row of a download, verified and moved into the run. Raises Reject, Failure."""
+        ...
 
 
 class Input(ABC):
@@ -48,5 +71,5 @@ class Input(ABC):
         yield {}
 
     @abstractmethod
-    def row(self, unit: Unit, worker: "Worker") -> Row:
+    def row(self, unit: Unit, worker: Fetcher) -> Row:
         """The row of `videos` for a unit. Raises Reject, Failure and OSError."""

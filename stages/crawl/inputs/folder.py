@@ -14,11 +14,10 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from stages.crawl.inputs.base import Input
+from stages.crawl.inputs.base import Fetcher, Input
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.crawl.worker import Worker
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -46,7 +45,7 @@ class Folder(Input):
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         yield {"same_size": same_size(self.text, self.units())}
 
-    def row(self, unit: Unit, worker: "Worker") -> Row:
+    def row(self, unit: Unit, worker: Fetcher) -> Row:
         from pipeline.media.video import probe
         from stages.crawl import place, record
 
@@ -55,7 +54,7 @@ class Folder(Input):
             raise Reject(
                 Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit.id[:80]})"
             )
-        found = probe(path, worker.limits)
+        probed = probe(path, worker.limits)
         sha256 = sha256_of(path)
         video_id = place.file_id(sha256)
         if place.owner_of(run, video_id) is None:
@@ -64,7 +63,7 @@ class Folder(Input):
                 if _is_copy(local_path(self.text, other), sha256):
                     raise Reject(Reason.DUPLICATE, f"the same video as {other}")
         place.claim(run, video_id, unit.id)
-        return {**record.row(video_id, unit.id, path, sha256, found), "title": record.clean(path.stem, 300)}
+        return {**record.row(video_id, unit.id, path, sha256, probed), "title": record.clean(path.stem, 300)}
 
 
 def folder_units(text: str) -> list[str]:
@@ -75,13 +74,13 @@ def folder_units(text: str) -> list[str]:
     root = Path(text)
     if root.is_file():
         return [_encoded(root.name)]
-    found = []
+    units = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                found.append(_encoded((Path(folder) / name).relative_to(root).as_posix()))
-    return found
+                units.append(_encoded((Path(folder) / name).relative_to(root).as_posix()))
+    return units
 
 
 def local_path(text: str, unit: str) -> Path:

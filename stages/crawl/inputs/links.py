@@ -5,17 +5,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import click
+
+from pipeline.base.links import video_id_of
 from pipeline.base.reasons import Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
-from stages.crawl.inputs.base import Input
+from pipeline.sources.web.lists import LinkList, read_list, reason_of
+from pipeline.sources.web.pace import serving
+from pipeline.sources.web.settings import Web
+from stages.crawl.inputs.base import Fetcher, Input
 
 if TYPE_CHECKING:
-    from pipeline.sources.web.lists import LinkList
-    from pipeline.sources.web.settings import Web
     from pipeline.tables.store import Store
-    from stages.crawl.worker import Worker
 
 FOUND = ("speech_type", "language", "query", "query_rank")  # of a source, copied to its video
 
@@ -33,48 +36,37 @@ class Links(Input):
         return Path(text).is_file()
 
     def units(self, store: "Store") -> list[str] | None:
-        found = self._listed(store.run)
-        return [*found.links, *found.bad]
+        listed = self._listed(store.run)
+        return [*listed.links, *listed.bad]
 
     def refused(self) -> Mapping[str, str]:
         return self._listed(None).bad
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.sources.web.pace import serving
-        from pipeline.sources.web.settings import Web
-
         web = context.web or Web()
         listed = self._listed(context.run)
         _look_ahead(web, self._holds_youtube(listed))
         with serving(context.run, web) as address:
             yield {"bad": listed.bad, "pace": address}
 
-    def row(self, unit: Unit, worker: "Worker") -> Row:
-        from pipeline.sources.web.lists import reason_of
-
+    def row(self, unit: Unit, worker: Fetcher) -> Row:
         bad = worker.given.get("bad", {})
         if unit.id in bad:
             raise Reject(reason_of(unit.id), bad[unit.id])
-        found = {name: value for row in unit.rows("sources") for name in FOUND if (value := row[name]) is not None}
-        return {**worker.fetched(unit.id), **found}
+        searched = {name: value for row in unit.rows("sources") for name in FOUND if (value := row[name]) is not None}
+        return {**worker.fetched(unit.id), **searched}
 
-    def _listed(self, run: Path | None) -> "LinkList":
+    def _listed(self, run: Path | None) -> LinkList:
         """What the file lists."""
-        from pipeline.sources.web.lists import read_list
-
         return read_list(Path(self.text), run)
 
-    def _holds_youtube(self, listed: "LinkList") -> bool:
-        from pipeline.base.links import video_id_of
-
+    def _holds_youtube(self, listed: LinkList) -> bool:
         return any(video_id_of(link) for link in listed.links)
 
 
-def _look_ahead(web: "Web", youtube: bool) -> None:
+def _look_ahead(web: Web, youtube: bool) -> None:
     """Say what every video would be refused for, before the first is asked for. Raises StageError."""
-    import click
-
     from pipeline.sources.web.net import check_ready, without_scripts
 
     check_ready(web)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pipeline.sources.web.lists import LinkList
 from stages.crawl.inputs.links import Links
 
 if TYPE_CHECKING:
-    from pipeline.sources.web.lists import LinkList
     from pipeline.tables.store import Store
 
 SEARCH = "search"
@@ -24,10 +24,8 @@ class Search(Links):
     def units(self, store: "Store") -> None:
         return None
 
-    def _listed(self, run: Path | None) -> "LinkList":
-        from pipeline.sources.web.lists import LinkList
-
+    def _listed(self, run: Path | None) -> LinkList:
         return LinkList()  # its units are rows of a table, none of them bad
 
-    def _holds_youtube(self, listed: "LinkList") -> bool:
+    def _holds_youtube(self, listed: LinkList) -> bool:
         return True

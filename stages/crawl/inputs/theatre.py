@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pipeline import theatre
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from stages.crawl.inputs.base import Input
+from pipeline.sources.web.settings import Web
+from pipeline.theatre import server
+from stages.crawl.inputs.base import Fetcher, Input
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.crawl.worker import Worker
 
 THEATRE = "theatre"
 PREFIX = "theatre://"
@@ -27,16 +29,12 @@ class Theatre(Input):
         return text == THEATRE
 
     def units(self, store: "Store") -> list[str]:
-        from pipeline.theatre import TAKES
-
-        return [f"{PREFIX}{take.name}" for take in TAKES]
+        return [f"{PREFIX}{take.name}" for take in theatre.TAKES]
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline import theatre
+
         from pipeline.sources.web.net import check_ready
-        from pipeline.sources.web.settings import Web
-        from pipeline.theatre import server
 
         check_ready(context.web or Web())
         folder = context.run / "theatre"
@@ -44,9 +42,7 @@ class Theatre(Input):
         with server.serve(folder) as address:
             yield {"theatre_url": address}
 
-    def row(self, unit: Unit, worker: "Worker") -> Row:
-        from pipeline.theatre import take_named
-
-        url = f"{worker.given['theatre_url']}/{take_named(unit.id.removeprefix(PREFIX)).file}"
+    def row(self, unit: Unit, worker: Fetcher) -> Row:
+        url = f"{worker.given['theatre_url']}/{theatre.take_named(unit.id.removeprefix(PREFIX)).file}"
         # The server's port is another one each time, and no address of it is worth keeping.
         return {**worker.downloaded(unit.id, url, allow_loopback=True), "url": None, "footage": THEATRE}

@@ -11,7 +11,6 @@ import pytest
 import soxr
 
 from pipeline.base.hashes import sha256_of
-from pipeline.engine import console
 from pipeline.engine.runner import Options
 from pipeline.engine.session import Session
 from pipeline.media.audio import cut as cut_sound
@@ -143,7 +142,7 @@ class Studio:
 
 def in_this_process(patch: pytest.MonkeyPatch) -> None:
     """Workers cost seconds to start."""
-    patch.setattr(console, "options_of", lambda *_: Options(workers=0))
+    patch.setattr("stages.evaluate.run.options_of", lambda *_: Options(workers=0))
 
 
 def cheap_likeness(patch: pytest.MonkeyPatch) -> None:
@@ -152,4 +151,4 @@ def cheap_likeness(patch: pytest.MonkeyPatch) -> None:
     def near(made: np.ndarray, true: np.ndarray) -> float:
         return 1 - float(np.abs(made[::16].astype(float) - true[::16]).mean()) / 255
 
-    patch.setattr("pipeline.metrics.pictures.ssim", near)
+    patch.setattr("stages.evaluate.scores.worker.ssim", near)

@@ -356,7 +356,7 @@ def test_ours_beside_transfer_and_another_guidance_does_only_ours(studio: Studio
 
 
 def test_files_with_names_of_all_kinds(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.nets.footage.check_footage", lambda *_: None)
+    monkeypatch.setattr("stages.evaluate.annotation.check_footage", lambda *_: None)
     source = tmp_path / "TED talks"
     names = ["test/VM6HZqQKhok#016609#016737.mp4", "test/über uns.mp4", "train/4E_1AB1rsSw#014854#015029.mp4"]
     for name, who in zip(names, ("ada", "ben", "cai"), strict=True):
@@ -399,7 +399,7 @@ class Talks:
 
 @pytest.fixture
 def talks(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Talks:
-    monkeypatch.setattr("pipeline.nets.footage.check_footage", lambda *_: None)
+    monkeypatch.setattr("stages.evaluate.annotation.check_footage", lambda *_: None)
     made = Talks(studio, tmp_path / "TED")
     made.add("VM6HZqQKhok#016609#016629", "ada")
     made.add("4E_1AB1rsSw#014854#014874", "ben")
@@ -434,7 +434,9 @@ def test_true_frames_are_scored_as_they_are(talks: Talks, monkeypatch: pytest.Mo
     for sound in (talks.folder / "tpsm_test/audio").iterdir():
         write_wav(sound, played("cai").wave[: 10 * 640])  # 20 frames in 0.4 s: 50 a second
     scored: list[list[np.ndarray]] = []
-    monkeypatch.setattr("pipeline.metrics.identity.csim", lambda net, whose, pictures, *_: scored.append([*pictures]))
+    monkeypatch.setattr(
+        "stages.evaluate.scores.worker.csim", lambda net, whose, pictures, *_: scored.append([*pictures])
+    )
     (mine := talks.folder.parent / "mine").mkdir()
     options = {"protocol": "ted", "source": str(talks.folder), "method": "folder", "folder": str(mine)}
     talks.studio.evaluate(**options, frames_fps=50)

@@ -12,7 +12,9 @@ from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.evaluate.cast import Subject
-from stages.evaluate.render import Motion, Renditions, failure
+from stages.evaluate.renditions import Renditions
+from stages.evaluate.renditions.motion import Motion, brought_onto
+from stages.evaluate.renditions.worker import failure
 from tests.stages.evaluate.studio import FRAMES, Studio, row_of, subject, write_shards
 
 
@@ -41,7 +43,7 @@ def test_another_way_to_generate_films_nothing_else_again(monkeypatch: pytest.Mo
         }
 
     before = settings()
-    monkeypatch.setattr("stages.evaluate.render._GENERATED", 99)
+    monkeypatch.setattr("stages.evaluate.renditions.settings._GENERATED", 99)
     assert {method for method, found in settings().items() if found != before[method]} == {"ours"}
 
 
@@ -94,8 +96,8 @@ def test_a_generated_motion_that_is_off_is_mended_for_a_back_end(fit: bool) -> N
     stage = Renditions(method="ours", backend="stableanimator", fit=fit)
     off = Motion(points * 1.4, scores)
     shoulders = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
-    mended = stage._brought_onto(off, who)
+    mended = brought_onto(off, who)
     assert np.abs(mended.keypoints[0][shoulders] - points[0][shoulders]).max() < 2
-    assert stage._brought_onto(Motion(points, scores), who).keypoints is points
+    assert brought_onto(Motion(points, scores), who).keypoints is points
     assert stage.result_settings()["fit"] is fit
     assert "fit" not in Renditions(method="ours").result_settings()

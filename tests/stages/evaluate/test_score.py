@@ -18,7 +18,10 @@ from pipeline.media.video import write_video
 from pipeline.registry.models import Registry
 from pipeline.skeleton import layout
 from stages.evaluate.cast import Subject
-from stages.evaluate.score import NO_FACE, NO_SKELETON, NO_SOUND, Scores, _of_skeletons, cut
+from stages.evaluate.scores import Scores
+from stages.evaluate.scores.film import cut
+from stages.evaluate.scores.names import NO_FACE, NO_SKELETON, NO_SOUND
+from stages.evaluate.scores.skeletons import scores_of
 from stages.evaluate.subjects import Subjects
 from stages.lip_sync import LipSync
 from tests.stages.evaluate.studio import FRAMES, SIDE, played, row_of, subject, write_film, write_shards
@@ -62,13 +65,13 @@ def score(cast: Path, filmed: Path, nets: Path) -> Score:
         lacking = {name: f"no {name} here" for name in ("inception", "i3d") if name not in chosen}
         known = {"nets": dict.fromkeys(chosen, "0"), "choices": chosen, "lacking": lacking}
         stage = Scores(**{**known, "cast": str(cast), "films": str(filmed), **settings})
-        stage.setup(Context(filmed, models=AssetModels(**paths)))  # type: ignore[arg-type]
+        worker = stage.worker(Context(filmed, models=AssetModels(**paths)))  # type: ignore[arg-type]
         row: dict[str, Any] = {"film": str(film), "frames": frames, "box": list(box), "keypoints": None, "scores": None}
         if skeleton:
             scene = played(skeleton)
             row |= {"keypoints": scene.keypoints[:frames].reshape(frames, -1), "scores": scene.scores[:frames]}
         names = {"reference": subject(reference), "voice": subject(reference if voice is None else voice)}
-        [found] = stage.process(Unit("pair", {"renditions": [row], "pairs": [{"setting": setting, **names}]}))
+        [found] = worker.process(Unit("pair", {"renditions": [row], "pairs": [{"setting": setting, **names}]}))
         return {**found, "absent": json.loads(found["absent"])}
 
     return of
@@ -167,9 +170,9 @@ def stored(run: Path, nets: Path, number: int, who: str) -> dict[str, Any]:
     person = {**ids, "keypoints": scene.keypoints.reshape(FRAMES, -1), "scores": scene.scores}
     video = {"path": f"clips/{number}.mp4", "sha256": "", "audio_codec": "aac", "footage": "theatre"}
     stage = LipSync(net=("theatre_syncnet",))
-    stage.setup(Context(run, models=AssetModels(theatre_syncnet=nets / "theatre_syncnet.onnx")))  # type: ignore[arg-type]
+    worker = stage.worker(Context(run, models=AssetModels(theatre_syncnet=nets / "theatre_syncnet.onnx")))  # type: ignore[arg-type]
     rows = {"persons": [person], "clips": [{"first_frame": 0, "frames": FRAMES}], "videos": [video]}
-    [row] = stage.process(Unit("v", rows))
+    [row] = worker.process(Unit("v", rows))
     return row
 
 
@@ -245,7 +248,7 @@ def test_a_root_that_one_of_the_two_lacks_is_no_error_of_what_hangs_on_it(root: 
     hidden = scene.scores.copy()
     hidden[5:15, root] = 0.1
     truth = Subject("ada", "ada", Path("a.mp4"), len(hidden), SIDE, scene.keypoints, hidden, None, 0)
-    found = _of_skeletons((scene.keypoints, scene.scores), truth, truth, {})
+    found = scores_of((scene.keypoints, scene.scores), truth, truth, {})
     assert found["keypoint_error_px"] == 0 and found[measure] == 0
 
 

@@ -22,8 +22,8 @@ from tests.stages.stage_assets import AssetModels, asset
 
 def of_clip(run: Path, name: str, **settings: Any) -> dict[str, Any]:
     stage = Subjects(source=str(run / "shards"), base=str(run), **settings)
-    stage.setup(Context(run))
-    [row] = stage.process(Unit(name, {}))
+    worker = stage.worker(Context(run))
+    [row] = worker.process(Unit(name, {}))
     return row
 
 
@@ -91,14 +91,14 @@ class Files:
         chosen = {"protocol": "pats", "detector": ("theatre_detector",), "pose": ("theatre_pose",), **settings}
         stage = Subjects(source=str(self.folder), **chosen)
         nets = {name: self.nets / f"{name}.onnx" for name in ("theatre_detector", "theatre_pose")}
-        stage.setup(Context(self.folder, models=AssetModels(**nets)))  # type: ignore[arg-type]
-        [row] = stage.process(Unit(name, {}))
+        worker = stage.worker(Context(self.folder, models=AssetModels(**nets)))  # type: ignore[arg-type]
+        [row] = worker.process(Unit(name, {}))
         return row
 
 
 @pytest.fixture
 def puppets(tmp_path: Path, nets: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
-    monkeypatch.setattr("pipeline.nets.footage.check_footage", lambda *_: None)
+    monkeypatch.setattr("stages.evaluate.annotation.check_footage", lambda *_: None)
     folder = tmp_path / "PATS, a copy"
     folder.mkdir()
     return Files(folder, nets)
@@ -208,7 +208,7 @@ def test_what_leads_out_of_the_folder(puppets: Files) -> None:
 
 
 def test_a_clip_without_end(puppets: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.evaluate.subjects.MAX_FRAMES", 3)
+    monkeypatch.setattr("stages.evaluate.subjects.of_files.MAX_FRAMES", 3)
     write_frames(puppets.folder / "jon#1", small(4))
     with pytest.raises(Reject) as caught:
         puppets.row("jon#1")
@@ -224,8 +224,8 @@ def test_a_real_clip_and_small_nets(tmp_path: Path) -> None:
     clip = asset("clips/csgpage_demo1.mp4")
     write_film(tmp_path / "VM6HZqQKhok#000000#000024.mp4", list(squares(clip, 24, 384)))
     stage = Subjects(protocol="ted", detector=("yolox_nano",), pose=("lite133",), source=str(tmp_path))
-    stage.setup(Context(tmp_path, models=AssetModels()))  # type: ignore[arg-type]
-    [row] = stage.process(Unit(next(iter(stage.sources())), {}))
+    worker = stage.worker(Context(tmp_path, models=AssetModels()))  # type: ignore[arg-type]
+    [row] = worker.process(Unit(next(iter(stage.sources())), {}))
     points, scores = row["keypoints"].reshape(24, 133, 2), row["scores"]
     assert (row["side"], row["speaker"], row["frames"]) == (384, "VM6HZqQKhok", 24)
     shoulders = points[:, 5:7][scores[:, 5:7] > 0.3]

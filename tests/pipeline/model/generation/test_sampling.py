@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipeline.model.generation.sampling import STEPS, SamplingSettings
 from stages.evaluate import Evaluate
-from stages.evaluate.render import Renditions
+from stages.evaluate.renditions import Renditions
 from stages.generate import Generate
 
 NAMES = ["guidance", "sampler", "sampler_steps", "seed", "overlap_frames"]

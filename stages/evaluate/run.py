@@ -1,0 +1,161 @@
+"""An evaluation from end to end: subjects, pairs, videos, scores, tables."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from pipeline.backends.run import check
+from pipeline.base import files
+from pipeline.engine.console import options_of, run_shown
+from pipeline.engine.session import Session
+from pipeline.engine.stage import Stage
+from pipeline.model.generation.inputs import BadInput
+from pipeline.tables.arrow import HASH
+from pipeline.tables.opt_out import of_run
+from pipeline.tables.store import Store
+from stages.evaluate import table
+from stages.evaluate.cast import Cast, contents
+from stages.evaluate.inputs import write_inputs
+from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED, Pair, Pairs, listed, paired, safe, unpaired
+from stages.evaluate.protocols import CLIPS, SIDES
+from stages.evaluate.renditions import Renditions
+from stages.evaluate.settings import EvaluateSettings
+from stages.evaluate.stages import Stages
+
+FOLDER = "evaluation"
+
+
+class Evaluation:
+    """Runs it, or goes on with it.
+
+    Args:
+        settings: of the evaluation.
+        session: whose run and nets it takes.
+    """
+
+    def __init__(self, settings: EvaluateSettings, session: Session) -> None:
+        self._settings, self._session = settings, session
+        self._stages = Stages(settings, session)
+
+    def run(self) -> None:
+        """Write the inputs and, unless only those are wanted, the videos, scores and tables."""
+        settings = self._settings
+        self._check()
+        place = self._session.run / FOLDER / settings.protocol
+        self._check_label(place / self._folder_name())
+        people = Store(place, of_run(self._session.run, self._session.profile.opt_out))
+        subjects = self._stages.subjects()
+        self._stage(subjects, place, people)
+        cast = Cast(people, self._stages.base)
+        names = list(subjects.sources())
+        here = [name for name in names if name in cast]
+        self._tell(people, set(names))
+        pairs = self._pairs(cast, here)
+        write_inputs(place / "inputs", cast, pairs, contents(people))
+        click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
+        if settings.inputs_only:
+            return
+        made = self._stages.renditions(place)
+        true, drawn = ("true-drawn", "the true skeletons, drawn") if made.drawn else ("true", "the true videos")
+        best = made.model_copy(update={"method": "transfer" if made.drawn else "true", "fit": False})
+        truth = self._measured(place / true, people, [Pair(REAL, name, name) for name in here], best)
+        side = SIDES[settings.protocol]
+        table.keep(truth.run, table.summarise_true(truth, drawn, side))
+        own = self._measured(place / self._folder_name(), people, pairs, made)
+        notes = (table.DRAWN,) if made.drawn else ()
+        summary = table.summarise(own, truth, self._title(), notes, side)
+        table.keep(own.run, replace(summary, folder=self._own_videos()))
+        rows = table.gathered(place, settings.protocol)
+        files.write_text(place / "table2.md", table.markdown(settings.protocol, rows))
+        files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
+        click.echo(table.markdown(settings.protocol, rows))
+        click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+
+    def _tell(self, people: Store, names: set[str]) -> None:
+        """Say which clips are left out and why, and how many are silent: what follows is of the others."""
+        for line in table.failures(people, ("subjects",), names):
+            click.echo(f"left out: {line}", err=True)
+        known = people.live("subjects", ["audio" + HASH]).to_pylist()
+        silent = [row["subject"] for row in known if row["subject"] in names and row["audio" + HASH] is None]
+        if silent and self._settings.protocol != "csg405":
+            lacking = f"no sound, and no sound file in {self._settings.source} has their name"
+            first = f"{silent[0]}{', ...' if silent[1:] else ''}"
+            click.echo(f"{len(silent)} of {len(names)} clips have {lacking}: {first}", err=True)
+
+    def _measured(self, folder: Path, people: Store, pairs: list[Pair], renditions: Renditions) -> Store:
+        """The tables of these pairs: listed, filmed, scored."""
+        store = Store(folder)
+        videos = self._settings.folder if renditions.method == "folder" else ""
+        self._stage(Pairs(wanted=tuple(pairs), contents=contents(people), folder=videos), folder, store)
+        self._stage(renditions, folder, store)
+        self._stage(self._stages.scores(folder.parent, renditions), folder, store)
+        return store
+
+    def _check(self) -> None:
+        settings = self._settings
+        if settings.method == "folder" and not Path(settings.folder or "-").is_dir():
+            raise BadInput(
+                f"--folder {settings.folder or '(not given)'}: name the folder with the videos that are to be scored"
+            )
+        if settings.protocol != "csg405" and not Path(settings.source or "-").is_dir():
+            raise BadInput(
+                f"--source {settings.source or '(not given)'}: name the folder with the files of {settings.protocol}"
+            )
+        if settings.pairs and not Path(settings.pairs).is_file():
+            raise BadInput(f"--pairs {settings.pairs}: there is no such file")
+        if settings.method != "folder" and not settings.inputs_only:
+            check(settings.backend, settings.options())  # before the true videos are scored for hours
+
+    def _check_label(self, folder: Path) -> None:
+        """Refuse a folder of videos that would take the place of another one of the same name, unless a label says so."""
+        settings = self._settings
+        if settings.label or not (folder / table.SUMMARY).is_file():
+            return
+        if (known := table.kept(folder).folder) not in ("", self._own_videos()):
+            raise BadInput(
+                f"--folder {settings.folder}: the table's videos called {self._title()!r} are those of {known}. "
+                "Give these a name of their own with --label, or the same one if they take their place"
+            )
+
+    def _own_videos(self) -> str:
+        return str(Path(self._settings.folder).resolve()) if self._settings.method == "folder" else ""
+
+    def _stage(self, stage: Stage, folder: Path, store: Store) -> None:
+        run_shown(stage, folder, self._session.models, options_of(self._session.profile), store)
+
+    def _pairs(self, cast: Cast, here: list[str]) -> list[Pair]:
+        settings = self._settings
+        if not here:
+            raise BadInput("the test set is empty: nothing to evaluate. `csg405 status` tells what became of its clips")
+        if len(here) != CLIPS[settings.protocol]:
+            click.echo(f"{len(here)} clips; the paper's test set has {CLIPS[settings.protocol]}", err=True)
+        speakers = {name: cast.light(name)["speaker"] for name in here}
+        if settings.pairs:
+            return listed(Path(settings.pairs), here, self._aliases())
+        met = unpaired(speakers, settings.pairs_seed) if UNPAIRED in settings.settings else []
+        if UNPAIRED in settings.settings and len(met) < len(here):
+            click.echo(
+                f"{len(here) - len(met)} of {len(here)} clips meet no other speaker: one speaker has more than half",
+                err=True,
+            )
+        return [*(paired(here) if PAIRED in settings.settings else []), *met]
+
+    def _aliases(self) -> dict[str, str]:
+        """The release's names of clips, where the run was made from its manifest: {name: subject}."""
+        known = self._session.store.read("clips", ["clip_id", "manifest_name"]).to_pylist()
+        persons = self._session.store.read("samples", ["clip_id", "person_id"]).to_pylist()
+        names = {row["clip_id"]: row["manifest_name"] for row in known if row["manifest_name"]}
+        return {names[row["clip_id"]]: row["person_id"] for row in persons if row["clip_id"] in names}
+
+    def _folder_name(self) -> str:
+        """Of this method's own tables and videos."""
+        settings = self._settings
+        named = settings.label or Path(self._own_videos()).name
+        parts = [settings.method] if settings.method == "folder" else [settings.method, settings.backend]
+        return "-".join([*parts, safe(named)] if named else parts)
+
+    def _title(self) -> str:
+        settings = self._settings
+        named = Path(self._own_videos()).name or f"{settings.method} ({settings.backend})"
+        return settings.label or named

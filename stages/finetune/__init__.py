@@ -1,0 +1,28 @@
+"""Writes shards as StableAnimator's fine-tuning data, for the rows with a dagger in the paper's table 2."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pipeline.engine.program import Program
+from stages.finetune.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from pipeline.engine.session import Session
+
+
+class Finetune(FinetuneSettings, Program):
+    """Clips of the shards -> pictures, drawn poses, face masks and a list, as StableAnimator's training reads them.
+
+    Whole clips or none: the same command goes on. What it prints at last is the command that fine-tunes, to be run in
+    StableAnimator's checkout; the weights that it makes go to `generate` and `evaluate` as
+    `--backend-weights "{unet_model_name_or_path = 'PATH', posenet_model_name_or_path = 'PATH',
+    face_encoder_model_name_or_path = 'PATH'}"`.
+    """
+
+    name: ClassVar[str] = "finetune"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "write the shards as StableAnimator's fine-tuning data"
+
+    def run(self, session: "Session") -> None:
+        from stages.finetune.run import run
+
+        run(self, session)

@@ -1,0 +1,48 @@
+"""Motions that the trained model makes of a voice."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.base.progress import Progress
+from pipeline.engine.devices import torch_device
+from pipeline.engine.session import Session
+from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
+from pipeline.model.generation.outputs import PersonMotion
+from pipeline.model.generation.placement import place
+from pipeline.model.training.checkpoint import weights_of
+from stages.generate.film import ready
+from stages.generate.inputs import find_inputs
+from stages.generate.motion import Motion
+from stages.generate.settings import GenerateSettings
+
+
+def generated(settings: GenerateSettings, session: Session) -> Motion:
+    """Generate a motion from a voice, led by a reference. Raises BadInput."""
+    weights = weights_of(Path(settings.model) if settings.model else session.run / "training" / "model")
+    model = AudioToSkeleton.load(weights, torch_device(session.profile))
+    person, voice = find_inputs(settings, session, model.audio_of)
+    ready(settings, person, dry_run=settings.dry_run)
+    placed = place(person, model.space, settings.align, model.sure_score)
+    for line in placed.notes:
+        click.echo(line, err=True)
+    paired = bool(person.clip) and person.clip == voice.clip
+    sampling = settings.sampling(GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED)
+    guidance = sampling["guidance"]
+    click.echo(f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {guidance:g}, {weights}")
+    with Progress("generate", 0) as progress:
+
+        def report(done: int, steps: int) -> None:
+            progress.resize(steps)
+            progress.advance("steps")
+
+        motion = model.generate(
+            voice.features,
+            placed.reference,
+            **sampling,
+            batch=settings.window_batch,
+            progress=report,
+        )
+    moved = PersonMotion.generated(motion.local, motion.neck, motion.scores, placed.into)
+    about = {"settings": {**settings.without_paths(), "guidance": guidance}, "net": model.settings.model_dump()}
+    return Motion(person, voice, moved, about, model.audio_of)

@@ -1,0 +1,23 @@
+"""Writes the release from the tables of a run."""
+
+from collections.abc import Iterator
+
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
+from pipeline.shards.release import FOLDER, INDEX
+from pipeline.tables.store import Store
+from stages.release.settings import ReleaseSettings
+from stages.release.write import write
+
+
+class ReleaseWriter:
+    """Writes `release/`, a few rows at a time."""
+
+    def __init__(self, settings: ReleaseSettings, context: Context) -> None:
+        self._settings, self._context = settings, context
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the release's row, once its files are written."""
+        counts = write(Store(self._context.run, self._context.opt_out), self._settings)
+        yield {"release": "release", "path": f"{FOLDER}/{INDEX}", "rows": counts.speakers}

@@ -1,0 +1,26 @@
+"""Makes the page from the tables of a run."""
+
+from collections.abc import Iterator
+
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
+from pipeline.tables.store import Store
+from stages.report import gather, page
+from stages.report.settings import ReportSettings
+
+FOLDER = "report"
+PAGE = f"{FOLDER}/index.html"
+
+
+class ReportWriter:
+    """Reads the tables and writes `report/`."""
+
+    def __init__(self, settings: ReportSettings, context: Context) -> None:
+        self._settings, self._context = settings, context
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the page's row, once it is written."""
+        run = self._context.run
+        page.write(run / FOLDER, gather.gather(Store(run, self._context.opt_out)), self._settings)
+        yield {"report": "report", "path": PAGE}

@@ -1,0 +1,122 @@
+"""Parquet shards: everything known of the kept samples, joined and packed; a bucket is rewritten only when it changes."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pipeline.base.units import Row
+from pipeline.base.version import version_of
+from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.shards import removal
+from pipeline.shards.format import VERSION, shard_measures, shard_schema
+from pipeline.shards.index import build_index, write_index
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
+from stages.shards.columns import FEATURES, FOLDER, PUBLISHED, SAMPLE
+from stages.shards.settings import ShardsSettings
+from stages.shards.splits import units
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.tables.store import Store
+
+log = logging.getLogger(__name__)
+
+_KEYS = ("person_id", "clip_id", "video_id")
+
+
+def _reads() -> tuple[Reads, ...]:
+    """What a row is made of; kinds that later stages add bring their measures by themselves."""
+    measures = tuple(Reads(kind, (KINDS[kind].key, *names)) for kind, names in shard_measures().items())
+    return (
+        Reads("samples", (*_KEYS, *SAMPLE)),
+        Reads("videos", ("video_id", "width", "height", *PUBLISHED)),
+        Reads("clips", ("clip_id", "start_seconds")),
+        Reads("persons", ("person_id", "video_id", "person")),
+        *measures,
+        Reads("audio_features", ("person_id", *FEATURES)),
+    )
+
+
+class Shards(ShardsSettings, Stage):
+    """Kept samples -> `shards/{train,validation,test}-NNNNN-of-NNNNN.parquet` and `shards/_index.json`.
+
+    A unit is a bucket of a split. A video's bucket is a hash of its id, its split a hash of its group, so that a new verdict
+    touches one file, and no video or channel is ever in two splits. By speaker, videos that have one in common stay together, and
+    those that share one with either of them, and so on; a kept person without a speaker stays with the video.
+    """
+
+    name: ClassVar[str] = "shards"
+    version: ClassVar[int] = 2
+    summary: ClassVar[str] = "everything known of the kept samples, packed into Parquet files"
+    reads: ClassVar[tuple[Reads, ...]] = _reads()
+    writes: ClassVar[str] = "shards"
+    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8)
+
+    def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
+        return units(self, tables)
+
+    def worker(self, context: Context) -> Work:
+        from stages.shards.worker import ShardWriter
+
+        return ShardWriter(self, context)
+
+    @contextmanager
+    def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        removal.complete(context.run / FOLDER)  # one that was cut short would undo later what is written now
+        yield {}
+
+    def finish(self, context: Context, store: "Store") -> None:
+        """Write the index, last; then remove shards that it does not list."""
+        light = {
+            "samples": ["person_id", "video_id"],
+            "videos": ["video_id", "channel", "channel_id"],
+            "persons": ["video_id"],
+            "speakers": ["person_id", "speaker"],
+        }
+        wanted = set(self.group({kind: store.read(kind, columns) for kind, columns in light.items()}))
+        rows = store.read("shards").to_pylist()
+        entries = [row for row in rows if row["bucket"] in wanted]
+        _forget(store, {row["bucket"] for row in rows} - wanted)
+        folder = context.run / FOLDER
+        removal.complete(folder)
+        if entries or folder.is_dir():
+            write_index(folder, self._index(entries))
+            _remove_others(folder, {Path(entry["path"]).name for entry in entries})
+
+    def _index(self, entries: list[Row]) -> dict[str, Any]:
+        return build_index(
+            [{**entry, "path": Path(entry["path"]).name} for entry in entries],
+            [_described(field) for field in shard_schema()],
+            version=".".join(map(str, VERSION)),
+            csg405=version_of(),
+            settings=self.result_settings(),
+        )
+
+
+def _forget(store: "Store", buckets: set[str]) -> None:
+    """Mark buckets that emptied as not done: their files go, and a verdict that comes back must write them again."""
+    table = store.table("shards")
+    won = table.winners(OUTCOME.names).to_pylist() if buckets else []
+    marks = [
+        Outcome(row["unit"], row["stage"], row["fingerprint"], RETRY, attempt=row["attempt"] + 1, at=row["at"])
+        for row in won
+        if row["unit"] in buckets
+    ]
+    if marks:
+        table.append([], marks)
+
+
+def _described(field: "pa.Field") -> dict[str, str]:
+    notes = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+    return {"name": field.name, "type": str(field.type), "unit": notes.get("unit", ""), "text": notes.get("text", "")}
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    for path in folder.glob("*.parquet"):
+        if path.name not in names:
+            log.info("removing %s: no sample is in it any more", path.name)
+            path.unlink()

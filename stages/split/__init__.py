@@ -1,0 +1,28 @@
+"""Split: a video's shots, cut into clips of 5-15 s. Clips are virtual: frame numbers, nothing is encoded."""
+
+from typing import ClassVar
+
+from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from stages.split.settings import SplitSettings
+
+
+class Split(SplitSettings, Stage):
+    """Finds shots by colour and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
+
+    name: ClassVar[str] = "split"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "shots by colour and camera motion, cut into clips at pauses of speech"
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("videos", ("path", "sha256", "width", "height", "source_fps", "audio_codec")),
+    )
+    writes: ClassVar[str] = "clips"
+    unit: ClassVar[str] = "video_id"
+    resources: ClassVar[Resources] = Resources(seconds=4 * 3600)
+
+    def model_names(self) -> tuple[tuple[str, ...], ...]:
+        return (self.vad,) if self.vad else ()
+
+    def worker(self, context: Context) -> Work:
+        from stages.split.worker import Splitter
+
+        return Splitter(self, context)

@@ -1,0 +1,28 @@
+"""Trains the model of a run."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.base.progress import log_to
+from pipeline.engine.devices import torch_device
+from pipeline.engine.session import Session
+from pipeline.model.training.loop import train
+from pipeline.shards.read import open_shards
+from pipeline.tables import people
+from stages.train.settings import TrainSettings
+
+FOLDER = "training"
+
+
+def run(settings: TrainSettings, session: Session) -> None:
+    """Train, or go on training; the model ends up in `training/<model_name>`."""
+    shards = Path(settings.shards) if settings.shards else session.run / "shards"
+    caches = Path(settings.cache) if settings.cache else session.run / "cache"
+    if not people.inside(session.run, caches):
+        rows = open_shards(shards).rows(("video_id",))
+        people.note(session.run, caches, [row["video_id"] for row in rows], more=True)
+    log_to(session.run, settings.name)
+    folder = session.run / FOLDER / settings.model_name
+    last = train(settings, shards, folder, caches, torch_device(session.profile), say=click.echo)
+    click.echo(f"model: {last}")
