@@ -1,5 +1,6 @@
 """What a stage is: settings, declared inputs and outputs, and a worker that turns a unit into rows."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -137,17 +138,9 @@ class Stage(Settings):
         """Held open in the driver while units run; what it yields becomes `Context.given` of the workers."""
         return nullcontext({})
 
+    @abstractmethod
     def worker(self, context: Context) -> Work:
-        """Open the nets, once a worker process, and return what processes units: the stage itself unless it has a worker."""
-        self.setup(context)
-        return self
-
-    def setup(self, context: Context) -> None:
-        """Load what `process` needs, where the stage is its own worker. May set private attributes."""
-
-    def process(self, unit: Unit) -> Iterator[Row]:
-        """As `Work.process`, where the stage is its own worker."""
-        raise NotImplementedError(f"{self.name} has neither a worker nor a `process` of its own")
+        """Open the nets, once a worker process, and return what processes units."""
 
     def finish(self, context: Context, store: "Store") -> None:
         """Called in the driver after the units, whenever the stage's rows are not those it last finished with."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.base.ids import disk_name
 from pipeline.base.units import Row
 from pipeline.engine.settings import runtime
-from pipeline.engine.stage import Reads, Resources, Stage
+from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.engine.unit import Unit
 from pipeline.model.generation.inputs import BadInput
 from pipeline.tables.hashing import digest, mix
@@ -178,7 +178,11 @@ class Pairs(Stage):
         """All rows: there is nothing else."""
         return "\n".join(str(sorted(row.items())) for row in self._rows())
 
+    def worker(self, context: Context) -> Work:
+        return self  # it holds nothing
+
     def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield every pair."""
         yield from self._rows()
 
     def _rows(self) -> Iterator[Row]:

@@ -28,7 +28,7 @@ from pipeline.base.units import Row
 from pipeline.engine.plan import plan
 from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.settings import runtime
-from pipeline.engine.stage import Reads, Stage
+from pipeline.engine.stage import Context, Reads, Stage, Work
 from pipeline.engine.unit import Unit
 from pipeline.engine.upkeep import compact
 from pipeline.registry.models import Registry
@@ -63,7 +63,11 @@ class Idle(Stage):
 
     salt: int = Field(0, json_schema_extra=runtime())
 
+    def worker(self, context: Context) -> Work:
+        return self
+
     def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the unit's row."""
         yield {"clip_id": unit.id, "video_id": unit.row("clips")["video_id"], "has_audio": True}
 
 

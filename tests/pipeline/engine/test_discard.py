@@ -18,7 +18,7 @@ from pipeline.base.units import Row
 from pipeline.cli import main as cli
 from pipeline.engine import discard
 from pipeline.engine.profile import Profile, load
-from pipeline.engine.stage import Context, Reads, Stage
+from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
 from pipeline.engine.upkeep import collect
 from pipeline.media.guard import open_container
@@ -59,7 +59,7 @@ class ToyFetch(toys.ToyCrawl):
         yield {**row, "path": f"raw/aa/{unit.id}.mp4", "sha256": "5" * 64}
 
 
-class ToyLook(Stage):
+class ToyLook(toys.Toy):
     """Opens the source of each clip."""
 
     name: ClassVar[str] = "toy_look"

@@ -100,7 +100,7 @@ def test_more_or_fewer_rows_in_a_unit_are_a_change(run: Path) -> None:
     assert pending(toys.ToyJudge(), run) == [ALL]
 
 
-class Grouped(Stage):
+class Grouped(toys.Toy):
     """Persons by parity of the clip's first frame; leaves out those of video b."""
 
     name: ClassVar[str] = "grouped"
@@ -115,7 +115,7 @@ class Grouped(Stage):
         yield {"bucket": unit.id, "rows": len(unit.rows("pose_measures"))}
 
 
-class ByVideo(Stage):
+class ByVideo(toys.Toy):
     """Rows of three kinds by a column that all have."""
 
     name: ClassVar[str] = "by_video"

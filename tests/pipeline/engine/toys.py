@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -14,12 +15,27 @@ from pydantic import Field
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.settings import runtime
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.engine.unit import Unit
 from pipeline.tables.store import Store
 
 
-class ToyCrawl(Stage):
+class Toy(Stage):
+    """A stage that is its own worker."""
+
+    def worker(self, context: Context) -> Work:
+        self.setup(context)
+        return self
+
+    def setup(self, context: Context) -> None:
+        """Open what `process` needs."""
+
+    @abstractmethod
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """As `Work.process`."""
+
+
+class ToyCrawl(Toy):
     """Units come from a list; a unit's name says what happens to it."""
 
     name: ClassVar[str] = "toy_crawl"
@@ -80,7 +96,7 @@ class ToyCrawl(Stage):
         }
 
 
-class ToySplit(Stage):
+class ToySplit(Toy):
     """Two clips a video; reads the width alone."""
 
     name: ClassVar[str] = "toy_split"
@@ -100,7 +116,7 @@ class ToySplit(Stage):
             }
 
 
-class ToyAnnotate(Stage):
+class ToyAnnotate(Toy):
     """One person a clip, with planted keypoints."""
 
     name: ClassVar[str] = "toy_annotate"
@@ -127,7 +143,7 @@ class ToyAnnotate(Stage):
         }
 
 
-class ToyMeasure(Stage):
+class ToyMeasure(Toy):
     """Reads heavy columns: the mean of the keypoints of each person."""
 
     name: ClassVar[str] = "toy_measure"
@@ -141,7 +157,7 @@ class ToyMeasure(Stage):
             yield {"person_id": row["person_id"], "clip_id": unit.id, "video_id": row["video_id"], "jitter": mean}
 
 
-class ToyJudge(Stage):
+class ToyJudge(Toy):
     """Keeps persons whose measure is at most a threshold; one unit."""
 
     name: ClassVar[str] = "toy_judge"
@@ -158,7 +174,7 @@ class ToyJudge(Stage):
             yield {**ids, "keep": keep, "reasons": [] if keep else ["jittery"]}
 
 
-class ToyExport(Stage):
+class ToyExport(Toy):
     """Writes a file for each kept person; its finish writes an index."""
 
     name: ClassVar[str] = "toy_export"
