@@ -56,6 +56,10 @@ class Storage(Protocol):
         """A path with the key's suffix to write to; when the block ends well the file gets its key, else nothing stays."""
         ...
 
+    def claim(self, key: str, words: str) -> str:
+        """Write a small text unless there is one under the key; the text that is there then, of whoever came first."""
+        ...
+
     def delete(self, key: str) -> bool:
         """Remove a file; whether it was there. ValueError for an absolute key."""
         ...

@@ -1,6 +1,7 @@
 """Storage on a disk of this machine, or one that all machines share: keys are paths, and nothing is copied."""
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
@@ -40,6 +41,20 @@ class DiskStorage:
     def writing(self, key: str) -> AbstractContextManager[Path]:
         """A temporary path beside the key's."""
         return files.replacing(self._own(key))
+
+    def claim(self, key: str, words: str) -> str:
+        """Write a small text unless there is one; the text that is there then. It is never seen half-written."""
+        target = self._own(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mine = target.parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+        try:
+            mine.write_text(words, encoding="utf-8")
+            os.link(mine, target)  # fails when the name is taken
+        except FileExistsError:
+            return target.read_text(encoding="utf-8")
+        finally:
+            mine.unlink(missing_ok=True)
+        return words
 
     def delete(self, key: str) -> bool:
         """Remove a file; whether it was there."""

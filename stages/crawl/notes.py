@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.units import Row
+from pipeline.storage import storage_of
 
 FOLDER = "fetched"
 ABOUT = ("duration", "language", "license", "live_status", "is_live")  # what `Wanted` looks at
@@ -27,7 +28,11 @@ def read(run: Path, unit: str, how: str) -> tuple[Row, dict[str, Any]] | None:
     try:
         note = json.loads(_path(run, unit).read_text(encoding="utf-8"))
         row, about = dict(note["row"]), dict(note["about"])
-        there = note["unit"] == unit and note["how"] == how and (run / row["path"]).stat().st_size == row["bytes"]
+        there = (
+            note["unit"] == unit
+            and note["how"] == how
+            and storage_of(run).local(row["path"]).stat().st_size == row["bytes"]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return (row, about) if there else None

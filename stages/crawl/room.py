@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.base.reasons import Failure, Reason
 from pipeline.sources.web.settings import Web
+from pipeline.storage import storage_of
 
 GIGABYTE = 1 << 30
 
@@ -20,7 +21,7 @@ def check_room(run: Path, web: Web, coming: float = 0.0) -> None:
             f"web.min_free_gigabytes={web.min_free_gigabytes:g} are to stay free",
         )
     if web.max_raw_gigabytes:
-        held = bytes_in(run / "raw")
+        held = bytes_in(storage_of(run).local("raw"))
         if held + coming > web.max_raw_gigabytes * GIGABYTE:
             raise Failure(
                 Reason.DISK_LIMIT,

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pipeline.base import files
@@ -33,7 +34,7 @@ class Worker:
     """
 
     def __init__(self, settings: CrawlSettings, context: Context) -> None:
-        self.run, self.given = context.run, context.given
+        self.run, self.given, self._storage = context.run, context.given, context.storage
         self.limits = Limits(
             max_pixels=round(settings.max_megapixels * 1e6),
             max_duration_seconds=settings.max_hours * 3600,
@@ -61,7 +62,7 @@ class Worker:
         row, about = noted
         self._settings.check(about, complete=True)
         self._refuse_channel(row["video_id"], *(row.get(n) for n in ("channel", "channel_id", "channel_handle")))
-        probe(run / row["path"], self.limits)  # they may be other ones today
+        probe(self._storage.local(row["path"]), self.limits)  # they may be other ones today
         place.claim(run, row["video_id"], unit)
         return row
 
@@ -71,7 +72,7 @@ class Worker:
         wanted = formats.FormatSettings(settings.height_px, settings.min_height_px, settings.codecs)
         how = FetchSettings(run, wanted, self.limits, self._web, self._gate, allow_loopback)
         check_url(url, allow_loopback=allow_loopback)
-        folder = run / "raw" / f"tmp-{hashlib.sha256(unit.encode()).hexdigest()[:16]}"
+        folder = self._storage.scratch(hashlib.sha256(unit.encode()).hexdigest()[:16])
 
         def known(info: dict[str, Any]) -> None:
             named = _named_id(info)
@@ -83,7 +84,6 @@ class Worker:
                 place.claim(run, named, unit)
 
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             room.check_room(run, self._web)
             fetched = fetch(url, folder, how, known)
             sha256 = sha256_of(fetched.path)
@@ -92,13 +92,13 @@ class Worker:
         except Reject:
             shutil.rmtree(folder, ignore_errors=True)  # a result: nothing of it is needed again
             raise
-        path = place.place_of(run, video_id, fetched.path)
-        row = {**record.row(video_id, unit, path, sha256, fetched.probe), **record.metadata(fetched.info)}
+        key = place.place_of(video_id, fetched.path)
+        row = {**record.row(video_id, unit, Path(key), sha256, fetched.probe), **record.metadata(fetched.info)}
         chosen = (fetched.info.get("requested_formats") or [fetched.info])[0]
         row |= {"format": formats.described(fetched.info), "resolution_fallback": formats.fallback(chosen, wanted)}
         if self._gate:  # the demo's footage has none: it may be another one tomorrow
             notes.write(run, unit, self._how(), row, fetched.info)
-        place.put(run, path, fetched.path)
+        place.put(run, key, fetched.path)
         shutil.rmtree(folder, ignore_errors=True)
         return row
 

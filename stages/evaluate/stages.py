@@ -9,6 +9,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.engine.runner import importable
 from pipeline.engine.session import Session
 from pipeline.model.generation.sampling import SamplingSettings
+from pipeline.storage import storage_of
 from stages.evaluate.renditions import Renditions
 from stages.evaluate.scores import Scores
 from stages.evaluate.scores.names import NETS
@@ -33,7 +34,7 @@ class Stages:
         return self._source().absolute().parent
 
     def _source(self) -> Path:
-        return Path(self._settings.source) if self._settings.source else self._session.run / "shards"
+        return Path(self._settings.source) if self._settings.source else storage_of(self._session.run).local("shards")
 
     def subjects(self) -> Subjects:
         """The stage that reads the test set."""

@@ -7,6 +7,7 @@ import click
 from pipeline.backends.finetune import write_layout
 from pipeline.engine.session import Session
 from pipeline.model.generation.inputs import BadInput
+from pipeline.storage import storage_of
 from stages.finetune.settings import FinetuneSettings
 
 FOLDER = "finetuning"
@@ -14,7 +15,7 @@ FOLDER = "finetuning"
 
 def run(settings: FinetuneSettings, session: Session) -> None:
     """Write the data, and print the command that fine-tunes. Raises BadInput where the shards do not do."""
-    shards = Path(settings.shards) if settings.shards else session.run / "shards"
+    shards = Path(settings.shards) if settings.shards else storage_of(session.run).local("shards")
     out = Path(settings.out) if settings.out else session.run / FOLDER / "stableanimator"
     try:
         made = write_layout(shards, session.run, out, settings.splits, settings.limit)

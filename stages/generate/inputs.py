@@ -26,6 +26,7 @@ from pipeline.model.generation.inputs import (
 from pipeline.nets.pose.one_picture import largest_person
 from pipeline.shards.format import SPLITS
 from pipeline.shards.read import decode_audio, open_shards
+from pipeline.storage import storage_of
 from stages.generate.settings import InputSettings
 
 LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
@@ -61,7 +62,7 @@ def find_inputs(asked: InputSettings, session: Session, audio_of: str) -> tuple[
     for names in (("image", "skeleton", "reference_clip"), ("audio", "voice_clip")):
         if sum(bool(getattr(asked, name)) for name in names) > 1:
             raise BadInput(f"give one of {', '.join('--' + name.replace('_', '-') for name in names)}, not several")
-    shards = Path(asked.shards) if asked.shards else session.run / "shards"
+    shards = Path(asked.shards) if asked.shards else storage_of(session.run).local("shards")
     row_of = _Clips(shards, asked.reference_clip, asked.voice_clip)
     if asked.image:
         person = _of_picture(Path(asked.image), session)

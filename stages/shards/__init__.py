@@ -66,7 +66,7 @@ class Shards(ShardsSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        removal.complete(context.run / FOLDER)  # one that was cut short would undo later what is written now
+        removal.complete(context.storage.local(FOLDER))  # one that was cut short would undo later what is written now
         yield {}
 
     def finish(self, context: Context, store: "Store") -> None:
@@ -81,7 +81,7 @@ class Shards(ShardsSettings, Stage):
         rows = store.read("shards").to_pylist()
         entries = [row for row in rows if row["bucket"] in wanted]
         _forget(store, {row["bucket"] for row in rows} - wanted)
-        folder = context.run / FOLDER
+        folder = context.storage.local(FOLDER)
         removal.complete(folder)
         if entries or folder.is_dir():
             write_index(folder, self._index(entries))

@@ -9,6 +9,7 @@ from pipeline.engine.devices import torch_device
 from pipeline.engine.session import Session
 from pipeline.model.training.loop import train
 from pipeline.shards.read import open_shards
+from pipeline.storage import storage_of
 from pipeline.tables import people
 from stages.train.settings import TrainSettings
 
@@ -17,7 +18,7 @@ FOLDER = "training"
 
 def run(settings: TrainSettings, session: Session) -> None:
     """Train, or go on training; the model ends up in `training/<model_name>`."""
-    shards = Path(settings.shards) if settings.shards else session.run / "shards"
+    shards = Path(settings.shards) if settings.shards else storage_of(session.run).local("shards")
     caches = Path(settings.cache) if settings.cache else session.run / "cache"
     if not people.inside(session.run, caches):
         rows = open_shards(shards).rows(("video_id",))

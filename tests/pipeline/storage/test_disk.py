@@ -85,3 +85,13 @@ def test_scratch_is_kept_by_name_and_put_by_a_renaming(tmp_path: Path) -> None:
     assert list(storage.scratches()) == [storage.scratch("one"), storage.scratch("two")]
     storage.put(storage.scratch("one") / "film.mp4", "raw/ab/film.mp4")
     assert storage.local("raw/ab/film.mp4").read_bytes() == b"film"
+
+
+def test_the_first_to_claim_a_key_keeps_it(tmp_path: Path) -> None:
+    storage = storage_of(tmp_path)
+    assert storage.claim("raw/ab/film.owner", "first") == "first"
+    assert storage.claim("raw/ab/film.owner", "second") == "first"
+    assert storage.claim("raw/ab/film.owner", "first") == "first"
+    assert [entry.key for entry in storage.list("raw")] == ["raw/ab/film.owner"]
+    with pytest.raises(ValueError, match="outside"):
+        storage.claim("../film.owner", "first")
