@@ -216,7 +216,7 @@ def test_a_turned_bit_among_the_weights_is_refused(saved: Path) -> None:
         changed = bytearray(whole)
         changed[at] ^= 0x10
         saved.write_bytes(changed)
-        refused(saved, "its content is not what its header says")
+        refused(saved, "its content does not match its header")
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 100, 100_000])

@@ -123,7 +123,7 @@ class _Trap:
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     path, sprung = _write(tmp_path / "checkpoints"), tmp_path / "sprung"
     (path / checkpoint.AVERAGE).write_bytes(pickle.dumps(_Trap(str(sprung))))
-    with pytest.raises(BadModel, match="damaged or no audio-to-skeleton model"):
+    with pytest.raises(BadModel, match="damaged, or not an audio-to-skeleton model"):
         AudioToSkeleton.load(path / checkpoint.AVERAGE)
     torch.save({"x": _Trap(str(sprung))}, path / checkpoint.OPTIMIZER)
     model = _model(1)
