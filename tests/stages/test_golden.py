@@ -32,10 +32,10 @@ from stages.measure_pose.worker import MeasurePoseWorker
 from stages.overlap import Overlap
 from stages.overlap.worker import VideoVoices, measures_of
 from stages.speakers import Speakers
-from tests.pipeline.nets.face.test_faces import face
+from tests.pipeline.nets.face.planted_face import face
 from tests.pipeline.nets.fakes import FakeSession
+from tests.stages.planted_speaker import CLIP, F, points_of, speaker
 from tests.stages.speakers.planted_identities import plant
-from tests.stages.test_measure_pose import CLIP, F, points_of, speaker
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RELATIVE, ABSOLUTE = 1e-3, 2e-3  # other processors round otherwise; a change of method moves more

@@ -28,8 +28,8 @@ from pipeline.tables.opt_out import OptOut
 from pipeline.tables.outcome import OK
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toy_cli, toys
+from tests.pipeline.engine.kills import age, dies, killed_at
 from tests.pipeline.engine.runs import outcomes
-from tests.pipeline.engine.test_upkeep import age, dies, killed_at
 from tests.stages.little_films import write_film
 
 ROOM = 2  # sources that ToyFetch finds room for

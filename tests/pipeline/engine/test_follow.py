@@ -20,8 +20,8 @@ from pipeline.tables.lock import at_work, driving
 from pipeline.tables.outcome import OK
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toy_cli, toys
+from tests.pipeline.engine.drivers import driver, until
 from tests.pipeline.engine.runs import chain, contents, go, go_all, outcomes, same
-from tests.pipeline.engine.test_runner import driver, until
 
 UNITS = tuple(f"u{n:02d}" for n in range(16))
 

@@ -12,8 +12,8 @@ import pytest
 from pipeline.engine.upkeep import collect, compact
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
+from tests.pipeline.engine.drivers import driver, until, workers
 from tests.pipeline.engine.runs import contents, same
-from tests.pipeline.engine.test_runner import driver, until, workers
 
 KILLS = 30
 UNITS = tuple(f"u{n:02d}" for n in range(24))

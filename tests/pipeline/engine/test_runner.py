@@ -6,11 +6,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,42 +25,10 @@ from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.outcome import FAILED, OK
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
+from tests.pipeline.engine.drivers import driver, until, workers
 from tests.pipeline.engine.runs import HERE, chain, contents, go, go_all, outcomes
 
 TWO = Options(workers=2)
-
-
-@contextmanager
-def driver(run: Path, *stages: Any, workers: int = 2) -> Iterator["subprocess.Popen[str]"]:
-    """A driver in a process group of its own, as under a terminal; nothing of it is left afterwards."""
-    arguments = [text for stage in stages for text in (stage.name, stage.model_dump_json())]
-    command = [sys.executable, "-m", "tests.pipeline.engine.drive", str(run), str(workers), *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait for something to be true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
-
-
-def workers(pid: int) -> list[psutil.Process]:
-    try:
-        return [p for p in psutil.Process(pid).children() if "spawn_main" in " ".join(p.cmdline())]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def logged(run: Path, stage: str = "toy_crawl") -> int:

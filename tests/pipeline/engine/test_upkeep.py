@@ -1,14 +1,10 @@
 """Compaction and collection: whatever moment they are killed at, what counted before counts after, and nothing else."""
 
-import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.base import files
 from pipeline.engine import upkeep
 from pipeline.engine.plan import plan
 from pipeline.engine.upkeep import collect, compact, waste
@@ -16,6 +12,7 @@ from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.retry import forget
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
+from tests.pipeline.engine.kills import age, dies, killed_at
 from tests.pipeline.engine.runs import chain, contents, go, go_all, same
 
 KINDS = ("videos", "clips", "persons", "pose_measures", "verdicts", "samples")
@@ -30,12 +27,6 @@ def run(tmp_path: Path) -> Path:
     go_all(tmp_path, chain(("a", "b", "reject", "reject-2", "fail")))
     forget(Store(tmp_path), {"not_media"}, set())
     return tmp_path
-
-
-def age(run: Path) -> None:
-    """Make every file look old."""
-    for path in run.rglob("*"):
-        os.utime(path, (1, 1))
 
 
 def heavy(run: Path) -> dict[str, str]:
@@ -86,41 +77,6 @@ def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyP
     compact(Store(run), "persons")
     assert len(Store(run).table("persons").parts("rows")) == 4
     assert same(contents(run), before) and heavy(run) == points
-
-
-class Killed(BaseException):
-    """Not an Exception: nothing may catch it."""
-
-
-def dies(what: Callable[[], object]) -> bool:
-    """Whether the planned kill came before the end; what else goes wrong is not caught."""
-    try:
-        what()
-    except Killed:
-        return True
-    return False
-
-
-def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], int]:
-    """Die at the n-th call of anything that touches the disk; returns how many calls there were."""
-    count = 0
-
-    def guard(owner: Any, name: str) -> None:
-        original = getattr(owner, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == step:
-                raise Killed
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, call)
-
-    guard(files, "sync")
-    guard(Path, "replace")
-    guard(Path, "unlink")
-    return lambda: count
 
 
 @pytest.mark.parametrize("kind", ["videos", "persons"])

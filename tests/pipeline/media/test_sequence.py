@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.sequence import frame_shown, frames_in, grid_frames, read_frames, sha256_of
-from tests.pipeline.media.test_still import png_of
+from tests.pipeline.media.stills import png_of
 
 
 def clip(folder: Path, *names: str, size: tuple[int, int] = (16, 12)) -> Path:

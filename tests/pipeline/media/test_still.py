@@ -1,7 +1,6 @@
 """Pictures from outside: the right pixels of three formats, upright, and a reason for everything else."""
 
 import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ import pytest
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media import still
 from pipeline.media.still import read_picture
+from tests.pipeline.media.stills import png_of
 
 COLOURS = np.array([[[200, 30, 40], [30, 180, 60], [40, 60, 210]], [[250, 250, 250], [240, 220, 20], [10, 10, 10]]])
 PICTURE = np.repeat(np.repeat(COLOURS, 32, axis=0), 32, axis=1).astype(np.uint8)  # (64, 96, 3) RGB, no symmetry
@@ -44,16 +44,6 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
     tiff = b"II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
     body = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
-
-
-def png_of(width: int, height: int) -> bytes:
-    """A PNG whose header claims this size, with a few bytes of pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(300))) + chunk(b"IEND", b"")
 
 
 def reject(path: Path) -> Reject:
