@@ -1,11 +1,12 @@
 """Keeping a run folder small and quick: joining parts, and removing what no winning row needs."""
 
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +30,8 @@ from pipeline.tables.stale import stale
 from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.tables.stores import NamedStore, stores_of
 from pipeline.tables.table import Table
+
+log = logging.getLogger(__name__)
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 SIDES = ("rows", "outcomes")
@@ -135,12 +138,14 @@ class Waste:
         bytes: in it.
         why: nothing needs it.
         remove: takes it away; nothing happens where it is gone already.
+        mapped: a program that is at work may have it open: it goes only while none is.
     """
 
     path: Path
     bytes: int
     why: str
     remove: Callable[[], object] = field(repr=False, compare=False)
+    mapped: bool = False
 
 
 def _waste(path: Path, size: int, why: str) -> Waste:
@@ -186,13 +191,16 @@ def _orphaned(path: Path, side: str, commits: set[str]) -> bool:
 def _wasted_files(one: NamedStore, limit: float) -> Iterator[Waste]:
     """Files in the stages' folders that no live row names, by one listing of each folder."""
     storage = one.store.storage
-    named = {_key(one.store.run, path) for kind in one.store.kinds for path in _paths(one.store, kind)}
+    paths = [path for kind in one.store.kinds for path in _paths(one.store, kind)]
+    named = {_key(one.store.run, path) for path in paths}
+    in_place = {Path(path).resolve() for path in paths if path.startswith("/")}  # a link in the run may lead to them
     for folder in run_folder.unnamed_in(one.name):
         entries = {entry.key: entry for entry in storage.list(folder)}
         for key, entry in entries.items():
-            if entry.modified < limit and not _kept(key, entries) and _partner(key) not in named:
-                remove = partial(storage.delete, key)
-                yield Waste(storage.local(key), entry.bytes, "no row names it", remove)
+            if entry.modified >= limit or _kept(key, entries) or _partner(key) in named:
+                continue
+            if not in_place or storage.local(key).resolve() not in in_place:
+                yield Waste(storage.local(key), entry.bytes, "no row names it", partial(storage.delete, key))
 
 
 def _key(run: Path, path: str) -> str:
@@ -203,19 +211,13 @@ def _key(run: Path, path: str) -> str:
 
 
 def _stale_caches(run: Path, limit: float) -> Iterator[Waste]:
-    """Training caches of shards that are there no more, while no program uses them."""
+    """Training caches of shards that are there no more."""
     places = [place for place in run_folder.collected(Collect.STALE) if (run / place.name).is_dir()]
-    if not places:
-        return
-    try:
-        with no_program(run):
-            found = [(path, why) for place in places for path, why in stale(run, place, _shards_of)]
-    except Occupied:
-        return  # one of these may be mapped right now; the next time tells
-    for path, why in found:
-        held = [item.stat() for item in path.rglob("*")]
-        if max((item.st_mtime for item in held), default=0.0) < limit:
-            yield _waste(path, sum(item.st_size for item in held), why)
+    for place in places:
+        for path, why in stale(run, place, _shards_of):
+            held = [item.stat() for item in path.rglob("*")]
+            if max((item.st_mtime for item in held), default=0.0) < limit:
+                yield replace(_waste(path, sum(item.st_size for item in held), why), mapped=True)
 
 
 def _shards_of(folder: Path, split: str) -> dict[str, str] | None:
@@ -250,6 +252,13 @@ def _paths(store: Store, kind: str) -> list[str]:
     return [path for name in columns for path in store.rows(kind, [name])[name].to_pylist() if path]
 
 
+def _unmapped(items: list[Waste], busy: Occupied) -> list[Waste]:
+    """What may go while a program is at work; what has to wait is told."""
+    if waiting := sum(item.mapped for item in items):
+        log.warning("%d training caches stay for now: %s", waiting, busy)
+    return [item for item in items if not item.mapped]
+
+
 def collect(store: Store) -> tuple[int, int]:
     """Remove what `waste` names. Safe to kill: a removed file counted for nobody. Returns: (files, bytes) removed.
 
@@ -262,7 +271,12 @@ def collect(store: Store) -> tuple[int, int]:
         for one in stores_of(store):
             for kind in one.store.kinds if one.name else KINDS:
                 locks.enter_context(driving(one.store.run, kind))
-        for item in list(waste(store)):
+        items = list(waste(store))
+        try:
+            locks.enter_context(no_program(store.run))
+        except Occupied as busy:
+            items = _unmapped(items, busy)
+        for item in items:
             item.remove()
             count, size = count + 1, size + item.bytes
     return count, size

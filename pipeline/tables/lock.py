@@ -72,9 +72,13 @@ def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
 def program(run: Path) -> Iterator[None]:
     """Be one of the programs at work on a run (training, generating, evaluating ...): as many as like, but no opt-out beside them.
 
-    Raises `Occupied` while an opt-out is at work. The lock ends with the process, however it ends.
+    Raises `Occupied` while an opt-out is at work. The lock ends with the process, however it ends. Where there is no run, as for a
+    program that works on files of its own, there is nothing to keep.
     """
-    with _flock(run, fcntl.LOCK_SH, "an opt-out is deleting files of {run}: wait for it"):
+    if not run.is_dir():
+        yield
+        return
+    with _flock(run, fcntl.LOCK_SH, "an opt-out or gc is deleting files of {run}: wait for it"):
         yield
 
 
@@ -94,7 +98,7 @@ def _flock(run: Path, how: int, otherwise: str) -> Iterator[None]:
     with (folder / "programs.flock").open("a") as held:
         try:
             fcntl.flock(held, how | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise Occupied(otherwise.format(run=run)) from None
         yield
 

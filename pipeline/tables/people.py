@@ -103,7 +103,8 @@ def _write(at: Path, path: Path, marks: list[str]) -> None:
 
 def inside(run: Path, path: Path) -> bool:
     """Whether a path lies in the run's folder."""
-    return path.absolute().is_relative_to(run.absolute()) or path.resolve().is_relative_to(run.resolve())
+    plain, home = (Path(os.path.abspath(each)) for each in (path, run))  # noqa: PTH100 - `absolute` keeps ".."
+    return plain.is_relative_to(home) or path.resolve().is_relative_to(run.resolve())
 
 
 def _place_of_note(run: Path, path: Path) -> Path:

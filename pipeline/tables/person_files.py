@@ -30,6 +30,7 @@ _TOLD = {
     "(`{made_by}`), then delete this one and every copy",
     "model?": "{path} does not say who is in it (an older version made it): if they were in its shards, make another one",
     "elsewhere": "{path}, outside the run, was made from them: delete it",
+    "damaged": "{path} does not read: it says which file outside the run was made from whom; look for one",
     "unsaid": "{count} files in {path} do not say whose they are (an older version made them, or somebody put them there): "
     "look at them, such as {first}",
     "unknown": "{path} is not on the list of a run's folders and was not looked into",
@@ -98,18 +99,28 @@ def _tell_what_stays(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
         for path in sorted(run.glob(place.name)):
             if path.name == people.ELSEWHERE:
                 for note in sorted(path.glob("*.json")):
-                    outside = Path(json.loads(note.read_text(encoding="utf-8"))["path"])
-                    if outside.exists() and (people.read(note) or frozenset()) & marks:
+                    outside = _outside(note)
+                    if outside is None:
+                        gone.tell("damaged", path=note)
+                    elif outside.exists() and (people.read(note) or frozenset()) & marks:
                         gone.tell("elsewhere", path=outside)
             elif path.name.endswith(people.SUFFIX):
                 if (people.read(path) or frozenset()) & marks:
                     gone.tell("release", made_by=place.made_by)
-            elif any(path.iterdir()):
+            elif path.is_file() or any(path.iterdir()):
                 found = people.read(people.note_of(path))
                 if found is None or found & marks:
                     gone.tell("model?" if found is None else "model", path=path, made_by=place.made_by)
     for path in run_folder.unknown(run):
         gone.tell("unknown", path=path)
+
+
+def _outside(note: Path) -> Path | None:
+    """The file outside the run that a note is of; None where the note does not read."""
+    try:
+        return Path(json.loads(note.read_text(encoding="utf-8"))["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _half_written(store: Store, gone: Forgotten) -> None:

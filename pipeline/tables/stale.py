@@ -15,8 +15,8 @@ def stale(
 ) -> Iterator[tuple[Path, str]]:
     """The caches in a place whose shards the run has no more, and why each is one.
 
-    A cache names the shards' hashes, and the folder that they lay in: another run's cache is judged by its own shards, and stays
-    where these cannot be read.
+    A cache names the shards' hashes and, where they are not this run's, the folder that they lay in. Another run's cache is judged
+    by its own shards, and stays where these cannot be read: their disk may only be away.
 
     Args:
         run: the run's folder.
@@ -30,7 +30,6 @@ def stale(
         except (OSError, ValueError, KeyError, TypeError):
             continue
         folder = Path(index.get("folder", ""))
-        own = not folder.is_absolute() or not folder.is_dir()
-        now = shards_of(storage_of(run).local("shards") if own else folder, split)
+        now = shards_of(folder if folder.is_absolute() else storage_of(run).local("shards"), split)
         if now is not None and now != made_of:
             yield path, "a training cache of shards that are there no more"

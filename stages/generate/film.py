@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.backends import Job, drive, plan
+from pipeline.backends.job import Job
 from pipeline.backends.preview import write_preview
-from pipeline.backends.run import backend, check
+from pipeline.backends.run import backend, check, drive, plan
 from pipeline.backends.settings import BackendSettings
 from pipeline.base.units import FPS
 from pipeline.media.skeleton_film import drawn_size, write_skeletons

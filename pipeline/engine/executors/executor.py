@@ -59,7 +59,7 @@ class Result:
     status: str
     reason: str = ""
     detail: str = ""
-    rows: bytes = b""
+    rows: "bytes | pa.Buffer" = b""
     count: int = 0
     bytes: int = 0  # of the rows
     wall_seconds: float = 0.0

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pebble.pool.process import WORKERS_NAME
 from pipeline.base import files
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors.executor import Job, Result, Results, Units
-from pipeline.engine.executors.worker import Worker, disk_trouble
+from pipeline.engine.executors.worker import Worker, disk_trouble, unexpected
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.unit import Unit
 from pipeline.tables.outcome import FAILED
@@ -139,9 +139,13 @@ def _run(unit: Unit) -> Result:
     try:
         return _outbox.send(result)
     except OSError as error:
-        if trouble := disk_trouble(error, _worker.context.run):
-            return trouble
-        raise
+        return replace(
+            disk_trouble(error, _worker.context.run) or unexpected(error),
+            logs=result.logs,
+            wall_seconds=result.wall_seconds,
+            cpu_seconds=result.cpu_seconds,
+            gpu_seconds=result.gpu_seconds,
+        )
 
 
 class LocalExecutor:

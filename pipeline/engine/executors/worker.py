@@ -53,7 +53,7 @@ class Worker:
         self._work: Work | None = None
 
     def run(self, unit: Unit) -> Result:
-        """Process a unit into a result; whatever the stage raises becomes one, except what ends processes."""
+        """Process a unit into a result; whatever the stage raises becomes one, `SystemExit` too."""
         self.logs.records = []
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._result(unit)
@@ -70,7 +70,7 @@ class Worker:
         try:
             if self._work is None:
                 self._work = self.stage.worker(self.context)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the driver must hear of it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the driver must hear of it
             return Result(FAILED, Reason.EXCEPTION.code, f"{self.stage.name} cannot start: {error}", broken=True)
         return self._guarded(self._work, unit)
 
@@ -85,14 +85,14 @@ class Worker:
         except MemoryError:
             return Result(FAILED, Reason.OUT_OF_MEMORY.code, f"over {self.stage.resources.memory_gb:g} GiB")
         except OSError as error:
-            return disk_trouble(error, self.context.run) or _unexpected(error)
+            return disk_trouble(error, self.context.run) or unexpected(error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a unit's error must not end the worker
-            return _unexpected(error)
+            return unexpected(error)
 
     def _packed(self, unit: Unit, work: Work) -> Result:
         table = pack_rows(KINDS[self.stage.writes], unit.id, list(work.process(unit)))
         batch = table.combine_chunks().to_batches()
-        packed = bytes(batch[0].serialize()) if batch else b""
+        packed = batch[0].serialize() if batch else b""
         return Result(OK, rows=packed, count=len(table), bytes=len(packed))
 
 
@@ -115,7 +115,8 @@ def bounded(text: str) -> str:
     return line if len(line) <= DETAIL_CHARACTERS else line[: DETAIL_CHARACTERS - 1] + "…"
 
 
-def _unexpected(error: BaseException) -> Result:
+def unexpected(error: BaseException) -> Result:
+    """A failure that names the error and where it came from; the log has its traceback."""
     logging.getLogger("worker").error("%s", "".join(traceback.format_exception(error)))
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a code location, not a path to open

@@ -248,6 +248,11 @@ def _replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _named(shards: Path, run: Path) -> str:
+    """Where shards lay, for gc, which deletes a cache whose shards are no longer there: "" where they are those of the run."""
+    return "" if shards.parent == run else str(shards)
+
+
 def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score: float) -> None:
     sums, lists = _Sums(), _Lists()
     out: dict[str, BinaryIO] = {name: (folder / f"{name}.raw").open("wb") for name in ARRAYS}
@@ -283,7 +288,7 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
     np.savez(folder / CLIPS, first=first, frames=frames, offset=np.stack(lists.offsets), ids=np.array(lists.ids))
     index = {
         **made_from,
-        "folder": str(opened.folder.resolve()),  # for gc: a cache is stale when its shards are no longer there
+        "folder": _named(opened.folder.resolve(), folder.resolve().parents[1]),
         "audio_features_of": lists.label,
         "clips": len(frames),
         "left_out_without_features": lists.silent,

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.backends import BackendError, Job, Trouble, drive
+from pipeline.backends.errors import BackendError, Trouble
+from pipeline.backends.job import Job
+from pipeline.backends.run import drive
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row

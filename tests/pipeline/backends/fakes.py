@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.backends import Job, Options, View
 from pipeline.backends.geometry import into_view
+from pipeline.backends.job import Job, Options, View
 from pipeline.backends.run import backend
 from pipeline.skeleton import layout
 from pipeline.theatre import planted

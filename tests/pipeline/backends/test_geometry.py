@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipeline.backends import BACKENDS, Job, Options, View
 from pipeline.backends.geometry import at_rate, cover_box, cut_view, frames_at, hands_outside, into_view
-from pipeline.backends.run import backend
+from pipeline.backends.job import Job, Options, View
+from pipeline.backends.run import BACKENDS, backend
 from pipeline.skeleton import layout
 from tests.pipeline.backends.fakes import job
 

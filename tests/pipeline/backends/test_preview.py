@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.backends import BACKENDS, Options
+from pipeline.backends.job import Options
 from pipeline.backends.preview import WIDTH_PX, preview, write_preview
-from pipeline.backends.run import backend
+from pipeline.backends.run import BACKENDS, backend
 from pipeline.skeleton.align import compare
 from tests.pipeline.backends.fakes import job
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.backends import BackendError, Trouble, leash
+from pipeline.backends import leash
+from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.process import environment, run
 from pipeline.backends.troubles import TAIL_LINES, diagnose, last_lines
 from tests.pipeline.backends.fakes import gone, living

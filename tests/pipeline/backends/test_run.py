@@ -10,8 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.backends import BACKENDS, BackendError, Filmed, Job, Options, Trouble, drive, plan
-from pipeline.backends.run import backend
+from pipeline.backends.errors import BackendError, Trouble
+from pipeline.backends.job import Filmed, Job, Options
+from pipeline.backends.run import BACKENDS, backend, drive, plan
 from pipeline.media.audio import read_wave
 from tests.pipeline.backends.fakes import FLASHES, checkout, gone, job, plant
 

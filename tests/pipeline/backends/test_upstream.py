@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.backends import Options, plan
 from pipeline.backends.geometry import cut_view, into_view
 from pipeline.backends.inputs import motion
-from pipeline.backends.run import backend
+from pipeline.backends.job import Options
+from pipeline.backends.run import backend, plan
 from pipeline.media.writer import write_video
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control

@@ -249,7 +249,7 @@ def test_the_command_line_of_a_program_waits_for_no_opt_out(tmp_path: Path) -> N
     command = ["--run", str(tmp_path), "--profile", "folder"]
     with no_program(tmp_path):
         refused = CliRunner().invoke(command_of("finetune"), command)
-    assert refused.exit_code == 1 and "an opt-out is deleting files" in refused.output
+    assert refused.exit_code == 1 and "an opt-out or gc is deleting files" in refused.output
     alone = CliRunner().invoke(command_of("finetune"), command)
     assert "opt-out" not in alone.output and "_index.json is missing" in alone.output
 
@@ -267,7 +267,7 @@ def shards_of(run: Path, sha: str) -> None:
     write_index(run / "shards", build_index([entry], [], version="1.2"))
 
 
-def cache_of(folder: Path, sha: str, shards: Path) -> Path:
+def cache_of(folder: Path, sha: str, shards: Path | str = "") -> Path:
     path = folder / f"train-{sha256(sha.encode()).hexdigest()[:16]}"
     path.mkdir(parents=True)
     (path / "audio.raw").write_bytes(b"x" * 999)
@@ -279,20 +279,21 @@ def cache_of(folder: Path, sha: str, shards: Path) -> Path:
 def test_gc_finds_caches_of_shards_that_are_no_more(tmp_path: Path) -> None:
     run, other = tmp_path / "run", tmp_path / "other"
     shards_of(run, "new"), shards_of(other, "others")
-    old, now = (cache_of(run / "cache", sha, run / "shards") for sha in ("old", "new"))
-    moved = cache_of(run / "cache", "moved", tmp_path / "gone" / "shards")
+    old, now = (cache_of(run / "cache", sha) for sha in ("old", "new"))
+    older = cache_of(run / "cache", "older", run / "shards")  # as an earlier version named them
+    away = cache_of(run / "cache", "away", tmp_path / "unmounted" / "shards")
     theirs = cache_of(run / "cache", "others", other / "shards")
     later = time.time() + 7200
     assert list(waste(Store(run))) == [], "they are young"
-    with program(run):
-        assert list(waste(Store(run), later)) == [], "a training may be reading them"
     found = {item.path: item.why for item in waste(Store(run), later)}
-    assert set(found) == {old, moved} and "shards that are there no more" in found[old]
-    for path in (old, moved):
+    assert set(found) == {old, older} and "shards that are there no more" in found[old]
+    for path in (old, older):
         for item in (*path.iterdir(), path):
             os.utime(item, (1, 1))
+    with program(run):
+        assert collect(Store(run))[0] == 0, "a training may be reading them"
     assert collect(Store(run))[0] == 2
-    assert now.is_dir() and theirs.is_dir() and not old.exists() and not moved.exists()
+    assert now.is_dir() and theirs.is_dir() and away.is_dir() and not old.exists() and not older.exists()
     (run / "shards" / INDEX).unlink()
     assert list(waste(Store(run), later)) == [], "without an index nothing is known to be stale"
 
@@ -307,3 +308,10 @@ def test_disk_figures_show_what_the_list_counts_and_what_it_does_not_know(tmp_pa
         **dict.fromkeys(("tables", "clips", "shards"), "kept"),
     }
     assert run_folder.found_by(Find.LIST)[0].name == "opt_out.txt"
+
+
+def test_a_path_that_leads_out_of_the_run_is_outside(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert people.inside(run, run / "generated" / "film.mp4")
+    assert not people.inside(run, run / ".." / "film.mp4")

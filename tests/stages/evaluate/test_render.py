@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.backends import BackendError, Trouble
+from pipeline.backends.errors import BackendError, Trouble
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.skeleton import layout

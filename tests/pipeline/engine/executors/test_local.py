@@ -1,6 +1,7 @@
 """The local executor: whatever a unit does, the others get their results."""
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors import local
 from pipeline.engine.executors.executor import Job, Result
-from pipeline.engine.executors.local import LocalExecutor
+from pipeline.engine.executors.local import MESSAGE_BYTES, LocalExecutor
 from pipeline.engine.executors.worker import bounded
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -153,3 +154,16 @@ def test_in_this_process_for_a_debugger(tmp_path: Path) -> None:
     found = results(tmp_path, "a", "reject", "quit", workers=0)
     assert [found[name].status for name in ("a", "reject", "quit")] == [OK, REJECTED, FAILED]
     assert Reason.of(found["quit"].reason) is Reason.EXCEPTION
+
+
+def test_rows_that_cannot_be_left_fail_one_unit(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "persons").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MESSAGE_BYTES, before[1]))  # workers inherit it: EFBIG, no full disk
+    try:
+        found = dict(LocalExecutor(Job(toys.ToyHeavy(), Context(tmp_path), 1)).results(units("a", "bb")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [(result.status, result.reason) for result in found.values()] == [(FAILED, "exception")] * 2
+    assert not list((tmp_path / "tables" / "persons").iterdir())
