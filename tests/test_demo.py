@@ -373,7 +373,9 @@ def test_it_evaluates_both_methods_in_one_table(demo: Path) -> None:
     listed = pd.read_csv(demo / "evaluation" / "csg405" / "inputs" / "pairs.csv")
     assert set(listed["setting"]) == {"paired", "unpaired"}
     apart = listed[listed["setting"] == "unpaired"]
-    assert (apart["reference"].str.split("/").str[0] != apart["voice"].str.split("/").str[0]).all()
+    references, voices = (apart[name].str.split("/").str[0] for name in ("reference", "voice"))
+    forced = max(0, 2 * references.value_counts().max() - len(apart))  # of three clips, two may be of one video
+    assert (references == voices).sum() == forced and not (apart["reference"] == apart["voice"]).any()
 
 
 def test_an_executor_of_threads_runs_the_filter_with_equal_tables(
