@@ -4,7 +4,8 @@ RGB order as StableAnimator reads it: the limb to the right shoulder is red.
 """
 
 import colorsys
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -24,6 +25,12 @@ _HAND_COLORS = tuple(
     tuple(round(255 * v) for v in colorsys.hsv_to_rgb(i / len(layout.HAND_EDGES), 1, 1)) for i in range(20)
 )
 _HANDS = (layout.LEFT_HAND, layout.RIGHT_HAND)
+_DIMMED = (np.arange(256) * 0.6).astype(np.uint8)  # of each level: a look-up costs a tenth of a product over the canvas
+_TURN = np.linspace(0, 2 * np.pi, 36, endpoint=False)[:, None]
+_COSINE, _SINE = np.cos(_TURN), np.sin(_TURN)
+_FAR = 20_000.0  # pixels; what lies further off is drawn there, because OpenCV's coordinates are 32-bit
+
+Point = Sequence[float]  # (x, y) as Python floats: a skeleton is 300 small strokes, and numpy costs more than they do
 
 
 def draw(
@@ -63,15 +70,16 @@ def _on_black(points: NDArray[np.floating], scores: NDArray[np.floating], size: 
     joints, joint_scores = layout.openpose_18(grown, scores)
     for i, (a, b) in enumerate(layout.OPENPOSE_EDGES):
         _limb(canvas, joints[a], joints[b], 4 * unit, _dim(_WHEEL[i], joint_scores[a] * joint_scores[b]))
-    canvas = (canvas * 0.6).astype(np.uint8)
-    for joint, score, color in zip(joints, joint_scores, _WHEEL, strict=True):
+    canvas = cv2.LUT(canvas, _DIMMED)
+    for joint, score, color in zip(joints.tolist(), joint_scores.tolist(), _WHEEL, strict=True):
         _dot(canvas, joint, 4 * unit, _dim(color, score))
+    places, weights = grown.tolist(), scores.tolist()
     for hand in _HANDS:
-        for (p, q, weight), hue in zip(_hand_edges(grown[hand], scores[hand]), _HAND_COLORS, strict=True):
+        for (p, q, weight), hue in zip(_hand_edges(places[hand], weights[hand]), _HAND_COLORS, strict=True):
             _line(canvas, p, q, 2 * unit, _dim(hue, weight))
-        for joint, score in zip(grown[hand], scores[hand], strict=True):
+        for joint, score in zip(places[hand], weights[hand], strict=True):
             _dot(canvas, joint, 2.5 * unit, _dim((0, 0, 255), score))
-    for point, score in zip(grown[layout.FACE], scores[layout.FACE], strict=True):
+    for point, score in zip(places[layout.FACE], weights[layout.FACE], strict=True):
         _dot(canvas, point, 1.5 * unit, _dim((255, 255, 255), score))
     return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -91,29 +99,29 @@ def _over(points: NDArray[np.floating], background: Picture) -> Picture:
 def _strokes(layer: Picture, points: NDArray[np.floating], unit: float, *, outline: bool) -> None:
     more, shade = (0.9 * unit, True) if outline else (0.0, False)
     dark: Colour = (18, 18, 24)
-    joints, _ = layout.openpose_18(points, np.ones(layout.K))
+    joints = layout.openpose_18(points, np.ones(layout.K))[0].tolist()
+    places = points.tolist()
     for (a, b), color in zip(layout.OPENPOSE_EDGES, _WHEEL, strict=False):
         _line(layer, joints[a], joints[b], 1.9 * unit + more, dark if shade else _soft(color))
     for a, b in layout.FACE_EDGES:
-        p, q = points[layout.FACE.start + a], points[layout.FACE.start + b]
+        p, q = places[layout.FACE.start + a], places[layout.FACE.start + b]
         _line(layer, p, q, 0.6 * unit + 0.6 * more, dark if shade else (245, 245, 245))
     for hand in _HANDS:
-        for (p, q, _), hue in zip(_hand_edges(points[hand], np.ones(21)), _HAND_COLORS, strict=True):
+        for (p, q, _), hue in zip(_hand_edges(places[hand], [1.0] * 21), _HAND_COLORS, strict=True):
             _line(layer, p, q, 0.9 * unit + more, dark if shade else _soft(hue))
     for joint, color in zip(joints, _WHEEL, strict=True):
         _dot(layer, joint, 1.7 * unit + more / 2, dark if shade else _soft(color, 0.5))
 
 
-def _hand_edges(
-    hand: NDArray[np.floating], scores: NDArray[np.floating]
-) -> Iterator[tuple[NDArray[np.floating], NDArray[np.floating], float]]:
+def _hand_edges(hand: Sequence[Point], scores: Sequence[float]) -> Iterator[tuple[Point, Point, float]]:
     for a, b in layout.HAND_EDGES:
-        yield hand[a], hand[b], float(min(scores[a], scores[b]))
+        yield hand[a], hand[b], min(scores[a], scores[b])
 
 
 def _dim(color: tuple[int, ...], weight: float) -> Colour:
-    r, g, b = (int(v * float(np.clip(weight, 0, 1))) for v in color)
-    return r, g, b
+    weight = min(max(float(weight), 0.0), 1.0)
+    r, g, b = color
+    return int(r * weight), int(g * weight), int(b * weight)
 
 
 def _soft(color: tuple[int, ...], white: float = 0.25) -> Colour:
@@ -122,18 +130,22 @@ def _soft(color: tuple[int, ...], white: float = 0.25) -> Colour:
     return r, g, b
 
 
-def _at(point: NDArray[np.floating]) -> tuple[int, int]:
-    x, y = np.clip(point, -20_000, 20_000)
-    return round(float(x) * 2**_SHIFT), round(float(y) * 2**_SHIFT)
+def _at(point: Point) -> tuple[int, int]:
+    x, y = point
+    return round(min(max(x, -_FAR), _FAR) * 2**_SHIFT), round(min(max(y, -_FAR), _FAR) * 2**_SHIFT)
 
 
-def _line(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], width: float, color: Colour) -> None:
-    if np.isfinite(p).all() and np.isfinite(q).all():
+def _finite(point: Point) -> bool:
+    return math.isfinite(point[0]) and math.isfinite(point[1])
+
+
+def _line(canvas: Picture, p: Point, q: Point, width: float, color: Colour) -> None:
+    if _finite(p) and _finite(q):
         cv2.line(canvas, _at(p), _at(q), color, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
 
-def _dot(canvas: Picture, point: NDArray[np.floating], radius: float, color: Colour) -> None:
-    if np.isfinite(point).all():
+def _dot(canvas: Picture, point: Point, radius: float, color: Colour) -> None:
+    if _finite(point):
         cv2.circle(canvas, _at(point), round(radius * 2**_SHIFT), color, -1, cv2.LINE_AA, _SHIFT)
 
 
@@ -144,6 +156,5 @@ def _limb(canvas: Picture, p: NDArray[np.floating], q: NDArray[np.floating], hal
     along = (q - p) / 2
     length = float(np.hypot(*along))
     across = np.array([-along[1], along[0]]) / max(length, 1e-6) * half
-    turn = np.linspace(0, 2 * np.pi, 36, endpoint=False)[:, None]
-    ring = np.clip((p + q) / 2 + np.cos(turn) * along + np.sin(turn) * across, -20_000, 20_000)
+    ring = np.clip((p + q) / 2 + _COSINE * along + _SINE * across, -_FAR, _FAR)
     cv2.fillConvexPoly(canvas, np.round(ring * 2**_SHIFT).astype(np.int32), color, cv2.LINE_AA, _SHIFT)
