@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,16 +28,20 @@ WORDS = {
 
 
 def rows() -> list[dict[str, str]]:
+    """The rows whose outcome is beyond doubt; a soft one may be kept or dropped, which no test can fail."""
     table = Path(os.environ.get("CSG405_TEST_ASSETS") or ROOT.parent / "shared") / "clips" / "CLIPS.csv"
-    return list(csv.DictReader(table.open(encoding="utf-8"))) if table.is_file() else []
+    listed = list(csv.DictReader(table.open(encoding="utf-8"))) if table.is_file() else []
+    return [row for row in listed if row["tolerance"].startswith("hard")]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips, models = asset("clips"), asset("models")
-    run = tmp_path_factory.mktemp("real") / "run"
+    run, footage = tmp_path_factory.mktemp("real") / "run", tmp_path_factory.mktemp("footage")
+    for row in rows():
+        shutil.copy(clips / row["file"], footage)
     command = [sys.executable, "-m", "pipeline.cli", "run", "crawl", "annotate", "filter"]
-    command += ["--input", str(clips), "--models", str(models), "--run", str(run)]
+    command += ["--input", str(footage), "--models", str(models), "--run", str(run)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1500, env={**os.environ, "NO_COLOR": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
     return run
@@ -65,9 +70,7 @@ def test_each_clip_comes_out_as_its_row_says(finished: Path, row: dict[str, str]
     assert row is not None
     kept, found, persons = story(finished, row["file"])
     said = f"kept {sum(kept)} of {len(kept)}, reasons {sorted(found)}, {persons} at once"
-    if not row["tolerance"].startswith("hard"):
-        print(f"{row['file']}: wanted {row['verdict']} ({row['reason_among']}): {said}")
-    elif row["verdict"] == "keep":
+    if row["verdict"] == "keep":
         assert any(kept), said
     elif row["verdict"] == "drop":
         assert not any(kept), said
