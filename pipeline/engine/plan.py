@@ -243,7 +243,7 @@ def _by_code(column: pa.ChunkedArray, what: Callable[[str], Any], dtype: str) ->
     """(rows,) `what` of each value of a column with few distinct ones."""
     encoded = flat(column).dictionary_encode()
     values = np.array([what(value) for value in encoded.dictionary.to_pylist()], dtype=dtype)
-    return values[raw(encoded.indices)]
+    return np.asarray(values[raw(encoded.indices)])
 
 
 def _gives_up(reason: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base import files
@@ -226,7 +227,7 @@ class _Commits:
         self.stage, self.work = stage, work
         self.table = store.table(stage.writes)
         self.schema = packed_schema(self.table.kind)
-        self.rows: list = []
+        self.rows: list[pa.Table] = []
         self.outcomes: list[Outcome] = []
         self.bytes = 0
         self.since = time.monotonic()

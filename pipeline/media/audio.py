@@ -68,7 +68,7 @@ def from_flac(data: bytes) -> np.ndarray:
         raise ValueError(f"not FLAC: {error}") from error
     if rate != SAMPLE_RATE or samples.ndim != 1:
         raise ValueError(f"FLAC at {rate} Hz with shape {samples.shape}, wanted mono at {SAMPLE_RATE} Hz")
-    return samples.astype(np.float32) / np.float32(32768)
+    return np.asarray(samples.astype(np.float32) / np.float32(32768))
 
 
 def write_wav(path: str | Path, wave: np.ndarray, rate: int = SAMPLE_RATE) -> None:
@@ -113,7 +113,7 @@ class _Track:
             signs = np.where(used & (self._products[loudest] < 0), -1.0, signs)
         if (signs == 1).all():
             return None
-        return (signs / used.sum()).astype(np.float32)
+        return np.asarray(signs / used.sum(), np.float32)
 
     def _count(self, samples: np.ndarray) -> None:
         products = samples @ samples.T
@@ -157,11 +157,11 @@ def _as_float(frame: Any) -> np.ndarray:
     if not frame.format.is_planar:
         raw = raw.reshape(-1, channels).T
     if raw.dtype == np.uint8:
-        return (raw.astype(np.float32) - 128) / 128
+        return np.asarray((raw.astype(np.float32) - 128) / 128)
     if raw.dtype.kind == "i":
-        return raw.astype(np.float32) / float(-int(np.iinfo(raw.dtype).min))
+        return np.asarray(raw.astype(np.float32) / float(-int(np.iinfo(raw.dtype).min)))
     raw = raw.astype(np.float32, copy=False)
-    return raw if np.isfinite(raw.sum()) else np.nan_to_num(raw, posinf=0.0, neginf=0.0)
+    return np.asarray(raw if np.isfinite(raw.sum()) else np.nan_to_num(raw, posinf=0.0, neginf=0.0))
 
 
 def _packed(frame: Any) -> Any:

@@ -105,7 +105,8 @@ def loudness(wave: NDArray[np.floating], frames: int) -> Floats64:
     whole = np.zeros((frames + 2) * hop)
     samples = min(len(wave), frames * hop)
     whole[hop : hop + samples] = wave[:samples]
-    return np.sqrt(np.square(np.lib.stride_tricks.sliding_window_view(whole, 2 * hop)[::hop][:frames]).mean(1))
+    windows = np.lib.stride_tricks.sliding_window_view(whole, 2 * hop)[::hop][:frames]
+    return np.asarray(np.sqrt(np.square(windows).mean(1)))
 
 
 def mouth_follows_sound(points: Points, wave: NDArray[np.floating]) -> float:

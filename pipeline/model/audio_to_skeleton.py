@@ -263,7 +263,8 @@ class AudioToSkeleton:
 
         def both(x: Tensor, t: Tensor, null: bool) -> Tensor:
             silent = torch.full((count,), null, device=x.device)
-            return self.net(x, t, audio, reference, silent, lead=lead).float() * learned
+            weighed: torch.Tensor = self.net(x, t, audio, reference, silent, lead=lead).float() * learned
+            return weighed
 
         return diffusion.guided(both, guidance)(x_t, step)
 

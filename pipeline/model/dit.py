@@ -157,7 +157,8 @@ class DiT(nn.Module):
             tokens = block(tokens, condition, attention_mask(seen), audio_tokens, attention_mask(present))
         shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)  # (B, 1, W) each
         tokens = self.final_norm(tokens[:, -noisy.shape[1] :]) * (1 + scale) + shift
-        return self.final(tokens)  # (B, F, C)
+        predicted: Tensor = self.final(tokens)  # (B, F, C)
+        return predicted
 
 
 class Block(nn.Module):
@@ -201,7 +202,8 @@ class Block(nn.Module):
             tokens = tokens + self.out_x(self._attend(self.query(self.norm_x(tokens)), k, v, audio_mask))
         inner = self.norm_2(tokens) * (1 + scale_2) + shift_2
         inner = self.down(F.gelu(self.up(inner), approximate="tanh"))
-        return tokens + gate_2 * self._dropped(inner)
+        updated: Tensor = tokens + gate_2 * self._dropped(inner)
+        return updated
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))  # (B, H, N, W / H)
@@ -259,7 +261,9 @@ class ReleaseEncoder(nn.Module):
         absent = None
         if present is not None:
             absent = ~F.pad(present, (tokens.shape[1] - present.shape[1], 0), value=True)  # (B, N)
-        return self.final(self.encoder(tokens, src_key_padding_mask=absent)[:, -noisy.shape[1] :])  # (B, F, C)
+        encoded = self.encoder(tokens, src_key_padding_mask=absent)
+        predicted: Tensor = self.final(encoded[:, -noisy.shape[1] :])  # (B, F, C)
+        return predicted
 
 
 class TimestepEmbedder(nn.Module):
@@ -273,7 +277,8 @@ class TimestepEmbedder(nn.Module):
 
     def forward(self, step: Tensor) -> Tensor:
         waves = sinusoids(step.float(), self.width)  # (B, W)
-        return self.second(F.silu(self.first(waves.to(self.first.weight.dtype))))
+        embedded: Tensor = self.second(F.silu(self.first(waves.to(self.first.weight.dtype))))
+        return embedded
 
 
 def sinusoids(values: Tensor, width: int) -> Tensor:

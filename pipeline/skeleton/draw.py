@@ -70,7 +70,7 @@ def _on_black(points: NDArray[np.floating], scores: NDArray[np.floating], size: 
     joints, joint_scores = layout.openpose_18(grown, scores)
     for i, (a, b) in enumerate(layout.OPENPOSE_EDGES):
         _limb(canvas, joints[a], joints[b], 4 * unit, _dim(_WHEEL[i], joint_scores[a] * joint_scores[b]))
-    canvas = cv2.LUT(canvas, _DIMMED)
+    canvas = np.asarray(cv2.LUT(canvas, _DIMMED), np.uint8)
     for joint, score, color in zip(joints.tolist(), joint_scores.tolist(), _WHEEL, strict=True):
         _dot(canvas, joint, 4 * unit, _dim(color, score))
     places, weights = grown.tolist(), scores.tolist()

@@ -148,7 +148,7 @@ def _missing(points: Floats, scores: Floats, space: Space) -> NDArray[np.bool_]:
 def to_source(points: Floats, picture: Picture, space: Space) -> Floats:
     """Points (..., 2) of a space -> pixels of the fetched video."""
     scale = np.array([picture.width / WIDTH, picture.height / HEIGHT])
-    return (to_reference(points, picture, space) + 0.5) * scale - 0.5
+    return np.asarray((to_reference(points, picture, space) + 0.5) * scale - 0.5)
 
 
 def frame_offset(poses: Floats, frames: int, first_frame: int, start_seconds: float) -> int:

@@ -193,7 +193,7 @@ def to_reference(points: Floats, picture: Picture, space: Space) -> Floats:
         "crop_pixels": lambda p: p,
     }
     x1, y1, x2, _ = square(_reference_box(picture))
-    return (crop[space](points) + 0.5) * ((x2 - x1) / CLIP_SIDE_PX) + [x1 - 0.5, y1 - 0.5]
+    return np.asarray((crop[space](points) + 0.5) * ((x2 - x1) / CLIP_SIDE_PX) + [x1 - 0.5, y1 - 0.5])
 
 
 def _reference_box(picture: Picture) -> tuple[float, float, float, float]:

@@ -78,7 +78,8 @@ def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
         ]
     if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
         return [None if not v.is_valid else v.values.to_numpy(zero_copy_only=False) for v in array]
-    return array.to_pylist()
+    values: list[Any] = array.to_pylist()
+    return values
 
 
 def numbers(values: npt.NDArray[Any]) -> pa.Array:

@@ -145,7 +145,7 @@ def _face_rows() -> Floats64:
 
 def _plain(rows: Floats64) -> Floats64:
     """Weights (P, N) that treat x and y alike -> map (P, 2, N, 2)."""
-    return np.einsum("pn,ij->pinj", rows, np.eye(2))
+    return np.asarray(np.einsum("pn,ij->pinj", rows, np.eye(2)))
 
 
 def hand_frame(side: str, along: float, across: float) -> Floats64:
@@ -153,13 +153,13 @@ def hand_frame(side: str, along: float, across: float) -> Floats64:
     turn = CHIRALITY[side] * np.array([[0.0, -1.0], [1.0, 0.0]])
     axis = rows_of(f"{side}_palm") - rows_of(f"{side}_wrist")
     frame = np.einsum("n,ij->inj", along * axis + rows_of(f"{side}_wrist"), np.eye(2))
-    return frame + np.einsum("n,ij->inj", across * axis, turn)
+    return np.asarray(frame + np.einsum("n,ij->inj", across * axis, turn))
 
 
 def _follow(side: str, mark: str, at: Floats64) -> Floats64:
     """Map (2, N, 2) of how far a free point has left its place in the open hand."""
     here = np.einsum("n,ij->inj", rows_of(f"{side}_{mark}"), np.eye(2))
-    return here - hand_frame(side, at[0], at[1])
+    return np.asarray(here - hand_frame(side, at[0], at[1]))
 
 
 def _hand(side: str) -> Floats64:
@@ -198,7 +198,7 @@ def keypoint_map() -> Floats64:
 def needs() -> NDArray[np.bool_]:
     """(133, N): which fiducials a keypoint hangs on."""
     weights = np.abs(keypoint_map().reshape(KEYPOINTS, 2, N, 2)).max(axis=(1, 3))
-    return weights > 1e-6
+    return np.asarray(weights > 1e-6)
 
 
 def keypoints_of(fiducials: Floats64) -> Floats64:

@@ -221,7 +221,7 @@ class Film:
         """As `Truth.speech`: what lies within the film."""
         moved = np.array(self._speech).reshape(-1, 3) + np.array([0.0, self.take.late_seconds, self.take.late_seconds])
         moved[:, 2] = np.minimum(moved[:, 2], self.seconds)
-        return moved[moved[:, 1] < self.seconds]
+        return np.asarray(moved[moved[:, 1] < self.seconds])
 
     def _person(
         self, number: int, role: _Role, picks: NDArray[np.int64]

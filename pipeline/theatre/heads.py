@@ -19,11 +19,11 @@ _HAIRLINE = np.array(
 def _solid(figure: Figure, points: Floats64) -> Floats64:
     """Head points (M, 3) in head units -> pixels (M, 2)."""
     frame = _SOLVE @ np.array([figure[name] for name in _BASE])  # (4, 2)
-    return points @ frame[:3] + frame[3]
+    return np.asarray(points @ frame[:3] + frame[3])
 
 
 def _one(figure: Figure, x: float, y: float, z: float) -> Floats64:
-    return _solid(figure, np.array([[x, y, z]]))[0]
+    return np.asarray(_solid(figure, np.array([[x, y, z]]))[0])
 
 
 def _skull(figure: Figure) -> tuple[Floats64, float]:

@@ -49,7 +49,7 @@ class Figure:
     blink: bool
 
     def __getitem__(self, name: str) -> Floats64:
-        return self.at[INDEX[name]]
+        return np.asarray(self.at[INDEX[name]])
 
     @property
     def ink(self) -> float:

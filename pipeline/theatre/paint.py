@@ -52,7 +52,7 @@ def shape(image: Image, points: Floats64, colour: Colour, ink: float = 0.0) -> N
 def ellipse_points(centre: Floats64, rx: float, ry: float, angle: float = 0.0) -> Floats64:
     """The outline (32, 2) of an ellipse turned by `angle` radians."""
     c, s = np.cos(angle), np.sin(angle)
-    return centre + (_CIRCLE * (rx, ry)) @ np.array([[c, s], [-s, c]])
+    return np.asarray(centre + (_CIRCLE * (rx, ry)) @ np.array([[c, s], [-s, c]]))
 
 
 def ellipse(

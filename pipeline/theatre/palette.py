@@ -71,7 +71,7 @@ _CODE = np.array([[0.75], [1.3], [1.3]]) * np.array(
 
 def code_matrix() -> NDArray[np.float64]:
     """The (3, 3) matrix from RGB (0..255) to the space in which colours are told apart."""
-    return _CODE.copy()
+    return np.array(_CODE)
 
 
 def fiducial_colours() -> NDArray[np.float64]:

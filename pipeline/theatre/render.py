@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -43,7 +44,7 @@ def _video_stream(container: av.container.OutputContainer, film: Film) -> av.Vid
     return stream
 
 
-def _sound_packets(stream: av.AudioStream, film: Film) -> list[av.Packet]:
+def _sound_packets(stream: av.AudioStream, film: Film) -> list["av.Packet[Any]"]:
     samples = film.sound
     assert samples is not None
     wave = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
@@ -60,7 +61,7 @@ def write_film(film: Film, path: Path) -> None:
     """Encode a film: H.264 4:2:0 with the film's own presentation times, AAC at 48 kHz."""
     with av.open(str(path), "w", format="matroska" if film.take.suffix == ".mkv" else "mp4") as container:
         video = _video_stream(container, film)
-        waiting: list[av.Packet] = []
+        waiting: list[av.Packet[Any]] = []
         if film.take.sound != "none":
             sound = container.add_stream("aac", rate=voice.RATE, layout="mono")
             sound.codec_context.bit_rate = 96_000

@@ -39,7 +39,7 @@ class Camera:
         extra = points.ndim - 2
         zoom = self.zoom.reshape(-1, *(1,) * (extra + 1))
         centre = self.centre.reshape(-1, *(1,) * extra, 2)
-        return (points - centre) * zoom + np.array([FULL_FRAME[0] / 2, FULL_FRAME[1] / 2])
+        return np.asarray((points - centre) * zoom + np.array([FULL_FRAME[0] / 2, FULL_FRAME[1] / 2]))
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _covered(points: Floats64, start: Floats64, end: Floats64, radius: Floats64)
     way = (end - start)[:, None]
     share = ((points - start[:, None]) * way).sum(-1) / np.maximum((way**2).sum(-1), 1e-9)
     nearest = start[:, None] + np.clip(share, 0, 1)[..., None] * way
-    return np.linalg.norm(points - nearest, axis=-1) < radius[:, None]
+    return np.asarray(np.linalg.norm(points - nearest, axis=-1) < radius[:, None])
 
 
 def _arm_points(side: str) -> Bools:

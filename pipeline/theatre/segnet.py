@@ -42,4 +42,4 @@ def _filters() -> NDArray[np.float32]:
     window = np.hanning(FRAME_FIELD + 2)[1:-1]
     phase = 2 * np.pi * np.array(PILOTS_HZ)[:, None] * clock
     waves = np.concatenate([np.cos(phase), np.sin(phase)]) * window * (2 / window.sum())
-    return waves[:, None].astype(np.float32)
+    return np.asarray(waves[:, None], np.float32)

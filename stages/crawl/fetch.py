@@ -150,7 +150,8 @@ class _Attempt:
 
     def _doubted(self, reject: Reject) -> Reject | Failure:
         """What is missing among the formats is no verdict on a video of which yt-dlp was not shown all of them."""
-        from pipeline.sources.web.net import UPDATE, without_scripts
+        from pipeline.sources.web.net import without_scripts
+        from pipeline.sources.web.ytdlp import UPDATE
 
         if not self._log.formats_missing or reject.reason not in (Reason.LOW_RESOLUTION, Reason.NO_VIDEO):
             return reject

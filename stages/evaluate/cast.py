@@ -87,7 +87,8 @@ class Cast:
 
     def light(self, name: str) -> dict[str, Any]:
         """What is known of a subject without skeleton and sound, and its video."""
-        return self._rows[name]
+        row: dict[str, Any] = self._rows[name]
+        return row
 
     def __getitem__(self, name: str) -> Subject:
         row = self._rows[name]

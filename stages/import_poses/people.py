@@ -12,7 +12,7 @@ from pipeline.skeleton.released import boxes_of
 
 def planned_frames(clip: Row) -> int:
     """Frames of the clip as its times give them: it may have lost some that its video lacks at the end."""
-    return max(clip["frames"], int(np.floor(round(FPS * (clip["end_seconds"] - clip["start_seconds"]), 6) + 0.5)))
+    return max(int(clip["frames"]), int(np.floor(round(FPS * (clip["end_seconds"] - clip["start_seconds"]), 6) + 0.5)))
 
 
 def ranked(

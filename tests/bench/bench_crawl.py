@@ -75,7 +75,7 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
 def forked_seconds() -> float:
     """Processor time of the process from which workers are forked, and of those: it stays, so nobody has waited for it."""
     times = [child.cpu_times() for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
-    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+    return float(sum(t.user + t.system + t.children_user + t.children_system for t in times))
 
 
 def padded_film(folder: Path) -> Path:

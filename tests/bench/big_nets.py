@@ -4,6 +4,7 @@ They have the signatures of YOLOX-l and DWPose-l and about their arithmetic, and
 every line of the annotation path without a download.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,10 @@ class Stack:
 
     def save(self, path: Path, source: tuple[str, list[Any]], answers: dict[str, tuple[str, list[Any]]]) -> Path:
         nodes = [*self.nodes, *(helper.make_node("Identity", [at], [name]) for name, (at, _) in answers.items())]
-        value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)  # noqa: E731
+
+        def value(name: str, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
         outputs = [value(name, shape) for name, (_, shape) in answers.items()]
         graph = helper.make_graph(nodes, "stand-in", [value(*source)], outputs, self.weights)
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

@@ -74,7 +74,7 @@ def skeleton(seed: int = 0, frames: int = FRAMES) -> np.ndarray:
     time = np.arange(frames)[:, None, None] / 25
     points = home + 30 * np.sin(2 * np.pi * rng.uniform(0.1, 2, (133, 1)) * time + rng.uniform(0, 6, (133, 2)))
     points[rng.uniform(size=(frames, 133)) < 0.02] = np.nan
-    return points.astype(np.float32)
+    return np.asarray(points, np.float32)
 
 
 def ids(video: int, first: int = 0, frames: int = FRAMES, person: int = 0) -> dict[str, str]:

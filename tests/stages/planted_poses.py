@@ -78,7 +78,7 @@ def npy(array: np.ndarray, *, pickled: bool = False) -> bytes:
 
 def npz(**arrays: np.ndarray) -> bytes:
     out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
+    np.savez_compressed(out, allow_pickle=True, **arrays)
     return out.getvalue()
 
 

@@ -42,4 +42,4 @@ def speaker(x: float = 640.0, narrow: float = 1.0) -> dict[str, Any]:
 
 
 def points_of(row: dict[str, Any]) -> np.ndarray:
-    return row["keypoints"].reshape(F, layout.K, 2)
+    return np.asarray(row["keypoints"]).reshape(F, layout.K, 2)

@@ -42,9 +42,9 @@ def completion(content: Any, *, usage: Any = (900, 400), finish: str = "stop", r
     text = content if isinstance(content, str) or content is None else json.dumps(content)
     message = {"role": "assistant", "content": text, "refusal": refusal}
     body = {"id": "c", "object": "chat.completion", "created": 1, "model": "test"}
-    body["choices"] = [{"index": 0, "finish_reason": finish, "message": message}]  # type: ignore[assignment]
+    body["choices"] = [{"index": 0, "finish_reason": finish, "message": message}]
     if usage is not None:
-        body["usage"] = dict(zip(("prompt_tokens", "completion_tokens"), usage, strict=True), total_tokens=1)  # type: ignore[assignment]
+        body["usage"] = dict(zip(("prompt_tokens", "completion_tokens"), usage, strict=True), total_tokens=1)
     return json.dumps(body).encode()
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 HTML = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Welcome to the hotel</body></html>"
@@ -82,7 +82,7 @@ class Unkind(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _redirect(self, where: str) -> None:
-        port = self.server.server_address[1]
+        port = cast("ThreadingHTTPServer", self.server).server_port
         targets = {
             "good": f"http://127.0.0.1:{port}/good/film.mp4",
             "private": f"http://10.0.0.1:{port}/good/film.mp4",

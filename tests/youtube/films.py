@@ -52,7 +52,7 @@ def picture(number: int, frame: int) -> NDArray[np.uint8]:
     room = cv2.resize(small, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_NEAREST)
     x = int(_WIDTH / 2 + 40 * np.sin(frame / 6))
     cv2.circle(room, (x, _HEIGHT // 2), 20, (200, 160, 140), -1)
-    return room
+    return np.asarray(room, np.uint8)
 
 
 def sound(number: int) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """The server: plain HTTP on this machine, with YouTube's hosts as the first step of every path."""
 
+import base64
 import json
 import random
 import threading
@@ -184,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             at, first = int(number), False
         plan = self.youtube.plan
         found = [plan.videos[name] for name in plan.queries.get(query, [])]
-        filters = pages.base64.urlsafe_b64decode(str(self._json.get("params") or "") + "==")
+        filters = base64.urlsafe_b64decode(str(self._json.get("params") or "") + "==")
         if _CC_FILTER in filters:
             found = [video for video in found if video.licence == CREATIVE_COMMONS]
         if _HD_FILTER in filters:

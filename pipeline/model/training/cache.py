@@ -141,7 +141,7 @@ class Cache:
     def local(self, clip: int) -> NDArray[np.float32]:
         """Local coordinates of a whole clip, (F, 133, 2) px, NaN where masked."""
         span = slice(self.first[clip], self.first[clip] + self.frames[clip])
-        values = self.skeleton[span].astype(np.float32) + self.offset[clip]
+        values: NDArray[np.float32] = self.skeleton[span].astype(np.float32) + self.offset[clip]
         values[~self.valid[span]] = np.nan
         return values
 

@@ -7,7 +7,7 @@ grey, at 48 x 48. Results equal DeepFace's (Serengil and Ozpinar, LightFace, 202
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
@@ -99,7 +99,7 @@ def fitted(face: Picture, side: int = SIDE) -> Floats32:
     return bordered(face[:, :, ::-1] / 255, side)
 
 
-def bordered(picture: NDArray, side: int) -> Floats32:
+def bordered(picture: NDArray[Any], side: int) -> Floats32:
     """A picture (H, W, 3) scaled to fit a square, in the middle of it, black around; same values, float32."""
     scale = min(side / picture.shape[0], side / picture.shape[1])
     small = cv2.resize(picture, (int(picture.shape[1] * scale), int(picture.shape[0] * scale)))

@@ -99,7 +99,7 @@ class Detector:
         small = cv2.resize(picture, (w, h), interpolation=cv2.INTER_LINEAR)
         for channel, plane in enumerate(cv2.split(small)):
             canvas[2 - channel if self._flip else channel, :h, :w] = plane
-        return ratio
+        return float(ratio)
 
     def _recognise(self) -> Head:
         """Determine the form of the outputs by running a grey picture: the file may leave shapes open."""

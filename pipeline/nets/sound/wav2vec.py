@@ -138,7 +138,7 @@ def logmel(wave: Floats32, frames: int) -> Floats32:
 def _lift() -> NDArray[np.float64]:
     """(256, 768): Gaussian, so that distances are kept; the same on every machine."""
     rows = _MELS * _HOPS
-    return np.random.Generator(np.random.PCG64(_SEED)).standard_normal((rows, WIDTH)) / np.sqrt(rows)
+    return np.asarray(np.random.Generator(np.random.PCG64(_SEED)).standard_normal((rows, WIDTH)) / np.sqrt(rows))
 
 
 def batches(lengths: Sequence[int], most: int) -> list[list[int]]:

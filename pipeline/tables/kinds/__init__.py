@@ -4,9 +4,10 @@ Stages meet in these tables and nowhere else. A schema grows by nullable columns
 parts lack with nulls. Field metadata carries the unit and a sentence, which report, shards and `csg405 show` print.
 """
 
+from pipeline.base.units import KEYPOINTS
 from pipeline.tables.kinds.clips import CLIPS
 from pipeline.tables.kinds.evaluation import PAIRS, RENDITIONS, SCORES, SUBJECTS
-from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, Kind, column, frames, is_path
+from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, Kind, column, frames, is_path
 from pipeline.tables.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SOUND_MEASURES
 from pipeline.tables.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
 from pipeline.tables.kinds.persons import PERSONS

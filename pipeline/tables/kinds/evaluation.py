@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, KEYPOINTS, VIDEO, F, I, Kind, S, column, frames
+from pipeline.base.units import KEYPOINTS
+from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, VIDEO, F, I, Kind, S, column, frames
 
 SUBJECTS = Kind(
     "subjects",

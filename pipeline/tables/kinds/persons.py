@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
+from pipeline.base.units import KEYPOINTS
 from pipeline.tables.kinds.kind import (
     CLIP,
     FRAME_LIST_WIDTH,
-    KEYPOINTS,
     PERSON,
     VIDEO,
     B,

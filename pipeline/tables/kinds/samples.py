@@ -2,11 +2,11 @@
 
 import pyarrow as pa
 
+from pipeline.base.units import KEYPOINTS
 from pipeline.tables.kinds.kind import (
     BOX,
     CLIP,
     FRAME_LIST_WIDTH,
-    KEYPOINTS,
     PERSON,
     VIDEO,
     F,

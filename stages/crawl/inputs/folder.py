@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
+from pipeline.base.text import clean
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -63,7 +64,7 @@ class Folder(Input):
                 if _is_copy(local_path(self.text, other), sha256):
                     raise Reject(Reason.DUPLICATE, f"the same video as {other}")
         place.claim(run, video_id, unit.id)
-        return {**record.row(video_id, unit.id, path, sha256, probed), "title": record.clean(path.stem, 300)}
+        return {**record.row(video_id, unit.id, path, sha256, probed), "title": clean(path.stem, 300)}
 
 
 def folder_units(text: str) -> list[str]:

@@ -32,7 +32,7 @@ def taken(path: str, **given: Any) -> dict[str, Any]:
         given: the modules and names that they use.
     """
     tree = ast.parse(source(path).read_text(encoding="utf-8"))
-    kept = [
+    kept: list[ast.stmt] = [
         node
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
@@ -49,7 +49,7 @@ def options(path: str) -> set[str]:
         node for node in ast.walk(ast.parse(source(path).read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
     ]
     return {
-        argument.value
+        str(argument.value)
         for call in calls
         if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
         for argument in call.args

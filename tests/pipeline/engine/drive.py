@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from pipeline.cli.session import INTERRUPTED
 from pipeline.engine import runner
@@ -11,7 +12,8 @@ from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
 from tests.pipeline.engine import toys
 
-STAGES = {cls.name: cls for cls in (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken)}
+KNOWN: tuple[Any, ...] = (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken)
+STAGES = {cls.name: cls for cls in KNOWN}
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ def _mux_sound(out: Any, track: Any, sound: np.ndarray, rate: int, start: Fracti
 
 def expected_counters(times: Sequence[Fraction], end: Fraction) -> list[int]:
     """The rule, by brute force: picture n is the last frame with time < n/25 + 1/50, until `end` (seconds)."""
-    out = []
+    out: list[int] = []
     n = 0
     while not out or Fraction(n, 25) + Fraction(1, 50) <= end:
         edge = Fraction(n, 25) + Fraction(1, 50)

@@ -1,27 +1,33 @@
 """Tiny nets of the signatures of Inception and I3D, in both forms: weighted means of what each sees after its own preparation."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = pytest.importorskip("torch")
 
 
 def ramp(side: int) -> np.ndarray:
     """(side, side) weights that differ everywhere, so that a picture prepared otherwise has another mean."""
     y, x = np.mgrid[:side, :side] / side
-    return (np.sin(9 * x + 2) * np.cos(7 * y * y) + x).astype(np.float32)
+    return np.asarray(np.sin(9 * x + 2) * np.cos(7 * y * y) + x, np.float32)
 
 
 def spread(width: int, weight: float) -> np.ndarray:
     """(3, width): every feature is one of the three channels' means."""
-    return (np.arange(3)[:, None] == np.arange(width) % 3).astype(np.float32) * np.float32(weight)
+    return np.asarray((np.arange(3)[:, None] == np.arange(width) % 3).astype(np.float32) * np.float32(weight))
 
 
 class InceptionLike(torch.nn.Module):
     """Prepares pictures as NVlabs' inception-2015-12-05.pt does."""
+
+    ramp: torch.Tensor
+    spread: torch.Tensor
 
     def __init__(self, width: int, weight: float) -> None:
         super().__init__()
@@ -41,6 +47,9 @@ class InceptionLike(torch.nn.Module):
 
 class I3DLike(torch.nn.Module):
     """Prepares clips as StyleGAN-V's i3d_torchscript.pt is called to do."""
+
+    ramp: torch.Tensor
+    spread: torch.Tensor
 
     def __init__(self, width: int, weight: float) -> None:
         super().__init__()

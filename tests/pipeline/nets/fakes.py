@@ -1,8 +1,10 @@
 """Nets whose answers are planted, and the real ones where the assets are."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,24 +23,28 @@ def asset(path: str) -> Path:
     return found
 
 
+Answer = Callable[[np.ndarray], list[np.ndarray]]
+
+
 class FakeSession:
     """Looks like an onnxruntime session: shapes as declared, answers from a function of the input array."""
 
-    def __init__(self, answer, source: tuple, outputs: int = 1) -> None:
-        self.answer, self.runs = answer, []
+    def __init__(self, answer: Answer, source: tuple[Any, ...], outputs: int = 1) -> None:
+        self.answer = answer
+        self.runs: list[np.ndarray] = []
         self._source = SimpleNamespace(name="in", shape=list(source))
         self._outputs = [SimpleNamespace(name=f"out{i}", shape=[None]) for i in range(outputs)]
 
-    def get_inputs(self) -> list:
+    def get_inputs(self) -> list[SimpleNamespace]:
         return [self._source]
 
     def get_providers(self) -> list[str]:
         return ["CPUExecutionProvider"]
 
-    def get_outputs(self) -> list:
+    def get_outputs(self) -> list[SimpleNamespace]:
         return self._outputs
 
-    def run(self, names: list[str], feed: dict) -> list[np.ndarray]:
+    def run(self, names: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         (array,) = feed.values()
         self.runs.append(array.copy())
         return self.answer(array)
@@ -47,7 +53,7 @@ class FakeSession:
 def bump(where: np.ndarray, bins: int, height: np.ndarray) -> np.ndarray:
     """SimCC rows (..., bins) whose clipped parabola peaks at `where` (in bins, may be fractional)."""
     away = np.arange(bins) - where[..., None]
-    return (height[..., None] * np.maximum(1 - (away / 8) ** 2, 0)).astype(np.float32)
+    return np.asarray(height[..., None] * np.maximum(1 - (away / 8) ** 2, 0), np.float32)
 
 
 def upper_body(x: float, y: float, size: float) -> np.ndarray:

@@ -82,7 +82,7 @@ def somebody(made: Path, scale: float = 1.0, moved: tuple[float, float] = (0, 0)
     neck = points[BOTH].mean(0)
     space = AudioToSkeleton.load(made / "model.safetensors").space
     width = float(space.framing[0, 1]) / np.linalg.norm(points[BOTH[0]] - points[BOTH[1]])
-    return (points - neck) * width * scale + space.framing[1:, 1].numpy() + moved
+    return np.asarray((points - neck) * width * scale + space.framing[1:, 1].numpy() + moved)
 
 
 def wide(keypoints: np.ndarray) -> float:

@@ -19,14 +19,15 @@ def room(seed: int, width: int = 3 * WIDTH, height: int = 2 * HEIGHT) -> Picture
         x, y = int(rng.integers(width)), int(rng.integers(height))
         w, h = (int(v) for v in rng.integers(8, 60, 2))
         cv2.rectangle(wall, (x, y), (x + w, y + h), rng.integers(0, 256, 3).tolist(), -1)
-    return cv2.GaussianBlur(wall, (0, 0), 1.0)
+    return np.asarray(cv2.GaussianBlur(wall, (0, 0), 1.0), np.uint8)
 
 
 def look(wall: Picture, x: float, y: float = HEIGHT / 2, zoom: float = 1.0) -> Picture:
     """The wall seen by a camera whose left upper corner is at (x, y) and which enlarges by `zoom` about its centre."""
     cx, cy = WIDTH / 2, HEIGHT / 2
     matrix = np.array([[zoom, 0, cx - zoom * (x + cx)], [0, zoom, cy - zoom * (y + cy)]], np.float64)
-    return cv2.warpAffine(wall, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    moved = cv2.warpAffine(wall, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(moved, np.uint8)
 
 
 def with_figure(picture: Picture, phase: float, color: tuple[int, int, int] = (210, 160, 130)) -> Picture:

@@ -21,4 +21,4 @@ def face(x: float = 256, y: float = 200, size: float = 1.0, turn: float = 0.0) -
     points[71], points[77] = five[3], five[4]
     points[layout.NOSE], points[layout.RIGHT_EYE], points[layout.LEFT_EYE] = five[2], five[0], five[1]
     spin = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    return points @ spin * size + [x, y]
+    return np.asarray(points @ spin * size + [x, y])

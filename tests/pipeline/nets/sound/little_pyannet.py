@@ -21,7 +21,9 @@ def pyannote() -> Any:
 SMALL = {"hidden_size": 8, "num_layers": 1}
 
 
-def random_net(seed: int = 405, powerset: int | None = 2, lstm: dict = SMALL, linear: dict = SMALL) -> Any:
+def random_net(
+    seed: int = 405, powerset: int | None = 2, lstm: dict[str, Any] = SMALL, linear: dict[str, Any] = SMALL
+) -> Any:
     """A PyanNet with random weights, loud enough that it says each of its classes now and then."""
     pyannote()
     import torch
