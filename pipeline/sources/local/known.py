@@ -7,6 +7,7 @@ is passed over. Losing it costs looking at the files again and nothing else.
 import json
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import astuple
 from pathlib import Path
 
@@ -25,13 +26,15 @@ class KnownFiles:
 
     Args:
         run: the run's folder; need not exist yet.
+        left_out: videos of which nothing is written.
 
     Attributes:
         units: {unit of `crawl`: sha256 of its content}.
         moved: {unit of `crawl`: where its file was found last, if it was moved}.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, left_out: Collection[str] = ()) -> None:
+        self._left_out = left_out
         self._run, self._path = run, run / FOLDER / FILE
         self._contents: dict[str, Content] = {}
         self._by_state: dict[FileState, Content] = {}
@@ -103,7 +106,7 @@ class KnownFiles:
     def _append(self, lines: list[Row]) -> None:
         for line in lines:
             self._take(json.dumps(line).encode())
-        append(self._run, lines)
+        append(self._run, [line for line in lines if line["video_id"] not in self._left_out])
 
     def _take(self, line: bytes) -> None:
         try:
@@ -142,6 +145,8 @@ def append(run: Path, lines: list[Row]) -> None:
     """Add lines to what a run knows, in one write; nothing is read. What cannot be written is not known then."""
     path = run / FOLDER / FILE
     data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    if not data:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)

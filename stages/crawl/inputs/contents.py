@@ -78,7 +78,8 @@ class Survey:
 
     def __init__(self, files: Sequence[Found], store: "Store") -> None:
         self.files, self.run = files, store.run
-        self.known = KnownFiles(store.run)
+        self.known = KnownFiles(store.run, store.opt_out.videos)
+        self._opted_out = frozenset(store.opted_out.to_pylist())
         self.made = _made(store)
         won = store.table("videos").winners(["unit", "status", "at"]).select(["unit", "status", "at"])
         self.ended: dict[str, datetime | None] = {
@@ -105,6 +106,10 @@ class Survey:
     def is_taken(self, name: str) -> bool:
         """Whether a name is that of a unit already."""
         return name in self.ended or name in self.made or name in self.known.units
+
+    def left_out(self, unit: str) -> bool:
+        """Whether a unit's video is on the opt-out list, or its channel."""
+        return self.made[unit].video_id in self._opted_out
 
     def unit_of(self, sha256: str) -> str | None:
         """The unit that a content is; None for content that is new to the run."""

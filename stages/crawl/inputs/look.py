@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 READERS = 4  # files read at a time: hashing is quicker than most disks
 SHOWN = 3  # names in a line
+_IT = (("it", "one"), ("them", "ones"))  # by whether there are several
 
 
 def look(files: Sequence[Found], store: "Store") -> Iterator[str]:
     """Read what has to be read, note what moved, and yield a line for each thing that happened to files of the run."""
     survey = Survey(files, store)
-    _read(survey.known, _doubtful(survey))
-    survey = Survey(files, store)
-    _bind_old(survey)
-    survey = Survey(files, store)
+    if _read(survey.known, _doubtful(survey)):
+        survey = Survey(files, store)
+    if _bind_old(survey):
+        survey = Survey(files, store)
     yield from _told_moves(survey)
     yield from _told_changes(survey, store)
 
@@ -69,8 +70,10 @@ def _is_known(known: KnownFiles, path: Path, state: FileState) -> bool:
     return False
 
 
-def _read(known: KnownFiles, paths: Mapping[Path, None]) -> None:
-    """Hash files, several at a time; what was read is noted at once, so that a kill repeats little."""
+def _read(known: KnownFiles, paths: Mapping[Path, None]) -> bool:
+    """Hash files, several at a time; what was read is noted at once, so that a kill repeats little. Returns whether any was."""
+    if not paths:
+        return False
     stop = threading.Event()
     with ThreadPoolExecutor(min(READERS, os.cpu_count() or 1)) as readers, Progress("looking", len(paths)) as progress:
         try:
@@ -84,16 +87,23 @@ def _read(known: KnownFiles, paths: Mapping[Path, None]) -> None:
         finally:
             stop.set()
             readers.shutdown(wait=True, cancel_futures=True)
+    return True
 
 
-def _bind_old(survey: Survey) -> None:
-    """Bind units that were ended before contents were noted, without a row, to what their file is, unless it is newer."""
+def _bind_old(survey: Survey) -> bool:
+    """Bind units that were ended without a row before contents were noted to what their file is, unless it is newer.
+
+    Returns whether there was one.
+    """
+    bound = False
     for file in survey.files:
         at, sha256 = survey.ended.get(file.name), survey.content_at(file)
         if at is None or sha256 is None or file.state is None or survey.content_of_unit(file.name) is not None:
             continue
         if max(file.state.modified_ns, file.state.changed_ns) / 1e9 <= at.timestamp():
             survey.known.bind(file.name, sha256)
+            bound = True
+    return bound
 
 
 def _told_moves(survey: Survey) -> Iterator[str]:
@@ -108,23 +118,33 @@ def _told_moves(survey: Survey) -> Iterator[str]:
 
 def _told_changes(survey: Survey, store: "Store") -> Iterator[str]:
     """Say which videos have no file any more, and let those that grew make way for what they grew to."""
-    from pipeline.tables.retry import supersede
-
-    left_out = set(store.opted_out.to_pylist())
     now = {str(file.path): file for file in survey.files}
-    lost = [unit for unit, made in survey.made.items() if made.video_id not in left_out and not survey.holder(unit)]
+    lost = [unit for unit in survey.made if not survey.left_out(unit) and not survey.holder(unit)]
     grown = [unit for unit in lost if _grew(survey, unit, now.get(survey.made[unit].path))]
-    if grown and supersede(store, "videos", set(grown)):
-        counts = "what was made of the shorter ones counts no longer"
-        yield f"{_count(len(grown), 'file')} grown since and crawled anew, {counts}: {_some(grown)}"
+    units = survey.units()
+    refused = [f.name for f in survey.files if f.name in survey.ended and f.name not in {*units, *survey.made}]
+    _make_way(store, {*grown, *refused})
     replaced = [unit for unit in lost if unit not in grown and survey.made[unit].path in now]
     gone = [unit for unit in lost if unit not in grown and unit not in replaced]
-    stays = "what was made of {} stays, and needs the file to be made anew; `csg405 opt-out ID` leaves {} out"
-    for units, what in ((replaced, "replaced by other content"), (gone, "gone")):
-        if units:
-            said = _some([f"{unit} ({survey.made[unit].video_id})" for unit in units])
-            one = ("it", "it") if len(units) == 1 else ("them", "one")
-            yield f"{_count(len(units), 'file')} {what}: {said}; {stays.format(*one)}"
+    stays = "what was made of {0} stays, what is to be made anew waits for the file; `csg405 opt-out ID` leaves {0} out"
+    for names, what, then in (
+        (grown, "grown and crawled anew", "what was made of the shorter {1} counts no longer"),
+        (replaced, "replaced by other content", stays),
+        (gone, "gone", stays),
+    ):
+        if names:
+            said = _some([f"{unit} ({survey.made[unit].video_id})" for unit in names])
+            yield f"{_count(len(names), 'file')} {what}: {said}; {then.format(*_IT[len(names) > 1])}"
+
+
+def _make_way(store: "Store", units: set[str]) -> None:
+    """Let outcomes of replaced units count no longer; while other drivers are at it, the next crawl does."""
+    from pipeline.tables.lock import Occupied
+    from pipeline.tables.retry import supersede
+
+    if units:
+        with suppress(Occupied):
+            supersede(store, "videos", units)
 
 
 def _grew(survey: Survey, unit: str, file: Found | None) -> bool:
