@@ -89,13 +89,13 @@ def lab(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Lab:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each file is hashed, by name."""
     times: Counter[str] = Counter()
-    whole = content._sha256
+    whole = content._read
 
-    def counted(path: Path, *more: object) -> str:
+    def counted(path: Path, *more: object) -> tuple[str, str]:
         times[path.name] += 1
         return whole(path, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(content, "_sha256", counted)
+    monkeypatch.setattr(content, "_read", counted)
     return times
 
 
@@ -231,9 +231,9 @@ def test_another_folder_may_use_the_same_names(lab: Lab) -> None:
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_done_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = content._sha256
+    whole = content._read
 
-    def disturbed(path: Path, *more: object) -> str:
+    def disturbed(path: Path, *more: object) -> tuple[str, str]:
         found = whole(path, *more)  # type: ignore[arg-type]
         with path.open("ab") as file:
             file.write(b"more")
@@ -241,7 +241,7 @@ def test_a_file_that_is_written_to_while_it_is_read_is_done_later(lab: Lab, monk
 
     path = lab.put("long.mp4", "x.mp4")
     with monkeypatch.context() as patch:
-        patch.setattr(content, "_sha256", disturbed)
+        patch.setattr(content, "_read", disturbed)
         assert lab.crawl().counts == {"failed": 1} and lab.reasons("videos") == {"x.mp4": "source_changed"}
     shutil.copyfile(lab.films / "long.mp4", path)
     assert lab.crawl().counts == {"ok": 1} and lab.videos()["x.mp4"] == lab.id("long.mp4")

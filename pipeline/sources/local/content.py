@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.base.ids import safe_video_id
 from pipeline.base.reasons import Failure, Reason
-from pipeline.sources.local.state import FileState, edges_of
+from pipeline.sources.local.state import EDGE_BYTES, FileState, edge_starts
 
 _PIECE_BYTES = 1 << 20
 
@@ -56,7 +56,7 @@ def content_of(path: Path, stop: threading.Event | None = None) -> Content:
         Stopped: when `stop` was set.
     """
     now, before = time.time(), FileState.of(path)
-    sha256, edges = _sha256(path, stop), edges_of(path)
+    sha256, edges = _read(path, before.size, stop)
     check_unchanged(path, before)
     return Content(sha256, edges, before, before.settled(now))
 
@@ -82,11 +82,16 @@ def begins_as(path: Path, size: int, sha256: str) -> bool:
     return found.hexdigest() == sha256
 
 
-def _sha256(path: Path, stop: threading.Event | None) -> str:
-    found, piece = hashlib.sha256(), memoryview(bytearray(_PIECE_BYTES))
+def _read(path: Path, size: int, stop: threading.Event | None) -> tuple[str, str]:
+    """(sha256, edges as of `edges_of`) of a file of so many bytes, in one pass."""
+    whole, piece = hashlib.sha256(), memoryview(bytearray(_PIECE_BYTES))
+    edges, at = {start: bytearray() for start in edge_starts(size)}, 0
     with path.open("rb", buffering=0) as file:
         while count := file.readinto(piece):
-            found.update(piece[:count])
+            whole.update(piece[:count])
+            for start, edge in edges.items():
+                edge += piece[:count][max(0, start - at) : max(0, start + EDGE_BYTES - at)]
+            at += count
             if stop is not None and stop.is_set():
                 raise Stopped
-    return found.hexdigest()
+    return whole.hexdigest(), hashlib.sha256(b"".join(edges.values())).hexdigest()

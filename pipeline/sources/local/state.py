@@ -56,12 +56,16 @@ def state_or_none(path: Path) -> FileState | None:
         return None
 
 
+def edge_starts(size: int) -> tuple[int, ...]:
+    """Where the three pieces of a file of so many bytes begin; each once, as those of a small file may be one."""
+    return tuple(dict.fromkeys((0, max(0, size // 2 - EDGE_BYTES // 2), max(0, size - EDGE_BYTES))))
+
+
 def edges_of(path: Path) -> str:
     """A hash of the first 64 kB, the last, and one in the middle. Raises OSError."""
     found = hashlib.sha256()
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        for start in (0, max(0, size // 2 - EDGE_BYTES // 2), max(0, size - EDGE_BYTES)):
+        for start in edge_starts(os.fstat(file.fileno()).st_size):
             file.seek(start)
             found.update(file.read(EDGE_BYTES))
     return found.hexdigest()

@@ -1,5 +1,6 @@
 """What a run knows of the files of its input: looked at again when it must be, read once, and nobody's after an opt-out."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_small_files_have_edges_too(size: int, tmp_path: Path) -> None:
     one.write_bytes(bytes(size))
     other.write_bytes(bytes(size))
     assert edges_of(one) == edges_of(other)
+
+
+@pytest.mark.parametrize("size", [0, 1, EDGE_BYTES + 1, 5 * EDGE_BYTES, (1 << 20) - 7, (1 << 20) + 7, 5_000_001])
+def test_one_pass_gives_both_hashes(size: int, tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(os.urandom(size))
+    content = content_of(tmp_path / "film.mp4")
+    assert content.edges == edges_of(tmp_path / "film.mp4")
+    assert content.sha256 == hashlib.sha256((tmp_path / "film.mp4").read_bytes()).hexdigest()
 
 
 def test_every_part_of_a_state_says_to_look_again(film: Path) -> None:
