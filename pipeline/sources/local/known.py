@@ -8,7 +8,6 @@ import json
 import logging
 import os
 from collections.abc import Collection
-from dataclasses import astuple
 from pathlib import Path
 
 from pipeline.base.units import Row
@@ -131,7 +130,9 @@ def _named(sha256: str) -> dict[str, str]:
 
 def lines_of(path: Path, content: Content, unit: str = "") -> list[Row]:
     """What there is to note of a file that was read: what it holds, and which unit that is."""
-    line: Row = {"file": os.fspath(path), "state": list(astuple(content.state)), "edges": content.edges}
+    state = content.state
+    numbers = [state.size, state.modified_ns, state.changed_ns, state.inode]
+    line: Row = {"file": os.fspath(path), "state": numbers, "edges": content.edges}
     line |= {"settled": content.settled, **_named(content.sha256)}
     return [line, *([line_of_unit(unit, content.sha256)] if unit else [])]
 

@@ -1,9 +1,11 @@
 """What the file system says of a file: enough to tell that it need not be read again."""
 
+import errno
 import functools
 import hashlib
 import os
-from dataclasses import astuple, dataclass
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -35,13 +37,16 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """The state of a file, links followed. Raises OSError."""
+        """The state of a regular file, links followed. Raises OSError, also for what is no regular file."""
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
     def same(self, other: "FileState") -> bool:
         """Whether size and times are equal. Inodes are not compared: some network file systems make them up anew."""
-        return astuple(self)[:3] == astuple(other)[:3]
+        times = self.modified_ns == other.modified_ns and self.changed_ns == other.changed_ns
+        return times and self.size == other.size
 
     def settled(self, now: float) -> bool:
         """Whether the last change lies so far back that another one would show."""
@@ -51,7 +56,7 @@ class FileState:
 def state_or_none(path: Path) -> FileState | None:
     """The state of a regular file; None where there is none, or it cannot be looked at."""
     try:
-        return FileState.of(path) if path.is_file() else None
+        return FileState.of(path)
     except OSError:
         return None
 
