@@ -51,7 +51,7 @@ class Reason(Enum):
     SOURCE_CHANGED = (
         "source_changed",
         ReasonClass.LATER,
-        "the file is not the one that was crawled: `csg405 run crawl` looks again",
+        "the file is not the one that was crawled: `csg405 run crawl` takes up what is there now",
     )
     SOURCE_DISCARDED = (
         "source_discarded",

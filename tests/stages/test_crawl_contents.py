@@ -344,6 +344,14 @@ def test_a_run_of_before_is_hashed_once_and_nothing_is_pending(lab: Lab, hashed:
     assert not lab.crawl().pending and sum(hashed.values()) == 4
 
 
+def test_a_run_of_before_finds_its_files_in_a_folder_that_moved_meanwhile(lab: Lab, hashed: Counter[str]) -> None:
+    shutil.rmtree(lab.run / "input")
+    elsewhere = lab.given.rename(lab.given.with_name("elsewhere"))
+    (elsewhere / "a.mp4").rename(elsewhere / "c.mp4")
+    assert lab.crawl(elsewhere).counts == {"ok": 2} and hashed == {"b.mp4": 1, "c.mp4": 1}
+    assert set(lab.videos()) == {str(elsewhere / "b.mp4"), str(elsewhere / "c.mp4")} and not lab.split().pending
+
+
 def test_a_folder_is_crawled_where_there_are_no_hard_links(
     films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,8 +51,8 @@ class CrawledFiles:
             return None
         found = self._id_of(path, state)
         if found != video_id:
-            said = f"{path.name} holds {found} now, and {video_id} was crawled"
-            raise Failure(Reason.SOURCE_CHANGED, f"{said}: `csg405 run crawl` looks again")
+            said = f"{path.name} holds {found} now, and {video_id} was crawled: `csg405 run crawl` takes up what is there now"
+            raise Failure(Reason.SOURCE_CHANGED, f"{said}; `csg405 opt-out {video_id}` leaves out what was there")
         return path, state
 
     def _id_of(self, path: Path, state: FileState) -> str:
