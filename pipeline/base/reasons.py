@@ -48,6 +48,11 @@ class Reason(Enum):
     NOT_WRITABLE = ("not_writable", ReasonClass.LATER, "a file or folder of the run could not be written")
     BAD_LINK = ("bad_link", ReasonClass.BAD, "the link or id is malformed or not allowed")
     SOURCE_MISSING = ("source_missing", ReasonClass.LATER, "the source file is not where it was")
+    SOURCE_CHANGED = (
+        "source_changed",
+        ReasonClass.LATER,
+        "the file is not the one that was crawled: `csg405 run crawl` takes up what is there now",
+    )
     SOURCE_DISCARDED = (
         "source_discarded",
         ReasonClass.LATER,

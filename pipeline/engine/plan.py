@@ -117,7 +117,9 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         values = strings(units)
         hashes = string_hashes(values)
         if isinstance(from_outside, Mapping):
-            hashes = mix(hashes ^ string_hashes(strings([from_outside[unit] for unit in units])))
+            states = [from_outside[unit] for unit in units]
+            own = mix(hashes ^ string_hashes(strings(states)))
+            hashes = np.where(np.array([state != "" for state in states], dtype=bool), own, hashes)
         inputs: list[_Input] = []
     else:
         values, hashes, inputs = _from_tables(stage, store)

@@ -101,6 +101,8 @@ def run_stage(
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
     store = store or Store(run)
+    with _writable(run):
+        stage.look(store)
     known = store.table(stage.writes).parts("outcomes")
     work = _wanted(plan(stage, store, hashes), options)
     summary = Summary(stage.name, len(work.units), len(work.pending))

@@ -117,10 +117,13 @@ class Stage(Settings):
     def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
         """Units that come from outside the tables (links, files), or None: units are what the first kind read holds.
 
-        A mapping says of each unit what its own results depend on beside its name: so one that changes, or comes, makes no
-        other pending.
+        A mapping says of each unit what its own results depend on beside its name, or "": so one that changes, or comes, makes
+        no other pending.
         """
         return None
+
+    def look(self, store: "Store") -> None:
+        """Look at what lies outside the tables, as far as `sources` needs to know it; called before a run, never for a status."""
 
     def refused(self, store: "Store") -> Mapping[str, str]:
         """Of the units from outside, those that `process` refuses at sight, such as bad lines of a list: {unit: why}."""

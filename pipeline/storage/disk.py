@@ -1,15 +1,22 @@
 """Storage on a disk of this machine, or one that all machines share: keys are paths, and nothing is copied."""
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
+import filelock
+
 from pipeline.base import files
 from pipeline.storage.base import Entry
 
 _SCRATCH = "raw/tmp-"  # on the disk of the files themselves, so that putting is a renaming
+# What file systems without hard links (exFAT, many FUSE and network ones) answer, each in its own way.
+_NO_LINKS = frozenset(
+    (errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EINVAL)
+)
 
 
 class DiskStorage:
@@ -51,10 +58,25 @@ class DiskStorage:
             mine.write_text(words, encoding="utf-8")
             os.link(mine, target)  # fails when the name is taken
         except FileExistsError:
-            return target.read_text(encoding="utf-8")
+            return target.read_text(encoding="utf-8") or self._claim_under_lock(target, mine, words)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return self._claim_under_lock(target, mine, words)
         finally:
             mine.unlink(missing_ok=True)
         return words
+
+    def _claim_under_lock(self, target: Path, mine: Path, words: str) -> str:
+        """Claim where there are no hard links: one process at a time looks, then renames its text into place."""
+        locks = self.run / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(locks / "claims.lock"):
+            there = target.read_text(encoding="utf-8") if target.is_file() else ""
+            if not there:
+                mine.write_text(words, encoding="utf-8")
+                mine.replace(target)
+            return there or words
 
     def delete(self, key: str) -> bool:
         """Remove a file; whether it was there."""

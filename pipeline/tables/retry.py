@@ -57,6 +57,14 @@ def _freed(store: Store, row: dict[str, Any], videos: set[str]) -> bool:
     return not store.storage.exists(row["path"]) and store.storage.exists(tombstone_of(row["path"]))
 
 
+def supersede(store: Store, kind: str, units: set[str]) -> int:
+    """Let rows of these units count no longer, because another unit takes their place; returns how many were marked.
+
+    Raises `tables.lock.Occupied` while a driver is at it.
+    """
+    return _mark(store, kind, lambda outcome: outcome["unit"] in units)
+
+
 def _mark(store: Store, kind: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
     """Mark the outcomes of a kind that are wanted again; returns how many."""
     marks = [_again(outcome) for outcome in store.outcomes(kind).to_pylist() if wanted(outcome)]

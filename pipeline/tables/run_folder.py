@@ -73,6 +73,7 @@ PLACES: tuple[Place, ...] = (
     Place("clips", "512x512 clips of kept people", Find.NAME, "csg405 run export", Collect.UNNAMED, True, "kept"),
     Place("shards", "Parquet files of all samples", Find.SHARDS, "csg405 run shards", Collect.UNNAMED, True, "kept"),
     Place("previews", "small pictures for the report", Find.NAME, "csg405 run previews", Collect.UNNAMED),
+    Place("input", "which file of the input is which video", Find.LINES, "csg405 run crawl", counted=False),
     Place("fetched", "what crawl noted of its downloads", Find.CRAWL_NOTE, "csg405 run crawl"),
     Place("report", "the page about the run", Find.MENTION, "csg405 run report"),
     Place("availability", "the page of which sources still exist", Find.MENTION, "csg405 availability"),

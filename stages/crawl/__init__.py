@@ -1,6 +1,6 @@
 """Crawl: what `crawl.input` names (see `inputs`) becomes verified videos with a row each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,8 +24,11 @@ class Crawl(CrawlSettings, Stage):
     unit: ClassVar[str] = "source"
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
 
-    def sources(self, store: "Store") -> list[str] | None:
+    def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
         return input_of(self.input).units(store)
+
+    def look(self, store: "Store") -> None:
+        input_of(self.input).look(store)
 
     def refused(self, store: "Store") -> Mapping[str, str]:
         return input_of(self.input).refused()

@@ -59,6 +59,7 @@ def crawl(run: Path, **settings: Any) -> dict[str, Row | Reject | Failure]:
     stage = Crawl(**settings)
     context = Context(run, web=quick, opt_out=opt_out.read([run / "opt_out.txt"]))
     results: dict[str, Row | Reject | Failure] = {}
+    stage.look(Store(run))
     with stage.driver(context) as given:
         worker = stage.worker(replace(context, given=given))
         for unit in stage.sources(Store(run)) or []:
@@ -113,6 +114,7 @@ def test_copies_count_once_in_any_order_and_again(tmp_path: Path, film: Path) ->
     for name in ("b.mp4", "a.mp4", "c.mp4"):
         (source / name).write_bytes(film.read_bytes())
     stage = Crawl(input=str(source))
+    stage.look(Store(tmp_path / "run"))
     for order in (["c.mp4", "a.mp4", "b.mp4"], ["b.mp4", "c.mp4", "a.mp4"]):
         with stage.driver(Context(tmp_path / "run")) as given:
             worker = stage.worker(Context(tmp_path / "run", given=given))

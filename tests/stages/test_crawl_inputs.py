@@ -51,7 +51,7 @@ def test_a_setting_that_names_nothing_is_told(setting: str, said: str, files: Pa
 
 def test_units_and_those_that_can_only_be_refused(files: Path) -> None:
     store = Store(files / "run")
-    assert input_of("videos").units(store) == input_of("videos/film.MP4").units(store) == ["film.MP4"]
+    assert input_of("videos").units(store) == input_of("videos/film.MP4").units(store) == {"film.MP4": ""}
     (link, line) = input_of("links.txt").units(store) or []
     assert link == "https://example.org/film.mp4"
     assert list(input_of("links.txt").refused()) == [line] and line.startswith("line 2")

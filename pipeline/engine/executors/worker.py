@@ -16,6 +16,7 @@ from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
 from pipeline.engine.stage import Context, Stage, Work
 from pipeline.engine.unit import Unit
+from pipeline.sources.local.check import CrawledFiles
 from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import FAILED, OK, REJECTED
@@ -51,6 +52,7 @@ class Worker:
         self.deadline = float("inf")
         self.logs = UnitLogs()
         self._work: Work | None = None
+        self._files = CrawledFiles(context.run)
 
     def run(self, unit: Unit) -> Result:
         """Process a unit into a result; whatever the stage raises becomes one, `SystemExit` too."""
@@ -90,7 +92,8 @@ class Worker:
             return unexpected(error)
 
     def _packed(self, unit: Unit, work: Work) -> Result:
-        table = pack_rows(KINDS[self.stage.writes], unit.id, list(work.process(unit)))
+        with self._files.checked(unit.rows("videos")):  # no stage decodes what was not crawled
+            table = pack_rows(KINDS[self.stage.writes], unit.id, list(work.process(unit)))
         batch = table.combine_chunks().to_batches()
         packed = batch[0].serialize() if batch else b""
         return Result(OK, rows=packed, count=len(table), bytes=len(packed))

@@ -58,8 +58,11 @@ class Input(ABC):
         """Whether a setting names this kind."""
 
     @abstractmethod
-    def units(self, store: "Store") -> list[str] | None:
-        """Ids of its units, or None where they are the rows of the first table read."""
+    def units(self, store: "Store") -> list[str] | Mapping[str, str] | None:
+        """Ids of its units (see `Stage.sources`), or None where they are the rows of the first table read."""
+
+    def look(self, store: "Store") -> None:  # noqa: B027 - most inputs have nothing to look at
+        """Look at its files before they are planned, and say what happened to them."""
 
     def refused(self) -> Mapping[str, str]:
         """Of its units, those that can only be refused, such as bad lines of a list: {unit: why}."""

@@ -1,21 +1,28 @@
-"""A folder of video files, or one file: nothing is copied, rows name them where they are."""
+"""A folder of video files, or one file: nothing is copied, rows name them where they are.
+
+A file is its content (see `contents`): a unit is named after the first name under which its content was met, and keeps it.
+"""
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from pipeline.base.hashes import sha256_of
-from pipeline.base.reasons import Reason, Reject
+import click
+
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import clean
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.sources.local.state import state_or_none
 from stages.crawl.inputs.base import Fetcher, Input
+from stages.crawl.inputs.contents import MARK, UNREAD, Found, Survey
+from stages.crawl.inputs.look import look
+from stages.crawl.inputs.reading import Reading
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
@@ -39,32 +46,53 @@ class Folder(Input):
         path = Path(text)
         return bool(text) and (path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES))
 
-    def units(self, store: "Store | None" = None) -> list[str]:
-        return folder_units(self.text)
+    def units(self, store: "Store") -> Mapping[str, str]:
+        """Its units; those that moved since their row was made with the path of their file."""
+        return Survey(self.files(), store).units()
+
+    def look(self, store: "Store") -> None:
+        """Read what cannot be told from names and times alone, and say what moved, was replaced, grew or is gone."""
+        for line in look(self.files(), store):
+            click.echo(f"crawl: {line}", err=True)
+
+    def files(self) -> list[Found]:
+        """The files, in the order of the folder."""
+        found = _walked(Path(self.text).absolute())
+        return [Found(name, path, state_or_none(path) if _is_utf8(path) else None) for name, path in found]
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        yield {"same_size": same_size(self.text, self.units())}
+        from pipeline.tables.store import Store
+
+        yield {"files": Survey(self.files(), Store(context.run, context.opt_out)).given()}
 
     def row(self, unit: Unit, worker: Fetcher) -> Row:
         from pipeline.media.video import probe
         from stages.crawl import place, record
 
-        path, run = local_path(self.text, unit.id), worker.run
-        if str(path).encode("utf-8", "replace") != os.fsencode(path):
+        if unit.id.endswith(f"{MARK}{UNREAD}"):
+            raise Failure(
+                Reason.SOURCE_CHANGED, f"{unit.id.rpartition(MARK)[0]} could not be read as long as it changes"
+            )
+        given = worker.given.get("files", {}).get(unit.id)
+        path, run = Path(given.path) if given else local_path(self.text, unit.id), worker.run
+        if not _is_utf8(path):
             raise Reject(
                 Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit.id[:80]})"
             )
-        probed = probe(path, worker.limits)
-        sha256 = sha256_of(path)
+        read = Reading(path, given)
+        try:
+            probed = probe(path, worker.limits)
+        except Reject:
+            read.keep(run, unit.id)
+            raise
+        sha256 = read.keep(run, unit.id)
+        if given and given.copy_of:
+            raise Reject(Reason.DUPLICATE, f"the same video as {given.copy_of}")
         video_id = place.file_id(sha256)
-        if place.owner_of(run, video_id) is None:
-            # Of copies that nobody owns yet the first by name wins, whichever worker comes first.
-            for other in worker.given.get("same_size", {}).get(unit.id, ()):
-                if _is_copy(local_path(self.text, other), sha256):
-                    raise Reject(Reason.DUPLICATE, f"the same video as {other}")
         place.claim(run, video_id, unit.id)
-        return {**record.row(video_id, unit.id, path, sha256, probed), "title": clean(path.stem, 300)}
+        title = given.title if given and given.title else clean(path.stem, 300)  # it stays when a file is renamed
+        return {**record.row(video_id, unit.id, path, sha256, probed), "title": title}
 
 
 def folder_units(text: str) -> list[str]:
@@ -72,16 +100,20 @@ def folder_units(text: str) -> list[str]:
 
     Names with control characters or without a Unicode reading are percent-encoded. Hidden files and folders are left out.
     """
-    root = Path(text)
+    return [name for name, _ in _walked(Path(text))]
+
+
+def _walked(root: Path) -> Iterator[tuple[str, Path]]:
+    """(name as a unit, path) of each file."""
     if root.is_file():
-        return [_encoded(root.name)]
-    units = []
+        yield _encoded(root.name), root
+        return
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
-                units.append(_encoded((Path(folder) / name).relative_to(root).as_posix()))
-    return units
+                path = Path(folder) / name
+                yield _encoded(path.relative_to(root).as_posix()), path
 
 
 def local_path(text: str, unit: str) -> Path:
@@ -98,16 +130,8 @@ def local_path(text: str, unit: str) -> Path:
     return root / unit
 
 
-def same_size(text: str, units: list[str]) -> dict[str, list[str]]:
-    """For each unit, those before it (in order of their names) of the same size in bytes: what it may be a copy of."""
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for unit in sorted(units):
-        try:
-            by_size[local_path(text, unit).stat().st_size].append(unit)
-        except (OSError, Reject):
-            continue  # process() says what is wrong with it
-    groups = (group for size, group in by_size.items() if size > 0 and len(group) > 1)
-    return {unit: group[:at] for group in groups for at, unit in enumerate(group) if at}
+def _is_utf8(path: Path) -> bool:
+    return str(path).encode("utf-8", "replace") == os.fsencode(path)
 
 
 def _encoded(name: str) -> str:
@@ -115,10 +139,3 @@ def _encoded(name: str) -> str:
     if name.isprintable() and not re.search("[\ud800-\udfff]", name):
         return name
     return quote_from_bytes(os.fsencode(name), safe="/")
-
-
-def _is_copy(path: Path, sha256: str) -> bool:
-    try:
-        return sha256_of(path) == sha256
-    except OSError:
-        return False

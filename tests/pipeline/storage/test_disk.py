@@ -1,5 +1,9 @@
 """Storage on a disk: whole or not there, and never outside the run."""
 
+import errno
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,3 +99,36 @@ def test_the_first_to_claim_a_key_keeps_it(tmp_path: Path) -> None:
     assert [entry.key for entry in storage.list("raw")] == ["raw/ab/film.owner"]
     with pytest.raises(ValueError, match="outside"):
         storage.claim("../film.owner", "first")
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV])
+def test_a_claim_without_hard_links_has_one_owner(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    start = threading.Barrier(8)
+
+    def claim(number: int) -> str:
+        start.wait()
+        return storage_of(tmp_path).claim("raw/ab/one.owner", f"worker {number}")
+
+    with ThreadPoolExecutor(8) as workers:
+        owners = set(workers.map(claim, range(8)))
+    assert len(owners) == 1 and storage_of(tmp_path).claim("raw/ab/one.owner", "late") in owners
+    assert [entry.key for entry in storage_of(tmp_path).list("raw")] == ["raw/ab/one.owner"]
+
+
+def test_a_claim_that_a_full_disk_cut_short_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "one.owner").touch()
+    assert storage_of(tmp_path).claim("raw/one.owner", "worker") == "worker"
+
+
+def test_a_claim_tells_other_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        storage_of(tmp_path).claim("raw/one.owner", "worker")
