@@ -1,7 +1,7 @@
 """The one way to read a shard: row groups as Arrow tables, checked before and after they are decoded, hashed as they pass.
 
-Shards come from strangers too. What does not hold what the format promises is refused in one line that names the shard, and clip and
-column where it is about one; `pipeline/shards/README.md` lists it. A read error of the disk is raised as it is.
+Shards come from strangers too. What does not hold what the format promises is refused in one line that names the shard, and clip
+and column where it is about one; `pipeline/shards/README.md` lists it. A read error of the disk is raised as it is.
 """
 
 from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ from pipeline.shards.format import ROWS_A_GROUP, VERSION_KEY, ShardError, check_
 from pipeline.shards.opened import MAGIC, ShardFile
 from pipeline.shards.pages import DICTIONARY, BadPage, Page, pages
 
-MOST_FRAMES = 15_000  # of a clip: ten minutes
+MOST_FRAMES = 7_500  # of a clip: five minutes
 MOST_ROWS = 4 * ROWS_A_GROUP  # in a row group
 SINCE_MINOR_VERSIONS = frozenset({"channel_id", "channel_handle", "upload_date"})
 HEAVY = ("keypoints", "scores", "local", "neck", "audio_features")

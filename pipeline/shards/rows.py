@@ -18,8 +18,8 @@ from pipeline.base.ids import check_clip_id
 from pipeline.base.reasons import Reject
 from pipeline.base.text import printable
 from pipeline.base.units import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from pipeline.shards.footer import MOST_FRAMES
 from pipeline.shards.format import ShardError
-from pipeline.shards.footer import HEAVY, MOST_FRAMES
 
 MOST_PX = 16_384.0  # 32 crops: a point further out is none, and float16 holds twice as much
 MOST_SCORE = 100.0  # ours are within 0..1; other nets' are heights of a map, or sums of two
