@@ -20,6 +20,7 @@ from pipeline.shards import removal
 from pipeline.shards.checked import Reader
 from pipeline.shards.format import SPLITS, ShardError
 from pipeline.shards.index import INDEX, read_index
+from pipeline.shards.rows import whole
 from pipeline.skeleton.layout import K
 from pipeline.tables.arrow import to_python
 
@@ -75,7 +76,7 @@ def _compare(path: Path, found: str, listed: str) -> None:
 
 
 def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
-    values = {field.name: to_python(table[field.name].combine_chunks(), field.type) for field in table.schema}
+    values = {field.name: to_python(whole(table[field.name]), field.type) for field in table.schema}
     for name in ("keypoints", "local"):
         if name in values:
             values[name] = [value.reshape(-1, K, 2) for value in values[name]]

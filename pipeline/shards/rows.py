@@ -49,6 +49,11 @@ _NUMBERS: Mapping[str, _Limits] = {
 }
 
 
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; Arrow would copy one that is in one piece already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 class Rows:
     """The rows of one row group.
 
@@ -59,7 +64,7 @@ class Rows:
 
     def __init__(self, path: Path, table: pa.Table) -> None:
         self.path, self.table = path, table
-        self.columns: dict[str, pa.Array] = {name: table[name].combine_chunks() for name in table.column_names}
+        self.columns: dict[str, pa.Array] = {name: whole(table[name]) for name in table.column_names}
 
     def check(self) -> None:
         """Raise ShardError, which names shard, clip and column, for the first thing that no shard holds."""

@@ -381,8 +381,11 @@ class _Sums:
     def add(self, local: NDArray[np.float32], neck: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Local (F, 133, 2) and neck (F, 2), px; valid (F, 133)."""
         picture = from_local(local.astype(np.float64), neck.astype(np.float64))
-        both = np.where(valid[None, ..., None], np.stack([local, picture]) - self._middle, 0.0)
-        self.sums += np.stack([both.sum(1), (both**2).sum(1)], 1)
+        both = np.stack([local, picture])
+        both -= self._middle  # in place, as what follows: this is a fifth of the time that a cache takes
+        both[:, ~valid] = 0.0
+        first = both.sum(1)
+        self.sums += np.stack([first, np.square(both, out=both).sum(1)], 1)
         self.count += valid.sum(0)
         self.frames += len(local)
         sure = valid[:, layout.LEFT_SHOULDER] & valid[:, layout.RIGHT_SHOULDER]
