@@ -48,9 +48,8 @@ def pages(chunk: memoryview) -> Iterator[Page]:
         try:
             kind = int(fields[_TYPE])
             body = fields[_BODY[kind]]
-            page = Page(
-                kind, *(int(fields[n]) for n in (_PACKED, _UNPACKED)), int(body[1]), int(body[_ENCODING_FIELD[kind]])
-            )
+            values, encoding = int(body[1]), int(body[_ENCODING_FIELD[kind]])
+            page = Page(kind, int(fields[_PACKED]), int(fields[_UNPACKED]), values, encoding)
         except (KeyError, TypeError, ValueError):
             raise BadPage("a page header lacks what it must say") from None
         at += length + page.packed

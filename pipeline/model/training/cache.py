@@ -303,7 +303,9 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
             offset = np.where(valid[..., None], local, 0).sum(0) / np.maximum(valid.sum(0), 1)[:, None]
             deviation = np.where(known[..., None], local - offset, 0).astype(np.float16)
             made = {"skeleton": deviation, "valid": valid, "neck": neck, "audio": row["audio_features"]}
-            arrays = {name: np.ascontiguousarray(made[name], kind) for name, (kind, _) in ARRAYS.items()}
+            arrays: dict[str, NDArray[Any]] = {
+                name: np.ascontiguousarray(made[name], kind) for name, (kind, _) in ARRAYS.items()
+            }
             for name, values in arrays.items():
                 out[name].write(values.data)
             sums.add(local, neck, valid)
@@ -319,7 +321,12 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
         )
     frames = np.array(lists.frames, np.int64)
     first = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    listed = {"first": first, "frames": frames, "offset": np.stack(lists.offsets), "ids": np.array(lists.ids)}
+    listed: dict[str, Any] = {
+        "first": first,
+        "frames": frames,
+        "offset": np.stack(lists.offsets),
+        "ids": np.array(lists.ids),
+    }
     np.savez(folder / CLIPS, **listed, checksums=np.array(lists.checksums, np.uint32))
     index = {
         **made_from,
