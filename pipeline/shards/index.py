@@ -1,14 +1,22 @@
 """`_index.json`: the files of a folder of shards, with sizes and hashes, and the columns in them."""
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.base import files
+from pipeline.base.text import printable
 from pipeline.shards.format import SPLITS, ShardError, check_version
 
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
+
+_MOST_BYTES = 8 << 20  # ours takes 300 bytes a file and 12 kB for the columns; as objects of Python 20 times as much
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.parquet", re.ASCII)
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_MOST = 1 << 53  # beyond it no number of rows, bytes or seconds is exact
 
 
 def build_index(entries: Sequence[Mapping[str, Any]], columns: list[Any], **head: Any) -> dict[str, Any]:
@@ -37,12 +45,87 @@ def write_index(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """What `_index.json` says; ShardError when there is none, or none that this version reads."""
+    """What `_index.json` says, checked: `files` holds entries with plain names, sizes, hashes and numbers that add up.
+
+    Raises:
+        ShardError: there is none, it is none that this version reads, or it does not hold what an index holds.
+    """
+    path = folder / INDEX
+    index = _parsed(path)
+    check_version(str(index.get("version", "none"))[:100], path)
+    entries = index.get("files")
+    if not isinstance(entries, list):
+        _refuse(path, "lists no files")
+    seen: set[str] = set()
+    for number, entry in enumerate(entries):
+        _check_entry(path, number, entry)
+        if (name := entry["path"].lower()) in seen:  # some file systems do not tell case apart
+            _refuse(path, f"lists {entry['path']} twice")
+        seen.add(name)
+    _check_totals(path, index)
+    return index
+
+
+def _parsed(path: Path) -> dict[str, Any]:
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            _refuse(path, "is no file")
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            _refuse(path, f"has more than {_MOST_BYTES >> 20} MiB")
+        index = json.loads(data.decode("utf-8"))
     except FileNotFoundError:
-        raise ShardError(f"{folder / INDEX} is missing: the stage `shards` has not finished here") from None
-    except json.JSONDecodeError as error:
-        raise ShardError(f"{folder / INDEX} is not JSON ({error}): run the stage `shards` again") from None
-    check_version(str(index.get("version", "none")), folder / INDEX)
-    return dict(index)
+        raise ShardError(f"{path} is missing: the stage `shards` has not finished here") from None
+    except ShardError:
+        raise
+    except RecursionError:
+        _refuse(path, "is nested too deeply")
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError among them
+        raise ShardError(f"{path} is not JSON ({printable(str(error))[:200]}): run the stage `shards` again") from None
+    if not isinstance(index, dict):
+        _refuse(path, "holds no object")
+    return index
+
+
+def _check_entry(path: Path, number: int, entry: Any) -> None:
+    if not isinstance(entry, dict):
+        _refuse(path, f"entry {number} of files is no object")
+    name = entry.get("path")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        _refuse(path, f"entry {number} of files names {printable(repr(name)[:100])}, no plain file name")
+    if entry.get("split") not in SPLITS:
+        _refuse(path, f"{name} has the split {printable(repr(entry.get('split'))[:100])}")
+    for key in ("rows", "bytes"):
+        if type(entry.get(key)) is not int or not 0 <= entry[key] <= _MOST:
+            _refuse(path, f"{name} has no number of {key}")
+    if not _is_amount(entry.get("seconds")):
+        _refuse(path, f"{name} has no number of seconds")
+    if not isinstance(entry.get("sha256"), str) or not _HASH.fullmatch(entry["sha256"]):
+        _refuse(path, f"{name} has no sha256")
+
+
+def _check_totals(path: Path, index: Mapping[str, Any]) -> None:
+    """The sums beside the entries, where there are some."""
+    rows = {split: [entry["rows"] for entry in index["files"] if entry["split"] == split] for split in SPLITS}
+    if "clips" in index and index["clips"] != sum(map(sum, rows.values())):
+        _refuse(path, "says another number of clips than its files have")
+    splits = index.get("splits", {})
+    if not isinstance(splits, dict):
+        _refuse(path, "holds no splits")
+    for split, said in splits.items():
+        mine = rows.get(split)
+        if (
+            mine is None
+            or not isinstance(said, dict)
+            or (said.get("files"), said.get("clips")) != (len(mine), sum(mine))
+        ):
+            _refuse(path, f"says other numbers of the split {printable(split)[:40]} than its files have")
+
+
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= _MOST
+
+
+def _refuse(path: Path, problem: str) -> NoReturn:
+    raise ShardError(f"{path} {problem}: run the stage `shards` again, or get the folder again from where it came")

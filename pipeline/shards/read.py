@@ -6,19 +6,21 @@ refuses a folder whose index does not fit its files.
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 from numpy.typing import NDArray
 
+from pipeline.base.text import printable
 from pipeline.shards import removal
-from pipeline.shards.format import SPLITS, ShardError, check_version, file_version
+from pipeline.shards.checked import Reader
+from pipeline.shards.format import SPLITS, ShardError
 from pipeline.shards.index import INDEX, read_index
+from pipeline.shards.rows import whole
 from pipeline.skeleton.layout import K
 from pipeline.tables.arrow import to_python
 
@@ -31,28 +33,50 @@ class Shards:
         folder: where `_index.json` lies.
         paths: the Parquet files, in order.
         index: what `_index.json` says.
+        read: file -> sha256 of its bytes, of those that were read to their end by now.
     """
 
     folder: Path
     paths: tuple[Path, ...]
     index: Mapping[str, Any]
+    read: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         names = {path.name for path in self.paths}
         return sum(entry["rows"] for entry in self.index["files"] if entry["path"] in names)
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows as dicts: keypoints and local (F, 133, 2), scores (F, 133), neck (F, 2), other lists (F, width), FLAC bytes."""
+        """Rows as dicts: keypoints and local (F, 133, 2), scores (F, 133), neck (F, 2), other lists (F, width), FLAC bytes.
+
+        Where lists over frames or the sound are asked for, a file's sha256 is compared at its end, and kept in `read`.
+
+        Raises:
+            ShardError: a file is damaged, or does not hold what the format promises; rows before it have been given.
+        """
+        listed = {entry["path"]: entry for entry in self.index["files"]}
+        seen: set[str] = set()
         for path in self.paths:
-            file = pq.ParquetFile(path, memory_map=True)
-            check_version(file_version(path), path)
-            names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-            for group in range(file.num_row_groups):
-                yield from _rows_of(file.read_row_group(group, columns=names, use_threads=False))
+            reader = Reader(path, listed[path.name]["rows"], seen)
+            for table in reader.tables(columns):
+                yield from _rows_of(table if columns is None else _only(table, columns))
+            if reader.sha256:
+                _compare(path, reader.sha256, listed[path.name]["sha256"])
+                self.read[path.name] = reader.sha256
+
+
+def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    return table.select([name for name in table.column_names if name in columns])
+
+
+def _compare(path: Path, found: str, listed: str) -> None:
+    if found != listed:
+        raise ShardError(
+            f"{path} is not the file that {INDEX} lists (sha256 differs): get it again, or write the shards again"
+        )
 
 
 def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
-    values = {field.name: to_python(table[field.name].combine_chunks(), field.type) for field in table.schema}
+    values = {field.name: to_python(whole(table[field.name]), field.type) for field in table.schema}
     for name in ("keypoints", "local"):
         if name in values:
             values[name] = [value.reshape(-1, K, 2) for value in values[name]]
@@ -79,13 +103,30 @@ def open_shards(folder: Path, split: str | None = None) -> Shards:
         raise ShardError(f"no split is called {split!r}: there are {', '.join(SPLITS)}")
     entries = [entry for entry in index["files"] if split in (None, entry["split"])]
     for entry in entries:
-        path = folder / entry["path"]
-        if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise ShardError(f"{path} is not the file that {INDEX} lists: a run was cut short, run `shards` again")
+        _check_file(folder, entry)
     return Shards(folder, tuple(folder / entry["path"] for entry in entries), index)
 
 
+def _check_file(folder: Path, entry: Mapping[str, Any]) -> None:
+    path = folder / entry["path"]
+    if not path.is_file() or path.stat().st_size != entry["bytes"]:
+        raise ShardError(f"{path} is not the file that {INDEX} lists: a run was cut short, run `shards` again")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ShardError(f"{path} is a link that leads out of its folder: put the file itself there")
+
+
 def decode_audio(flac: bytes) -> NDArray[np.float32]:
-    """(samples,) mono wave in -1..1 of a row's `audio`, 16 kHz."""
-    wave, _ = soundfile.read(io.BytesIO(flac), dtype="float32")
+    """(samples,) mono wave in -1..1 of a row's `audio`, 16 kHz.
+
+    Raises:
+        ShardError: it does not decode, or to fewer samples than it promises.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(flac)) as file:
+            promised = file.frames
+            wave = file.read(dtype="float32")
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        raise ShardError(f"the sound of a clip does not decode ({printable(str(error))[:200]})") from error
+    if len(wave) != promised:
+        raise ShardError(f"the sound of a clip ends after {len(wave)} of {promised} samples: get its shard again")
     return np.asarray(wave, np.float32)

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
-from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, file_version, shard_schema
+from pipeline.shards.checked import Reader
+from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, shard_schema
 from pipeline.shards.index import INDEX, build_index, read_index, write_index
 from pipeline.shards.write import shard_writer
 from pipeline.storage import Storage, storage_of
@@ -89,16 +90,17 @@ def remove(folder: Path, who: OptOut) -> Removed:
     companions: list[str] = []
     clips = 0
     for path in _shards(folder, set(listed)):
-        gone, videos = _opted_out(path, who)
+        entry = listed.get(path.name)
+        gone, videos = _opted_out(path, entry and entry["rows"], who)
         if not gone.any():
             continue
         clips += int(gone.sum())
         companions += videos
         step = {"path": path.name, "temporary": None, "bytes": 0}
-        entry = listed.pop(path.name, None)
+        listed.pop(path.name, None)
         if not gone.all():
             temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex[:12]}.parquet"
-            frames = _rewrite(path, temporary, ~gone)
+            frames = _rewrite(path, temporary, ~gone, entry and entry["sha256"])
             step |= {"temporary": temporary.name, "bytes": temporary.stat().st_size}
             renewed = {"bytes": step["bytes"], "sha256": sha256_of(temporary), "rows": int((~gone).sum())}
             if entry is not None:
@@ -131,11 +133,14 @@ def complete(folder: Path) -> bool:
     """
     folder = Path(folder)
     try:
+        if (folder / JOURNAL).exists() and not (folder / JOURNAL).is_file():
+            raise ShardError(f"{folder / JOURNAL} is no file: write the shards again")
         journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
-    except ValueError as error:
-        raise ShardError(f"{folder / JOURNAL} is not JSON ({error}): write the shards again") from None
+    except (ValueError, RecursionError) as error:
+        text = next(iter(str(error).splitlines()), "")[:200]
+        raise ShardError(f"{folder / JOURNAL} is not JSON ({text}): write the shards again") from None
     try:
         _replay(folder, _checked(folder, journal))
     except OSError as error:
@@ -150,7 +155,9 @@ def _checked(folder: Path, journal: Any) -> dict[str, Any]:
     """The journal, if all it names are files of this folder and clips beside it: a published copy comes from others."""
     try:
         fits = all(
-            _SHARD.fullmatch(step["path"]) and (step["temporary"] is None or _TEMPORARY.fullmatch(step["temporary"]))
+            _SHARD.fullmatch(step["path"])
+            and (step["temporary"] is None or _TEMPORARY.fullmatch(step["temporary"]))
+            and isinstance(step["bytes"], int)
             for step in journal["files"]
         )
         fits = fits and all(map(_is_clip, journal["companions"]))
@@ -190,15 +197,16 @@ def _shards(folder: Path, listed: set[str]) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def _opted_out(path: Path, who: OptOut) -> tuple[NDArray[np.bool_], list[str]]:
+def _opted_out(path: Path, rows: int | None, who: OptOut) -> tuple[NDArray[np.bool_], list[str]]:
     """(rows,) which rows go, and the clips that they name and that lie beside the shards."""
-    check_version(file_version(path), path)
-    there = set(pq.read_schema(path).names)
-    names = ["video_id", "video", *(name for name in CHANNEL_COLUMNS if name in there)]
-    rows = pq.read_table(path, columns=names, memory_map=True, partitioning=None).to_pydict()
-    channels = [rows[name] for name in names[2:]]
-    gone = [who.names(*known) for known in zip(rows["video_id"], *channels, strict=True)]
-    videos = [name for name, goes in zip(rows["video"], gone, strict=True) if goes and _is_clip(name)]
+    gone: list[bool] = []
+    videos: list[str] = []
+    for table in Reader(path, rows).tables(("video_id", "video", *CHANNEL_COLUMNS)):
+        known = table.to_pydict()
+        channels = [known[name] for name in CHANNEL_COLUMNS if name in known]
+        goes = [who.names(*row) for row in zip(known["video_id"], *channels, strict=True)]
+        videos += [name for name, out in zip(known["video"], goes, strict=True) if out and _is_clip(name)]
+        gone += goes
     return np.array(gone, dtype=bool), videos
 
 
@@ -208,22 +216,26 @@ def _is_clip(name: Any) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts and pure.parts[:1] == ("clips",) and pure.suffix == ".mp4"
 
 
-def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_]) -> int:
-    """Write a shard without some of its rows, in groups as all shards have them. Returns: frames in it."""
-    source = pq.ParquetFile(path, memory_map=True)
-    layout = _as_written(source.schema_arrow)
+def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str | None) -> int:
+    """Write a shard without some of its rows, in groups as all shards have them. Returns: frames in it.
+
+    Raises:
+        ShardError: the shard is damaged, or another than that of the hash; a rewritten one would hide it.
+    """
+    layout = _as_written(pq.read_schema(path))
     held, first, total = layout.empty_table(), 0, 0
+    reader = Reader(path, len(keep))
     with shard_writer(temporary, layout) as out:
-        for group in range(source.num_row_groups):
-            rows = source.read_row_group(group, use_threads=False)
+        for rows in reader.tables():
             held = pa.concat_tables([held, rows.filter(pa.array(keep[first : first + len(rows)])).cast(layout)])
             first += len(rows)
-            last = group == source.num_row_groups - 1
-            while len(held) >= ROWS_A_GROUP or (last and len(held)):
+            while len(held) >= ROWS_A_GROUP or (first == len(keep) and len(held)):
                 piece = held.slice(0, ROWS_A_GROUP)
                 total += sum(piece["frames"].to_pylist())
                 out.write_table(piece.combine_chunks(), row_group_size=ROWS_A_GROUP)
                 held = held.slice(ROWS_A_GROUP)
+    if sha256 is not None and reader.sha256 != sha256:
+        raise ShardError(f"{path} is not the file that {INDEX} lists (sha256 differs): write the shards again")
     files.sync(temporary)
     return total
 

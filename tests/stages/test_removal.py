@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base import files
+from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
 from pipeline.shards import removal
 from pipeline.shards.format import VERSION_KEY, ShardError, file_version
@@ -209,15 +210,22 @@ def removal_context(run: Path):
     return Context(run)
 
 
+def list_anew(folder: Path, **head: str) -> None:
+    """The index of shards that were changed, as whoever changed them would have written it."""
+    index = read_index(folder)
+    for entry in index["files"]:
+        path = folder / entry["path"]
+        entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    (folder / "_index.json").write_text(json.dumps({**index, **head}))
+
+
 def test_an_older_copy_without_channel_ids_works_too(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run / "shards"
     for path in folder.glob("*.parquet"):
         table = pq.read_table(path).drop_columns(["channel_id", "channel_handle", "upload_date"])
         metadata = {**table.schema.metadata, VERSION_KEY: b"1.0"}
         pq.write_table(table.replace_schema_metadata(metadata), path)
-    index = json.loads((folder / "_index.json").read_text())
-    entries = [{**e, "bytes": (folder / e["path"]).stat().st_size} for e in index["files"]]
-    (folder / "_index.json").write_text(json.dumps({**index, "version": "1.0", "files": entries}))
+    list_anew(folder, version="1.0")
     remove(folder, CHANNEL)
     assert videos_in(run) == expected(2, 3)
     assert {file_version(path) for path in folder.glob("*.parquet")} == {"1.0"}
@@ -238,6 +246,7 @@ def test_a_hostile_copy_deletes_nothing_outside_its_clips(run: Path, tmp_path: P
         column = [name] * len(table)
         at = table.schema.get_field_index("video")
         pq.write_table(table.set_column(at, table.schema.field(at), [column]), path)
+    list_anew(folder)
     assert remove(folder, ONE).files == 0
     journal = {"files": [], "companions": [name], "index": read_index(folder)}
     (folder / removal.JOURNAL).write_text(json.dumps(journal))

@@ -9,7 +9,8 @@ import torch
 from pipeline.model import diffusion
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training.batch import prepare
-from pipeline.model.training.cache import Cache, CacheError, open_cache
+from pipeline.model.training.cache import Cache, open_cache
+from pipeline.model.training.integrity import CacheError, DamagedCache
 from pipeline.model.training.recipe import Recipe
 from pipeline.model.training.windows import Windows, onto, seed_of
 
@@ -23,6 +24,8 @@ def held_out_split(
     """Open the validation split; None when it is empty."""
     try:
         return open_cache(shards, "validation", caches, recipe.min_score, say=say)
+    except DamagedCache:
+        raise
     except CacheError as error:
         log.warning("no validation: %s", error)
         return None

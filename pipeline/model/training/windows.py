@@ -88,6 +88,7 @@ class Windows(Dataset[Batch]):
         """Clip, first frame and reference frame of item `number`."""
         epoch, place = divmod(number, len(self.cache))
         clip = place if self.still else int(self._order(epoch)[place])
+        self.cache.check(clip)
         frames, first = int(self.cache.frames[clip]), int(self.cache.first[clip])
         whole = self.cache.valid[first : first + frames][:, _UPPER].sum(1)
         best = np.flatnonzero(whole == whole.max())

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.model.training import cache
-from pipeline.model.training.cache import FRAME_BYTES, CacheError, open_cache
+from pipeline.model.training import cache, integrity
+from pipeline.model.training.cache import FRAME_BYTES, open_cache
+from pipeline.model.training.integrity import CacheError, DamagedCache
+from pipeline.model.training.windows import Windows
+from pipeline.shards.format import ShardError
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, rooted
 from tests.pipeline.model.training.small import shard_rows, unseen, without_features, write_shards
@@ -22,7 +25,7 @@ ROWS = shard_rows(4)
 BUILDER = """
 import sys
 from pathlib import Path
-from pipeline.model.training import cache
+from pipeline.model.training import cache, integrity
 build = cache._build
 def slowly(opened, folder, *given):
     (folder / "audio.raw").write_bytes(b"begun")
@@ -139,6 +142,70 @@ def test_a_file_cut_short_is_told(shards: Path, tmp_path: Path) -> None:
         file.truncate(path.stat().st_size - 1)
     with pytest.raises(CacheError, match=r"audio\.raw has \d+ bytes, not \d+: delete"):
         open_cache(shards, "train", tmp_path / "cache")
+
+
+def flip(path: Path, at: float = 0.5) -> None:
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * at)] ^= 16
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["index.json", "clips.npz"])
+def test_a_flip_in_what_describes_the_frames_is_told_at_once(name: str, shards: Path, tmp_path: Path) -> None:
+    folder = open_cache(shards, "train", tmp_path / "cache").folder
+    flip(folder / name)
+    with pytest.raises(DamagedCache, match=rf"{name} is not .* was written.*: delete {folder}"):
+        open_cache(shards, "train", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", [*cache.ARRAYS])
+def test_a_flip_in_a_clip_is_told_before_it_is_trained_on(name: str, shards: Path, tmp_path: Path) -> None:
+    folder = open_cache(shards, "train", tmp_path / "cache").folder
+    flip(folder / f"{name}.raw", 0.6)  # of the third clip of four
+    found = Windows(open_cache(shards, "train", tmp_path / "cache"), 20, still=True)
+    assert len([found[number] for number in (0, 1, 3)]) == 3
+    with pytest.raises(DamagedCache, match=rf"other frames of {found.cache.ids[2]}".replace("+", r"\+")):
+        found[2]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", "[" * 100_000])
+def test_an_index_of_garbage_is_written_anew(text: str, shards: Path, tmp_path: Path) -> None:
+    """As one that was made before checksums were: what is derived may be derived again."""
+    folder, lines = open_cache(shards, "train", tmp_path / "cache").folder, list[str]()
+    (folder / "index.json").write_text(text)
+    assert len(open_cache(shards, "train", tmp_path / "cache", say=lines.append)) == len(ROWS)
+    assert len(lines) == 1 and lines[0].startswith(f"writing {folder} again")
+
+
+def test_shards_that_hold_other_bytes_by_now_are_told(shards: Path, tmp_path: Path) -> None:
+    open_cache(shards, "train", tmp_path / "cache")
+    [path] = shards.glob("train-*")
+    flip(path)
+    with pytest.raises(DamagedCache, match=rf"{path.name} holds other bytes than when"):
+        open_cache(shards, "train", tmp_path / "cache")
+    flip(path)  # back again
+    assert len(open_cache(shards, "train", tmp_path / "cache")) == len(ROWS)
+
+
+def test_shards_that_were_copied_are_read_once_more_and_no_oftener(
+    shards: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    open_cache(shards, "train", tmp_path / "cache")
+    shutil.copytree(shards, tmp_path / "copy")
+    read: list[Path] = []
+    real = integrity.sha256_of
+    monkeypatch.setattr(integrity, "sha256_of", lambda path: (read.append(path), real(path))[1])
+    for _ in range(2):
+        open_cache(tmp_path / "copy", "train", tmp_path / "cache")
+    assert read == list((tmp_path / "copy").glob("train-*"))
+
+
+def test_flipped_shards_are_not_cached(shards: Path, tmp_path: Path) -> None:
+    [path] = shards.glob("train-*")
+    flip(path)
+    with pytest.raises(ShardError, match=path.name):
+        open_cache(shards, "train", tmp_path / "cache")
+    assert not _folders(tmp_path / "cache")
 
 
 def test_a_full_disk_is_told_before_anything_is_written(shards: Path, tmp_path: Path, monkeypatch: Any) -> None:

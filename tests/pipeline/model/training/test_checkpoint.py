@@ -4,19 +4,23 @@ import errno
 import json
 import os
 import pickle
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.model.dit import NetSettings
-from pipeline.model.training import checkpoint
+from pipeline.model.training import checkpoint, loop
 from pipeline.registry.models import BadModel
+from tests.pipeline.model.training.small import fit, losses
 
 SETTINGS = NetSettings(size="tiny", window_frames=16)
 
@@ -171,6 +175,76 @@ def test_a_kill_at_any_moment_leaves_the_last_whole_one(tmp_path: Path) -> None:
         checkpoint.restore(found[0], model, _model(2), torch.optim.AdamW(model.net.parameters()))
     _write(tmp_path, 99_999, keep=2)
     assert {path.name[:5] for path in tmp_path.iterdir()} == {checkpoint.PREFIX}
+
+
+KILLS, KILLED_STEPS = 10, 20
+_UNDER_FIRE = """
+import sys
+from pathlib import Path
+from tests.pipeline.model.training.test_checkpoint import train_under_fire
+train_under_fire(Path(sys.argv[1]))
+"""
+
+
+def train_under_fire(place: Path) -> None:
+    """Train in child processes: ten are killed at the n-th step or flush to disk, one ends what they began, one is left alone.
+
+    Forked before torch computes anything: each child is as new, and none waits for imports.
+    """
+    import torch.utils.tensorboard  # noqa: F401 - or each child would import it
+
+    draw = random.Random(13)
+    for number in range(KILLS + 2):
+        death = draw.randrange(1, 16)
+        child = os.fork()
+        if child == 0:
+            if number < KILLS:
+                _die_at(death)
+            folder = place / ("run" if number <= KILLS else "undisturbed")
+            fit(place / "shards", folder, steps=KILLED_STEPS, window_frames=16, batch=2)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        found = checkpoint.last_whole(place / "run" / loop.CHECKPOINTS)
+        print(os.waitstatus_to_exitcode(status), found[1]["step"] if found else 0, flush=True)
+
+
+def _die_at(number: int) -> None:
+    """SIGKILL at the n-th of steps and flushes, which a cache, a checkpoint and a note end with, before or after it."""
+    left = [number]
+
+    def counted(real: Any) -> Any:
+        def call(*given: Any) -> Any:
+            left[0] -= 1
+            if not left[0] and number % 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = real(*given)
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
+    os.fsync = counted(os.fsync)
+    loop._Run._step = counted(loop._Run._step)  # type: ignore[method-assign]
+
+
+@pytest.mark.slow
+def test_ten_kills_in_training_change_no_loss(shards: Path, tmp_path: Path) -> None:
+    """Bit for bit on a processor: a step is a function of the recipe, the shards and its number."""
+    shutil.copytree(shards, tmp_path / "shards")  # the cache beside them is built under fire too
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _UNDER_FIRE, str(tmp_path)]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    lines = [[int(word) for word in line.split()] for line in ended.stdout.splitlines()]
+    assert [status for status, _ in lines] == [-signal.SIGKILL] * KILLS + [0, 0]
+    steps = [step for _, step in lines]
+    assert steps == sorted(steps) and len({*steps}) >= 4  # kills fell before, between and after checkpoints
+    for name in ("loss", "validation_loss", "gradient_norm"):
+        assert losses(tmp_path / "run", name) == losses(tmp_path / "undisturbed", name)
+    ours, theirs = (
+        AudioToSkeleton.load(checkpoint.weights_of(tmp_path / run)).net.state_dict() for run in ("run", "undisturbed")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_a_broken_later_one_does_not_push_out_what_was_just_written(tmp_path: Path) -> None:
