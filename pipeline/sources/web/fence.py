@@ -1,4 +1,4 @@
-"""The posts of the fence: which address may be connected to, which of yt-dlp's downloaders may work, which programs it may start."""
+"""The posts of the fence: which addresses may be connected to, which of yt-dlp's downloaders may work, what it may start."""
 
 import functools
 import ipaddress
