@@ -230,6 +230,31 @@ def test_a_table_of_links_is_read_by_its_column(tmp_path: Path) -> None:
     assert next(iter(found.bad)).startswith("line 4:")
 
 
+def test_a_quoted_cell_over_two_lines_is_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text('title,url\n"two\nlines",https://a.org/1\n"never closed,https://a.org/2\nx,https://a.org/3\n')
+    found = read_list(path)
+    assert found.links == ["https://a.org/1", "https://a.org/3"]
+    assert [text[:7] for text in found.bad.values()] == ["line 4:"]
+
+
+def test_bare_youtube_ids_are_links(tmp_path: Path) -> None:
+    pages = [f"https://www.youtube.com/watch?v={video}" for video in ("-_aB3dEfGhI", "YqnhRPq2Hq0")]
+    (tmp_path / "ids.txt").write_text("-_aB3dEfGhI\n  YqnhRPq2Hq0  # a talk\nYqnhRPq2Hq\nYqnhRPq2Hq0x\n")
+    found = read_list(tmp_path / "ids.txt")
+    assert found.links == pages and [text.split(":")[0] for text in found.bad.values()] == ["line 3", "line 4"]
+    (tmp_path / "ids.csv").write_text("n,video_id\n1,-_aB3dEfGhI\n2,YqnhRPq2Hq0\n")
+    assert read_list(tmp_path / "ids.csv").links == pages
+
+
+def test_a_nul_in_a_list_costs_its_line_alone(tmp_path: Path) -> None:
+    for name in ("links.txt", "links.csv"):
+        (tmp_path / name).write_bytes(b"https://a.org/1\nhttps://a.org/\0\nhttps://a.org/3\r\nhttps://a.org/\xff\n")
+        found = read_list(tmp_path / name)
+        assert found.links[:2] == ["https://a.org/1", "https://a.org/3"]
+        assert next(iter(found.bad.values())).startswith("line 2: control characters")
+
+
 def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "links.txt").write_bytes(b"\0\1\2" * 10)
     with pytest.raises(InputError, match="not a text file"):
