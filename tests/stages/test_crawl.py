@@ -185,6 +185,36 @@ def test_an_input_that_is_not_there_is_told(given: str, says: str, tmp_path: Pat
         Crawl(input=given).sources(Store(tmp_path))
 
 
+def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, elsewhere = tmp_path / "videos", tmp_path / "elsewhere"
+    source.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "film.mp4").write_bytes(film.read_bytes())
+    (source / "link").symlink_to(elsewhere, target_is_directory=True)
+    (source / ".hidden.srt").touch()
+    with pytest.raises(
+        InputError, match=r"holds no video; left out: 1 link to folders, .* \(link\): name such"
+    ) as empty:
+        Crawl(input=str(source)).sources(Store(tmp_path / "run"))
+    assert empty.value.exit_code == 2
+    for name in ("a.mxf", "b.f4v", "c", "d.tar", "e.tar"):
+        (source / name).touch()
+    with pytest.raises(InputError, match=r"5 files by name no video \(2 .tar, 1 .\w+, 1 .+\); 1 link") as empty:
+        Crawl(input=str(source)).sources(Store(tmp_path / "run"))
+    assert "\n" not in str(empty.value) and ".srt" not in str(empty.value)
+    (source / "film.mp4").write_bytes(film.read_bytes())
+    assert list(crawl(tmp_path / "run", input=str(source))) == ["film.mp4"]
+    assert "crawl: left out: 5 files by name no video" in capsys.readouterr().err
+
+
+def test_an_input_that_holds_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "links.txt").write_text("# none yet\n\n")
+    for name, said in (("empty", "the folder .* holds no video$"), ("links.txt", "holds nothing to crawl$")):
+        with pytest.raises(InputError, match=said):
+            Crawl(input=str(tmp_path / name)).sources(Store(tmp_path))
+
+
 # Lists
 
 

@@ -61,6 +61,14 @@ class Input(ABC):
     def units(self, store: "Store") -> list[str] | None:
         """Ids of its units, or None where they are the rows of the first table read."""
 
+    def left_out(self) -> str:
+        """What lies beside its units and becomes none, in a line; "" where there is nothing."""
+        return ""
+
+    def nothing(self) -> str:
+        """The line for an input that has no units."""
+        return f"crawl.input: {self.text} holds nothing to crawl"
+
     def refused(self) -> Mapping[str, str]:
         """Of its units, those that can only be refused, such as bad lines of a list: {unit: why}."""
         return {}

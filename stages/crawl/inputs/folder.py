@@ -15,6 +15,7 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from stages.crawl.inputs.base import Fetcher, Input
+from stages.crawl.inputs.left_out import left_out
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
@@ -44,6 +45,13 @@ class Folder(Input):
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         yield {"same_size": same_size(self.text, self.units())}
+
+    def left_out(self) -> str:
+        return left_out(Path(self.text), VIDEO_SUFFIXES)
+
+    def nothing(self) -> str:
+        beside = self.left_out()
+        return f"crawl.input: the folder {self.text} holds no video" + (f"; left out: {beside}" if beside else "")
 
     def row(self, unit: Unit, worker: Fetcher) -> Row:
         from pipeline.media.video import probe
