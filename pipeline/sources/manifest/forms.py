@@ -15,12 +15,11 @@ from typing import Any
 
 from pipeline.base.ids import check_url
 from pipeline.base.links import normalised, watch_page
-from pipeline.base.links import video_id_of as linked_id
-from pipeline.base.reasons import Reject
 from pipeline.base.text import is_text
 from pipeline.base.units import FPS
-from pipeline.sources.manifest.csv_rows import csv_rows
+from pipeline.sources.manifest.checked import Rows, checked
 from pipeline.sources.manifest.entries import decoded, entries
+from pipeline.sources.manifest.linked import is_linked, is_listed, linked_rows
 from pipeline.sources.manifest.rows import (
     HEIGHT,
     MAX_VIDEO_SECONDS,
@@ -34,7 +33,6 @@ from pipeline.sources.manifest.rows import (
     box_of,
     check_length,
     clock,
-    micros_of,
     number_of,
     shown,
     span_row,
@@ -47,19 +45,11 @@ PANDA, CELEBV = "panda_csv", "celebv_json"
 MAX_BYTES = 512 << 20
 MAX_BAD_ROWS = 1_000_000  # what has more is no manifest, and would fill the memory with complaints
 _SNIFFED_BYTES = 64 << 10
-_MAX_SPANS = 1000  # time stamps in one row
 
 _CLOCK = r"\d\d:\d\d:\d\d\.\d{3}|\d\d_\d\d_\d\d_\d{3}"
 _NAME = re.compile(rf"(.{{11}})_(\d{{1,4}})_({_CLOCK})_({_CLOCK})(?:\.mp4)?", re.ASCII)
 _NAME_ENDS = re.compile(rf".*_({_CLOCK})(?:\.mp4)?", re.ASCII)
-_URL = ("url", "link", "video_url")
-_START = ("start timecode", "start_timecode", "start_time", "start")
-_STAMPS = ("timestamp", "timestamps")
-_SPAN = re.compile(r"""\[\s*(['"]?)([\d:.]{1,32})\1\s*,\s*(['"]?)([\d:.]{1,32})\3\s*\]""", re.ASCII)
 _CLIPS = re.compile(r'"clips"\s*:\s*\{')
-_END = ("end timecode", "end_timecode", "end_time", "end")
-
-Rows = Iterator[tuple[int, ManifestRow | str]]  # (line, row or what is wrong with it)
 
 
 def form_of(path: Path) -> str | None:
@@ -75,9 +65,9 @@ def form_of(path: Path) -> str | None:
     if text[:1] == "{":
         return CELEBV if '"ytb_id"' in text and _CLIPS.search(text) else RELEASE
     columns = [cell.strip().strip('"').lower() for cell in lines[0].split(",")]
-    if all(any(name in columns for name in names) for names in (_URL, _START, _END)):
+    if is_linked(columns):
         return EMTD
-    if all(any(name in columns for name in names) for names in (_URL, _STAMPS)):
+    if is_listed(columns):
         return PANDA
     if any(_NAME_ENDS.fullmatch(line) for line in lines if "/" not in line):
         return NAMES
@@ -117,10 +107,10 @@ def _rows_of(form: str, text: str, manifest: Manifest) -> Rows:
         case "release" if not _is_by_line(lines):
             return _numbered(entries(text, 0), _released, manifest)
         case "release":
-            return (_checked(_released, n, line) for n, line in enumerate(lines, 1) if line.strip())
+            return (checked(_released, n, line) for n, line in enumerate(lines, 1) if line.strip())
         case "csg405_names":
             return _name_rows(lines)
-    return _csv_rows(text, _linked_spans if form == PANDA else _linked)
+    return linked_rows(text, listed=form == PANDA)
 
 
 def _is_by_line(lines: list[str]) -> bool:
@@ -161,21 +151,11 @@ def _refuse(manifest: Manifest, line: int, text: str) -> None:
         raise ManifestError(f"no manifest: more than {MAX_BAD_ROWS:,} bad rows, the last of them: {text}")
 
 
-def _checked(make: Callable[..., ManifestRow], line: int, *what: Any) -> tuple[int, ManifestRow | str]:
-    """The row that `make(line, *what)` returns, or what it says is wrong."""
-    try:
-        return line, make(line, *what)
-    except BadRow as bad:
-        return line, str(bad)
-    except Reject as reject:  # of a link
-        return line, reject.detail
-
-
 def _name_rows(lines: list[str]) -> Rows:
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if text and not text.startswith("#"):
-            yield _checked(_named, number, text)
+            yield checked(_named, number, text)
 
 
 def _named(line: int, text: str) -> ManifestRow:
@@ -184,54 +164,6 @@ def _named(line: int, text: str) -> ManifestRow:
         raise BadRow(f"not a name such as YqnhRPq2Hq0_0_00:05:51.920_00:06:04.717: {shown(text)}")
     vid, part, start, end = match.groups()
     return span_row(line, vid, part, start, end, None)
-
-
-def _csv_rows(text: str, make: Callable[..., Any]) -> Rows:
-    header: list[str] = []
-    ids: dict[str, str] = {}
-    for number, cells in csv_rows(text):
-        if isinstance(cells, str):
-            yield number, cells
-        elif not header:
-            header = [cell.lower() for cell in cells]
-        elif make is _linked:
-            yield _checked(_linked, number, cells, header, ids)
-        else:
-            yield from _linked_spans(number, cells, header, ids)
-
-
-def _cell(cells: list[str], header: list[str], names: tuple[str, ...]) -> str:
-    return next((cell for head, cell in zip(header, cells, strict=False) if head in names), "")
-
-
-def _linked_spans(line: int, cells: list[str], header: list[str], ids: dict[str, str]) -> Rows:
-    """The clips of a video that are listed in one cell, such as `[['0:00:04.004', '0:00:09.009'], ...]`."""
-    stamps = _cell(cells, header, _STAMPS)
-    spans = _SPAN.findall(stamps)
-    if not spans or len(spans) > _MAX_SPANS or not re.fullmatch(r"\s*(?:\[[\s,]*\])?\s*", _SPAN.sub("", stamps)):
-        yield line, f"timestamp is no list of up to {_MAX_SPANS} starts and ends: {shown(stamps)}"
-        return
-    try:
-        for _, start, _, end in spans:  # a row is whole, or lost: where one time is broken, others may be
-            micros_of(start, "timestamp"), micros_of(end, "timestamp")
-    except BadRow as bad:
-        yield line, str(bad)
-        return
-    for _, start, _, end in spans:
-        yield _checked(_span, line, _cell(cells, header, _URL), start, end, ids)
-
-
-def _linked(line: int, cells: list[str], header: list[str], ids: dict[str, str]) -> ManifestRow:
-    return _span(line, *(_cell(cells, header, names) for names in (_URL, _START, _END)), ids)
-
-
-def _span(line: int, url: str, start: str, end: str, ids: dict[str, str]) -> ManifestRow:
-    if url not in ids:
-        video_id = linked_id(normalised(url))
-        if video_id is None:
-            raise BadRow(f"not a link to a YouTube video: {shown(url)}")
-        ids[url] = video_id
-    return span_row(line, ids[url][3:], 0, start, end, None)
 
 
 def _released(line: int, piece: str | BadRow) -> ManifestRow:
@@ -280,7 +212,7 @@ def _numbered(found: Iterator[tuple[int, str | BadRow]], make: Callable[..., Man
         manifest.numbered_by = "entry"
         lines = list(range(1, len(lines) + 1))
     for number, (_, piece) in zip(lines, pieces, strict=True):
-        yield _checked(make, number, piece)
+        yield checked(make, number, piece)
 
 
 def _object(piece: str | BadRow) -> dict[str, Any]:
@@ -299,7 +231,7 @@ def _entry(line: int, piece: str | BadRow) -> ManifestRow:
 
 def _celebrity(line: int, piece: str | BadRow) -> ManifestRow:
     entry = _object(piece)
-    times, box = (entry.get(key) if isinstance(entry.get(key), dict) else {} for key in ("duration", "bbox"))
+    times, box = (_part(entry, key) for key in ("duration", "bbox"))
     low, high = (number_of(times.get(key), key) for key in ("start_sec", "end_sec"))
     if not (0 <= low < MAX_VIDEO_SECONDS and high < MAX_VIDEO_SECONDS):
         raise BadRow(f"start_sec or end_sec is no time of a video: {low:g}, {high:g}")
@@ -307,3 +239,8 @@ def _celebrity(line: int, piece: str | BadRow) -> ManifestRow:
     start, end = (clock(round(seconds * MICROS)) for seconds in (low, high))
     crop = [left * WIDTH, top * HEIGHT, right * WIDTH, bottom * HEIGHT]
     return span_row(line, entry.get("ytb_id"), 0, start, end, crop)
+
+
+def _part(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    value = entry.get(key)
+    return value if isinstance(value, dict) else {}
