@@ -271,7 +271,7 @@ FOR_FFMPEG = {
 def test_no_playlist_is_handed_to_ffmpeg(playlist: str, site: Site, tmp_path: Path) -> None:
     site.pages["/film.m3u8"] = ("application/vnd.apple.mpegurl", FOR_FFMPEG[playlist].encode())
     outcome = crawled(site.url("/film.m3u8"), tmp_path)
-    assert outcome.reason is not Reason.EXCEPTION, outcome.detail
+    assert outcome.reason is Reason.BAD_LINK, outcome.detail
     assert site.asked and site.beyond == [] and site.programs == []
 
 
