@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from pipeline.base.strict import Strict
 from pipeline.engine.settings import runtime
 
 if TYPE_CHECKING:
@@ -15,10 +16,8 @@ if TYPE_CHECKING:
 Name = Literal["skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion"]
 
 
-class BackendSettings(BaseModel):
+class BackendSettings(Strict):
     """Which back-end films a motion, and how it is run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     backend: Name = Field(
         "skeleton", description="what makes a video of a motion; skeleton draws it and needs nothing else"

@@ -18,6 +18,12 @@ _CLIP_RE = re.compile(rf"({_VIDEO_ID})/(0|[1-9][0-9]{{0,8}})\+([1-9][0-9]{{0,8}}
 _PERSON_RE = re.compile(rf"({_VIDEO_ID}/[0-9]+\+[0-9]+)#(0|[1-9][0-9]{{0,5}})", re.ASCII)
 _LOCAL_SUFFIXES = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
 
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that was ever given out for hosts of the open internet
+# Global by their number, but a cloud's own services answer there.
+_PLATFORMS = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 
 class ClipId(NamedTuple):
     """The parts of `<video_id>/<first frame>+<frames>`, in frames of the 25-fps grid."""
@@ -123,11 +129,30 @@ def _check_host(host: str, allow_loopback: bool) -> None:
         raise Reject(Reason.BAD_LINK, f"host {_shown(host)} is not public")
     if allow_loopback and address.is_loopback:
         return
-    if not address.is_global or address.is_multicast:
+    if not is_public(address):
         raise Reject(Reason.BAD_LINK, f"address {address} is not public")
 
 
-def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def is_public(address: Address) -> bool:
+    """Whether links may lead to an address: one of the open internet, which no gateway takes for another one.
+
+    IPv6 addresses that carry one of IPv4 count as that one where a connection ends there (::ffff:a.b.c.d, 2002::/16), and
+    are not public where a translator decides (64:ff9b::/96, 64:ff9b:1::/48, ::a.b.c.d).
+    """
+    address = unwrapped(address)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not address.is_multicast and not any(address in net for net in _PLATFORMS)
+    return address in _GLOBAL_UNICAST and address.is_global
+
+
+def unwrapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, else the address itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address.sixtofour or address
+    return address
+
+
+def _as_address(host: str) -> Address | None:
     """The address a host stands for, in any spelling that a resolver takes (127.1, 0x7f000001, 2130706433)."""
     name = unicodedata.normalize("NFKC", host).rstrip(".")
     try:
@@ -137,9 +162,7 @@ def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
             return ipaddress.IPv4Address(socket.inet_aton(name))
         except (OSError, ValueError):
             return None
-    if isinstance(address, ipaddress.IPv6Address):
-        return address.ipv4_mapped or address.sixtofour or address
-    return address
+    return unwrapped(address)
 
 
 def _shown(text: object) -> str:

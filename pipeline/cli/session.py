@@ -20,13 +20,23 @@ class Fault(click.ClickException):
         self.exit_code = code
 
 
+def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str:
+    """The one value of an option: click takes the last of several, and the others would be left out in silence."""
+    if len(given) > 1:
+        raise click.BadParameter(f"given {len(given)} times, and a run has one: {', '.join(given)}", param=option)
+    return given[0] if given else ""
+
+
+_ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one}
+
+
 def about_a_run(function: Any) -> Any:
     """Options that every command about a run shares."""
     options = (
         click.option("--profile", "-p", default="", envvar="CSG405_PROFILE", help="Profile name, or a TOML file."),
         click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
-        click.option("--input", "-i", "input_", default="", help="Folder of videos, or a list of links."),
-        click.option("--manifest", "-m", default="", help="List of links, or a released list of clips (rebuild)."),
+        click.option("--input", "-i", "input_", **_ONCE, help="Folder of videos, or a list of links."),
+        click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
         click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
         click.option("--models", default="", envvar="CSG405_MODELS", help="Folder that is searched for nets first."),
         click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting."),

@@ -12,10 +12,11 @@ from importlib import resources, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
 
 from pipeline.base.errors import UserError
+from pipeline.base.strict import Strict
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.settings import Settings, is_runtime
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
     from tomlkit.items import Item, Table
 
+_LONGEST_NAME_BYTES = 100
+
 
 class ProfileError(UserError):
     """Raised for a profile that cannot be used; the message names file, line and key, and what would be right."""
 
 
-class Machine(BaseModel):
+class Machine(Strict):
     """How this machine is used. Nothing here changes results."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     workers: int = Field(0, ge=0, le=1024, description="worker processes a stage; 0 = one a processor core")
     executor: str = Field("local", description="what runs the units: local, in processes of this machine")
@@ -48,7 +49,7 @@ class Machine(BaseModel):
         return name
 
 
-class Profile(BaseModel):
+class Profile(Strict):
     """A profile after its parents were merged in.
 
     Attributes:
@@ -56,8 +57,6 @@ class Profile(BaseModel):
         required: stages without which the run must stop; others are skipped with a line when a package or net is missing.
         stages: settings by stage name.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str = ""
@@ -67,6 +66,18 @@ class Profile(BaseModel):
     targets: dict[str, list[str]] = {}
     required: list[str] = []
     stages: dict[str, dict[str, Any]] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        """Its runs lie in `runs/<name>` unless told otherwise."""
+        plain = name.isprintable() and not re.search(r"[/\\]|^[.\s-]|[.\s]$", name)
+        if not name or not plain or len(name.encode()) > _LONGEST_NAME_BYTES:
+            shown = repr(name[:40])
+            raise ValueError(
+                f"expected what can be the name of a folder, up to {_LONGEST_NAME_BYTES} bytes without a slash, not {shown}"
+            )
+        return name
 
     def stage(self, name: str) -> Stage:
         """The stage of this name with the profile's settings; ProfileError where it is a program, not a stage."""

@@ -2,17 +2,17 @@
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
+
+from pipeline.base.strict import Strict
 
 
-class Settings(BaseModel):
+class Settings(Strict):
     """What `stages.<name>` can be told: its fields are its settings, with defaults, and units in their names.
 
     A field marked `json_schema_extra=runtime()` (batch sizes, paths, pace) never changes results and is left out of
     the fingerprint.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # bump when results change

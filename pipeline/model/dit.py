@@ -15,8 +15,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+
+from pipeline.base.strict import Strict
 
 Arch = Literal["dit", "release"]
 Size = Literal["tiny", "base", "large"]
@@ -32,10 +34,8 @@ LEAD_FRAMES = 25  # the release conditions on one second of clean motion before 
 MLP_RATIO = 4
 
 
-class NetSettings(BaseModel):
+class NetSettings(Strict):
     """Hyperparameters of a network; stored with its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     arch: Arch = "dit"
     size: Size = "base"

@@ -1,5 +1,6 @@
 """Downloading one file over HTTP: with progress, resumed after a break, and checked before it counts."""
 
+import ipaddress
 import re
 import shutil
 import socket
@@ -12,6 +13,7 @@ import httpx
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.hashes import sha256_of
+from pipeline.base.ids import is_public
 
 TRIES = 5
 TIMEOUT = httpx.Timeout(30.0)
@@ -116,7 +118,7 @@ def _fetch(url: str, part: Path, size: int | None, headers: dict[str, str], repo
     if size and have == size:
         return
     asked = {"Accept-Encoding": "identity", **headers, **({"Range": f"bytes={have}-"} if have else {})}
-    with httpx.stream("GET", url, headers=asked, timeout=TIMEOUT, follow_redirects=True) as answer:
+    with _client(url) as client, client.stream("GET", url, headers=asked) as answer:
         if answer.status_code == 416:
             if answer.headers.get("Content-Range") == f"bytes */{have}":
                 return  # it is all here
@@ -150,6 +152,25 @@ def _fetch(url: str, part: Path, size: int | None, headers: dict[str, str], repo
         if done > (total or LARGEST_BYTES):
             part.unlink()
             raise _Wrong(f"{url} gave more than {total or LARGEST_BYTES:,} bytes")
+
+
+def _client(url: str) -> httpx.Client:
+    """A client that follows redirects, but from a host of the open internet to no other place."""
+    named = httpx.URL(url).host
+
+    def look(request: httpx.Request) -> None:
+        if request.url.host != named and _is_public(named) and not _is_public(request.url.host):
+            raise DownloadError(f"{url} leads to {request.url.host}, which is not public")
+
+    return httpx.Client(timeout=TIMEOUT, follow_redirects=True, event_hooks={"request": [look]})
+
+
+def _is_public(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return True  # nothing is there, or a proxy alone knows the name
+    return all(is_public(ipaddress.ip_address(str(address[0]).partition("%")[0])) for *_, address in found)
 
 
 def _check(part: Path, size: int | None, sha256: str, url: str) -> None:

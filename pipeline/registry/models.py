@@ -21,11 +21,12 @@ from typing import IO
 
 import filelock
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
+from pipeline.base.strict import Strict
 
 LARGEST_MEMBER_BYTES = 4 << 30
 
@@ -38,10 +39,8 @@ class BadModel(UserError):
     """A net's bytes are not those that were expected."""
 
 
-class Entry(BaseModel):
+class Entry(Strict):
     """One net of `manifests/models.toml`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     purpose: str
     file: str = Field(description="name of the file on disk")

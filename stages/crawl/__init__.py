@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import click
+
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.sources.web.lists import InputError
 from stages.crawl.inputs import READS, input_of
 from stages.crawl.settings import CrawlSettings
 
@@ -25,7 +28,11 @@ class Crawl(CrawlSettings, Stage):
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
 
     def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
-        return input_of(self.input).units(store)
+        chosen = input_of(self.input)
+        units = chosen.units(store)
+        if units is not None and not units:
+            raise InputError(chosen.nothing())
+        return units
 
     def look(self, store: "Store") -> None:
         input_of(self.input).look(store)
@@ -34,7 +41,10 @@ class Crawl(CrawlSettings, Stage):
         return input_of(self.input).refused()
 
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
-        return input_of(self.input).driver(context)
+        chosen = input_of(self.input)
+        if left_out := chosen.left_out():
+            click.echo(f"crawl: left out: {left_out}", err=True)
+        return chosen.driver(context)
 
     def worker(self, context: Context) -> "Worker":
         from stages.crawl.worker import Worker

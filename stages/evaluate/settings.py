@@ -2,17 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline.backends.settings import BackendSettings
+from pipeline.base.strict import Strict
 from pipeline.engine.settings import Settings, runtime
 from pipeline.model.generation.sampling import SamplingSettings
 
 
-class ProtocolSettings(BaseModel):
+class ProtocolSettings(Strict):
     """The test set, the pairs that are drawn from it, and the method whose videos are scored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     protocol: Literal["csg405", "pats", "ted"] = Field(
         "csg405", description="test set: the shards' own, or PATS or TED-talks from --source"

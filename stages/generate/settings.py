@@ -2,17 +2,16 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline.backends.settings import BackendSettings
+from pipeline.base.strict import Strict
 from pipeline.engine.settings import Settings, runtime
 from pipeline.model.generation.sampling import SamplingSettings
 
 
-class InputSettings(BaseModel):
+class InputSettings(Strict):
     """The model, a reference, a voice, and the file that is written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(
         "", description="weights, a checkpoint, or a training folder; the run's `training/model` by default"

@@ -54,7 +54,7 @@ Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 class SpeechType(BaseModel):
     """One entry: a kind of speech, and what to search for to find it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
     name: Name
     group: Name
@@ -67,7 +67,7 @@ class SpeechType(BaseModel):
 class Header(BaseModel):
     """Where a list comes from: all of it optional in a list made by hand."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     model: str | None = Field(None, max_length=200)
     date: Day | None = None

@@ -187,6 +187,36 @@ def test_an_input_that_is_not_there_is_told(given: str, says: str, tmp_path: Pat
         Crawl(input=given).sources(Store(tmp_path))
 
 
+def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, elsewhere = tmp_path / "videos", tmp_path / "elsewhere"
+    source.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "film.mp4").write_bytes(film.read_bytes())
+    (source / "link").symlink_to(elsewhere, target_is_directory=True)
+    (source / ".hidden.srt").touch()
+    with pytest.raises(
+        InputError, match=r"holds no video; left out: 1 link to folders, .* \(link\): name such"
+    ) as empty:
+        Crawl(input=str(source)).sources(Store(tmp_path / "run"))
+    assert empty.value.exit_code == 2
+    for name in ("a.mxf", "b.f4v", "c", "d.tar", "e.tar"):
+        (source / name).touch()
+    with pytest.raises(InputError, match=r"5 files by name no video \(2 .tar, 1 .\w+, 1 .+\); 1 link") as empty:
+        Crawl(input=str(source)).sources(Store(tmp_path / "run"))
+    assert "\n" not in str(empty.value) and ".srt" not in str(empty.value)
+    (source / "film.mp4").write_bytes(film.read_bytes())
+    assert list(crawl(tmp_path / "run", input=str(source))) == ["film.mp4"]
+    assert "crawl: left out: 5 files by name no video" in capsys.readouterr().err
+
+
+def test_an_input_that_holds_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "links.txt").write_text("# none yet\n\n")
+    for name, said in (("empty", "the folder .* holds no video$"), ("links.txt", "holds nothing to crawl$")):
+        with pytest.raises(InputError, match=said):
+            Crawl(input=str(tmp_path / name)).sources(Store(tmp_path))
+
+
 # Lists
 
 
@@ -230,6 +260,31 @@ def test_a_table_of_links_is_read_by_its_column(tmp_path: Path) -> None:
     found = read_list(path)
     assert (found.links, found.repeated, len(found.bad)) == (["https://a.org/1"], 1, 1)
     assert next(iter(found.bad)).startswith("line 4:")
+
+
+def test_a_quoted_cell_over_two_lines_is_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "links.csv"
+    path.write_text('title,url\n"two\nlines",https://a.org/1\n"never closed,https://a.org/2\nx,https://a.org/3\n')
+    found = read_list(path)
+    assert found.links == ["https://a.org/1", "https://a.org/3"]
+    assert [text[:7] for text in found.bad.values()] == ["line 4:"]
+
+
+def test_bare_youtube_ids_are_links(tmp_path: Path) -> None:
+    pages = [f"https://www.youtube.com/watch?v={video}" for video in ("-_aB3dEfGhI", "YqnhRPq2Hq0")]
+    (tmp_path / "ids.txt").write_text("-_aB3dEfGhI\n  YqnhRPq2Hq0  # a talk\nYqnhRPq2Hq\nYqnhRPq2Hq0x\n")
+    found = read_list(tmp_path / "ids.txt")
+    assert found.links == pages and [text.split(":")[0] for text in found.bad.values()] == ["line 3", "line 4"]
+    (tmp_path / "ids.csv").write_text("n,video_id\n1,-_aB3dEfGhI\n2,YqnhRPq2Hq0\n")
+    assert read_list(tmp_path / "ids.csv").links == pages
+
+
+def test_a_nul_in_a_list_costs_its_line_alone(tmp_path: Path) -> None:
+    for name in ("links.txt", "links.csv"):
+        (tmp_path / name).write_bytes(b"https://a.org/1\nhttps://a.org/\0\nhttps://a.org/3\r\nhttps://a.org/\xff\n")
+        found = read_list(tmp_path / name)
+        assert found.links[:2] == ["https://a.org/1", "https://a.org/3"]
+        assert next(iter(found.bad.values())).startswith("line 2: control characters")
 
 
 def test_a_list_that_is_no_text_is_told(tmp_path: Path) -> None:

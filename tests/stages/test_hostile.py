@@ -291,8 +291,8 @@ def check_clips(run: Path, plan: Plan) -> None:
 
 # Kills
 
-KILLS = 20
-VIDEOS = 44
+KILLS = 10
+VIDEOS = 24
 SLOWLY = 45_000.0  # bytes a second and connection: a film takes three seconds
 
 
@@ -331,7 +331,7 @@ def kept(run: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_twenty_kills_in_mid_download(tmp_path: Path) -> None:
+def test_ten_kills_in_mid_download(tmp_path: Path) -> None:
     plan, moments = Plan(), random.Random(405)
     for number in range(VIDEOS):
         formats = FORMATS[number % len(FORMATS)]
@@ -349,12 +349,12 @@ def test_twenty_kills_in_mid_download(tmp_path: Path) -> None:
             before = len(youtube.requests)
             with driver(run, youtube) as process:
                 children: list[psutil.Process] = []
-                until(lambda: process.poll() is not None or _media_since(youtube, before), 30)  # noqa: B023
+                until(lambda: process.poll() is not None or _media_since(youtube, before), 90)  # noqa: B023
                 assert process.poll() is None, f"it ended before kill {number + 1}: {said(process)}"
                 time.sleep(moments.uniform(0.05, 1.2))
                 children = psutil.Process(process.pid).children(recursive=True)
                 os.kill(process.pid, signal.SIGKILL)
-            until(lambda: not [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 10)  # noqa: B023
+            until(lambda: not [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 60)  # noqa: B023
             resumed += sum(1 for r in _media_since(youtube, before) if r.first_byte)
         youtube.bytes_per_second = 0.0
         with driver(run, youtube) as process:

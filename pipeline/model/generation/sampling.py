@@ -2,15 +2,15 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from pipeline.base.strict import Strict
 
 STEPS = 100  # of the diffusion, which ddim divides evenly
 
 
-class SamplingSettings(BaseModel):
+class SamplingSettings(Strict):
     """Guidance, sampler, noise and windows of `AudioToSkeleton.generate`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     guidance: float | None = Field(
         None,

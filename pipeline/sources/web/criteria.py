@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline.base.reasons import Failure, Reason, Reject
+from pipeline.base.strict import Strict
 
 _UNFINISHED = ("is_live", "is_upcoming", "post_live")
 
 
-class Wanted(BaseModel):
+class Wanted(Strict):
     """Settings of a stage that chooses videos: to be inherited beside `Stage`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_seconds: float = Field(0.0, ge=0, description="shorter videos are refused, seconds")
     max_hours: float = Field(6.0, gt=0, description="longer videos are refused, hours")

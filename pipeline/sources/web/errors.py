@@ -82,8 +82,8 @@ OF_THE_VIDEO: tuple[tuple[str, Reason], ...] = (
         r"not a valid url|invalid url|unsupported url scheme|truncated|incomplete youtube id|file:// urls",
         Reason.BAD_LINK,
     ),
-    (r"without video id|redirect url", Reason.BAD_LINK),
-    (r"postprocessing:|conversion failed", Reason.CORRUPT),
+    (r"without video id|redirect url|requires websocket support", Reason.BAD_LINK),
+    (r"postprocessing:|conversion failed|aes key length", Reason.CORRUPT),
     # what is left is the network's doing, or the extractor's
     (r"timed? ?out|connection|resolve|network|ssl\b|certificate|incomplete|more expected|bytes read", Reason.NETWORK),
     (

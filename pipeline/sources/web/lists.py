@@ -1,31 +1,38 @@
 """Lists of links (text, CSV or a manifest of clips), read into distinct links and unusable lines."""
 
 import contextlib
-import csv
-import io
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.base.errors import StageError
+from pipeline.base.errors import BadUse, StageError
 from pipeline.base.hashes import sha256_of
-from pipeline.base.links import normalised
+from pipeline.base.links import normalised, watch_page
 from pipeline.base.reasons import Reason, Reject
+from pipeline.base.text import is_text
 from pipeline.sources.manifest import form_of, read_manifest
+from pipeline.sources.manifest.csv_rows import csv_rows
 
 BAD_LINE_PREFIX = "line "  # of a list of links
 BAD_ROW_PREFIX = "row "  # of a manifest
-LINKS_VERSION = 1  # of what is kept; another one after a change of what is read
+LINKS_VERSION = 2  # of what is kept; another one after a change of what is read
 MAX_LIST_BYTES = 256 << 20
 REMEMBERED_BYTES = 1 << 20  # of manifests from this size on the links are kept: reading one takes seconds
 
+_SNIFFED_CHARS = 64 << 10
+MAX_BAD_LINES = 1_000_000  # what has more is no list, and would fill the memory with complaints
+_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
+_ID_COLUMNS = ("video_id", "videoid", "youtube_id", "youtubeid", "ytb_id", "yt_id", "vid")
 _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 
 class InputError(StageError):
-    """Raised when `crawl.input` names nothing that can be crawled; the message says what it should be."""
+    """Raised when `crawl.input` names nothing that can be crawled, or holds nothing; the message says what it should be."""
+
+    exit_code = BadUse.exit_code
 
 
 @dataclass
@@ -49,7 +56,7 @@ def reason_of(bad: str) -> Reason:
 
 
 def read_list(path: Path, run: Path | None = None) -> LinkList:
-    """Read a text file (one link a line, `#` starts a comment), a CSV file with a column of links, or a manifest of clips.
+    """Read a text file (one link or YouTube id a line, `#` starts a comment), a CSV file with a column of either, or a manifest.
 
     Args:
         path: the file; what it is shows in its content.
@@ -90,17 +97,21 @@ def _read_manifest(path: Path) -> LinkList:
 def _read_links(path: Path) -> LinkList:
     if path.stat().st_size > MAX_LIST_BYTES:
         raise InputError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB, which is no list of links")
-    raw = path.read_bytes()
-    if b"\0" in raw[:4096]:
-        raise InputError(f"{path}: not a text file")
-    lines = raw.decode("utf-8-sig", "replace").splitlines()
+    text = path.read_bytes().decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    if not is_text(text[:_SNIFFED_CHARS]):
+        raise InputError(f"{path}: not a text file in UTF-8")
     links = LinkList()
     known: set[str] = set()
-    for number, text in _csv_cells(lines) if path.suffix.lower() == ".csv" else _text_cells(lines):
+    cells = _csv_cells(text) if path.suffix.lower() == ".csv" else _text_cells(text.split("\n"))
+    for number, cell, problem in cells:
         try:
-            link = normalised(text)
+            if problem:
+                raise Reject(Reason.BAD_LINK, problem)
+            link = watch_page(cell) if _YOUTUBE_ID.fullmatch(cell) else normalised(cell)
         except Reject as reject:
-            links.bad[f"{BAD_LINE_PREFIX}{number}: {text[:80]!r}"] = f"line {number}: {reject.detail}"
+            links.bad[f"{BAD_LINE_PREFIX}{number}: {cell[:80]!r}"] = f"line {number}: {reject.detail}"
+            if len(links.bad) > MAX_BAD_LINES:
+                raise InputError(f"{path}: no list of links: more than {MAX_BAD_LINES:,} lines hold none") from reject
             continue
         links.repeated += link in known
         if link not in known:
@@ -109,27 +120,27 @@ def _read_links(path: Path) -> LinkList:
     return links
 
 
-def _text_cells(lines: list[str]) -> list[tuple[int, str]]:
-    cells = []
+Cell = tuple[int, str, str]  # line, what should be a link or an id, what is wrong with its row
+
+
+def _text_cells(lines: list[str]) -> Iterator[Cell]:
     for number, line in enumerate(lines, 1):
         text = line.strip()
         if text and not text.startswith("#"):
-            cells.append((number, re.split(r"\s+#", text, maxsplit=1)[0].strip()))
-    return cells
+            yield number, re.split(r"\s+#", text, maxsplit=1)[0].strip(), ""
 
 
-def _csv_cells(lines: list[str]) -> list[tuple[int, str]]:
-    """The link of every row: of the column that is called so, else of the first."""
-    reader = csv.reader(io.StringIO("\n".join(lines)))
-    column, cells = 0, []
-    try:
-        for row in reader:
-            names = [cell.strip().lower() for cell in row]
-            if reader.line_num == 1 and (named := [n for n in _LINK_COLUMNS if n in names]):
-                column = names.index(named[0])
-                continue
-            if any(names) and not names[0].startswith("#"):
-                cells.append((reader.line_num, row[column].strip() if column < len(row) else ""))
-    except csv.Error as error:
-        raise InputError(f"line {reader.line_num} of the list: {error}") from error
-    return cells
+def _csv_cells(text: str) -> Iterator[Cell]:
+    """The link of every row: of the column that is called so, else of the one that is called as ids are, else of the first."""
+    column, first = 0, True
+    for number, cells in csv_rows(text):
+        if isinstance(cells, str):
+            yield number, "", cells
+            continue
+        names = [cell.lower() for cell in cells]
+        named = [name for name in (*_LINK_COLUMNS, *_ID_COLUMNS) if name in names] if first else []
+        first = False
+        if named:
+            column = names.index(named[0])
+        elif any(names) and not names[0].startswith("#"):
+            yield number, cells[column] if column < len(cells) else "", ""

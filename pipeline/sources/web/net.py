@@ -1,17 +1,16 @@
 """yt-dlp's network, fenced in: http and https to public addresses only, checked where a connection is made.
 
 So a redirect, a name that resolves to this machine or its neighbours, and a name that changes its mind are all
-refused. A proxy and a mirror that the user configured are trusted to reach what they may.
+refused. A proxy and a mirror that the user configured are trusted to reach what they may: names are resolved there, and only
+addresses that a link spells out are checked here.
 """
 
 import functools
 import http.client
 import http.cookiejar
 import io
-import ipaddress
 import logging
 import os
-import socket
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from pipeline.base.errors import StageError
 from pipeline.base.ids import check_url
 from pipeline.base.links import YOUTUBE, is_youtube
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.sources.web.errors import Refused, outcome_of
+from pipeline.sources.web.errors import outcome_of
+from pipeline.sources.web.fence import RefusedRequest, connect_to_public
 from pipeline.sources.web.pace import Gate
 from pipeline.sources.web.settings import Web
 from pipeline.sources.web.ytdlp import (
     UPDATE,
     DenoJsRuntime,
-    ExternalFD,
     HTTPHandler,
     ProxyHandler,
     Request,
@@ -38,7 +37,6 @@ from pipeline.sources.web.ytdlp import (
     create_connection,
     default_extractors,
     make_ssl_context,
-    socket_connect,
     unusable,
     yt_dlp_ejs,
 )
@@ -46,23 +44,6 @@ from pipeline.sources.web.ytdlp import (
 log = logging.getLogger(__name__)
 
 _MUST_BE_REFUSED = ("http://127.0.0.1:9/", "https://127.0.0.1:9/")  # this machine, at a port where nothing listens
-
-
-class RefusedRequest(Refused, RequestError):
-    """Raised for a request to an address that links may not lead to."""
-
-    def __init__(self, detail: str) -> None:
-        RequestError.__init__(self, detail)
-        self.detail = detail
-
-
-def _no_other_program(self: Any, filename: str, info: dict[str, Any]) -> bool:
-    raise RefusedRequest(f"{type(self).__name__} would ask for it by a program of its own, outside the fence")
-
-
-# yt-dlp hands what it cannot read by itself, such as some encrypted HLS, to ffmpeg, which goes to the network by itself.
-for _downloader in (ExternalFD, *ExternalFD.__subclasses__()):
-    _downloader.real_download = _no_other_program
 
 
 class FencedDownloader(YoutubeDL):
@@ -102,6 +83,9 @@ class FencedDownloader(YoutubeDL):
             raise
 
     def urlopen(self, req: Any) -> Any:
+        url = req.url if isinstance(req, Request) else str(req)
+        if url.startswith("data:") and "," not in url:  # yt-dlp takes it apart unseen
+            raise RefusedRequest(f"not a whole data address: {url[:60]!r}")
         # yt-dlp asks for the rest of a chunk at once and for ever, even of a server that sends nothing of it
         asked = (req.url, req.headers.get("Range")) if isinstance(req, Request) and "Range" in req.headers else None
         self._again = self._again + 1 if asked and asked == self._asked else 0
@@ -208,6 +192,9 @@ class _FencedRH(UrllibRH):
     mirror = ""
     gate: Gate | None = None
 
+    def _get_proxies(self, request: Any) -> Any:
+        return self.proxies.copy()  # the user's, whatever a request asks for: pages may have a say in that
+
     def _make_sslcontext(self, legacy_ssl_support: bool | None = None) -> Any:
         # reading the certificates takes 0.1 s, and each video has a downloader of its own
         legacy = self.legacy_ssl_support if legacy_ssl_support is None else legacy_ssl_support
@@ -238,6 +225,8 @@ class _FencedHandler(HTTPHandler):
     gate: Gate | None = None
 
     def do_open(self, http_class: Any, req: Any, **http_conn_args: Any) -> Any:
+        if not req.host.isascii():  # of a redirect: a link's own is spelled as name servers know it by now
+            raise RefusedRequest(f"no host name: {req.host[:60]!r}")
         host = (urlsplit(req.full_url).hostname or "").lower().rstrip(".")
         if self.gate and is_youtube(host) and not host.endswith(_MEDIA) and self.gate.is_shut(YOUTUBE):
             raise RequestError(cause=Failure(Reason.BOT_WALL, "another request met a bot wall"))
@@ -249,13 +238,17 @@ class _FencedHandler(HTTPHandler):
 
         def connection(*args: Any, **kwargs: Any) -> Any:
             made = http_class(*args, **kwargs)
-            connect = functools.partial(_connect_to_public, allow_loopback=self.allow_loopback)
+            if type(made) not in _DIRECT:  # it connects by a SOCKS proxy, in a way of its own
+                _check(req.full_url, self.allow_loopback)
+                return made
+            connect = functools.partial(connect_to_public, allow_loopback=self.allow_loopback)
             made._create_connection = functools.partial(create_connection, _create_socket_func=connect)
             return made
 
         return super().do_open(connection, req, **http_conn_args)
 
 
+_DIRECT = (http.client.HTTPConnection, http.client.HTTPSConnection)
 _MEDIA = ("googlevideo.com", "ytimg.com")  # what is fetched from there is not counted, and goes on behind a bot wall
 
 
@@ -281,18 +274,6 @@ class _NoOtherProtocols(urllib.request.BaseHandler):
         raise RefusedRequest(f"not http or https: {req.full_url[:80]!r}")
 
     file_open = ftp_open
-
-
-def _connect_to_public(address: Any, timeout: Any, source_address: Any, *, allow_loopback: bool) -> socket.socket:
-    """Connect to one resolved address, if links may lead there."""
-    host = address[4][0]
-    literal = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(literal, ipaddress.IPv6Address):
-        literal = literal.ipv4_mapped or literal.sixtofour or literal
-    if not (allow_loopback and literal.is_loopback) and (not literal.is_global or literal.is_multicast):
-        raise RefusedRequest(f"address {host} is not public")
-    connected: socket.socket = socket_connect(address, timeout, source_address)
-    return connected
 
 
 def _check(url: str, allow_loopback: bool) -> None:

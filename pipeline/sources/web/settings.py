@@ -1,16 +1,16 @@
 """Settings of the network: the `[web]` section of a profile. Every command imports this, so it imports nothing heavy."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from pipeline.base.strict import Strict
 
 
-class Web(BaseModel):
+class Web(Strict):
     """How this machine uses the network. Nothing here affects results.
 
     Secrets come from the environment and are never written down: `CSG405_PO_TOKEN`, and a proxy with a password as
     `CSG405_PROXY`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     connections: int = Field(8, ge=1, le=256, description="downloads at a time")
     requests_per_hour: float = Field(

@@ -66,8 +66,9 @@ FENCE = (
         keywords=("logger", "verify", "legacy_ssl_support", "prefer_system_certs", "source_address"),
     ),
     Part("yt_dlp.networking.common:RequestHandler._check_url_scheme", uses=("_SUPPORTED_URL_SCHEMES",)),
+    Part("yt_dlp.networking.common:RequestHandler._get_proxies", 1),
     Part("yt_dlp.networking._urllib:UrllibRH", kind=type),
-    Part("yt_dlp.networking._urllib:UrllibRH._send", 1, uses=("_get_instance", "open")),
+    Part("yt_dlp.networking._urllib:UrllibRH._send", 1, uses=("_get_instance", "_get_proxies", "open")),
     Part("yt_dlp.networking._urllib:UrllibRH._get_instance", uses=("_create_instance",)),
     Part(
         "yt_dlp.networking._urllib:UrllibRH._create_instance",
@@ -84,8 +85,12 @@ FENCE = (
     Part("yt_dlp.networking._helper:make_ssl_context", keywords=("verify", "legacy_support", "use_certifi")),
     Part("yt_dlp.networking.exceptions:RequestError", 1, ("cause",), kind=type),
     Part("yt_dlp.networking:Request", 1, kind=type),
+    Part("yt_dlp.downloader.common:FileDownloader", kind=type),
+    Part("yt_dlp.downloader.common:FileDownloader.download", 2, uses=("real_download",)),
     Part("yt_dlp.downloader.external:ExternalFD", kind=type),
     Part("yt_dlp.downloader.hls:HlsFD.real_download", 2, uses=("FFmpegFD", "real_download")),
+    Part("yt_dlp.globals:plugin_dirs.value", kind=list),
+    Part("yt_dlp.utils._utils:Popen", kind=type),
 )
 # What else is used of it: extractors, scripts of players, cookies, words of its errors.
 REST = (
@@ -161,13 +166,15 @@ def _accepts(call: Any, args: int, keywords: tuple[str, ...]) -> bool:
 
 
 check()
-ExternalFD: Any = _find("yt_dlp.downloader.external:ExternalFD")
+FileDownloader: Any = _find("yt_dlp.downloader.common:FileDownloader")
+Popen: Any = _find("yt_dlp.utils._utils:Popen")
 YoutubeDL: Any = _find("yt_dlp:YoutubeDL")
 YoutubeDLCookieJar: Any = _find("yt_dlp.cookies:YoutubeDLCookieJar")
 yt_dlp_ejs: Any = _find("yt_dlp.dependencies:yt_dlp_ejs")
 gen_extractor_classes: Any = _find("yt_dlp.extractor:gen_extractor_classes")
 Request: Any = _find("yt_dlp.networking:Request")
 RequestError: Any = _find("yt_dlp.networking.exceptions:RequestError")
+plugin_dirs: Any = _find("yt_dlp.globals:plugin_dirs")
 create_connection: Any = _find("yt_dlp.networking._helper:create_connection")
 make_ssl_context: Any = _find("yt_dlp.networking._helper:make_ssl_context")
 socket_connect: Any = _find("yt_dlp.networking._helper:_socket_connect")

@@ -64,6 +64,14 @@ class Input(ABC):
     def look(self, store: "Store") -> None:  # noqa: B027 - most inputs have nothing to look at
         """Look at its files before they are planned, and say what happened to them."""
 
+    def left_out(self) -> str:
+        """What lies beside its units and becomes none, in a line; "" where there is nothing."""
+        return ""
+
+    def nothing(self) -> str:
+        """The line for an input that has no units."""
+        return f"crawl.input: {self.text} holds nothing to crawl"
+
     def refused(self) -> Mapping[str, str]:
         """Of its units, those that can only be refused, such as bad lines of a list: {unit: why}."""
         return {}

@@ -21,6 +21,7 @@ from pipeline.engine.unit import Unit
 from pipeline.sources.local.state import state_or_none
 from stages.crawl.inputs.base import Fetcher, Input
 from stages.crawl.inputs.contents import MARK, UNREAD, Found, Survey
+from stages.crawl.inputs.left_out import left_out
 from stages.crawl.inputs.look import look
 from stages.crawl.inputs.reading import Reading
 
@@ -65,6 +66,13 @@ class Folder(Input):
         from pipeline.tables.store import Store
 
         yield {"files": Survey(self.files(), Store(context.run, context.opt_out)).given()}
+
+    def left_out(self) -> str:
+        return left_out(Path(self.text), VIDEO_SUFFIXES)
+
+    def nothing(self) -> str:
+        beside = self.left_out()
+        return f"crawl.input: the folder {self.text} holds no video" + (f"; left out: {beside}" if beside else "")
 
     def row(self, unit: Unit, worker: Fetcher) -> Row:
         from pipeline.media.video import probe

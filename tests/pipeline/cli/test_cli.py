@@ -403,3 +403,10 @@ def test_a_stages_settings_are_options_of_its_own_command(tmp_path: Path) -> Non
     assert Store(tmp_path).read("types", ["languages"])["languages"].to_pylist()[0] == ["es"]
     wrong = subprocess.run([*command, "--count", "many"], capture_output=True, text=True, timeout=120)
     assert wrong.returncode == 2 and "speech_types.count" in wrong.stderr
+
+
+@pytest.mark.parametrize("option", ["--input", "--manifest"])
+def test_what_a_run_has_one_of_is_given_once(option: str) -> None:
+    """Click takes the last of several: the others would be left out in silence."""
+    ended = CliRunner().invoke(cli.main, ["status", option, "a", option, "b"])
+    assert ended.exit_code == 2 and "given 2 times, and a run has one: a, b" in " ".join(ended.output.split())

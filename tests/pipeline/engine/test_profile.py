@@ -203,7 +203,7 @@ def test_what_is_shown_loads_back(write: Write, tmp_path: Path) -> None:
         workers = 2
         [stages.split]
         min_seconds = 1e-7
-        max_seconds = inf
+        max_seconds = 1e300
         words = "äöü 🦜 \\u0000 \\n \\u007f"
         names = []
         maybe = 3
@@ -237,3 +237,41 @@ def test_shipped_profiles_show_what_loads_back(name: str, tmp_path: Path) -> Non
     assert show(second) == show(first)
     assert [second.stage(s) for s in second.all_stages] == [first.stage(s) for s in first.all_stages]
     assert {"crawl", "annotate", "filter"} <= set(first.targets)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "../../x",
+        "/tmp/x",
+        "a/b",
+        "a\\\\b",
+        ".hidden",
+        "-o",
+        " a",
+        "a.",
+        "a\\u0000b",
+        "a\\nb",
+        "a\\u202eb",
+        "x" * 101,
+    ],
+)
+def test_a_name_is_that_of_a_folder(name: str, write: Write) -> None:
+    """Its runs lie in `runs/<name>`."""
+    with pytest.raises(ProfileError, match=r"mine.toml:2: name: .*name of a folder") as refused:
+        load(write(f'\nname = "{name}"\n'))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["mine", "405 takes, v2.1", "演讲", "x" * 100])
+def test_names_that_are(name: str, write: Write) -> None:
+    assert load(write(f'name = "{name}"\n')).name == name
+
+
+def test_a_file_that_names_nothing_is_called_as_it_is(write: Write) -> None:
+    assert load(write("", "ours v2.toml")).name == "ours v2"
+    with pytest.raises(ProfileError, match="name of a folder"):
+        load(write("", ".toml"))

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import socket
 import tarfile
 import threading
 import zipfile
@@ -11,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from pipeline.registry import models as registry
@@ -423,3 +425,19 @@ def test_the_shipped_registry_is_sound() -> None:
         assert not entry.url or entry.url.startswith("https://"), name
         assert entry.url or entry.builder or entry.package or entry.note, f"{name}: where does it come from?"
         assert not entry.token or entry.note.startswith("gated: "), f"{name}: what does its page ask for?"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "inside.example.org", "169.254.169.254", "[64:ff9b::a00:1]"])
+def test_no_host_of_the_open_internet_leads_inside(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lookup, asked = socket.getaddrinfo, []
+    names = {"nets.example.org": "93.184.216.34", "inside.example.org": "10.0.0.1"}
+    monkeypatch.setattr(socket, "getaddrinfo", lambda h, *a, **k: lookup(names.get(h, h), *a, **k))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(302, headers={"Location": f"http://{host}:9/net.onnx"})
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda self, request: answer(request))
+    with pytest.raises(DownloadError, match="which is not public"):
+        download("http://nets.example.org/net.onnx", tmp_path / "net.onnx", pause_seconds=0)
+    assert asked == ["nets.example.org"]

@@ -1,5 +1,7 @@
 """Manifests of every form, whole and damaged: each good row read, each bad one named with its line."""
 
+import csv
+import io
 import json
 import random
 import string
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sources.manifest import Manifest, ManifestError, form_of, forms, read_manifest
+from pipeline.sources.manifest import Manifest, ManifestError, entries, form_of, read_manifest
 from pipeline.sources.manifest.rows import clock
 from tests.stages.stage_assets import asset
 
@@ -30,18 +32,18 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     spent = Work()
-    decode, end_of_entry = forms._DECODER.decode, forms._end_of_entry
+    decode, end_of_entry = entries.DECODER.decode, entries.end_of_entry
 
     def counted_decode(piece: str) -> Any:
         spent.decoded.append(len(piece))
         return decode(piece)
 
-    def counted_end(text: str, at: int) -> int | None:
+    def counted_end(text: str, at: int, limit: int) -> int | None:
         spent.starts.append(at)
-        return end_of_entry(text, at)
+        return end_of_entry(text, at, limit)
 
-    monkeypatch.setattr(forms._DECODER, "decode", counted_decode)
-    monkeypatch.setattr(forms, "_end_of_entry", counted_end)
+    monkeypatch.setattr(entries.DECODER, "decode", counted_decode)
+    monkeypatch.setattr(entries, "end_of_entry", counted_end)
     return spent
 
 
@@ -160,7 +162,7 @@ TORN = {
     "a number": ("17,", "not an object: 17"),
     "a text": ('"clip",', "not an object: 'clip'"),
     "a list": ("[1, [2]],", "not an object"),
-    "words": ("clip one,", "not JSON"),
+    "words": ("clip one,", "not a whole object: 'clip one"),
 }
 
 
@@ -170,7 +172,7 @@ def test_what_is_no_object_costs_itself_alone(tmp_path: Path, work: Work, fault:
     before, after = json.dumps(entry()) + ",", json.dumps(entry("gHlQOxsYoKw"))
     found = read(tmp_path, "\n".join(["[", before, torn, after, "]"]))
     assert len(work.starts) <= 4, "it is looked at once, not again from each of its characters"
-    assert len(work.decoded) <= 4 and max(work.decoded) <= forms._MAX_ENTRY_CHARS, "what is huge is not decoded"
+    assert len(work.decoded) <= 4 and max(work.decoded) <= entries.MAX_ENTRY_CHARS, "what is huge is not decoded"
     assert [r.video_id for r in found.rows] == ["yt:YqnhRPq2Hq0", "yt:gHlQOxsYoKw"]
     assert text in next(iter(found.bad.values()))
 
@@ -301,3 +303,118 @@ def test_as_many_rows_as_the_release_has(tmp_path: Path, work: Work) -> None:
     assert (len(found.rows), found.bad, len(found.by_video())) == (147_550, {}, 17_787)
     assert len(work.starts) == len(work.decoded) == len(rows), "each entry is looked at once"
     assert sum(work.decoded) < path.stat().st_size
+
+
+def test_a_nul_costs_its_row_alone(tmp_path: Path) -> None:
+    good = "YqnhRPq2Hq0_0_00:05:51.920_00:06:04.717"
+    found = read(tmp_path, f"{good}\nYqnhRPq2H\0q0_0_00:05:51.920_00:06:04.717\n")
+    assert ([row.line for row in found.rows], list(found.bad)) == ([1], [2])
+    lines = [
+        "[",
+        json.dumps(entry()) + ",",
+        json.dumps(entry("x")).replace("x", "a\0b") + ",",
+        json.dumps(entry("gHlQOxsYoKw")),
+        "]",
+    ]
+    found = read(tmp_path, "\n".join(lines))
+    assert ([row.line for row in found.rows], list(found.bad)) == ([2, 4], [3])
+    assert form_of(tmp_path / "manifest") == "csg405_json"
+    found = read(tmp_path, "\n".join([json.dumps(released()), '{"video_id": "\0"}', '{"video_id": \0}']))
+    assert ([row.line for row in found.rows], list(found.bad)) == ([1], [2, 3])
+
+
+def test_a_quoted_cell_over_two_lines(tmp_path: Path) -> None:
+    rows = [
+        "title,url,start,end",
+        '"a talk\nin ""two"" lines",https://youtu.be/YqnhRPq2Hq0,00:00:01.000,00:00:08.500',
+        '"never closed,https://youtu.be/YqnhRPq2Hq0,00:00:11.000,00:00:18.500',
+        "plain,https://youtu.be/YqnhRPq2Hq0,00:00:21.000,00:00:28.500",
+        '"closed at once",https://youtu.be/YqnhRPq2Hq0,00:00:31.000,00:00:38.500',
+        '5" disk,https://youtu.be/YqnhRPq2Hq0,00:00:41.000,00:00:48.500',
+        'the end",https://youtu.be/YqnhRPq2Hq0,00:00:51.000,00:00:58.500',
+    ]
+    found = read(tmp_path, "\n".join(rows))
+    assert [(row.line, row.start_seconds) for row in found.rows] == [
+        (2, 1.0),
+        (5, 21.0),
+        (6, 31.0),
+        (7, 41.0),
+        (8, 51.0),
+    ]
+    assert list(found.bad) == [4]
+
+
+def test_a_row_of_panda_70m_is_its_clips(tmp_path: Path) -> None:
+    def row(vid: str, second: str = "['0:01:00.5', '0:01:05.5']") -> list[str]:
+        stamps = f"[['0:00:04.004', '0:00:09.009'], {second}]"
+        captions = """['He said, "no".\nThen he left.', 'b']"""
+        return [vid, f"https://www.youtube.com/watch?v={vid}", stamps, captions, "[0.4, 0.5]"]
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["videoID", "url", "timestamp", "caption", "matching_score"])
+    writer.writerow(row("YqnhRPq2Hq0"))
+    writer.writerow(row("gHlQOxsYoKw", "['0:01:00.5, '0:01:05.5']"))  # torn: nothing of it is believed
+    writer.writerow(row("ADyMEMSMmMk", "['0:01:00.5', '0:01:00.6']"))  # too short a clip costs itself
+    found = read(tmp_path, text.getvalue())
+    assert found.form == "panda_csv"
+    first, second, third = found.rows
+    assert (first.line, first.first_frame, first.frames) == (2, 100, 125)
+    assert (second.line, second.first_frame, second.name) == (2, 1513, "YqnhRPq2Hq0_0_00:01:00.500_00:01:05.500")
+    assert third.video_id == "yt:ADyMEMSMmMk"
+    assert ["timestamp is no list" in said or "lasts 0.1 s" in said for said in found.bad.values()] == [True, True]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_celebv_hqs_json(tmp_path: Path, indent: int | None) -> None:
+    clip = {
+        "ytb_id": "YqnhRPq2Hq0",
+        "duration": {"start_sec": 81.62, "end_sec": 86.17},
+        "bbox": {"top": 0.0, "bottom": 0.8815, "left": 0.1964, "right": 0.6922},
+        "attributes": {"appearance": [0, 0, 1], "action": [1], "emotion": {"sep_flag": False, "labels": "neutral"}},
+        "version": "v0.1",
+    }
+    clips = {
+        "YqnhRPq2Hq0_0": clip,
+        "bad": {**clip, "bbox": {}},
+        "torn": {**clip, "duration": {"start_sec": 3}},
+        "other": {**clip, "ytb_id": "gHlQOxsYoKw"},
+    }
+    found = read(tmp_path, json.dumps({"meta_info": {"appearance_mapping": ["Blurry"]}, "clips": clips}, indent=indent))
+    assert found.form == "celebv_json" and found.numbered_by == ("line" if indent else "entry")
+    first, last = found.rows
+    assert (first.video_id, first.start_seconds, first.end_seconds) == ("yt:YqnhRPq2Hq0", 81.62, 86.17)
+    assert first.crop_box == pytest.approx((0.1964 * 1280, 0.0, 0.6922 * 1280, 0.8815 * 720))
+    assert last.video_id == "yt:gHlQOxsYoKw"
+    texts = list(found.bad.values())
+    assert "left is no number" in texts[0] and "end_sec is no number" in texts[1] and len(texts) == 2
+
+
+def test_links_of_a_release_over_several_lines(tmp_path: Path) -> None:
+    second = released(person=1, name="b", crop_box=[0, 0, 450, 1080])
+    found = read(tmp_path, json.dumps(released(), indent=2) + "\n" + json.dumps(second, indent=2) + "\n")
+    assert (found.form, found.bad) == ("release", {}) and [row.line for row in found.rows] == [1, 19]
+    found = read(tmp_path, json.dumps({"some": "thing", "other": [1, 2]}, indent=2))
+    assert found.rows == [] and len(found.bad) == 1 and "not a YouTube id" in found.bad[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + '{"vid":' * 10**4,
+        "[" + '{"x":' * 10**4,
+        "[" + "[" * 10**5,
+        '["' + '"{"' * 10**4,
+        '{"clips":{"ytb_id"' + '"a":' * 10**4,
+    ],
+)
+def test_what_is_nested_is_looked_at_once(text: str, tmp_path: Path, work: Work) -> None:
+    found = read(tmp_path, text)
+    assert found.rows == [] and found.bad
+    assert len(work.starts) <= 10**4 + 2 and sum(work.decoded) <= len(text)
+
+
+def test_complaints_have_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources.manifest.forms.MAX_BAD_ROWS", 5)
+    with pytest.raises(ManifestError, match="more than 5 bad rows"):
+        read(tmp_path, "[" + "1," * 100 + "]")
