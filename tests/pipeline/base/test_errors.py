@@ -22,6 +22,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "Fault": "what click prints: a UserError ends as one",
     "MissingPoses": "import_poses makes a Reject of it",
     "Refused": "travels through yt-dlp, and ends as a Reject",
+    "RefusedProgram": "to yt-dlp a program that is not installed; else it ends as a Reject",
     "RefusedRequest": "travels through yt-dlp, and ends as a Reject",
     "UnfitPoses": "import_poses makes a Reject of it",
     "Unusable": "an answer of a language model; ends as a Failure",
