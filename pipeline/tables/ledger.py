@@ -2,8 +2,8 @@
 
 `tables/<kind>/commits.txt` has a line a commit, "<generation> <commit> <CRC-32>", which is written after the commit's parts are on
 the disk: what it names was there. A line counts while `generation.json` is of its generation, for a compaction joins all that was
-there before. What a kill keeps from being written is written by the next commit, and a line that is torn counts for nothing, so that
-losing the ledger loses no row: parts that it does not name count as well.
+there before. What a kill keeps from being written is written by the next commit, and a line that is torn counts for nothing, so
+that losing the ledger loses no row: parts that it does not name count as well.
 """
 
 import os
@@ -47,6 +47,17 @@ def add(folder: Path, generation: int, names: Iterable[str]) -> None:
     files.sync(path)
     if fresh:
         files.sync(folder)
+
+
+def forget(folder: Path, names: Iterable[str]) -> None:
+    """Take commits out whose parts are lost for good; nobody else may write to the table."""
+    gone = set(names)
+    try:
+        lines = (folder / NAME).read_text(encoding="ascii", errors="replace").splitlines()
+    except FileNotFoundError:
+        return
+    kept = [line for line in lines if line.split(" ")[1:2] != [] and line.split(" ")[1] not in gone]
+    files.write_text(folder / NAME, "".join(f"{line}\n" for line in kept))
 
 
 def _crc(kind: str, generation: int, commit: str) -> str:

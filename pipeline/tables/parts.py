@@ -72,7 +72,7 @@ def read_parts(
         places: say of each row where it lies.
         counts: rows that files of these names must have.
 
-    Raises: OSError with an `errno` where the disk cannot read a file.
+    Raises: DiskError where the disk cannot read a file.
     """
     bad: dict[Path, str] = {}
 
@@ -107,7 +107,7 @@ def _read_part(part: Path, names: list[str], count: int | None) -> pa.Table:
         source = opened(part)
     except FileNotFoundError:
         raise Broken(MISSING) from None
-    with told():
+    with told(part):
         table = source.read(columns=names, use_threads=False)
     if "commit" not in table.column_names:  # every part has it, and a reader names it: this is something else
         raise Broken("is no part of a table")
@@ -138,7 +138,7 @@ def _open_part(path: str) -> pq.ParquetFile:
 def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Columns of single rows, by (Parquet file, row number): what a worker fetches for its unit.
 
-    Raises: Damaged where a file is missing or not what was written. OSError where the disk cannot read it.
+    Raises: Damaged where a file is missing or not what was written. DiskError where the disk cannot read it.
     """
     wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}  # by row group, so that each is read once
     ends: dict[str, list[int]] = {}
@@ -174,7 +174,7 @@ def _damage_of(path: str) -> Iterator[None]:
     """Say of a part that does not read which it is, and of which run; of a file from elsewhere, its name."""
     part, problem = Path(path), ""
     try:
-        with told():
+        with told(part):
             yield
     except FileNotFoundError:
         problem = MISSING

@@ -1,8 +1,8 @@
 """The pointer of a table, `generation.json`: which merged files count, and which parts they stand for.
 
-It carries a checksum of its own. The merged file of outcomes, which is written before it, holds the same text, so that a pointer that
-is lost is made again from what lies beside it; and merged files are waste only while a pointer says so, or nothing in them is missing
-without them.
+It carries a checksum of its own. The merged file of outcomes, which is written before it, holds the same text, so that a pointer
+that is lost is made again from what lies beside it; and merged files are waste only while a pointer says so, or nothing in them is
+missing without them.
 """
 
 import hashlib
@@ -142,7 +142,7 @@ def rebuilt(folder: Path, outcomes: Sequence[str], *, whatever: bool = False) ->
     for name in merged:
         try:
             source = opened(folder / "outcomes" / name)
-            with told():
+            with told(folder / "outcomes" / name):
                 commits = set(source.read(columns=["commit"])["commit"].to_pylist())
         except (Broken, FileNotFoundError):
             continue

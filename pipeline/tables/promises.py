@@ -16,14 +16,17 @@ from pipeline.tables.arrow import numbers, strings
 from pipeline.tables.hashing import flat, raw, valid
 from pipeline.tables.seal import Broken, opened, told
 
+OUTCOMES_LOST = "which units were rejected or failed, and why, until they are done again"
 NOTE = "lost.json"  # in set-aside/: rows are lost and not made anew
 
 
 def commits_with_rows(winners: pa.Table, outcomes: Sequence[Path]) -> list[str]:
     """Commits of winning outcomes with rows that lie in parts of their own."""
-    commits = pc.unique(winners["commit"].filter(pc.greater(winners["rows"], 0))).to_pylist()
+    rows, commits = flat(winners["rows"]), flat(winners["commit"]).dictionary_encode()
+    used = np.zeros(len(commits.dictionary), dtype=bool)
+    used[raw(commits.indices)[valid(rows) & (raw(rows) > 0)]] = True
     fresh = _fresh(outcomes)
-    return [commit for commit in commits if commit in fresh]
+    return [commit for commit, has in zip(commits.dictionary.to_pylist(), used, strict=True) if has and commit in fresh]
 
 
 def _fresh(outcomes: Sequence[Path]) -> set[str]:
@@ -33,7 +36,7 @@ def _fresh(outcomes: Sequence[Path]) -> set[str]:
 def missing(folder: Path, winners: pa.Table, commits: Sequence[str]) -> list[Damage]:
     """Damage for each commit with rows of which the part is not there."""
     mine = winners.filter(pc.is_in(winners["commit"], value_set=pa.array(commits, pa.string())))
-    return _by_part(folder, mine, np.zeros(len(mine), np.int64), {})
+    return by_part(folder, mine, np.zeros(len(mine), np.int64), {})
 
 
 def kept(
@@ -61,7 +64,7 @@ def kept(
     if len(at):
         lacking, there = winners.take(numbers(at)), found[at]
         fresh = raw(flat(pc.is_in(lacking["commit"], value_set=strings(sorted(_fresh(outcomes))))).cast(pa.uint8())) > 0
-        damages += _by_part(folder, lacking.filter(pa.array(fresh)), there[fresh], bad)
+        damages += by_part(folder, lacking.filter(pa.array(fresh)), there[fresh], bad)
         rest = [path for path in bad if path.name.startswith("merged-")]
         if rest:
             damages += [_merged(rest[0], bad[rest[0]], lacking.filter(pa.array(~fresh)), there[~fresh])]
@@ -80,24 +83,26 @@ def _unread(folder: Path, path: Path, problem: str) -> Damage:
         return losses.of_part(path, problem)
     units = _units_of(folder, path.name)
     holds = f"outcomes of {folder.name}, {len(units):,} of them of units with rows"
-    lost = "which units were rejected or failed, and why, until they are done again"
-    return losses.of_part(path, problem, units=units, holds=holds, lost=lost)
+    return losses.of_part(path, problem, units=units, holds=holds, lost=OUTCOMES_LOST)
 
 
 def _units_of(folder: Path, outcomes: str) -> tuple[str, ...]:
     """The units of a file of outcomes, as far as the rows beside it tell."""
-    found: set[str] = set()
-    for path in (folder / "rows").glob(outcomes.removesuffix(".parquet") + "*.parquet"):
-        try:
-            source = opened(path)
-            with told():
-                found.update(source.read(columns=["unit"])["unit"].to_pylist())
-        except (Broken, FileNotFoundError):
-            continue
-    return tuple(sorted(found))
+    beside = (folder / "rows").glob(outcomes.removesuffix(".parquet") + "*.parquet")
+    return tuple(sorted({unit for path in beside for unit in units_in(path)}))
 
 
-def _by_part(folder: Path, lacking: pa.Table, found: npt.NDArray[np.int64], bad: dict[Path, str]) -> list[Damage]:
+def units_in(path: Path) -> list[str]:
+    """The unit of each row of a part; [] where that does not read."""
+    try:
+        source = opened(path)
+        with told(path):
+            return list(source.read(columns=["unit"])["unit"].to_pylist())
+    except (Broken, FileNotFoundError):
+        return []
+
+
+def by_part(folder: Path, lacking: pa.Table, found: npt.NDArray[np.int64], bad: dict[Path, str]) -> list[Damage]:
     """Damage by commit: the part is missing, does not read, or holds too few rows."""
     by_commit: dict[str, list[int]] = {}
     for number, commit in enumerate(lacking["commit"].to_pylist()):

@@ -5,6 +5,7 @@ CRC-32 of what stands before it, of the footer behind it, and of the file's name
 the file and pages by their offsets, so they pass over it. Files of older versions have none.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,16 +17,23 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.base.errors import UserError
+
 SMALL_BYTES = 1 << 20  # a file of up to this size is read whole and checked whole, whatever is wanted of it
 _PARQUET = b"PAR1"
 _MAGIC = b"CSG405-1"
 _SEAL = struct.Struct("<8sIII")  # magic; CRC-32 of what stands before, of what stands behind, of the name
 _END = struct.Struct("<I4s")  # of a Parquet file: bytes of its footer, magic
 _CHUNK = 1 << 20
+_TAIL_BYTES = 1 << 16
 
 
 class Broken(Exception):
     """Raised for a file that does not hold what was written into it; the message is a clause that follows its name."""
+
+
+class DiskError(UserError):
+    """Raised where the disk does not give a file's bytes: that says nothing of the file, which is never taken for damaged."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +67,11 @@ def opened(path: Path) -> pq.ParquetFile:
 
     Raises:
         Broken: the file is not what was written.
-        OSError: it cannot be read; its `errno` says why.
+        FileNotFoundError, DiskError.
     """
-    with path.open("rb") as file:
+    with told(path), path.open("rb") as file:
         end = file.seek(0, 2)
-        file.seek(0 if end <= SMALL_BYTES else max(0, end - (64 << 10)))
+        file.seek(0 if end <= SMALL_BYTES else max(0, end - _TAIL_BYTES))
         tail = file.read()
         found = _seal_in(tail, end, path) if end else None
         if found is None and end > len(tail):
@@ -75,32 +83,36 @@ def opened(path: Path) -> pq.ParquetFile:
         source: object = pa.BufferReader(tail)
     else:
         source = path
-    with told():
+    with told(path):
         return pq.ParquetFile(source, page_checksum_verification=True)
 
 
 def check_whole(path: Path) -> None:
     """Compare every byte of a file with its seal; of one without, decode every page. Raises as `opened`."""
     parquet = opened(path)
-    with path.open("rb") as file:
+    with told(path), path.open("rb") as file:
         end = file.seek(0, 2)
         found = _seal_in(_longer_tail(file, end), end, path)
         if found is not None and _crc_of(file, found.body_bytes) != found.body:
             raise Broken("does not hold the bytes that were written")
     if found is None:
-        with told():
+        with told(path):
             for _ in parquet.iter_batches(64, use_threads=False):
                 pass
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn what Arrow says of a damaged file into `Broken`; an error of the disk, which has a number, stays one."""
+def told(path: Path) -> Iterator[None]:
+    """Turn what Arrow says of a damaged file into `Broken`, and an error of the disk, which has a number, into `DiskError`."""
     try:
         yield
+    except FileNotFoundError:
+        raise
     except OSError as error:
         if error.errno is not None:
-            raise
+            said = os.strerror(error.errno)
+            text = f"{path} cannot be read ({said}): the disk says so, the file may be whole; run the same command when it reads"
+            raise DiskError(text) from error
         raise Broken(f"does not read ({_first_line(error)})") from error
     except (pa.ArrowException, KeyError, IndexError, ValueError, OverflowError) as error:
         raise Broken(f"does not read ({_first_line(error)})") from error

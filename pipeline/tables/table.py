@@ -98,7 +98,7 @@ class Table:
     def _stamp(self) -> tuple[int, int]:
         """What changes with every compaction."""
         try:
-            state = os.stat(self.folder / pointer.NAME)
+            state = (self.folder / pointer.NAME).stat()
         except FileNotFoundError:
             return (0, 0)
         return (state.st_ino, state.st_mtime_ns)
@@ -107,7 +107,8 @@ class Table:
         if not damages:
             return
         if self._damages is None:
-            raise Damaged(damages[0], losses.home_of(self.folder.parents[1]), len(damages) - 1)
+            others = {damage.path for damage in damages} - {damages[0].path}
+            raise Damaged(damages[0], losses.home_of(self.folder.parents[1]), len(others))
         for damage in damages:
             known = self._damages.get(damage.path)
             if known is None or len(known.units) < len(damage.units):
@@ -115,7 +116,8 @@ class Table:
 
     def _names(self, side: str) -> list[str]:
         try:
-            return sorted(name for name in os.listdir(self.folder / side) if name.endswith(".parquet"))
+            with os.scandir(self.folder / side) as entries:
+                return sorted(entry.name for entry in entries if entry.name.endswith(".parquet"))
         except FileNotFoundError:
             return []
 
@@ -128,7 +130,11 @@ class Table:
     def _lost(self, lost: Lost) -> Damage:
         holds = f"which merged files of {self.kind.name} count"
         damage = losses.of_pointer(self.folder / pointer.NAME, lost.problem, holds)
-        return damage if lost.again else replace(damage, lost="no merged file says what it held")
+        if lost.again:
+            return damage
+        merged = sorted((self.folder / "rows").glob("merged-*.parquet"))
+        units = tuple(sorted({unit for path in merged for unit in promises.units_in(path)}))
+        return replace(damage, units=units, lost=promises.OUTCOMES_LOST)
 
     def _look(self, side: str) -> "_Look":
         """The files that count on a side, and what was promised beside them."""
@@ -224,7 +230,7 @@ class Table:
         return reading.table.filter(won), [*damages, *lacking, *self._awaited()]
 
     def every(self, columns: Sequence[str]) -> pa.Table:
-        """All rows that are still stored, also those that later attempts replaced. Raises as `parts`, or where one does not read."""
+        """All rows that are still stored, also those that later attempts replaced. Raises as `parts`, or where one is damaged."""
         schema = pa.schema([self.kind.schema.field(name) for name in columns])
         return self._steady(lambda: self._stored(schema))
 
