@@ -28,7 +28,10 @@ class _File:
     @property
     def choices(self) -> list[bytes]:
         last = self.maybe[-1:]
-        torn = [b"" if self.sure is None else self.sure, *(text[: (len(self.sure or b"") + len(text)) // 2] for text in last)]
+        torn = [
+            b"" if self.sure is None else self.sure,
+            *(text[: (len(self.sure or b"") + len(text)) // 2] for text in last),
+        ]
         return list(dict.fromkeys([*torn, *last])) if last else [self.sure or b""]
 
 
@@ -76,7 +79,9 @@ class Disk:
         for chosen in product(*names.values()):
             tree = {**self.sure, **dict(zip(names, chosen, strict=True))}
             there = {path: what for path, what in tree.items() if what is not None and self._reached(path, tree)}
-            held = [path for path, what in there.items() if isinstance(what, _File) and files.TEMPORARY not in path.name]
+            held = [
+                path for path, what in there.items() if isinstance(what, _File) and files.TEMPORARY not in path.name
+            ]
             for texts in product(*(there[path].choices for path in held)):
                 found = zip((path.relative_to(self.root).as_posix() for path in held), texts, strict=True)
                 self.states[frozenset(found)] = None

@@ -25,9 +25,21 @@ MAKERS = {"videos": "toy"}
 
 def put(run: Path, *units: str, width: int = 1, attempt: int = 1) -> None:
     """Commit units, of which those that begin with x are rejected."""
-    packed = [pack_rows(KINDS["videos"], unit, [{"video_id": f"file:{unit}", "width": width}]) for unit in units if unit[0] != "x"]
+    packed = [
+        pack_rows(KINDS["videos"], unit, [{"video_id": f"file:{unit}", "width": width}])
+        for unit in units
+        if unit[0] != "x"
+    ]
     ends = [
-        Outcome(unit, "toy", 1, REJECTED if unit[0] == "x" else OK, "gone" * (unit[0] == "x"), attempt=attempt, rows=int(unit[0] != "x"))
+        Outcome(
+            unit,
+            "toy",
+            1,
+            REJECTED if unit[0] == "x" else OK,
+            "gone" * (unit[0] == "x"),
+            attempt=attempt,
+            rows=int(unit[0] != "x"),
+        )
         for unit in units
     ]
     Store(run).table("videos").append(packed, ends)
@@ -37,7 +49,9 @@ def held(run: Path) -> dict[str, object]:
     """Units with their status and width."""
     store = Store(run)
     widths = {row["unit"]: row["width"] for row in store.table("videos").rows(["width"]).to_pylist()}
-    return {row["unit"]: (row["status"], widths.get(row["unit"])) for row in store.table("videos").winners().to_pylist()}
+    return {
+        row["unit"]: (row["status"], widths.get(row["unit"])) for row in store.table("videos").winners().to_pylist()
+    }
 
 
 def every_state(
@@ -116,7 +130,9 @@ def test_setting_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: st
     put(run, "c")
     before = held(run)
     folder = run / "tables" / "videos"
-    victim = folder / lost if "json" in lost else next((folder / lost.split()[-1]).glob("m*" if "merged" in lost else "p*"))
+    victim = (
+        folder / lost if "json" in lost else next((folder / lost.split()[-1]).glob("m*" if "merged" in lost else "p*"))
+    )
     victim.write_bytes(b"PAR1 and nothing more")
     found = check.damages(Store(run))
     assert [damage.path for damage in found] == [victim.relative_to(run).as_posix()]
