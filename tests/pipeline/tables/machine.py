@@ -1,6 +1,6 @@
 """A small store that anything may happen to, against a model in memory: it holds the same rows, or says what is missing.
 
-`TablesMachine` is a state machine of Hypothesis; `test_machine` runs it from a fixed seed, `python -m tests.bench trust` from others.
+`TablesMachine` is a state machine of Hypothesis, which `test_machine` runs from a fixed seed.
 """
 
 import random
