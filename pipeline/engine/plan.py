@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.outcome import FAILED, OK, REJECTED
+from pipeline.tables.results import Broken, broken, promised
 from pipeline.tables.store import Store
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
@@ -52,6 +53,7 @@ class Plan:
         attempts: (units,) attempts made so far, whatever the fingerprint.
         failures: (units,) of them, how many of the last ones failed on today's fingerprint.
         pending: (pending,) indices of the units that a run would do.
+        lost: {index: files} of the units that are pending only because a file of theirs is missing or has another size.
     """
 
     stage: Stage
@@ -62,6 +64,7 @@ class Plan:
     failures: npt.NDArray[np.int32]
     pending: Indices
     inputs: list[_Input]
+    lost: dict[int, list[Broken]] = field(default_factory=dict)
 
     def unit(self, index: int) -> Unit:
         """The unit with its light rows, and the addresses of its heavy ones."""
@@ -127,7 +130,23 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
-    return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs)
+    lost = _lost(stage, store, units, status)
+    status[list(lost)] = "pending"
+    pending = np.union1d(pending, np.array(list(lost), dtype=np.int64))
+    return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs, lost)
+
+
+def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[Broken]]:
+    """{index: files} of the units that are done, but for files that are not as their rows promise."""
+    promises = [one for one in promised(store, stage.writes) if one.ours]
+    found = broken(store.storage, promises) if promises else []
+    places = {unit: at for at, unit in enumerate(units)} if found else {}
+    lost: dict[int, list[Broken]] = {}
+    for one in found:
+        at = places.get(one.promise.unit, -1)
+        if at >= 0 and status[at] == OK:
+            lost.setdefault(at, []).append(one)
+    return lost
 
 
 def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_Input]]:
