@@ -41,6 +41,11 @@ class _Input:
         table = self.table.take(numbers(rows))
         return table.take(pc.sort_indices(table[KINDS[self.reads.kind].key])) if len(table) > 1 else table
 
+    def rows_of(self, units: Sequence[int]) -> Indices:
+        """Numbers of the rows of these units, each once."""
+        pieces = [self.rows[self.starts[unit] : self.starts[unit + 1]] for unit in units]
+        return np.unique(np.concatenate(pieces)) if pieces else self.rows[:0]
+
 
 @dataclass
 class Plan:
@@ -93,6 +98,11 @@ class Plan:
             return self
         mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
         return replace(self, pending=np.array(mine, dtype=np.int64))
+
+    @property
+    def lost_files(self) -> int:
+        """How many files of the pending units are missing or have another size."""
+        return sum(len(self.lost.get(int(i), ())) for i in self.pending)
 
     def untried(self) -> "Plan":
         """Drop the pending units that already failed with the current fingerprint."""

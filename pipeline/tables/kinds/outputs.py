@@ -13,7 +13,9 @@ PREVIEWS = Kind(
         column("path", S, "path", "picture, relative to the run folder"),
         column("bytes", pa.int64(), "B", "null in rows of older versions"),
         column("sha256", S, "hex", "null in rows of older versions"),
-        column("loop", S, "path", "pictures of the exported clip; null for what was dropped, and in rows of older versions"),
+        column(
+            "loop", S, "path", "pictures of the exported clip; null for what was dropped, and in rows of older versions"
+        ),
         column("loop_bytes", pa.int64(), "B", ""),
         column("loop_sha256", S, "hex", ""),
     ),
