@@ -99,14 +99,18 @@ def restore(whole: Path, run: Path) -> None:
         if not (whole / path).exists():
             (run / path).unlink()
     for path in files_of(whole):
-        source, target = whole / path, run / path
-        known = source.stat()
-        if not target.exists() or (known.st_size, known.st_mtime_ns) != (
-            target.stat().st_size,
-            target.stat().st_mtime_ns,
-        ):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
+        if not untouched(whole, run, path):
+            (run / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(whole / path, run / path)
+
+
+def untouched(whole: Path, run: Path, path: Path) -> bool:
+    """Whether a file is the one that `restore` left: of the same size, and changed at the same time."""
+    try:
+        here, there = (run / path).stat(), (whole / path).stat()
+    except FileNotFoundError:
+        return False
+    return (here.st_size, here.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
 
 
 class Commands:
@@ -118,9 +122,8 @@ class Commands:
     def __call__(self, *arguments: str) -> tuple[int, str]:
         """Run a command; what it printed of the damaged file, and what else went wrong, is noted."""
         about = () if "--run" in arguments else ("--run", str(self.run))
-        profile = ("--profile", "demo") if arguments[0] in ("run", "status") else ()
         workers = ("--workers", "0") if arguments[0] == "run" else ()
-        found = CliRunner().invoke(main, [*arguments, *about, *profile, *workers])
+        found = CliRunner().invoke(main, [*arguments, *about, *workers])
         if found.exception is not None and not isinstance(found.exception, SystemExit):
             self._trial.outcome = "traceback"
             self._trial.said.append(f"{' '.join(arguments)}: {found.exception!r}")
@@ -159,13 +162,14 @@ def undergo(trial: Trial, whole: Path, run: Path, draw: random.Random) -> Trial:
     found: list[dict[str, Any]] = json.loads(output[output.index("{") :])["damages"] if "{" in output else []
     told = bool(found) or code != 0
     command(*USUAL)
-    healed = unlike(whole, run) == {}
+    before = left = unlike(whole, run)
     for remedy in dict.fromkeys(damage["remedy"] for damage in found if damage["remedy"]):
         command.obey(remedy)
     if found:
         command(*USUAL)
-    trial.outcome = trial.outcome or outcome_of(told, healed, unlike(whole, run), found)
-    trial.said += [f"differs: {what}" for what in unlike(whole, run).items()]
+        left = unlike(whole, run)
+    trial.outcome = trial.outcome or outcome_of(told, not before, left, found)
+    trial.said += [f"differs: {what}" for what in left.items()]
     return trial
 
 
@@ -183,9 +187,12 @@ def outcome_of(told: bool, healed: bool, left: dict[str, str], found: Sequence[d
 
 def unlike(whole: Path, run: Path) -> dict[str, str]:
     """What differs between two runs: {kind of table: how}, {file of raw, clips, previews or shards: how}."""
-    found = {kind: what for kind, what in differences(whole, run).items() if what}
-    for path in files_of(whole):
-        if path.parts[0] in SAME_BYTES and path.suffix != ".owner":
+    changed = [path for path in {*files_of(whole), *files_of(run)} if not untouched(whole, run, path)]
+    found: dict[str, str] = {}
+    if any(path.parts[0] == "tables" for path in changed):
+        found = {kind: what for kind, what in differences(whole, run).items() if what}
+    for path in changed:
+        if path.parts[0] in SAME_BYTES and path.suffix != ".owner" and (whole / path).is_file():
             there = (run / path).is_file()
             if not there or sha256_of(run / path) != sha256_of(whole / path):
                 found[path.as_posix()] = "other bytes" if there else "is not there"

@@ -118,7 +118,11 @@ def _problem(storage: Storage, one: Promise) -> str:
         size = storage.local(one.path).stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return "" if one.ours and storage.exists(tombstone_of(one.path)) else "is missing"
-    return f"has {size} of {one.bytes} bytes" if one.bytes is not None and size != one.bytes else ""
+    if one.bytes is None or size == one.bytes:
+        return ""
+    return (
+        f"has {size:,} of {one.bytes:,} bytes" if size < one.bytes else f"has {size:,} bytes in place of {one.bytes:,}"
+    )
 
 
 def altered(storage: Storage, promises: Iterable[Promise]) -> Iterator[Broken | None]:
