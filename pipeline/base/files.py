@@ -11,6 +11,7 @@ from pipeline.base.reasons import Failure, Reason
 
 TEMPORARY = ".writing-"  # names that begin so are leftovers of a kill; `csg405 gc` removes them
 DISCARDED = ".discarded"
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -20,19 +21,29 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary file keeps the target's suffix, because writers look at it. It is removed when the block fails.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex[:12]}{path.suffix}"
     try:
         yield temporary
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
-    except OSError as error:  # a full disk names no file, others the temporary one
-        if error.filename in (None, str(temporary)):
+    except (
+        OSError
+    ) as error:  # a full disk names no file, others the temporary one; what is read in the block names neither
+        if error.filename == str(temporary) or (error.filename is None and error.errno in _OF_WRITING):
             error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each flushed to the disk: after a power cut the path to what lies in it is there."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync(place.parent)
 
 
 def sync(path: Path) -> None:

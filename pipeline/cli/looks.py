@@ -12,6 +12,7 @@ from pipeline.cli.screen import print_data_set, print_funnel, print_story
 from pipeline.cli.session import Fault, about_a_run
 from pipeline.engine.session import Session
 from pipeline.tables.outcome import FAILED
+from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
 from pipeline.views.table_one import row
 
@@ -22,25 +23,41 @@ from pipeline.views.table_one import row
 def status(as_json: bool, **given: Any) -> None:
     """The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage."""
     session = Session(**given)
+    store = looking(session)
     if not as_json:
-        show_funnel(session)
-        show_data_set(session)
+        show_funnel(session, store)
+        show_data_set(session, store)
+        tell_damages(store)
         return
-    states = funnel(session.profile, session.run, session.models.looking(), session.store)
-    told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(session.store)]}
-    click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run)}, indent=1))
+    states = funnel(session.profile, session.run, session.models.looking(), store)
+    told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(store)]}
+    missing = {"damages": [str(damage) for damage in (store.damages or {}).values()]}
+    click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
 
 
-def show_funnel(session: Session) -> None:
-    states = funnel(session.profile, session.run, session.models.looking(), session.store)
-    print_funnel(session.run, [*states, *evaluations(session.store)], bytes_on_disk(session.run))
+def looking(session: Session) -> Store:
+    """The run's tables for whoever looks and changes nothing: what is missing from them is gathered, and the rest is read."""
+    return Store(session.run, session.store.opt_out, damages={})
 
 
-def show_data_set(session: Session) -> None:
+def tell_damages(store: Store) -> bool:
+    """Print what was missing from the tables that were looked at, on stderr. Returns: whether anything was."""
+    found = list((store.damages or {}).values())
+    for damage in found:
+        click.echo(f"not in these figures: {damage}; run `{damage.remedy}`", err=True)
+    return bool(found)
+
+
+def show_funnel(session: Session, store: Store) -> None:
+    states = funnel(session.profile, session.run, session.models.looking(), store)
+    print_funnel(session.run, [*states, *evaluations(store)], bytes_on_disk(session.run))
+
+
+def show_data_set(session: Session, store: Store) -> None:
     """The run's row of the paper's table 1, once anything was exported."""
-    if session.store.outcomes("samples").num_rows:
+    if store.outcomes("samples").num_rows:
         side = getattr(session.profile.stage("export"), "side_px", CLIP_SIDE_PX)
-        print_data_set(row(session.store, side))
+        print_data_set(row(store, side))
 
 
 @click.command()
@@ -49,7 +66,9 @@ def show_data_set(session: Session) -> None:
 def show(unit: str, **given: Any) -> None:
     """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
     session = Session(**given)
-    chapters = story(session.store, unit)
+    store = looking(session)
+    chapters = story(store, unit)
+    tell_damages(store)
     if not chapters:
         raise Fault(f"{session.run} knows nothing of {unit}")
     print_story(unit, chapters)
@@ -61,9 +80,10 @@ def show(unit: str, **given: Any) -> None:
 def failed(limit: int, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened."""
     session = Session(**given)
-    store = session.store
+    store = looking(session)
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
     for one in found[:limit]:
         unit = printable(one["unit"])  # a file's name may hold what terminals obey
         click.echo(f"{one['stage']:>16}  {unit}  {one['reason']}  x{one['attempt']}: {one['detail']}")
     click.echo(f"{len(found)} failed" + (f", {limit} shown" if len(found) > limit else ""))
+    tell_damages(store)

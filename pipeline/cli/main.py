@@ -18,6 +18,10 @@ COMMANDS = {
         "The whole story of a video, clip or person: every stage, measure, threshold and reason.",
     ),
     "failed": Lazy("pipeline.cli.looks:failed", "Units that failed, with stage, reason and what happened."),
+    "check": Lazy(
+        "pipeline.cli.check:check",
+        "Compare a run with what was promised: what is missing or damaged, what makes it anew, what cannot come back.",
+    ),
     "availability": Lazy(
         "pipeline.cli.availability:availability",
         "Of N videos and M clips: how many live, dead and of what, blocked, unknown.",

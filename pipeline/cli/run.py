@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.cli.discard import discard_sources
-from pipeline.cli.looks import show_data_set, show_funnel
+from pipeline.cli.looks import looking, show_data_set, show_funnel, tell_damages
 from pipeline.cli.screen import print_outlook
 from pipeline.cli.session import BAD_USE, Fault, about_a_run
 from pipeline.engine.console import options_of, run_shown, say
@@ -55,8 +55,10 @@ def run(
         raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
     execute(session, targets, workers, shard, follow=follow, discard=bool(discard))
     if with_funnel:
-        show_funnel(session)
-        show_data_set(session)
+        store = looking(session)
+        show_funnel(session, store)
+        show_data_set(session, store)
+        tell_damages(store)
         report = session.run / "report" / "index.html"
         if report.is_file():
             click.echo(f"report: {report.resolve().as_uri()}")

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from pipeline.base import files
-from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.cli.looks import looking, tell_damages
+from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run
 from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, waste
 from pipeline.engine.upkeep import compact as join
@@ -54,7 +55,7 @@ def table(kind: str, out: Path, **given: Any) -> None:
     _known_kind(kind)
     spec = KINDS[kind]
     light = [name for name in spec.schema.names if name not in spec.heavy]
-    store = Session(**given).store
+    store = looking(Session(**given))
     with files.replacing(out) as temporary:
         if out.suffix == ".csv":
             rows, stores = read_everywhere(store, kind, light)
@@ -64,6 +65,8 @@ def table(kind: str, out: Path, **given: Any) -> None:
             pq.write_table(rows, temporary, compression="zstd")
     others = f", from {', '.join(stores)}" if any(stores) else ""
     click.echo(f"{len(rows)} rows of {kind} in {out}{others}")
+    if tell_damages(store):
+        raise SystemExit(STOPPED)  # a script must not take what is there for all
 
 
 def _known_kind(kind: str) -> None:

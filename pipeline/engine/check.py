@@ -31,7 +31,8 @@ def damages(store: Store, deep: bool) -> list[Damage]:
 
     Raises OSError where the disk cannot be read: that is no damage.
     """
-    found = [damage for one in stores_of(store) for damage in _of_store(one, deep)]
+    looking = Store(store.run, store.opt_out, damages={})  # what is wrong with tables is told elsewhere
+    found = [damage for one in stores_of(looking) for damage in _of_store(one, deep)]
     found += _of_checkpoints(store.run, deep)
     found += _of_caches(store.run)
     return sorted(found, key=lambda damage: damage.path)

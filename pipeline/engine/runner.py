@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,7 +32,9 @@ from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
 from pipeline.tables.outcome import FAILED, OK, Outcome
+from pipeline.tables.promises import made_anew
 from pipeline.tables.store import Store
+from pipeline.tables.table import remaking
 
 if TYPE_CHECKING:
     from pipeline.engine.executors.executor import Result
@@ -98,8 +100,9 @@ def run_stage(
 ) -> Summary:
     """Run a stage's pending units and commit them. A `store` shared between calls caches what it has read.
 
-    Raises `Skipped` when a package or net is missing, `tables.lock.Occupied` when another driver is at it, `StageError` when
-    the stage cannot go on (bot wall, full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
+    Raises `Skipped` when a package or net is missing, `tables.lock.Occupied` when another driver is at it, `Damaged` when rows
+    or outcomes that it would build on are missing (nothing is written then), `StageError` when the stage cannot go on (bot wall,
+    full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
     """
     missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:
@@ -109,15 +112,24 @@ def run_stage(
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
     store = store or Store(run)
+    folder = store.table(stage.writes).folder
+    with remaking(folder):
+        summary = _run(stage, store, hashes, models, options)
+    if not (options.shard or options.untried or summary.interrupted):
+        made_anew(folder)
+    return summary
+
+
+def _run(stage: Stage, store: Store, hashes: Sequence[str], models: Registry, options: Options) -> Summary:
     known = store.table(stage.writes).parts("outcomes")
     work = _wanted(plan(stage, store, hashes), options)
     summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
     if not len(work.pending) and (options.shard or not finish_needed(stage, store, work)):
         return summary
     began = time.monotonic()
-    with _writable(run), driving(run, stage.writes, options.shard):
+    with _writable(store.run), driving(store.run, stage.writes, options.shard):
         part = f".{options.shard[0]}-of-{options.shard[1]}" if options.shard else ""
-        handler = log_to(run, stage.name + part)
+        handler = log_to(store.run, stage.name + part)
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)

@@ -1,6 +1,5 @@
 """Keeping a run folder small and quick: joining parts, and removing what no winning row needs."""
 
-import json
 import logging
 import time
 import uuid
@@ -19,22 +18,23 @@ from pipeline.base import files
 from pipeline.shards import removal
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
-from pipeline.tables import people, run_folder
+from pipeline.tables import people, pointer, run_folder
 from pipeline.tables.arrow import stored_schema
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program
 from pipeline.tables.outcome import OUTCOME
-from pipeline.tables.parts import ROWS_FORMAT, row_group_size, write_parquet
+from pipeline.tables.parts import ROWS_FORMAT, read_batches, row_group_size, write_parquet
+from pipeline.tables.pointer import Pointer
 from pipeline.tables.run_folder import Collect
+from pipeline.tables.seal import name_of, seal
 from pipeline.tables.stale import stale
 from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.tables.stores import NamedStore, stores_of
-from pipeline.tables.table import Table
+from pipeline.tables.table import SIDES, Table
 
 log = logging.getLogger(__name__)
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
-SIDES = ("rows", "outcomes")
 MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
 PIECE_BYTES = 16 << 20
 ROWS_AT_ONCE = 32  # where rows are heavy
@@ -54,17 +54,28 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
         stays = len(_kept_rows(store, kind)) == len(table.rows([])) and len(outcomes) == len(table.winners())
         if stays and len(old["outcomes"]) <= 1 and len(old["rows"]) <= 1:
             return before, before
-        generation = table.generation()
-        number = int(generation.get("generation", 0)) + 1
-        stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
-        names = {"rows": _merge_rows(store, kind, old["rows"], stem), "outcomes": [f"{stem}.parquet"]}
-        write_parquet(outcomes, table.folder / "outcomes" / f"{stem}.parquet")
-        # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
-        gone = {part.name for parts in old.values() for part in parts} | set(generation.get("replaced", []))
-        still = sorted(name for name in gone if any((table.folder / side / name).exists() for side in SIDES))
-        pointer = {"generation": number, **names, "replaced": still}
-        files.write_text(table.folder / "generation.json", json.dumps(pointer))
-        return before, sum(len(value) for value in names.values())
+        merged = _merge(store, kind, old, outcomes)
+        pointer.write(table.folder, merged)
+        return before, len(merged.rows) + len(merged.outcomes)
+
+
+def _merge(store: Store, kind: str, old: dict[str, list[Path]], outcomes: pa.Table) -> Pointer:
+    """Write merged files: rows, then outcomes with the pointer in them. Returns the pointer, which is not written yet."""
+    table = store.table(kind)
+    listed = [[path.name for path in (table.folder / side).glob("merged-*.parquet")] for side in SIDES]
+    today = table.generation()
+    number = (
+        max(today.generation, pointer.newest(*listed)) + 1
+    )  # also above what kills left: the newest that reads is right
+    stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
+    counts = _merge_rows(store, kind, old["rows"], stem)
+    name = f"{stem}.parquet"
+    # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
+    gone = {part.name for parts in old.values() for part in parts} | today.replaced
+    still = frozenset(one for one in gone if any((table.folder / side / one).exists() for side in SIDES))
+    merged = Pointer(number, tuple(counts), (name,), still, {**counts, name: len(outcomes)})
+    write_parquet(pointer.noted(outcomes, merged), table.folder / "outcomes" / name)
+    return merged
 
 
 def _kept_rows(store: Store, name: str) -> pa.Table:
@@ -83,25 +94,25 @@ def _kept_outcomes(store: Store, name: str) -> pa.Table:
     return won.filter(pa.array(keep, pa.bool_()))
 
 
-def _merge_rows(store: Store, name: str, parts: list[Path], stem: str) -> list[str]:
-    """Copy the winning rows of the parts into files of bounded size. Returns their names, in order."""
+def _merge_rows(store: Store, name: str, parts: list[Path], stem: str) -> dict[str, int]:
+    """Copy the winning rows of the parts into files of bounded size. Returns {name: rows} of these, in order."""
     table = store.table(name)
     kind, schema = table.kind, stored_schema(table.kind)
-    names: list[str] = []
+    counts: dict[str, int] = {}
     pieces = _pieces(table, _kept_rows(store, name), parts)
     piece = next(pieces, None)
     while piece is not None:
-        names.append(f"{stem}-{len(names):04d}.parquet")
-        written = 0
-        with (
-            files.replacing(table.folder / "rows" / names[-1]) as temporary,
-            pq.ParquetWriter(temporary, schema, **ROWS_FORMAT) as writer,
-        ):
-            while piece is not None and written < MERGED_BYTES:
-                writer.write_table(piece, row_group_size=row_group_size(piece, kind))
-                written += piece.nbytes
-                piece = next(pieces, None)
-    return names
+        path = table.folder / "rows" / f"{stem}-{len(counts):04d}.parquet"
+        size = rows = 0
+        with files.replacing(path) as temporary:
+            with pq.ParquetWriter(temporary, schema, **ROWS_FORMAT) as writer:
+                while piece is not None and size < MERGED_BYTES:
+                    writer.write_table(piece, row_group_size=row_group_size(piece, kind))
+                    size, rows = size + piece.nbytes, rows + len(piece)
+                    piece = next(pieces, None)
+            seal(temporary, name_of(path))
+        counts[path.name] = rows
+    return counts
 
 
 def _pieces(table: Table, won: pa.Table, parts: list[Path]) -> Iterator[pa.Table]:
@@ -113,7 +124,7 @@ def _pieces(table: Table, won: pa.Table, parts: list[Path]) -> Iterator[pa.Table
     size = 0
     for number, part in enumerate(parts):
         mine, first = places[edges[number] : edges[number + 1]], 0
-        for batch in pq.ParquetFile(part, memory_map=True).iter_batches(ROWS_AT_ONCE if table.kind.heavy else 1 << 16):
+        for batch in read_batches(part, ROWS_AT_ONCE if table.kind.heavy else 1 << 16):
             here = mine[(mine >= first) & (mine < first + len(batch))] - first
             first += len(batch)
             if len(here):
@@ -155,8 +166,14 @@ def _waste(path: Path, size: int, why: str) -> Waste:
 
 
 def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
-    """Files that `gc` would remove: replaced and orphaned parts, leftovers of kills, and stage files that no row names."""
+    """Files that `gc` would remove: replaced and orphaned parts, leftovers of kills, and stage files that no row names.
+
+    Raises: Damaged where a table is not what was promised: what a lost row names is no waste.
+    """
     limit = (now or time.time()) - YOUNG_SECONDS
+    for one in stores_of(store):
+        for kind in one.store.kinds:
+            one.store.table(kind).rows([])
     for path in store.run.rglob(f"{files.TEMPORARY}*"):
         held = [item.stat() for item in (path, *path.rglob("*"))]  # of a folder, such as a checkpoint that was begun
         if max(item.st_mtime for item in held) < limit:
@@ -172,13 +189,12 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
 def _wasted_parts(table: Table, limit: float) -> Iterator[Waste]:
     """Parts replaced by a compaction, and row parts whose commit wins for no unit."""
     generation = table.generation()
-    replaced = set(generation.get("replaced", []))
     commits = set(pc.unique(table.winners()["commit"]).to_pylist())
     for side in SIDES:
         for path in sorted((table.folder / side).glob("*.parquet")):
-            if path.name.startswith("merged-") and path.name not in generation.get(side, []):
+            if path.name.startswith("merged-") and path.name not in generation.of(side):
                 yield _waste(path, path.stat().st_size, "of a compaction that is not in use")
-            elif path.name in replaced:
+            elif path.name in generation.replaced:
                 yield _waste(path, path.stat().st_size, "joined into a newer file")
             elif _orphaned(path, side, commits) and path.stat().st_mtime < limit:
                 yield _waste(path, path.stat().st_size, "its rows count for no unit")

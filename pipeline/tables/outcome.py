@@ -45,6 +45,7 @@ STATE_COLUMNS = (
     "attempt",
     "failures",
     "commit",
+    "rows",
 )  # what planning reads
 
 

@@ -78,6 +78,7 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
     _tell_what_stays(run, marks, gone)
     if videos:
         _half_written(store, gone)
+        _unreadable(run, gone)
         for entry in _stored(store, videos):
             gone.delete_stored(store.storage, entry)
     for path in _crawled(run, videos):
@@ -128,6 +129,15 @@ def _half_written(store: Store, gone: Forgotten) -> None:
     for path in [*store.run.rglob(f"{files.TEMPORARY}*"), *store.storage.scratches()]:
         if path.exists():
             gone.delete(path)
+
+
+def _unreadable(run: Path, gone: Forgotten) -> None:
+    """What was set aside as damaged: nobody can tell who is in it."""
+    for place in run_folder.found_by(Find.UNREADABLE):
+        for folder in sorted(run.glob(place.name)):
+            for path in _files(folder):
+                if run_folder.place_of(path.relative_to(run)) is place:
+                    gone.delete(path)
 
 
 def _stored(store: Store, videos: frozenset[str]) -> Iterator[Entry]:
@@ -244,7 +254,7 @@ def _subjects(table: Path, videos: frozenset[str]) -> set[str]:
 def _units_about(table: Path, about: Callable[[str], bool]) -> set[str]:
     """The units that have a row or an outcome about somebody: they are done again as a whole."""
     found: Counter[str] = Counter()
-    for part in sorted(table.glob("*/*.parquet")):
+    for part in sorted([*table.glob("rows/*.parquet"), *table.glob("outcomes/*.parquet")]):
         schema = pq.read_schema(part)
         names = [column.name for column in schema if pa.types.is_string(column.type) and column.name != "commit"]
         rows = pq.read_table(part, columns=names, partitioning=None).to_pylist()

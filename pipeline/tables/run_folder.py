@@ -19,6 +19,7 @@ class Find(Enum):
     NOBODY = "it holds nothing of people"
     NAME = "the names of files begin with that of their video, and rows of tables name them: they are deleted"
     CRAWL_NOTE = "the JSON says of which video it is: it is deleted"
+    UNREADABLE = "damaged files do not say who is in them: all of them are deleted, their units are done again anyway"
     ROWS = "rows stop counting at once; `csg405 compact` and `csg405 gc` erase them"
     SHARDS = "files are written anew without the person, in one step"
     NOTE = "a note beside each file says whose it is (`pipeline.tables.people`): it is deleted"
@@ -69,6 +70,9 @@ EVALUATE = "python -m stages.evaluate"
 
 PLACES: tuple[Place, ...] = (
     Place("raw", "downloads", Find.NAME, "csg405 run crawl", Collect.UNNAMED, True, "crawled", discardable=True),
+    Place("set-aside", "damaged files, moved away", Find.UNREADABLE, "csg405 run STAGE"),
+    Place("tables/*/set-aside/lost.json", "that rows are not made anew yet", Find.NOBODY, "csg405 run STAGE"),
+    Place("tables/*/set-aside", "damaged parts, moved away", Find.UNREADABLE, "csg405 run STAGE"),
     Place("tables", "rows and outcomes of stages", Find.ROWS, "csg405 run STAGE", Collect.REPLACED, True, "kept"),
     Place("clips", "512x512 clips of kept people", Find.NAME, "csg405 run export", Collect.UNNAMED, True, "kept"),
     Place("shards", "Parquet files of all samples", Find.SHARDS, "csg405 run shards", Collect.UNNAMED, True, "kept"),
@@ -94,6 +98,8 @@ PLACES: tuple[Place, ...] = (
     Place("evaluation/*/inputs/contents.json", "hashes of the inputs", Find.SUM, EVALUATE),
     Place("evaluation/*/inputs", "pictures and voices for other systems", Find.NOTE, EVALUATE),
     Place("evaluation/*/table2.*", "table 2", Find.SUM, EVALUATE),
+    Place("evaluation/*/tables/*/set-aside/lost.json", "that rows are not made anew yet", Find.NOBODY, EVALUATE),
+    Place("evaluation/*/tables/*/set-aside", "damaged parts, moved away", Find.UNREADABLE, EVALUATE),
     Place("evaluation/*/tables", "the people of a test set", Find.EVALUATED, EVALUATE),
     Place("evaluation/*/logs", "what its stages logged", Find.LINES, EVALUATE),
     Place("evaluation/*/locks", "who is at work", Find.NOBODY, EVALUATE),
@@ -101,6 +107,8 @@ PLACES: tuple[Place, ...] = (
     Place("evaluation/*/*/summary.json", "what a method comes to", Find.SUM, EVALUATE),
     Place("evaluation/*/*/videos", "videos of pairs", Find.NOTE, EVALUATE, Collect.UNNAMED),
     Place("evaluation/*/*/work", "what a back-end said and left", Find.NOTE, EVALUATE),
+    Place("evaluation/*/*/tables/*/set-aside/lost.json", "that rows are not made anew yet", Find.NOBODY, EVALUATE),
+    Place("evaluation/*/*/tables/*/set-aside", "damaged parts, moved away", Find.UNREADABLE, EVALUATE),
     Place("evaluation/*/*/tables", "pairs, skeletons and scores", Find.EVALUATED, EVALUATE),
     Place("evaluation/*/*/logs", "what its stages logged", Find.LINES, EVALUATE),
     Place("evaluation/*/*/locks", "who is at work", Find.NOBODY, EVALUATE),

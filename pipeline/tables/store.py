@@ -1,6 +1,7 @@
 """The store of a run: all its tables, and which of their rows count once parents and opt-outs are known."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.damage import Damage
 from pipeline.base.reasons import Reason
 from pipeline.storage import Storage, storage_of
 from pipeline.tables.arrow import numbers
@@ -16,7 +18,6 @@ from pipeline.tables.hashing import flat, raw, valid
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.outcome import OUTCOME, REJECTED, RETRY
-from pipeline.tables.parts import read_parts
 from pipeline.tables.table import Table
 
 CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")
@@ -29,11 +30,14 @@ class Store:
     Args:
         run: the run's folder; need not exist yet.
         opt_out: videos and channels whose rows do not count, whatever was done with them before.
+        damages: takes what is missing or damaged by its path, and reading goes on with the rest, as to look at a run; None, for
+            whoever builds on what it reads, raises `Damaged` instead.
     """
 
-    def __init__(self, run: Path, opt_out: OptOut | None = None) -> None:
+    def __init__(self, run: Path, opt_out: OptOut | None = None, *, damages: dict[str, Damage] | None = None) -> None:
         self.run = Path(run)
         self.opt_out = opt_out or OptOut()
+        self.damages = damages
         self._tables: dict[str, Table] = {}
         self._keys: dict[tuple[str, str], tuple[Any, pa.Array]] = {}
         self._opted_out: tuple[Any, pa.Array] | None = None
@@ -45,8 +49,19 @@ class Store:
 
     def table(self, kind: str) -> Table:
         if kind not in self._tables:
-            self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind)
+            hangers = partial(self._hangers, kind)
+            self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind, self.damages, hangers)
         return self._tables[kind]
+
+    def _hangers(self, kind: str) -> list[str]:
+        """Kinds of which something was made from this one: units that are its keys, or rows that hang on its rows."""
+        tables = self.run / "tables"
+        found = []
+        for name, spec in KINDS.items():
+            sides = ["outcomes"] * (spec.unit_of == kind) + ["rows"] * (spec.parent == kind)
+            if any(any((tables / name / side).glob("*.parquet")) for side in sides):
+                found.append(name)
+        return found
 
     @property
     def opted_out(self) -> pa.Array:
@@ -91,7 +106,7 @@ class Store:
         For looking back: what was measured then. `compact` and `gc` remove such rows.
         """
         wanted = pa.schema([KINDS[kind].schema.field(name) for name in dict.fromkeys([*columns, "video_id"])])
-        rows = read_parts(self.table(kind).parts("rows"), wanted.names, wanted)
+        rows = self.table(kind).every(wanted.names)
         return rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=self.opted_out))).select(list(columns))
 
     def keys(self, kind: str, *, where: str = "") -> pa.Array:
@@ -150,7 +165,7 @@ class Store:
     def kinds(self) -> list[str]:
         """Kinds that have at least one part."""
         folder = self.run / "tables"
-        return [name for name in KINDS if (folder / name / "outcomes").is_dir()]
+        return [name for name in KINDS if any((folder / name / side).is_dir() for side in ("outcomes", "rows"))]
 
 
 def _once(rows: pa.Table, key: str) -> pa.Table:

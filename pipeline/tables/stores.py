@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipeline.tables.losses import EVALUATION
 from pipeline.tables.store import Store
-
-EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def stores_of(main: Store) -> list[NamedStore]:
     place = main.run / EVALUATION
     for folder in sorted(tables.parent for pattern in ("*/tables", "*/*/tables") for tables in place.glob(pattern)):
         name = folder.relative_to(main.run).as_posix()
-        found.append(NamedStore(name, Store(folder, main.opt_out)))
+        found.append(NamedStore(name, Store(folder, main.opt_out, damages=main.damages)))
     return found
 
 

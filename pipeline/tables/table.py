@@ -1,26 +1,50 @@
 """A table that survives anything: append-only Parquet parts, where only the winning attempt of a unit counts.
 
 Layout (DESIGN 4): `tables/<kind>/{rows,outcomes}/part-<commit>.parquet`. A part is written beside its target, fsynced and
-renamed; rows first, outcomes last. A row counts if and only if its commit is its unit's winning one, and the winner is the
-highest (attempt, commit). A kill between the two files leaves rows that count for nobody.
+renamed; rows first, outcomes last, then a line of the ledger. A row counts if and only if its commit is its unit's winning one, and
+the winner is the highest (attempt, commit). A kill between the two files leaves rows that count for nobody.
+
+What is read is compared with what was promised: files that the pointer and the ledger name are there, each reads, and each winning
+outcome finds as many rows as it says. What is not so stops whoever reads (`Damaged`), or is told to who asked to go on without it.
 """
 
-import json
+import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.damage import Damage, Damaged
+from pipeline.tables import ledger, losses, pointer, promises
 from pipeline.tables.arrow import numbers, stored_schema
 from pipeline.tables.hashing import flat, raw
 from pipeline.tables.kinds import Kind
 from pipeline.tables.outcome import OUTCOME, STATE_COLUMNS, Outcome
-from pipeline.tables.parts import read_parts, write_parquet
+from pipeline.tables.parts import MISSING, read_parts, write_parquet
+from pipeline.tables.pointer import Lost, Pointer
+
+SIDES = ("rows", "outcomes")
+
+_Read = TypeVar("_Read")
+_remade: ContextVar[frozenset[Path]] = ContextVar("_remade", default=frozenset())
+
+
+@contextmanager
+def remaking(folder: Path) -> Iterator[None]:
+    """Let the block read a table whose lost rows are not made anew yet: it belongs to the stage that makes them."""
+    token = _remade.set(_remade.get() | {folder})
+    try:
+        yield
+    finally:
+        _remade.reset(token)
 
 
 class Table:
@@ -29,38 +53,120 @@ class Table:
     Args:
         kind: what its rows are.
         folder: `tables/<kind>` of a run; need not exist yet.
+        damages: takes what is missing or damaged, and reading goes on with the rest; None raises `Damaged` instead.
+        hangers: says which other tables of the store were made from this one; a table with any was there once.
     """
 
-    def __init__(self, kind: Kind, folder: Path) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        folder: Path,
+        damages: dict[str, Damage] | None = None,
+        hangers: Callable[[], list[str]] = list,
+    ) -> None:
         self.kind = kind
         self.folder = folder
+        self._damages = damages
+        self._hangers = hangers
         self._cache: dict[str, Any] = {}
 
     def parts(self, side: str) -> list[Path]:
-        """The files that count on this side ("rows" or "outcomes"): merged ones of today's generation, then parts not merged."""
-        generation = self.generation()
-        replaced = set(generation.get("replaced", []))
-        merged = [self.folder / side / name for name in generation.get(side, [])]
-        folder = self.folder / side
-        fresh = sorted(p for p in folder.glob("part-*.parquet") if p.name not in replaced) if folder.is_dir() else []
-        return merged + fresh
+        """The files that count on this side ("rows" or "outcomes"): merged ones of today's generation, then parts not merged.
 
-    def generation(self) -> dict[str, Any]:
-        """What the last `compact` left: {"generation", "rows", "outcomes", "replaced"}; empty before the first."""
+        Raises: Damaged where one that was promised is missing, unless the table goes on with what there is.
+        """
+
+        def look() -> tuple[list[Path], list[Damage]]:
+            found = self._look(side)
+            return found.parts, [*found.damages, *promises.unread(self.folder, dict.fromkeys(found.missing, MISSING))]
+
+        return self._steady(look)
+
+    def generation(self) -> Pointer:
+        """What the last `compact` left. Raises as `parts`."""
+        return self._steady(lambda: self._pointer(self._names("outcomes")))
+
+    def _steady(self, read: Callable[[], tuple[_Read, list[Damage]]]) -> _Read:
+        """Read, and again where a compaction took place meanwhile; what is wrong even so is damage."""
+        while True:
+            before = self._stamp()
+            found, damages = read()
+            if not damages or self._stamp() == before:
+                self._tell(damages)
+                return found
+
+    def _stamp(self) -> tuple[int, int]:
+        """What changes with every compaction."""
         try:
-            return dict(json.loads((self.folder / "generation.json").read_text()))
+            state = (self.folder / pointer.NAME).stat()
         except FileNotFoundError:
-            return {}
+            return (0, 0)
+        return (state.st_ino, state.st_mtime_ns)
+
+    def _tell(self, damages: Sequence[Damage]) -> None:
+        if not damages:
+            return
+        if self._damages is None:
+            others = {damage.path for damage in damages} - {damages[0].path}
+            raise Damaged(damages[0], losses.home_of(self.folder.parents[1]), len(others))
+        for damage in damages:
+            known = self._damages.get(damage.path)
+            if known is None or len(known.units) < len(damage.units):
+                self._damages[damage.path] = damage
+
+    def _names(self, side: str) -> list[str]:
+        try:
+            with os.scandir(self.folder / side) as entries:
+                return sorted(entry.name for entry in entries if entry.name.endswith(".parquet"))
+        except FileNotFoundError:
+            return []
+
+    def _pointer(self, outcomes: list[str]) -> tuple[Pointer, list[Damage]]:
+        found = pointer.read(self.folder, outcomes)
+        if isinstance(found, Pointer):
+            return found, []
+        return found.again or Pointer(), [self._lost(found)]
+
+    def _lost(self, lost: Lost) -> Damage:
+        holds = f"which merged files of {self.kind.name} count"
+        damage = losses.of_pointer(self.folder / pointer.NAME, lost.problem, holds)
+        if lost.again:
+            return damage
+        merged = sorted((self.folder / "rows").glob("merged-*.parquet"))
+        units = tuple(sorted({unit for path in merged for unit in promises.units_in(path)}))
+        return replace(damage, units=units, lost=promises.OUTCOMES_LOST)
+
+    def _look(self, side: str) -> "_Look":
+        """The files that count on a side, and what was promised beside them."""
+        outcomes = self._names("outcomes")
+        today, damages = self._pointer(outcomes)
+        promised = ledger.commits(self.folder, today.generation) if side == "outcomes" else set()
+        names = self._names(side)  # after the ledger: what that names was there before
+        fresh = [name for name in names if name.startswith("part-") and name not in today.replaced]
+        missing = sorted({f"part-{commit}.parquet" for commit in promised} - set(fresh) - today.replaced)
+        missing += sorted(set(today.of(side)) - set(names))
+        damages += self._gone(names) if side == "outcomes" else []
+        there = [name for name in today.of(side) if name not in missing]
+        folder = self.folder / side
+        return _Look([folder / n for n in (*there, *fresh)], [folder / n for n in missing], today.counts, damages)
+
+    def _gone(self, names: list[str]) -> list[Damage]:
+        """A table that is not there at all, though others were made from it."""
+        if names or (self.folder / losses.SET_ASIDE).is_dir() or not (others := self._hangers()):
+            return []
+        holds = f"what {', '.join(others)} {'was' if len(others) == 1 else 'were'} made from"
+        return [losses.of_part(self.folder / "outcomes", "is missing", holds=holds)]
 
     def append(self, rows: Sequence[pa.Table], outcomes: Sequence[Outcome]) -> str:
-        """Write one part: rows first, outcomes last, each fsynced and renamed.
+        """Write one part: rows first, outcomes last, each fsynced and renamed; then the ledger names it.
 
         Args:
             rows: tables of `pack_rows`, one a unit.
             outcomes: one a unit, those of units without rows included.
 
-        Returns: the commit id. Raises OSError when the disk is full or not writable; nothing of the part counts then.
+        Returns: the commit id. Raises OSError when the disk is full or not writable; the part counts as a whole or not at all.
         """
+        generation = self.generation().generation
         commit = uuid.uuid4().hex
         if any(len(table) for table in rows):
             table = pa.concat_tables(rows)
@@ -69,27 +175,93 @@ class Table:
         records = [{**outcome.__dict__, "commit": commit} for outcome in outcomes]
         table = pa.Table.from_pylist(records, OUTCOME)
         write_parquet(table, self.folder / "outcomes" / f"part-{commit}.parquet")
+        self.take_stock(generation)
         return commit
 
+    def take_stock(self, generation: int) -> None:
+        """Name in the ledger what counts and is not named yet: the last commit, and those that a kill or an older version left."""
+        known = ledger.commits(self.folder, generation)
+        there = {part.stem.removeprefix("part-") for part in self.parts("outcomes") if part.name.startswith("part-")}
+        if there - known:
+            ledger.add(self.folder, generation, sorted(there - known))
+
     def winners(self, columns: Sequence[str] = STATE_COLUMNS) -> pa.Table:
-        """The winning outcome of every unit, sorted by unit; marks of `retry` included. The state columns are always there."""
-        parts = self.parts("outcomes")
-        if self._cache.get("parts") != parts or not set(columns) <= set(self._cache["winners"].column_names):
+        """The winning outcome of every unit, sorted by unit; marks of `retry` included. The state columns are always there.
+
+        Raises: Damaged as `parts`, and where a part does not read, or the rows of a winning commit are missing.
+        """
+        return self._steady(lambda: self._won(columns))
+
+    def _won(self, columns: Sequence[str]) -> tuple[pa.Table, list[Damage]]:
+        look = self._look("outcomes")
+        if self._cache.get("parts") != look.parts or not set(columns) <= set(self._cache["winners"].column_names):
             names = list(dict.fromkeys([*STATE_COLUMNS, *columns]))
             wanted = pa.schema([OUTCOME.field(name) for name in names])
-            self._cache = {"parts": parts, "winners": _winners(read_parts(parts, names, wanted))}
-        return self._cache["winners"]
+            reading = read_parts(look.parts, names, wanted, counts=look.counts)
+            winners = _winners(reading.table)
+            self._cache = {"parts": look.parts, "winners": winners, "bad": reading.bad}
+            self._cache["with rows"] = promises.commits_with_rows(winners, look.parts)
+        bad = {**dict.fromkeys(look.missing, MISSING), **self._cache["bad"]}
+        damages = [*look.damages, *promises.unread(self.folder, bad)]
+        there = set(self._names("rows"))
+        gone = [commit for commit in self._cache["with rows"] if f"part-{commit}.parquet" not in there]
+        if gone:
+            damages += promises.missing(self.folder, self._cache["winners"], gone)
+        return self._cache["winners"], damages
 
     def rows(self, columns: Sequence[str], *, places: bool = False) -> pa.Table:
-        """Winning rows: the columns asked for, `unit` and `commit`; with `places`, also `file` (index into parts) and `place`."""
+        """Winning rows: the columns asked for, `unit` and `commit`; with `places`, also `file` (index into parts) and `place`.
+
+        Raises: Damaged as `winners`, and where outcomes promise more rows than there are, or these wait to be made anew.
+        """
         schema = stored_schema(self.kind)
         wanted = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, "unit", "commit"])])
-        parts = self.parts("rows")
-        table = read_parts(parts, wanted.names, wanted, places=places)
-        winners = self.winners()
-        at = pc.index_in(table["unit"], value_set=flat(winners["unit"]))
-        won = pc.equal(pc.take(winners["commit"], at), table["commit"])
-        return table.filter(won)
+        return self._steady(lambda: self._winning(wanted, places))
+
+    def _winning(self, wanted: pa.Schema, places: bool) -> tuple[pa.Table, list[Damage]]:
+        winners, damages = self._won(())
+        look = self._look("rows")
+        reading = read_parts(look.parts, wanted.names, wanted, places=places, counts=look.counts)
+        bad = {**dict.fromkeys(look.missing, MISSING), **reading.bad}
+        at = pc.index_in(reading.table["unit"], value_set=flat(winners["unit"]))
+        won = pc.equal(pc.take(winners["commit"], at), reading.table["commit"])
+        found = np.bincount(raw(flat(at.filter(won))), minlength=len(winners))
+        lacking = promises.kept(self.folder, winners, found, self._cache["parts"], bad)
+        return reading.table.filter(won), [*damages, *lacking, *self._awaited()]
+
+    def every(self, columns: Sequence[str]) -> pa.Table:
+        """All rows that are still stored, also those that later attempts replaced. Raises as `parts`, or where one is damaged."""
+        schema = pa.schema([self.kind.schema.field(name) for name in columns])
+        return self._steady(lambda: self._stored(schema))
+
+    def _stored(self, schema: pa.Schema) -> tuple[pa.Table, list[Damage]]:
+        look = self._look("rows")
+        reading = read_parts(look.parts, [*schema.names, "commit"], schema, counts=look.counts)
+        bad = {**dict.fromkeys(look.missing, MISSING), **reading.bad}
+        return reading.table, look.damages + promises.unread(self.folder, bad)
+
+    def _awaited(self) -> list[Damage]:
+        """Rows that were lost and set aside, and are not made anew yet: nothing is built without them."""
+        if self.folder in _remade.get():
+            return []
+        return promises.awaited(self.folder)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look at a side found.
+
+    Attributes:
+        parts: files that count and are there.
+        missing: files that should be.
+        counts: {name: rows} of merged files, where the pointer says so.
+        damages: to what says which files count.
+    """
+
+    parts: list[Path]
+    missing: list[Path]
+    counts: Mapping[str, int]
+    damages: list[Damage]
 
 
 def _winners(outcomes: pa.Table) -> pa.Table:

@@ -36,7 +36,9 @@ from pipeline.tables.arrow import stored_schema
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK, OUTCOME
 from pipeline.tables.parts import OUTCOMES_FORMAT, ROWS_FORMAT
+from pipeline.tables.seal import name_of, seal
 from pipeline.tables.store import Store
+from pipeline.tables.table import Table
 
 WORKERS = 2
 IN_FLIGHT = 6
@@ -148,14 +150,21 @@ def plant(
         mine = pa.array([commit] * (last - first), pa.string())
         table = rows.slice(first, last - first)
         table = table.set_column(schema.get_field_index("commit"), "commit", mine)
-        pq.write_table(table, folder / "rows" / f"part-{commit}.parquet", **ROWS_FORMAT)
+        _written(table, folder / "rows" / f"part-{commit}.parquet", ROWS_FORMAT)
         own = done.slice(first, last - first)
         own = own.filter(np.append(True, np.asarray(own["unit"])[1:] != np.asarray(own["unit"])[:-1]))
         own = own.set_column(number, "commit", pa.array([commit] * len(own), pa.string()))
-        pq.write_table(own, folder / "outcomes" / f"part-{commit}.parquet", **OUTCOMES_FORMAT)
+        _written(own, folder / "outcomes" / f"part-{commit}.parquet", OUTCOMES_FORMAT)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, edges[:-1], edges[1:]))
+    Table(spec, folder).take_stock(0)
+
+
+def _written(table: pa.Table, path: Path, form: dict[str, Any]) -> None:
+    """A part as stages leave it, but for the flush to the disk."""
+    pq.write_table(table, path, **form)
+    seal(path, name_of(path))
 
 
 def ask(run: Path) -> tuple[float, float, dict[str, int]]:

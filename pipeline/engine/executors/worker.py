@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 from pipeline.base import files
+from pipeline.base.damage import Damaged
 from pipeline.base.progress import redact
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import printable
@@ -78,6 +79,8 @@ class Worker:
         self.deadline = time.monotonic() + self.stage.resources.seconds
         try:
             return self._packed(unit, work)
+        except Damaged as damage:  # of the tables: no unit may be done, or fail, on what is left
+            return Result(FAILED, Reason.EXCEPTION.code, str(damage), broken=True)
         except Reject as reject:
             return Result(REJECTED, reject.reason.code, reject.detail or reject.reason.sentence)
         except Failure as failure:
