@@ -23,6 +23,7 @@ from pipeline.engine.unit import Unit
 from pipeline.registry.models import Registry
 from pipeline.storage import storage_of, tombstone_of
 from pipeline.tables import results
+from pipeline.tables.retry import refetch
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.runs import HERE, chain, contents, go, go_all, outcomes
@@ -175,6 +176,19 @@ def test_what_cannot_be_made_again_keeps_its_row_and_all_that_was_made_of_it(
     assert "1 of its files is missing or changed: made again" in said and "its rows stay: file:a/0+250#0" in said
     assert contents(run) == before
     assert len(plan(ToyFilm(), Store(run)).pending) == 1, "and it is tried again"
+
+
+def test_the_way_back_of_a_lost_result_whose_source_was_freed(run: Path) -> None:
+    before, freed = contents(run), storage_of(run)
+    clips(run)[0].unlink()
+    (run / "raw/aa/a.mp4").unlink()
+    (run / tombstone_of("raw/aa/a.mp4")).write_text("{}")
+    [why] = go(ToyFilm(), run).unmended.values()
+    assert "source_missing" in why and contents(run) == before
+
+    assert refetch(Store(run), set()) == {"videos": 1}
+    assert go(stages()[0], run).counts == {"ok": 1} and freed.exists("raw/aa/a.mp4")
+    assert go(ToyFilm(), run).counts == {"ok": 1} and contents(run) == before
 
 
 def test_a_source_that_the_web_lost_too_takes_nothing_with_it(run: Path) -> None:
