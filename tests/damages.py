@@ -1,9 +1,14 @@
-"""Damages to a finished run, drawn from a seed: what the commands say of each, and what their advice makes of the run."""
+"""Damages to a finished run, drawn from a seed: what the commands say of each, and what their advice makes of the run.
+
+python -m tests.damages RUN SEED NUMBER
+"""
 
 import json
 import random
 import shlex
 import shutil
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +17,16 @@ from typing import Any
 
 from click.testing import CliRunner
 
+from pipeline.base.damage import Damaged
 from pipeline.base.hashes import sha256_of
 from pipeline.cli.main import main
 from tests.compare_runs import differences
 
 USUAL = ("run", "crawl", "annotate", "filter")
-LEFT_OUT = ("logs", "locks", "damaged")  # what commands write into whenever they run, and what they set aside
+LEFT_OUT = ("logs", "locks", "set-aside")  # what commands write into whenever they run, and what they set aside
 SAME_BYTES = ("raw", "clips", "previews", "shards")
 ZEROS = 4096
+BAD = ("traceback", "SILENT", "NOT MENDED")
 
 
 @dataclass
@@ -132,7 +139,7 @@ class Commands:
         self._trial.said += [
             f"{arguments[0]}: {line}" for line in lines if name in line or "missing or changed" in line
         ]
-        return found.exit_code, found.output
+        return found.exit_code, found.stdout
 
     def obey(self, remedy: str) -> None:
         """Do what was advised, a command after the other."""
@@ -159,7 +166,7 @@ def undergo(trial: Trial, whole: Path, run: Path, draw: random.Random) -> Trial:
     command = Commands(run, trial)
     command("status")
     code, output = command("check", "--deep", "--json")
-    found: list[dict[str, Any]] = json.loads(output[output.index("{") :])["damages"] if "{" in output else []
+    found: list[dict[str, Any]] = json.loads(output)["damages"] if output.startswith("{") else []
     told = bool(found) or code != 0
     command(*USUAL)
     before = left = unlike(whole, run)
@@ -190,7 +197,10 @@ def unlike(whole: Path, run: Path) -> dict[str, str]:
     changed = [path for path in {*files_of(whole), *files_of(run)} if not untouched(whole, run, path)]
     found: dict[str, str] = {}
     if any(path.parts[0] == "tables" for path in changed):
-        found = {kind: what for kind, what in differences(whole, run).items() if what}
+        try:
+            found = {kind: what for kind, what in differences(whole, run).items() if what}
+        except Damaged as damage:
+            found = {"tables": str(damage)}
     for path in changed:
         if path.parts[0] in SAME_BYTES and path.suffix != ".owner" and (whole / path).is_file():
             there = (run / path).is_file()
@@ -213,3 +223,22 @@ def undergo_all(whole: Path, run: Path, seed: int, number: int) -> Iterator[Tria
     """Every trial of a seed, one after the other."""
     for at, trial in enumerate(trials(whole, seed, number)):
         yield undergo(trial, whole, run, random.Random(seed * 1_000_003 + at))
+
+
+def main_of(whole: Path, seed: int, number: int) -> int:
+    """Print a line for each trial, then the table; returns the exit code."""
+    done = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        shutil.copytree(whole, run)
+        for trial in undergo_all(whole, run, seed, number):
+            print(trial, flush=True)
+            if trial.outcome in BAD:
+                print(*(f"    {line}" for line in trial.said), sep="\n", flush=True)
+            done.append(trial)
+    print(table(done))
+    return int(any(trial.outcome in BAD for trial in done))
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
