@@ -164,9 +164,10 @@ class Table:
             rows: tables of `pack_rows`, one a unit.
             outcomes: one a unit, those of units without rows included.
 
-        Returns: the commit id. Raises OSError when the disk is full or not writable; the part counts as a whole or not at all.
+        Returns: the commit id. Raises OSError when the disk is full or not writable, and `Damaged` as `parts`, before anything is
+        written; the part counts as a whole or not at all.
         """
-        generation = self.generation().generation
+        generation, unnamed = self.generation().generation, self._unnamed()
         commit = uuid.uuid4().hex
         if any(len(table) for table in rows):
             table = pa.concat_tables(rows)
@@ -175,15 +176,18 @@ class Table:
         records = [{**outcome.__dict__, "commit": commit} for outcome in outcomes]
         table = pa.Table.from_pylist(records, OUTCOME)
         write_parquet(table, self.folder / "outcomes" / f"part-{commit}.parquet")
-        self.take_stock(generation)
+        ledger.add(self.folder, generation, sorted({*unnamed, commit}))
         return commit
 
-    def take_stock(self, generation: int) -> None:
-        """Name in the ledger what counts and is not named yet: the last commit, and those that a kill or an older version left."""
-        known = ledger.commits(self.folder, generation)
+    def _unnamed(self) -> set[str]:
+        """Commits that count and that the ledger does not name yet: a kill left them, or an older version."""
         there = {part.stem.removeprefix("part-") for part in self.parts("outcomes") if part.name.startswith("part-")}
-        if there - known:
-            ledger.add(self.folder, generation, sorted(there - known))
+        return there - ledger.commits(self.folder, self.generation().generation)
+
+    def take_stock(self) -> None:
+        """Name in the ledger all commits that count."""
+        if unnamed := self._unnamed():
+            ledger.add(self.folder, self.generation().generation, sorted(unnamed))
 
     def winners(self, columns: Sequence[str] = STATE_COLUMNS) -> pa.Table:
         """The winning outcome of every unit, sorted by unit; marks of `retry` included. The state columns are always there.

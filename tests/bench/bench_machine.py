@@ -158,7 +158,7 @@ def plant(
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, edges[:-1], edges[1:]))
-    Table(spec, folder).take_stock(0)
+    Table(spec, folder).take_stock()
 
 
 def _written(table: pa.Table, path: Path, form: dict[str, Any]) -> None:
