@@ -24,6 +24,7 @@ from pipeline.theatre import TAKES, take_named
 from pipeline.theatre.pilot import at_once
 from pipeline.theatre.said import SAID
 from stages.evaluate.table import SKELETONS, TABLE_2
+from tests import damages
 from tests.compare_runs import differences
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -117,6 +118,16 @@ def test_every_take_gets_its_verdict_and_its_reasons(demo: Path, take: theatre.T
 
 def test_at_least_six_takes_are_kept(demo: Path) -> None:
     assert len({row["video_id"] for row in Store(demo).read("samples", ["video_id"]).to_pylist()}) >= 6
+
+
+def test_twenty_damages_are_told_and_mended(demo: Path, tmp_path: Path) -> None:
+    """From a fixed seed; 200 and other seeds: `python -m tests.damages RUN SEED NUMBER`."""
+    run = tmp_path / "run"
+    shutil.copytree(demo, run)
+    done = list(damages.undergo_all(demo, run, seed=13, number=20))
+    bad = [trial for trial in done if trial.outcome in damages.BAD]
+    assert not bad, "\n".join(line for trial in bad for line in (str(trial), *trial.said))
+    assert {"told", "healed"} <= {trial.outcome for trial in done}
 
 
 def kept_errors(run: Path) -> dict[str, dict[str, np.ndarray]]:

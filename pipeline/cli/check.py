@@ -11,10 +11,12 @@ import click
 from pipeline.base.damage import Damage
 from pipeline.base.progress import duration
 from pipeline.cli.session import STOPPED, about_a_run
+from pipeline.engine import check as results
 from pipeline.engine.session import Session
 from pipeline.tables import check as tables
 from pipeline.tables.check import Cost
 
+SHOWN = 100  # a disk that is away takes every clip with it
 UNITS_SHOWN = 3
 
 
@@ -39,13 +41,13 @@ def check(deep: bool, aside: bool, dry_run: bool, as_json: bool, **given: Any) -
 
 
 def damages(session: Session, deep: bool) -> list[Damage]:
-    """Everything that is wrong with a run."""
-    return tables.damages(session.store, deep=deep)
+    """Everything that is wrong with a run: with its tables, and with the files that were made of them."""
+    return tables.damages(session.store, deep=deep) + results.damages(session.store, deep)
 
 
 def _tell(session: Session, found: Sequence[Damage]) -> None:
     click.echo(f"{session.run}: {len(found)} missing or damaged")
-    for one in found:
+    for one in found[:SHOWN]:
         click.echo(f"  {one}")
         if one.units:
             names = ", ".join(one.units[:UNITS_SHOWN])
@@ -56,6 +58,8 @@ def _tell(session: Session, found: Sequence[Damage]) -> None:
         click.echo(f"      made anew by: {one.remedy}" if one.remedy else "      nothing makes it anew")
         if one.lost:
             click.echo(f"      cannot come back: {one.lost}")
+    if len(found) > SHOWN:
+        click.echo(f"  and {len(found) - SHOWN:,} more: --json lists them all")
 
 
 def _set_aside(session: Session, found: Sequence[Damage], dry_run: bool, quiet: bool) -> bool:

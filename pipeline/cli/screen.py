@@ -58,6 +58,9 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     if freed:
         words = f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
         console.print(words, style="yellow", markup=False)
+    if any(state.lost_files for state in states):
+        of = ", ".join(f"{state.lost_files} of {state.stage}" for state in states if state.lost_files)
+        console.print(f"files missing or changed: {of}; csg405 check tells more", style="yellow", markup=False)
     if scaled := per_100_hours([state for state in states if not state.store], folders):
         cpu = scaled.pop("cpu_hours")
         sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())

@@ -6,12 +6,15 @@ import click
 
 from pipeline.base.errors import Interrupted
 from pipeline.base.progress import duration
+from pipeline.base.text import printable
 from pipeline.engine.devices import cores, device_of, shard_of, workers_of
 from pipeline.engine.profile import Profile
 from pipeline.engine.runner import Options, Summary, run_stage
 from pipeline.engine.stage import Stage
 from pipeline.registry.models import Registry
 from pipeline.tables.store import Store
+
+UNMENDED_SHOWN = 10
 
 
 def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> Options:
@@ -43,6 +46,8 @@ def run_shown(
     summary = run_stage(stage, folder, models, options, store)
     if summary.pending or not terse:
         say(stage.name, _line(summary))
+    for unit, why in list(summary.unmended.items())[:UNMENDED_SHOWN]:
+        say("", f"not made again, its rows stay: {printable(unit)} ({printable(why)})")
     if summary.interrupted:
         raise Interrupted("interrupted; what was done is committed, the same command goes on")
     return summary
@@ -61,4 +66,8 @@ def _line(summary: Summary) -> str:
             else f"finished in {duration(summary.seconds)}"
         )
     tally = ", ".join(f"{count} {status}" for status, count in sorted(summary.counts.items()))
-    return f"{summary.pending} of {summary.units} units: {tally or 'none'} in {duration(summary.seconds)}"
+    again = ""
+    if summary.lost_files:
+        files = "1 of its files is" if summary.lost_files == 1 else f"{summary.lost_files:,} of its files are"
+        again = f"{files} missing or changed: made again; "
+    return f"{again}{summary.pending} of {summary.units} units: {tally or 'none'} in {duration(summary.seconds)}"

@@ -79,6 +79,8 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
     if absent := [name for name in stage.needed_modules() if not importable(name)]:
         notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
     work = plan(stage, store, hashes).only(shard)
+    if work.lost_files:
+        notes.append(f"files missing or changed: {work.lost_files}, which would be made again")
     refused = stage.refused(store)
     todo = [int(i) for i in work.pending if work.units[i] not in refused]
     from_outside = not work.inputs

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.outcome import FAILED, OK, REJECTED
+from pipeline.tables.results import Broken, broken, promised
 from pipeline.tables.store import Store
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
@@ -40,6 +41,11 @@ class _Input:
         table = self.table.take(numbers(rows))
         return table.take(pc.sort_indices(table[KINDS[self.reads.kind].key])) if len(table) > 1 else table
 
+    def rows_of(self, units: Sequence[int]) -> Indices:
+        """Numbers of the rows of these units, each once."""
+        pieces = [self.rows[self.starts[unit] : self.starts[unit + 1]] for unit in units]
+        return np.unique(np.concatenate(pieces)) if pieces else self.rows[:0]
+
 
 @dataclass
 class Plan:
@@ -52,6 +58,7 @@ class Plan:
         attempts: (units,) attempts made so far, whatever the fingerprint.
         failures: (units,) of them, how many of the last ones failed on today's fingerprint.
         pending: (pending,) indices of the units that a run would do.
+        lost: {index: files} of the units that are pending only because a file of theirs is missing or has another size.
     """
 
     stage: Stage
@@ -62,6 +69,7 @@ class Plan:
     failures: npt.NDArray[np.int32]
     pending: Indices
     inputs: list[_Input]
+    lost: dict[int, list[Broken]] = field(default_factory=dict)
 
     def unit(self, index: int) -> Unit:
         """The unit with its light rows, and the addresses of its heavy ones."""
@@ -90,6 +98,11 @@ class Plan:
             return self
         mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
         return replace(self, pending=np.array(mine, dtype=np.int64))
+
+    @property
+    def lost_files(self) -> int:
+        """How many files of the pending units are missing or have another size."""
+        return sum(len(self.lost.get(int(i), ())) for i in self.pending)
 
     def untried(self) -> "Plan":
         """Drop the pending units that already failed with the current fingerprint."""
@@ -129,7 +142,23 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
-    return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs)
+    lost = _lost(stage, store, units, status)
+    status[list(lost)] = "pending"
+    pending = np.union1d(pending, np.array(list(lost), dtype=np.int64))
+    return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs, lost)
+
+
+def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[Broken]]:
+    """{index: files} of the units that are done, but for files that are not as their rows promise."""
+    promises = [one for one in promised(store, stage.writes) if one.ours]
+    found = broken(store.storage, promises) if promises else []
+    places = {unit: at for at, unit in enumerate(units)} if found else {}
+    lost: dict[int, list[Broken]] = {}
+    for one in found:
+        at = places.get(one.promise.unit, -1)
+        if at >= 0 and status[at] == OK:
+            lost.setdefault(at, []).append(one)
+    return lost
 
 
 def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_Input]]:

@@ -22,15 +22,17 @@ from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.version import version_of
+from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.stage_nets import net_hashes
+from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
-from pipeline.tables.outcome import FAILED, Outcome
+from pipeline.tables.outcome import FAILED, OK, Outcome
 from pipeline.tables.promises import made_anew
 from pipeline.tables.store import Store
 from pipeline.tables.table import remaking
@@ -77,7 +79,12 @@ class Options:
 
 @dataclass
 class Summary:
-    """The result of `run_stage`: units by status, and whether it was interrupted."""
+    """The result of `run_stage`: units by status, and whether it was interrupted.
+
+    Attributes:
+        lost_files: how many files were missing or changed, which made their units pending again.
+        unmended: {unit: why} of those whose files could not be made again; their rows stay as they were.
+    """
 
     stage: str
     units: int
@@ -85,6 +92,8 @@ class Summary:
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     interrupted: bool = False
+    lost_files: int = 0
+    unmended: dict[str, str] = field(default_factory=dict)
 
 
 def run_stage(
@@ -117,8 +126,8 @@ def _run(stage: Stage, store: Store, hashes: Sequence[str], models: Registry, op
         stage.look(store)
     known = store.table(stage.writes).parts("outcomes")
     work = _wanted(plan(stage, store, hashes), options)
-    summary = Summary(stage.name, len(work.units), len(work.pending))
-    if not len(work.pending) and (options.shard or not _finish_needed(stage, store, work)):
+    summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
+    if not len(work.pending) and (options.shard or not finish_needed(stage, store, work)):
         return summary
     began = time.monotonic()
     with _writable(store.run), driving(store.run, stage.writes, options.shard):
@@ -127,6 +136,7 @@ def _run(stage: Stage, store: Store, hashes: Sequence[str], models: Registry, op
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
+            check_inputs(stage, store, work)
             _drive(stage, store, work, models, options, summary)
         finally:
             logging.getLogger().removeHandler(handler)
@@ -201,6 +211,7 @@ def _run_units(
                     break
             summary.counts = dict(progress.counts)
             summary.interrupted = interruption.asked
+            summary.unmended = commits.unmended
     finally:
         results.close()  # this stops the workers
         commits.flush()
@@ -243,11 +254,16 @@ class _Commits:
         self.schema = packed_schema(self.table.kind)
         self.rows: list[pa.Table] = []
         self.outcomes: list[Outcome] = []
+        self.unmended: dict[str, str] = {}
         self.bytes = 0
         self.since = time.monotonic()
         self.versions = f"csg405 {version_of()}, {stage.name} {stage.version}"
 
     def add(self, index: int, result: "Result") -> None:
+        if index in self.work.lost and result.status != OK:  # its rows are right: what was made from them stays
+            self.unmended[self.work.units[index]] = f"{result.reason}: {result.detail}"
+            self._log(index, result)
+            return
         if result.count:
             self.rows.append(result.table(self.schema))
             self.bytes += result.bytes
@@ -270,6 +286,10 @@ class _Commits:
                 versions=self.versions,
             )
         )
+        self._log(index, result)
+        self.flush_if_due()
+
+    def _log(self, index: int, result: "Result") -> None:
         level = logging.WARNING if result.status == FAILED else logging.INFO
         extra = {
             "stage": self.stage.name,
@@ -278,7 +298,6 @@ class _Commits:
             "reason": result.reason,
         }
         log.log(level, "%s", result.detail, extra=extra)
-        self.flush_if_due()
 
     def flush_if_due(self) -> None:
         if self.bytes >= COMMIT_BYTES or time.monotonic() - self.since >= COMMIT_SECONDS:
@@ -290,24 +309,17 @@ class _Commits:
         self.rows, self.outcomes, self.bytes, self.since = [], [], 0, time.monotonic()
 
 
-def _finish_needed(stage: Stage, store: Store, work: Plan) -> bool:
-    """Whether the stage overrides `finish` and its rows are not those it last finished with."""
+def finish_needed(stage: Stage, store: Store, work: Plan) -> bool:
+    """Whether the stage overrides `finish`, and its rows or its `leaves` are not those it last finished with."""
     if type(stage).finish is Stage.finish:
         return False
-    try:
-        stamp = json.loads(_stamp(stage, store).read_text())
-    except (FileNotFoundError, ValueError):
-        return True
-    return bool(stamp != {"rows": _rows_signature(stage, store, work)})
+    stamp = read_stamp(store, stage.name)
+    return stamp is None or stamp.rows != _rows_signature(stage, store, work) or bool(broken_leaves(stage, store))
 
 
 def _mark_finished(stage: Stage, store: Store, work: Plan) -> None:
     if type(stage).finish is not Stage.finish:
-        files.write_text(_stamp(stage, store), json.dumps({"rows": _rows_signature(stage, store, work)}))
-
-
-def _stamp(stage: Stage, store: Store) -> Path:
-    return store.run / "stamps" / f"{stage.name}.json"
+        write_stamp(store, stage.name, _rows_signature(stage, store, work), stage.leaves)
 
 
 def _rows_signature(stage: Stage, store: Store, work: Plan) -> str:

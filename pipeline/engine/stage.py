@@ -108,6 +108,7 @@ class Stage(Settings):
     reads: ClassVar[tuple[Reads, ...]] = ()
     writes: ClassVar[str]
     unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
+    leaves: ClassVar[tuple[str, ...]] = ()  # files that `finish` writes, relative to the run, and no row names
     resources: ClassVar[Resources] = Resources()
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
@@ -146,7 +147,7 @@ class Stage(Settings):
         """Open the nets, once a worker process, and return what processes units."""
 
     def finish(self, context: Context, store: "Store") -> None:
-        """Called in the driver after the units, whenever the stage's rows are not those it last finished with."""
+        """Called in the driver after the units, where the stage's rows or `leaves` are not those it last finished with."""
 
 
 @runtime_checkable

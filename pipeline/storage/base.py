@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.base.files import DISCARDED
 
 FOLDERS = ("raw", "clips", "previews", "shards")  # the first step of every key that a run puts
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A stored file, as a listing tells it.
+class Entry(NamedTuple):
+    """A stored file, as a listing tells it. A tuple, because a listing makes a hundred thousand of them.
 
     Attributes:
         key: as in rows of tables, such as clips/ab/name.mp4.

@@ -9,6 +9,7 @@ from pipeline.base.reasons import Reason
 from pipeline.storage import tombstone_of
 from pipeline.tables.lock import driving
 from pipeline.tables.outcome import FAILED, REJECTED, RETRY, Outcome
+from pipeline.tables.results import Broken, broken, promised
 from pipeline.tables.store import Store
 
 
@@ -31,9 +32,10 @@ def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: boo
 def refetch(store: Store, stages: set[str]) -> dict[str, int]:
     """Mark what waits for a source that was freed, and the crawl of those videos, to be done again.
 
-    The crawl is marked last: of a call that was killed before, the next one still finds what waits.
+    The crawl is marked last: of a call that was killed before, the next one still finds what waits. Where a result was lost whose
+    source was freed, rows stay as they are: its tombstone goes, and the crawl fetches what is missing then.
 
-    Returns: units marked, by table kind.
+    Returns: units marked, by table kind, and sources to be fetched again.
     """
     videos: set[str] = set()
 
@@ -47,7 +49,24 @@ def refetch(store: Store, stages: set[str]) -> dict[str, int]:
     counts = {kind: _mark(store, kind, waits) for kind in store.kinds}
     crawled = {row["unit"] for row in store.live("videos", ["path"]).to_pylist() if _freed(store, row, videos)}
     counts["videos"] = counts.get("videos", 0) + _mark(store, "videos", lambda outcome: outcome["unit"] in crawled)
+    counts["videos"] += _unbury(store, stages, videos)
     return _counted(counts)
+
+
+def _unbury(store: Store, stages: set[str], marked: set[str]) -> int:
+    """Take the tombstones from freed sources of which a result was lost; returns how many."""
+    wanted = {one.promise.unit.partition("/")[0] for kind in store.kinds for one in _lost(store, kind, stages)} - marked
+    freed = [row["path"] for row in store.live("videos", ["path"]).to_pylist() if _freed(store, row, wanted)]
+    for path in freed:
+        store.storage.delete(tombstone_of(path))
+    return len(freed)
+
+
+def _lost(store: Store, kind: str, stages: set[str]) -> list[Broken]:
+    """Files of a kind that are missing or have another size, if these stages wrote it."""
+    if stages and not stages & set(store.outcomes(kind)["stage"].to_pylist()):
+        return []
+    return broken(store.storage, [one for one in promised(store, kind, live=True) if one.ours])
 
 
 def _freed(store: Store, row: dict[str, Any], videos: set[str]) -> bool:

@@ -14,6 +14,7 @@ from pipeline.engine.plan import plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
+from pipeline.engine.stamps import broken_leaves
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.storage import FOLDERS, storage_of
 from pipeline.tables import run_folder
@@ -45,6 +46,7 @@ class StageState:
         bytes: of the stage's tables.
         cpu_hours: processor time of the attempts that count.
         store: where its tables are: "" for the run's own, else such as `evaluation/csg405`.
+        lost_files: how many of its files are missing or have another size.
     """
 
     stage: str
@@ -62,6 +64,7 @@ class StageState:
     reasons: dict[str, int] = field(default_factory=dict)
     note: str = ""
     store: str = ""
+    lost_files: int = 0
 
 
 def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
@@ -92,6 +95,7 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         work = plan(stage, store, hashes)
         counts = work.counts()
         state.units, state.pending = len(work.units), len(work.pending)
+        state.lost_files = work.lost_files + len(broken_leaves(stage, store))
         state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
     except (MissingModel, OSError) as error:
         state.note = str(error)

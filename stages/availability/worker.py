@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.tables.results import listing_of, write_listing
 from pipeline.tables.store import Store
 from pipeline.views.availability import account
-from pipeline.views.availability.formats import PAGE
+from pipeline.views.availability.formats import JSON, PAGE, ROWS
 from stages.availability import page
 from stages.availability.settings import AvailabilitySettings
 
@@ -22,4 +23,5 @@ class AccountWriter:
         """Yield the account's row, once its files are written."""
         run = self._context.run
         page.write(run, account(Store(run, self._context.opt_out), self._settings.manifest))
-        yield {"report": unit.id, "path": PAGE}
+        written = listing_of(run, [run / name for name in (JSON, ROWS, PAGE)])
+        yield {"report": unit.id, "path": PAGE, "files": write_listing(written)}

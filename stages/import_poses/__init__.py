@@ -49,6 +49,7 @@ class ImportPoses(ImportPosesSettings, Stage):
     writes: ClassVar[str] = "persons"
     unit: ClassVar[str] = "clip_id"
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True)
+    leaves: ClassVar[tuple[str, ...]] = agreement.LEAVES
 
     def depends(self, store: "Store") -> str:
         """Which archive: another one gives other poses, the same one elsewhere does not."""

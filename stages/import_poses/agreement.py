@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "poses"
+SUMMARY = "poses/agreement.json"
+PEOPLE = "poses/agreement.csv"
+LEAVES = (SUMMARY, PEOPLE)
 MIN_SCORE = 0.3
 FAR = 0.1  # shoulder widths beyond which a person is listed as far off
 _PERCENTS = (5, 25, 50, 75, 95)
@@ -63,12 +65,12 @@ def write(run: Path, store: "Store", share: float) -> None:
     rows = [row for row in rows if row["pose_space"] is not None]
     compared = [row for row in rows if row["agreement"] is not None]
     report = summary(rows, compared, share)
-    files.write_text(run / FOLDER / "agreement.json", json.dumps(report, indent=1, sort_keys=True) + "\n")
+    files.write_text(run / SUMMARY, json.dumps(report, indent=1, sort_keys=True) + "\n")
     text = io.StringIO()
     table = csv.DictWriter(text, _COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     table.writerows(compared)
-    files.write_text(run / FOLDER / "agreement.csv", text.getvalue())
+    files.write_text(run / PEOPLE, text.getvalue())
     if compared:
         middle, far = report["percentiles_shoulder_widths"]["50"], report["far_share"]
         log.info(

@@ -33,6 +33,7 @@ class ManifestClips(ManifestClipsSettings, Stage):
     writes: ClassVar[str] = "clips"
     unit: ClassVar[str] = "video_id"
     resources: ClassVar[Resources] = Resources(one_worker=True)
+    leaves: ClassVar[tuple[str, ...]] = (LEDGER,)
 
     def depends(self, store: "Store") -> str:
         """The sha256 of the manifest: planning reads it once, units do not."""

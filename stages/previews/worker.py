@@ -1,5 +1,6 @@
 """Draws the previews of a video."""
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ class PreviewDrawer:
                 for frame in reader:
                     yield frame.pixels
         except (Reject, Failure) as error:
-            if error.reason is Reason.SOURCE_DISCARDED:  # counted, and made when the source is back
+            if error.reason in (Reason.SOURCE_DISCARDED, Reason.SOURCE_MISSING):  # made when the source is back
                 raise
             log.info("no picture of %s: %s", source.name, error)
 
@@ -103,17 +104,21 @@ class PreviewDrawer:
         if strip is None:
             return
         path = strip_path(identity)
-        self._save(path, strip)
+        row: Row = {"preview_id": identity, "video_id": video_id, "path": path.as_posix()}
+        row["bytes"], row["sha256"] = self._save(path, strip)
         if loop is not None:
-            self._save(loop_path(path), loop)
-        yield {"preview_id": identity, "video_id": video_id, "path": path.as_posix()}
+            row["loop"] = loop_path(path).as_posix()
+            row["loop_bytes"], row["loop_sha256"] = self._save(loop_path(path), loop)
+        yield row
 
-    def _save(self, path: Path, picture: Picture) -> None:
+    def _save(self, path: Path, picture: Picture) -> tuple[int, str]:
+        """Write a picture; returns its size in bytes and its sha256."""
         done, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, self._settings.quality])
         if not done:
             raise RuntimeError(f"a picture of shape {picture.shape} could not be encoded")
         with self._storage.writing(path.as_posix()) as temporary:
             temporary.write_bytes(data.tobytes())
+        return data.nbytes, hashlib.sha256(data.tobytes()).hexdigest()
 
     def _order(self, identity: str) -> bytes:
         return draw_order(self._settings.seed, identity)

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.shards.release import FOLDER, INDEX
+from pipeline.shards.release import CARD, FOLDER, INDEX, LINKS, MEASURES, SKELETONS
+from pipeline.tables.results import listing_of, write_listing
 from pipeline.tables.store import Store
 from stages.release.settings import ReleaseSettings
 from stages.release.write import write
+
+FILES = (CARD, INDEX, LINKS, MEASURES, SKELETONS)
 
 
 class ReleaseWriter:
@@ -19,5 +22,12 @@ class ReleaseWriter:
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the release's row, once its files are written."""
-        counts = write(Store(self._context.run, self._context.opt_out), self._settings)
-        yield {"release": "release", "path": f"{FOLDER}/{INDEX}", "rows": counts.speakers}
+        run = self._context.run
+        counts = write(Store(run, self._context.opt_out), self._settings)
+        written = listing_of(run, [run / FOLDER / name for name in FILES])
+        yield {
+            "release": "release",
+            "path": f"{FOLDER}/{INDEX}",
+            "rows": counts.speakers,
+            "files": write_listing(written),
+        }

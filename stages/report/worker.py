@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.tables.results import listing_of, write_listing
 from pipeline.tables.store import Store
 from stages.report import gather, page
 from stages.report.settings import ReportSettings
@@ -23,4 +24,5 @@ class ReportWriter:
         """Yield the page's row, once it is written."""
         run = self._context.run
         page.write(run / FOLDER, gather.gather(Store(run, self._context.opt_out)), self._settings)
-        yield {"report": "report", "path": PAGE}
+        written = listing_of(run, (path for path in (run / FOLDER).rglob("[!.]*") if path.is_file()))
+        yield {"report": "report", "path": PAGE, "files": write_listing(written)}

@@ -11,7 +11,7 @@ from pipeline.base.version import version_of
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.shards import removal
 from pipeline.shards.format import VERSION, shard_measures, shard_schema
-from pipeline.shards.index import build_index, write_index
+from pipeline.shards.index import INDEX, build_index, write_index
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
 from stages.shards.columns import FEATURES, FOLDER, PUBLISHED, SAMPLE
@@ -55,6 +55,7 @@ class Shards(ShardsSettings, Stage):
     reads: ClassVar[tuple[Reads, ...]] = _reads()
     writes: ClassVar[str] = "shards"
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8)
+    leaves: ClassVar[tuple[str, ...]] = (f"{FOLDER}/{INDEX}",)
 
     def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
         return units(self, tables)

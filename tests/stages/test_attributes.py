@@ -127,7 +127,7 @@ def planted(run: Path, looks: dict[str, Any]) -> Store:
             fake_run.add_video(store, number, footage="theatre")
             fake_run.add_person(store, number)
             row = sample(run, fake_run.person_id(number), look, room, 200 + 10 * number)
-            fake_run.add(store, "samples", [{**row, "crop_box": [0, 0, 1, 1], "video_bytes": 1}])
+            fake_run.add(store, "samples", [{**row, "crop_box": [0, 0, 1, 1]}])
     return Store(run)
 
 

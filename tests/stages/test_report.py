@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.tables.results import read_listing
 from pipeline.tables.store import Store
 from stages.report import Report, charts, funnel, gather, page
 from tests.stages import fake_run
@@ -19,7 +20,10 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u20
 def made(run: Path, **settings) -> str:
     stage = Report(**settings)
     worker = stage.worker(Context(run))
-    assert list(worker.process(Unit("all", {}))) == [{"report": "report", "path": "report/index.html"}]
+    [row] = worker.process(Unit("all", {}))
+    assert (row["report"], row["path"]) == ("report", "report/index.html")
+    there = {path.relative_to(run).as_posix() for path in (run / "report").rglob("*") if path.is_file()}
+    assert set(read_listing(row["files"])) == there
     return (run / "report/index.html").read_text()
 
 

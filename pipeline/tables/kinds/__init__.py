@@ -7,7 +7,7 @@ parts lack with nulls. Field metadata carries the unit and a sentence, which rep
 from pipeline.base.units import KEYPOINTS
 from pipeline.tables.kinds.clips import CLIPS
 from pipeline.tables.kinds.evaluation import PAIRS, RENDITIONS, SCORES, SUBJECTS
-from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, Kind, column, frames, is_path
+from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, FileColumns, Kind, column, frames, is_path
 from pipeline.tables.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SOUND_MEASURES
 from pipeline.tables.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
 from pipeline.tables.kinds.persons import PERSONS
@@ -15,7 +15,7 @@ from pipeline.tables.kinds.samples import ATTRIBUTES, AUDIO_FEATURES, SAMPLES, S
 from pipeline.tables.kinds.sources import CHECKS, SOURCES, TYPES, VIDEOS
 from pipeline.tables.kinds.verdicts import VERDICTS
 
-__all__ = ["BOX", "FRAME_LIST_WIDTH", "KEYPOINTS", "KINDS", "Kind", "column", "frames", "is_path"]
+__all__ = ["BOX", "FRAME_LIST_WIDTH", "KEYPOINTS", "KINDS", "FileColumns", "Kind", "column", "frames", "is_path"]
 
 # Parents before their children: whoever goes through the kinds in this order meets a row before what hangs on it.
 _KINDS = (

@@ -8,6 +8,7 @@ from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, VIDEO, F, I, Kind,
 SUBJECTS = Kind(
     "subjects",
     key="subject",
+    found=("film",),
     columns=(
         column("subject", S, "", "person_id of a clip of the shards, or the name of a file in a folder"),
         VIDEO,

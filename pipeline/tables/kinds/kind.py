@@ -19,9 +19,23 @@ def is_path(field: pa.Field) -> bool:
     return bool(field.metadata and field.metadata.get(b"unit") == b"path")
 
 
+def is_listing(field: pa.Field) -> bool:
+    """Whether a column lists files as JSON: {path: [size in bytes, sha256]}."""
+    return bool(field.metadata and field.metadata.get(b"unit") == b"files")
+
+
 def frames(width: int, dtype: pa.DataType | None = None) -> pa.DataType:
     """A list over frames of `width` numbers each: numpy shape (frames, width)."""
     return pa.list_(pa.list_(dtype or pa.float32(), width))
+
+
+@dataclass(frozen=True)
+class FileColumns:
+    """The columns that say what was written: a file's path, its size and its sha256; "" where a kind does not hold them."""
+
+    path: str
+    bytes: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,7 @@ class Kind:
         parent: the kind whose live rows this one hangs on, or ""; a row whose parent row is gone does not count.
         parent_where: a boolean column of the parent that must be true, or "".
         unit_of: the kind whose keys are the units of the stage that writes this one; "" where units come from outside.
+        found: columns with paths of files that the stage found and did not write.
     """
 
     name: str
@@ -44,6 +59,19 @@ class Kind:
     parent: str = ""
     parent_where: str = ""
     unit_of: str = ""
+    found: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[FileColumns, ...]:
+        """The files that a row promises: `path` with `bytes` and `sha256` beside it, or `video` with `video_bytes` and so on."""
+        names = set(self.schema.names)
+        paths = [f.name for f in self.columns if is_path(f) and f.name not in self.found]
+        return tuple(FileColumns(path, *(_beside(path, what, names) for what in ("bytes", "sha256"))) for path in paths)
+
+    @property
+    def listings(self) -> tuple[str, ...]:
+        """Columns that list further files of a row."""
+        return tuple(f.name for f in self.columns if is_listing(f))
 
     @property
     def schema(self) -> pa.Schema:
@@ -53,6 +81,12 @@ class Kind:
     def heavy(self) -> tuple[str, ...]:
         """Columns whose hash is stored beside them, so that planning never reads their content."""
         return tuple(f.name for f in self.columns if pa.types.is_nested(f.type) or pa.types.is_binary(f.type))
+
+
+def _beside(path: str, what: str, names: set[str]) -> str:
+    """The column that holds the size or hash of the file in `path`; "" where there is none."""
+    name = what if path == "path" else f"{path}_{what}"
+    return name if name in names else ""
 
 
 S, F, I, B = pa.string(), pa.float64(), pa.int32(), pa.bool_()  # noqa: E741 - a table of types reads better short

@@ -11,6 +11,13 @@ PREVIEWS = Kind(
         column("preview_id", S, "", "a person_id, clip_id or video_id"),
         VIDEO,
         column("path", S, "path", "picture, relative to the run folder"),
+        column("bytes", pa.int64(), "B", "null in rows of older versions"),
+        column("sha256", S, "hex", "null in rows of older versions"),
+        column(
+            "loop", S, "path", "pictures of the exported clip; null for what was dropped, and in rows of older versions"
+        ),
+        column("loop_bytes", pa.int64(), "B", ""),
+        column("loop_sha256", S, "hex", ""),
     ),
 )
 
@@ -28,8 +35,12 @@ SHARDS = Kind(
     ),
 )
 
+_FILES = column("files", S, "files", "JSON, {path: [bytes, sha256]} of all of them; null in rows of older versions")
+
 REPORTS = Kind(
-    "reports", key="report", columns=(column("report", S, "", "name"), column("path", S, "path", "its first page"))
+    "reports",
+    key="report",
+    columns=(column("report", S, "", "name"), column("path", S, "path", "its first page"), _FILES),
 )
 
 RELEASES = Kind(
@@ -39,5 +50,6 @@ RELEASES = Kind(
         column("release", S, "", "name"),
         column("path", S, "path", "its index"),
         column("rows", I, "", "speakers"),
+        _FILES,
     ),
 )

@@ -1,0 +1,136 @@
+"""What is wrong with the results outside the tables: names and sizes, and with `deep` every byte of which a hash is known."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.damage import Damage
+from pipeline.base.progress import Progress
+from pipeline.engine.inputs import damage_of
+from pipeline.engine.stamps import FOLDER as STAMPS
+from pipeline.engine.stamps import left_by
+from pipeline.shards.format import ShardError
+from pipeline.shards.index import INDEX, read_index
+from pipeline.tables.results import Broken, Promise, altered, broken, promised
+from pipeline.tables.store import Store
+from pipeline.tables.stores import NamedStore, stores_of
+
+SHARDS = "shards"
+_FETCHED = "what the web no longer holds; `csg405 opt-out ID` then leaves the video out"
+_LOST = {"videos": _FETCHED}  # by kind: what may not come back
+
+
+def damages(store: Store, deep: bool) -> list[Damage]:
+    """The files outside the tables that are missing or not what was written, by path.
+
+    Args:
+        store: the run's main one; evaluations are found below it.
+        deep: also read every file whose sha256 is known, and compare; this shows progress.
+
+    Raises OSError where the disk cannot be read: that is no damage.
+    """
+    looking = Store(store.run, store.opt_out, damages={})  # what is wrong with tables is told elsewhere
+    found = [damage for one in stores_of(looking) for damage in _of_store(one, deep)]
+    found += _of_checkpoints(store.run, deep)
+    found += _of_caches(store.run)
+    return sorted(found, key=lambda damage: damage.path)
+
+
+def _of_store(one: NamedStore, deep: bool) -> Iterator[Damage]:
+    """What the rows and stamps of a store promise."""
+    for kind in one.store.kinds:
+        promises = promised(one.store, kind, live=True, hashes=True)
+        for item, seen in _checked(one.store, promises, f"check {kind}", deep):
+            if kind != SHARDS or not _written_anew(one.store, item.promise):
+                yield _told(one, item, seen, _LOST.get(kind, "") if item.promise.ours else "")
+    for stamp in sorted((one.store.run / STAMPS).glob("*.json")):
+        for item, seen in _checked(one.store, left_by(one.store, stamp.stem), f"check {stamp.stem}", deep):
+            yield _told(one, item, seen)
+    yield from _of_index(one)
+
+
+def _told(one: NamedStore, item: Broken, seen: bool, lost: str = "") -> Damage:
+    """A broken result, by its path in the run. What planning does not see, by name and size, has to be moved away first."""
+    damage = replace(damage_of(item, one.store), lost=lost)
+    if one.name and item.promise.ours:
+        damage = replace(damage, path=f"{one.name}/{damage.path}")
+    if not seen and item.promise.ours:
+        first = f"csg405 check --deep --set-aside --run {one.store.run}"
+        damage = replace(damage, set_aside=True, remedy=f"{first} && {damage.remedy}")
+    return damage
+
+
+def _checked(store: Store, promises: list[Promise], name: str, deep: bool) -> Iterator[tuple[Broken, bool]]:
+    """The broken ones among promises, and of each whether name and size tell."""
+    found = broken(store.storage, promises)
+    yield from ((item, True) for item in found)
+    bad = {item.promise.path for item in found}
+    whole = [one for one in promises if one.path not in bad and one.sha256] if deep else []
+    if not whole:
+        return
+    with Progress(name, len(whole)) as progress:
+        for item in altered(store.storage, whole):
+            progress.advance("ok" if item is None else "changed")
+            if item:
+                yield item, False
+
+
+def _written_anew(store: Store, promise: Promise) -> bool:
+    """Whether a shard is what the index says, though not what its row says: an opt-out took people out of it."""
+    try:
+        entries = {entry["path"]: entry for entry in read_index(store.storage.local(SHARDS))["files"]}
+        known = entries[Path(promise.path).name]
+        listed = [Promise(promise.unit, promise.path, int(known["bytes"]), str(known["sha256"]))]
+    except (ShardError, ValueError, KeyError, TypeError):
+        return False
+    return not broken(store.storage, listed) and not any(altered(store.storage, listed))
+
+
+def _of_index(one: NamedStore) -> Iterator[Damage]:
+    """An index of shards that does not read, where no stamp has said so already."""
+    if SHARDS not in one.store.kinds or left_by(one.store, SHARDS):
+        return
+    try:
+        read_index(one.store.storage.local(SHARDS))
+    except (ShardError, ValueError) as error:
+        there = one.store.storage.exists(f"{SHARDS}/{INDEX}")
+        problem = f"does not read: {error}" if there else "is missing"
+        yield _told(one, Broken(Promise(SHARDS, f"{SHARDS}/{INDEX}"), problem), not there)
+
+
+def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:
+    """Checkpoints whose files are not those that their `state.json` names."""
+    for folder in sorted(path for path in run.glob("training/*/checkpoints/[!.]*") if path.is_dir()):
+        known = _json(folder / "state.json").get("files")
+        name = folder.relative_to(run).as_posix()
+        lost = "its weights, unless the training goes on from the checkpoint before it"
+        remedy = f"rm -r {folder} && python -m stages.train --run {run}"
+        if not isinstance(known, dict):
+            yield Damage(f"{name}/state.json", "is missing or does not read", "a training's state", remedy, lost)
+            continue
+        promises = [Promise(name, f"{name}/{Path(file).name}", None, str(sha256)) for file, sha256 in known.items()]
+        for item, _ in _checked(Store(run), promises, f"check {name}", deep):
+            yield Damage(item.promise.path, item.problem, "weights", remedy, lost)
+
+
+def _of_caches(run: Path) -> Iterator[Damage]:
+    """Caches of training that are not as large as their index says."""
+    for folder in sorted(path for path in run.glob("cache/[!.]*") if path.is_dir()):
+        index, name = _json(folder / "index.json"), folder.relative_to(run).as_posix()
+        remedy = f"rm -r {folder} && python -m stages.train --run {run}"
+        size = sum(path.stat().st_size for path in folder.glob("*.raw"))
+        if not index:
+            yield Damage(f"{name}/index.json", "is missing or does not read", remedy=remedy)
+        elif isinstance(index.get("bytes"), int) and index["bytes"] != size:
+            yield Damage(name, f"has {size} of {index['bytes']} bytes", remedy=remedy)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none that reads."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,60 @@
+"""Files that a stage would read: where one is missing, nothing that was made from it is rewritten."""
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+
+from pipeline.base.damage import Damage, Damaged
+from pipeline.engine.plan import Plan
+from pipeline.engine.stage import Stage
+from pipeline.tables import run_folder
+from pipeline.tables.arrow import numbers
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.outcome import OK
+from pipeline.tables.results import Broken, Promise, broken, promised
+from pipeline.tables.store import Store
+
+FETCHED = "raw"  # crawl looks again at a file that is used where it was found, as it fetches a download again
+SOURCES = "videos"  # a lost one fails its unit, as long as nothing was made of it
+
+
+def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
+    """Stop a stage before it rewrites what was made from a file that is missing or has another size.
+
+    Raises:
+        Damaged: names the file, and the command that makes it again.
+    """
+    if not len(work.pending) or not work.inputs:
+        return
+    made = _made(stage, store, work)
+    for reads, item in zip(stage.reads, work.inputs, strict=True):
+        paths = [columns.path for columns in KINDS[reads.kind].files if columns.path in reads.columns]
+        units = made if reads.kind == SOURCES else work.pending.tolist()
+        if not paths or not units:
+            continue
+        rows = item.table.select(paths).take(numbers(item.rows_of(units)))
+        read = {path for name in paths for path in rows[name].to_pylist() if path}
+        found = list(_broken(store, reads.kind, read))
+        if found:
+            raise Damaged(damage_of(found[0], store), store.run, len(found) - 1)
+
+
+def _made(stage: Stage, store: Store, work: Plan) -> list[int]:
+    """The pending units that have a result already, whatever it was made of."""
+    won = store.table(stage.writes).winners()
+    done = set(won["unit"].filter(pc.equal(won["status"], OK)).to_pylist())
+    return [at for at in work.pending.tolist() if work.units[at] in done]
+
+
+def _broken(store: Store, kind: str, read: set[str]) -> Iterator[Broken]:
+    """The broken ones of the files to be read; of those used where they were found, only whether they are there is asked."""
+    wanted = [one for one in promised(store, kind) if one.path in read]
+    yield from broken(store.storage, [one if one.ours else Promise(one.unit, one.path) for one in wanted])
+
+
+def damage_of(found: Broken, store: Store) -> Damage:
+    """A broken result as people are told of it."""
+    path = found.promise.path
+    place = run_folder.place_of(path if found.promise.ours else FETCHED)
+    remedy = f"{place.made_by} --run {store.run}" if place else ""
+    return Damage(path, found.problem, remedy=remedy, units=(found.promise.unit,))
