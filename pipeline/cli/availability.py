@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.run import execute
+from pipeline.cli.run import end, execute
 from pipeline.cli.session import about_a_run
 from pipeline.engine.session import Session
 from pipeline.views.availability import summary
@@ -20,3 +20,4 @@ def availability(probe: bool, **given: Any) -> None:
     execute(session, stages)
     for line in summary(session.run):
         click.echo(line)
+    end(session, stages)

@@ -13,6 +13,7 @@ from pipeline.cli.session import BAD_USE, Fault, about_a_run
 from pipeline.engine.console import options_of, run_shown, say
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
+from pipeline.engine.endings import ending
 from pipeline.engine.follow import leader, passes
 from pipeline.engine.runner import OutOfRoom, Skipped
 from pipeline.engine.session import Session
@@ -35,6 +36,12 @@ from pipeline.tables.lock import Occupied
 @click.option(
     "--discard", type=click.Choice(["raw"]), default=None, help="Free sources of which nothing more is needed."
 )
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="TARGET",
+    help="A target that ran before, as part of the same job: units that failed in it count at the end too.",
+)
 @click.option("--funnel", "with_funnel", is_flag=True, help="Print the funnel at the end, as `status` does.")
 def run(
     targets: Sequence[str],
@@ -43,6 +50,7 @@ def run(
     dry_run: bool,
     follow: bool,
     discard: str | None,
+    after: Sequence[str],
     with_funnel: bool,
     **given: Any,
 ) -> None:
@@ -60,6 +68,14 @@ def run(
         report = session.run / "report" / "index.html"
         if report.is_file():
             click.echo(f"report: {report.resolve().as_uri()}")
+    end(session, [*after, *targets], shard)
+
+
+def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
+    """Print the last line of a run of these targets. Raises UnitsFailed where units failed that should not have."""
+    ended = ending(session.profile, session.profile.expand(targets), session.store, shard_of(shard))
+    ended.raise_failed()
+    click.echo(ended.line())
 
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
@@ -113,8 +129,12 @@ def _discard(session: Session, terse: bool) -> bool:
 
 def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
+    stage = session.profile.stage(name)
+    session.check_there()
     try:
-        run_shown(session.profile.stage(name), session.run, session.models, options, session.store, terse=terse)
+        summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
+        if not summary.units and (nothing := stage.empty_input()):
+            raise Fault(nothing, BAD_USE)
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip

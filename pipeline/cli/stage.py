@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.run import execute
+from pipeline.cli.run import end, execute
 from pipeline.cli.session import Fault, about_a_run, errors_in_a_line
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.program import Program
@@ -34,7 +34,9 @@ def _stage_command(name: str) -> click.Command:
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
     def command(workers: int | None, shard: str, **given: Any) -> None:
         with errors_in_a_line():
-            execute(_session(name, given), [name], workers, shard)
+            session = _session(name, given)
+            execute(session, [name], workers, shard)
+            end(session, [name], shard)
 
     return command
 

@@ -6,7 +6,6 @@ A profile may extend another one; the command line may set single keys. Every er
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Sequence
 from importlib import resources, util
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
 
-from pipeline.base.errors import UserError
+from pipeline.base import toml
+from pipeline.base.errors import BadUse
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.settings import Settings, is_runtime
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tomlkit.items import Item, Table
 
 
-class ProfileError(UserError):
+class ProfileError(BadUse):
     """Raised for a profile that cannot be used; the message names file, line and key, and what would be right."""
 
 
@@ -184,11 +184,9 @@ def _file(name: str, child: Path | None) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:  # of TOML, of UTF-8, of numbers with more digits than Python reads
+        return toml.read(path)
+    except (toml.BadToml, OSError) as error:
         raise ProfileError(f"{path}: {error}") from None
-    except RecursionError:
-        raise ProfileError(f"{path}: nested too deeply") from None
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -242,9 +240,11 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
     if not equals or not all(parts):
         raise ProfileError(f"--set {text}: expected key=value, such as split.min_clip_seconds=6")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
+        parsed = toml.parse(f"value = {value}")["value"]
+    except toml.NotToml:
         parsed = value.strip()
+    except toml.BadToml as error:
+        raise ProfileError(f"--set {key}: {error}") from None
     if parts == ["opt_out"]:
         return {"opt_out": str(parsed)}
     if parts[0] in _SECTIONS and len(parts) == 2:

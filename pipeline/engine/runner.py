@@ -28,7 +28,7 @@ from pipeline.registry.models import MissingModel, Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
-from pipeline.tables.lock import driving
+from pipeline.tables.lock import driving, held
 from pipeline.tables.outcome import FAILED, Outcome
 from pipeline.tables.store import Store
 
@@ -169,6 +169,7 @@ def _run_units(
     interruption = Interrupt()
 
     def stopping() -> bool:  # asked twice a second: what is done waits for no unit that takes long
+        commits.check_there()
         commits.flush_if_due()
         return interruption.asked
 
@@ -224,6 +225,7 @@ class _Commits:
 
     def __init__(self, stage: Stage, store: Store, work: Plan) -> None:
         self.stage, self.work = stage, work
+        self.run = store.run
         self.table = store.table(stage.writes)
         self.schema = packed_schema(self.table.kind)
         self.rows: list = []
@@ -269,8 +271,15 @@ class _Commits:
         if self.bytes >= COMMIT_BYTES or time.monotonic() - self.since >= COMMIT_SECONDS:
             self.flush()
 
+    def check_there(self) -> None:
+        """Raise StageError when the run folder was deleted: a commit would begin it anew, with a part of its rows."""
+        if not held(self.run, self.table.kind.name):
+            self.outcomes = []
+            raise StageError(f"{self.run} was deleted or moved while {self.stage.name} ran: stopped, nothing is begun anew")
+
     def flush(self) -> None:
         if self.outcomes:
+            self.check_there()
             self.table.append(self.rows, self.outcomes)
         self.rows, self.outcomes, self.bytes, self.since = [], [], 0, time.monotonic()
 
@@ -281,7 +290,7 @@ def _finish_needed(stage: Stage, store: Store, work: Plan) -> bool:
         return False
     try:
         stamp = json.loads(_stamp(stage, store).read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return True
     return bool(stamp != {"rows": _rows_signature(stage, store, work)})
 

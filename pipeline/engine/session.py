@@ -1,13 +1,13 @@
 """A session: the profile, run folder and nets of one command."""
 
 import json
-import tomllib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.base.errors import BadUse
+from pipeline.base import toml
+from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Profile, ProfileError, is_stage, load
 from pipeline.registry.models import Registry
@@ -70,13 +70,18 @@ class Session:
 
         return Store(self.run, of_run(self.run, self.profile.opt_out))
 
+    def check_there(self) -> None:
+        """Raise StageError when somebody deleted the run folder since `keep_profile`: what follows would begin it anew."""
+        if not (self.run / KEPT).is_file():
+            raise StageError(f"{self.run} is gone, or its {KEPT}: somebody deleted or moved it; stopped, nothing is begun anew")
+
     def keep_profile(self) -> None:
         """Write the resolved profile into the run folder, for `status`, `report` and later readers."""
         from pipeline.base import files
         from pipeline.engine.profile import show
 
         path, text = self.run / KEPT, show(self.profile)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_bytes() != text.encode():
             files.write_text(path, text)
 
 
@@ -102,10 +107,10 @@ def _loaded(
 def _remembered(run: Path, profile: str) -> dict[str, str]:
     """What a run of this profile was made from: {"input", "manifest", "archive"}, "" where nothing is known."""
     try:
-        kept = tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
+        kept = toml.read(run / KEPT)
     except (FileNotFoundError, NotADirectoryError):
         kept = {}
-    except ValueError as error:
+    except toml.BadToml as error:
         raise ProfileError(f"{run / KEPT}: {error}") from error
     stages = kept.get("stages", {}) if kept.get("name") == profile else {}
     remembered = {key: next((s[key] for s in stages.values() if s.get(key)), "") for key in ("manifest", "archive")}

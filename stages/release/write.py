@@ -1,7 +1,6 @@
 """The files of a release, each written beside its target and renamed, the index with their hashes last."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -166,7 +165,7 @@ def _settings(run: Path) -> dict[str, dict[str, Any]]:
     kept = run / "profile.toml"
     try:
         profile = load(str(kept)) if kept.is_file() else None
-    except (ProfileError, tomllib.TOMLDecodeError):  # of a version with other stages
+    except ProfileError:  # of a version with other stages
         profile = None
     if profile is None:
         return {}

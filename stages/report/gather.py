@@ -1,6 +1,5 @@
 """What the report shows, read from the tables of a run."""
 
-import tomllib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.base import toml
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
@@ -118,7 +118,7 @@ def gather(store: "Store") -> RunTables:
     clips["seconds"] = clips["frames"].astype("float64") / FPS
     previews = _read(store, "previews", ["preview_id", "path"])
     path = store.run / "profile.toml"
-    profile = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    profile = toml.read(path) if path.is_file() else {}
     side = profile.get("stages", {}).get("export", {}).get("side_px")
     return RunTables(
         name=store.run.resolve().name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.base.errors import StageError
+from pipeline.base.errors import BadUse, StageError
 from pipeline.base.hashes import sha256_of
 from pipeline.base.links import normalised
 from pipeline.base.reasons import Reason, Reject
@@ -26,6 +26,8 @@ _LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 class InputError(StageError):
     """Raised when `crawl.input` names nothing that can be crawled; the message says what it should be."""
+
+    exit_code = BadUse.exit_code
 
 
 @dataclass
