@@ -157,14 +157,14 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
             if progress:
                 progress(take.name, done, len(todo))
     else:
-            try:
+        try:
             for done, name in enumerate(_rendered(folder, [take.name for take in todo], seed, workers), 1):
                 if progress:
                     progress(name, done, len(todo))
         except BrokenProcessPool:
             raise StageError(
                 f"a process that draws the demo's footage into {folder} was killed, perhaps for lack of memory; what was drawn "
-                "is kept, the same command draws the rest (--workers 1 takes less memory)"
+                "is kept, the same command draws the rest"
             ) from None
     _playlist(folder)
     return folder
