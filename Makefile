@@ -2,11 +2,14 @@
 #   PROFILE   what to build and how: demo, folder, csg405, or a TOML file     RUN       run folder (runs/PROFILE)
 #   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
 #   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
+#             A run remembers these six, whatever it is named by; a call that changes one says what has to be done again.
+#   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
+#   REDO=1, KEEP=1  what a newer version of csg405 would do again: do it, or leave what is there, in later calls too
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -15,6 +18,10 @@ MANIFEST ?=
 POSES ?=
 MODELS ?=
 SET ?=
+SETTINGS ?=
+RESET ?=
+REDO ?=
+KEEP ?=
 DRY ?=
 FOLLOW ?=
 DISCARD ?=
@@ -41,9 +48,9 @@ CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
 	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(POSES),--poses "$(POSES)") $(if $(MODELS),--models "$(MODELS)") \
-	$(foreach s,$(SET),--set "$(s)")
+	$(foreach s,$(SET),--set "$(s)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(foreach s,$(RESET),--reset "$(s)")
 FILMED = $(if $(BACKEND),--backend "$(BACKEND)") $(if $(BACKEND_DIR),--backend-dir "$(BACKEND_DIR)")
-HOW = $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
+HOW = $(if $(REDO),--redo) $(if $(KEEP),--keep) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
 # csg405 ends with 3 when all was tried and units failed. Targets before the last one of the call go on then; the last one tells what
 # failed in all of them, and ends as failed.
@@ -64,8 +71,8 @@ READY_DEV := $(VENV)/.ready-dev
 .PHONY: help setup crawl annotate filter rebuild train generate evaluate ablation availability status test test-slow bench lint clean
 
 help: ## this list
-	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
-	@echo "       [POSES=...] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
+	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value] [RESET=stage.key]"
+	@echo "       [POSES=...] [SETTINGS=FILE] [REDO=1|KEEP=1] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 

@@ -17,7 +17,7 @@ def availability(probe: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
     stages = ["probe", "availability"] if probe else ["availability"]
     session = Session(**given, targets=stages)
-    execute(session, stages)
+    execute(session, stages, redo=True)  # the page is written anew whenever it is asked for
     for line in summary(session.run):
         click.echo(line)
     end(session, stages)

@@ -9,7 +9,8 @@ import click
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import show_data_set, show_funnel
 from pipeline.cli.screen import print_outlook
-from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
+from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import options_of, run_shown, say
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
@@ -17,6 +18,8 @@ from pipeline.engine.endings import ending
 from pipeline.engine.follow import leader, passes
 from pipeline.engine.runner import OutOfRoom, Skipped
 from pipeline.engine.session import Session
+from pipeline.engine.upgrades import Upgrade, settle, upgrades
+from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied
 
 
@@ -42,6 +45,7 @@ from pipeline.tables.lock import Occupied
     metavar="TARGET",
     help="A target that ran before, as part of the same job: units that failed in it count at the end too.",
 )
+@about_upgrades
 @click.option("--funnel", "with_funnel", is_flag=True, help="Print the funnel at the end, as `status` does.")
 def run(
     targets: Sequence[str],
@@ -52,16 +56,19 @@ def run(
     discard: str | None,
     after: Sequence[str],
     with_funnel: bool,
+    redo: bool,
+    keep: bool,
     **given: Any,
 ) -> None:
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
     session = Session(**given, targets=targets)
     if dry_run:
+        tell_changes(session, targets, session.models.looking())
         look_ahead(session, targets, shard)
         return
     if shard and (follow or discard):
         raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
-    execute(session, targets, workers, shard, follow=follow, discard=bool(discard))
+    execute(session, targets, workers, shard, follow=follow, discard=bool(discard), redo=redo, keep=keep)
     if with_funnel:
         show_funnel(session)
         show_data_set(session)
@@ -76,6 +83,21 @@ def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
     ended = ending(session.profile, session.profile.expand(targets), session.store, shard_of(shard))
     ended.raise_failed()
     click.echo(ended.line())
+
+
+def tell_changes(session: Session, targets: Sequence[str], models: Registry) -> list[Upgrade]:
+    """Print what differs from how the run was left, and what has to be done because of it; returns what upgrades make new."""
+    for note in session.notes:
+        say("settings", note)
+    found = changes(session)
+    for change in found:
+        say("settings", str(change))
+    for line in consequences(session, found) if found else ():
+        say("because of it", line)
+    newer = list(upgrades(session, session.profile.expand(targets), found, models))
+    for upgrade in newer:
+        say(upgrade.stage, str(upgrade))
+    return newer
 
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
@@ -93,9 +115,16 @@ def execute(
     *,
     follow: bool = False,
     discard: bool = False,
+    redo: bool = False,
+    keep: bool = False,
 ) -> None:
-    """Run stages one after the other and print a line for each; with `follow` again and again, while there is news."""
+    """Run stages one after the other and print a line for each; with `follow` again and again, while there is news.
+
+    What differs from how the run was left is printed first; where a newer version makes finished work new, `redo` or `keep` has
+    to say what is to become of it.
+    """
     names = session.profile.expand(targets)
+    settle(session, tell_changes(session, targets, session.models), names, redo=redo, keep=keep)
     options = options_of(session.profile, workers, shard)
     session.keep_profile()
     if not follow:

@@ -114,7 +114,7 @@ class Profile(BaseModel):
         return list(dict.fromkeys(stage for stages in self.targets.values() for stage in stages))
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"machine": Machine, "web": Web}
+SECTIONS: dict[str, type[BaseModel]] = {"machine": Machine, "web": Web}
 
 
 def is_stage(name: str) -> bool:
@@ -247,9 +247,9 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
         raise ProfileError(f"--set {key}: {error}") from None
     if parts == ["opt_out"]:
         return {"opt_out": str(parsed)}
-    if parts[0] in _SECTIONS and len(parts) == 2:
+    if parts[0] in SECTIONS and len(parts) == 2:
         try:
-            _SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
+            SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
         except ValidationError as error:
             raise ProfileError(f"--set {text}: {error.errors()[0]['msg']}") from None
         return {parts[0]: {parts[1]: parsed}}
@@ -303,7 +303,7 @@ def show(profile: Profile) -> str:
     _add(text, "description", profile.description)
     _add(text, "opt_out", profile.opt_out, "file of ids and channels that are left out everywhere")
     _add(text, "required", profile.required)
-    for section, cls in _SECTIONS.items():
+    for section, cls in SECTIONS.items():
         table = tomlkit.table()
         for name, field in cls.model_fields.items():
             _add(table, name, getattr(getattr(profile, section), name), field.description)
@@ -354,6 +354,11 @@ def _commented(item: "Item", comment: str | None) -> "Item":
 
 def _line_of(text: str) -> str:
     return " ".join(text.split())
+
+
+def as_toml(value: Any) -> str:
+    """A value as it stands behind a key of a TOML file."""
+    return str(_item(value).as_string())
 
 
 def _item(value: Any) -> "Item":

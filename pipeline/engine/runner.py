@@ -20,7 +20,7 @@ from pipeline.base.errors import StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.base.version import version_of
+from pipeline.engine.fingerprint import versions_of
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.stage_nets import net_hashes
@@ -232,7 +232,7 @@ class _Commits:
         self.outcomes: list[Outcome] = []
         self.bytes = 0
         self.since = time.monotonic()
-        self.versions = f"csg405 {version_of()}, {stage.name} {stage.version}"
+        self.versions = versions_of(stage)
 
     def add(self, index: int, result: "Result") -> None:
         if result.count:
@@ -275,7 +275,9 @@ class _Commits:
         """Raise StageError when the run folder was deleted: a commit would begin it anew, with a part of its rows."""
         if not held(self.run, self.table.kind.name):
             self.outcomes = []
-            raise StageError(f"{self.run} was deleted or moved while {self.stage.name} ran: stopped, nothing is begun anew")
+            raise StageError(
+                f"{self.run} was deleted or moved while {self.stage.name} ran: stopped, nothing is begun anew"
+            )
 
     def flush(self) -> None:
         if self.outcomes:

@@ -141,7 +141,7 @@ def _refuse_rivals(folder: Path, kind: str, name: str, shard: tuple[int, int] | 
     if foreign:
         whose = ", ".join(map(_who, foreign.values()))
         said = f"waiting up to {BEATS_MISSED * BEAT_SECONDS:g} s to see whether {whose} still works on {kind} of {folder.parent}"
-        print(said, file=sys.stderr, flush=True)  # before the wait, which looks like a hang otherwise
+        sys.stderr.write(f"{said}\n")  # before the wait, which looks like a hang otherwise
     for other in _beating_now(foreign):
         raise Occupied(f"{_who(foreign[other])} is writing {other} in {folder.parent}; wait for it or stop it")
 

@@ -337,10 +337,14 @@ def test_a_run_remembers_what_it_is_made_from(released: str, tmp_path: Path) -> 
     again = Session("rebuild", run, "", "", "", "", (), targets=["availability"]).profile
     assert again.stage("crawl").input == str(again.stage("availability").manifest) == released
     assert again.targets["annotate"] == ["import_poses"]
-    other = Session("folder", run, "", "", "", "", ()).profile
-    assert not other.stage("crawl").input and other.targets["annotate"] == ["annotate"], (
-        "another profile is another run"
-    )
+    with pytest.raises(
+        BadUse, match=r"is a run of profile rebuild, not folder: name another RUN, or .*--reset profile"
+    ):
+        Session("folder", run, "", "", "", "", ())
+    other = Session("folder", run, "", "", "", "", (), reset=["all"]).profile
+    assert not other.stage("crawl").input and other.targets["annotate"] == ["annotate"]
+    assert Session("train-paper", run, "", "", "", "", (), beside=True).profile.name == "train-paper"
+    (tmp_path / "run" / "settings.toml").unlink()
     (tmp_path / "run" / "profile.toml").write_text("= broken")
     with pytest.raises(BadUse, match=r"profile\.toml"):
         Session("rebuild", run, "", "", "", "", ())

@@ -20,7 +20,9 @@ def test_only_failures_that_should_not_be_count(tmp_path: Path) -> None:
     go(crawl, tmp_path)
     found = ending_of([(crawl, Store(tmp_path))], tmp_path)
     assert found.failed == {"toy_crawl": {"exception": 2}} and found.waiting == {"toy_crawl": {"network": 1}}
-    with pytest.raises(UnitsFailed, match=r"2 units .*: toy_crawl 2 exception; .*csg405 retry.*; to be tried again .*1 network"):
+    with pytest.raises(
+        UnitsFailed, match=r"2 units .*: toy_crawl 2 exception; .*csg405 retry.*; to be tried again .*1 network"
+    ):
         found.raise_failed()
     assert UnitsFailed.exit_code == 3
     for _ in range(3):
@@ -45,7 +47,10 @@ def test_a_run_folder_that_is_deleted_stops_the_run(tmp_path: Path, workers: int
     stage = toys.ToyCrawl(units=tuple(f"u{n:03d}" for n in range(100)), pause_seconds=0.05)
 
     def delete() -> None:
-        while not (run / "logs" / "toy_crawl.jsonl").is_file() or "u003" not in (run / "logs" / "toy_crawl.jsonl").read_text():
+        while (
+            not (run / "logs" / "toy_crawl.jsonl").is_file()
+            or "u003" not in (run / "logs" / "toy_crawl.jsonl").read_text()
+        ):
             time.sleep(0.02)
         run.rename(tmp_path / "trash")
 

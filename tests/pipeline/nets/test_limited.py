@@ -60,5 +60,5 @@ def test_a_process_that_dies_is_told() -> None:
 def test_what_a_net_gives_or_raises_comes_back(tmp_path: Path) -> None:
     assert limited(60.0, pow, 2, 5) == 32
     (tmp_path / "net.onnx").write_bytes(b"no net")
-    with pytest.raises(ModelRefused, match="no net|not an ONNX model"):
+    with pytest.raises(ModelRefused, match=r"no net|not an ONNX model"):
         limited(60.0, see, tmp_path / "net.onnx")

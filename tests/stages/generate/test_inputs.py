@@ -63,7 +63,9 @@ def test_a_net_that_never_ends_is_stopped(place: Place, monkeypatch: pytest.Monk
     cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
     monkeypatch.setattr(inputs, "largest_person", spinning)
     monkeypatch.setattr(inputs, "PICTURE_SECONDS", 3.0)
-    with pytest.raises(StageError, match=r"--image .*someone\.png: .* and .*: stopped after 3 s: a net that never ends"):
+    with pytest.raises(
+        StageError, match=r"--image .*someone\.png: .* and .*: stopped after 3 s: a net that never ends"
+    ):
         find_inputs(place.settings(image=picture, audio=place.wav()), place.session(), "logmel768")
 
 
