@@ -54,6 +54,7 @@ class Plan:
         failures: (units,) of them, how many of the last ones failed on today's fingerprint.
         pending: (pending,) indices of the units that a run would do.
         content: (units,) hashes of what the units hold.
+        nets: "name sha256, ..." of those that a run uses; the runner says it.
     """
 
     stage: Stage
@@ -65,6 +66,7 @@ class Plan:
     pending: Indices
     inputs: list[_Input]
     content: Hashes
+    nets: str = ""
 
     def unit(self, index: int) -> Unit:
         """The unit with its light rows, and the addresses of its heavy ones."""

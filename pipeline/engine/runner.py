@@ -23,7 +23,7 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.fingerprint import versions_of
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Context, Stage
-from pipeline.engine.stage_nets import net_hashes
+from pipeline.engine.stage_nets import named, net_files
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.arrow import packed_schema, strings
@@ -96,9 +96,10 @@ def run_stage(
     if missing:
         raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
     try:
-        hashes = net_hashes(stage, models)
+        nets = net_files(stage, models)
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
+    hashes = [net.sha256 if net else "" for net in nets]
     store = store or Store(run)
     known = store.table(stage.writes).parts("outcomes")
     work = _wanted(plan(stage, store, hashes), options)
@@ -112,7 +113,7 @@ def run_stage(
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
-            _drive(stage, store, work, models, options, summary)
+            _drive(stage, store, replace(work, nets=named(nets)), models, options, summary)
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
@@ -255,6 +256,7 @@ class _Commits:
                 host=socket.gethostname(),
                 at=datetime.now(UTC),
                 versions=self.versions,
+                nets=self.work.nets,
             )
         )
         level = logging.WARNING if result.status == FAILED else logging.INFO
