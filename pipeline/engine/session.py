@@ -177,8 +177,9 @@ def _usual_run(given: _Given) -> Path:
 
 def _with(known: Chosen, given: _Given) -> Chosen:
     """What is known, and on top of it what a command line says."""
-    if given.input or given.manifest:  # poses belong to the clips of a manifest
-        known = replace(known, input=_place(given.input), manifest=_place(given.manifest), poses="")
+    places = _place(given.input), _place(given.manifest)
+    if any(places) and places != (known.input, known.manifest):  # poses belong to the clips of a manifest
+        known = replace(known, input=places[0], manifest=places[1], poses="")
     if given.poses:
         known = replace(known, poses=_place(given.poses))
     if given.models:

@@ -337,6 +337,8 @@ def test_a_run_remembers_what_it_is_made_from(released: str, tmp_path: Path) -> 
     again = Session("rebuild", run, "", "", "", "", (), targets=["availability"]).profile
     assert again.stage("crawl").input == str(again.stage("availability").manifest) == released
     assert again.targets["annotate"] == ["import_poses"]
+    named = Session("", run, "", released, "", "", ()).profile
+    assert named.targets["annotate"] == ["import_poses"], "the same manifest, and its poses"
     with pytest.raises(
         BadUse, match=r"is a run of profile rebuild, not folder: name another RUN, or .*--reset profile"
     ):
