@@ -52,9 +52,11 @@ class Chosen:
         """
         found = self
         for key in keys:
-            _check_key(key)
+            if key not in self.sets:  # one that another version knew can be forgotten
+                _check_key(key)
             if key in _NAMES:
-                found = replace(found, **{key: ""})
+                nothing: dict[str, Any] = {key: ""}
+                found = replace(found, **nothing)
             stays = {
                 name: value for name, value in found.sets.items() if not (name == key or name.startswith(f"{key}."))
             }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, settings_of
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import Profile, is_stage, load, shipped
+from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
 
 if TYPE_CHECKING:
@@ -92,7 +92,10 @@ class Session:
         self.before = self._remembered(given)
         reference = self._reference(given, beside)
         self._targets = targets
-        self.choose(replace(_with(self.before.without(reset), given), profile=reference))
+        try:
+            self.choose(replace(_with(self.before.without(reset), given), profile=reference))
+        except ProfileError as error:
+            raise ProfileError(f"{error}{self._advice(str(error), given)}") from error
         self.models = Registry(self._models())
 
     def choose(self, chosen: Chosen) -> None:
@@ -136,6 +139,12 @@ class Session:
                     "by --reset profile (make: RESET=profile)"
                 )
         return known if _same_file(reference, self.run / KEPT) and known else _absolute(reference)
+
+    def _advice(self, trouble: str, given: _Given) -> str:
+        """What to do about a setting that is refused though this command does not give it."""
+        asked = {assigned(text)[0] for text in given.sets}
+        stale = [key for key in self.before.sets if key not in asked and trouble.startswith(f"--set {key}=")]
+        return f"; {self.run} remembers it, --reset {stale[0]} forgets it" if stale else ""
 
     def _models(self) -> Path | None:
         folder = self.chosen.models or os.environ.get("CSG405_MODELS", "")

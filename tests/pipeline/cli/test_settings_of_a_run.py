@@ -137,6 +137,16 @@ def test_a_run_made_before_choices_were_kept_apart_goes_on(toys: ToyRun) -> None
     assert toys.all(by="run").count("nothing to do") == 6
 
 
+def test_a_setting_that_this_version_does_not_know_can_be_forgotten(toys: ToyRun) -> None:
+    toys.all("--set", FEW)
+    path = toys.run / "settings.toml"
+    path.write_text(path.read_text().replace("toy_judge.most", "toy_judge.least"))
+    said = toys("status", by="run", code=2)
+    assert "toy_judge.least: unknown setting" in said and "remembers it, --reset toy_judge.least forgets it" in said
+    toys.all("--reset", "toy_judge.least", by="run")
+    assert not chosen_of(toys.run).sets
+
+
 def test_a_profile_file_that_went_away(toys: ToyRun) -> None:
     toys.all("--set", FEW)
     toys.profile.unlink()
