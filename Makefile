@@ -2,9 +2,9 @@
 #   PROFILE   what to build and how: demo, folder, csg405, or a TOML file     RUN       run folder (runs/PROFILE)
 #   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
 #   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
-#             A run remembers these six, whatever it is named by; a call that changes one says what has to be done again.
-#   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
+#             A run remembers all of these (but DRY), however it is named; a call that changes one says what has to be done again.
+#   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md

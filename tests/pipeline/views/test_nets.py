@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.registry.models import Registry
+from pipeline.registry.models import ModelFile, Registry
 from pipeline.tables.outcome import Outcome
 from pipeline.tables.store import Store
 from pipeline.views.nets import UNKNOWN, MadeBy, as_json, made_by
@@ -57,9 +57,10 @@ def test_a_card_names_nets_and_hashes() -> None:
 
 def test_a_run_records_its_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy_stages.ToyAnnotate, "model_names", lambda self: (("theatre_detector",),))
+    entry = Registry().entry("theatre_detector")
+    monkeypatch.setattr(Registry, "resolve", lambda self, names: ModelFile(names[0], tmp_path, SHA, entry))
     toys = ToyRun(tmp_path, monkeypatch)
     toys.all()
-    sha256 = Registry().resolve(("theatre_detector",)).sha256
-    assert [one.nets for one in made_by(Store(toys.run))] == [{"theatre_detector": sha256}]
-    assert f"bytheatre_detector{sha256}" in "".join(toys("show", "file:a/0+250").split()), "however the line is broken"
+    assert [one.nets for one in made_by(Store(toys.run))] == [{"theatre_detector": SHA}]
+    assert f"bytheatre_detector{SHA}" in "".join(toys("show", "file:a/0+250").split()), "however the line is broken"
     assert json.dumps(as_json(made_by(Store(toys.run))))
