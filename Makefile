@@ -3,10 +3,13 @@
 #   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
 #   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
+#             A run remembers all of these (but DRY), however it is named; a call that changes one says what has to be done again.
+#   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
+#   REDO=1, KEEP=1  what a newer version of csg405 would do again: do it, or leave what is there, in later calls too
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -15,6 +18,10 @@ MANIFEST ?=
 POSES ?=
 MODELS ?=
 SET ?=
+SETTINGS ?=
+RESET ?=
+REDO ?=
+KEEP ?=
 DRY ?=
 FOLLOW ?=
 DISCARD ?=
@@ -41,20 +48,31 @@ CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
 	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(POSES),--poses "$(POSES)") $(if $(MODELS),--models "$(MODELS)") \
-	$(foreach s,$(SET),--set "$(s)")
+	$(foreach s,$(SET),--set "$(s)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(foreach s,$(RESET),--reset "$(s)")
 FILMED = $(if $(BACKEND),--backend "$(BACKEND)") $(if $(BACKEND_DIR),--backend-dir "$(BACKEND_DIR)")
-HOW = $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
+HOW = $(if $(REDO),--redo) $(if $(KEEP),--keep) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
+# csg405 ends with 3 when all was tried and units failed. Targets before the last one of the call go on then; the last one tells what
+# failed in all of them, and ends as failed.
+GOALS = $(filter crawl annotate filter rebuild train generate evaluate availability status,$(MAKECMDGOALS))
+LAST = $(lastword $(GOALS))
+BEFORE = $(if $(filter-out $(LAST),$(filter rebuild,$(GOALS))),crawl annotate filter,$(filter crawl annotate filter,$(filter-out $(LAST),$(GOALS))))
+IS_LAST = $(filter $@,$(LAST))
+AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
+GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
+TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
 READY := $(VENV)/.ready-$(ENGINE)
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
 
+# The targets of one call build on each other: with -j too, one after the other.
+.NOTPARALLEL:
 .PHONY: help setup crawl annotate filter rebuild train generate evaluate ablation availability status test test-slow bench lint clean
 
 help: ## this list
-	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value]"
-	@echo "       [POSES=...] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
+	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value] [RESET=stage.key]"
+	@echo "       [POSES=...] [SETTINGS=FILE] [REDO=1|KEEP=1] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
@@ -92,39 +110,39 @@ $(READY_DEV): $(READY)
 	@touch $@
 
 crawl: $(READY) ## find, fetch and verify videos, and split them into clips
-	@$(CSG) run crawl $(HOW) $(FLAGS)
+	@$(CSG) run crawl $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
 annotate: $(READY) ## track people and estimate 133 keypoints in every frame
-	@$(CSG) run annotate $(HOW) $(FLAGS)
+	@$(CSG) run annotate $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
 filter: $(READY) ## measure, judge, export, pack shards, and write the report
-	@$(CSG) run filter --funnel $(HOW) $(FLAGS)
+	@$(CSG) run filter --funnel $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
 rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
 	@test -n "$(MANIFEST)" || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
 		echo "and end, or the links of a release; pipeline/sources/README.md says where they are"; exit 2; }
-	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS)
+	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS) $(GO_ON)
 
 train: $(READY_TRAIN) ## train the audio-to-skeleton model on the shards of a run, or go on training it
-	@$(BIN)/python -m stages.train $(FLAGS)
+	@$(BIN)/python -m stages.train $(FLAGS) $(TELL)
 
 generate: $(READY_TRAIN) ## a video: IMAGE=ref.png AUDIO=voice.wav OUT=out.mp4 [BACKEND=... BACKEND_DIR=...]; without, from held-out clips
 	@$(BIN)/python -m stages.generate $(FLAGS) $(if $(IMAGE),--image "$(IMAGE)") $(if $(AUDIO),--audio "$(AUDIO)") \
-		$(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(FILMED) $(if $(DRY),--dry-run true)
+		$(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(FILMED) $(if $(DRY),--dry-run true) $(TELL)
 
 evaluate: $(READY_EVALUATE) ## table 2: METHOD=ours|transfer|folder PROTOCOL=csg405|pats|ted BACKEND=... BACKEND_DIR=... SOURCE=... FOLDER=...
 	@$(BIN)/python -m stages.evaluate $(FLAGS) $(FILMED) $(if $(METHOD),--method "$(METHOD)") \
 		$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(MODEL),--model "$(MODEL)") \
-		$(if $(SOURCE),--source "$(SOURCE)") $(if $(FOLDER),--folder "$(FOLDER)")
+		$(if $(SOURCE),--source "$(SOURCE)") $(if $(FOLDER),--folder "$(FOLDER)") $(TELL)
 
 ablation: $(READY_TRAIN) ## table 3 on planted skeletons and sound: what reference, concat and local coordinates are worth
 	@$(BIN)/python -m stages.ablation $(FLAGS)
 
 availability: $(READY) ## what of the videos and clips still exists; PROBE=1 asks the sites without downloading
-	@$(CSG) availability $(if $(PROBE),--probe) $(FLAGS)
+	@$(CSG) availability $(if $(PROBE),--probe) $(FLAGS) $(TELL)
 
 status: $(READY) ## the funnel of a run
-	@$(CSG) status $(FLAGS)
+	@$(CSG) status $(FLAGS) $(TELL)
 
 test: $(READY_DEV) ## every test but the slow ones, on two processes (JOBS=0: in this one)
 	@$(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist loadfile -m "not slow"

@@ -308,11 +308,13 @@ def test_a_changed_verdict_rewrites_its_bucket_alone(demo: Path, tmp_path: Path)
     overrides.write_text(f"id,verdict,who,why\n{first},drop,test,a changed verdict\n")
     setting = ("--set", f"judge.overrides={overrides}")
     exported = {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
-    csg405("run", "filter", "--profile", "demo", "--run", demo, *setting)
+    said = csg405("run", "filter", "--profile", "demo", "--run", demo, *setting)
+    assert f'judge.overrides: "" -> "{overrides}"' in said and "judge: 1 of 1 units to do" in said
     changed = {name for name, value in before.items() if state().get(name) != value}
     assert len(changed) == 1
     assert exported == {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
-    csg405("run", "filter", "--profile", "demo", "--run", demo)
+    assert "->" not in csg405("run", "filter", "--run", demo), "the run remembers what was chosen"
+    csg405("run", "filter", "--run", demo, "--reset", "judge.overrides")
     assert {n: v[0] for n, v in state().items()} == {n: v[0] for n, v in before.items()}
 
 

@@ -18,6 +18,12 @@ class BadUse(UserError):
     exit_code = 2
 
 
+class UnitsFailed(UserError):
+    """Everything was tried, and units failed that should not have; the message counts them and says how to try again."""
+
+    exit_code = 3
+
+
 class Interrupted(UserError):
     """Ctrl-C or SIGTERM ended a run; what was done is committed."""
 

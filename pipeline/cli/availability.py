@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.run import execute
+from pipeline.cli.run import end, execute
 from pipeline.cli.session import about_a_run
 from pipeline.engine.session import Session
 from pipeline.views.availability import summary
@@ -17,6 +17,7 @@ def availability(probe: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
     stages = ["probe", "availability"] if probe else ["availability"]
     session = Session(**given, targets=stages)
-    execute(session, stages)
+    execute(session, stages, redo=True)  # the page is written anew whenever it is asked for
     for line in summary(session.run):
         click.echo(line)
+    end(session, stages)

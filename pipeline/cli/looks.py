@@ -1,6 +1,7 @@
 """Commands that look at a run and change nothing: `status`, `show`, `failed`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.cli.screen import print_data_set, print_funnel, print_story
 from pipeline.cli.session import Fault, about_a_run
+from pipeline.engine.endings import ending
 from pipeline.engine.session import Session
 from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
@@ -75,15 +77,21 @@ def show(unit: str, **given: Any) -> None:
 
 
 @click.command()
+@click.argument("targets", nargs=-1)
 @about_a_run
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
-def failed(limit: int, **given: Any) -> None:
-    """Units that failed, with stage, reason and what happened."""
-    session = Session(**given)
+@click.option("--exit-code", is_flag=True, help="End with 3 when units failed that should not have.")
+def failed(targets: Sequence[str], limit: int, exit_code: bool, **given: Any) -> None:
+    """Units that failed, with stage, reason and what happened; of all stages, or of those of some targets."""
+    session = Session(**given, targets=targets)
     store = looking(session)
+    stages = session.profile.expand(targets)
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
+    found = [o for o in found if not targets or o["stage"] in stages]
     for one in found[:limit]:
         unit = printable(one["unit"])  # a file's name may hold what terminals obey
         click.echo(f"{one['stage']:>16}  {unit}  {one['reason']}  x{one['attempt']}: {one['detail']}")
     click.echo(f"{len(found)} failed" + (f", {limit} shown" if len(found) > limit else ""))
     tell_damages(store)
+    if exit_code:
+        ending(session.profile, stages or session.profile.all_stages, store).raise_failed()

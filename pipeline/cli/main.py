@@ -17,7 +17,10 @@ COMMANDS = {
         "pipeline.cli.looks:show",
         "The whole story of a video, clip or person: every stage, measure, threshold and reason.",
     ),
-    "failed": Lazy("pipeline.cli.looks:failed", "Units that failed, with stage, reason and what happened."),
+    "failed": Lazy(
+        "pipeline.cli.looks:failed",
+        "Units that failed, with stage, reason and what happened; of all stages, or of those of some targets.",
+    ),
     "check": Lazy(
         "pipeline.cli.check:check",
         "Compare a run with what was promised: what is missing or damaged, what makes it anew, what cannot come back.",
@@ -57,7 +60,12 @@ COMMANDS = {
 )
 @click.version_option(package_name="csg405")
 def main() -> None:
-    """Builds the CSG-405 co-speech gesture video data set and trains on it."""
+    """Builds the CSG-405 co-speech gesture video data set and trains on it.
+
+    Ends with 0 when all is done; 1 when it had to stop, and the same command goes on; 2 for a wrong call, or an input that holds
+    nothing; 3 when all was tried and units failed that should not have (crashed, timed out, out of memory, a bug); 130 when it was
+    interrupted. Units that the network kept from being done are told, and do not count. The last line says the same.
+    """
 
 
 def stage_main(name: str) -> None:

@@ -9,13 +9,17 @@ import click
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import looking, show_data_set, show_funnel, tell_damages
 from pipeline.cli.screen import print_outlook
-from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
+from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import options_of, run_shown, say
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
+from pipeline.engine.endings import ending
 from pipeline.engine.follow import leader, passes
 from pipeline.engine.runner import OutOfRoom, Skipped
 from pipeline.engine.session import Session
+from pipeline.engine.upgrades import Upgrade, settle, upgrades
+from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied
 
 
@@ -35,6 +39,13 @@ from pipeline.tables.lock import Occupied
 @click.option(
     "--discard", type=click.Choice(["raw"]), default=None, help="Free sources of which nothing more is needed."
 )
+@click.option(
+    "--after",
+    multiple=True,
+    metavar="TARGET",
+    help="A target that ran before, as part of the same job: units that failed in it count at the end too.",
+)
+@about_upgrades
 @click.option("--funnel", "with_funnel", is_flag=True, help="Print the funnel at the end, as `status` does.")
 def run(
     targets: Sequence[str],
@@ -43,17 +54,21 @@ def run(
     dry_run: bool,
     follow: bool,
     discard: str | None,
+    after: Sequence[str],
     with_funnel: bool,
+    redo: bool,
+    keep: bool,
     **given: Any,
 ) -> None:
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
     session = Session(**given, targets=targets)
     if dry_run:
+        tell_changes(session, targets, session.models.looking())
         look_ahead(session, targets, shard)
         return
     if shard and (follow or discard):
         raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
-    execute(session, targets, workers, shard, follow=follow, discard=bool(discard))
+    execute(session, targets, workers, shard, follow=follow, discard=bool(discard), redo=redo, keep=keep)
     if with_funnel:
         store = looking(session)
         show_funnel(session, store)
@@ -62,6 +77,29 @@ def run(
         report = session.run / "report" / "index.html"
         if report.is_file():
             click.echo(f"report: {report.resolve().as_uri()}")
+    end(session, [*after, *targets], shard)
+
+
+def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
+    """Print the last line of a run of these targets. Raises UnitsFailed where units failed that should not have."""
+    ended = ending(session.profile, session.profile.expand(targets), session.store, shard_of(shard))
+    ended.raise_failed()
+    click.echo(ended.line())
+
+
+def tell_changes(session: Session, targets: Sequence[str], models: Registry) -> list[Upgrade]:
+    """Print what differs from how the run was left, and what has to be done because of it; returns what upgrades make new."""
+    for note in session.notes:
+        say("settings", note)
+    found = changes(session)
+    for change in found:
+        say("settings", str(change))
+    for line in consequences(session, found) if found else ():
+        say("because of it", line)
+    newer = list(upgrades(session, session.profile.expand(targets), found, models))
+    for upgrade in newer:
+        say(upgrade.stage, str(upgrade))
+    return newer
 
 
 def look_ahead(session: Session, targets: Sequence[str], shard: str = "") -> None:
@@ -79,9 +117,16 @@ def execute(
     *,
     follow: bool = False,
     discard: bool = False,
+    redo: bool = False,
+    keep: bool = False,
 ) -> None:
-    """Run stages one after the other and print a line for each; with `follow` again and again, while there is news."""
+    """Run stages one after the other and print a line for each; with `follow` again and again, while there is news.
+
+    What differs from how the run was left is printed first; where a newer version makes finished work new, `redo` or `keep` has
+    to say what is to become of it.
+    """
     names = session.profile.expand(targets)
+    settle(session, tell_changes(session, targets, session.models), names, redo=redo, keep=keep)
     options = options_of(session.profile, workers, shard)
     session.keep_profile()
     if not follow:
@@ -115,8 +160,12 @@ def _discard(session: Session, terse: bool) -> bool:
 
 def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
+    stage = session.profile.stage(name)
+    session.check_there()
     try:
-        run_shown(session.profile.stage(name), session.run, session.models, options, session.store, terse=terse)
+        summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
+        if not summary.units and (nothing := stage.empty_input()):
+            raise Fault(nothing, BAD_USE)
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip

@@ -154,7 +154,8 @@ def _print_outcome(console: Console, chapter: Chapter) -> None:
     if outcome["at"] is None:  # it was left out before anybody went for it
         return
     took = f"attempt {outcome['attempt']}, {outcome['wall_seconds']:.3g} s on {outcome['host']}, {outcome['at']:%Y-%m-%d %H:%M} UTC"
-    console.print(f"    {took}, {outcome['versions']}", style="dim", markup=False)
+    nets = f", by {printable(outcome['nets'])}" if outcome.get("nets") else ""
+    console.print(f"    {took}, {outcome['versions']}{nets}", style="dim", markup=False)
 
 
 def _value(value: Any) -> str:

@@ -33,17 +33,46 @@ _ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one}
 def about_a_run(function: Any) -> Any:
     """Options that every command about a run shares."""
     options = (
-        click.option("--profile", "-p", default="", envvar="CSG405_PROFILE", help="Profile name, or a TOML file."),
+        click.option(
+            "--profile",
+            "-p",
+            default="",
+            help="Profile name, or a TOML file; by default the run's own, else that of CSG405_PROFILE.",
+        ),
         click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
         click.option("--input", "-i", "input_", **_ONCE, help="Folder of videos, or a list of links."),
         click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
         click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
-        click.option("--models", default="", envvar="CSG405_MODELS", help="Folder that is searched for nets first."),
-        click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting."),
+        click.option(
+            "--models",
+            default="",
+            help="Folder that is searched for nets first; by default the run's own, else that of CSG405_MODELS.",
+        ),
+        click.option(
+            "--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting; the run remembers it."
+        ),
+        click.option(
+            "--settings", default="", metavar="FILE", help="Change settings by a TOML file; --set goes before it."
+        ),
+        click.option(
+            "--reset",
+            multiple=True,
+            metavar="KEY",
+            help="Back to the profile's: a setting, a stage, models, input ..., all.",
+        ),
     )
     for option in reversed(options):  # decorators apply from the last one up
         function = option(function)
     return function
+
+
+def about_upgrades(function: Any) -> Any:
+    """What is to become of finished work that a newer version makes new."""
+    redo = click.option("--redo", is_flag=True, help="Do again what a newer version of a stage makes new.")
+    keep = click.option(
+        "--keep", is_flag=True, help="Leave results of older versions as they are, in later runs too, until --redo."
+    )
+    return redo(keep(function))
 
 
 @contextmanager

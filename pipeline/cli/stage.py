@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.run import execute
-from pipeline.cli.session import Fault, about_a_run, errors_in_a_line
+from pipeline.cli.run import end, execute
+from pipeline.cli.session import Fault, about_a_run, about_upgrades, errors_in_a_line
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.program import Program
 from pipeline.engine.runner import importable
@@ -20,6 +20,9 @@ def command_of(name: str) -> click.Command:
     """The command that runs one stage or program; `--key value` sets one of its settings."""
     cls = settings_class(name)
     made = _program_command(name) if issubclass(cls, Program) else _stage_command(name)
+    made.params = [
+        parameter for parameter in made.params if parameter.name != "settings" or "settings" not in cls.model_fields
+    ]
     taken = {option for parameter in made.params for option in parameter.opts}
     for key, field in cls.model_fields.items():
         if _flag(key) not in taken:
@@ -32,9 +35,12 @@ def _stage_command(name: str) -> click.Command:
     @about_a_run
     @click.option("--workers", type=click.IntRange(0), default=None, metavar="N", help="Processes; 0 runs in this one.")
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
-    def command(workers: int | None, shard: str, **given: Any) -> None:
+    @about_upgrades
+    def command(workers: int | None, shard: str, redo: bool, keep: bool, **given: Any) -> None:
         with errors_in_a_line():
-            execute(_session(name, given), [name], workers, shard)
+            session = _session(name, given)
+            execute(session, [name], workers, shard, redo=redo, keep=keep)
+            end(session, [name], shard)
 
     return command
 
@@ -46,7 +52,7 @@ def _program_command(name: str) -> click.Command:
     @about_a_run
     def command(**given: Any) -> None:
         with errors_in_a_line():
-            session = _session(name, given)
+            session = _session(name, given, beside=True)
             program = session.profile.settings(name)
             assert isinstance(program, Program)
             missing = [module for module in program.needed_modules() if not importable(module)]
@@ -58,13 +64,13 @@ def _program_command(name: str) -> click.Command:
     return command
 
 
-def _session(name: str, given: dict[str, Any]) -> Session:
+def _session(name: str, given: dict[str, Any], *, beside: bool = False) -> Session:
     """The session of a command line on which bare settings are those of the stage `name`."""
     sets = [text if "." in text.partition("=")[0] else f"{name}.{text}" for text in given.pop("sets")]
     for key in [key for key in given if key.startswith(SETTING)]:
         value = given.pop(key)
         sets += [f"{name}.{key.removeprefix(SETTING)}={value}"] if value is not None else []
-    return Session(**given, sets=sets, targets=[name])
+    return Session(**given, sets=sets, targets=[name], beside=beside)
 
 
 def _flag(key: str) -> str:

@@ -1,6 +1,5 @@
 """Plans: a stage's units, their fingerprints, and which of them lack an outcome with the current fingerprint."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,8 @@ import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
+from pipeline.engine.chosen import keeps_older
+from pipeline.engine.fingerprint import fingerprints, signature, superseded
 from pipeline.engine.stage import ALL, Grouping, Reads, Stage
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
@@ -58,6 +59,8 @@ class Plan:
         attempts: (units,) attempts made so far, whatever the fingerprint.
         failures: (units,) of them, how many of the last ones failed on today's fingerprint.
         pending: (pending,) indices of the units that a run would do.
+        content: (units,) hashes of what the units hold.
+        nets: "name sha256, ..." of those that a run uses; the runner says it.
         lost: {index: files} of the units that are pending only because a file of theirs is missing or has another size.
     """
 
@@ -69,6 +72,8 @@ class Plan:
     failures: npt.NDArray[np.int32]
     pending: Indices
     inputs: list[_Input]
+    content: Hashes
+    nets: str = ""
     lost: dict[int, list[Broken]] = field(default_factory=dict)
 
     def unit(self, index: int) -> Unit:
@@ -122,8 +127,6 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         store: the run's tables.
         model_hashes: sha256 of the nets that the stage will use, in its own order.
     """
-    settings = json.dumps(stage.result_settings(), sort_keys=True, default=str)
-    signature = digest(stage.name, str(stage.version), settings, stage.depends(store), *model_hashes)
     from_outside = stage.sources(store)
     if from_outside is not None:
         units = sorted(set(from_outside))
@@ -137,15 +140,19 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     else:
         values, hashes, inputs = _from_tables(stage, store)
         units = values.to_pylist()
-    fingerprints = mix(hashes ^ np.uint64(signature))
-    status, attempts, failures, pending = _state(stage, store, values, fingerprints)
+    prints = fingerprints(hashes, signature(stage, store, model_hashes))
+    status, attempts, failures, pending = _state(stage, store, values, prints)
+    if np.any((status == "pending") & (attempts > 0)) and keeps_older(stage, store.run):
+        old, was = superseded(stage, store, values, hashes, model_hashes)
+        status = np.where(old > 0, was, status)
+        pending = pending[old[pending] == 0]
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
     lost = _lost(stage, store, units, status)
     status[list(lost)] = "pending"
     pending = np.union1d(pending, np.array(list(lost), dtype=np.int64))
-    return Plan(stage, units, fingerprints, status, attempts, failures, pending, inputs, lost)
+    return Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes, lost=lost)
 
 
 def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[Broken]]:

@@ -6,7 +6,6 @@ A profile may extend another one; the command line may set single keys. Every er
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Sequence
 from importlib import resources, util
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
 
-from pipeline.base.errors import UserError
+from pipeline.base import toml
+from pipeline.base.errors import BadUse
 from pipeline.base.strict import Strict
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.lookup import settings_class
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _LONGEST_NAME_BYTES = 100
 
 
-class ProfileError(UserError):
+class ProfileError(BadUse):
     """Raised for a profile that cannot be used; the message names file, line and key, and what would be right."""
 
 
@@ -125,7 +125,7 @@ class Profile(Strict):
         return list(dict.fromkeys(stage for stages in self.targets.values() for stage in stages))
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"machine": Machine, "web": Web}
+SECTIONS: dict[str, type[BaseModel]] = {"machine": Machine, "web": Web}
 
 
 def is_stage(name: str) -> bool:
@@ -195,11 +195,9 @@ def _file(name: str, child: Path | None) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:  # of TOML, of UTF-8, of numbers with more digits than Python reads
+        return toml.read(path)
+    except (toml.BadToml, OSError) as error:
         raise ProfileError(f"{path}: {error}") from None
-    except RecursionError:
-        raise ProfileError(f"{path}: nested too deeply") from None
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -253,14 +251,16 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
     if not equals or not all(parts):
         raise ProfileError(f"--set {text}: expected key=value, such as split.min_clip_seconds=6")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
+        parsed = toml.parse(f"value = {value}")["value"]
+    except toml.NotToml:
         parsed = value.strip()
+    except toml.BadToml as error:
+        raise ProfileError(f"--set {key}: {error}") from None
     if parts == ["opt_out"]:
         return {"opt_out": str(parsed)}
-    if parts[0] in _SECTIONS and len(parts) == 2:
+    if parts[0] in SECTIONS and len(parts) == 2:
         try:
-            _SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
+            SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
         except ValidationError as error:
             raise ProfileError(f"--set {text}: {error.errors()[0]['msg']}") from None
         return {parts[0]: {parts[1]: parsed}}
@@ -314,7 +314,7 @@ def show(profile: Profile) -> str:
     _add(text, "description", profile.description)
     _add(text, "opt_out", profile.opt_out, "file of ids and channels that are left out everywhere")
     _add(text, "required", profile.required)
-    for section, cls in _SECTIONS.items():
+    for section, cls in SECTIONS.items():
         table = tomlkit.table()
         for name, field in cls.model_fields.items():
             _add(table, name, getattr(getattr(profile, section), name), field.description)
@@ -365,6 +365,11 @@ def _commented(item: "Item", comment: str | None) -> "Item":
 
 def _line_of(text: str) -> str:
     return " ".join(text.split())
+
+
+def as_toml(value: Any) -> str:
+    """A value as it stands behind a key of a TOML file."""
+    return str(_item(value).as_string())
 
 
 def _item(value: Any) -> "Item":

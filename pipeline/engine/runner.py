@@ -21,17 +21,17 @@ from pipeline.base.errors import StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.base.version import version_of
+from pipeline.engine.fingerprint import versions_of
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Context, Stage
-from pipeline.engine.stage_nets import net_hashes
+from pipeline.engine.stage_nets import named, net_files
 from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
-from pipeline.registry.models import MissingModel, Registry
+from pipeline.registry.models import MissingModel, ModelFile, Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
-from pipeline.tables.lock import driving
+from pipeline.tables.lock import driving, held
 from pipeline.tables.outcome import FAILED, OK, Outcome
 from pipeline.tables.promises import made_anew
 from pipeline.tables.store import Store
@@ -109,19 +109,20 @@ def run_stage(
     if missing:
         raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
     try:
-        hashes = net_hashes(stage, models)
+        nets = net_files(stage, models)
     except MissingModel as error:
         raise Skipped(f"{stage.name}: {error}") from error
     store = store or Store(run)
     folder = store.table(stage.writes).folder
     with remaking(folder):
-        summary = _run(stage, store, hashes, models, options)
+        summary = _run(stage, store, nets, models, options)
     if not (options.shard or options.untried or summary.interrupted):
         made_anew(folder)
     return summary
 
 
-def _run(stage: Stage, store: Store, hashes: Sequence[str], models: Registry, options: Options) -> Summary:
+def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: Registry, options: Options) -> Summary:
+    hashes = [net.sha256 if net else "" for net in nets]
     with _writable(store.run):
         stage.look(store)
     known = store.table(stage.writes).parts("outcomes")
@@ -137,7 +138,7 @@ def _run(stage: Stage, store: Store, hashes: Sequence[str], models: Registry, op
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
             check_inputs(stage, store, work)
-            _drive(stage, store, work, models, options, summary)
+            _drive(stage, store, replace(work, nets=named(nets)), models, options, summary)
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
@@ -194,6 +195,7 @@ def _run_units(
     interruption = Interrupt()
 
     def stopping() -> bool:  # asked twice a second: what is done waits for no unit that takes long
+        commits.check_there()
         commits.flush_if_due()
         return interruption.asked
 
@@ -250,6 +252,7 @@ class _Commits:
 
     def __init__(self, stage: Stage, store: Store, work: Plan) -> None:
         self.stage, self.work = stage, work
+        self.run = store.run
         self.table = store.table(stage.writes)
         self.schema = packed_schema(self.table.kind)
         self.rows: list[pa.Table] = []
@@ -257,7 +260,7 @@ class _Commits:
         self.unmended: dict[str, str] = {}
         self.bytes = 0
         self.since = time.monotonic()
-        self.versions = f"csg405 {version_of()}, {stage.name} {stage.version}"
+        self.versions = versions_of(stage)
 
     def add(self, index: int, result: "Result") -> None:
         if index in self.work.lost and result.status != OK:  # its rows are right: what was made from them stays
@@ -284,6 +287,7 @@ class _Commits:
                 host=socket.gethostname(),
                 at=datetime.now(UTC),
                 versions=self.versions,
+                nets=self.work.nets,
             )
         )
         self._log(index, result)
@@ -303,8 +307,17 @@ class _Commits:
         if self.bytes >= COMMIT_BYTES or time.monotonic() - self.since >= COMMIT_SECONDS:
             self.flush()
 
+    def check_there(self) -> None:
+        """Raise StageError when the run folder was deleted: a commit would begin it anew, with a part of its rows."""
+        if not held(self.run, self.table.kind.name):
+            self.outcomes = []
+            raise StageError(
+                f"{self.run} was deleted or moved while {self.stage.name} ran: stopped, nothing is begun anew"
+            )
+
     def flush(self) -> None:
         if self.outcomes:
+            self.check_there()
             self.table.append(self.rows, self.outcomes)
         self.rows, self.outcomes, self.bytes, self.since = [], [], 0, time.monotonic()
 

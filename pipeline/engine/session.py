@@ -1,21 +1,21 @@
 """A session: the profile, run folder and nets of one command."""
 
 import json
-import tomllib
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.base.errors import BadUse
+from pipeline.base.errors import BadUse, StageError
+from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, settings_of
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import Profile, ProfileError, is_stage, load
+from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-
-KEPT = "profile.toml"  # in the run folder: the resolved profile of its last command
 
 
 def choose_profile(profile: str, input: str, manifest: str) -> str:
@@ -31,8 +31,44 @@ def choose_profile(profile: str, input: str, manifest: str) -> str:
     return "folder" if input else "demo"
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What a command line says, "" and () where it says nothing."""
+
+    profile: str
+    run: str
+    input: str
+    manifest: str
+    poses: str
+    models: str
+    sets: Sequence[str]
+    settings: str
+    reset: Sequence[str]
+
+    def check(self) -> None:
+        """Raise BadUse for what cannot be, now and not after a week of crawling."""
+        if self.input and self.manifest:
+            raise BadUse("give INPUT or MANIFEST, not both: each says what to crawl")
+        for option, given in (("MANIFEST", self.manifest), ("POSES", self.poses)):
+            if given and not Path(given).expanduser().is_file():
+                raise BadUse(f"{option}={given}: there is no such file")
+        if self.models and not Path(self.models).is_dir():
+            raise BadUse(f"MODELS={self.models} is not a folder")
+
+
 class Session:
-    """A profile, a run folder and the nets, as the command line gave them."""
+    """A profile, a run folder and the nets: as the command line gave them, else as the run remembers them, else the profile.
+
+    Args:
+        profile, run_folder, input_, manifest, poses, models, sets: of the command line.
+        targets: what is to be run; a manifest also reaches stages among them that are not in the profile.
+        settings: a TOML file of settings; `sets` go before it.
+        reset: what the run is to forget: settings, stages, `profile`, `models` and the like, or `all`.
+        beside: for a program, which may work on a run of another profile and changes nothing that the run remembers.
+
+    Raises:
+        BadUse: something of it makes no sense.
+    """
 
     def __init__(
         self,
@@ -44,23 +80,77 @@ class Session:
         models: str,
         sets: Sequence[str],
         targets: Sequence[str] = (),
+        settings: str = "",
+        reset: Sequence[str] = (),
+        *,
+        beside: bool = False,
     ) -> None:
-        named = bool(profile or input_ or manifest)
-        kept = Path(run_folder) / KEPT if run_folder else None
-        if input_ and manifest:
-            raise BadUse("give INPUT or MANIFEST, not both: each says what to crawl")
-        for option, given in (("MANIFEST", manifest), ("POSES", poses)):  # now, not after a week of crawling
-            if given and not Path(given).expanduser().is_file():
-                raise BadUse(f"{option}={given}: there is no such file")
-        name = str(kept) if not named and kept and kept.is_file() else choose_profile(profile, input_, manifest)
+        given = _Given(profile, run_folder, input_, manifest, poses, models, sets, settings, reset)
+        given.check()
+        self.notes: list[str] = []  # to be told before anything is run
+        self.run = Path(run_folder) if run_folder else _usual_run(given)
+        self.before = self._remembered(given)
+        reference = self._reference(given, beside)
+        self._targets = targets
         try:
-            self.profile: Profile = _loaded(name, run_folder, input_, manifest, poses, sets, targets)
+            self.choose(replace(_with(self.before.without(reset), given), profile=reference))
         except ProfileError as error:
-            raise BadUse(str(error)) from error
-        self.run = Path(run_folder) if run_folder else Path("runs") / self.profile.name
-        if models and not Path(models).is_dir():
-            raise BadUse(f"MODELS={models} is not a folder")
-        self.models = Registry(Path(models) if models else None)
+            raise ProfileError(f"{error}{self._advice(str(error), given)}") from error
+        self.models = Registry(self._models())
+
+    def choose(self, chosen: Chosen) -> None:
+        """Go on with other choices; `keep_profile` writes them. Raises ProfileError for one that makes no sense."""
+        self.profile: Profile = _loaded(chosen, self._targets)
+        self.chosen = replace(chosen, name=self.profile.name)
+
+    def _remembered(self, given: _Given) -> Chosen:
+        """What was chosen for the run before this command."""
+        if found := chosen_of(self.run):
+            return found
+        kept = kept_of(self.run)
+        name = str(kept.get("name", ""))
+        if not kept:
+            return Chosen()
+        reference = given.profile if given.profile and load(given.profile).name == name else name
+        if reference == name and name not in shipped():
+            return Chosen(str((self.run / KEPT).absolute()), name)
+        found = guessed(self.run, load(reference), _absolute(reference))
+        if found.sets:
+            told = ", ".join(f"{key}={value}" for key, value in found.sets.items())
+            self.notes.append(
+                f"this run was made before choices were kept apart; what differs from profile {name} counts as chosen: {told}; "
+                "--reset KEY goes back"
+            )
+        return found
+
+    def _reference(self, given: _Given, beside: bool) -> str:
+        """The profile to load: a name, or the path of a file."""
+        known = self.before.profile
+        if known.endswith(".toml") and not Path(known).is_file() and (self.run / KEPT).is_file():
+            self.notes.append(f"{known} is not there any more: going on with the run's own copy, {KEPT}")
+            known = str((self.run / KEPT).absolute())
+        wanted = given.profile or known or os.environ.get("CSG405_PROFILE", "")
+        reference = choose_profile(wanted, given.input, given.manifest)
+        if given.profile and known and not beside and not {"profile", ALL_OF_IT} & set(given.reset):
+            name = load(reference).name
+            if name != self.before.name:
+                raise BadUse(
+                    f"{self.run} is a run of profile {self.before.name}, not {name}: name another RUN, or go on with {name} here "
+                    "by --reset profile (make: RESET=profile)"
+                )
+        return known if _same_file(reference, self.run / KEPT) and known else _absolute(reference)
+
+    def _advice(self, trouble: str, given: _Given) -> str:
+        """What to do about a setting that is refused though this command does not give it."""
+        asked = {assigned(text)[0] for text in given.sets}
+        stale = [key for key in self.before.sets if key not in asked and trouble.startswith(f"--set {key}=")]
+        return f"; {self.run} remembers it, --reset {stale[0]} forgets it" if stale else ""
+
+    def _models(self) -> Path | None:
+        folder = self.chosen.models or os.environ.get("CSG405_MODELS", "")
+        if self.chosen.models and not Path(folder).is_dir():
+            raise BadUse(f"{self.run} remembers MODELS={folder}, which is no folder: name another, or --reset models")
+        return Path(folder) if folder else None
 
     @cached_property
     def store(self) -> "Store":
@@ -70,46 +160,58 @@ class Session:
 
         return Store(self.run, of_run(self.run, self.profile.opt_out))
 
+    def check_there(self) -> None:
+        """Raise StageError when somebody deleted the run folder since `keep_profile`: what follows would begin it anew."""
+        if not (self.run / KEPT).is_file():
+            raise StageError(
+                f"{self.run} is gone, or its {KEPT}: somebody deleted or moved it; stopped, nothing is begun anew"
+            )
+
     def keep_profile(self) -> None:
-        """Write the resolved profile into the run folder, for `status`, `report` and later readers."""
+        """Write what was chosen, and the resolved profile, into the run folder, for every later command about it."""
         from pipeline.base import files
         from pipeline.engine.profile import show
 
         path, text = self.run / KEPT, show(self.profile)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        self.chosen.write(self.run)
+        if not path.is_file() or path.read_bytes() != text.encode():
             files.write_text(path, text)
 
 
-def _loaded(
-    name: str, run_folder: str, input_: str, manifest: str, poses: str, sets: Sequence[str], targets: Sequence[str]
-) -> Profile:
-    """The profile with what the command line says about its input, or else the run remembers; --set has the last word."""
-    plain = load(name)
-    if not input_ and not manifest and plain.stages.get("crawl", {}).get("input", "") in ("", "search"):
-        kept = _remembered(Path(run_folder) if run_folder else Path("runs") / plain.name, plain.name)
-        input_, manifest, poses = kept["input"], kept["manifest"], poses or kept["archive"]
-    settings = [f"crawl.input={_quoted(input_ or manifest)}"] if input_ or manifest else []
-    if manifest:
-        settings += [f"{stage}.manifest={_quoted(manifest)}" for stage in _readers_of_manifests(plain, targets)]
-    if poses:
-        settings.append(f"import_poses.archive={_quoted(poses)}")
-    profile = load(name, [*settings, *sets])
+def _usual_run(given: _Given) -> Path:
+    """The run folder when none was named."""
+    wanted = given.profile or os.environ.get("CSG405_PROFILE", "")
+    return Path("runs") / load(choose_profile(wanted, given.input, given.manifest)).name
+
+
+def _with(known: Chosen, given: _Given) -> Chosen:
+    """What is known, and on top of it what a command line says."""
+    places = _place(given.input), _place(given.manifest)
+    if any(places) and places != (known.input, known.manifest):  # poses belong to the clips of a manifest
+        known = replace(known, input=places[0], manifest=places[1], poses="")
+    if given.poses:
+        known = replace(known, poses=_place(given.poses))
+    if given.models:
+        known = replace(known, models=_place(given.models))
+    sets = dict(known.sets)
+    if given.settings:
+        sets |= settings_of(Path(given.settings))
+    return replace(known, sets=sets | dict(map(assigned, given.sets)))
+
+
+def _loaded(chosen: Chosen, targets: Sequence[str]) -> Profile:
+    """The profile with what was chosen beside it; settings have the last word about the input too."""
+    plain = load(chosen.profile)
+    what = chosen.input or chosen.manifest
+    settings = [f"crawl.input={_quoted(what)}"] if what else []
+    if chosen.manifest:
+        settings += [f"{stage}.manifest={_quoted(chosen.manifest)}" for stage in _readers_of_manifests(plain, targets)]
+    if chosen.poses:
+        settings.append(f"import_poses.archive={_quoted(chosen.poses)}")
+    profile = load(chosen.profile, [*settings, *(f"{key}={value}" for key, value in chosen.sets.items())])
     if profile.stages.get("crawl", {}).get("input") != "search":
         profile = profile.without("speech_types", "search")  # what to crawl is known
-    return profile.replacing("annotate", "import_poses") if poses else profile
-
-
-def _remembered(run: Path, profile: str) -> dict[str, str]:
-    """What a run of this profile was made from: {"input", "manifest", "archive"}, "" where nothing is known."""
-    try:
-        kept = tomllib.loads((run / KEPT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        kept = {}
-    except ValueError as error:
-        raise ProfileError(f"{run / KEPT}: {error}") from error
-    stages = kept.get("stages", {}) if kept.get("name") == profile else {}
-    remembered = {key: next((s[key] for s in stages.values() if s.get(key)), "") for key in ("manifest", "archive")}
-    return {**remembered, "input": stages.get("crawl", {}).get("input", "") if not remembered["manifest"] else ""}
+    return profile.replacing("annotate", "import_poses") if chosen.poses else profile
 
 
 def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]:
@@ -119,7 +221,21 @@ def _readers_of_manifests(profile: Profile, targets: Sequence[str]) -> list[str]
     return [name for name in names if "manifest" in settings_class(name).model_fields]
 
 
-def _quoted(text: str) -> str:
-    """A path or link as a TOML string; a path that exists is made absolute, because a run remembers it."""
+def _absolute(reference: str) -> str:
+    """A profile as a run remembers it: a file by its absolute path."""
+    return str(Path(reference).absolute()) if reference.endswith(".toml") else reference
+
+
+def _same_file(reference: str, path: Path) -> bool:
+    return reference.endswith(".toml") and Path(reference).absolute() == path.absolute()
+
+
+def _place(text: str) -> str:
+    """A path or link as a run remembers it: a path that exists is made absolute."""
     path = Path(text).expanduser()
-    return json.dumps(str(path.absolute()) if path.exists() else text, ensure_ascii=False)
+    return str(path.absolute()) if text and path.exists() else text
+
+
+def _quoted(text: str) -> str:
+    """A path or link as a TOML string."""
+    return json.dumps(text, ensure_ascii=False)

@@ -130,6 +130,10 @@ class Stage(Settings):
         """Of the units from outside, those that `process` refuses at sight, such as bad lines of a list: {unit: why}."""
         return {}
 
+    def empty_input(self) -> str:
+        """What to tell the user when an input that they named holds no unit at all; "" where that is no mistake."""
+        return ""
+
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         """The units worth doing among those that the tables hold; all of them unless a stage knows better."""
         return units

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.engine.stage import OptionalNets, Stage
-from pipeline.registry.models import MissingModel, Registry
+from pipeline.registry.models import MissingModel, ModelFile, Registry
 
 
 def advice_of(names: Sequence[str], models: Registry) -> str:
@@ -26,8 +26,18 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
     Raises:
         MissingModel: a needed net is missing, or the stage has optional nets alone and none of them is here.
     """
-    needed = [models.resolve(names).sha256 for names in stage.model_names()]
+    return [file.sha256 if file else "" for file in net_files(stage, models)]
+
+
+def net_files(stage: Stage, models: Registry) -> list[ModelFile | None]:
+    """Each net of a stage, in its own order; None for an optional one that is not here. Raises MissingModel likewise."""
+    needed = [models.resolve(names) for names in stage.model_names()]
     optional = [(names, models.optional(names)) for names in optional_names(stage)]
     if optional and not needed and not any(file for _, file in optional):
         raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in optional], models)}")
-    return needed + [file.sha256 if file else "" for _, file in optional]
+    return [*needed, *(file for _, file in optional)]
+
+
+def named(nets: Sequence[ModelFile | None]) -> str:
+    """Nets as outcomes name them: "yolox_l 7860ae79..., dwpose_l 724f4ff2..."."""
+    return ", ".join(f"{net.name} {net.sha256}" for net in nets if net)

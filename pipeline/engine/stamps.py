@@ -33,7 +33,7 @@ def read_stamp(store: Store, name: str) -> Stamp | None:
         listed = known.get("files")
         held = None if listed is None else {str(p): (int(size), str(sha256)) for p, (size, sha256) in listed.items()}
         return Stamp(str(known["rows"]), held)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

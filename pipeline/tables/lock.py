@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ import filelock
 from pipeline.base.errors import UserError
 
 BEAT_SECONDS = 5.0
+BEATS_MISSED = 3  # then a driver is dead
 GATE_SECONDS = 60.0  # to look at the other drivers takes a moment, and at one of another machine a few beats
 
 
@@ -42,6 +44,11 @@ def driving(run: Path, kind: str, shard: tuple[int, int] | None = None) -> Itera
             held.enter_context(_locked(folder, name))
             held.enter_context(_beating(_beat_of(folder, name)))
         yield
+
+
+def held(run: Path, kind: str) -> bool:
+    """Whether the lock files of a kind that this process drives are still there; they go when the run folder is deleted."""
+    return any((run / "locks").glob(f"{kind}*.lock"))
 
 
 def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
@@ -125,11 +132,18 @@ def _refuse_rivals(folder: Path, kind: str, name: str, shard: tuple[int, int] | 
             continue
         with _locked(folder, other):
             pass
+    foreign = {}
     for beat in sorted(folder.glob(f"{kind}*.heartbeat.json")):
         other = beat.name.removesuffix(".heartbeat.json")
         beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != name
-        if other.partition(".")[0] == kind and not beside and _beats(beat):
-            raise Occupied(f"{_who(beat)} is writing {other} in {folder.parent}; wait for it or stop it")
+        if other.partition(".")[0] == kind and not beside and _of_another_host(_read(beat)):
+            foreign[other] = beat
+    if foreign:
+        whose = ", ".join(map(_who, foreign.values()))
+        said = f"waiting up to {BEATS_MISSED * BEAT_SECONDS:g} s to see whether {whose} still works on {kind} of {folder.parent}"
+        sys.stderr.write(f"{said}\n")  # before the wait, which looks like a hang otherwise
+    for other in _beating_now(foreign):
+        raise Occupied(f"{_who(foreign[other])} is writing {other} in {folder.parent}; wait for it or stop it")
 
 
 @contextmanager
@@ -150,17 +164,29 @@ def _beat_of(folder: Path, name: str) -> Path:
     return folder / f"{name}.heartbeat.json"
 
 
+def _of_another_host(beat: dict[str, Any]) -> bool:
+    return bool(beat) and beat.get("host") != socket.gethostname()  # on this machine the lock tells, and that was free
+
+
 def _beats(path: Path) -> bool:
-    """Whether a driver on another machine is alive: its heartbeat changes while we look. No two clocks need agree for that."""
-    first = _read(path)
-    if not first or first.get("host") == socket.gethostname():
-        return False  # on this machine the lock tells, and that was free
-    until = time.monotonic() + 3 * BEAT_SECONDS
-    while time.monotonic() < until:
-        if _read(path) != first:
-            return bool(_read(path))
+    return bool(_beating_now({"it": path} if _of_another_host(_read(path)) else {}))
+
+
+def _beating_now(beats: dict[str, Path]) -> list[str]:
+    """Which drivers on other machines are alive: a heartbeat changes while we look. No two clocks need agree for that.
+
+    Args:
+        beats: heartbeat files by name; all are watched at once, until one changes.
+    """
+    first = {name: _read(path) for name, path in beats.items()}
+    until = time.monotonic() + BEATS_MISSED * BEAT_SECONDS
+    while beats and time.monotonic() < until:
+        changed = [name for name, path in beats.items() if _read(path) != first[name]]
+        if alive := [name for name in changed if _read(beats[name])]:
+            return alive
+        beats = {name: path for name, path in beats.items() if name not in changed}  # it ended while we looked
         time.sleep(BEAT_SECONDS / 10)
-    return False
+    return []
 
 
 @contextmanager
@@ -196,7 +222,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         return found if isinstance(found, dict) else {}
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
 
 

@@ -25,6 +25,7 @@ OUTCOME = pa.schema(
         ("host", pa.string()),
         ("at", pa.timestamp("us", tz="UTC")),
         ("versions", pa.string()),
+        ("nets", pa.string()),  # "name sha256, ..." of those that made the rows; null in parts older than the column
     ]
 )
 RUN_COLUMNS = (
@@ -68,3 +69,4 @@ class Outcome:
     host: str = ""
     at: Any = None
     versions: str = ""
+    nets: str | None = None

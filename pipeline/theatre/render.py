@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import av
 import numpy as np
 
+from pipeline.base.errors import StageError
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film, Truth
 from pipeline.theatre.takes import TAKES, Take, take_named
@@ -144,6 +146,9 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
 
     Returns:
         The folder.
+
+    Raises:
+        StageError: one of the processes was killed.
     """
     (folder / "truth").mkdir(parents=True, exist_ok=True)
     todo = _missing(folder, seed)
@@ -153,15 +158,25 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
             if progress:
                 progress(take.name, done, len(todo))
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, initializer=_end_with_us) as pool:
-            futures = [pool.submit(render, folder, take.name, seed) for take in todo]
-            for done, future in enumerate(as_completed(futures), 1):
-                name = future.result()
+        try:
+            for done, name in enumerate(_rendered(folder, [take.name for take in todo], seed, workers), 1):
                 if progress:
                     progress(name, done, len(todo))
+        except BrokenProcessPool:
+            raise StageError(
+                f"a process that draws the demo's footage into {folder} was killed, perhaps for lack of memory; what was drawn "
+                "is kept, the same command draws the rest"
+            ) from None
     _playlist(folder)
     return folder
+
+
+def _rendered(folder: Path, names: list[str], seed: int, workers: int) -> Iterator[str]:
+    """Render takes side by side and yield their names as they end. Raises BrokenProcessPool when a worker was killed."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(names)), mp_context=context, initializer=_end_with_us) as pool:
+        for future in as_completed([pool.submit(render, folder, name, seed) for name in names]):
+            yield future.result()
 
 
 def _end_with_us() -> None:

@@ -40,6 +40,9 @@ class Crawl(CrawlSettings, Stage):
     def refused(self, store: "Store") -> Mapping[str, str]:
         return input_of(self.input).refused()
 
+    def empty_input(self) -> str:
+        return "" if self.input == "search" else f"{self.input} holds nothing to crawl: no video, and no link"
+
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
         chosen = input_of(self.input)
         if left_out := chosen.left_out():

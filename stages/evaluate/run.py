@@ -8,6 +8,7 @@ import click
 from pipeline.backends.run import check
 from pipeline.base import files
 from pipeline.engine.console import options_of, run_shown
+from pipeline.engine.endings import ending_of
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.model.generation.inputs import BadInput
@@ -37,6 +38,7 @@ class Evaluation:
     def __init__(self, settings: EvaluateSettings, session: Session) -> None:
         self._settings, self._session = settings, session
         self._stages = Stages(settings, session)
+        self._ran: list[tuple[Stage, Store]] = []
 
     def run(self) -> None:
         """Write the inputs and, unless only those are wanted, the videos, scores and tables."""
@@ -71,6 +73,10 @@ class Evaluation:
         files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
         click.echo(table.markdown(settings.protocol, rows))
         click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+        ended = ending_of(self._ran, self._session.run)
+        ended.advice = "the table is of the others; the same command tries them again"
+        ended.raise_failed()
+        click.echo(ended.line())
 
     def _tell(self, people: Store, names: set[str]) -> None:
         """Say which clips are left out and why, and how many are silent: what follows is of the others."""
@@ -123,6 +129,7 @@ class Evaluation:
 
     def _stage(self, stage: Stage, folder: Path, store: Store) -> None:
         run_shown(stage, folder, self._session.models, options_of(self._session.profile), store)
+        self._ran.append((stage, store))
 
     def _pairs(self, cast: Cast, here: list[str]) -> list[Pair]:
         settings = self._settings

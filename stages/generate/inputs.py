@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.errors import StageError
 from pipeline.base.ids import disk_name
 from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import CLIP_SIDE_PX, KEYPOINTS, SAMPLES_PER_FRAME, Row
@@ -23,12 +24,14 @@ from pipeline.model.generation.inputs import (
     to_whole_frames,
     voice_with_features,
 )
+from pipeline.nets.limited import NetStopped, limited
 from pipeline.nets.pose.one_picture import largest_person
 from pipeline.shards.format import SPLITS
 from pipeline.shards.read import decode_audio, open_shards
 from pipeline.storage import storage_of
 from stages.generate.settings import InputSettings
 
+PICTURE_SECONDS = 600.0  # to load the nets and see one picture, on a slow processor
 LOUDEST = 10.0  # 20 dB over full scale: no voice, but integers stored as floating point
 _UNREADABLE = (  # what numpy and zipfile raise over files that are damaged, or hold something else
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, MemoryError),
@@ -116,7 +119,11 @@ def _of_picture(path: Path, session: Session) -> Person:
         raise BadInput(f"--image {path}: {getattr(error, 'detail', 'there is no such file')}") from error
     annotate = session.profile.settings("annotate")
     detector, pose = (session.models.resolve(names).path for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
-    annotated = largest_person(picture, detector, pose, backend=annotate.backend)  # type: ignore[attr-defined]
+    seen = partial(largest_person, backend=annotate.backend)  # type: ignore[attr-defined]
+    try:
+        annotated = limited(PICTURE_SECONDS, seen, picture, detector, pose)
+    except NetStopped as error:
+        raise StageError(f"--image {path}: {detector.stem} and {pose.stem}: {error}") from error
     if annotated is None:
         hint = "take another picture"
         if session.profile.name == "demo":

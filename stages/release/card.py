@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.base.text import printable
 from pipeline.shards import release
+from pipeline.views.nets import MadeBy
 from stages.release.contents import Counts
 from stages.release.settings import ReleaseSettings
 
@@ -59,13 +60,19 @@ Licences as the sources state them, by video:
 
 {languages}
 
+## Nets
+
+{nets}
+
 ## Settings
 
 {settings}
 """
 
 
-def text(title: str, counts: Counts, settings: Mapping[str, Any], wanted: ReleaseSettings) -> str:
+def text(
+    title: str, counts: Counts, settings: Mapping[str, Any], wanted: ReleaseSettings, nets: Sequence[MadeBy] = ()
+) -> str:
     """The card."""
     smoothed = f"\n{counts.smoothed:,} skeletons came smoothed from an earlier release (`smoothed`)." * bool(
         counts.smoothed
@@ -88,6 +95,7 @@ def text(title: str, counts: Counts, settings: Mapping[str, Any], wanted: Releas
         contact=f"write to {_plain(wanted.contact)}" if wanted.contact else "write to whoever gave you these files",
         types=_table("speech type", counts.speech_types),
         languages=_table("language", counts.languages),
+        nets=_nets(nets) if nets else "The run recorded none.",
         settings=_code(settings) if settings else "The run left no profile.",
     )
 
@@ -98,6 +106,12 @@ def _table(name: str, counts: Counter[str]) -> str:
     lines += [f"| {_plain(value)} | {count:,} |" for value, count in ordered[:_SHOWN]]
     if len(ordered) > _SHOWN:
         lines.append(f"| {len(ordered) - _SHOWN} others | {sum(count for _, count in ordered[_SHOWN:]):,} |")
+    return "\n".join(lines)
+
+
+def _nets(nets: Sequence[MadeBy]) -> str:
+    lines = ["| stage | nets, with their sha256 | version | units |", "|---|---|---|---|"]
+    lines += [f"| {_plain(n.stage)} | {n.words(64)} | {_plain(n.version)} | {n.units:,} |" for n in nets]
     return "\n".join(lines)
 
 

@@ -1,7 +1,6 @@
 """The files of a release, each written beside its target and renamed, the index with their hashes last."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,6 +21,7 @@ from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS, column
 from pipeline.tables.parts import read_places
 from pipeline.tables.store import Store
+from pipeline.views.nets import as_json, made_by
 from stages.release import card
 from stages.release.contents import Counts, measures
 from stages.release.settings import ReleaseSettings
@@ -42,9 +42,9 @@ def write(store: Store, wanted: ReleaseSettings) -> Counts:
     _write_links(folder / release.LINKS, store, kept, counts)
     _write_skeletons(folder / release.SKELETONS, store, kept)
     _write_measures(folder / release.MEASURES, store, kept)
-    settings = _settings(store.run)
+    settings, nets = _settings(store.run), made_by(store)
     title = wanted.title or store.run.resolve().name
-    files.write_text(folder / release.CARD, card.text(title, counts, settings, wanted))
+    files.write_text(folder / release.CARD, card.text(title, counts, settings, wanted, nets))
     index = {
         "version": release.VERSION,
         "csg405": version_of(),
@@ -54,6 +54,7 @@ def write(store: Store, wanted: ReleaseSettings) -> Counts:
         "videos": counts.videos,
         "hours": counts.hours,
         "settings": settings,
+        "nets": as_json(nets),
         "files": [_listed(folder / n) for n in (release.CARD, release.LINKS, release.MEASURES, release.SKELETONS)],
     }
     text = json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False)
@@ -166,7 +167,7 @@ def _settings(run: Path) -> dict[str, dict[str, Any]]:
     kept = run / "profile.toml"
     try:
         profile = load(str(kept)) if kept.is_file() else None
-    except (ProfileError, tomllib.TOMLDecodeError):  # of a version with other stages
+    except ProfileError:  # of a version with other stages
         profile = None
     if profile is None:
         return {}

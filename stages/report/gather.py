@@ -1,6 +1,5 @@
 """What the report shows, read from the tables of a run."""
 
-import tomllib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -8,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.base import toml
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.shards.format import MEASURE_KINDS
 from pipeline.tables.kinds import KINDS
 from pipeline.views import table_one
+from pipeline.views.nets import MadeBy, made_by
 from pipeline.views.table_one import Share
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class RunTables:
         people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview.
         outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
+        nets: which nets made the rows.
     """
 
     name: str
@@ -56,6 +58,7 @@ class RunTables:
     outcomes: pd.DataFrame
     row: tuple[str, ...]
     attributes: dict[str, list[Share]]
+    nets: list[MadeBy]
 
     @property
     def kept(self) -> pd.DataFrame:
@@ -118,7 +121,7 @@ def gather(store: "Store") -> RunTables:
     clips["seconds"] = clips["frames"].astype("float64") / FPS
     previews = _read(store, "previews", ["preview_id", "path"])
     path = store.run / "profile.toml"
-    profile = tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    profile = toml.read(path) if path.is_file() else {}
     side = profile.get("stages", {}).get("export", {}).get("side_px")
     return RunTables(
         name=store.run.resolve().name,
@@ -131,6 +134,7 @@ def gather(store: "Store") -> RunTables:
         outcomes=_outcomes(store),
         row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),
         attributes=table_one.attributes(store),
+        nets=made_by(store),
     )
 
 

@@ -14,6 +14,7 @@ from pipeline.shards.format import VERSION, shard_measures, shard_schema
 from pipeline.shards.index import INDEX, build_index, write_index
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
+from pipeline.views.nets import as_json, made_by
 from stages.shards.columns import FEATURES, FOLDER, PUBLISHED, SAMPLE
 from stages.shards.settings import ShardsSettings
 from stages.shards.splits import units
@@ -85,16 +86,17 @@ class Shards(ShardsSettings, Stage):
         folder = context.storage.local(FOLDER)
         removal.complete(folder)
         if entries or folder.is_dir():
-            write_index(folder, self._index(entries))
+            write_index(folder, self._index(entries, as_json(made_by(store))))
             _remove_others(folder, {Path(entry["path"]).name for entry in entries})
 
-    def _index(self, entries: list[Row]) -> dict[str, Any]:
+    def _index(self, entries: list[Row], nets: dict[str, Any]) -> dict[str, Any]:
         return build_index(
             [{**entry, "path": Path(entry["path"]).name} for entry in entries],
             [_described(field) for field in shard_schema()],
             version=".".join(map(str, VERSION)),
             csg405=version_of(),
             settings=self.result_settings(),
+            nets=nets,
         )
 
 

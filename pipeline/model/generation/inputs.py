@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
-from pipeline.base.errors import UserError
+from pipeline.base.errors import BadUse
 from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.storage import storage_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MIN_SCORE = 0.3
 
 
-class BadInput(UserError, ValueError):
+class BadInput(BadUse, ValueError):
     """Raised for a reference or voice that cannot be used; the message says why, and what to do."""
 
 

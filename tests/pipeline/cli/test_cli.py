@@ -63,15 +63,15 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toys:
 
 @pytest.fixture
 def done(toy: Toys) -> Toys:
-    toy("run", "crawl", "annotate", "filter", "--workers", "0")
+    toy("run", "crawl", "annotate", "filter", "--workers", "0", code=3)
     return toy
 
 
 def test_run_says_what_it_did_and_does_it_once(toy: Toys) -> None:
-    said = toy("run", "crawl", "--workers", "0")
+    said = toy("run", "crawl", "--workers", "0", code=3)
     assert "toy_crawl  6 of 6 units: 2 failed, 3 ok, 1 rejected in" in said
     assert "toy_split  3 of 3 units: 3 ok in" in said
-    said = toy("run", "crawl", "--workers", "0")
+    said = toy("run", "crawl", "--workers", "0", code=3)
     assert "toy_crawl  2 of 6 units: 2 failed in" in said, "failures are tried again"
     assert "toy_split  nothing to do (3 units)" in said
     assert "toy_annotate  6 of 6" in toy("run", "toy_annotate", "--workers", "0", "--set", "toy_annotate.batch=4")
@@ -86,7 +86,7 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["run", "crwl"], 1, "'crwl' is no target or stage of profile toys; did you mean 'crawl'"),
+        (["run", "crwl"], 2, "'crwl' is no target or stage of profile toys; did you mean 'crawl'"),
         (["run"], 2, "Missing argument"),
         (["run", "crawl", "--shard", "3/3"], 2, "--shard 3/3: expected I/N with 0 <= I < N"),
         (["run", "crawl", "--shard", "one"], 2, "expected I/N"),
@@ -177,7 +177,7 @@ def test_failures_are_listed_and_tried_again(done: Toys) -> None:
     assert "1 units of videos will be tried again" in done("retry", "--reason", "not_media")
     assert "nothing matches" in done("retry", "--reason", "not_media")
     assert "2 units of videos will be tried again" in done("retry", "--all-failed", "--stage", "toy_crawl")
-    assert "3 of 6 units" in done("run", "toy_crawl", "--workers", "0")
+    assert "3 of 6 units" in done("run", "toy_crawl", "--workers", "0", code=3)
 
 
 def test_tables_for_whoever_wants_plain_parquet(done: Toys, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_tables_for_whoever_wants_plain_parquet(done: Toys, tmp_path: Path) -> N
 
 
 def test_upkeep(done: Toys) -> None:
-    done("run", "crawl", "--workers", "0")
+    done("run", "crawl", "--workers", "0", code=3)
     assert "videos  4 files -> 2" in done("compact", "videos") or "videos" in done("compact")
     listed = done("gc", "--dry-run")
     assert "joined into a newer file" in listed and "could go" in listed
@@ -337,10 +337,16 @@ def test_a_run_remembers_what_it_is_made_from(released: str, tmp_path: Path) -> 
     again = Session("rebuild", run, "", "", "", "", (), targets=["availability"]).profile
     assert again.stage("crawl").input == str(again.stage("availability").manifest) == released
     assert again.targets["annotate"] == ["import_poses"]
-    other = Session("folder", run, "", "", "", "", ()).profile
-    assert not other.stage("crawl").input and other.targets["annotate"] == ["annotate"], (
-        "another profile is another run"
-    )
+    named = Session("", run, "", released, "", "", ()).profile
+    assert named.targets["annotate"] == ["import_poses"], "the same manifest, and its poses"
+    with pytest.raises(
+        BadUse, match=r"is a run of profile rebuild, not folder: name another RUN, or .*--reset profile"
+    ):
+        Session("folder", run, "", "", "", "", ())
+    other = Session("folder", run, "", "", "", "", (), reset=["all"]).profile
+    assert not other.stage("crawl").input and other.targets["annotate"] == ["annotate"]
+    assert Session("train-paper", run, "", "", "", "", (), beside=True).profile.name == "train-paper"
+    (tmp_path / "run" / "settings.toml").unlink()
     (tmp_path / "run" / "profile.toml").write_text("= broken")
     with pytest.raises(BadUse, match=r"profile\.toml"):
         Session("rebuild", run, "", "", "", "", ())
@@ -354,7 +360,7 @@ def test_a_dry_run_writes_nothing(toy: Toys) -> None:
     assert sum(halves) == 6 + 2 and all(halves), "each half lists its own units"
     assert "toy_judge  would look at the whole run after toy_annotate, toy_measure" in said
     assert not toy.run.exists() and "\x1b[31m" not in said
-    toy("run", "crawl", "--workers", "0")
+    toy("run", "crawl", "--workers", "0", code=3)
     before = sorted((path, path.stat().st_mtime_ns) for path in toy.run.rglob("*"))
     said = toy("run", "crawl", "annotate", "--dry-run")
     assert "toy_crawl  would do 2 of 6 units" in said, "what failed would be tried again"

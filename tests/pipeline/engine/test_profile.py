@@ -110,12 +110,39 @@ def test_what_is_no_toml_is_said_in_words(write: Write, text: str) -> None:
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_bytes(b"name = '\xff'")
-    with pytest.raises(ProfileError, match="decode"):
+    with pytest.raises(ProfileError, match="not UTF-8: byte 0xff in line 1"):
         load(str(tmp_path / "x.toml"))
     with pytest.raises(ProfileError, match="no profile file"):
         load(str(tmp_path / "y.toml"))
     with pytest.raises(ProfileError, match=r"no profile is called"):
         load("../x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a" + ".a" * 200_000 + " = 1", "nested too deeply"),
+        ("x = {a" + ".a" * 200_000 + " = 1}", "nested too deeply"),
+        ("[stages.split" + ".a" * 200_000 + "]", "nested too deeply"),
+        ("x = " + "[" * 200_000, "nested too deeply"),
+        ("x = " + "[" * 40 + "]" * 40, "x holds over 32 tables and lists in each other"),
+        ("x = " + "{a = " * 40 + "1" + "}" * 40, "nested too deeply"),
+        ("[stages.split]\nwords = 'a\\u0000'".replace("'", '"'), "stages.split.words holds a NUL character"),
+        ('[stages.split]\nnames = ["a", "\\u0000"]', "stages.split.names holds a NUL character"),
+        ("# " + "x" * (1 << 20), "over 1,048,576 bytes"),
+    ],
+)
+def test_hostile_profiles_are_refused_in_a_line(tmp_path: Path, text: str, words: str) -> None:
+    """In linear time: tomllib alone takes minutes, and all memory, for the first three."""
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(ProfileError, match=words) as caught:
+        load(str(tmp_path / "x.toml"))
+    assert len(str(caught.value)) < 500 and "\n" not in str(caught.value)
+
+
+def test_a_setting_that_holds_nul_is_no_text(write: Write) -> None:
+    with pytest.raises(ProfileError, match="value holds a NUL character"):
+        load(write("name='x'"), ['split.words="a\\u0000"'])
 
 
 def test_children_add_to_their_parents(write: Write) -> None:
@@ -204,7 +231,7 @@ def test_what_is_shown_loads_back(write: Write, tmp_path: Path) -> None:
         [stages.split]
         min_seconds = 1e-7
         max_seconds = 1e300
-        words = "äöü 🦜 \\u0000 \\n \\u007f"
+        words = "äöü 🦜 \\u0001 \\n \\u007f"
         names = []
         maybe = 3
         [stages.split.by_name]

@@ -123,7 +123,7 @@ def test_shards_work_side_by_side_and_shut_whole_drivers_out(tmp_path: Path) -> 
 
 
 def test_drivers_on_other_machines_are_known_by_their_heartbeat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.1)
     beat = tmp_path / "locks" / "videos.heartbeat.json"
@@ -136,6 +136,10 @@ def test_drivers_on_other_machines_are_known_by_their_heartbeat(
     with driving(tmp_path, "videos"):
         pass
     assert not beat.exists()
+    assert "waiting up to 0.3 s to see whether process 7 on elsewhere still works on videos" in capsys.readouterr().err
+    with driving(tmp_path, "videos"):
+        pass
+    assert not capsys.readouterr().err, "where nobody was, nobody is waited for"
     stop = threading.Event()
 
     def alive() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
+from pipeline.base.errors import StageError  # noqa: E402
 from pipeline.base.ids import disk_name  # noqa: E402
 from pipeline.base.units import SAMPLE_RATE  # noqa: E402
 from pipeline.media.audio import read_wave  # noqa: E402
@@ -22,6 +24,7 @@ from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
 from pipeline.shards.read import decode_audio, open_shards  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402
+from stages.generate import inputs  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
 from tests.stages.generate.studio import BOTH, ROOT, Place, arrays_of, rows_of, somebody, wide  # noqa: E402
 
@@ -52,6 +55,23 @@ def test_the_command_line_tells_a_missing_model_in_a_line(place: Place) -> None:
     [line] = ended.stderr.strip().splitlines()
     assert "training/model holds no model: train one with `make train`" in line
     assert not (place.run / "generated").exists()
+
+
+def test_a_net_that_never_ends_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As annotate's workers stop it: what it is worth is not known, and waiting does not help."""
+    picture = place.folder / "someone.png"
+    cv2.imwrite(str(picture), np.zeros((64, 64, 3), np.uint8))
+    monkeypatch.setattr(inputs, "largest_person", spinning)
+    monkeypatch.setattr(inputs, "PICTURE_SECONDS", 3.0)
+    with pytest.raises(
+        StageError, match=r"--image .*someone\.png: .* and .*: stopped after 3 s: a net that never ends"
+    ):
+        find_inputs(place.settings(image=picture, audio=place.wav()), place.session(), "logmel768")
+
+
+def spinning(*_: Any, **__: Any) -> None:
+    while True:
+        time.sleep(1)
 
 
 def test_named_neither_two_held_out_clips_of_different_videos_are_taken(place: Place) -> None:

@@ -1,0 +1,127 @@
+"""How a command about a run ends: whether all is done, and which units failed that should not have."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.base.errors import UnitsFailed, UserError
+from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.engine.profile import Profile
+from pipeline.engine.stage import Stage
+from pipeline.tables.arrow import strings
+from pipeline.tables.hashing import digest
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.outcome import FAILED
+from pipeline.tables.store import Store
+
+
+@dataclass
+class Ending:
+    """Failed units of some stages, as their tables tell.
+
+    Attributes:
+        run: the run's folder.
+        failed: {stage: units by reason} that should not have failed: crashed, timed out, out of memory, a bug.
+        waiting: {stage: units by reason} that the network, a site or a disk kept from being done.
+        before: the same as `failed`, of stages that were not called.
+        advice: what to do about failed units; "" for those of the run's own tables.
+    """
+
+    run: Path
+    failed: dict[str, Counter[str]] = field(default_factory=dict)
+    waiting: dict[str, Counter[str]] = field(default_factory=dict)
+    before: dict[str, Counter[str]] = field(default_factory=dict)
+    advice: str = ""
+
+    def raise_failed(self) -> None:
+        """Raise UnitsFailed where units failed that should not have."""
+        if self.failed:
+            count = sum(map(Counter.total, self.failed.values()))
+            advice = self.advice or (
+                f"`csg405 failed --run {self.run}` lists them, `csg405 retry --all-failed --run {self.run}` has the next run try "
+                "them again"
+            )
+            what = f"done, but {count:,} units failed that should not have: {_told(self.failed)}"
+            raise UnitsFailed(f"{what}; {advice}{self._rest()}")
+
+    def line(self) -> str:
+        """The last line of a command after which everything is done that could be."""
+        return f"all done{self._rest()}"
+
+    def _rest(self) -> str:
+        waits = f"; to be tried again by the next run: {_told(self.waiting)}" if self.waiting else ""
+        earlier = f"; failed in stages that were not run now: {_told(self.before)}" if self.before else ""
+        return waits + earlier
+
+
+def ending(profile: Profile, names: Sequence[str], store: Store, shard: tuple[int, int] | None = None) -> Ending:
+    """What failed in these stages, and in the others of the profile.
+
+    Args:
+        profile: of the run.
+        names: the stages that were called.
+        store: the run's tables.
+        shard: (i, n) counts only the units whose hash is i modulo n.
+    """
+    found = ending_of([(profile.stage(name), store) for name in names], store.run, shard)
+    others = [(profile.stage(name), store) for name in profile.all_stages if name not in names]
+    found.before = ending_of(others, store.run, shard).failed
+    return found
+
+
+def ending_of(stages: Sequence[tuple[Stage, Store]], run: Path, shard: tuple[int, int] | None = None) -> Ending:
+    """What failed in these stages, each in the store in which it works."""
+    found = Ending(run)
+    for stage, store in stages:
+        for failed, counts in zip(_split(_failed(stage, store, shard)), (found.failed, found.waiting), strict=True):
+            if failed:
+                counts[stage.name] = counts.get(stage.name, Counter()) + failed
+    return found
+
+
+def failures(stage: Stage, store: Store) -> pa.Table:
+    """Winning outcomes (the state columns) of a stage's units that failed and still are units of it."""
+    won = store.table(stage.writes).winners()
+    for column, value in (("status", FAILED), ("stage", stage.name)):
+        won = won.filter(pc.is_in(won[column], value_set=strings([value])))  # `pc.equal` with a text imports pandas
+    if not len(won):
+        return won
+    spec = KINDS[stage.writes]
+    if spec.unit_of:
+        where = spec.parent_where if spec.unit_of == spec.parent else ""
+        return won.filter(pc.is_in(won["unit"], value_set=store.keys(spec.unit_of, where=where)))
+    try:
+        outside = stage.sources(store)
+    except UserError:  # the folder or list is not there now: nothing tells which units are of the past
+        outside = None
+    return won if outside is None else won.filter(pc.is_in(won["unit"], value_set=strings(list(outside))))
+
+
+def should_not_have(reason: str) -> bool:
+    """Whether a failure of this reason is ours, rather than that of the network, a site or a disk."""
+    try:
+        return Reason.of(reason).kind not in (ReasonClass.LATER, ReasonClass.BLOCKED)
+    except KeyError:  # of another version
+        return True
+
+
+def _failed(stage: Stage, store: Store, shard: tuple[int, int] | None) -> Counter[str]:
+    rows = failures(stage, store).select(["unit", "reason"]).to_pylist()
+    return Counter(row["reason"] for row in rows if shard is None or digest(row["unit"]) % shard[1] == shard[0])
+
+
+def _split(reasons: Counter[str]) -> tuple[Counter[str], Counter[str]]:
+    ours = Counter({reason: count for reason, count in reasons.items() if should_not_have(reason)})
+    return ours, reasons - ours
+
+
+def _told(stages: dict[str, Counter[str]]) -> str:
+    return ", ".join(f"{name} {_by_reason(reasons)}" for name, reasons in stages.items())
+
+
+def _by_reason(reasons: Counter[str]) -> str:
+    return " and ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())

@@ -1,0 +1,87 @@
+"""`make` with several targets: failed units stop none of them, and the last one ends as failed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.engine import toy_cli
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
+
+class Make:
+    """make, whose csg405 is that of toy stages, or one that ends as it is told."""
+
+    def __init__(self, folder: Path, script: str) -> None:
+        self.venv = folder / "venv"
+        (self.venv / "bin").mkdir(parents=True)
+        for name in ("csg405", "python"):
+            (self.venv / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+            (self.venv / "bin" / name).chmod(0o755)
+        for mark in (
+            ".ready-cpu",
+            ".ready-train-cpu",
+        ):  # younger than pyproject.toml, and in this order: nothing is set up
+            (self.venv / mark).touch()
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "CSG405"))}
+        call = ["make", "--no-print-directory", *arguments, f"VENV={self.venv}"]
+        return subprocess.run(call, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=120)
+
+
+SAYS = """echo "$@"
+case "$*" in {case}) exit {code};; esac"""
+
+
+@pytest.fixture
+def toys(tmp_path: Path) -> Make:
+    (tmp_path / "toys.toml").write_text(toy_cli.PROFILE + '[stages.toy_crawl]\nunits = ["a", "raise"]\n')
+    return Make(tmp_path, f'exec {sys.executable} -m tests.pipeline.engine.toy_cli "$@"')
+
+
+def test_failed_units_fail_the_last_target_of_the_call(toys: Make, tmp_path: Path) -> None:
+    about = (f"PROFILE={tmp_path / 'toys.toml'}", f"RUN={tmp_path / 'run'}")
+    done = toys("crawl", "annotate", "filter", *about)
+    assert "toy_annotate  2 of 2 units: 2 ok" in done.stdout and "toy_export  2 of 2 units: 2 ok" in done.stdout
+    assert done.returncode == 2 and "Error 3" in done.stderr, done.stdout + done.stderr
+    told = [line for line in done.stderr.splitlines() if "units failed that should not have" in line]
+    assert len(told) == 2 and all("toy_crawl 1 exception" in line for line in told), "by crawl, and by the last target"
+
+
+@pytest.mark.parametrize(
+    ("goals", "case", "code", "calls", "ended"),
+    [
+        ("crawl annotate filter", "*annotate*", 3, ["run crawl", "run annotate", "run filter"], 2),
+        ("crawl annotate filter", "*crawl*", 1, ["run crawl"], 2),
+        ("crawl annotate filter", "nothing", 3, ["run crawl", "run annotate", "run filter"], 0),
+        ("crawl annotate train", "*'run crawl'*", 3, ["run crawl", "run annotate", "-m stages.train", "failed"], 0),
+        ("crawl train status", "failed*", 3, ["run crawl", "-m stages.train", "status", "failed"], 2),
+        ("crawl", "*crawl*", 3, ["run crawl"], 2),
+        ("-j3 filter annotate crawl", "nothing", 3, ["run filter", "run annotate", "run crawl"], 0),
+    ],
+)
+def test_which_targets_go_on(tmp_path: Path, goals: str, case: str, code: int, calls: list[str], ended: int) -> None:
+    done = Make(tmp_path, SAYS.format(case=case, code=code))(*goals.split())
+    lines = [line for line in done.stdout.splitlines() if line]
+    assert [line[: len(call)] for line, call in zip(lines, calls, strict=False)] == calls and len(lines) == len(calls)
+    assert done.returncode == ended, done.stdout + done.stderr
+
+
+def test_the_last_target_knows_those_before_it(tmp_path: Path) -> None:
+    make = Make(tmp_path, SAYS.format(case="none", code=0))
+    filtered = make("crawl", "annotate", "filter").stdout.splitlines()[-1].split()
+    assert filtered[:2] == ["run", "filter"] and [w for w in filtered if w not in ("run", "filter", "--funnel")] == [
+        *("--after", "crawl"),
+        *("--after", "annotate"),
+    ]
+    assert make("rebuild", "train", "MANIFEST=x.json").stdout.splitlines()[-1].split()[-3:] == [
+        "crawl",
+        "annotate",
+        "filter",
+    ]
