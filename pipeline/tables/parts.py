@@ -126,6 +126,8 @@ def write_parquet(table: pa.Table, path: Path, kind: Kind | None = None) -> None
     """Write beside the target, seal, fsync, rename."""
     with files.replacing(path) as temporary:
         options = OUTCOMES_FORMAT if kind is None else ROWS_FORMAT
+        if table.schema.metadata:  # which Arrow leaves out together with its schema
+            options = {**options, "store_schema": True}
         pq.write_table(table, temporary, row_group_size=row_group_size(table, kind), **options)
         seal(temporary, name_of(path))
 

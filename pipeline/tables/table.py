@@ -145,7 +145,7 @@ class Table:
         fresh = [name for name in names if name.startswith("part-") and name not in today.replaced]
         missing = sorted({f"part-{commit}.parquet" for commit in promised} - set(fresh) - today.replaced)
         missing += sorted(set(today.of(side)) - set(names))
-        damages += self._gone(names) if side == "outcomes" else []
+        damages += self._gone(names) if side == "outcomes" and not promised else []
         there = [name for name in today.of(side) if name not in missing]
         folder = self.folder / side
         return _Look([folder / n for n in (*there, *fresh)], [folder / n for n in missing], today.counts, damages)
@@ -155,7 +155,7 @@ class Table:
         if names or (self.folder / losses.SET_ASIDE).is_dir() or not (others := self._hangers()):
             return []
         holds = f"what {', '.join(others)} {'was' if len(others) == 1 else 'were'} made from"
-        return [losses.of_part(self.folder / "outcomes", "is missing", holds=holds)]
+        return [losses.of_pointer(self.folder / "outcomes", MISSING, holds)]
 
     def append(self, rows: Sequence[pa.Table], outcomes: Sequence[Outcome]) -> str:
         """Write one part: rows first, outcomes last, each fsynced and renamed; then the ledger names it.

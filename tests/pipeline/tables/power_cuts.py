@@ -1,7 +1,7 @@
 """What a disk may hold after a power cut: the file operations of a piece of work, and every state that they may leave.
 
-A file's bytes are there once it was flushed, an entry of a folder once the folder was; before that each may be there or not, whatever
-came before it. A file whose bytes were not flushed holds what it held before, nothing, half, or all of the new ones.
+A file's bytes are there once it was flushed, an entry of a folder once the folder was; before that each may be there or not,
+whatever came before it. A file whose bytes were not flushed holds what it held before, nothing, half, or all of the new ones.
 """
 
 import os
@@ -135,7 +135,7 @@ def _follow(patch: pytest.MonkeyPatch, disk: Disk) -> None:
 
     def on_write(handle: int, text: bytes) -> int:
         count = write(handle, text)
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
         if inside(path):
             file = disk.file(path)
             file.maybe.append(path.read_bytes())
