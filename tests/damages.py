@@ -180,6 +180,8 @@ def undergo(trial: Trial, whole: Path, run: Path, draw: random.Random) -> Trial:
     if found:
         command(*USUAL)
         left = unlike(whole, run)
+        if command("check", "--deep")[0]:
+            left["check"] = "still finds damage"
     trial.outcome = trial.outcome or outcome_of(told, not before, left, found)
     trial.said += [f"differs: {what}" for what in left.items()]
     return trial
