@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.base import files
 from pipeline.base.damage import Damage
+from pipeline.storage import storage_of
 from pipeline.tables import ledger, losses, pointer, promises
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving
@@ -132,7 +133,7 @@ def set_aside(store: Store, found: Iterable[Damage], makers: Mapping[str, str]) 
     Raises: Occupied while a stage writes one of the tables.
     """
     listed = list(found)
-    others = [store.run / one.path for one in listed if one.set_aside and not _table_of(one)]
+    others = [store.storage.local(one.path) for one in listed if one.set_aside and not _table_of(one)]
     moved = [
         _move(path, store.run / losses.SET_ASIDE / path.parent.relative_to(store.run))
         for path in others
@@ -149,7 +150,7 @@ def set_aside(store: Store, found: Iterable[Damage], makers: Mapping[str, str]) 
 
 def _set_aside(table: Table, mine: Sequence[Damage], cost: Cost) -> list[Path]:
     run = losses.home_of(table.folder.parents[1])
-    paths = [run / damage.path for damage in mine]
+    paths = [storage_of(run).local(damage.path) for damage in mine]
     parts = [path for path in paths if path.name != pointer.NAME]
     units = sorted({unit for damage in mine for unit in damage.units})
     if parts or units:

@@ -1,6 +1,7 @@
 """`csg405 check`: what it says, what it moves, and the code with which it ends."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,18 +13,20 @@ from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK, Outcome
 from pipeline.tables.store import Store
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     run = tmp_path / "run"
     for unit in ("a.mp4", "b.mp4"):
         packed = pack_rows(KINDS["videos"], unit, [{"video_id": f"file:{unit}", "duration_seconds": 3.0}])
-        Store(run).table("videos").append([packed], [Outcome(unit, "crawl", 1, OK, rows=1, wall_seconds=1800)])
+        Store(run).table("videos").append([packed], [Outcome(unit, "crawl", 1, OK, rows=1, wall_seconds=1800, at=NOW)])
     return run
 
 
 def ask(run: Path, *words: str) -> Result:
-    return CliRunner().invoke(main, [*words, "--profile", "folder", "--run", str(run)])
+    return CliRunner().invoke(main, [*words, "--profile", "folder", "--input", str(run.parent), "--run", str(run)])
 
 
 def test_a_run_that_is_whole_takes_a_line(run: Path) -> None:

@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ class TablesMachine(RuleBasedStateMachine):
     def crawl(self) -> None:
         packed = [pack_rows(KINDS["videos"], unit, [{"video_id": unit}]) for unit in UNITS]
         Store(self.run).table("videos").append(packed, [Outcome(unit, "crawl", 1, OK, rows=1) for unit in UNITS])
+        for named in (UNITS[:3], UNITS[3:]):
+            self.append(list(named))
 
     def store(self) -> Store:
         return Store(self.run, OptOut(videos=self.left_out))
@@ -151,26 +154,46 @@ class TablesMachine(RuleBasedStateMachine):
     def opt_out(self, unit: str) -> None:
         self.left_out |= {unit}
 
-    @precondition(lambda self: self.hurt is None)
-    @rule(data=st.data(), how=st.sampled_from(["delete", "truncate", "flip", "zero", "replace"]))
-    def damage(self, data: st.DataObject, how: str) -> None:
-        there = sorted(path for path in (self.run / "tables" / KIND).rglob("*") if path.is_file())
-        if not there:
-            return
-        path, other = (there[int(data.draw(share) * len(there))] for _ in range(2))
+    def harm(self, which: float, change: Callable[[bytes], bytes | None]) -> None:
+        """Change or delete a file of the table."""
+        path = self.pick(which)
         before = path.read_bytes()
-        at = int(data.draw(share) * 8 * len(before))
-        after: bytes | None = None
-        if how == "truncate":
-            after = before[: at // 8]
-        elif how == "flip" and before:
-            after = before[: at // 8] + bytes([before[at // 8] ^ 1 << at % 8]) + before[at // 8 + 1 :]
-        elif how == "zero":
-            after = bytes(len(before))
-        elif how == "replace":
-            after = other.read_bytes()
+        after = change(before)
         path.unlink() if after is None else path.write_bytes(after)
         self.hurt = path, before, after
+
+    def pick(self, which: float) -> Path:
+        there = sorted(path for path in (self.run / "tables" / KIND).rglob("*") if path.is_file())
+        return there[int(which * len(there))]
+
+    @precondition(lambda self: self.hurt is None)
+    @rule(which=share)
+    def delete(self, which: float) -> None:
+        self.harm(which, lambda text: None)
+
+    @precondition(lambda self: self.hurt is None)
+    @rule(which=share, part=share)
+    def truncate(self, which: float, part: float) -> None:
+        self.harm(which, lambda text: text[: int(part * len(text))])
+
+    @precondition(lambda self: self.hurt is None)
+    @rule(which=share, place=share, bit=st.integers(0, 7))
+    def flip(self, which: float, place: float, bit: int) -> None:
+        def flipped(text: bytes) -> bytes:
+            at = int(place * len(text))
+            return text[:at] + bytes([text[at] ^ 1 << bit]) + text[at + 1 :] if text else text
+
+        self.harm(which, flipped)
+
+    @precondition(lambda self: self.hurt is None)
+    @rule(which=share)
+    def zero(self, which: float) -> None:
+        self.harm(which, lambda text: bytes(len(text)))
+
+    @precondition(lambda self: self.hurt is None)
+    @rule(which=share, other=share)
+    def replace(self, which: float, other: float) -> None:
+        self.harm(which, lambda text: self.pick(other).read_bytes())
 
     @precondition(lambda self: self.hurt is not None)
     @rule()
