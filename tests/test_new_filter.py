@@ -99,11 +99,12 @@ def run(tmp_path: Path) -> Path:
             "face_sharpness": np.full(FRAMES, 50, np.float32),
         }
         fake_run.add(store, "persons", [row])
-        fake_run.add_sample(store, video, 0, FRAMES)
     judge = Judge(**{check.setting: None for check in CHECKS}, require_audio=False)
     for stage in (MeasurePose(), judge):
         assert fake_run.run(stage, store.run)
         assert not len(plan(stage, store).pending)
+    for video in (1, 2):
+        fake_run.add_sample(store, video, 0, FRAMES)
     (store.run / "profile.toml").write_text(
         "name = 'mine'\n[stages.judge]\nmax_hanging_arms_share = 0.25\nmax_jitter = 'off'\n"
     )

@@ -163,9 +163,7 @@ def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool
     stage = session.profile.stage(name)
     session.check_there()
     try:
-        summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
-        if not summary.units and (nothing := stage.empty_input()):
-            raise Fault(nothing, BAD_USE)
+        run_shown(stage, session.run, session.models, options, session.store, terse=terse)
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip

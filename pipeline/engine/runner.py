@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base import files
-from pipeline.base.errors import StageError, UserError
+from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
@@ -103,7 +103,7 @@ def run_stage(
 
     Raises `Skipped` when a package or net is missing, `tables.lock.Occupied` when another driver is at it, `Damaged` when rows
     or outcomes that it would build on are missing (nothing is written then), `StageError` when the stage cannot go on (bot wall,
-    full disk, a net that does not load). Ctrl-C commits what is done and sets `interrupted`.
+    full disk, a net that does not load), `BadUse` when its input holds nothing. Ctrl-C commits what is done and sets `interrupted`.
     """
     missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:
@@ -127,6 +127,8 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
         stage.look(store)
     known = store.table(stage.writes).parts("outcomes")
     work = _wanted(plan(stage, store, hashes), options)
+    if not work.units and (nothing := stage.empty_input()):
+        raise BadUse(nothing)
     summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
     if not len(work.pending) and (options.shard or not finish_needed(stage, store, work)):
         return summary

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
-from pipeline.sources.web.lists import InputError
 from stages.crawl.inputs import READS, input_of
 from stages.crawl.settings import CrawlSettings
 
@@ -28,11 +27,7 @@ class Crawl(CrawlSettings, Stage):
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
 
     def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
-        chosen = input_of(self.input)
-        units = chosen.units(store)
-        if units is not None and not units:
-            raise InputError(chosen.nothing())
-        return units
+        return input_of(self.input).units(store)
 
     def look(self, store: "Store") -> None:
         input_of(self.input).look(store)
@@ -41,7 +36,7 @@ class Crawl(CrawlSettings, Stage):
         return input_of(self.input).refused()
 
     def empty_input(self) -> str:
-        return "" if self.input == "search" else f"{self.input} holds nothing to crawl: no video, and no link"
+        return "" if self.input == "search" else input_of(self.input).nothing()
 
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
         chosen = input_of(self.input)

@@ -11,7 +11,9 @@ class SplitSettings(Settings):
     """Lengths of clips, what parts two shots, and where speech pauses."""
 
     min_clip_seconds: float = Field(5.0, gt=0, description="shortest clip, seconds")
-    max_clip_seconds: float = Field(15.0, gt=0, le=300, description="longest clip, seconds; at least twice the shortest")
+    max_clip_seconds: float = Field(
+        15.0, gt=0, le=300, description="longest clip, seconds; at least twice the shortest"
+    )
     target_clip_seconds: float = Field(10.0, gt=0, description="length that clips of a long shot aim at, seconds")
     guard_frames: int = Field(3, ge=0, description="pictures left out next to a cut, at 25 fps")
     content_score: float = Field(27.0, gt=0, description="PySceneDetect's ContentDetector threshold, grey levels")

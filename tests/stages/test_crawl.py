@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 
 from pipeline.base import links
+from pipeline.base.errors import BadUse
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
+from pipeline.engine.runner import run_stage
 from pipeline.engine.stage import Context, Work
 from pipeline.engine.unit import Unit
+from pipeline.registry.models import Registry
 from pipeline.sources.web.lists import InputError, read_list
 from pipeline.sources.web.settings import Web
 from pipeline.tables import opt_out
@@ -194,15 +197,13 @@ def test_what_is_left_out_of_a_folder_is_said(tmp_path: Path, film: Path, capsys
     (elsewhere / "film.mp4").write_bytes(film.read_bytes())
     (source / "link").symlink_to(elsewhere, target_is_directory=True)
     (source / ".hidden.srt").touch()
-    with pytest.raises(
-        InputError, match=r"holds no video; left out: 1 link to folders, .* \(link\): name such"
-    ) as empty:
-        Crawl(input=str(source)).sources(Store(tmp_path / "run"))
-    assert empty.value.exit_code == 2
+    stage = Crawl(input=str(source))
+    with pytest.raises(BadUse, match=r"holds no video; left out: 1 link to folders, .* \(link\): name such"):
+        run_stage(stage, tmp_path / "run", Registry())
     for name in ("a.mxf", "b.f4v", "c", "d.tar", "e.tar"):
         (source / name).touch()
-    with pytest.raises(InputError, match=r"5 files by name no video \(2 .tar, 1 .\w+, 1 .+\); 1 link") as empty:
-        Crawl(input=str(source)).sources(Store(tmp_path / "run"))
+    with pytest.raises(BadUse, match=r"5 files by name no video \(2 .tar, 1 .\w+, 1 .+\); 1 link") as empty:
+        run_stage(stage, tmp_path / "run", Registry())
     assert "\n" not in str(empty.value) and ".srt" not in str(empty.value)
     (source / "film.mp4").write_bytes(film.read_bytes())
     assert list(crawl(tmp_path / "run", input=str(source))) == ["film.mp4"]
@@ -213,8 +214,10 @@ def test_an_input_that_holds_nothing_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "links.txt").write_text("# none yet\n\n")
     for name, said in (("empty", "the folder .* holds no video$"), ("links.txt", "holds nothing to crawl$")):
-        with pytest.raises(InputError, match=said):
-            Crawl(input=str(tmp_path / name)).sources(Store(tmp_path))
+        stage = Crawl(input=str(tmp_path / name))
+        with pytest.raises(BadUse, match=said):
+            run_stage(stage, tmp_path / "run", Registry())
+        assert not stage.sources(Store(tmp_path / "run")), "who only looks is not stopped"
 
 
 # Lists

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.backends.errors import Trouble
+from pipeline.base.damage import Damage
 from pipeline.base.errors import UserError
 from pipeline.base.reasons import Reason
 from pipeline.cli.session import Fault, errors_in_a_line
@@ -18,12 +19,17 @@ from pipeline.cli.session import Fault, errors_in_a_line
 ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback
     "BadArray": "import_poses makes a Reject of it",
+    "BadPage": "the reader of shards makes a ShardError of it",
     "BadRow": "the reader of manifests makes a refused row of it",
+    "BadToml": "a ProfileError or BadUse is made of it, which names the file",
+    "Broken": "a part that does not read; a Damage is made of it",
     "Fault": "what click prints: a UserError ends as one",
     "MissingPoses": "import_poses makes a Reject of it",
+    "NotToml": "a BadToml",
     "Refused": "travels through yt-dlp, and ends as a Reject",
     "RefusedProgram": "to yt-dlp a program that is not installed; else it ends as a Reject",
     "RefusedRequest": "travels through yt-dlp, and ends as a Reject",
+    "Stopped": "ends a hash that is no longer wanted",
     "UnfitPoses": "import_poses makes a Reject of it",
     "Unusable": "an answer of a language model; ends as a Failure",
     "WriteError": "a crash of ffmpeg: a bug, whose traceback is wanted",
@@ -32,6 +38,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "BackendError": (Trouble.HANG, "what is wrong, and what to do"),
+    "Damaged": (Damage("tables/videos/rows/part-1.parquet", "is missing"), Path("run")),
     "Failure": (Reason.NETWORK, "what is wrong, and what to do"),
     "Reject": (Reason.GONE, "what is wrong, and what to do"),
 }

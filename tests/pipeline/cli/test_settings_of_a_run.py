@@ -199,6 +199,9 @@ def test_a_run_folder_that_goes_away_between_stages_stops_the_run(
 def test_an_input_that_holds_nothing_is_a_wrong_call(toys: ToyRun) -> None:
     (toys.folder / "empty").mkdir()
     (toys.folder / "none.txt").write_text("# nothing\n")
-    for what in (["--input", "empty"], ["--manifest", "none.txt"]):
+    for what, words in (
+        (["--input", "empty"], "holds no video"),
+        (["--manifest", "none.txt"], "holds nothing to crawl"),
+    ):
         said = toys("run", "crawl", "--run", str(toys.folder / "r"), *what, by="none", code=2)
-        assert "holds nothing to crawl" in said
+        assert words in said

@@ -262,7 +262,7 @@ def shards_of(run: Path, sha: str) -> None:
         "rows": 0,
         "seconds": 0.0,
         "bytes": 1,
-        "sha256": sha,
+        "sha256": sha256(sha.encode()).hexdigest(),
     }
     write_index(run / "shards", build_index([entry], [], version="1.2"))
 
@@ -271,7 +271,8 @@ def cache_of(folder: Path, sha: str, shards: Path | str = "") -> Path:
     path = folder / f"train-{sha256(sha.encode()).hexdigest()[:16]}"
     path.mkdir(parents=True)
     (path / "audio.raw").write_bytes(b"x" * 999)
-    index = {"split": "train", "shards": {"train-00000-of-00001.parquet": sha}, "folder": str(shards)}
+    made_of = {"train-00000-of-00001.parquet": sha256(sha.encode()).hexdigest()}
+    index = {"split": "train", "shards": made_of, "folder": str(shards)}
     (path / "index.json").write_text(json.dumps(index))
     return path
 
