@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.backends.errors import Trouble
+from pipeline.base.damage import Damage
 from pipeline.base.errors import UserError
 from pipeline.base.reasons import Reason
 from pipeline.cli.session import Fault, errors_in_a_line
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback
     "BadArray": "import_poses makes a Reject of it",
     "BadRow": "the reader of manifests makes a refused row of it",
+    "Broken": "readers of tables make a Damage of it",
     "Fault": "what click prints: a UserError ends as one",
     "MissingPoses": "import_poses makes a Reject of it",
     "Refused": "travels through yt-dlp, and ends as a Reject",
@@ -31,6 +33,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "BackendError": (Trouble.HANG, "what is wrong, and what to do"),
+    "Damaged": (Damage("tables/x", "what is wrong, and what to do"), Path("run")),
     "Failure": (Reason.NETWORK, "what is wrong, and what to do"),
     "Reject": (Reason.GONE, "what is wrong, and what to do"),
 }
