@@ -38,7 +38,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
 }
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "BackendError": (Trouble.HANG, "what is wrong, and what to do"),
-    "Damaged": (Damage("tables/videos/rows/part-1.parquet", "is missing"), Path("run")),
+    "Damaged": (Damage("tables/x", "what is wrong, and what to do"), Path("run")),
     "Failure": (Reason.NETWORK, "what is wrong, and what to do"),
     "Reject": (Reason.GONE, "what is wrong, and what to do"),
 }
