@@ -24,8 +24,8 @@ from pipeline.theatre import TAKES, take_named
 from pipeline.theatre.pilot import at_once
 from pipeline.theatre.said import SAID
 from stages.evaluate.table import SKELETONS, TABLE_2
-from tests import damages
 from tests.compare_runs import differences
+from tests.trials import damages
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -121,7 +121,7 @@ def test_at_least_six_takes_are_kept(demo: Path) -> None:
 
 
 def test_twenty_damages_are_told_and_mended(demo: Path, tmp_path: Path) -> None:
-    """From a fixed seed; 200 and other seeds: `python -m tests.damages RUN SEED NUMBER`."""
+    """From a fixed seed; 200 and other seeds: `python -m tests.trials.damages RUN SEED NUMBER`."""
     run = tmp_path / "run"
     shutil.copytree(demo, run)
     done = list(damages.undergo_all(demo, run, seed=13, number=20))

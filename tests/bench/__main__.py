@@ -2,6 +2,7 @@
 
 python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train]
     [--rounds N] [--out FILE.json]
+python -m tests.bench trust [--seed N] [--run RUN] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
 cores (user and system time): how much work was done, also on a busy machine. Goals are about time on the clock.
@@ -23,6 +24,7 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
+TRIALS = ("trust",)  # by name alone: an hour or two
 BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "storage", "speakers", "train")
 PACKAGES = (
     "accelerate",
@@ -45,12 +47,16 @@ PACKAGES = (
 )
 
 
-def measured(name: str, folder: Path, rounds: int) -> Iterator[Row]:
+def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row]:
     """The rows of one bench as they become known."""
     if name == "machine":
         yield from machine(folder)
+    elif name == "trust":
+        from tests.bench import bench_trust
+
+        yield from bench_trust.measured(folder, given.seed, given.run)
     else:
-        yield from importlib.import_module(f"tests.bench.bench_{name}").measured(folder, rounds)
+        yield from importlib.import_module(f"tests.bench.bench_{name}").measured(folder, given.rounds)
 
 
 def machine(folder: Path) -> Iterator[Row]:
@@ -105,27 +111,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"of {', '.join(BENCHES)}; all when none is named")
+    parser.add_argument(
+        "benches",
+        nargs="*",
+        metavar="BENCH",
+        help=f"of {', '.join((*BENCHES, *TRIALS))}; when none is named, all but {', '.join(TRIALS)}",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="times that each contestant runs; medians are shown")
+    parser.add_argument("--seed", type=int, default=1, help="of trust: what is tried")
+    parser.add_argument(
+        "--run", type=Path, help="of trust: a finished run of the demo, which is left alone; made if not given"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     given = parser.parse_args()
-    if unknown := set(given.benches) - set(BENCHES):
-        parser.error(f"no bench is called {', '.join(sorted(unknown))}: {', '.join(BENCHES)}")
+    if unknown := set(given.benches) - {*BENCHES, *TRIALS}:
+        parser.error(f"no bench is called {', '.join(sorted(unknown))}: {', '.join((*BENCHES, *TRIALS))}")
     report: dict[str, Any] = {**circumstances(), "rounds": given.rounds, "rows": [], "skipped": {}}
     print(HEAD)
     try:
         for name in given.benches or BENCHES:
-            run(name, given.rounds, report)
+            run(name, given, report)
     finally:  # also what was known when it broke off
         if given.out:
             given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def run(name: str, rounds: int, report: dict[str, Any]) -> None:
+def run(name: str, given: argparse.Namespace, report: dict[str, Any]) -> None:
     """One bench: each row on the screen and into the report as it becomes known."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
-            for row in measured(name, Path(folder), rounds):
+            for row in measured(name, Path(folder), given):
                 report["rows"].append({"bench": name, **row.record()})
                 print(line(row), flush=True)
         except Skipped as reason:

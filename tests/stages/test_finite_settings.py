@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 import stages
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import _SECTIONS, Profile, ProfileError, load
+from pipeline.engine.profile import SECTIONS, Profile, ProfileError, load
 from pipeline.engine.settings import Settings
 from pipeline.model.dit import NetSettings
 from pipeline.registry.models import Entry
@@ -44,7 +44,7 @@ def numbers(annotation: Any) -> Iterator[str]:
 
 
 def classes() -> dict[str, type[BaseModel]]:
-    found: dict[str, type[BaseModel]] = dict(_SECTIONS)
+    found: dict[str, type[BaseModel]] = dict(SECTIONS)
     for module in pkgutil.iter_modules(stages.__path__):
         found[module.name] = settings_class(module.name)
     return found
@@ -67,7 +67,7 @@ def test_the_walk_finds_them() -> None:
 
 @pytest.mark.parametrize("section", sorted(classes()))
 def test_none_is_taken(section: str, tmp_path: Path) -> None:
-    header = section if section in _SECTIONS else f"stages.{section}"
+    header = section if section in SECTIONS else f"stages.{section}"
     for key, value in ALL.items():
         if key.partition(".")[0] != section:
             continue
@@ -92,6 +92,6 @@ def test_no_default_is_one() -> None:
             )
 
 
-@pytest.mark.parametrize("cls", [Settings, Profile, NetSettings, Entry, *_SECTIONS.values()])
+@pytest.mark.parametrize("cls", [Settings, Profile, NetSettings, Entry, *SECTIONS.values()])
 def test_each_base_refuses_them(cls: type[BaseModel]) -> None:
     assert cls.model_config["allow_inf_nan"] is False

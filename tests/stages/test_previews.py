@@ -106,9 +106,9 @@ def test_each_reason_gets_its_share_of_videos(tmp_path: Path) -> None:
     with fake_run.together(store):
         for video in range(40):
             fake_run.add_video(store, video)
-            fake_run.judge(store, video, keep=False, reasons=["side_view" if video % 2 else "static_pose"])
             fake_run.add_clip(store, video)
             fake_run.add_persons_row(store, video)
+            fake_run.judge(store, video, keep=False, reasons=["side_view" if video % 2 else "static_pose"])
     units = [fake_run.video_id(video) for video in range(40)]
     chosen = Previews(dropped_a_reason=5).choose(store, units)
     assert len(chosen) == 10

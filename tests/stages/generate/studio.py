@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.base.hashes import sha256_of
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.engine.session import Session
@@ -91,4 +93,5 @@ def wide(keypoints: np.ndarray) -> float:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    return list(Shards(path.parent, (path,), {}).rows())
+    entry = {"path": path.name, "rows": pq.read_metadata(path).num_rows, "sha256": sha256_of(path)}
+    return list(Shards(path.parent, (path,), {"files": [entry]}).rows())

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pipeline.sources.web.pace import Pacer
-from tests.simulations.virtual_time import VirtualClock
-from tests.simulations.week_of_crawling import WORKERS, week
+from tests.trials.virtual_time import VirtualClock
+from tests.trials.week_of_crawling import WORKERS, week
 
 
 def test_a_week() -> None:

@@ -14,7 +14,7 @@ from pipeline.base.reasons import Failure, Reject
 from pipeline.sources.web.ask import patiently
 from pipeline.sources.web.pace import Pacer
 from pipeline.sources.web.settings import Web
-from tests.simulations.virtual_time import VirtualClock
+from tests.trials.virtual_time import VirtualClock
 
 HOURS = 168
 WORKERS = 32

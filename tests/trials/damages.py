@@ -1,6 +1,6 @@
 """Damages to a finished run, drawn from a seed: what the commands say of each, and what their advice makes of the run.
 
-python -m tests.damages RUN SEED NUMBER
+python -m tests.trials.damages RUN SEED NUMBER
 """
 
 import json
