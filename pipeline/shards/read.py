@@ -58,7 +58,7 @@ class Shards:
         for path in self.paths:
             reader = Reader(path, listed[path.name]["rows"], seen)
             for table in reader.tables(columns):
-                yield from _rows_of(table if columns is None else _only(table, columns))
+                yield from as_rows(table if columns is None else _only(table, columns))
             if reader.sha256:
                 _compare(path, reader.sha256, listed[path.name]["sha256"])
                 self.read[path.name] = reader.sha256
@@ -75,7 +75,8 @@ def _compare(path: Path, found: str, listed: str) -> None:
         )
 
 
-def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+def as_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows of a table of the shards' columns, as `Shards.rows` gives them; nothing is checked."""
     values = {field.name: to_python(whole(table[field.name]), field.type) for field in table.schema}
     for name in ("keypoints", "local"):
         if name in values:
