@@ -147,9 +147,9 @@ status: $(READY) ## the funnel of a run
 test: $(READY_DEV) ## every test but the slow ones, on two processes (JOBS=0: in this one)
 	@$(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist loadfile -m "not slow"
 
-# Most of them start workers of their own, as many as there are cores.
-test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real footage; JOBS=2 for two processes
-	@$(BIN)/python -m pytest -q -n $(or $(JOBS),0) --dist loadfile -m slow
+# Most of them start workers of their own, and wait for each other half of the time.
+test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real footage; on two processes too
+	@$(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist loadfile -m slow
 
 bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
 	@$(BIN)/python -m tests.bench

@@ -10,7 +10,7 @@ import pytest
 from pipeline.theatre import planted
 from pipeline.theatre.detector import build_detector
 from pipeline.theatre.posenet import build_pose_net
-from stages.generate import film
+from stages.generate import film, inputs
 from tests.stages.generate.studio import WINDOW, Place
 
 
@@ -46,6 +46,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.nn.init.normal_(model.net.final.weight, std=0.02)
         model.save(folder / "model.safetensors")
     return folder
+
+
+@pytest.fixture
+def own_process() -> None:
+    """Nets look at a picture in a process of their own, as they do outside tests."""
+
+
+@pytest.fixture(autouse=True)
+def nets_in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To start a process for each picture takes longer than the rest of most tests."""
+    if "own_process" not in request.fixturenames:
+        monkeypatch.setattr(inputs, "limited", lambda seconds, function, *arguments: function(*arguments))
 
 
 @pytest.fixture

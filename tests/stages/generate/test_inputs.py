@@ -57,6 +57,7 @@ def test_the_command_line_tells_a_missing_model_in_a_line(place: Place) -> None:
     assert not (place.run / "generated").exists()
 
 
+@pytest.mark.usefixtures("own_process")
 def test_a_net_that_never_ends_is_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """As annotate's workers stop it: what it is worth is not known, and waiting does not help."""
     picture = place.folder / "someone.png"
