@@ -8,11 +8,12 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.base.units import FPS, LONGEST_CLIP_SECONDS
 from pipeline.shards.format import ROWS_A_GROUP, VERSION_KEY, ShardError, check_version, shard_schema
 from pipeline.shards.opened import MAGIC, ShardFile
 from pipeline.shards.pages import DICTIONARY, BadPage, Page, pages
 
-MOST_FRAMES = 7_500  # of a clip: five minutes
+MOST_FRAMES = LONGEST_CLIP_SECONDS * FPS
 MOST_ROWS = 4 * ROWS_A_GROUP  # in a row group
 SINCE_MINOR_VERSIONS = frozenset({"channel_id", "channel_handle", "upload_date"})
 HEAVY = ("keypoints", "scores", "local", "neck", "audio_features")
@@ -97,6 +98,8 @@ def _groups(file: ShardFile, about: pq.FileMetaData) -> Iterator[Group]:
         where = f"{file.path}: row group {number}"
         if not 0 < group.num_rows <= MOST_ROWS and about.num_rows:
             raise ShardError(f"{where} has {group.num_rows} rows, a shard's has {MOST_ROWS} at most")
+        if not group.num_rows:  # of a shard without clips: its columns lie nowhere
+            continue
         chunks = {}
         for at in range(group.num_columns):
             column = group.column(at)

@@ -15,7 +15,7 @@ FOOTER_END = 8  # its length, and the magic
 MAGIC = b"PAR1"
 _PIECE = 8 << 20
 _SMALLEST_FOOTER_LIMIT = 512 << 10  # of ours 31 kB with one row group, and 25 kB with each other one of 10 MB
-_FOOTER_SHARE = 64
+_FOOTER_SHARE = 16  # of small shards of short and silent clips it is a fortieth
 
 
 class ShardFile:

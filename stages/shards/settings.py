@@ -10,7 +10,7 @@ from pipeline.engine.settings import Settings
 class ShardsSettings(Settings):
     """How many files there are, and which videos each split holds."""
 
-    buckets: int = Field(16, ge=1, le=99_999, description="files a split; fixed for a run: changing it rewrites all")
+    buckets: int = Field(16, ge=1, le=10_000, description="files a split; fixed for a run: changing it rewrites all")
     split_by: Literal["video", "channel", "speaker"] = Field(
         "video",
         description="what stays together: a video, all videos of a channel (one without by itself), or all that share speakers",

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from pipeline.base.units import LONGEST_CLIP_SECONDS
 from pipeline.engine.settings import Settings, runtime
 
 
@@ -12,7 +13,7 @@ class SplitSettings(Settings):
 
     min_clip_seconds: float = Field(5.0, gt=0, description="shortest clip, seconds")
     max_clip_seconds: float = Field(
-        15.0, gt=0, le=300, description="longest clip, seconds; at least twice the shortest"
+        15.0, gt=0, le=LONGEST_CLIP_SECONDS, description="longest clip, seconds; at least twice the shortest"
     )
     target_clip_seconds: float = Field(10.0, gt=0, description="length that clips of a long shot aim at, seconds")
     guard_frames: int = Field(3, ge=0, description="pictures left out next to a cut, at 25 fps")

@@ -90,7 +90,7 @@ def test_rows_become_clips_and_every_row_is_accounted_for(run: Path, manifest: P
         8: ("bad", "bad_row"),
     }
     assert states[4]["detail"] == "frames 15000 to 15250, and the video has 500"
-    assert states[5]["detail"] == "lasts 0.01 s; a clip lasts 0.2 to 600 s"
+    assert states[5]["detail"] == "lasts 0.01 s; a clip lasts 0.2 to 300 s"
     assert states[7]["detail"] == "Private video"
     assert states[6]["clip_id"] == f"yt:{TWO}/375+125"  # 127 frames in the manifest, of which two lie past the end
 
@@ -159,7 +159,7 @@ def test_a_manifest_is_crawled_one_link_a_video(manifest: Path, tmp_path: Path) 
     assert sorted(links) == sorted(map(link, (ONE, TWO, GONE)))
     bad = [unit for unit in units if unit not in links]
     assert bad == [
-        "row 5: lasts 0.01 s; a clip lasts 0.2 to 600 s",
+        "row 5: lasts 0.01 s; a clip lasts 0.2 to 300 s",
         "row 8: not a YouTube id of 11 characters: 'too short'",
     ]
     context = fake_run.Context(tmp_path)
@@ -169,7 +169,7 @@ def test_a_manifest_is_crawled_one_link_a_video(manifest: Path, tmp_path: Path) 
             list(worker.process(Unit(bad[0], {})))
     assert (refused.value.reason.code, refused.value.detail) == (
         "bad_row",
-        "line 5: lasts 0.01 s; a clip lasts 0.2 to 600 s",
+        "line 5: lasts 0.01 s; a clip lasts 0.2 to 300 s",
     )
 
 

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from pipeline.base.errors import StageError
 from pipeline.base.links import watch_page
 from pipeline.base.reasons import Reason
-from pipeline.base.units import FPS, FloatBox, Row
+from pipeline.base.units import FPS, LONGEST_CLIP_SECONDS, FloatBox, Row
 
 MICROS = 1_000_000  # times are whole microseconds: manifests write milliseconds
 PART_SECONDS = 3600  # a `part` is a one-hour piece of a video
 PART_SLACK_SECONDS = 120  # a piece may run a little over
-MIN_SECONDS, MAX_SECONDS = 0.2, 600.0  # of a clip; released ones last 5 to 15 s, those of others up to 75 s
+MIN_SECONDS, MAX_SECONDS = 0.2, float(LONGEST_CLIP_SECONDS)
 MAX_VIDEO_SECONDS = 1000 * 3600
 WIDTH, HEIGHT = 1280, 720  # of the picture in which released boxes are given
 OVERHANG_FRAMES = 2  # the rounding of a clip's two times may cost one, the container's own length another

@@ -18,6 +18,7 @@ from pipeline.shards import opened
 from pipeline.shards.format import VERSION_KEY, ShardError
 from pipeline.shards.pages import BadPage, pages
 from pipeline.shards.read import decode_audio, open_shards
+from pipeline.shards.write import write_shard
 from tests.pipeline.shards import hostile
 from tests.pipeline.shards.hostile import FRAMES, NAME, clip_of
 
@@ -382,3 +383,12 @@ def test_a_small_file_takes_little_memory(plant: Plant, folder: Path) -> None:
     said, peak = found.stdout.splitlines()
     assert said.startswith("refused"), said
     assert int(peak) << 10 < limit, peak
+
+
+@pytest.mark.parametrize("clips", [0, 1000])
+def test_shards_of_ours_that_are_out_of_the_ordinary_are_read(folder: Path, clips: int) -> None:
+    """One without clips, and one of a thousand short and silent ones, whose footer is large beside them."""
+    folder.mkdir(parents=True)
+    write_shard(folder / NAME, [hostile.row(number, audio=None) for number in range(clips)])
+    hostile.index(folder, clips)
+    assert read_all(folder) == clips
