@@ -33,7 +33,7 @@ from pipeline.tables import opt_out
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.person_files import forget
+from pipeline.tables.person_files import forget, noted_of
 from pipeline.tables.seal import Broken, DiskError, told
 from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 
@@ -286,7 +286,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         for kind in KINDS:
             locks.enter_context(driving(run, kind))
         store = Store(run, who, damages={})
-        videos = who.videos | set(store.opted_out.to_pylist())
+        videos = who.videos | set(store.opted_out.to_pylist()) | noted_of(run, who)
         removed = _from_shards(run, store.storage.local("shards"), replace(who, videos=videos))
         gone = forget(store, videos)
     return replace(

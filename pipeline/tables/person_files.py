@@ -18,10 +18,11 @@ from pipeline.base.ids import disk_name
 from pipeline.storage import Entry, Storage
 from pipeline.tables import losses, people, pointer, run_folder
 from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.opt_out import OptOut
 from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
 from pipeline.tables.seal import Broken, opened, told
-from pipeline.tables.store import Store
+from pipeline.tables.store import CHANNEL_COLUMNS, Store
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
 _TOLD = {
@@ -179,16 +180,28 @@ def _named(store: Store, videos: frozenset[str]) -> Iterator[str]:
             yield from (row[column] for row in rows if row["video_id"] in videos and row[column])
 
 
+def noted_of(run: Path, who: OptOut) -> frozenset[str]:
+    """Ids of the videos that crawl's notes say are of these channels; they know more than tables of which a part is lost."""
+    rows = [row for _, row in _notes(run)] if who.channels else []
+    channels = [[value for name in CHANNEL_COLUMNS if isinstance(value := row.get(name), str)] for row in rows]
+    return frozenset(row["video_id"] for row, names in zip(rows, channels, strict=True) if who.names(None, *names))
+
+
 def _crawled(run: Path, videos: frozenset[str]) -> Iterator[Path]:
     """Crawl's notes of these videos, which hold titles and channels."""
+    return (path for path, row in _notes(run) if row["video_id"] in videos)
+
+
+def _notes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Crawl's notes, each with the row that it holds; half a note says nothing of anybody."""
     for place in run_folder.found_by(Find.CRAWL_NOTE):
         for path in sorted((run / place.name).rglob("*.json")):
             try:
-                noted = json.loads(path.read_text(encoding="utf-8"))["row"]["video_id"]
-            except (ValueError, KeyError, TypeError):  # half a note says nothing of anybody
+                row = json.loads(path.read_text(encoding="utf-8"))["row"]
+            except (ValueError, KeyError, TypeError):
                 continue
-            if noted in videos:
-                yield path
+            if isinstance(row, dict) and isinstance(row.get("video_id"), str):
+                yield path, row
 
 
 def _files(path: Path) -> Iterable[Path]:

@@ -391,10 +391,12 @@ def test_a_damaged_table_keeps_nobody_in_the_run(run: Path, kind: str, how: str)
 
 def test_of_a_channel_it_is_said_that_not_all_videos_are_known(run: Path) -> None:
     files_of, part = planted(run), part_of(run, "videos")
+    notes.write(run, "link 3", "", {"video_id": fake_run.video_id(3), "channel": "Channel 1"}, {})
     whole = part.read_bytes()
     part.unlink()
     removed = remove_from_run(run, ["Channel 1"])
     assert videos_in(run) == expected(2, 3), "shards say of whom they are"
+    assert [any(path.exists() for path in files_of[video]) for video in (2, 3)] == [True, False], "so do crawl's notes"
     assert "which videos the channels on the list have is not all known" in " ".join(removed.undone)
     part.write_bytes(whole)
     assert remove_from_run(run).undone == ()
