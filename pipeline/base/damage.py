@@ -14,7 +14,7 @@ class Damage:
         path: of the file, relative to the run.
         problem: what is wrong with it, as a clause: "is missing", "holds 12 of 40 rows", "has 512 of 2048 bytes".
         holds: what it held, with numbers where they are known: "rows of 40 people".
-        remedy: the command that makes it again, or brings it back; "" where nothing can.
+        remedy: the command that makes it again, or brings it back, or words with commands in backticks; "" where nothing can.
         lost: what cannot come back even so; "" where everything can.
         units: ids of the units that have to be done again, as far as they are known.
         set_aside: whether `csg405 check --set-aside` moves the file away and makes its units pending.
@@ -27,6 +27,11 @@ class Damage:
     lost: str = ""
     units: tuple[str, ...] = ()
     set_aside: bool = False
+
+    @property
+    def advice(self) -> str:
+        """The remedy as a clause; "" where there is none."""
+        return self.remedy if "`" in self.remedy or not self.remedy else f"run `{self.remedy}`"
 
     def __str__(self) -> str:
         held = f" (it held {self.holds})" if self.holds else ""
@@ -48,5 +53,5 @@ class Damaged(UserError):
 
     def __str__(self) -> str:
         others = f", and {self.more} more" if self.more else ""
-        advice = self.damage.remedy or f"csg405 check --run {self.run}"
-        return f"{self.run}: {self.damage}{others}; nothing was changed; run `{advice}`"
+        advice = self.damage.advice or f"run `csg405 check --run {self.run}`"
+        return f"{self.run}: {self.damage}{others}; nothing was changed; {advice}"

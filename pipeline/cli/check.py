@@ -55,11 +55,18 @@ def _tell(session: Session, found: Sequence[Damage]) -> None:
                 f"      units: {names}"
                 + (f" and {len(one.units) - UNITS_SHOWN:,} more" * (len(one.units) > UNITS_SHOWN))
             )
-        click.echo(f"      made anew by: {one.remedy}" if one.remedy else "      nothing makes it anew")
+        click.echo(f"      {_way(one)}")
         if one.lost:
             click.echo(f"      cannot come back: {one.lost}")
     if len(found) > SHOWN:
         click.echo(f"  and {len(found) - SHOWN:,} more: --json lists them all")
+
+
+def _way(one: Damage) -> str:
+    """How to mend it: a command, or what to do by hand."""
+    if not one.remedy:
+        return "nothing makes it anew"
+    return f"what to do: {one.remedy}" if "`" in one.remedy else f"made anew by: {one.remedy}"
 
 
 def _set_aside(session: Session, found: Sequence[Damage], dry_run: bool, quiet: bool) -> bool:

@@ -46,7 +46,7 @@ def tell_damages(store: Store) -> bool:
     """Print what was missing from the tables that were looked at, on stderr. Returns: whether anything was."""
     found = list((store.damages or {}).values())
     for damage in found:
-        click.echo(f"not in these figures: {damage}; run `{damage.remedy}`", err=True)
+        click.echo(f"not in these figures: {damage}; {damage.advice}", err=True)
     return bool(found)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.session import BAD_USE, Fault, about_a_run
+from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run
 from pipeline.engine.session import Session
 from pipeline.shards.removal import remove_from_run
 from pipeline.tables.opt_out import entries as listed
@@ -23,7 +23,8 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None
 
     Entries join opt_out.txt of the run, which every stage honours; their clips leave the shards in one step that a kill cannot
     cut in half, and every file that was made of them is deleted, in all folders of the run. What cannot be undone, such as a
-    trained model, is named. Without entries a removal that was cut short is brought to its end.
+    trained model, is named. Without entries a removal that was cut short is brought to its end, and so is one that met damage:
+    what a damaged table or shard keeps from being found is named, and the command ends with 1.
     """
     session = Session(**given)
     if not session.run.is_dir():
@@ -31,6 +32,8 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], **given: Any) -> None
     wanted = [*entries, *(entry for path in lists for _, entry in listed(path))]
     removed = remove_from_run(session.run, wanted, session.profile.opt_out)
     click.echo(f"{len(wanted)} entries on the list of {session.run}; removed: {removed}")
-    for line in removed.told:
+    for line in (*removed.told, *removed.undone):
         click.echo(f"still to do: {line}")
     click.echo("rows in tables count no more: `csg405 compact`, then `csg405 gc`, erase them")
+    if removed.undone:
+        raise SystemExit(STOPPED)

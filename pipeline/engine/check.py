@@ -53,12 +53,11 @@ def _of_store(one: NamedStore, deep: bool) -> Iterator[Damage]:
 
 def _told(one: NamedStore, item: Broken, seen: bool, lost: str = "") -> Damage:
     """A broken result, by its path in the run. What planning does not see, by name and size, has to be moved away first."""
-    damage = replace(damage_of(item, one.store), lost=lost)
-    if one.name and item.promise.ours:
-        damage = replace(damage, path=f"{one.name}/{damage.path}")
+    home = one.store.run.parents[len(Path(one.name).parts) - 1] if one.name else one.store.run
+    damage = replace(damage_of(item, one.store, home), lost=lost)
     if not seen and item.promise.ours:
-        first = f"csg405 check --deep --set-aside --run {one.store.run}"
-        damage = replace(damage, set_aside=True, remedy=f"{first} && {damage.remedy}")
+        first = f"csg405 check --deep --set-aside --run {home}"
+        damage = replace(damage, set_aside=True, remedy=" && ".join(filter(None, (first, damage.remedy))))
     return damage
 
 

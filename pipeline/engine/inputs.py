@@ -1,20 +1,21 @@
 """Files that a stage would read: where one is missing, nothing that was made from it is rewritten."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow.compute as pc
 
 from pipeline.base.damage import Damage, Damaged
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Stage
-from pipeline.tables import run_folder
+from pipeline.storage import tombstone_of
+from pipeline.tables import losses, run_folder
 from pipeline.tables.arrow import numbers
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK
 from pipeline.tables.results import Broken, Promise, broken, promised
 from pipeline.tables.store import Store
 
-FETCHED = "raw"  # crawl looks again at a file that is used where it was found, as it fetches a download again
 SOURCES = "videos"  # a lost one fails its unit, as long as nothing was made of it
 
 
@@ -36,7 +37,8 @@ def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
         read = {path for name in paths for path in rows[name].to_pylist() if path}
         found = list(_broken(store, reads.kind, read))
         if found:
-            raise Damaged(damage_of(found[0], store), store.run, len(found) - 1)
+            home = losses.home_of(store.run)
+            raise Damaged(damage_of(found[0], store, home), home, len(found) - 1)
 
 
 def _made(stage: Stage, store: Store, work: Plan) -> list[int]:
@@ -52,9 +54,22 @@ def _broken(store: Store, kind: str, read: set[str]) -> Iterator[Broken]:
     yield from broken(store.storage, [one if one.ours else Promise(one.unit, one.path) for one in wanted])
 
 
-def damage_of(found: Broken, store: Store) -> Damage:
-    """A broken result as people are told of it."""
-    path = found.promise.path
-    place = run_folder.place_of(path if found.promise.ours else FETCHED)
-    remedy = f"{place.made_by} --run {store.run}" if place else ""
-    return Damage(path, found.problem, remedy=remedy, units=(found.promise.unit,))
+def damage_of(found: Broken, store: Store, home: Path) -> Damage:
+    """A broken result of a store as people are told of it: by its path in the run, `home`."""
+    path, units = found.promise.path, (found.promise.unit,)
+    if not found.promise.ours:
+        return Damage(path, found.problem, remedy=_put_back(home), units=units)
+    name = (store.run.relative_to(home) / path).as_posix()
+    place = run_folder.place_of(name)
+    remedy = f"{place.made_by} --run {home}" if place else ""
+    if place and store.storage.exists(tombstone_of(path)):  # crawl passes over a source that was freed
+        remedy = f"csg405 retry --refetch --run {home} && {remedy}"
+    return Damage(name, found.problem, remedy=remedy, units=units)
+
+
+def _put_back(run: Path) -> str:
+    """The way to a file that is used where it was found: no command brings it back."""
+    return (
+        f"put the file back; or, if it moved, run `csg405 run crawl --run {run}`; "
+        f"or leave it out: `csg405 opt-out ID --run {run}`"
+    )

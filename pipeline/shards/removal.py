@@ -9,7 +9,7 @@ import errno
 import json
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.base import files
+from pipeline.base.damage import Damage
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.shards.checked import Reader
@@ -32,8 +33,9 @@ from pipeline.tables import opt_out
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
 from pipeline.tables.opt_out import OptOut
-from pipeline.tables.person_files import forget
-from pipeline.tables.store import Store
+from pipeline.tables.person_files import forget, noted_of
+from pipeline.tables.seal import Broken, DiskError, told
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 
 JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"
@@ -53,6 +55,7 @@ class Removed:
         files: whatever else was made of them: clips, previews, downloads, pictures, caches.
         bytes: of those files.
         told: what cannot be undone or was not looked into, and what has to be made again; a line each.
+        undone: what could not be cleaned, because something stored is damaged, and how to go on; a line each.
     """
 
     clips: int = 0
@@ -61,6 +64,7 @@ class Removed:
     files: int = 0
     bytes: int = 0
     told: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         shards = f"{self.clips} clips out of {self.rewritten + self.emptied} shards ({self.emptied} emptied)"
@@ -222,7 +226,11 @@ def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str |
     Raises:
         ShardError: the shard is damaged, or another than that of the hash; a rewritten one would hide it.
     """
-    layout = _as_written(pq.read_schema(path))
+    try:
+        with told(path):
+            layout = _as_written(pq.read_schema(path))
+    except Broken as error:
+        raise ShardError(f"{path} {error}: write the shards again") from None
     held, first, total = layout.empty_table(), 0, 0
     reader = Reader(path, len(keep))
     with shard_writer(temporary, layout) as out:
@@ -258,7 +266,8 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
     """Put entries on the run's list, and take what they name out of shards and of every folder that may hold data of people.
 
     The list is written first and holds whatever happens; the same command again, with or without entries, goes on where a kill
-    stopped it. Rows in tables stop counting at once, and `compact` and `gc` erase them. What cannot be undone is told.
+    stopped it. Rows in tables stop counting at once, and `compact` and `gc` erase them. What cannot be undone is told. Damage
+    keeps nobody in the run: what can be cleaned is, and what cannot be is told with the way to go on.
 
     Args:
         run: the run's folder.
@@ -268,7 +277,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
     Raises:
         OptOutError: an entry names nobody; nothing was done.
         Occupied: a stage or a program is at work; the list holds already.
-        ShardError: the shards cannot be read.
+        DiskError: the disk does not give the bytes of a table; the list holds already.
     """
     _add(run / opt_out.RUN_LIST, entries)
     who = opt_out.of_run(run, listed)
@@ -276,13 +285,42 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         locks.enter_context(no_program(run))
         for kind in KINDS:
             locks.enter_context(driving(run, kind))
-        store = Store(run, who)
-        videos = who.videos | set(store.opted_out.to_pylist())
-        folder = store.storage.local("shards")
-        removed = remove(folder, replace(who, videos=videos)) if (folder / INDEX).is_file() else Removed()
+        store = Store(run, who, damages={})
+        videos = who.videos | set(store.opted_out.to_pylist()) | noted_of(run, who)
+        removed = _from_shards(run, store.storage.local("shards"), replace(who, videos=videos))
         gone = forget(store, videos)
-    more = {"files": removed.files + gone.files, "bytes": removed.bytes + gone.bytes, "told": tuple(gone.told)}
-    return replace(removed, **more)  # type: ignore[arg-type]
+    return replace(
+        removed,
+        files=removed.files + gone.files,
+        bytes=removed.bytes + gone.bytes,
+        told=tuple(gone.told),
+        undone=(*removed.undone, *_unsaid(run, who, gone.damages)),
+    )
+
+
+def _from_shards(run: Path, folder: Path, who: OptOut) -> Removed:
+    """Remove from shards, if there are any; where they do not read, that is left to do."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if not any(name in (INDEX, JOURNAL) or _SHARD.fullmatch(name) for name in names):
+        return Removed()
+    try:
+        return remove(folder, who)
+    except (ShardError, DiskError, OSError) as error:
+        text = f"the shards were not cleaned: {error}; then `{_again(run)}` takes them out"
+        return Removed(undone=(text,))
+
+
+def _unsaid(run: Path, who: OptOut, damages: Mapping[str, Damage]) -> Iterator[str]:
+    """What cannot be known because parts of tables are missing or damaged: a line each."""
+    for damage in (damages[path] for path in sorted(damages)):
+        about = "what only its rows tell of them could not be found (files were found by their names)"
+        if who.channels and PurePosixPath(damage.path).parts[:2] in [("tables", kind) for kind in SPEAK_OF_CHANNELS]:
+            about = "which videos the channels on the list have is not all known without it"
+        yield f"{damage}: {about}; `{damage.remedy}` mends it; when its rows are made anew, `{_again(run)}` does the rest"
+
+
+def _again(run: Path) -> str:
+    return f"csg405 opt-out --run {run}"
 
 
 def _add(path: Path, entries: Sequence[str]) -> None:

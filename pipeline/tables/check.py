@@ -103,7 +103,7 @@ def _cost(one: NamedStore, kind: str, mine: Sequence[Damage], makers: Mapping[st
     known = won.filter(pc.is_in(won["unit"], value_set=pa.array(sorted(units), pa.string())))
     mean = (pc.mean(won["wall_seconds"]).as_py() or 0.0) if len(won) else 0.0
     seconds = (pc.sum(known["wall_seconds"]).as_py() or 0.0) + mean * (len(units) - len(known))
-    stages = {name for name in known["stage"].to_pylist() if name} or {makers[kind]} if kind in makers else set()
+    stages = {name for name in known["stage"].to_pylist() if name} or ({makers[kind]} if kind in makers else set())
     return Cost(one.name, kind, len(units), seconds, tuple(sorted(stages)))
 
 

@@ -6,21 +6,23 @@ Every step may be killed and done again: what tells whose a file is (its name, i
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.base import files
+from pipeline.base.damage import Damage
 from pipeline.base.ids import disk_name
 from pipeline.storage import Entry, Storage
-from pipeline.tables import people, run_folder
+from pipeline.tables import losses, people, pointer, run_folder
 from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.opt_out import OptOut
 from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
-from pipeline.tables.store import Store
+from pipeline.tables.seal import Broken, opened, told
+from pipeline.tables.store import CHANNEL_COLUMNS, Store
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
 _TOLD = {
@@ -35,6 +37,8 @@ _TOLD = {
     "look at them, such as {first}",
     "unknown": "{path} is not on the list of a run's folders and was not looked into",
     "again": "{path} named them and is deleted: `{made_by}` writes it without them",
+    "again?": "{path} holds a file that does not read, so that nobody can tell who is in it, and is deleted: `{made_by}` writes it "
+    "without them",
 }
 
 
@@ -45,11 +49,13 @@ class Forgotten:
     Attributes:
         files, bytes: deleted.
         told: what could not be undone or looked into, and what is to be made again; a line each.
+        damages: by path, what would have said more about these people, and is missing or does not read.
     """
 
     files: int = 0
     bytes: int = 0
     told: list[str] = field(default_factory=list)
+    damages: dict[str, Damage] = field(default_factory=dict)
 
     def delete(self, path: Path, *, with_note: bool = True) -> None:
         """Delete a file or folder, and its note; count it where it was there."""
@@ -65,15 +71,26 @@ class Forgotten:
     def tell(self, what: str, **values: Any) -> None:
         self.told.append(_TOLD[what].format(**values))
 
+    def read(self, part: Path, columns: Callable[[pa.Schema], Iterable[str]] | None = None) -> pa.Table | None:
+        """A part of a table, or columns of it; None where it does not read, which is noted."""
+        try:
+            return _read(part, columns)
+        except Broken as error:
+            damage = losses.of_part(part, str(error))
+            self.damages.setdefault(damage.path, damage)
+            return None
+
 
 def forget(store: Store, videos: frozenset[str]) -> Forgotten:
     """Delete what lies in a run's folders of these videos but for tables and shards; nothing else may be at work in the run.
 
     Args:
-        store: of the run.
+        store: of the run; one that goes on without what is damaged, so that nobody stays because a table does not read.
         videos: ids of all videos that are left out.
+
+    Raises: DiskError where the disk does not give the bytes of a table.
     """
-    run, gone = store.run, Forgotten()
+    run, gone = store.run, Forgotten(damages={} if store.damages is None else store.damages)
     marks = frozenset(map(people.mark, videos))
     _tell_what_stays(run, marks, gone)
     if videos:
@@ -85,9 +102,9 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
         gone.delete(path)
     for place in run_folder.found_by(Find.MENTION):
         path = run / place.name
-        if videos and any(_mentions(item, videos) for item in _files(path)):
+        if videos and (why := next(filter(None, (_mentions(item, videos) for item in _files(path))), "")):
             gone.delete(path, with_note=False)  # copies of a release may be anywhere: who was in it stays known
-            gone.tell("again", path=path, made_by=place.made_by)
+            gone.tell(why, path=path, made_by=place.made_by)
     for folder in sorted(run.glob("evaluation/*")) if videos else ():
         _from_evaluation(run, folder, videos, marks, gone)
     _by_notes(run, marks, gone)
@@ -163,37 +180,60 @@ def _named(store: Store, videos: frozenset[str]) -> Iterator[str]:
             yield from (row[column] for row in rows if row["video_id"] in videos and row[column])
 
 
+def noted_of(run: Path, who: OptOut) -> frozenset[str]:
+    """Ids of the videos that crawl's notes say are of these channels; they know more than tables of which a part is lost."""
+    rows = [row for _, row in _notes(run)] if who.channels else []
+    channels = [[value for name in CHANNEL_COLUMNS if isinstance(value := row.get(name), str)] for row in rows]
+    return frozenset(row["video_id"] for row, names in zip(rows, channels, strict=True) if who.names(None, *names))
+
+
 def _crawled(run: Path, videos: frozenset[str]) -> Iterator[Path]:
     """Crawl's notes of these videos, which hold titles and channels."""
+    return (path for path, row in _notes(run) if row["video_id"] in videos)
+
+
+def _notes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Crawl's notes, each with the row that it holds; half a note says nothing of anybody."""
     for place in run_folder.found_by(Find.CRAWL_NOTE):
         for path in sorted((run / place.name).rglob("*.json")):
             try:
-                noted = json.loads(path.read_text(encoding="utf-8"))["row"]["video_id"]
-            except (ValueError, KeyError, TypeError):  # half a note says nothing of anybody
+                row = json.loads(path.read_text(encoding="utf-8"))["row"]
+            except (ValueError, KeyError, TypeError):
                 continue
-            if noted in videos:
-                yield path
+            if isinstance(row, dict) and isinstance(row.get("video_id"), str):
+                yield path, row
 
 
 def _files(path: Path) -> Iterable[Path]:
     return [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
 
 
-def _mentions(path: Path, videos: frozenset[str]) -> bool:
-    """Whether a file names one of these videos: in its name, its text, or a Parquet column of words."""
-    if people.mentioned(path.name) & videos:
-        return True
-    if path.suffix in _TEXT:
-        return bool(people.mentioned(path.read_text(encoding="utf-8", errors="replace")) & videos)
-    if path.suffix == ".parquet":
-        return any(people.mentioned(word) & videos for word in _words(pq.read_schema(path), path))
-    return False
+def _mentions(path: Path, videos: frozenset[str]) -> str:
+    """Whether a file names one of these videos, in its name, its text, or a Parquet column of words: what is to be told then.
+
+    One that does not read may: it goes as well.
+    """
+    named = people.mentioned(path.name) & videos
+    if not named and path.suffix in _TEXT:
+        named = people.mentioned(path.read_text(encoding="utf-8", errors="replace")) & videos
+    if not named and path.suffix == ".parquet":
+        try:
+            named = {name for word in _words(path) for name in people.mentioned(word)} & videos
+        except Broken:
+            return "again?"
+    return "again" if named else ""
 
 
-def _words(schema: pa.Schema, path: Path) -> set[str]:
-    names = [column.name for column in schema if pa.types.is_string(column.type)]
-    table = pq.read_table(path, columns=names, partitioning=None)
+def _words(path: Path) -> set[str]:
+    table = _read(path, lambda schema: [column.name for column in schema if pa.types.is_string(column.type)])
     return {word for column in table.columns for word in column.unique().to_pylist() if word}
+
+
+def _read(path: Path, columns: Callable[[pa.Schema], Iterable[str]] | None = None) -> pa.Table:
+    """A Parquet file, or columns of it. Raises Broken where it does not read."""
+    source = opened(path)
+    with told(path):
+        return source.read(columns=None if columns is None else list(columns(source.schema_arrow)), use_threads=False)
 
 
 def _by_notes(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
@@ -219,14 +259,14 @@ def _in(run: Path, folder: Path, how: Find) -> list[Path]:
 
 def _from_evaluation(run: Path, folder: Path, videos: frozenset[str], marks: frozenset[str], gone: Forgotten) -> None:
     """An evaluation without people: what sums it up, their videos, then their rows; the table `subjects` says who they are."""
-    names = _subjects(folder / "tables" / "subjects", videos)
+    names = _subjects(folder, videos, gone)
 
     def about(text: str) -> bool:
         return bool(people.mentioned(text) & videos) or any(f"/{name}/" in f"/{text}/" for name in names)
 
     # `subjects` comes last: it says what the people are called in the others.
     tables = [table for path in reversed(_in(run, folder, Find.EVALUATED)) for table in sorted(path.iterdir())]
-    units = {table: _units_about(table, about) for table in tables}
+    units = {table: _units_about(table, about, gone) for table in tables}
     made = any(found.marks and found.marks & marks for found in people.made_in(folder))
     if made or any(units.values()):
         for path in _in(run, folder, Find.SUM):
@@ -234,49 +274,66 @@ def _from_evaluation(run: Path, folder: Path, videos: frozenset[str], marks: fro
     logs = _in(run, folder, Find.LINES)
     _out_of_logs(logs, lambda line: about(line) or any(f'"{name}"' in line for name in names))
     for table, without in units.items():
-        for film in _films(table, without):
+        for film in _films(table, without, gone):
             gone.delete(film)
-        for side in ("outcomes", "rows"):
+        if without:
+            _uncount(table)
+        for side in ("outcomes", "rows") if without else ():
             for part in sorted((table / side).glob("*.parquet")):
-                _rewrite(part, table.name if side == "rows" else "", without)
+                _rewrite(part, table.name if side == "rows" else "", without, gone)
 
 
-def _subjects(table: Path, videos: frozenset[str]) -> set[str]:
-    """What people of these videos are called in a test set."""
-    rows = [
-        row
-        for part in sorted((table / "rows").glob("*.parquet"))
-        for row in pq.read_table(part, columns=["subject", "video_id"], partitioning=None).to_pylist()
-    ]
+def _subjects(folder: Path, videos: frozenset[str], gone: Forgotten) -> set[str]:
+    """What people of these videos are called in a test set; that a part of it is missing is noted."""
+    Store(folder, damages=gone.damages).table("subjects").rows([])
+    tables = [gone.read(part) for part in sorted(folder.glob("tables/subjects/rows/*.parquet"))]
+    rows = [row for table in tables if table for row in table.select(["subject", "video_id"]).to_pylist()]
     return {row["subject"] for row in rows if row["video_id"] in videos}
 
 
-def _units_about(table: Path, about: Callable[[str], bool]) -> set[str]:
+def _units_about(table: Path, about: Callable[[str], bool], gone: Forgotten) -> set[str]:
     """The units that have a row or an outcome about somebody: they are done again as a whole."""
+
+    def words(schema: pa.Schema) -> Iterator[str]:
+        return (column.name for column in schema if pa.types.is_string(column.type) and column.name != "commit")
+
     found: Counter[str] = Counter()
     for part in sorted([*table.glob("rows/*.parquet"), *table.glob("outcomes/*.parquet")]):
-        schema = pq.read_schema(part)
-        names = [column.name for column in schema if pa.types.is_string(column.type) and column.name != "commit"]
-        rows = pq.read_table(part, columns=names, partitioning=None).to_pylist()
-        found.update(row["unit"] for row in rows if any(value and about(value) for value in row.values()))
+        rows = gone.read(part, words)
+        for row in rows.to_pylist() if rows else ():
+            found.update([row["unit"]] if any(value and about(value) for value in row.values()) else [])
     return set(found)
 
 
-def _films(table: Path, units: set[str]) -> Iterator[Path]:
+def _films(table: Path, units: set[str], gone: Forgotten) -> Iterator[Path]:
     """The videos that rows of these units name, where they lie in the evaluation itself."""
     for part in sorted((table / "rows").glob("*.parquet")) if table.name == "renditions" and units else ():
-        for row in pq.read_table(part, columns=["unit", "film"], partitioning=None).to_pylist():
+        rows = gone.read(part, lambda _: ("unit", "film"))
+        for row in rows.to_pylist() if rows else ():
             path = PurePosixPath(row["film"] or "..")
             if row["unit"] in units and not path.is_absolute() and ".." not in path.parts:
                 yield table.parent.parent / path
 
 
-def _rewrite(part: Path, kind: str, without: set[str]) -> None:
+def _uncount(table: Path) -> None:
+    """Let the pointer not say how many rows merged parts have: they are about to have fewer."""
+    try:
+        found = pointer.parse((table / pointer.NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # the check tells
+        return
+    if found.counts:
+        pointer.write(table, replace(found, counts={}))
+
+
+def _rewrite(part: Path, kind: str, without: set[str], gone: Forgotten) -> None:
     """A part without the rows of some units; written beside it and renamed."""
-    table = pq.read_table(part, partitioning=None)
-    keep = [unit not in without for unit in table["unit"].to_pylist()]
-    if not all(keep):
-        write_parquet(table.filter(pa.array(keep, pa.bool_())), part, KINDS[kind] if kind else None)
+    table = gone.read(part)
+    keep = [unit not in without for unit in table["unit"].to_pylist()] if table else []
+    if table and not all(keep):
+        kept = (table.schema.metadata or {}).get(pointer.KEY)
+        table = table.filter(pa.array(keep, pa.bool_()))
+        table = pointer.noted(table, replace(pointer.parse(kept.decode()), counts={})) if kept else table
+        write_parquet(table, part, KINDS[kind] if kind else None)
 
 
 def _out_of_logs(folders: Iterable[Path], about: Callable[[str], bool]) -> None:

@@ -30,6 +30,7 @@ from pipeline.tables.kinds import Kind
 from pipeline.tables.outcome import OUTCOME, STATE_COLUMNS, Outcome
 from pipeline.tables.parts import MISSING, read_parts, write_parquet
 from pipeline.tables.pointer import Lost, Pointer
+from pipeline.tables.run_folder import EVALUATE
 
 SIDES = ("rows", "outcomes")
 
@@ -248,7 +249,10 @@ class Table:
         """Rows that were lost and set aside, and are not made anew yet: nothing is built without them."""
         if self.folder in _remade.get():
             return []
-        return promises.awaited(self.folder)
+        store = self.folder.parents[1]
+        home = losses.home_of(store)
+        found = promises.awaited(self.folder)
+        return found if home == store else [replace(one, remedy=f"{EVALUATE} --run {home}") for one in found]
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from pipeline.engine.runner import Options, Summary, run_stage
 from pipeline.engine.stage import Stage
 from pipeline.media.video import ffmpeg_exe
 from pipeline.registry.models import Registry
+from pipeline.shards.removal import remove_from_run
 from pipeline.sources.local import content, known, state
 from pipeline.sources.local.content import content_of
+from pipeline.tables.opt_out import OptOut
 from pipeline.tables.store import Store
 from stages.crawl import Crawl
 from stages.split import Split
@@ -55,15 +57,15 @@ class Lab:
     def id(self, film: str) -> str:
         return f"file:{sha256_of(self.films / film)[:16]}"
 
-    def crawl(self, given: Path | None = None) -> Summary:
-        return self._done(Crawl(input=str(given or self.given)))
+    def crawl(self, given: Path | None = None, out: OptOut | None = None) -> Summary:
+        return self._done(Crawl(input=str(given or self.given)), Store(self.run, out))
 
     def split(self, **settings: float) -> Summary:
         return self._done(Split(vad=(), **settings))
 
-    def _done(self, stage: Stage) -> Summary:
+    def _done(self, stage: Stage, store: Store | None = None) -> Summary:
         self._capsys.readouterr()
-        done = run_stage(stage, self.run, Registry(), Options(workers=0))
+        done = run_stage(stage, self.run, Registry(), Options(workers=0), store)
         self.said = self._capsys.readouterr().err
         return done
 
@@ -360,3 +362,15 @@ def test_a_folder_is_crawled_where_there_are_no_hard_links(
 
     monkeypatch.setattr(os, "link", refuse)
     assert Lab(tmp_path, films, capsys).crawl().counts == {"ok": 2}
+
+
+def test_a_file_that_opted_out_is_not_hashed_at_every_crawl(lab: Lab, hashed: Counter[str]) -> None:
+    who = OptOut(frozenset({lab.id("b.mp4")}))
+    remove_from_run(lab.run, [*who.videos])
+    for again in range(2):
+        lab.crawl(out=who)
+        assert hashed["b.mp4"] == 0, again
+    assert Store(lab.run, who).read("videos", ["video_id"])["video_id"].to_pylist() == [lab.id("a.mp4")]
+    shutil.copyfile(lab.films / "long.mp4", lab.given / "b.mp4")  # another video under its name
+    lab.crawl(out=who)
+    assert lab.id("long.mp4") in lab.videos().values()

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from pipeline.base import files
+from pipeline.base.damage import Damage
 from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
+from pipeline.cli.main import main
+from pipeline.engine.upkeep import collect, compact
 from pipeline.shards import removal
 from pipeline.shards.format import VERSION_KEY, ShardError, file_version
 from pipeline.shards.index import read_index
 from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove, remove_from_run
+from pipeline.tables import check
 from pipeline.tables.opt_out import OptOut, OptOutError
 from pipeline.tables.store import Store
 from stages.crawl import notes
@@ -356,3 +361,130 @@ def test_a_run_that_is_at_work_keeps_the_list_and_says_to_wait(run: Path) -> Non
     assert videos_in(run) == expected()
     remove_from_run(run)
     assert videos_in(run) == expected(3)
+
+
+# a run in which something is damaged
+
+
+def part_of(folder: Path, kind: str, side: str = "rows") -> Path:
+    (part,) = (folder / "tables" / kind / side).glob("*.parquet")
+    return part
+
+
+@pytest.mark.parametrize("how", ["lost", "cut short"])
+@pytest.mark.parametrize("kind", ["videos", "persons"])
+def test_a_damaged_table_keeps_nobody_in_the_run(run: Path, kind: str, how: str) -> None:
+    files_of, part = planted(run), part_of(run, kind)
+    whole = part.read_bytes()
+    part.unlink() if how == "lost" else part.write_bytes(whole[: len(whole) // 2])
+    removed = remove_from_run(run, [fake_run.video_id(3)])
+    assert not any(path.exists() for path in files_of[3]) and all(path.exists() for path in files_of[2])
+    assert videos_in(run) == expected(3)
+    if kind == "persons":  # names no file of a video: nothing is left to do
+        assert removed.undone == ()
+        return
+    [line] = removed.undone
+    assert part.name in line and f"csg405 check --set-aside --run {run}" in line and "csg405 opt-out --run" in line
+    part.write_bytes(whole)
+    assert remove_from_run(run) == removal.Removed()
+
+
+def test_of_a_channel_it_is_said_that_not_all_videos_are_known(run: Path) -> None:
+    files_of, part = planted(run), part_of(run, "videos")
+    notes.write(run, "link 3", "", {"video_id": fake_run.video_id(3), "channel": "Channel 1"}, {})
+    whole = part.read_bytes()
+    part.unlink()
+    removed = remove_from_run(run, ["Channel 1"])
+    assert videos_in(run) == expected(2, 3), "shards say of whom they are"
+    assert [any(path.exists() for path in files_of[video]) for video in (2, 3)] == [True, False], "so do crawl's notes"
+    assert "which videos the channels on the list have is not all known" in " ".join(removed.undone)
+    part.write_bytes(whole)
+    assert remove_from_run(run).undone == ()
+    assert not any(path.exists() for paths in files_of.values() for path in paths)
+
+
+@pytest.mark.parametrize("how", ["a shard lost", "a shard cut short", "the index lost"])
+def test_damaged_shards_keep_no_other_file_of_them(run: Path, how: str) -> None:
+    files_of = planted(run)
+    victim = run / "shards/_index.json" if "index" in how else sorted((run / "shards").glob("*.parquet"))[0]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2]) if "cut" in how else victim.unlink()
+    [line] = remove_from_run(run, [fake_run.video_id(3)]).undone
+    assert "the shards were not cleaned" in line and f"csg405 opt-out --run {run}" in line
+    assert not any(path.exists() for path in files_of[3])
+    victim.write_bytes(whole)
+    assert remove_from_run(run).undone == ()
+    assert videos_in(run) == expected(3)
+
+
+def test_the_command_ends_with_1_while_something_is_left_to_do(run: Path) -> None:
+    part_of(run, "videos").unlink()
+    ended = CliRunner().invoke(main, ["opt-out", fake_run.video_id(3), "--run", str(run), "--profile", "demo"])
+    assert ended.exit_code == 1 and "still to do: tables/videos/rows/part-" in ended.output
+
+
+@pytest.mark.parametrize("name", ["release/skeletons.parquet", "release/more.parquet"])
+def test_a_release_that_does_not_read_goes_whole(run: Path, name: str) -> None:
+    (run / "release").mkdir()
+    shutil.copy(part_of(run, "videos"), run / name)
+    (run / name).write_bytes((run / name).read_bytes()[:300])
+    [line] = remove_from_run(run, [fake_run.video_id(3)]).told
+    assert "does not read" in line and "`csg405 run release` writes it without them" in line
+    assert not (run / "release").exists()
+
+
+# an evaluation
+
+
+@pytest.fixture
+def evaluated(tmp_path: Path) -> Path:
+    """A run with an evaluation of two people; each table is two parts."""
+    run = tmp_path / "run"
+    fake_run.add(Store(run), "sources", [{"source": "l", "video_id": fake_run.video_id(1)}])
+    for number in (1, 2):
+        place, subject = run / "evaluation/csg405", f"s{number}"
+        row = {"subject": subject, "video_id": fake_run.video_id(number), "speaker": f"who{number}"}
+        fake_run.add(Store(place), "subjects", [row])
+        film = {"pair_id": f"paired/{subject}/{subject}", "film": f"videos/{subject}.mp4"}
+        fake_run.add(Store(place / "true"), "renditions", [film])
+        (path := place / "true" / film["film"]).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"film")
+    return run
+
+
+@pytest.mark.parametrize("how", ["lost", "cut short"])
+@pytest.mark.parametrize("kind", ["csg405/subjects", "csg405/true/renditions"])
+def test_an_evaluation_of_which_a_part_is_damaged_is_cleaned_as_far_as_it_reads(
+    evaluated: Path, kind: str, how: str
+) -> None:
+    folder, _, name = kind.rpartition("/")
+    of_two = [
+        path
+        for path in (evaluated / "evaluation" / folder / "tables" / name / "rows").glob("*.parquet")
+        if any("s2" in unit for unit in pq.read_table(path, partitioning=None)["unit"].to_pylist())
+    ]
+    whole = of_two[0].read_bytes()
+    of_two[0].unlink() if how == "lost" else of_two[0].write_bytes(whole[:300])
+    undone = remove_from_run(evaluated, [fake_run.video_id(1)]).undone
+    said = [line for line in undone if line.startswith(of_two[0].relative_to(evaluated).as_posix())]
+    assert len(said) == (name == "subjects" or how == "cut short")
+    assert all(f"csg405 check --set-aside --run {evaluated}`" in line for line in said)
+    films = evaluated / "evaluation/csg405/true/videos"
+    assert not (films / "s1.mp4").exists() and (films / "s2.mp4").exists()
+    of_two[0].write_bytes(whole)
+    assert remove_from_run(evaluated).undone == ()
+    rows = Store(evaluated / "evaluation/csg405").read("subjects", ["subject"])["subject"].to_pylist()
+    assert rows == ["s2"]
+
+
+def test_merged_parts_without_somebody_are_no_damage(evaluated: Path) -> None:
+    place = evaluated / "evaluation/csg405"
+    compact(Store(place), "subjects")
+    collect(Store(evaluated))
+    remove_from_run(evaluated, [fake_run.video_id(1)])
+    assert Store(place).read("subjects", ["subject"])["subject"].to_pylist() == ["s2"]
+    assert [one for one in check.damages(Store(evaluated), deep=True) if "/subjects/" in one.path] == []
+    (place / "tables/subjects/generation.json").unlink()
+    found: dict[str, Damage] = {}
+    assert len(Store(place, damages=found).read("subjects", ["subject"])) == 1
+    assert list(found) == ["evaluation/csg405/tables/subjects/generation.json"], "as if it never counted"

@@ -46,18 +46,27 @@ def _doubtful(survey: Survey) -> dict[Path, None]:
     sizes = known.sizes() | {made.bytes for made in survey.made.values()}
     wanted: dict[Path, None] = {}
     for file in survey.files:
-        if file.state is None or _is_known(known, file.path, file.state):
+        if file.state is None or _is_left_out(survey, file) or _is_known(known, file.path, file.state):
             continue
         new = known.at(file.path, file.state) is None and not survey.is_taken(file.name)
         if not new or counts[file.state.size] > 1 or file.state.size in sizes:
             wanted[file.path] = None
     listed = {file.path for file in survey.files}
-    for made in survey.made.values():  # of another folder, or of this one under another name
+    for unit, made in survey.made.items():  # of another folder, or of this one under another name
+        if survey.left_out(unit):
+            continue
         path = Path(made.path)
         state = state_or_none(path) if path not in listed and made.bytes in counts else None
         if state is not None and state.size == made.bytes and not _is_known(known, path, state):
             wanted[path] = None
     return wanted
+
+
+def _is_left_out(survey: Survey, file: Found) -> bool:
+    """Whether a file is still, by path and size, that of a unit which opted out: what it holds is noted nowhere."""
+    made = survey.made.get(file.name)
+    same = made is not None and file.state is not None and (made.path, made.bytes) == (str(file.path), file.state.size)
+    return same and survey.left_out(file.name)
 
 
 def _is_known(known: KnownFiles, path: Path, state: FileState) -> bool:

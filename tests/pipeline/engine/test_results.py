@@ -22,11 +22,12 @@ from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
 from pipeline.registry.models import Registry
 from pipeline.storage import storage_of, tombstone_of
-from pipeline.tables import results
+from pipeline.tables import check, results
 from pipeline.tables.retry import refetch
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.runs import HERE, chain, contents, go, go_all, outcomes
+from tests.stages import fake_run
 
 SIZE = 100
 
@@ -269,3 +270,46 @@ def test_check_tells_each_file_its_remedy_and_what_cannot_come_back(run: Path) -
     }
     assert found["raw/aa/b.mp4"].remedy == f"csg405 run crawl --run {run}" and found["raw/aa/b.mp4"].lost
     assert found[f"clips/{clip.name}"].units == ("file:a/0+250#0",)
+
+
+def test_a_result_of_an_evaluation_is_told_by_its_path_in_the_run_and_what_makes_it(run: Path) -> None:
+    folder = run / "evaluation/csg405/true"
+    for film in ("videos/a.mp4", "videos/b.mp4"):
+        (folder / film).parent.mkdir(parents=True, exist_ok=True)
+        (folder / film).write_bytes(b"film")
+        row = {"pair_id": film, "film": film, "film_sha256": hashlib.sha256(b"film").hexdigest()}
+        fake_run.add(Store(folder), "pairs", [{"pair_id": film}])
+        fake_run.add(Store(folder), "renditions", [row])
+    (folder / "videos/a.mp4").write_bytes(b"FILM")
+    (folder / "videos/b.mp4").unlink()
+    altered, missing = (one for one in damages(Store(run), deep=True) if one.path.endswith(".mp4"))
+    assert altered.path == "evaluation/csg405/true/videos/a.mp4"
+    evaluate = f"python -m stages.evaluate --run {run}"
+    assert altered.remedy == f"csg405 check --deep --set-aside --run {run} && {evaluate}"
+    assert (missing.path, missing.remedy) == ("evaluation/csg405/true/videos/b.mp4", evaluate)
+    assert check.set_aside(Store(run), [altered], {}) == [run / "set-aside" / altered.path]
+
+    part = next(part for part in (folder / "tables/renditions/rows").iterdir())
+    part.unlink()
+    found = check.damages(Store(run))
+    [cost] = check.costs(Store(run), found, {})
+    assert (cost.store, cost.units, cost.stages) == ("evaluation/csg405/true", 1, ("test",))
+    check.set_aside(Store(run), found, {})
+    assert [one.remedy for one in check.damages(Store(run))] == [evaluate]
+
+
+def test_of_a_file_outside_the_run_no_command_is_told_to_bring_it_back(tmp_path: Path) -> None:
+    run, film = tmp_path / "run", tmp_path / "talk.mp4"
+    fake_run.add_video(Store(run), 1, path=str(film), bytes=4, sha256="0" * 64)
+    [gone] = damages(Store(run), deep=False)
+    assert (gone.path, gone.problem, gone.set_aside) == (str(film), "is missing", False)
+    assert gone.remedy.startswith("put the file back; or, if it moved, run `csg405 run crawl --run ")
+    assert f"`csg405 opt-out ID --run {run}`" in gone.remedy
+    assert "nothing was changed; put the file back" in str(Damaged(gone, run))
+
+
+def test_a_broken_source_that_was_freed_once_is_fetched_by_two_commands(run: Path) -> None:
+    (run / tombstone_of("raw/aa/a.mp4")).write_text("{}")
+    (run / "raw/aa/a.mp4").write_bytes(b"half")
+    [half] = damages(Store(run), deep=False)
+    assert half.remedy == f"csg405 retry --refetch --run {run} && csg405 run crawl --run {run}"
