@@ -21,6 +21,7 @@ from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.engine.awaited import begin_anew, settle_anew
 from pipeline.engine.fingerprint import versions_of
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
@@ -33,7 +34,6 @@ from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving, held
 from pipeline.tables.outcome import FAILED, OK, Outcome
-from pipeline.tables.promises import made_anew
 from pipeline.tables.store import Store
 from pipeline.tables.table import remaking
 
@@ -115,14 +115,19 @@ def run_stage(
     store = store or Store(run)
     folder = store.table(stage.writes).folder
     with remaking(folder):
+        begin_anew(stage, store)
         summary = _run(stage, store, nets, models, options)
-    if not (options.shard or options.untried or summary.interrupted):
-        made_anew(folder)
+        if not (options.shard or options.untried or summary.interrupted):
+            settle_anew(stage, store, _hashes(nets))
     return summary
 
 
+def _hashes(nets: Sequence[ModelFile | None]) -> list[str]:
+    return [net.sha256 if net else "" for net in nets]
+
+
 def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: Registry, options: Options) -> Summary:
-    hashes = [net.sha256 if net else "" for net in nets]
+    hashes = _hashes(nets)
     with _writable(store.run):
         stage.look(store)
     known = store.table(stage.writes).parts("outcomes")
