@@ -10,7 +10,7 @@ from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Stage
 from pipeline.tables.arrow import strings
 from pipeline.tables.outcome import FAILED, OK, REJECTED
-from pipeline.tables.promises import ALL_FAILED, REFETCH, made_anew, name_awaited, note_of, still_awaited
+from pipeline.tables.promises import ALL_FAILED, REFETCH, hash_of, made_anew, name_awaited, note_of, still_awaited
 from pipeline.tables.store import Store
 
 
@@ -28,20 +28,20 @@ def settle_anew(stage: Stage, store: Store, model_hashes: Sequence[str]) -> None
     if note is None:
         return
     work = plan(stage, store, model_hashes) if note.units else None
-    lacking = _lacking(work, table.winners(), note.units) if work else []
+    lacking = _lacking(work, table.winners(), set(note.units)) if work else []
     if work and lacking:
         still_awaited(table.folder, lacking, _retry_of(work, table.winners(), lacking))
     else:
         made_anew(table.folder)
 
 
-def _lacking(work: Plan, winners: pa.Table, awaited: Sequence[str]) -> list[str]:
+def _lacking(work: Plan, winners: pa.Table, awaited: set[str]) -> list[str]:
     """The awaited units that a run does, or failed in, and that have no result of any fingerprint."""
     done = pc.is_in(winners["status"], value_set=strings([OK, REJECTED]))
     made = set(winners.filter(done)["unit"].to_pylist())
     open_units = {work.units[at] for at in work.pending}
     open_units |= {unit for unit, status in zip(work.units, work.status, strict=True) if status == FAILED}
-    return sorted(set(awaited) & open_units - made)
+    return sorted(unit for unit in open_units - made if hash_of(unit) in awaited)
 
 
 def _retry_of(work: Plan, winners: pa.Table, lacking: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from pipeline.base import files
 from pipeline.base.damage import Damage
 from pipeline.tables import losses
 from pipeline.tables.arrow import numbers, strings
-from pipeline.tables.hashing import flat, raw, valid
+from pipeline.tables.hashing import digest, flat, raw, valid
 from pipeline.tables.outcome import RETRY
 from pipeline.tables.seal import Broken, opened, told
 
@@ -134,7 +134,7 @@ class Note:
     Attributes:
         count: lost units, as far as they were known.
         stages: that make them.
-        units: ids of those that are not made anew yet; they are known once a stage began with it.
+        units: hashes of the ids of those that are not made anew yet, known once a stage began with it; ids would name people.
         named: whether `units` has the last ones that were set aside.
         retry: the option of `csg405 retry` without which no run tries them again; "" where any does.
     """
@@ -146,11 +146,16 @@ class Note:
     retry: str = ""
 
 
+def hash_of(unit: str) -> str:
+    """A unit as `lost.json` names it."""
+    return f"{digest(unit):016x}"
+
+
 def note_of(folder: Path) -> Note | None:
     """What a table waits for; None where nothing is lost. Of a note that does not read, only that something is."""
     try:
         said = json.loads((folder / losses.SET_ASIDE / NOTE).read_text(encoding="utf-8"))
-        stages, units = (tuple(str(name) for name in said.get(key, ())) for key in ("stages", "ids"))
+        stages, units = (tuple(str(name) for name in said.get(key, ())) for key in ("stages", "hashes"))
         return Note(int(said["units"]), stages, units, bool(said.get("named")), str(said.get("retry", "")))
     except FileNotFoundError:
         return None
@@ -183,21 +188,21 @@ def name_awaited(folder: Path, winners: pa.Table) -> None:
     """Say in the note which units it waits for: those that are marked to be done again, before any of them is tried."""
     note = note_of(folder)
     if note and not note.named:
-        marked = winners.filter(pc.equal(winners["status"], RETRY))["unit"].to_pylist()
+        marked = map(hash_of, winners.filter(pc.equal(winners["status"], RETRY))["unit"].to_pylist())
         _write(folder, replace(note, units=tuple(sorted({*note.units, *marked})), named=True))
 
 
 def still_awaited(folder: Path, units: Sequence[str], retry: str) -> None:
     """Note that these units could not be made anew, and with which option `csg405 retry` has them tried again."""
     note = note_of(folder) or Note()
-    _write(folder, replace(note, count=len(units), units=tuple(sorted(units)), named=True, retry=retry))
+    _write(folder, replace(note, count=len(units), units=tuple(sorted(map(hash_of, units))), named=True, retry=retry))
 
 
 def _write(folder: Path, note: Note) -> None:
     said = {
         "units": note.count,
         "stages": sorted(note.stages),
-        "ids": note.units,
+        "hashes": note.units,
         "named": note.named,
         "retry": note.retry,
     }

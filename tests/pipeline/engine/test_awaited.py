@@ -55,6 +55,7 @@ def refused(run: Path, advice: str) -> None:
 def test_people_that_could_not_be_made_anew_keep_the_guard(run: Path) -> None:
     assert go(Annotate(fails="source_missing"), run).counts == {"failed": 4}
     refused(run, "run `csg405 run toy_annotate --run")
+    assert "file:" not in (run / "tables/persons/set-aside/lost.json").read_text(), "it names nobody"
     assert go(Annotate(fails="source_missing", only="file:a/0"), run).counts == {"failed": 1, "ok": 3}
     refused(run, r"those of 1 unit\).*run `csg405 run toy_annotate --run")
     assert go(Annotate(), run).counts == {"ok": 1}
