@@ -48,6 +48,8 @@ def run_shown(
         say(stage.name, _line(summary))
     for unit, why in list(summary.unmended.items())[:UNMENDED_SHOWN]:
         say("", f"not made again, its rows stay: {printable(unit)} ({printable(why)})")
+    if summary.unfinished:
+        say("", "what it writes at its end, as an index, waits for them")
     if summary.interrupted:
         raise Interrupted("interrupted; what was done is committed, the same command goes on")
     return summary

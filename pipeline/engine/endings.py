@@ -12,6 +12,7 @@ from pipeline.base.errors import UnitsFailed, UserError
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
+from pipeline.engine.unmended import unmended
 from pipeline.tables.arrow import strings
 from pipeline.tables.hashing import digest
 from pipeline.tables.kinds import KINDS
@@ -27,35 +28,50 @@ class Ending:
         run: the run's folder.
         failed: {stage: units by reason} that should not have failed: crashed, timed out, out of memory, a bug.
         waiting: {stage: units by reason} that the network, a site or a disk kept from being done.
-        before: the same as `failed`, of stages that were not called.
+        stayed: {stage: units by reason} that could not be made again for reasons of ours; their rows are as they were.
+        gone: the same, where their source is not what it was: removed, no video any more.
+        before: the same as `failed` and `stayed` together, of stages that were not called.
         advice: what to do about failed units; "" for those of the run's own tables.
     """
 
     run: Path
     failed: dict[str, Counter[str]] = field(default_factory=dict)
     waiting: dict[str, Counter[str]] = field(default_factory=dict)
+    stayed: dict[str, Counter[str]] = field(default_factory=dict)
+    gone: dict[str, Counter[str]] = field(default_factory=dict)
     before: dict[str, Counter[str]] = field(default_factory=dict)
     advice: str = ""
 
     def raise_failed(self) -> None:
-        """Raise UnitsFailed where units failed that should not have."""
-        if self.failed:
-            count = sum(map(Counter.total, self.failed.values()))
-            advice = self.advice or (
-                f"`csg405 failed --run {self.run}` lists them, `csg405 retry --all-failed --run {self.run}` has the next run try "
-                "them again"
-            )
-            what = f"done, but {count:,} units failed that should not have: {_told(self.failed)}"
-            raise UnitsFailed(f"{what}; {advice}{self._rest()}")
+        """Raise UnitsFailed where units failed, or could not be made again, that should not have."""
+        if self.failed or self.stayed:
+            told = " and ".join(part for part in (self._failed(), self._stayed()) if part)
+            raise UnitsFailed(f"done, but {told}{self._rest()}")
+
+    def _failed(self) -> str:
+        advice = self.advice or (
+            f"`csg405 failed --run {self.run}` lists them, `csg405 retry --all-failed --run {self.run}` has the next run try "
+            "them again"
+        )
+        count = _sum(self.failed)
+        return count and f"{count} units failed that should not have: {_told(self.failed)}; {advice}"
+
+    def _stayed(self) -> str:
+        count = _sum(self.stayed)
+        kept = "their rows stay, and the same command tries them again"
+        return count and f"{count} units could not be made again: {_told(self.stayed)}; {kept}"
 
     def line(self) -> str:
         """The last line of a command after which everything is done that could be."""
         return f"all done{self._rest()}"
 
     def _rest(self) -> str:
-        waits = f"; to be tried again by the next run: {_told(self.waiting)}" if self.waiting else ""
+        freed, waiting = _apart(self.waiting, Reason.SOURCE_DISCARDED.code)
+        waits = f"; to be tried again by the next run: {_told(waiting)}" if waiting else ""
+        back = f"; {_sum(freed)} wait for their source: csg405 retry --refetch --run {self.run}" if freed else ""
+        gone = f"; not made again, their rows stay: {_told(self.gone)}" if self.gone else ""
         earlier = f"; failed in stages that were not run now: {_told(self.before)}" if self.before else ""
-        return waits + earlier
+        return waits + back + gone + earlier
 
 
 def ending(profile: Profile, names: Sequence[str], store: Store, shard: tuple[int, int] | None = None) -> Ending:
@@ -69,7 +85,10 @@ def ending(profile: Profile, names: Sequence[str], store: Store, shard: tuple[in
     """
     found = ending_of([(profile.stage(name), store) for name in names], store.run, shard)
     others = [(profile.stage(name), store) for name in profile.all_stages if name not in names]
-    found.before = ending_of(others, store.run, shard).failed
+    earlier = ending_of(others, store.run, shard)
+    for stages in (earlier.failed, earlier.stayed):
+        for name, reasons in stages.items():
+            found.before[name] = found.before.get(name, Counter()) + reasons
     return found
 
 
@@ -77,9 +96,17 @@ def ending_of(stages: Sequence[tuple[Stage, Store]], run: Path, shard: tuple[int
     """What failed in these stages, each in the store in which it works."""
     found = Ending(run)
     for stage, store in stages:
-        for failed, counts in zip(_split(_failed(stage, store, shard)), (found.failed, found.waiting), strict=True):
-            if failed:
-                counts[stage.name] = counts.get(stage.name, Counter()) + failed
+        ours, later = _split(_failed(stage, store, shard))
+        stayed, awaited = _split(unmended(store.run, stage.name, shard))
+        gone = Counter({reason: count for reason, count in stayed.items() if not _is_bug(reason)})
+        for reasons, counts in (
+            (ours, found.failed),
+            (later + awaited, found.waiting),
+            (stayed - gone, found.stayed),
+            (gone, found.gone),
+        ):
+            if reasons:
+                counts[stage.name] = counts.get(stage.name, Counter()) + reasons
     return found
 
 
@@ -109,6 +136,13 @@ def should_not_have(reason: str) -> bool:
         return True
 
 
+def _is_bug(reason: str) -> bool:
+    try:
+        return Reason.of(reason).kind is ReasonClass.BUG
+    except KeyError:  # of another version
+        return True
+
+
 def _failed(stage: Stage, store: Store, shard: tuple[int, int] | None) -> Counter[str]:
     rows = failures(stage, store).select(["unit", "reason"]).to_pylist()
     return Counter(row["reason"] for row in rows if shard is None or digest(row["unit"]) % shard[1] == shard[0])
@@ -117,6 +151,18 @@ def _failed(stage: Stage, store: Store, shard: tuple[int, int] | None) -> Counte
 def _split(reasons: Counter[str]) -> tuple[Counter[str], Counter[str]]:
     ours = Counter({reason: count for reason, count in reasons.items() if should_not_have(reason)})
     return ours, reasons - ours
+
+
+def _apart(stages: dict[str, Counter[str]], reason: str) -> tuple[dict[str, Counter[str]], dict[str, Counter[str]]]:
+    """The counts of one reason, and those of all others."""
+    one = {name: Counter({reason: counts[reason]}) for name, counts in stages.items() if counts[reason]}
+    rest = {name: counts - one.get(name, Counter()) for name, counts in stages.items()}
+    return one, {name: counts for name, counts in rest.items() if counts}
+
+
+def _sum(stages: dict[str, Counter[str]]) -> str:
+    """Units of all stages, with commas; "" of none."""
+    return f"{sum(map(Counter.total, stages.values())):,}" if stages else ""
 
 
 def _told(stages: dict[str, Counter[str]]) -> str:

@@ -5,10 +5,12 @@ import json
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,19 +23,20 @@ from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.engine.awaited import begin_anew, settle_anew
 from pipeline.engine.fingerprint import versions_of
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.stage_nets import named, net_files
 from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
+from pipeline.engine.unmended import keep_unmended
 from pipeline.registry.models import MissingModel, ModelFile, Registry
 from pipeline.sources.web.settings import Web
 from pipeline.tables.arrow import packed_schema, strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving, held
 from pipeline.tables.outcome import FAILED, OK, Outcome
-from pipeline.tables.promises import made_anew
 from pipeline.tables.store import Store
 from pipeline.tables.table import remaking
 
@@ -83,7 +86,9 @@ class Summary:
 
     Attributes:
         lost_files: how many files were missing or changed, which made their units pending again.
-        unmended: {unit: why} of those whose files could not be made again; their rows stay as they were.
+        unmended: {unit: why} of those that could not be made again, because files or their sources are away; their rows stay.
+        reasons: {reason: units} of `unmended`.
+        unfinished: whether the stage's last step was left out for them.
     """
 
     stage: str
@@ -94,6 +99,8 @@ class Summary:
     interrupted: bool = False
     lost_files: int = 0
     unmended: dict[str, str] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    unfinished: bool = False
 
 
 def run_stage(
@@ -115,14 +122,20 @@ def run_stage(
     store = store or Store(run)
     folder = store.table(stage.writes).folder
     with remaking(folder):
+        begin_anew(stage, store)
         summary = _run(stage, store, nets, models, options)
-    if not (options.shard or options.untried or summary.interrupted):
-        made_anew(folder)
+        keep_unmended(store.run, stage.name, summary.reasons, options.shard)
+        if not (options.shard or options.untried or summary.interrupted):
+            settle_anew(stage, store, _hashes(nets))
     return summary
 
 
+def _hashes(nets: Sequence[ModelFile | None]) -> list[str]:
+    return [net.sha256 if net else "" for net in nets]
+
+
 def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: Registry, options: Options) -> Summary:
-    hashes = [net.sha256 if net else "" for net in nets]
+    hashes = _hashes(nets)
     with _writable(store.run):
         stage.look(store)
     known = store.table(stage.writes).parts("outcomes")
@@ -139,6 +152,7 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
+                summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
             check_inputs(stage, store, work)
             _drive(stage, store, replace(work, nets=named(nets)), models, options, summary)
         finally:
@@ -184,8 +198,16 @@ def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Op
         with stage.driver(context) as given:
             _run_units(stage, store, work, replace(context, given=given), workers, options, summary)
     if not summary.interrupted and options.shard is None:
-        stage.finish(context, store)
-        _mark_finished(stage, store, work)
+        _finish(stage, store, work, context, summary)
+
+
+def _finish(stage: Stage, store: Store, work: Plan, context: Context, summary: Summary) -> None:
+    """Let the stage finish, unless rows stayed of which the files are not as they say: an index would list them."""
+    if summary.unmended:
+        summary.unfinished = type(stage).finish is not Stage.finish
+        return
+    stage.finish(context, store)
+    _mark_finished(stage, store, work)
 
 
 def _run_units(
@@ -215,7 +237,7 @@ def _run_units(
                     break
             summary.counts = dict(progress.counts)
             summary.interrupted = interruption.asked
-            summary.unmended = commits.unmended
+            summary.unmended, summary.reasons = commits.unmended, commits.reasons
     finally:
         results.close()  # this stops the workers
         commits.flush()
@@ -249,6 +271,12 @@ def _stop_if_hopeless(stage: Stage, reason: str, detail: str, broken: bool) -> N
         raise error(" ".join(part for part in (said, advice, _GO_ON) if part))
 
 
+_SOURCE_AWAY = {
+    Reason.SOURCE_CHANGED.code,
+    Reason.SOURCE_MISSING.code,
+}  # a freed one is fetched again: `retry --refetch`
+
+
 class _Commits:
     """Collects results and writes a part every 64 MB or 60 s, and on request."""
 
@@ -260,13 +288,15 @@ class _Commits:
         self.rows: list[pa.Table] = []
         self.outcomes: list[Outcome] = []
         self.unmended: dict[str, str] = {}
+        self.reasons: Counter[str] = Counter()
         self.bytes = 0
         self.since = time.monotonic()
         self.versions = versions_of(stage)
 
     def add(self, index: int, result: "Result") -> None:
-        if index in self.work.lost and result.status != OK:  # its rows are right: what was made from them stays
+        if result.status != OK and self._stays(index, result):
             self.unmended[self.work.units[index]] = f"{result.reason}: {result.detail}"
+            self.reasons[result.reason] += 1
             self._log(index, result)
             return
         if result.count:
@@ -294,6 +324,18 @@ class _Commits:
         )
         self._log(index, result)
         self.flush_if_due()
+
+    def _stays(self, index: int, result: "Result") -> bool:
+        """Whether the rows that a unit has are right, and what was made from them stays: its files or its source are away."""
+        return index in self.work.lost or (result.reason in _SOURCE_AWAY and self.work.units[index] in self._made)
+
+    @cached_property
+    def _made(self) -> set[str]:
+        """The units that have a result already, of a stage whose sources are the run's videos."""
+        if "videos" not in {self.stage.writes, *(reads.kind for reads in self.stage.reads)}:
+            return set()
+        won = self.table.winners()
+        return set(won["unit"].filter(pc.equal(won["status"], OK)).to_pylist())
 
     def _log(self, index: int, result: "Result") -> None:
         level = logging.WARNING if result.status == FAILED else logging.INFO

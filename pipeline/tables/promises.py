@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from pipeline.base import files
 from pipeline.base.damage import Damage
 from pipeline.tables import losses
 from pipeline.tables.arrow import numbers, strings
-from pipeline.tables.hashing import flat, raw, valid
+from pipeline.tables.hashing import digest, flat, raw, valid
+from pipeline.tables.outcome import RETRY
 from pipeline.tables.seal import Broken, opened, told
 
 OUTCOMES_LOST = "which units were rejected or failed, and why, until they are done again"
 NOTE = "lost.json"  # in set-aside/: rows are lost and not made anew
+REFETCH, ALL_FAILED = "--refetch", "--all-failed"  # of `csg405 retry`
 
 
 def commits_with_rows(winners: pa.Table, outcomes: Sequence[Path]) -> list[str]:
@@ -35,7 +38,8 @@ def _fresh(outcomes: Sequence[Path]) -> set[str]:
 
 def missing(folder: Path, winners: pa.Table, commits: Sequence[str]) -> list[Damage]:
     """Damage for each commit with rows of which the part is not there."""
-    mine = winners.filter(pc.is_in(winners["commit"], value_set=pa.array(commits, pa.string())))
+    of_them = pc.is_in(winners["commit"], value_set=pa.array(commits, pa.string()))
+    mine = winners.filter(pc.and_(of_them, pc.greater(winners["rows"], 0)))  # who had none, lost none
     return by_part(folder, mine, np.zeros(len(mine), np.int64), {})
 
 
@@ -123,31 +127,90 @@ def _merged(path: Path, problem: str, lacking: pa.Table, found: npt.NDArray[np.i
     return losses.of_part(path, problem, rows=rows, units=tuple(lacking["unit"].to_pylist()))
 
 
+@dataclass(frozen=True)
+class Note:
+    """What `lost.json` says.
+
+    Attributes:
+        count: lost units, as far as they were known.
+        stages: that make them.
+        units: hashes of the ids of those that are not made anew yet, known once a stage began with it; ids would name people.
+        named: whether `units` has the last ones that were set aside.
+        retry: the option of `csg405 retry` without which no run tries them again; "" where any does.
+    """
+
+    count: int = 0
+    stages: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    named: bool = False
+    retry: str = ""
+
+
+def hash_of(unit: str) -> str:
+    """A unit as `lost.json` names it."""
+    return f"{digest(unit):016x}"
+
+
+def note_of(folder: Path) -> Note | None:
+    """What a table waits for; None where nothing is lost. Of a note that does not read, only that something is."""
+    try:
+        said = json.loads((folder / losses.SET_ASIDE / NOTE).read_text(encoding="utf-8"))
+        stages, units = (tuple(str(name) for name in said.get(key, ())) for key in ("stages", "hashes"))
+        return Note(int(said["units"]), stages, units, bool(said.get("named")), str(said.get("retry", "")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Note()
+
+
 def awaited(folder: Path) -> list[Damage]:
     """Say that rows were set aside and are not made anew; [] where none wait."""
-    note = folder / losses.SET_ASIDE / NOTE
-    if not note.exists():
+    note = note_of(folder)
+    if note is None:
         return []
-    try:
-        said = json.loads(note.read_text(encoding="utf-8"))
-        units, stages = int(said["units"]), [str(name) for name in said["stages"]]
-    except (ValueError, KeyError, TypeError):
-        units, stages = 0, []
     run = losses.home_of(folder.parents[1])
     name = folder.relative_to(run).as_posix()
-    holds = losses.told(0, units).replace("outcomes of", "those of")
-    problem = "has lost rows that are not made anew yet"
-    return [Damage(name, problem, holds, f"csg405 run {' '.join(stages) or 'TARGET'} --run {run}")]
+    holds = losses.told(0, note.count).replace("outcomes of", "those of")
+    again = f"csg405 run {' '.join(note.stages) or 'TARGET'} --run {run}"
+    if note.retry:
+        first = again.replace("run ", "run crawl ", 1) if note.retry == REFETCH else again
+        again = f"csg405 retry {note.retry} --run {run} && {first}"
+    return [Damage(name, "has lost rows that are not made anew yet", holds, again)]
 
 
 def await_rows(folder: Path, units: int, stages: Sequence[str]) -> None:
     """Note that rows of so many units are lost: until these stages made them anew, nobody builds on the table."""
-    note = folder / losses.SET_ASIDE / NOTE
-    files.write_text(note, json.dumps({"units": units, "stages": sorted(stages)}))
+    before = note_of(folder) or Note()
+    _write(folder, Note(units + len(before.units), tuple(sorted({*stages, *before.stages})), before.units))
+
+
+def name_awaited(folder: Path, winners: pa.Table) -> None:
+    """Say in the note which units it waits for: those that are marked to be done again, before any of them is tried."""
+    note = note_of(folder)
+    if note and not note.named:
+        marked = map(hash_of, winners.filter(pc.equal(winners["status"], RETRY))["unit"].to_pylist())
+        _write(folder, replace(note, units=tuple(sorted({*note.units, *marked})), named=True))
+
+
+def still_awaited(folder: Path, units: Sequence[str], retry: str) -> None:
+    """Note that these units could not be made anew, and with which option `csg405 retry` has them tried again."""
+    note = note_of(folder) or Note()
+    _write(folder, replace(note, count=len(units), units=tuple(sorted(map(hash_of, units))), named=True, retry=retry))
+
+
+def _write(folder: Path, note: Note) -> None:
+    said = {
+        "units": note.count,
+        "stages": sorted(note.stages),
+        "hashes": note.units,
+        "named": note.named,
+        "retry": note.retry,
+    }
+    files.write_text(folder / losses.SET_ASIDE / NOTE, json.dumps(said))
 
 
 def made_anew(folder: Path) -> None:
-    """Take back the note of `await_rows`, if there is one: a stage went over all its units."""
+    """Take back the note of `await_rows`, if there is one: what is lost is made anew, or its parents are gone."""
     note = folder / losses.SET_ASIDE / NOTE
     if note.exists():
         note.unlink()

@@ -1,7 +1,8 @@
 """Trying again what was rejected or failed: marks that make an outcome count no longer."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.tables.lock import driving
 from pipeline.tables.outcome import FAILED, REJECTED, RETRY, Outcome
 from pipeline.tables.results import Broken, broken, promised
 from pipeline.tables.store import Store
+from pipeline.tables.table import remaking
 
 
 def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: bool = False) -> dict[str, int]:
@@ -26,7 +28,17 @@ def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: boo
         ended = outcome["status"] in (FAILED, REJECTED)
         return meant and ended and (not stages or outcome["stage"] in stages)
 
-    return _counted({kind: _mark(store, kind, wanted) for kind in store.kinds})
+    with _however_lost(store):
+        return _counted({kind: _mark(store, kind, wanted) for kind in store.kinds})
+
+
+@contextmanager
+def _however_lost(store: Store) -> Iterator[None]:
+    """Let the block read tables whose lost rows are not made anew yet: it is what has them made."""
+    with ExitStack() as stack:
+        for kind in store.kinds:
+            stack.enter_context(remaking(store.table(kind).folder))
+        yield
 
 
 def refetch(store: Store, stages: set[str]) -> dict[str, int]:
@@ -37,6 +49,11 @@ def refetch(store: Store, stages: set[str]) -> dict[str, int]:
 
     Returns: units marked, by table kind, and sources to be fetched again.
     """
+    with _however_lost(store):
+        return _refetch(store, stages)
+
+
+def _refetch(store: Store, stages: set[str]) -> dict[str, int]:
     videos: set[str] = set()
 
     def waits(outcome: dict[str, Any]) -> bool:
