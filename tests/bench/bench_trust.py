@@ -69,7 +69,7 @@ def powercuts(folder: Path, seed: int) -> Iterator[Row]:
 
 def state_machine(folder: Path, seed: int) -> Iterator[Row]:
     """A small store and everything that may happen to it, against a model in memory."""
-    core.global_force_seed = seed
+    core.global_force_seed = seed  # type: ignore[assignment]
     given = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
@@ -79,7 +79,7 @@ def state_machine(folder: Path, seed: int) -> Iterator[Row]:
     )
     found: list[str] = []
     try:
-        run_state_machine_as_test(TablesMachine, settings=given)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(TablesMachine, settings=given)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
         found = [f"{type(error).__name__}: {error}"]
     yield Row("state machine: steps at most", "", EXAMPLES * STEPS)
