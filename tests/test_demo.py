@@ -63,12 +63,12 @@ STAGES = (
 )
 
 
-def csg405(*arguments: object) -> str:
-    """Run the command as a user would, without colours; returns what it printed."""
+def csg405(*arguments: object, notes: bool = False) -> str:
+    """Run the command as a user would, without colours; returns what it printed, with `notes` also what it told beside it."""
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr * notes
 
 
 def pending(run: Path, *more: object) -> dict[str, int]:
@@ -308,12 +308,12 @@ def test_a_changed_verdict_rewrites_its_bucket_alone(demo: Path, tmp_path: Path)
     overrides.write_text(f"id,verdict,who,why\n{first},drop,test,a changed verdict\n")
     setting = ("--set", f"judge.overrides={overrides}")
     exported = {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
-    said = csg405("run", "filter", "--profile", "demo", "--run", demo, *setting)
+    said = csg405("run", "filter", "--profile", "demo", "--run", demo, *setting, notes=True)
     assert f'judge.overrides: "" -> "{overrides}"' in said and "judge: 1 of 1 units to do" in said
     changed = {name for name, value in before.items() if state().get(name) != value}
     assert len(changed) == 1
     assert exported == {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
-    assert "->" not in csg405("run", "filter", "--run", demo), "the run remembers what was chosen"
+    assert "->" not in csg405("run", "filter", "--run", demo, notes=True), "the run remembers what was chosen"
     csg405("run", "filter", "--run", demo, "--reset", "judge.overrides")
     assert {n: v[0] for n, v in state().items()} == {n: v[0] for n, v in before.items()}
 
