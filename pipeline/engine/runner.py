@@ -3,19 +3,15 @@
 import importlib.util
 import json
 import logging
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base import files
@@ -24,7 +20,7 @@ from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.awaited import begin_anew, settle_anew
-from pipeline.engine.fingerprint import versions_of
+from pipeline.engine.commits import Commits
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.stage import Context, Stage
@@ -33,18 +29,14 @@ from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
 from pipeline.engine.unmended import keep_unmended
 from pipeline.registry.models import MissingModel, ModelFile, Registry
 from pipeline.sources.web.settings import Web
-from pipeline.tables.arrow import packed_schema, strings
+from pipeline.tables.arrow import strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
-from pipeline.tables.lock import driving, held
-from pipeline.tables.outcome import FAILED, OK, Outcome
+from pipeline.tables.lock import driving
 from pipeline.tables.store import Store
 from pipeline.tables.table import remaking
 
 if TYPE_CHECKING:
-    from pipeline.engine.executors.executor import Result
-
-COMMIT_BYTES = 64 << 20
-COMMIT_SECONDS = 60.0
+    pass
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +207,7 @@ def _run_units(
 ) -> None:
     from pipeline.engine.executors.executor import Job, open_executor  # heavy: only when something is pending
 
-    commits = _Commits(stage, store, work)
+    commits = Commits(stage, store, work)
     interruption = Interrupt()
 
     def stopping() -> bool:  # asked twice a second: what is done waits for no unit that takes long
@@ -269,101 +261,6 @@ def _stop_if_hopeless(stage: Stage, reason: str, detail: str, broken: bool) -> N
         error, advice = _HOPELESS.get(known, (StageError, ""))
         said = f"{stage.name} stopped: {detail.rstrip('.')}."
         raise error(" ".join(part for part in (said, advice, _GO_ON) if part))
-
-
-_SOURCE_AWAY = {
-    Reason.SOURCE_CHANGED.code,
-    Reason.SOURCE_MISSING.code,
-}  # a freed one is fetched again: `retry --refetch`
-
-
-class _Commits:
-    """Collects results and writes a part every 64 MB or 60 s, and on request."""
-
-    def __init__(self, stage: Stage, store: Store, work: Plan) -> None:
-        self.stage, self.work = stage, work
-        self.run = store.run
-        self.table = store.table(stage.writes)
-        self.schema = packed_schema(self.table.kind)
-        self.rows: list[pa.Table] = []
-        self.outcomes: list[Outcome] = []
-        self.unmended: dict[str, str] = {}
-        self.reasons: Counter[str] = Counter()
-        self.bytes = 0
-        self.since = time.monotonic()
-        self.versions = versions_of(stage)
-
-    def add(self, index: int, result: "Result") -> None:
-        if result.status != OK and self._stays(index, result):
-            self.unmended[self.work.units[index]] = f"{result.reason}: {result.detail}"
-            self.reasons[result.reason] += 1
-            self._log(index, result)
-            return
-        if result.count:
-            self.rows.append(result.table(self.schema))
-            self.bytes += result.bytes
-        self.outcomes.append(
-            Outcome(
-                unit=self.work.units[index],
-                stage=self.stage.name,
-                fingerprint=int(self.work.fingerprints[index]),
-                status=result.status,
-                reason=result.reason,
-                detail=result.detail,
-                attempt=int(self.work.attempts[index]) + 1,
-                failures=int(self.work.failures[index]) + 1 if result.status == FAILED else 0,
-                rows=result.count,
-                wall_seconds=result.wall_seconds,
-                cpu_seconds=result.cpu_seconds,
-                gpu_seconds=result.gpu_seconds,
-                host=socket.gethostname(),
-                at=datetime.now(UTC),
-                versions=self.versions,
-                nets=self.work.nets,
-            )
-        )
-        self._log(index, result)
-        self.flush_if_due()
-
-    def _stays(self, index: int, result: "Result") -> bool:
-        """Whether the rows that a unit has are right, and what was made from them stays: its files or its source are away."""
-        return index in self.work.lost or (result.reason in _SOURCE_AWAY and self.work.units[index] in self._made)
-
-    @cached_property
-    def _made(self) -> set[str]:
-        """The units that have a result already, of a stage whose sources are the run's videos."""
-        if "videos" not in {self.stage.writes, *(reads.kind for reads in self.stage.reads)}:
-            return set()
-        won = self.table.winners()
-        return set(won["unit"].filter(pc.equal(won["status"], OK)).to_pylist())
-
-    def _log(self, index: int, result: "Result") -> None:
-        level = logging.WARNING if result.status == FAILED else logging.INFO
-        extra = {
-            "stage": self.stage.name,
-            "unit": self.work.units[index],
-            "status": result.status,
-            "reason": result.reason,
-        }
-        log.log(level, "%s", result.detail, extra=extra)
-
-    def flush_if_due(self) -> None:
-        if self.bytes >= COMMIT_BYTES or time.monotonic() - self.since >= COMMIT_SECONDS:
-            self.flush()
-
-    def check_there(self) -> None:
-        """Raise StageError when the run folder was deleted: a commit would begin it anew, with a part of its rows."""
-        if not held(self.run, self.table.kind.name):
-            self.outcomes = []
-            raise StageError(
-                f"{self.run} was deleted or moved while {self.stage.name} ran: stopped, nothing is begun anew"
-            )
-
-    def flush(self) -> None:
-        if self.outcomes:
-            self.check_there()
-            self.table.append(self.rows, self.outcomes)
-        self.rows, self.outcomes, self.bytes, self.since = [], [], 0, time.monotonic()
 
 
 def finish_needed(stage: Stage, store: Store, work: Plan) -> bool:

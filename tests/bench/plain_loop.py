@@ -16,7 +16,7 @@ from pipeline.base.units import SAMPLES_PER_FRAME
 from pipeline.model import diffusion
 from pipeline.model.dit import NetSettings, build
 from pipeline.model.space import kept_points
-from pipeline.model.training.cache import Statistics
+from pipeline.model.training.statistics import Statistics
 from pipeline.nets.sound.torchaudio import mark_extension_absent
 from pipeline.shards.read import decode_audio, open_shards
 

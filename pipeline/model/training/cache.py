@@ -13,7 +13,6 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
-from pipeline.base.units import CLIP_SIDE_PX, FPS
+from pipeline.base.units import FPS
 from pipeline.model.training.integrity import (
     CacheError,
     checksum_of,
@@ -35,10 +34,11 @@ from pipeline.model.training.integrity import (
     states_of,
     write_index,
 )
+from pipeline.model.training.statistics import Statistics, Sums
 from pipeline.shards.format import AUDIO_FEATURES
 from pipeline.shards.read import Shards, open_shards
 from pipeline.skeleton import layout
-from pipeline.skeleton.local import from_local, rooted
+from pipeline.skeleton.local import rooted
 from pipeline.tables import people
 
 log = logging.getLogger(__name__)
@@ -56,38 +56,6 @@ FRAME_BYTES = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape 
 _COLUMNS = ("clip_id", "person", "frames", "local", "scores", "neck", "audio_features", "audio_features_of")
 _CHECKED_ONLY = ("audio",)  # the reader compares its length with the features', which were made of it
 _WRITING = re.compile(rf"{re.escape(files.TEMPORARY)}(?P<cache>[a-z]+-[0-9a-f]{{16}})-[0-9a-f]{{12}}", re.ASCII)
-FRAMING = (1.0, 50.0, 99.0)  # percentiles over clips
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Statistics of a split.
-
-    Attributes:
-        mean, std: (133, 2) of local coordinates, px, over points that count.
-        picture_mean, picture_std: (133, 2) of the same points in the 512 crop, px.
-        seen: (133,) share of the frames in which a point counts.
-        neck_std: (2,) of the neck's path about its mean in a clip, px.
-        shoulders: (3,) 1st, 50th and 99th percentile over clips of shoulder width, px.
-        neck_x, neck_y: (3,) the same percentiles of the neck's position, px.
-    """
-
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    picture_mean: NDArray[np.float64]
-    picture_std: NDArray[np.float64]
-    seen: NDArray[np.float64]
-    neck_std: NDArray[np.float64]
-    shoulders: NDArray[np.float64]
-    neck_x: NDArray[np.float64]
-    neck_y: NDArray[np.float64]
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Statistics":
-        return cls(**{name: np.asarray(value, float) for name, value in values.items()})
 
 
 class Cache:
@@ -287,7 +255,7 @@ def _named(shards: Path, run: Path) -> str:
 
 
 def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score: float) -> None:
-    sums, lists, states = _Sums(), _Lists(), states_of(opened.paths)
+    sums, lists, states = Sums(), _Lists(), states_of(opened.paths)
     out: dict[str, BinaryIO] = {name: (folder / f"{name}.raw").open("wb") for name in ARRAYS}
     try:
         for row in opened.rows((*_COLUMNS, *_CHECKED_ONLY)):
@@ -319,27 +287,14 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
             + (f" ({lists.silent} without)" if lists.silent else "")
             + ": run `make filter` with the stage audio_features"
         )
-    frames = np.array(lists.frames, np.int64)
-    first = np.concatenate([[0], np.cumsum(frames)[:-1]])
-    listed: dict[str, Any] = {
-        "first": first,
-        "frames": frames,
-        "offset": np.stack(lists.offsets),
-        "ids": np.array(lists.ids),
-    }
-    np.savez(folder / CLIPS, **listed, checksums=np.array(lists.checksums, np.uint32))
+    np.savez(folder / CLIPS, **lists.arrays())
     index = {
         **made_from,
         "shards": dict(opened.read),  # of the bytes that passed, which were compared with the shards' own index
         "states": states,
         "clips_sha256": sha256_of(folder / CLIPS),
         "folder": _named(opened.folder.resolve(), folder.resolve().parents[1]),
-        "audio_features_of": lists.label,
-        "clips": len(frames),
-        "left_out_without_features": lists.silent,
-        "frames": int(frames.sum()),
-        "hours": float(frames.sum()) / FPS / 3600,
-        "bytes": int(frames.sum()) * FRAME_BYTES,
+        **lists.about(),
         "statistics": sums.result().to_json(),
     }
     for path in folder.iterdir():
@@ -372,51 +327,25 @@ class _Lists:
         self.frames.append(frames)
         self.offsets.append(offset.astype(np.float32))
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What `clips.npz` holds, an entry a clip; `first` is its first frame in the other files."""
+        frames = np.array(self.frames, np.int64)
+        return {
+            "first": np.concatenate([[0], np.cumsum(frames)[:-1]]),
+            "frames": frames,
+            "offset": np.stack(self.offsets),
+            "ids": np.array(self.ids),
+            "checksums": np.array(self.checksums, np.uint32),
+        }
 
-class _Sums:
-    """Running sums for `Statistics`: float64 and about a centre near the data, so that nothing cancels."""
-
-    def __init__(self) -> None:
-        self.count = np.zeros(layout.K)
-        self.frames = 0
-        self.sums = np.zeros((2, 2, layout.K, 2))  # (local, picture) x (first, second power)
-        self.neck = np.zeros(2)
-        self.shoulders: list[float] = []
-        self.places: list[NDArray[np.float64]] = []
-        self._middle = np.array([0.0, CLIP_SIDE_PX / 2])[:, None, None, None]  # of local, of the picture
-
-    def add(self, local: NDArray[np.float32], neck: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
-        """Local (F, 133, 2) and neck (F, 2), px; valid (F, 133)."""
-        picture = from_local(local.astype(np.float64), neck.astype(np.float64))
-        both = np.stack([local, picture])
-        both -= self._middle  # in place, as what follows: this is a fifth of the time that a cache takes
-        both[:, ~valid] = 0.0
-        first = both.sum(1)
-        self.sums += np.stack([first, np.square(both, out=both).sum(1)], 1)
-        self.count += valid.sum(0)
-        self.frames += len(local)
-        sure = valid[:, layout.LEFT_SHOULDER] & valid[:, layout.RIGHT_SHOULDER]
-        if sure.any():
-            apart = local[sure, layout.LEFT_SHOULDER] - local[sure, layout.RIGHT_SHOULDER]
-            self.shoulders.append(float(np.median(np.linalg.norm(apart, axis=-1))))
-            self.places.append(np.median(neck[sure], 0).astype(float))
-            self.neck += neck[sure].var(0) * len(local)
-
-    def result(self) -> Statistics:
-        count = np.maximum(self.count, 1)[:, None]
-        means = self.sums[:, 0] / count
-        spreads = np.sqrt(np.maximum(self.sums[:, 1] / count - means**2, 0))
-        means = np.where(self.count[:, None] > 0, means + self._middle[:, 0], 0.0)
-        places = np.percentile(self.places, FRAMING, axis=0) if self.places else np.full((3, 2), np.nan)
-        widths = np.percentile(self.shoulders, FRAMING) if self.shoulders else np.full(3, np.nan)
-        return Statistics(
-            mean=means[0],
-            std=spreads[0],
-            picture_mean=means[1],
-            picture_std=spreads[1],
-            seen=self.count / max(1, self.frames),
-            neck_std=np.sqrt(self.neck / max(1, self.frames)),
-            shoulders=widths,
-            neck_x=places[:, 0],
-            neck_y=places[:, 1],
-        )
+    def about(self) -> dict[str, Any]:
+        """What the index says of all clips."""
+        frames = sum(self.frames)
+        return {
+            "audio_features_of": self.label,
+            "clips": len(self.frames),
+            "left_out_without_features": self.silent,
+            "frames": frames,
+            "hours": frames / FPS / 3600,
+            "bytes": frames * FRAME_BYTES,
+        }

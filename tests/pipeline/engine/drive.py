@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.session import INTERRUPTED
-from pipeline.engine import runner
+from pipeline.engine import commits
 from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
 from tests.pipeline.engine import toys
@@ -17,7 +17,7 @@ STAGES = {cls.name: cls for cls in KNOWN}
 
 
 def main() -> None:
-    runner.COMMIT_SECONDS = float(os.environ.get("TOY_COMMIT_SECONDS", runner.COMMIT_SECONDS))
+    commits.COMMIT_SECONDS = float(os.environ.get("TOY_COMMIT_SECONDS", commits.COMMIT_SECONDS))
     run, workers = Path(sys.argv[1]), int(sys.argv[2])
     for name, settings in zip(sys.argv[3::2], sys.argv[4::2], strict=True):
         stage = STAGES[name](**json.loads(settings))

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.base import files
 from pipeline.base.errors import StageError
-from pipeline.engine import runner
+from pipeline.engine import commits
 from pipeline.engine.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.registry.models import BadModel, Registry
 from pipeline.tables import lock, parts
@@ -83,7 +83,7 @@ def test_workers_end_soon_after_a_killed_driver_and_the_same_command_goes_on(tmp
 
 
 def test_results_are_committed_while_a_long_unit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "COMMIT_SECONDS", 0.5)
+    monkeypatch.setattr(commits, "COMMIT_SECONDS", 0.5)
     seen: list[int] = []
     over = threading.Event()
 
@@ -282,7 +282,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("options", [HERE, TWO])
 def test_a_disk_that_is_really_full(tiny_disk: Path, monkeypatch: pytest.MonkeyPatch, options: Options) -> None:
-    monkeypatch.setattr(runner, "COMMIT_BYTES", 1 << 19)
+    monkeypatch.setattr(commits, "COMMIT_BYTES", 1 << 19)
     run = tiny_disk / "run"
     stage = toys.ToyHeavy(units=tuple(f"u{n}" for n in range(20)))
     with pytest.raises(StageError, match="no space left"):

@@ -457,8 +457,8 @@ def test_the_demos_nets_refuse_other_footage(studio: Studio, tmp_path: Path) -> 
 # Kills
 
 DRIVER = """
-import pipeline.engine.runner
-pipeline.engine.runner.COMMIT_SECONDS = 0
+import pipeline.engine.commits
+pipeline.engine.commits.COMMIT_SECONDS = 0
 from pipeline.cli.main import stage_main
 stage_main("evaluate")
 """
