@@ -309,7 +309,7 @@ def test_a_changed_verdict_rewrites_its_bucket_alone(demo: Path, tmp_path: Path)
     setting = ("--set", f"judge.overrides={overrides}")
     exported = {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}
     said = csg405("run", "filter", "--profile", "demo", "--run", demo, *setting, notes=True)
-    assert f'judge.overrides: "" -> "{overrides}"' in said and "judge: 1 of 1 units to do" in said
+    assert f'judge.overrides: off -> "{overrides}"' in said and "judge: 1 of 1 units to do" in said
     changed = {name for name, value in before.items() if state().get(name) != value}
     assert len(changed) == 1
     assert exported == {p: p.stat().st_mtime_ns for p in (demo / "clips").rglob("*.mp4")}

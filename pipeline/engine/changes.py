@@ -45,12 +45,13 @@ class Change:
         stage, _, key = self.key.partition(".")
         return (
             stage
-            if is_stage(stage) and (not key or not is_runtime(settings_class(stage), key) or key in _INPUTS)
+            if is_stage(stage) and (not key or not is_runtime(settings_class(stage), key) or key in _FILES)
             else ""
         )
 
 
 _INPUTS = ("input", "manifest", "archive")  # never part of a fingerprint, and yet they say what the units are
+_FILES = (*_INPUTS, "overrides")  # where it lies changes nothing, what it holds does
 
 
 def changes(session: Session) -> list[Change]:
@@ -67,6 +68,8 @@ def changes(session: Session) -> list[Change]:
         for key, value in old.items()
         if key in new and new[key] != value
     ]
+    unset = [key for key in session.chosen.sets if key not in old and new.get(key) is not None]  # TOML has no null
+    found += [Change(key, None, new[key]) for key in unset]
     targets = session.profile.targets
     for name, stages in kept.get("targets", {}).items():
         if name in targets and list(targets[name]) != list(stages):

@@ -327,7 +327,7 @@ class _Lists:
         self.frames.append(frames)
         self.offsets.append(offset.astype(np.float32))
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, Any]:
         """What `clips.npz` holds, an entry a clip; `first` is its first frame in the other files."""
         frames = np.array(self.frames, np.int64)
         return {
