@@ -1,6 +1,6 @@
 """The base of all settings."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Strict(BaseModel):
@@ -10,3 +10,8 @@ class Strict(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def complaint(error: ValidationError) -> str:
+    """The first thing that is wrong, in the words of the check: pydantic puts the kind of error before them."""
+    return error.errors()[0]["msg"].removeprefix("Value error, ")

@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.base import toml
 from pipeline.base.errors import BadUse
-from pipeline.base.strict import Strict
+from pipeline.base.strict import Strict, complaint
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.settings import Settings, is_runtime
@@ -218,7 +218,7 @@ def _checked(path: Path) -> dict[str, Any]:
     except ValidationError as error:
         keys = [str(part) for part in error.errors()[0]["loc"]]
         line = _line(path, keys[-1], ".".join(keys[:-1]))
-        raise ProfileError(f"{path}:{line}: {'.'.join(keys)}: {error.errors()[0]['msg']}") from None
+        raise ProfileError(f"{path}:{line}: {'.'.join(keys)}: {complaint(error)}") from None
     return values
 
 
@@ -241,7 +241,7 @@ def _check_stage(stage: str, settings: dict[str, Any], where: Any) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
-        raise ProfileError(f"{where(key)}stages.{stage}.{key}: {first['msg']}, not {first['input']!r}") from None
+        raise ProfileError(f"{where(key)}stages.{stage}.{key}: {complaint(error)}, not {first['input']!r}") from None
 
 
 def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
         try:
             SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
         except ValidationError as error:
-            raise ProfileError(f"--set {text}: {error.errors()[0]['msg']}") from None
+            raise ProfileError(f"--set {text}: {complaint(error)}") from None
         return {parts[0]: {parts[1]: parsed}}
     if parts[0] == "stages":
         parts = parts[1:]

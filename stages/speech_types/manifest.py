@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from pipeline.base import files
 from pipeline.base.errors import StageError
+from pipeline.base.strict import complaint
 from stages.speech_types.names import NAME_CHARACTERS, PHRASE_CHARACTERS, PHRASES, name_of, phrase_of
 
 LANGUAGE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*"
@@ -152,8 +153,8 @@ def _called(entry: Any) -> str:
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"] if part != "[key]")
-    message = {"missing": "missing", "extra_forbidden": "unknown key"}.get(first["type"], first["msg"])
-    return ": ".join(part for part in (key, message.removeprefix("Value error, ")) if part)
+    message = {"missing": "missing", "extra_forbidden": "unknown key"}.get(first["type"], complaint(error))
+    return ": ".join(part for part in (key, message) if part)
 
 
 def write(path: Path, manifest: Manifest, comment: str) -> None:
