@@ -1,6 +1,7 @@
 """The puppets' lip-sync net, on puppets: what is said fits the lips that say it, and at its own offset."""
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> SyncNet:
     return SyncNet(open_session(build_lip_net(tmp_path_factory.mktemp("nets") / "lips.onnx"), threads=1))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def seen(name: str, person: int = 0) -> np.ndarray:
     """(T, 224, 224, 3) BGR face crops of a take, cut by its truth about as SyncNet's own are."""
     pictures, truth = render_take(take_named(name), SECONDS)
@@ -39,6 +40,18 @@ def seen(name: str, person: int = 0) -> np.ndarray:
     return np.stack(found)
 
 
+@pytest.fixture(scope="module")
+def lips_of(net: SyncNet) -> Callable[[str], np.ndarray]:
+    """Embeddings (windows_of(T), 1024) of a take's faces, which are drawn and looked at once."""
+
+    @cache
+    def of(name: str) -> np.ndarray:
+        return net.lips(seen(name)[None])[0][: windows_of(len(seen(name)))]
+
+    return of
+
+
+@cache
 def heard(name: str) -> np.ndarray:
     sound = Film(take_named(name), seconds=SECONDS).sound
     assert sound is not None
@@ -48,23 +61,26 @@ def heard(name: str) -> np.ndarray:
 @pytest.mark.parametrize(
     ("name", "offset"), [("talk-1", 0), ("talk-2", 0), ("pan", 0), ("late-0.2", -5), ("late-0.4", -10)]
 )
-def test_lips_fit_their_own_voice_at_their_own_offset(net: SyncNet, name: str, offset: int) -> None:
-    count = windows_of(len(seen(name)))
-    found = score(distances(net.lips(seen(name)[None])[0][:count], net.sound(heard(name), count)))
+def test_lips_fit_their_own_voice_at_their_own_offset(
+    net: SyncNet, lips_of: Callable[[str], np.ndarray], name: str, offset: int
+) -> None:
+    lips = lips_of(name)
+    found = score(distances(lips, net.sound(heard(name), len(lips))))
     assert found.offset == offset and found.confidence > 5
 
 
 @pytest.mark.parametrize(("lips", "sound"), [("voice-over", "voice-over"), ("talk-1", "talk-2"), ("pan", "talk-1")])
-def test_no_lips_fit_another_voice(net: SyncNet, lips: str, sound: str) -> None:
-    count = windows_of(len(seen(lips)))
-    assert score(distances(net.lips(seen(lips)[None])[0][:count], net.sound(heard(sound), count))).confidence < 2.7
+def test_no_lips_fit_another_voice(net: SyncNet, lips_of: Callable[[str], np.ndarray], lips: str, sound: str) -> None:
+    looked = lips_of(lips)
+    assert score(distances(looked, net.sound(heard(sound), len(looked)))).confidence < 2.7
 
 
-def test_both_towers_know_how_far_the_mouth_is_open(net: SyncNet) -> None:
+def test_both_towers_know_how_far_the_mouth_is_open(net: SyncNet, lips_of: Callable[[str], np.ndarray]) -> None:
     film = Film(take_named("talk-1"), seconds=SECONDS)
     opening = film._scenes[0].roles[0].motion.mouth
-    count = windows_of(len(seen("talk-1")))
-    lips, sound = net.lips(seen("talk-1")[None])[0][:count, 0], net.sound(heard("talk-1"), count)[:, 0]
+    lips = lips_of("talk-1")[:, 0]
+    count = len(lips)
+    sound = net.sound(heard("talk-1"), count)[:, 0]
     assert np.corrcoef(lips, opening[:count])[0, 1] > 0.97
     assert np.corrcoef(sound, opening[:count])[0, 1] > 0.85
 
