@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
@@ -34,9 +33,6 @@ from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
 from pipeline.tables.store import Store
 from pipeline.tables.table import remaking
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

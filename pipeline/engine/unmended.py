@@ -26,7 +26,8 @@ def unmended(run: Path, stage: str, shard: tuple[int, int] | None = None) -> Cou
     for path in [_path(run, stage, shard)] if shard else _notes(run, stage):
         try:
             found += Counter({str(reason): int(count) for reason, count in json.loads(path.read_text("utf-8")).items()})
-        except (FileNotFoundError, ValueError, TypeError, AttributeError):  # the stage's next run writes it again
+        # the stage's next run writes it again
+        except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
             continue
     return found
 

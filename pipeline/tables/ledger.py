@@ -56,7 +56,7 @@ def forget(folder: Path, names: Iterable[str]) -> None:
         lines = (folder / NAME).read_text(encoding="ascii", errors="replace").splitlines()
     except FileNotFoundError:
         return
-    kept = [line for line in lines if line.split(" ")[1:2] != [] and line.split(" ")[1] not in gone]
+    kept = [line for line in lines if len(words := line.split(" ")) > 1 and words[1] not in gone]
     files.write_text(folder / NAME, "".join(f"{line}\n" for line in kept))
 
 

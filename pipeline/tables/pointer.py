@@ -95,21 +95,24 @@ def read(folder: Path, outcomes: Sequence[str]) -> Pointer | Lost:
 
 def parse(text: str) -> Pointer:
     """Parse the text of a pointer; one without a checksum is of an older version. Raises ValueError."""
-    found = json.loads(text)
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     told_sum = found.pop("sha256", None)
     if told_sum is not None and told_sum != _checksum(found):
-        raise ValueError("its checksum is another one")
+        raise ValueError("its checksum does not match")
     generation, counts = found.get("generation"), found.get("counts", {})
     if type(generation) is not int or generation < 1:
         raise ValueError("it names no generation")
     if not isinstance(counts, dict) or not all(type(count) is int for count in counts.values()):
-        raise ValueError("its counts are none")
+        raise ValueError("its counts are not numbers")
     rows, outcomes = (_names(found, side, _MERGED) for side in ("rows", "outcomes"))
     replaced = _names(found, "replaced", None)
     if not all(_MERGED.fullmatch(name) or _PART.fullmatch(name) for name in replaced):
-        raise ValueError("it replaces what is no part")
+        raise ValueError("it replaces files that are not parts")
     return Pointer(generation, rows, outcomes, frozenset(replaced), counts)
 
 
@@ -118,7 +121,7 @@ def _names(found: Mapping[str, Any], key: str, form: re.Pattern[str] | None) -> 
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"it has no list of {key}")
     if form is not None and not all(form.fullmatch(name) for name in names):
-        raise ValueError(f"its {key} are no merged files")
+        raise ValueError(f"its {key} are not merged files")
     return tuple(names)
 
 

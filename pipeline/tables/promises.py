@@ -159,7 +159,7 @@ def note_of(folder: Path) -> Note | None:
         return Note(int(said["units"]), stages, units, bool(said.get("named")), str(said.get("retry", "")))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Note()
 
 

@@ -129,7 +129,7 @@ def test_a_whole_table_that_is_gone_is_told(run: Path) -> None:
     assert [summary.pending for summary in go_all(run).values()] == [0] * 6
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"generation": "1"}', "\x00" * 30, None])
+@pytest.mark.parametrize("text", ["", "null", "[]", "[" * 100_000, "{", '{"generation": "1"}', "\x00" * 30, None])
 def test_the_pointer_is_made_again_from_what_lies_beside_it(
     whole: Path, compacted: Path, tmp_path: Path, text: str | None
 ) -> None:
