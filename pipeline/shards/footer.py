@@ -20,6 +20,7 @@ HEAVY = ("keypoints", "scores", "local", "neck", "audio_features")
 _NEVER_NULL = ("keypoints", "scores", "local", "neck")
 _PAGE_BYTES = 32 << 20  # ours have 4 MB
 _LIGHT_BYTES = 256 << 10  # of a column without lists over frames, in a row group: a dictionary makes 64 values of one
+_REPEATED_BYTES = 128 << 20  # of such columns together, were each value the longest of its dictionary; ours take 1 MB
 _LIST_LENGTH = 1024  # of what is no list over frames: a crop box has 4
 _SAMPLE_BYTES = 4  # of FLAC, at most; 16-bit sound takes 2
 _FLAC_HEAD = 64 << 10
@@ -149,17 +150,22 @@ class Promise:
 
     def check_pages(self, file: ShardFile, names: Iterable[str], schema: pa.Schema) -> None:
         """Raise ShardError when a column would take more memory or hold more values than these frames can."""
+        repeated = 0
         for name in names:
             kind, values = schema.field(name).type, self.group.chunks[name].values
             if name not in HEAVY and values > self.group.rows * (_LIST_LENGTH if pa.types.is_nested(kind) else 1):
                 self._refuse(name, f"holds {values} values in {self.group.rows} rows")
-            self._check_pages(file, name, kind)
+            found = self._check_pages(file, name, kind)
+            if name not in (*HEAVY, "audio"):
+                repeated += values * sum(page.unpacked for page in found if page.kind == DICTIONARY)
+            if repeated > _REPEATED_BYTES:
+                self._refuse(name, "repeats long values: it may take more memory than any shard's")
 
     def bytes_of(self, names: Iterable[str], schema: pa.Schema) -> int:
         """Memory that the decoded columns take, at most."""
         return sum(self._most_bytes(name, schema.field(name).type) for name in names)
 
-    def _check_pages(self, file: ShardFile, name: str, kind: pa.DataType) -> None:
+    def _check_pages(self, file: ShardFile, name: str, kind: pa.DataType) -> list[Page]:
         chunk = self.group.chunks[name]
         try:
             found = list(pages(file.view(chunk.start, chunk.stop)))
@@ -172,6 +178,7 @@ class Promise:
         most = self._most_bytes(name, kind)
         if (total := sum(page.unpacked for page in found)) > most:
             self._refuse(name, f"unpacks to {total} bytes, its clips can have {most}")
+        return found
 
     def _check_page(self, name: str, chunk: Chunk, page: Page) -> None:
         if page.encoding not in _ENCODINGS:

@@ -15,6 +15,7 @@ _BODY = {DATA: 5, DICTIONARY: 7, DATA_V2: 8}
 _ENCODING_FIELD = {DATA: 2, DICTIONARY: 2, DATA_V2: 4}
 _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY, _STRUCT = (1, 2), 3, (4, 5, 6), 7, 8, 12
 _DEPTH = 4
+_MOST_PAGES = 10_000  # of a column in a row group of some MB: ours have one to three
 _LONGEST = 1 << 16  # of a header; statistics may hold two values of a column
 
 
@@ -41,9 +42,14 @@ class Page:
 
 
 def pages(chunk: memoryview) -> Iterator[Page]:
-    """Pages of a column chunk, in order. Raises BadPage where a header does not parse or leads out of the chunk."""
-    at = 0
+    """Pages of a column chunk, in order.
+
+    Raises BadPage where a header does not parse or leads out of the chunk, and for more pages than any writer makes.
+    """
+    at = count = 0
     while at < len(chunk):
+        if (count := count + 1) > _MOST_PAGES:
+            raise BadPage(f"has more than {_MOST_PAGES} pages")
         fields, length = _struct(chunk[at : at + _LONGEST], 0, 0)
         try:
             kind = int(fields[_TYPE])

@@ -216,7 +216,7 @@ def _opted_out(path: Path, rows: int | None, who: OptOut) -> tuple[NDArray[np.bo
 
 def _is_clip(name: Any) -> bool:
     """Whether a row names one of `clips/` beside the shards: a published copy comes from others, and says what it likes."""
-    pure = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    pure = PurePosixPath(name) if isinstance(name, str) and "\0" not in name else PurePosixPath()
     return not pure.is_absolute() and ".." not in pure.parts and pure.parts[:1] == ("clips",) and pure.suffix == ".mp4"
 
 

@@ -260,6 +260,13 @@ def test_a_hostile_copy_deletes_nothing_outside_its_clips(run: Path, tmp_path: P
     assert (tmp_path / "outside.mp4").exists() and (run / "raw/x.mp4").exists() and (run / "clips/x.txt").exists()
 
 
+def test_a_journal_with_a_nul_in_a_name_is_told(tmp_path: Path) -> None:
+    journal = {"files": [], "companions": ["clips/\0.mp4"], "index": {"version": "1.2"}}
+    (tmp_path / removal.JOURNAL).write_text(json.dumps(journal))
+    with pytest.raises(ShardError, match="not the journal"):
+        removal.complete(tmp_path)
+
+
 def test_a_folder_that_may_not_be_written_says_what_to_do(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(removal, "_replay", lambda *_: (_ for _ in ()).throw(Killed))

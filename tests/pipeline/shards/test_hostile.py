@@ -213,6 +213,7 @@ SHARDS: dict[str, tuple[Plant, str]] = {
     "rows that are many": (entry(rows="3"), r"has no number of rows"),
     "a split of its own": (entry(split="secret"), r"has the split 'secret'"),
     "seconds that are infinite": (entry(seconds=float("inf")), r"no number of seconds"),
+    "seconds beyond any float": (entry(seconds=10**400), r"no number of seconds"),
     "no hash": (entry(sha256=None), r"has no sha256"),
     "another hash": (entry(sha256="0" * 64), r"sha256 differs"),
     "a file twice": (twice, r"lists train-00000-of-00001\.parquet twice"),
@@ -305,6 +306,27 @@ def test_sound_that_ends_before_its_time_is_told() -> None:
 def test_a_page_header_of_garbage_is_told(data: bytes) -> None:
     with pytest.raises(BadPage):
         list(pages(memoryview(data)))
+
+
+def test_pages_without_end_are_not_counted_to_the_end() -> None:
+    empty = b"\x15\0" * 3 + b"\x2c" + b"\x15\0" * 3 + b"\0\0"
+    assert len(list(pages(memoryview(empty * 10_000)))) == 10_000
+    with pytest.raises(BadPage, match="more than 10000 pages"):
+        list(pages(memoryview(empty * 10_001)))
+
+
+def repeated_texts(folder: Path) -> None:
+    """A column of one text of 60 kB, 3,000 times: a list a row, which packs to nothing."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3000, np.int32)), pa.array(["x" * 60_000]))
+    lists = pa.ListArray.from_arrays(pa.array([0, 1000, 2000, 3000], pa.int32()), texts)
+    stored = hostile.table().append_column("more", lists)
+    hostile.write_table(folder, stored, compression="zstd")
+
+
+def test_a_text_that_a_dictionary_repeats_is_refused_before_it_is_unpacked(folder: Path) -> None:
+    repeated_texts(folder)
+    with pytest.raises(ShardError, match="column more repeats long values"):
+        read_all(folder)
 
 
 # Memory: each in a process of its own, whose peak the system tells.
