@@ -46,7 +46,7 @@ def damages(session: Session, deep: bool) -> list[Damage]:
     """Everything that is wrong with a run: its list of opt-outs, its tables, and the files that were made of them."""
     store = Store(session.run, session.opt_out)
     gone = forgotten(session.run, session.opt_out)
-    return [gone] * (gone is not None) + tables.damages(store, deep=deep) + results.damages(store, deep)
+    return ([gone] if gone else []) + tables.damages(store, deep=deep) + results.damages(store, deep)
 
 
 def _tell(session: Session, found: Sequence[Damage]) -> None:
