@@ -15,6 +15,8 @@ from pipeline.engine import check as results
 from pipeline.engine.session import Session
 from pipeline.tables import check as tables
 from pipeline.tables.check import Cost
+from pipeline.tables.opt_out_seen import forgotten
+from pipeline.tables.store import Store
 
 SHOWN = 100  # a disk that is away takes every clip with it
 UNITS_SHOWN = 3
@@ -41,8 +43,10 @@ def check(deep: bool, aside: bool, dry_run: bool, as_json: bool, **given: Any) -
 
 
 def damages(session: Session, deep: bool) -> list[Damage]:
-    """Everything that is wrong with a run: with its tables, and with the files that were made of them."""
-    return tables.damages(session.store, deep=deep) + results.damages(session.store, deep)
+    """Everything that is wrong with a run: its list of opt-outs, its tables, and the files that were made of them."""
+    store = Store(session.run, session.opt_out)
+    gone = forgotten(session.run, session.opt_out)
+    return ([gone] if gone else []) + tables.damages(store, deep=deep) + results.damages(store, deep)
 
 
 def _tell(session: Session, found: Sequence[Damage]) -> None:
@@ -73,13 +77,14 @@ def _set_aside(session: Session, found: Sequence[Damage], dry_run: bool, quiet: 
     """Say what making anew will cost, and move what is damaged. Returns: whether nothing damaged is left in its place."""
     makers = {session.profile.stage(name).writes: name for name in session.profile.all_stages}
     mine = [one for one in found if one.set_aside]
-    costs = tables.costs(session.store, mine, makers)
+    store = Store(session.run, session.opt_out)
+    costs = tables.costs(store, mine, makers)
     for cost in costs:
         click.echo(_line(cost), err=quiet)
     if dry_run or not mine:
         click.echo(f"nothing was moved{'' if dry_run else ': no file is damaged that would have to be'}", err=quiet)
         return False
-    for path in tables.set_aside(session.store, mine, makers):
+    for path in tables.set_aside(store, mine, makers):
         click.echo(f"set aside: {path}", err=quiet)
     click.echo(f"now: {_next(session.run, costs)}", err=quiet)
     return len(mine) == len(found)

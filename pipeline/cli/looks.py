@@ -13,6 +13,8 @@ from pipeline.cli.screen import print_data_set, print_funnel, print_story
 from pipeline.cli.session import Fault, about_a_run
 from pipeline.engine.endings import ending
 from pipeline.engine.session import Session
+from pipeline.tables.opt_out import RUN_LIST
+from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
@@ -39,14 +41,16 @@ def status(as_json: bool, **given: Any) -> None:
 
 def looking(session: Session) -> Store:
     """The run's tables for whoever looks and changes nothing: what is missing from them is gathered, and the rest is read."""
-    return Store(session.run, session.store.opt_out, damages={})
+    gone = forgotten(session.run, session.opt_out)
+    return Store(session.run, session.opt_out, damages={gone.path: gone} if gone else {})
 
 
 def tell_damages(store: Store) -> bool:
-    """Print what was missing from the tables that were looked at, on stderr. Returns: whether anything was."""
+    """Print what was missing from the tables that were looked at, or from the list of opt-outs. Returns: whether anything was."""
     found = list((store.damages or {}).values())
     for damage in found:
-        click.echo(f"not in these figures: {damage}; {damage.advice}", err=True)
+        about = "who opted out may be in these figures" if damage.path == RUN_LIST else "not in these figures"
+        click.echo(f"{about}: {damage}; {damage.advice}", err=True)
     return bool(found)
 
 

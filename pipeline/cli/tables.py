@@ -12,6 +12,7 @@ from pyarrow import csv
 from pipeline.base import files
 from pipeline.cli.looks import looking, tell_damages
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run
+from pipeline.engine.refetch import wanted_again
 from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, waste
 from pipeline.engine.upkeep import compact as join
@@ -31,13 +32,14 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
     """Forget rejections or failures, so that the next run tries those units again."""
     if not reason and not all_failed and not refetch:
         raise Fault("say what to retry: --reason CODE, --all-failed, or --refetch", BAD_USE)
-    store = Session(**given).store
+    session = Session(**given)
+    store = session.store
     counts: Counter[str] = Counter()
     try:
         if reason or all_failed:
             counts.update(again.forget(store, set(reason), set(stages), all_failed=all_failed))
         if refetch:
-            counts.update(again.refetch(store, set(stages)))
+            counts.update(again.refetch(store, set(stages), wanted_again(session, stages)))
     except KeyError as error:
         raise Fault(f"no reason has the code {error}", BAD_USE) from error
     for kind, count in counts.items():

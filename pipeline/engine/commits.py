@@ -29,10 +29,7 @@ COMMIT_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
-_SOURCE_AWAY = {
-    Reason.SOURCE_CHANGED.code,
-    Reason.SOURCE_MISSING.code,
-}  # a freed one is fetched again: `retry --refetch`
+_SOURCE_AWAY = {Reason.SOURCE_CHANGED.code, Reason.SOURCE_MISSING.code, Reason.SOURCE_DISCARDED.code}
 
 
 class Commits:

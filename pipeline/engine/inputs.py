@@ -27,7 +27,7 @@ def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
     """
     if not len(work.pending) or not work.inputs:
         return
-    made = _made(stage, store, work)
+    made = made_before(stage, store, work)
     for reads, item in zip(stage.reads, work.inputs, strict=True):
         paths = [columns.path for columns in KINDS[reads.kind].files if columns.path in reads.columns]
         units = made if reads.kind == SOURCES else work.pending.tolist()
@@ -41,7 +41,7 @@ def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
             raise Damaged(damage_of(found[0], store, home), home, len(found) - 1)
 
 
-def _made(stage: Stage, store: Store, work: Plan) -> list[int]:
+def made_before(stage: Stage, store: Store, work: Plan) -> list[int]:
     """The pending units that have a result already, whatever it was made of."""
     won = store.table(stage.writes).winners()
     done = set(won["unit"].filter(pc.equal(won["status"], OK)).to_pylist())

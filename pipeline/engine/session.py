@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.base.damage import Damaged
 from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, settings_of
 from pipeline.engine.lookup import settings_class
@@ -15,6 +16,7 @@ from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipp
 from pipeline.registry.models import Registry
 
 if TYPE_CHECKING:
+    from pipeline.tables.opt_out import OptOut
     from pipeline.tables.store import Store
 
 
@@ -153,12 +155,24 @@ class Session:
         return Path(folder) if folder else None
 
     @cached_property
-    def store(self) -> "Store":
-        """The run's tables; one for all stages, so that what was read once is not read again."""
+    def opt_out(self) -> "OptOut":
+        """Who is left out, by the lists as they are today. Raises OptOutError for a list that cannot be used."""
         from pipeline.tables.opt_out import of_run
+
+        return of_run(self.run, self.profile.opt_out)
+
+    @cached_property
+    def store(self) -> "Store":
+        """The run's tables; one for all stages, so that what was read once is not read again.
+
+        Raises Damaged where somebody who was left out is on no list any more: they would come back without a word.
+        """
+        from pipeline.tables.opt_out_seen import forgotten
         from pipeline.tables.store import Store
 
-        return Store(self.run, of_run(self.run, self.profile.opt_out))
+        if damage := forgotten(self.run, self.opt_out):
+            raise Damaged(damage, self.run)
+        return Store(self.run, self.opt_out)
 
     def check_there(self) -> None:
         """Raise StageError when somebody deleted the run folder since `keep_profile`: what follows would begin it anew."""
@@ -168,14 +182,16 @@ class Session:
             )
 
     def keep_profile(self) -> None:
-        """Write what was chosen, and the resolved profile, into the run folder, for every later command about it."""
+        """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""
         from pipeline.base import files
         from pipeline.engine.profile import show
+        from pipeline.tables.opt_out_seen import remember
 
         path, text = self.run / KEPT, show(self.profile)
         self.chosen.write(self.run)
         if not path.is_file() or path.read_bytes() != text.encode():
             files.write_text(path, text)
+        remember(self.run, self.opt_out)
 
 
 def _usual_run(given: _Given) -> Path:

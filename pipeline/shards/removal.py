@@ -29,7 +29,7 @@ from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, shar
 from pipeline.shards.index import INDEX, build_index, read_index, write_index
 from pipeline.shards.write import shard_writer
 from pipeline.storage import Storage, storage_of
-from pipeline.tables import opt_out
+from pipeline.tables import opt_out, opt_out_seen
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
 from pipeline.tables.opt_out import OptOut
@@ -281,6 +281,8 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
     """
     _add(run / opt_out.RUN_LIST, entries)
     who = opt_out.of_run(run, listed)
+    lost = opt_out_seen.forgotten(run, who)
+    opt_out_seen.remember(run, who)
     with ExitStack() as locks:
         locks.enter_context(no_program(run))
         for kind in KINDS:
@@ -294,7 +296,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         files=removed.files + gone.files,
         bytes=removed.bytes + gone.bytes,
         told=tuple(gone.told),
-        undone=(*removed.undone, *_unsaid(run, who, gone.damages)),
+        undone=(*([f"{lost}; {lost.remedy}"] if lost else ()), *removed.undone, *_unsaid(run, who, gone.damages)),
     )
 
 

@@ -1,7 +1,7 @@
 """Trying again what was rejected or failed: marks that make an outcome count no longer."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,12 +28,12 @@ def forget(store: Store, reasons: set[str], stages: set[str], *, all_failed: boo
         ended = outcome["status"] in (FAILED, REJECTED)
         return meant and ended and (not stages or outcome["stage"] in stages)
 
-    with _however_lost(store):
+    with however_lost(store):
         return _counted({kind: _mark(store, kind, wanted) for kind in store.kinds})
 
 
 @contextmanager
-def _however_lost(store: Store) -> Iterator[None]:
+def however_lost(store: Store) -> Iterator[None]:
     """Let the block read tables whose lost rows are not made anew yet: it is what has them made."""
     with ExitStack() as stack:
         for kind in store.kinds:
@@ -41,19 +41,24 @@ def _however_lost(store: Store) -> Iterator[None]:
         yield
 
 
-def refetch(store: Store, stages: set[str]) -> dict[str, int]:
+def refetch(store: Store, stages: set[str], wanted: Collection[str] = ()) -> dict[str, int]:
     """Mark what waits for a source that was freed, and the crawl of those videos, to be done again.
 
     The crawl is marked last: of a call that was killed before, the next one still finds what waits. Where a result was lost whose
-    source was freed, rows stay as they are: its tombstone goes, and the crawl fetches what is missing then.
+    source was freed, or is to be made anew, rows stay as they are: its tombstone goes, and the crawl fetches what is missing then.
+
+    Args:
+        store: the run's tables.
+        stages: that are meant; none for all.
+        wanted: videos whose sources are wanted again, if they were freed.
 
     Returns: units marked, by table kind, and sources to be fetched again.
     """
-    with _however_lost(store):
-        return _refetch(store, stages)
+    with however_lost(store):
+        return _refetch(store, stages, wanted)
 
 
-def _refetch(store: Store, stages: set[str]) -> dict[str, int]:
+def _refetch(store: Store, stages: set[str], also: Collection[str]) -> dict[str, int]:
     videos: set[str] = set()
 
     def waits(outcome: dict[str, Any]) -> bool:
@@ -66,13 +71,14 @@ def _refetch(store: Store, stages: set[str]) -> dict[str, int]:
     counts = {kind: _mark(store, kind, waits) for kind in store.kinds}
     crawled = {row["unit"] for row in store.live("videos", ["path"]).to_pylist() if _freed(store, row, videos)}
     counts["videos"] = counts.get("videos", 0) + _mark(store, "videos", lambda outcome: outcome["unit"] in crawled)
-    counts["videos"] += _unbury(store, stages, videos)
+    counts["videos"] += _unbury(store, stages, videos, also)
     return _counted(counts)
 
 
-def _unbury(store: Store, stages: set[str], marked: set[str]) -> int:
-    """Take the tombstones from freed sources of which a result was lost; returns how many."""
-    wanted = {one.promise.unit.partition("/")[0] for kind in store.kinds for one in _lost(store, kind, stages)} - marked
+def _unbury(store: Store, stages: set[str], marked: set[str], also: Collection[str]) -> int:
+    """Take the tombstones from freed sources of which a result was lost, and from others; returns how many."""
+    lost = {one.promise.unit.partition("/")[0] for kind in store.kinds for one in _lost(store, kind, stages)}
+    wanted = {*lost, *also} - marked
     freed = [row["path"] for row in store.live("videos", ["path"]).to_pylist() if _freed(store, row, wanted)]
     for path in freed:
         store.storage.delete(tombstone_of(path))

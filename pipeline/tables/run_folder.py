@@ -126,6 +126,7 @@ PLACES: tuple[Place, ...] = (
     Place("profile.toml", "the settings of the last command", Find.NOBODY, "csg405 run TARGET"),
     Place("settings.toml", "what was chosen for the run", Find.NOBODY, "csg405 run TARGET"),
     Place("opt_out.txt", "who is left out", Find.LIST, "csg405 opt-out ENTRY"),
+    Place("opt_out.json", "hashes of who was ever left out", Find.LIST, "csg405 opt-out", counted=False),
 )
 
 

@@ -15,6 +15,7 @@ from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.engine.stamps import broken_leaves
+from pipeline.engine.unmended import unmended
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.storage import FOLDERS, storage_of
 from pipeline.tables import run_folder
@@ -47,6 +48,7 @@ class StageState:
         cpu_hours: processor time of the attempts that count.
         store: where its tables are: "" for the run's own, else such as `evaluation/csg405`.
         lost_files: how many of its files are missing or have another size.
+        freed: units that could not be made anew, because their source was freed; their rows stay.
     """
 
     stage: str
@@ -65,6 +67,7 @@ class StageState:
     note: str = ""
     store: str = ""
     lost_files: int = 0
+    freed: int = 0
 
 
 def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
@@ -96,6 +99,7 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         counts = work.counts()
         state.units, state.pending = len(work.units), len(work.pending)
         state.lost_files = work.lost_files + len(broken_leaves(stage, store))
+        state.freed = min(state.pending, unmended(store.run, stage.name)[Reason.SOURCE_DISCARDED.code])
         state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
     except (MissingModel, OSError) as error:
         state.note = str(error)

@@ -39,9 +39,16 @@ class Crawl(CrawlSettings, Stage):
         return "" if self.input == "search" else input_of(self.input).nothing()
 
     def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
+        from pipeline.tables.store import Store
+        from stages.crawl import owners
+
         chosen = input_of(self.input)
         if left_out := chosen.left_out():
             click.echo(f"crawl: left out: {left_out}", err=True)
+        store = Store(context.run, context.opt_out)
+        units = chosen.units(store)
+        if mended := owners.mend(store, store.keys("sources").to_pylist() if units is None else units):
+            click.echo(f"crawl: {mended:,} notes of who owns a video were lost or damaged, and are mended", err=True)
         return chosen.driver(context)
 
     def worker(self, context: Context) -> "Worker":

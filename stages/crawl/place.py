@@ -1,10 +1,14 @@
 """Where files lie: content hashes, one owner a video, and renames into place."""
 
+import re
 from pathlib import Path
 
 from pipeline.base.ids import disk_name, safe_video_id
 from pipeline.base.reasons import Reason, Reject
 from pipeline.storage import storage_of, tombstone_of
+
+OWNER = ".owner"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")  # inputs percent-encode them
 
 
 def file_id(sha256: str) -> str:
@@ -18,15 +22,22 @@ def folder_of(video_id: str) -> str:
 
 
 def owner_of(run: Path, video_id: str) -> str | None:
-    """The unit that owns a video; None when nobody does yet."""
+    """The unit that owns a video; None when nobody does yet, or what is noted can be no unit."""
+    return noted_owner(run, owner_key(video_id))
+
+
+def noted_owner(run: Path, key: str) -> str | None:
+    """What such a note says; None where there is none, or it holds what no unit is called."""
     try:
-        return storage_of(run).local(_owner_key(video_id)).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = storage_of(run).local(key).read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
+    return text if text and not _CONTROL.search(text) else None
 
 
-def _owner_key(video_id: str) -> str:
-    return f"{folder_of(video_id)}/{disk_name(video_id)}.owner"
+def owner_key(video_id: str) -> str:
+    """The key of the note of who owns a video."""
+    return f"{folder_of(video_id)}/{disk_name(video_id)}{OWNER}"
 
 
 def claim(run: Path, video_id: str, unit: str) -> None:
@@ -35,7 +46,7 @@ def claim(run: Path, video_id: str, unit: str) -> None:
     Raises:
         Reject: DUPLICATE when another unit owns it.
     """
-    first = storage_of(run).claim(_owner_key(video_id), unit)
+    first = storage_of(run).claim(owner_key(video_id), unit)
     if first != unit:
         raise Reject(Reason.DUPLICATE, f"the same video as {first[:200]}")
 

@@ -3,6 +3,7 @@
 python -m tests.trials.damages RUN SEED NUMBER
 """
 
+import filecmp
 import json
 import random
 import shlex
@@ -75,9 +76,11 @@ def flip(path: Path, draw: random.Random, _: Sequence[Path]) -> None:
 
 
 def replace(path: Path, draw: random.Random, others: Sequence[Path]) -> None:
-    """Another file of the same kind in its place."""
-    alike = [other for other in others if other.suffix == path.suffix and other.parts[:3] == path.parts[:3]]
-    shutil.copyfile(draw.choice(alike or list(others)), path)
+    """A file of other content in its place: one of its folder and kind, else of its kind, else any."""
+    different = [other for other in others if other != path and not filecmp.cmp(other, path, shallow=False)]
+    alike = [other for other in different if other.suffix == path.suffix]
+    near = [other for other in alike if other.parent == path.parent]
+    shutil.copyfile(draw.choice(near or alike or different), path)
 
 
 DEEDS: dict[str, Callable[[Path, random.Random, Sequence[Path]], None]] = {

@@ -164,21 +164,47 @@ def test_there_and_back(csg: Command, site: str) -> None:
     assert csg("run", "crawl", "filter", "--discard", "raw").count("nothing to do") == 3, "what is done stays done"
 
     changed = ("--set", "toy_look.level=-20")
-    assert "toy_look  2 of 2 units: 2 failed" in csg("run", "filter", *changed)
-    assert {o["reason"] for o in outcomes(csg.run, "sound_measures").values()} == {"source_discarded"}
-    assert "toy_look  nothing to do (2 units)" in csg("run", "filter", *changed), "they wait"
+    levels = measured(csg.run)
+    for _ in range(2):  # the second time as the first
+        said = csg("run", "filter", *changed)
+        assert said.count("not made again, its rows stay: ") == said.count("(source_discarded: ") == 2
+        assert f"all done; 2 wait for their source: csg405 retry --refetch --run {csg.run}" in said
+        assert measured(csg.run) == levels and len(levels) == 2
     said = csg("status", *changed)
-    assert "source_discarded" in said and "2 units wait for a source that was freed: csg405 retry --refetch" in said
+    assert "2 units wait for a source that was freed: csg405 retry --refetch" in said
 
+    assert "nothing matches" in csg("retry", "--refetch", "--stage", "split")
     said = csg("retry", "--refetch")
-    assert "2 units of videos will be tried again" in said and "2 units of sound_measures" in said
-    assert "toy_look  nothing to do (0 units)" in csg("run", "filter", *changed), "the videos are not back yet"
+    assert "2 units of videos will be tried again" in said and csg.stones == []
+    assert measured(csg.run) == levels, "what is there counts until it is made anew"
     said = csg("run", "crawl", "filter", *changed)
-    assert "crawl  2 of 2 units: 2 ok" in said and "split  nothing to do (2 units)" in said
+    assert set(measured(csg.run).values()) == {-20.0}
+    assert "2 of 2 units: 2 ok" in said and "split  nothing to do (2 units)" in said
     assert "toy_look  2 of 2 units: 2 ok" in said
     assert csg.films == before and csg.stones == []
     assert "nothing matches" in csg("retry", "--refetch")
     assert "2 sources freed" in csg("discard", "raw", *changed)
+
+
+def measured(run: Path) -> dict[str, float]:
+    """{clip: what toy_look found}."""
+    rows = Store(run).read("sound_measures", ["clip_id", "loudness_dbfs"]).to_pylist()
+    return {row["clip_id"]: row["loudness_dbfs"] for row in rows}
+
+
+def test_what_was_never_made_of_a_freed_source_waits_as_a_failure(csg: Command, film: Path) -> None:
+    csg.toys(film, "a")
+    csg("run", "crawl")
+    [path] = (csg.run / "raw" / "aa").glob("*.mp4")
+    files.tombstone_of(path).write_text("{}")
+    path.unlink()
+    assert "toy_look  2 of 2 units: 2 failed" in csg("run", "filter")
+    assert {o["reason"] for o in outcomes(csg.run, "sound_measures").values()} == {"source_discarded"}
+    assert "toy_look  nothing to do (2 units)" in csg("run", "filter"), "they wait"
+    said = csg("retry", "--refetch")
+    assert "1 units of videos will be tried again" in said and "2 units of sound_measures" in said
+    assert "toy_look  nothing to do (0 units)" in csg("run", "filter"), "the video is not back yet"
+    assert "toy_look  2 of 2 units: 2 ok" in csg("run", "crawl", "filter")
 
 
 def test_a_full_disk_is_freed_by_the_stages_after_it(csg: Command, film: Path) -> None:

@@ -108,7 +108,7 @@ class Deeds(toys.ToyAnnotate):
         yield from super().process(unit)
 
 
-@pytest.mark.parametrize("reason", ["source_changed", "source_missing"])
+@pytest.mark.parametrize("reason", ["source_changed", "source_missing", "source_discarded"])
 def test_a_source_that_is_away_takes_no_result_with_it(tmp_path: Path, reason: str) -> None:
     """A setting changed meanwhile: the rows stay, what was made from them too, and the last line says that some wait."""
     stages = chain()
@@ -122,7 +122,11 @@ def test_a_source_that_is_away_takes_no_result_with_it(tmp_path: Path, reason: s
     go_all(tmp_path, stages[3:])
     assert len(contents(tmp_path)["samples"]) == 4
     found = ending_of([(stages[2], Store(tmp_path))], tmp_path)
-    assert found.line() == f"all done; to be tried again by the next run: toy_annotate 2 {reason}"
+    waits = f"2 wait for their source: csg405 retry --refetch --run {tmp_path}"
+    freed = reason == "source_discarded"
+    assert (
+        found.line() == f"all done; {waits if freed else f'to be tried again by the next run: toy_annotate 2 {reason}'}"
+    )
     assert go(Deeds(value=2.0), tmp_path).counts == {"ok": 2}
     assert ending_of([(stages[2], Store(tmp_path))], tmp_path).line() == "all done"
 

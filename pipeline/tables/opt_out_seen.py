@@ -1,0 +1,76 @@
+"""Who was ever left out of a run, as hashes: a list that is lost, cut short or overwritten lets nobody back in without a word.
+
+The lists themselves are plain texts that people edit; beside them, `opt_out.json` remembers the hash of every name that a command
+found there. Names that are on no list any more are told by whoever looks, and stop whoever builds, until they are on it again or
+`csg405 opt-out --let-in` says that they may come back.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.base import files
+from pipeline.base.damage import Damage
+from pipeline.tables.hashing import digest
+from pipeline.tables.opt_out import RUN_LIST, OptOut
+
+SEEN = "opt_out.json"  # in the run folder
+_LOST = "who they are, where no copy of the list is left: only hashes of them are kept"
+
+
+def remember(run: Path, who: OptOut) -> None:
+    """Note everybody on the lists of a run, beside those that were on them before."""
+    _write(run, (_seen(run) or frozenset()) | _hashes(who))
+
+
+def let_in(run: Path, who: OptOut) -> int:
+    """Note those on the lists alone. Returns: how many names were on them before, and may come back."""
+    gone = len((_seen(run) or frozenset()) - _hashes(who))
+    _write(run, _hashes(who))
+    return gone
+
+
+def forgotten(run: Path, who: OptOut) -> Damage | None:
+    """What is wrong with the lists of a run, if names were on them that are not there any more.
+
+    Where `opt_out.json` does not read, a list that is there is believed, and the next command that changes the run notes it anew.
+    """
+    seen, there = _seen(run), (run / RUN_LIST).is_file()
+    missing = len((seen or frozenset()) - _hashes(who))
+    if not missing and not (seen is None and not there):
+        return None
+    holds = f"{missing:,} videos or channels that are on no list any more" if missing else "whoever was left out"
+    copy = f"bring {run / RUN_LIST} back from a copy, or name them again by `csg405 opt-out ENTRY... --run {run}`"
+    remedy = f"{copy}; where they may come back, `csg405 opt-out --let-in --run {run}`"
+    return Damage(RUN_LIST, "is not what it was" if there else "is missing", holds, remedy, _LOST)
+
+
+def _hashes(who: OptOut) -> frozenset[str]:
+    videos = {f"{digest('video', video):016x}" for video in who.videos}
+    return frozenset(videos | {f"{digest('channel', channel):016x}" for channel in who.channels})
+
+
+def _seen(run: Path) -> frozenset[str] | None:
+    """Hashes of who was ever on a list; none where nobody was, None where the file does not read."""
+    try:
+        said = json.loads((run / SEEN).read_text(encoding="utf-8"))
+        names = frozenset(map(str, said["names"]))
+        return names if said["sha256"] == _checksum(names) else None
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _write(run: Path, names: frozenset[str]) -> None:
+    text = json.dumps({"names": sorted(names), "sha256": _checksum(names)})
+    path = run / SEEN
+    if not names and not path.exists():
+        return
+    if not path.is_file() or path.read_bytes() != text.encode():
+        files.write_text(path, text)
+
+
+def _checksum(names: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()
