@@ -24,14 +24,19 @@ UNITS_SHOWN = 3
 
 @click.command()
 @click.option("--deep", is_flag=True, help="Read every byte and compare, not names, sizes and counts alone.")
-@click.option("--set-aside", "aside", is_flag=True, help="Move damaged parts away and make their units pending.")
+@click.option(
+    "--set-aside",
+    "aside",
+    is_flag=True,
+    help="Move damaged parts of tables away and make their units pending; reads all of the tables.",
+)
 @click.option("--dry-run", is_flag=True, help="With --set-aside: say what it would cost, move nothing.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @about_a_run
 def check(deep: bool, aside: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Compare a run with what was promised: what is missing or damaged, what makes it anew, what cannot come back."""
     session = Session(**given)
-    found = damages(session, deep)
+    found = damages(session, deep, whole_tables=deep or aside)
     if as_json:
         click.echo(json.dumps({"damages": [asdict(one) for one in found]}, indent=1))
     elif found:
@@ -42,11 +47,18 @@ def check(deep: bool, aside: bool, dry_run: bool, as_json: bool, **given: Any) -
     raise SystemExit(STOPPED if found and not mended else 0)
 
 
-def damages(session: Session, deep: bool) -> list[Damage]:
-    """Everything that is wrong with a run: its list of opt-outs, its tables, and the files that were made of them."""
+def damages(session: Session, deep: bool, whole_tables: bool) -> list[Damage]:
+    """Everything that is wrong with a run: its list of opt-outs, its tables, and the files that were made of them.
+
+    Args:
+        session: the run.
+        deep: whether every byte of the files is read.
+        whole_tables: whether every byte of the tables is, which are few beside footage: what a reader met in the midst of a part has
+            to be found again to be set aside.
+    """
     store = Store(session.run, session.opt_out)
     gone = forgotten(session.run, session.opt_out)
-    return ([gone] if gone else []) + tables.damages(store, deep=deep) + results.damages(store, deep)
+    return ([gone] if gone else []) + tables.damages(store, deep=whole_tables) + results.damages(store, deep)
 
 
 def _tell(session: Session, found: Sequence[Damage]) -> None:

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -58,6 +59,20 @@ def test_what_is_lost_is_listed_priced_and_set_aside(run: Path) -> None:
         and f"csg405 run crawl --run {run}" in stopped.output
         and "Traceback" not in stopped.output
     )
+
+
+def test_what_only_a_reader_notices_is_found_by_the_command_that_it_names(run: Path) -> None:
+    part = sorted((run / "tables" / "videos" / "rows").iterdir())[0]
+    group = pq.read_metadata(part).row_group(0)
+    [column] = [i for i in range(group.num_columns) if group.column(i).path_in_schema == "duration_seconds"]
+    data = bytearray(part.read_bytes())
+    data[group.column(column).data_page_offset + group.column(column).total_compressed_size - 1] ^= 1
+    part.write_bytes(data)
+    assert ask(run, "check").exit_code == 0  # reads what rows are counted by, and no measure
+    read = ask(run, "table", "videos", "--out", str(run.parent / "out.csv"))
+    assert read.exit_code == 1 and f"csg405 check --set-aside --run {run}" in read.stderr
+    done = ask(run, "check", "--set-aside")
+    assert done.exit_code == 0 and part.name in done.stdout and not part.exists(), done.output
 
 
 @pytest.mark.parametrize("words", [("status",), ("failed",), ("show", "a.mp4"), ("table", "videos", "--out")])
