@@ -53,8 +53,8 @@ def damages(session: Session, deep: bool, whole_tables: bool) -> list[Damage]:
     Args:
         session: the run.
         deep: whether every byte of the files is read.
-        whole_tables: whether every byte of the tables is, which are few beside footage: what a reader met in the midst of a part has
-            to be found again to be set aside.
+        whole_tables: whether every byte of the tables is; what a reader met in the midst of a part has to be found again to be
+            set aside.
     """
     store = Store(session.run, session.opt_out)
     gone = forgotten(session.run, session.opt_out)
