@@ -76,7 +76,7 @@ def test_what_only_a_reader_notices_is_found_by_the_command_that_it_names(
     data = bytearray(part.read_bytes())
     data[group.column(column).data_page_offset + group.column(column).total_compressed_size - 1] ^= 1
     part.write_bytes(data)
-    assert ask(run, "check").exit_code == 0  # reads what rows are counted by, and no measure
+    assert (r := ask(run, "check")).exit_code == 0, r.output  # reads what rows are counted by, and no measure
     read = ask(run, "table", "persons", "--out", str(run.parent / "out.csv"))
     assert read.exit_code == 1 and f"csg405 check --set-aside --run {run}" in read.stderr
     done = ask(run, "check", "--set-aside")
