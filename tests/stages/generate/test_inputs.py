@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402
 from stages.generate import inputs  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
+from tests.stages.generate.endless import spinning  # noqa: E402
 from tests.stages.generate.studio import BOTH, ROOT, Place, arrays_of, rows_of, somebody, wide  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -74,11 +74,6 @@ def test_a_net_that_never_ends_is_stopped(place: Place, monkeypatch: pytest.Monk
         StageError, match=r"--image .*someone\.png: .* and .*: stopped after 3 s: a net that never ends"
     ):
         find_inputs(place.settings(image=picture, audio=place.wav()), place.session(), "logmel768")
-
-
-def spinning(*_: Any, **__: Any) -> None:
-    while True:
-        time.sleep(1)
 
 
 def test_named_neither_two_held_out_clips_of_different_videos_are_taken(place: Place) -> None:
