@@ -25,7 +25,6 @@ _HAND_COLORS = tuple(
     tuple(round(255 * v) for v in colorsys.hsv_to_rgb(i / len(layout.HAND_EDGES), 1, 1)) for i in range(20)
 )
 _HANDS = (layout.LEFT_HAND, layout.RIGHT_HAND)
-_DIMMED = (np.arange(256) * 0.6).astype(np.uint8)  # of each level: a look-up costs a tenth of a product over the canvas
 _TURN = np.linspace(0, 2 * np.pi, 36, endpoint=False)[:, None]
 _COSINE, _SINE = np.cos(_TURN), np.sin(_TURN)
 _FAR = 20_000.0  # pixels; what lies further off is drawn there, because OpenCV's coordinates are 32-bit
@@ -70,7 +69,8 @@ def _on_black(points: NDArray[np.floating], scores: NDArray[np.floating], size: 
     joints, joint_scores = layout.openpose_18(grown, scores)
     for i, (a, b) in enumerate(layout.OPENPOSE_EDGES):
         _limb(canvas, joints[a], joints[b], 4 * unit, _dim(_WHEEL[i], joint_scores[a] * joint_scores[b]))
-    canvas = np.asarray(cv2.LUT(canvas, _DIMMED), np.uint8)
+    # To 0.6 of each level, rounded down: 0.6 of a whole number ends in .0, .2, .4, .6 or .8. A look-up takes four times as long.
+    cv2.convertScaleAbs(canvas, canvas, 0.6, -0.4)
     for joint, score, color in zip(joints.tolist(), joint_scores.tolist(), _WHEEL, strict=True):
         _dot(canvas, joint, 4 * unit, _dim(color, score))
     places, weights = grown.tolist(), scores.tolist()

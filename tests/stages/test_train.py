@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from pipeline.cli.stage import command_of
 from pipeline.engine.profile import ProfileError, load
 from stages.ablation import Ablation
 from stages.ablation.settings import VARIANTS
@@ -15,41 +17,49 @@ from tests.pipeline.model.training.small import shard_rows, write_shards
 _QUICK = {"size": "tiny", "window_frames": 40, "batch": 2, "sample_every": 0, "log_every": 1, "checkpoint_every": 2}
 
 
-def _run(run: Path, *more: str, module: str = "stages.train") -> subprocess.CompletedProcess[str]:
-    quick = [f"--set={key}={value}" for key, value in _QUICK.items()] if module == "stages.train" else []
-    command = [sys.executable, "-m", module, "--run", str(run), *quick, *more]
+def _given(run: Path, *more: str) -> list[str]:
+    return ["--run", str(run), *(f"--set={key}={value}" for key, value in _QUICK.items()), "--profile", "folder", *more]
+
+
+def _run(run: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stages.train", *_given(run, *more)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def _here(run: Path, *more: str) -> Result:
+    """The same command line in this process: to start another and load torch there takes longer than to train."""
+    return CliRunner().invoke(command_of("train"), _given(run, *more))
 
 
 def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
     rows = shard_rows(3)
     write_shards(tmp_path / "shards", {"train": rows[:2], "validation": rows[2:]})
-    first = _run(tmp_path, "--profile", "folder", "--steps", "2")
+    first = _run(tmp_path, "--steps", "2")
     assert first.returncode == 0, first.stderr
     assert "dit tiny, 3.1 M parameters" in first.stdout
     assert f"model: {tmp_path / 'training' / 'model' / 'checkpoints' / 'step-000000002'}" in first.stdout
-    more = _run(tmp_path, "--profile", "folder", "--steps", "3")
+    more = _here(tmp_path, "--steps", "3")
     assert "resuming from step 2" in more.stdout
-    other = _run(tmp_path, "--profile", "folder", "--steps", "3", "--learning-rate", "0.5")
-    assert other.returncode == 1
+    other = _here(tmp_path, "--steps", "3", "--learning-rate", "0.5")
+    assert other.exit_code == 1 and isinstance(other.exception, SystemExit)
     assert "learning_rate was 0.0001, now 0.5" in other.stderr
     assert "Traceback" not in other.stderr
-    named = _run(tmp_path, "--profile", "folder", "--steps", "1", "--learning-rate", "0.5", "--model-name", "steep")
-    assert named.returncode == 0, named.stderr
+    named = _here(tmp_path, "--steps", "1", "--learning-rate", "0.5", "--model-name", "steep")
+    assert named.exit_code == 0, named.output
     about = json.loads((tmp_path / "training" / "steep" / "trained_on.json").read_text())
     assert about["settings"]["learning_rate"] == 0.5
 
 
 def test_without_shards_it_says_what_makes_them(tmp_path: Path) -> None:
-    found = _run(tmp_path, "--profile", "folder")
-    assert found.returncode == 1
+    found = _here(tmp_path)
+    assert found.exit_code == 1 and isinstance(found.exception, SystemExit)
     assert "_index.json is missing: the stage `shards` has not finished here" in found.stderr
     assert "Traceback" not in found.stderr
 
 
 def test_a_mistyped_setting_is_told(tmp_path: Path) -> None:
-    found = _run(tmp_path, "--profile", "folder", "--set", "train.learning_rat=1")
-    assert found.returncode == 2
+    found = _here(tmp_path, "--set", "train.learning_rat=1")
+    assert found.exit_code == 2 and isinstance(found.exception, SystemExit)
     assert "did you mean" in found.stderr
 
 

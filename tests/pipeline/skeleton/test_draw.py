@@ -32,6 +32,14 @@ def test_brightness_follows_the_score() -> None:
     assert draw(keypoints, scores * 0.5)[220, 206, 0] < draw(keypoints, scores)[220, 206, 0]
 
 
+def test_limbs_have_six_tenths_of_their_colour_rounded_down() -> None:
+    keypoints, scores = one()
+    for level in range(256):
+        scores[:] = np.sqrt((level + 0.5) / 255)  # the limb is as bright as the product of its ends
+        shown = draw(keypoints, scores, threshold=0)[220, 206]
+        assert shown.tolist() == [level * 6 // 10, 0, 0]
+
+
 def test_overlay_keeps_the_background_and_its_size() -> None:
     keypoints, scores = one()
     background = np.full((360, 640, 3), 90, np.uint8)

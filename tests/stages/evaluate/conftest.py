@@ -8,7 +8,15 @@ from pipeline.theatre.detector import build_detector
 from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.lipnet import build_lip_net
 from pipeline.theatre.posenet import build_pose_net
-from tests.stages.evaluate.studio import Studio, cheap_likeness, in_this_process, row_of, write_shards
+from tests.stages.evaluate.studio import (
+    Studio,
+    asked_once,
+    cheap_likeness,
+    filmed_once,
+    in_this_process,
+    row_of,
+    write_shards,
+)
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +36,12 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("filmed") / "run"
     write_shards(run, [row_of(run, number, who) for number, who in enumerate(("ada", "ben", "cai"))])
     return run
+
+
+@pytest.fixture(autouse=True)
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    filmed_once(monkeypatch)
+    asked_once(monkeypatch)
 
 
 @pytest.fixture

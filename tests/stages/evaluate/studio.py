@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import soxr
 
+from pipeline.backends.job import Filmed, Job
+from pipeline.backends.job import Options as HowToFilm
+from pipeline.backends.run import drive, plan
 from pipeline.base.hashes import sha256_of
 from pipeline.engine.runner import Options
 from pipeline.engine.session import Session
@@ -152,3 +157,45 @@ def cheap_likeness(patch: pytest.MonkeyPatch) -> None:
         return 1 - float(np.abs(made[::16].astype(float) - true[::16]).mean()) / 255
 
     patch.setattr("stages.evaluate.scores.worker.ssim", near)
+
+
+_FILMED: dict[tuple[Any, ...], bytes] = {}
+_SAID: dict[tuple[Any, ...], list[np.ndarray]] = {}
+
+
+def filmed_once(patch: pytest.MonkeyPatch) -> None:
+    """What is drawn of the same motion in the same way is copied: to draw and encode it takes longer than the rest of a test."""
+
+    def film(name: str, job: Job, options: HowToFilm, out: Path, work: Path) -> Filmed:
+        if name != "skeleton":
+            return drive(name, job, options, out, work)
+        key = repr(options), *map(_content, vars(job).values())
+        if key not in _FILMED:
+            found = drive(name, job, options, out, work)
+            _FILMED[key] = out.read_bytes()
+            return found
+        view = plan(name, job, options, work).view
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(_FILMED[key])
+        return Filmed(out, view.box, view.size, view.fps, view.frames, None, ())
+
+    patch.setattr("stages.evaluate.renditions.worker.drive", film)
+
+
+def asked_once(patch: pytest.MonkeyPatch) -> None:
+    """What a net said of the same input is not asked again: the puppets are few."""
+    ask = onnxruntime.InferenceSession.run
+
+    def run(self: Any, outputs: Sequence[str] | None, inputs: dict[str, np.ndarray], how: Any = None) -> Any:
+        key = self._model_path, tuple(outputs or ()), *((name, _content(given)) for name, given in inputs.items())
+        if key not in _SAID:
+            _SAID[key] = ask(self, outputs, inputs, how)
+        return [said.copy() for said in _SAID[key]]
+
+    patch.setattr(onnxruntime.InferenceSession, "run", run)
+
+
+def _content(given: np.ndarray | None) -> tuple[Any, ...]:
+    if given is None:
+        return ()
+    return given.shape, given.dtype.str, blake2b(np.ascontiguousarray(given).data).digest()

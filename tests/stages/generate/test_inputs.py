@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs csg405[train]")
 pytest.importorskip("diffusers", reason="needs csg405[train]")
@@ -18,6 +18,7 @@ pytest.importorskip("safetensors", reason="needs csg405[train]")
 from pipeline.base.errors import StageError  # noqa: E402
 from pipeline.base.ids import disk_name  # noqa: E402
 from pipeline.base.units import SAMPLE_RATE  # noqa: E402
+from pipeline.cli.stage import command_of  # noqa: E402
 from pipeline.media.audio import read_wave  # noqa: E402
 from pipeline.media.video import probe, write_clip  # noqa: E402
 from pipeline.model.audio_to_skeleton import AudioToSkeleton  # noqa: E402
@@ -26,22 +27,27 @@ from pipeline.skeleton import layout  # noqa: E402
 from pipeline.theatre import planted, render_take, take_named  # noqa: E402
 from stages.generate import inputs  # noqa: E402
 from stages.generate.inputs import find_inputs  # noqa: E402
+from tests.stages.generate.endless import spinning  # noqa: E402
 from tests.stages.generate.studio import BOTH, ROOT, Place, arrays_of, rows_of, somebody, wide  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def given(place: Place, *more: str) -> list[str]:
+    line = ["--profile", "demo", "--run", str(place.run), "--models", str(place.made / "nets")]
+    return [*line, "--sampler", "ddim", "--sampler-steps", "2", *more]
+
+
 def command(place: Place, *more: str) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "stages.generate", "--profile", "demo", "--run", str(place.run)]
-    line += ["--models", str(place.made / "nets"), "--sampler", "ddim", "--sampler-steps", "2", *more]
+    line = [sys.executable, "-m", "stages.generate", *given(place, *more)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(line, cwd=place.folder, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_command_line_writes_all_three_files(place: Place) -> None:
     reference = place.npz(somebody(place.made))
-    given = ["--audio", str(place.wav()), "--skeleton", str(reference), "--out", "new/talk.mp4"]
-    ended = command(place, "--model", str(place.model), *given)
+    files = ["--audio", str(place.wav()), "--skeleton", str(reference), "--out", "new/talk.mp4"]
+    ended = command(place, "--model", str(place.model), *files)
     assert ended.returncode == 0, ended.stderr
     assert "30 frames of voice-16000-1, led by reference, guidance 3.5" in ended.stdout
     for suffix in (".mp4", ".npz", ".parquet"):
@@ -50,8 +56,8 @@ def test_the_command_line_writes_all_three_files(place: Place) -> None:
 
 
 def test_the_command_line_tells_a_missing_model_in_a_line(place: Place) -> None:
-    ended = command(place, "--audio", str(place.wav()))
-    assert ended.returncode == 1
+    ended = CliRunner().invoke(command_of("generate"), given(place, "--audio", str(place.wav())))
+    assert ended.exit_code == 1 and isinstance(ended.exception, SystemExit)
     [line] = ended.stderr.strip().splitlines()
     assert "training/model holds no model: train one with `make train`" in line
     assert not (place.run / "generated").exists()
@@ -68,11 +74,6 @@ def test_a_net_that_never_ends_is_stopped(place: Place, monkeypatch: pytest.Monk
         StageError, match=r"--image .*someone\.png: .* and .*: stopped after 3 s: a net that never ends"
     ):
         find_inputs(place.settings(image=picture, audio=place.wav()), place.session(), "logmel768")
-
-
-def spinning(*_: Any, **__: Any) -> None:
-    while True:
-        time.sleep(1)
 
 
 def test_named_neither_two_held_out_clips_of_different_videos_are_taken(place: Place) -> None:
