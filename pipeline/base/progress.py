@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -103,9 +104,19 @@ def duration(seconds: float) -> str:
 
 def redact(text: str) -> str:
     """Redact the values of secret environment variables, bearer tokens and passwords in URLs."""
-    for secret in _secrets():
-        text = text.replace(secret, "***")
-    return _CREDENTIALS.sub(lambda match: f"{match[1] or match[2]}***", text)
+    return redactor()(text)
+
+
+def redactor() -> Callable[[str], str]:
+    """`redact` for many texts: it looks for the secrets of the environment once."""
+    secrets = _secrets()
+
+    def redacted(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "***")
+        return _CREDENTIALS.sub(lambda match: f"{match[1] or match[2]}***", text)
+
+    return redacted
 
 
 _SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|COOKIE)", re.IGNORECASE)
@@ -123,12 +134,11 @@ def _secrets() -> list[str]:
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {"at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname, "logger": record.name}
-        extra = {
-            k: redact(str(getattr(record, k))) for k in ("stage", "unit", "status", "reason") if hasattr(record, k)
-        }
+        hide = redactor()
+        extra = {k: hide(str(getattr(record, k))) for k in ("stage", "unit", "status", "reason") if hasattr(record, k)}
         if record.exc_info:
-            extra["traceback"] = redact(self.formatException(record.exc_info))
-        return json.dumps({**line, **extra, "message": redact(record.getMessage())})
+            extra["traceback"] = hide(self.formatException(record.exc_info))
+        return json.dumps({**line, **extra, "message": hide(record.getMessage())})
 
 
 def log_to(run: Path, stage: str) -> logging.Handler:

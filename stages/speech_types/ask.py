@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from pipeline.base.progress import redact
+from pipeline.base.progress import redactor
 from pipeline.base.reasons import Failure, Reason
 from stages.speech_types import manifest, names, prompt, server
 from stages.speech_types.errors import Unusable, explained
@@ -227,11 +227,12 @@ class _Interview:
 
 def usable_type(raw: prompt.NamedType, languages: Sequence[str]) -> manifest.SpeechType | None:
     """What a model named, cleaned; None when its name is no name or a language has no usable phrase."""
+    hide = redactor()  # a server knows the key, and might give it back
     named: dict[str, list[str]] = {}
     for one in raw.keywords[:100]:
-        named.setdefault(redact(one.language[:20]).strip().casefold(), []).extend(map(redact, one.phrases[:50]))
+        named.setdefault(hide(one.language[:20]).strip().casefold(), []).extend(map(hide, one.phrases[:50]))
     phrases = {code: names.phrases_of(named.get(code.casefold(), [])) for code in languages}
-    name = names.name_of(redact(raw.name))  # a server knows the key, and might give it back
+    name = names.name_of(hide(raw.name))
     if name is None or not all(phrases.values()):
         return None
     return manifest.SpeechType(name=name, group=raw.group, manner=raw.manner, date=_today(), keywords=phrases)

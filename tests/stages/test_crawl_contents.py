@@ -316,8 +316,8 @@ def test_a_new_file_of_its_own_size_is_left_to_the_workers(lab: Lab, monkeypatch
 # Costs, and runs made before
 
 
-def test_files_of_one_size_are_hashed_once_each(tmp_path: Path, films: Path, hashed: Counter[str]) -> None:
-    given, film = tmp_path / "in", (films / "a.mp4").read_bytes()
+def test_files_of_one_size_are_hashed_once_each(tmp_path: Path, hashed: Counter[str]) -> None:
+    given, film = tmp_path / "in", write_film(tmp_path / "a.mp4", [10]).read_bytes()
     given.mkdir()
     for number in range(100):
         free = (12).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big")

@@ -1,5 +1,6 @@
 """Crawl against a YouTube of our own: what is chosen, what is refused unfetched, and what a kill or a wall leaves."""
 
+import gc
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,6 +49,15 @@ QUICK = {
     ),  # one that needs no scripts: the same requests with a JavaScript runtime and without
 }
 WANTED = FormatSettings(720, 480, ("avc1", "vp9", "av01"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> Iterator[None]:
+    """As the workers of a crawl do: each fetch looks through all that it may free."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

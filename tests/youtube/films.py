@@ -1,4 +1,4 @@
-"""The media behind planted videos: a few little films, each of two shots with a cut, in every codec that YouTube offers.
+"""The media behind planted videos: two little films, each of two shots with a cut, in every codec that YouTube offers.
 
 Every file carries a mark of eleven characters in its comment, which the server overwrites with the video's id: each
 video has bytes of its own, and ffmpeg keeps them when it merges sound and pictures.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tests.encoders import ordinary_scheduling
 
-FILMS = 8
+FILMS = 2
 SECONDS = 7
 CUT_SECONDS = 3.6
 MARK = b"-_markme_-_"
