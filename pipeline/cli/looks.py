@@ -38,7 +38,7 @@ def status(as_json: bool, **given: Any) -> None:
 
 
 def looking(session: Session) -> Store:
-    """The run's tables for whoever looks and changes nothing: what is missing from them is gathered, and the rest is read."""
+    """The run's tables for commands that only look: what is missing from them is gathered, and the rest is read."""
     return Store(session.run, session.store.opt_out, damages={})
 
 

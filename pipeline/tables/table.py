@@ -5,7 +5,8 @@ renamed; rows first, outcomes last, then a line of the ledger. A row counts if a
 the winner is the highest (attempt, commit). A kill between the two files leaves rows that count for nobody.
 
 What is read is compared with what was promised: files that the pointer and the ledger name are there, each reads, and each winning
-outcome finds as many rows as it says. What is not so stops whoever reads (`Damaged`), or is told to who asked to go on without it.
+outcome finds as many rows as it says. What is not so stops the reader
+(`Damaged`), or is collected where the caller asked to go on without it.
 """
 
 import os
@@ -55,7 +56,7 @@ class Table:
         kind: what its rows are.
         folder: `tables/<kind>` of a run; need not exist yet.
         damages: takes what is missing or damaged, and reading goes on with the rest; None raises `Damaged` instead.
-        hangers: says which other tables of the store were made from this one; a table with any was there once.
+        dependents: says which other tables of the store were made from this one; a table with any was there once.
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class Table:
         kind: Kind,
         folder: Path,
         damages: dict[str, Damage] | None = None,
-        hangers: Callable[[], list[str]] = list,
+        dependents: Callable[[], list[str]] = list,
     ) -> None:
         self.kind = kind
         self.folder = folder
         self._damages = damages
-        self._hangers = hangers
+        self._dependents = dependents
         self._cache: dict[str, Any] = {}
 
     def parts(self, side: str) -> list[Path]:
@@ -153,7 +154,7 @@ class Table:
 
     def _gone(self, names: list[str]) -> list[Damage]:
         """A table that is not there at all, though others were made from it."""
-        if names or (self.folder / losses.SET_ASIDE).is_dir() or not (others := self._hangers()):
+        if names or (self.folder / losses.SET_ASIDE).is_dir() or not (others := self._dependents()):
             return []
         holds = f"what {', '.join(others)} {'was' if len(others) == 1 else 'were'} made from"
         return [losses.of_pointer(self.folder / "outcomes", MISSING, holds)]
