@@ -1,11 +1,13 @@
 """Writing files so that a kill at any moment leaves either the old file or the new one."""
 
 import errno
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline.base.reasons import Failure, Reason
 
@@ -28,9 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
-    except (
-        OSError
-    ) as error:  # a full disk names no file, others the temporary one; what is read in the block names neither
+    # a full disk names no file, others the temporary one; what is read in the block names neither
+    except OSError as error:
         if error.filename == str(temporary) or (error.filename is None and error.errno in _OF_WRITING):
             error.filename = str(path)
         raise
@@ -59,6 +60,15 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a small file; empty where the file is missing or holds something else. Raises OSError of the disk."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def check_writable(folder: Path) -> None:

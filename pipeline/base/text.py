@@ -7,9 +7,8 @@ _JOINERS = (
     "\u200c\u200d"  # zero width: they shape words in many scripts; the bidirectional controls beside them disguise text
 )
 
-_NO_TEXT = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f\ufffd]"
-)  # control characters, and what stands for bytes that are not UTF-8
+# Control characters, and what stands for bytes that are not UTF-8.
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 
 
 def printable(text: str, instead: str = "?", keep: str = "") -> str:

@@ -8,9 +8,8 @@ from typing import Any
 FPS = 25  # of the grid: pictures, keypoints and features a second
 SAMPLE_RATE = 16_000  # Hz, of every voice: mono
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS  # 640
-LONGEST_CLIP_SECONDS = (
-    300  # what readers of shards allow; released clips last 5 to 15 s, those of other sets up to 75 s
-)
+# What readers of shards allow; released clips last 5 to 15 s, those of other sets up to 75 s.
+LONGEST_CLIP_SECONDS = 300
 CLIP_SIDE_PX = 512  # of an exported clip's square picture, in whose pixels skeletons of the model are
 KEYPOINTS = 133  # of a person: COCO-WholeBody
 

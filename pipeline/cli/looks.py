@@ -40,7 +40,7 @@ def status(as_json: bool, **given: Any) -> None:
 
 
 def looking(session: Session) -> Store:
-    """The run's tables for whoever looks and changes nothing: what is missing from them is gathered, and the rest is read."""
+    """The run's tables for commands that only look: what is missing from them is gathered, and the rest is read."""
     gone = forgotten(session.run, session.opt_out)
     return Store(session.run, session.opt_out, damages={gone.path: gone} if gone else {})
 

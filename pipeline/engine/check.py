@@ -1,11 +1,10 @@
 """What is wrong with the results outside the tables: names and sizes, and with `deep` every byte of which a hash is known."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from pipeline.base import files
 from pipeline.base.damage import Damage
 from pipeline.base.progress import Progress
 from pipeline.engine.inputs import damage_of
@@ -102,7 +101,7 @@ def _of_index(one: NamedStore) -> Iterator[Damage]:
 def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:
     """Checkpoints whose files are not those that their `state.json` names."""
     for folder in sorted(path for path in run.glob("training/*/checkpoints/[!.]*") if path.is_dir()):
-        known = _json(folder / "state.json").get("files")
+        known = files.read_object(folder / "state.json").get("files")
         name = folder.relative_to(run).as_posix()
         lost = "its weights, unless the training goes on from the checkpoint before it"
         remedy = f"rm -r {folder} && python -m stages.train --run {run}"
@@ -117,19 +116,10 @@ def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:
 def _of_caches(run: Path) -> Iterator[Damage]:
     """Caches of training that are not as large as their index says."""
     for folder in sorted(path for path in run.glob("cache/[!.]*") if path.is_dir()):
-        index, name = _json(folder / "index.json"), folder.relative_to(run).as_posix()
+        index, name = files.read_object(folder / "index.json"), folder.relative_to(run).as_posix()
         remedy = f"rm -r {folder} && python -m stages.train --run {run}"
         size = sum(path.stat().st_size for path in folder.glob("*.raw"))
         if not index:
             yield Damage(f"{name}/index.json", "is missing or does not read", remedy=remedy)
         elif isinstance(index.get("bytes"), int) and index["bytes"] != size:
             yield Damage(name, f"has {size} of {index['bytes']} bytes", remedy=remedy)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none that reads."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}

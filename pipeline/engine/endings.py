@@ -45,8 +45,8 @@ class Ending:
     def raise_failed(self) -> None:
         """Raise UnitsFailed where units failed, or could not be made again, that should not have."""
         if self.failed or self.stayed:
-            told = " and ".join(part for part in (self._failed(), self._stayed()) if part)
-            raise UnitsFailed(f"done, but {told}{self._rest()}")
+            problems = " and ".join(part for part in (self._failed(), self._stayed()) if part)
+            raise UnitsFailed(f"done, but {problems}{self._rest()}")
 
     def _failed(self) -> str:
         advice = self.advice or (

@@ -217,7 +217,7 @@ def _run_units(
             for index, result in results:
                 result.replay_logs(stage.name, work.units[index])
                 if result.reason and Reason.of(result.reason).kind is ReasonClass.BLOCKED:
-                    commits.add(index, result)  # who met the wall is on record; on a full disk that could not be
+                    commits.add(index, result)  # the unit that was blocked is on record; on a full disk it could not be
                 _stop_if_hopeless(stage, result.reason, result.detail, result.broken)
                 commits.add(index, result)
                 progress.advance(result.status)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.base import files
 from pipeline.engine.stage import Stage
@@ -28,12 +27,12 @@ class Stamp:
 
 def read_stamp(store: Store, name: str) -> Stamp | None:
     """The stamp of a stage; None where there is none that can be read, which costs another `finish`."""
+    known = files.read_object(_path(store, name))
     try:
-        known: dict[str, Any] = json.loads(_path(store, name).read_text(encoding="utf-8"))
         listed = known.get("files")
         held = None if listed is None else {str(p): (int(size), str(sha256)) for p, (size, sha256) in listed.items()}
         return Stamp(str(known["rows"]), held)
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -25,9 +25,8 @@ def unmended(run: Path, stage: str, shard: tuple[int, int] | None = None) -> Cou
     found: Counter[str] = Counter()
     for path in [_path(run, stage, shard)] if shard else _notes(run, stage):
         try:
-            found += Counter({str(reason): int(count) for reason, count in json.loads(path.read_text("utf-8")).items()})
-        # the stage's next run writes it again
-        except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
+            found += Counter({reason: int(count) for reason, count in files.read_object(path).items()})
+        except (ValueError, TypeError):  # the stage's next run writes it again
             continue
     return found
 

@@ -64,9 +64,8 @@ def _merge(store: Store, kind: str, old: dict[str, list[Path]], outcomes: pa.Tab
     table = store.table(kind)
     listed = [[path.name for path in (table.folder / side).glob("merged-*.parquet")] for side in SIDES]
     today = table.generation()
-    number = (
-        max(today.generation, pointer.newest(*listed)) + 1
-    )  # also above what kills left: the newest that reads is right
+    # also above what kills left: the newest that reads is right
+    number = max(today.generation, pointer.newest(*listed)) + 1
     stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
     counts = _merge_rows(store, kind, old["rows"], stem)
     name = f"{stem}.parquet"

@@ -12,6 +12,7 @@ from pipeline.shards.format import SPLITS, ShardError, check_version
 
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
 
+_AGAIN = "run the stage `shards` again, or get the folder again from where it came"
 _MOST_BYTES = 8 << 20  # ours takes 300 bytes a file and 12 kB for the columns; as objects of Python 20 times as much
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.parquet", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -47,10 +48,10 @@ def read_index(folder: Path) -> dict[str, Any]:
     """What `_index.json` says, checked: `files` holds entries with plain names, sizes, hashes and numbers that add up.
 
     Raises:
-        ShardError: there is none, it is none that this version reads, or it does not hold what an index holds.
+        ShardError: the index is missing, of a version that we do not read, or does not hold what an index holds.
     """
     path = folder / INDEX
-    index = _parsed(path)
+    index = parsed(path)
     check_version(str(index.get("version", "none"))[:100], path)
     entries = index.get("files")
     if not isinstance(entries, list):
@@ -65,25 +66,26 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def parsed(path: Path, most_bytes: int = _MOST_BYTES, remedy: str = _AGAIN) -> dict[str, Any]:
+    """The JSON object of a file that may come from others. Raises ShardError, with the remedy."""
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
-            _refuse(path, "is no file")
+            _refuse(path, "is no file", remedy)
         with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        if len(data) > _MOST_BYTES:
-            _refuse(path, f"has more than {_MOST_BYTES >> 20} MiB")
+            data = file.read(most_bytes + 1)
+        if len(data) > most_bytes:
+            _refuse(path, f"has more than {most_bytes >> 20} MiB", remedy)
         index = json.loads(data.decode("utf-8"))
     except FileNotFoundError:
         raise ShardError(f"{path} is missing: the stage `shards` has not finished here") from None
     except ShardError:
         raise
     except RecursionError:
-        _refuse(path, "is nested too deeply")
+        _refuse(path, "is nested too deeply", remedy)
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError among them
-        raise ShardError(f"{path} is not JSON ({printable(str(error))[:200]}): run the stage `shards` again") from None
+        raise ShardError(f"{path} is not JSON ({printable(str(error))[:200]}): {remedy}") from None
     if not isinstance(index, dict):
-        _refuse(path, "holds no object")
+        _refuse(path, "holds no object", remedy)
     return index
 
 
@@ -102,6 +104,14 @@ def _check_entry(path: Path, number: int, entry: Any) -> None:
         _refuse(path, f"{name} has no number of seconds")
     if not isinstance(entry.get("sha256"), str) or not _HASH.fullmatch(entry["sha256"]):
         _refuse(path, f"{name} has no sha256")
+
+
+def check_same(path: Path, found: str, listed: str) -> None:
+    """Compare a shard's sha256 with that of its entry. Raises ShardError."""
+    if found != listed:
+        raise ShardError(
+            f"{path} is not the file that {INDEX} lists (sha256 differs): get it again, or write the shards again"
+        )
 
 
 def _check_totals(path: Path, index: Mapping[str, Any]) -> None:
@@ -126,5 +136,5 @@ def _is_amount(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= _MOST
 
 
-def _refuse(path: Path, problem: str) -> NoReturn:
-    raise ShardError(f"{path} {problem}: run the stage `shards` again, or get the folder again from where it came")
+def _refuse(path: Path, problem: str, remedy: str = _AGAIN) -> NoReturn:
+    raise ShardError(f"{path} {problem}: {remedy}")

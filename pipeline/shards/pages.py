@@ -98,7 +98,7 @@ def _value(data: memoryview, at: int, kind: int, depth: int) -> tuple[Any, int]:
         return None, at + length
     if kind == _STRUCT:
         return _struct(data, at, depth + 1)
-    raise BadPage("a page header holds what none has")  # lists and maps among them
+    raise BadPage("a page header holds a field that no page header has")  # lists and maps among them
 
 
 def _integer(data: memoryview, at: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from pipeline.base.text import printable
 from pipeline.shards import removal
 from pipeline.shards.checked import Reader
 from pipeline.shards.format import SPLITS, ShardError
-from pipeline.shards.index import INDEX, read_index
+from pipeline.shards.index import INDEX, check_same, read_index
 from pipeline.shards.rows import whole
 from pipeline.skeleton.layout import K
 from pipeline.tables.arrow import to_python
@@ -60,19 +60,12 @@ class Shards:
             for table in reader.tables(columns):
                 yield from as_rows(table if columns is None else _only(table, columns))
             if reader.sha256:
-                _compare(path, reader.sha256, listed[path.name]["sha256"])
+                check_same(path, reader.sha256, listed[path.name]["sha256"])
                 self.read[path.name] = reader.sha256
 
 
 def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     return table.select([name for name in table.column_names if name in columns])
-
-
-def _compare(path: Path, found: str, listed: str) -> None:
-    if found != listed:
-        raise ShardError(
-            f"{path} is not the file that {INDEX} lists (sha256 differs): get it again, or write the shards again"
-        )
 
 
 def as_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
@@ -92,13 +85,12 @@ def open_shards(folder: Path, split: str | None = None) -> Shards:
         folder: `runs/<run>/shards`.
         split: train, validation or test; all three by default.
 
-    A removal of opted-out clips that was cut short is brought to its end first.
-
     Raises:
-        ShardError: there is no index, its major version is not ours, or a file is missing or not the one it lists.
+        ShardError: a removal of opted-out clips was cut short, the index is missing or its major version is not ours, or a file
+            is missing or not the one that the index lists.
     """
     folder = Path(folder)
-    removal.complete(folder)
+    removal.check_finished(folder)
     index = read_index(folder)
     if split is not None and split not in SPLITS:
         raise ShardError(f"no split is called {split!r}: there are {', '.join(SPLITS)}")

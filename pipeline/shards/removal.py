@@ -1,7 +1,8 @@
 """Removing what opted out from finished shards: one command that a kill at any moment leaves whole.
 
 Files that hold such rows are written anew beside the old ones. A journal then says what is to be renamed, deleted and written
-into the index: from there on the removal counts, and whoever opens the folder next brings it to its end. Before the journal
+into the index: from there on the removal counts, and the next removal, or the stage `shards`, brings it to its end. Readers
+refuse the folder until then: a published copy comes from others, and reading deletes nothing on their word. Before the journal
 nothing has changed. Each Parquet file is complete at any moment, the old one or the new one.
 """
 
@@ -26,7 +27,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.shards.checked import Reader
 from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, shard_schema
-from pipeline.shards.index import INDEX, build_index, read_index, write_index
+from pipeline.shards.index import INDEX, build_index, check_same, parsed, read_index, write_index
 from pipeline.shards.write import shard_writer
 from pipeline.storage import Storage, storage_of
 from pipeline.tables import opt_out, opt_out_seen
@@ -41,6 +42,8 @@ JOURNAL = ".removing.json"
 TEMPORARY = ".removing-"
 CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")  # files of version 1.0 have the first alone
 
+_MOST_BYTES = 32 << 20  # an index, and the names of half a million clips
+_BAD_JOURNAL = "delete it, and run the stage `shards` again, or get the folder again from where it came"
 _SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet", re.ASCII)
 _TEMPORARY = re.compile(r"\.removing-[0-9a-f]{12}\.parquet", re.ASCII)
 
@@ -136,26 +139,29 @@ def complete(folder: Path) -> bool:
         ShardError: the folder may not be written, or the journal does not fit it.
     """
     folder = Path(folder)
-    try:
-        if (folder / JOURNAL).exists() and not (folder / JOURNAL).is_file():
-            raise ShardError(f"{folder / JOURNAL} is no file: write the shards again")
-        journal = json.loads((folder / JOURNAL).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / JOURNAL).exists():
         return False
-    except (ValueError, RecursionError) as error:
-        text = next(iter(str(error).splitlines()), "")[:200]
-        raise ShardError(f"{folder / JOURNAL} is not JSON ({text}): write the shards again") from None
+    journal = parsed(folder / JOURNAL, _MOST_BYTES, _BAD_JOURNAL)
     try:
         _replay(folder, _checked(folder, journal))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        text = f"a removal was cut short in {folder}, and it may not be written: open it once as somebody who may"
+        text = f"a removal was cut short in {folder}, and it may not be written: run this once as somebody who may"
         raise ShardError(text) from error
     return True
 
 
-def _checked(folder: Path, journal: Any) -> dict[str, Any]:
+def check_finished(folder: Path) -> None:
+    """Raises ShardError where a removal was cut short: the folder may hold clips of people who opted out."""
+    if (folder / JOURNAL).exists():
+        raise ShardError(
+            f"in {folder} a removal of clips was cut short: `csg405 opt-out --run {folder.parent}` brings it to its end; "
+            "a copy of shards has to be got again from where it came"
+        )
+
+
+def _checked(folder: Path, journal: dict[str, Any]) -> dict[str, Any]:
     """The journal, if all it names are files of this folder and clips beside it: a published copy comes from others."""
     try:
         fits = all(
@@ -169,8 +175,8 @@ def _checked(folder: Path, journal: Any) -> dict[str, Any]:
     except (KeyError, TypeError):
         fits = False
     if not fits:
-        raise ShardError(f"{folder / JOURNAL} is not the journal of a removal: write the shards again")
-    return dict(journal)
+        raise ShardError(f"{folder / JOURNAL} is not the journal of a removal: {_BAD_JOURNAL}")
+    return journal
 
 
 def _replay(folder: Path, journal: dict[str, Any]) -> None:
@@ -242,8 +248,8 @@ def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str |
                 total += sum(piece["frames"].to_pylist())
                 out.write_table(piece.combine_chunks(), row_group_size=ROWS_A_GROUP)
                 held = held.slice(ROWS_A_GROUP)
-    if sha256 is not None and reader.sha256 != sha256:
-        raise ShardError(f"{path} is not the file that {INDEX} lists (sha256 differs): write the shards again")
+    if sha256 is not None:
+        check_same(path, reader.sha256, sha256)
     files.sync(temporary)
     return total
 

@@ -21,7 +21,7 @@ from pipeline.base.units import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.shards.footer import MOST_FRAMES
 from pipeline.shards.format import ShardError
 
-MOST_PX = 16_384.0  # 32 crops: a point further out is none, and float16 holds twice as much
+MOST_PX = 16_384.0  # 32 crops: no real point lies further out, and float16 holds twice as much
 MOST_SCORE = 100.0  # ours are within 0..1; other nets' are heights of a map, or sums of two
 MOST_SECONDS = 1e7
 _MOST_SIDE = 1 << 20

@@ -17,6 +17,7 @@ from typing import Any
 
 import filelock
 
+from pipeline.base import files
 from pipeline.base.errors import UserError
 
 BEAT_SECONDS = 5.0
@@ -136,7 +137,7 @@ def _refuse_rivals(folder: Path, kind: str, name: str, shard: tuple[int, int] | 
     for beat in sorted(folder.glob(f"{kind}*.heartbeat.json")):
         other = beat.name.removesuffix(".heartbeat.json")
         beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != name
-        if other.partition(".")[0] == kind and not beside and _of_another_host(_read(beat)):
+        if other.partition(".")[0] == kind and not beside and _of_another_host(files.read_object(beat)):
             foreign[other] = beat
     if foreign:
         whose = ", ".join(map(_who, foreign.values()))
@@ -169,7 +170,7 @@ def _of_another_host(beat: dict[str, Any]) -> bool:
 
 
 def _beats(path: Path) -> bool:
-    return bool(_beating_now({"it": path} if _of_another_host(_read(path)) else {}))
+    return bool(_beating_now({"it": path} if _of_another_host(files.read_object(path)) else {}))
 
 
 def _beating_now(beats: dict[str, Path]) -> list[str]:
@@ -178,11 +179,11 @@ def _beating_now(beats: dict[str, Path]) -> list[str]:
     Args:
         beats: heartbeat files by name; all are watched at once, until one changes.
     """
-    first = {name: _read(path) for name, path in beats.items()}
+    first = {name: files.read_object(path) for name, path in beats.items()}
     until = time.monotonic() + BEATS_MISSED * BEAT_SECONDS
     while beats and time.monotonic() < until:
-        changed = [name for name, path in beats.items() if _read(path) != first[name]]
-        if alive := [name for name in changed if _read(beats[name])]:
+        changed = [name for name, path in beats.items() if files.read_object(path) != first[name]]
+        if alive := [name for name in changed if files.read_object(beats[name])]:
             return alive
         beats = {name: path for name, path in beats.items() if name not in changed}  # it ended while we looked
         time.sleep(BEAT_SECONDS / 10)
@@ -218,14 +219,6 @@ def _keep_beating(path: Path, stop: threading.Event) -> None:
             continue  # a full disk is reported where it matters: by the commit
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-        return found if isinstance(found, dict) else {}
-    except (FileNotFoundError, ValueError, RecursionError):
-        return {}
-
-
 def _who(path: Path) -> str:
-    found = _read(path)
+    found = files.read_object(path)
     return f"process {found.get('pid')} on {found.get('host')}" if found else "another process"

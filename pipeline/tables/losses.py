@@ -37,7 +37,7 @@ def of_part(
 ) -> Damage:
     """Damage to a file under `tables/<kind>/<side>/`."""
     run = run_of(path)
-    return _damage(run, path, problem, holds or told(rows, len(units)), units, lost)
+    return _damage(run, path, problem, holds or amount(rows, len(units)), units, lost)
 
 
 def of_pointer(path: Path, problem: str, holds: str = "") -> Damage:
@@ -51,7 +51,7 @@ def _damage(run: Path, path: Path, problem: str, holds: str, units: tuple[str, .
     return Damage(name, problem, holds, remedy(run), lost, units, set_aside=True)
 
 
-def told(rows: int, units: int) -> str:
+def amount(rows: int, units: int) -> str:
     """Rows and units as a phrase; "" of none."""
     if not units:
         return ""

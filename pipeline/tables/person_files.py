@@ -3,7 +3,6 @@
 Every step may be killed and done again: what tells whose a file is (its name, its note, a row of a table) goes after the file.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -135,10 +134,8 @@ def _tell_what_stays(run: Path, marks: frozenset[str], gone: Forgotten) -> None:
 
 def _outside(note: Path) -> Path | None:
     """The file outside the run that a note is of; None where the note does not read."""
-    try:
-        return Path(json.loads(note.read_text(encoding="utf-8"))["path"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    path = files.read_object(note).get("path")
+    return Path(path) if isinstance(path, str) else None
 
 
 def _half_written(store: Store, gone: Forgotten) -> None:
@@ -196,10 +193,7 @@ def _notes(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Crawl's notes, each with the row that it holds; half a note says nothing of anybody."""
     for place in run_folder.found_by(Find.CRAWL_NOTE):
         for path in sorted((run / place.name).rglob("*.json")):
-            try:
-                row = json.loads(path.read_text(encoding="utf-8"))["row"]
-            except (ValueError, KeyError, TypeError):
-                continue
+            row = files.read_object(path).get("row")
             if isinstance(row, dict) and isinstance(row.get("video_id"), str):
                 yield path, row
 

@@ -39,7 +39,7 @@ def _fresh(outcomes: Sequence[Path]) -> set[str]:
 def missing(folder: Path, winners: pa.Table, commits: Sequence[str]) -> list[Damage]:
     """Damage for each commit with rows of which the part is not there."""
     of_them = pc.is_in(winners["commit"], value_set=pa.array(commits, pa.string()))
-    mine = winners.filter(pc.and_(of_them, pc.greater(winners["rows"], 0)))  # who had none, lost none
+    mine = winners.filter(pc.and_(of_them, pc.greater(winners["rows"], 0)))  # units without rows lost none
     return by_part(folder, mine, np.zeros(len(mine), np.int64), {})
 
 
@@ -152,15 +152,17 @@ def hash_of(unit: str) -> str:
 
 
 def note_of(folder: Path) -> Note | None:
-    """What a table waits for; None where nothing is lost. Of a note that does not read, only that something is."""
-    try:
-        said = json.loads((folder / losses.SET_ASIDE / NOTE).read_text(encoding="utf-8"))
-        stages, units = (tuple(str(name) for name in said.get(key, ())) for key in ("stages", "hashes"))
-        return Note(int(said["units"]), stages, units, bool(said.get("named")), str(said.get("retry", "")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return Note()
+    """What a table waits for; None where nothing is lost. Of a note that is damaged, what reads: that something is lost stays."""
+    path = folder / losses.SET_ASIDE / NOTE
+    said = files.read_object(path)
+    if not said:
+        return Note() if path.exists() else None
+    count, retry = said.get("units"), said.get("retry")
+    stages, units = (
+        tuple(map(str, of)) if isinstance(of := said.get(key), list) else () for key in ("stages", "hashes")
+    )
+    known = count if isinstance(count, int) else 0
+    return Note(known, stages, units, bool(said.get("named")), retry if isinstance(retry, str) else "")
 
 
 def awaited(folder: Path) -> list[Damage]:
@@ -170,7 +172,7 @@ def awaited(folder: Path) -> list[Damage]:
         return []
     run = losses.home_of(folder.parents[1])
     name = folder.relative_to(run).as_posix()
-    holds = losses.told(0, note.count).replace("outcomes of", "those of")
+    holds = losses.amount(0, note.count).replace("outcomes of", "those of")
     again = f"csg405 run {' '.join(note.stages) or 'TARGET'} --run {run}"
     if note.retry:
         first = again.replace("run ", "run crawl ", 1) if note.retry == REFETCH else again

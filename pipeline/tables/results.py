@@ -69,9 +69,8 @@ def promised(store: Store, kind: str, *, live: bool = False, hashes: bool = Fals
     for name in spec.listings:
         for unit, listing in zip(table["unit"], table[name], strict=True):
             found += [Promise(unit, path, *known) for path, known in read_listing(listing).items()]
-    listed = (
-        {(one.unit, one.path): one for one in found} if spec.listings else {}
-    )  # it says more of a file than its path
+    # a listing says more of a file than its path
+    listed = {(one.unit, one.path): one for one in found} if spec.listings else {}
     return list(listed.values()) or found
 
 
@@ -100,9 +99,8 @@ def broken(storage: Storage, promises: Collection[Promise]) -> list[Broken]:
     for one in promises:
         if one.path in sizes and one.bytes in (None, sizes[one.path]):
             continue
-        if problem := _problem(
-            storage, one
-        ):  # a link, which no listing holds, or a file that has just been written, is there
+        # a link, which no listing holds, or a file that has just been written, is there
+        if problem := _problem(storage, one):
             found.append(Broken(one, problem))
     return found
 

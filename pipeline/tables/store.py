@@ -31,7 +31,7 @@ class Store:
         run: the run's folder; need not exist yet.
         opt_out: videos and channels whose rows do not count, whatever was done with them before.
         damages: takes what is missing or damaged by its path, and reading goes on with the rest, as to look at a run; None, for
-            whoever builds on what it reads, raises `Damaged` instead.
+            for a stage that builds on what it reads, raises `Damaged` instead.
     """
 
     def __init__(self, run: Path, opt_out: OptOut | None = None, *, damages: dict[str, Damage] | None = None) -> None:
@@ -49,11 +49,11 @@ class Store:
 
     def table(self, kind: str) -> Table:
         if kind not in self._tables:
-            hangers = partial(self._hangers, kind)
-            self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind, self.damages, hangers)
+            dependents = partial(self._dependents, kind)
+            self._tables[kind] = Table(KINDS[kind], self.run / "tables" / kind, self.damages, dependents)
         return self._tables[kind]
 
-    def _hangers(self, kind: str) -> list[str]:
+    def _dependents(self, kind: str) -> list[str]:
         """Kinds of which something was made from this one: units that are its keys, or rows that hang on its rows."""
         tables = self.run / "tables"
         found = []

@@ -5,7 +5,8 @@ renamed; rows first, outcomes last, then a line of the ledger. A row counts if a
 the winner is the highest (attempt, commit). A kill between the two files leaves rows that count for nobody.
 
 What is read is compared with what was promised: files that the pointer and the ledger name are there, each reads, and each winning
-outcome finds as many rows as it says. What is not so stops whoever reads (`Damaged`), or is told to who asked to go on without it.
+outcome finds as many rows as it says. What is not so stops the reader
+(`Damaged`), or is collected where the caller asked to go on without it.
 """
 
 import os
@@ -55,7 +56,7 @@ class Table:
         kind: what its rows are.
         folder: `tables/<kind>` of a run; need not exist yet.
         damages: takes what is missing or damaged, and reading goes on with the rest; None raises `Damaged` instead.
-        hangers: says which other tables of the store were made from this one; a table with any was there once.
+        dependents: says which other tables of the store were made from this one; a table with any was there once.
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class Table:
         kind: Kind,
         folder: Path,
         damages: dict[str, Damage] | None = None,
-        hangers: Callable[[], list[str]] = list,
+        dependents: Callable[[], list[str]] = list,
     ) -> None:
         self.kind = kind
         self.folder = folder
         self._damages = damages
-        self._hangers = hangers
+        self._dependents = dependents
         self._cache: dict[str, Any] = {}
 
     def parts(self, side: str) -> list[Path]:
@@ -76,12 +77,11 @@ class Table:
 
         Raises: Damaged where one that was promised is missing, unless the table goes on with what there is.
         """
+        return self._steady(lambda: self._found(side)).parts
 
-        def look() -> tuple[list[Path], list[Damage]]:
-            found = self._look(side)
-            return found.parts, [*found.damages, *promises.unread(self.folder, dict.fromkeys(found.missing, MISSING))]
-
-        return self._steady(look)
+    def _found(self, side: str) -> tuple["_Look", list[Damage]]:
+        look = self._look(side)
+        return look, [*look.damages, *promises.unread(self.folder, dict.fromkeys(look.missing, MISSING))]
 
     def generation(self) -> Pointer:
         """What the last `compact` left. Raises as `parts`."""
@@ -149,11 +149,12 @@ class Table:
         damages += self._gone(names) if side == "outcomes" and not promised else []
         there = [name for name in today.of(side) if name not in missing]
         folder = self.folder / side
-        return _Look([folder / n for n in (*there, *fresh)], [folder / n for n in missing], today.counts, damages)
+        parts, lost = [folder / name for name in (*there, *fresh)], [folder / name for name in missing]
+        return _Look(parts, lost, today.counts, damages, today.generation, promised)
 
     def _gone(self, names: list[str]) -> list[Damage]:
         """A table that is not there at all, though others were made from it."""
-        if names or (self.folder / losses.SET_ASIDE).is_dir() or not (others := self._hangers()):
+        if names or (self.folder / losses.SET_ASIDE).is_dir() or not (others := self._dependents()):
             return []
         holds = f"what {', '.join(others)} {'was' if len(others) == 1 else 'were'} made from"
         return [losses.of_pointer(self.folder / "outcomes", MISSING, holds)]
@@ -168,7 +169,7 @@ class Table:
         Returns: the commit id. Raises OSError when the disk is full or not writable, and `Damaged` as `parts`, before anything is
         written; the part counts as a whole or not at all.
         """
-        generation, unnamed = self.generation().generation, self._unnamed()
+        generation, unnamed = self._unnamed()
         commit = uuid.uuid4().hex
         if any(len(table) for table in rows):
             table = pa.concat_tables(rows)
@@ -177,18 +178,20 @@ class Table:
         records = [{**outcome.__dict__, "commit": commit} for outcome in outcomes]
         table = pa.Table.from_pylist(records, OUTCOME)
         write_parquet(table, self.folder / "outcomes" / f"part-{commit}.parquet")
-        ledger.add(self.folder, generation, sorted({*unnamed, commit}))
+        ledger.add(self.folder, generation, [*unnamed, commit])
         return commit
 
-    def _unnamed(self) -> set[str]:
-        """Commits that count and that the ledger does not name yet: a kill left them, or an older version."""
-        there = {part.stem.removeprefix("part-") for part in self.parts("outcomes") if part.name.startswith("part-")}
-        return there - ledger.commits(self.folder, self.generation().generation)
+    def _unnamed(self) -> tuple[int, list[str]]:
+        """Today's generation, and the commits that count and that its ledger does not name yet: of a kill, or an older version."""
+        look = self._steady(lambda: self._found("outcomes"))
+        there = {part.stem.removeprefix("part-") for part in look.parts if part.name.startswith("part-")}
+        return look.generation, sorted(there - look.named)
 
     def take_stock(self) -> None:
         """Name in the ledger all commits that count."""
-        if unnamed := self._unnamed():
-            ledger.add(self.folder, self.generation().generation, sorted(unnamed))
+        generation, unnamed = self._unnamed()
+        if unnamed:
+            ledger.add(self.folder, generation, unnamed)
 
     def winners(self, columns: Sequence[str] = STATE_COLUMNS) -> pa.Table:
         """The winning outcome of every unit, sorted by unit; marks of `retry` included. The state columns are always there.
@@ -200,7 +203,8 @@ class Table:
     def _won(self, columns: Sequence[str]) -> tuple[pa.Table, list[Damage]]:
         look = self._look("outcomes")
         if self._cache.get("parts") != look.parts or not set(columns) <= set(self._cache["winners"].column_names):
-            names = list(dict.fromkeys([*STATE_COLUMNS, *columns]))
+            known = self._cache["winners"].column_names if self._cache.get("parts") == look.parts else STATE_COLUMNS
+            names = list(dict.fromkeys([*known, *columns]))
             wanted = pa.schema([OUTCOME.field(name) for name in names])
             reading = read_parts(look.parts, names, wanted, counts=look.counts)
             winners = _winners(reading.table)
@@ -264,12 +268,16 @@ class _Look:
         missing: files that should be.
         counts: {name: rows} of merged files, where the pointer says so.
         damages: to what says which files count.
+        generation: today's.
+        named: commits of it that the ledger names, for the side of outcomes.
     """
 
     parts: list[Path]
     missing: list[Path]
     counts: Mapping[str, int]
     damages: list[Damage]
+    generation: int
+    named: set[str]
 
 
 def _winners(outcomes: pa.Table) -> pa.Table:

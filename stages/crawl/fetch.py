@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.base.links import pace_host
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.media.guard import DEMUXERS, Limits
+from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
 from pipeline.sources.web.ask import patiently
 from pipeline.sources.web.errors import outcome_of, retry_after_of, status_of
@@ -27,13 +27,6 @@ log = logging.getLogger(__name__)
 Info = dict[str, Any]
 
 PROTOCOLS = frozenset({"http", "https", "http_dash_segments", "m3u8_native", "m3u8", "http_dash_segments_generator"})
-# What was fetched is put together as what it is: a playlist among it would name other files, and bring them in.
-_INPUT_OPTIONS = (
-    "-protocol_whitelist",
-    "file",
-    "-format_whitelist",
-    ",".join((*DEMUXERS, "aac", "mp3", "ac3", "eac3")),
-)
 _LENGTH_SLACK_SECONDS = 2.0
 _LENGTH_SLACK_SHARE = 0.02
 _MAX_RETRY_WAIT_SECONDS = 30.0
@@ -207,7 +200,6 @@ class _Attempt:
             "ffmpeg_location": ffmpeg_exe(),
             "postprocessor_args": {
                 "merger": ["-fflags", "+bitexact"],  # the same parts make the same file, on every machine
-                "merger+ffmpeg_i": list(_INPUT_OPTIONS),
             },
             "max_filesize": limits.max_bytes,
             "retries": web.retries,

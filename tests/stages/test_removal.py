@@ -170,10 +170,14 @@ def test_killed_between_every_two_steps(
             assert pq.read_table(path, columns=["video_id"]).num_rows > 0
         committed = (run / "shards" / removal.JOURNAL).exists()
         if who_goes_on == "a reader":
-            found = videos_in(run)
-            done = not list((run / "shards").glob(f"{removal.TEMPORARY}*")) and found == expected(2, 3)
-            assert done or (found == expected() and not committed), step
-            seen.add(done)
+            before = state(run)
+            seen.add(committed)
+            if committed:
+                with pytest.raises(ShardError, match=f"`csg405 opt-out --run {run}` brings it to its end"):
+                    videos_in(run)
+            else:
+                assert videos_in(run) in (expected(), expected(2, 3)), step
+            assert state(run) == before, "reading changes nothing"
         remove(run / "shards", CHANNEL)
         assert state(run) == state(whole), step
         shutil.rmtree(run)
@@ -260,6 +264,13 @@ def test_a_hostile_copy_deletes_nothing_outside_its_clips(run: Path, tmp_path: P
     assert (tmp_path / "outside.mp4").exists() and (run / "raw/x.mp4").exists() and (run / "clips/x.txt").exists()
 
 
+def test_a_journal_that_is_too_large_to_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removal, "_MOST_BYTES", 1 << 20)
+    (tmp_path / removal.JOURNAL).write_bytes(b" " * (1 << 20) + b"{}")
+    with pytest.raises(ShardError, match=r"has more than 1 MiB: delete it, and run the stage `shards` again"):
+        removal.complete(tmp_path)
+
+
 def test_a_journal_with_a_nul_in_a_name_is_told(tmp_path: Path) -> None:
     journal = {"files": [], "companions": ["clips/\0.mp4"], "index": {"version": "1.2"}}
     (tmp_path / removal.JOURNAL).write_text(json.dumps(journal))
@@ -273,8 +284,8 @@ def test_a_folder_that_may_not_be_written_says_what_to_do(run: Path, monkeypatch
         with pytest.raises(Killed):
             remove(run / "shards", ONE)
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
-    with pytest.raises(ShardError, match="open it once as somebody who may"):
-        open_shards(run / "shards")
+    with pytest.raises(ShardError, match="run this once as somebody who may"):
+        removal.complete(run / "shards")
 
 
 def test_a_full_disk_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ class Plan:
         return video
 
     def plant(self, count: int, queries: Iterable[str] = (), first: int = 0, **same: object) -> list[Video]:
-        """Plant `count` videos that differ in id, title and film."""
+        """Plant `count` videos that differ in id and title; of the films there are two."""
         queries = list(queries)
         made = []
         for number in range(first, first + count):

@@ -4,6 +4,7 @@ A cache may take 72 GB, too much to read at each start. When it is opened, sizes
 of a clip are checked when it is first used, so that no flipped bit is trained on.
 """
 
+import contextlib
 import hashlib
 import json
 import zlib
@@ -72,7 +73,8 @@ def compare_shards(path: Path, index: Mapping[str, Any], shards: Sequence[Path])
     """Compare today's shards with those that a cache was built from; only files that look touched since are read.
 
     Args:
-        path: of the cache's index, which is written anew with today's states where the bytes are the same.
+        path: of the cache's index, which is written anew with today's states where the bytes are the same; where it cannot be,
+            the next start reads the files again.
         index: what it says.
         shards: of the split.
 
@@ -86,7 +88,8 @@ def compare_shards(path: Path, index: Mapping[str, Any], shards: Sequence[Path])
                 f"{shard} holds other bytes than when {path.parent} was built from it: get it again, or write the shards again"
             )
     if today != index["states"]:
-        write_index(path, {**index, "states": today})
+        with contextlib.suppress(OSError):
+            write_index(path, {**index, "states": today})
 
 
 def checksum_of(arrays: Iterable[NDArray[Any]]) -> int:

@@ -44,7 +44,7 @@ class KnownFiles:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what was added since, by whoever."""
+        """Read what any process added since."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._read_until)

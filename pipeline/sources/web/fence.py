@@ -3,17 +3,25 @@
 import functools
 import ipaddress
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.base.ids import is_public, unwrapped
+from pipeline.media.guard import DEMUXERS
 from pipeline.sources.web.errors import Refused
 from pipeline.sources.web.ytdlp import FileDownloader, Popen, RequestError, plugin_dirs, socket_connect
 
 # They ask by `YoutubeDL.urlopen` alone. All others are refused: ffmpeg, curl, rtmpdump, websockets and their like go to the network
 # by themselves, and the rest is for streams that no link of ours leads to.
 NATIVE_DOWNLOADERS = frozenset({"HttpFD", "HttpQuietDownloader", "HlsFD", "DashSegmentsFD"})
+# What was fetched is read as what it is: a playlist among it would name other files of this machine, and bring them in.
+_INPUT_OPTIONS = (
+    "-protocol_whitelist",
+    "file",
+    "-format_whitelist",
+    ",".join((*DEMUXERS, "aac", "mp3", "ac3", "eac3")),
+)
 
 
 class RefusedRequest(Refused, RequestError):
@@ -69,7 +77,7 @@ def _guarded(start: Any) -> Any:
             # subprocess tidies up after its own failures only
             self._child_created, self.returncode = False, None
             raise RefusedProgram(problem)
-        start(self, args, *rest, **more)
+        start(self, list(_within_files(args)), *rest, **more)
 
     return guarded
 
@@ -89,6 +97,15 @@ def program_problem(args: Any, shell: bool = False) -> str:
         if options == ["--version"] or (alone and not any(arg.startswith(("-A", "--allow")) for arg in options)):
             return ""
     return f"yt-dlp would start {name[:40]}, which may ask by itself, outside the fence"
+
+
+def _within_files(args: Sequence[str]) -> Iterator[str]:
+    """A command in which each input of ffmpeg and ffprobe, which needs no `-i`, is opened as media, and no other file by it."""
+    probes = Path(args[0]).name.startswith("ffprobe")
+    for before, arg in zip(("", *args), args, strict=False):
+        if arg == "-i" or (probes and before != "-i" and arg.startswith("file:")):
+            yield from _INPUT_OPTIONS
+        yield arg
 
 
 put_up()

@@ -49,7 +49,7 @@ class Part:
             return f"has a {name} that is no {self.kind.__name__}"
         if (self.args or self.keywords) and not _accepts(part, self.args, self.keywords):
             return f"has a {name} that does not take the arguments it is given"
-        looked_up = getattr(getattr(part, "__code__", None), "co_names", ())  # none of what is no function of Python's
+        looked_up = getattr(getattr(part, "__code__", None), "co_names", ())  # empty for what is not a Python function
         unused = [word for word in self.uses if word not in looked_up]
         return f"has a {name} that does not use {unused[0]}" if unused else ""
 

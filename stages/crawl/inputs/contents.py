@@ -1,6 +1,6 @@
 """Which unit each file of a folder is: a file is its content, a unit is one content for good.
 
-A unit is called as the file was when its content was first met. It keeps that name wherever the file is moved; other content
+A unit has the name that its file had when the content was first met. It keeps that name wherever the file is moved; other content
 that comes under a name which is taken gets `name#<16 hex digits of its sha256>`. Of several files of one content the first is
 the unit, the others are units of their own that are rejected as duplicates.
 """

@@ -1,4 +1,4 @@
-"""A worker's reading of a file: its content, taken from whoever read it before or hashed, with nobody writing meanwhile."""
+"""A worker's reading of a file: its content, as an earlier reader noted it, or hashed now, with nobody writing meanwhile."""
 
 from pathlib import Path
 

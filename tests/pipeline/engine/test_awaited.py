@@ -13,7 +13,7 @@ from pipeline.base.units import Row
 from pipeline.engine.runner import Options
 from pipeline.engine.settings import runtime
 from pipeline.engine.unit import Unit
-from pipeline.tables import check
+from pipeline.tables import check, losses, promises
 from pipeline.tables.retry import forget, refetch, supersede
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
@@ -113,3 +113,21 @@ def test_a_unit_that_failed_before_anything_was_lost_is_not_awaited(tmp_path: Pa
     check.set_aside(Store(tmp_path), check.damages(Store(tmp_path)), MAKERS)
     assert go(Annotate(fails="network", only="file:b/0"), tmp_path).counts == {"ok": 3, "failed": 1}
     assert same(contents(tmp_path)["persons"], before) and go(toys.ToyMeasure(), tmp_path).counts == {"ok": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "stages"),
+    [
+        ('{"units": 3, "stages": null}', 3, ()),
+        ('{"units": null, "stages": ["annotate"]}', 0, ("annotate",)),
+        ("[" * 100_000, 0, ()),
+    ],
+)
+def test_a_damaged_note_of_lost_rows_keeps_what_reads(
+    text: str, count: int, stages: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert promises.note_of(tmp_path) is None
+    note = tmp_path / losses.SET_ASIDE / promises.NOTE
+    note.parent.mkdir()
+    note.write_text(text)
+    assert promises.note_of(tmp_path) == promises.Note(count, stages)

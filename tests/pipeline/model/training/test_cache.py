@@ -200,6 +200,20 @@ def test_shards_that_were_copied_are_read_once_more_and_no_oftener(
     assert read == list((tmp_path / "copy").glob("train-*"))
 
 
+def test_a_cache_that_may_not_be_written_is_read_all_the_same(shards: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    open_cache(shards, "train", tmp_path / "cache")
+    shutil.copytree(shards, tmp_path / "copy")
+    refused: list[Path] = []
+
+    def read_only(path: Path, text: str) -> None:
+        refused.append(path)
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(integrity.files, "write_text", read_only)
+    assert len(open_cache(tmp_path / "copy", "train", tmp_path / "cache")) == len(ROWS)
+    assert refused
+
+
 def test_flipped_shards_are_not_cached(shards: Path, tmp_path: Path) -> None:
     [path] = shards.glob("train-*")
     flip(path)

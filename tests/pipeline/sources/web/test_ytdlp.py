@@ -13,7 +13,7 @@ import pytest
 from pipeline.base.errors import StageError
 from pipeline.base.reasons import Reason
 from pipeline.media.video import ffmpeg_exe
-from pipeline.sources.web import net, ytdlp
+from pipeline.sources.web import fence, net, ytdlp
 from pipeline.sources.web.errors import reason_of
 from pipeline.sources.web.settings import Web
 from pipeline.sources.web.ytdlp import FENCE, KNOWN_GOOD, KNOWN_VERSION, REST, Part
@@ -158,6 +158,40 @@ def test_no_stream_is_handed_to_a_program_that_asks_by_itself(encrypted: bool, t
         downloader.process_ie_result({**about, "extractor": "generic", "hls_media_playlist_data": stream})
     reason, detail = reason_of(refused.value)
     assert reason is Reason.BAD_LINK and ("FFmpegFD" in detail) == encrypted, detail
+
+
+@pytest.mark.parametrize("name", ["ffmpeg", "ffprobe"])
+def test_a_downloaded_playlist_brings_no_other_file_in(name: str, tmp_path: Path) -> None:
+    """Whoever starts ffmpeg, and by whichever name: what yt-dlp asks about a file has no options of ours."""
+    (tmp_path / name).symlink_to(ffmpeg_exe())
+    sound, playlist = tmp_path / "private.aac", tmp_path / "fetched.m3u8"
+    tone = ("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", str(sound))
+    subprocess.run([ffmpeg_exe(), "-loglevel", "error", *tone], check=True)
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{sound}\n#EXT-X-ENDLIST\n")
+    looks = {path: [str(tmp_path / name), "-i", f"file:{path}"] for path in (sound, playlist)}
+    anyhow = subprocess.run(looks[playlist], capture_output=True, text=True, check=False).stderr
+    assert "Audio: aac" in anyhow, "ffmpeg alone follows it"
+    said = {path: fence.Popen.run(look, text=True, stderr=subprocess.PIPE)[1] for path, look in looks.items()}
+    assert "Audio: aac" in said[sound]
+    assert "Audio: aac" not in said[playlist] and "whitelist" in said[playlist]
+
+
+def test_ffprobe_is_told_so_where_it_gets_a_file_without_i() -> None:
+    probe = list(fence._within_files(["ffprobe", "-show_streams", "file:a.mp4"]))
+    assert probe[:2] + probe[-1:] == ["ffprobe", "-show_streams", "file:a.mp4"]
+    assert tuple(probe[2:-1]) == fence._INPUT_OPTIONS
+    merge = list(fence._within_files(["ffmpeg", "-y", "-i", "file:a", "-i", "file:b", "file:c"]))
+    assert merge == [
+        "ffmpeg",
+        "-y",
+        *fence._INPUT_OPTIONS,
+        "-i",
+        "file:a",
+        *fence._INPUT_OPTIONS,
+        "-i",
+        "file:b",
+        "file:c",
+    ]
 
 
 def test_nothing_else_imports_it() -> None:
