@@ -48,6 +48,8 @@ AUDIO_CODECS = _names(
 )
 
 _OPEN_SECONDS = 60.0
+_GUESSED = "mpeg"  # MPEG-TS and -PS declare no length: ffmpeg guesses it from their first and last times
+_PATIENT = {"analyzeduration": str(60_000_000), "probesize": str(200 << 20)}  # microseconds, bytes
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _MAGIC = (
     (0, b"\x1aE\xdf\xa3"),
@@ -92,6 +94,10 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
         raise _unreadable(head, error) from error
     try:
         _check_container(container, limits)
+        if need_video and _starts_late(container):
+            container.close()
+            container = _open(local, _options(limits) | _PATIENT)
+            _check_container(container, limits)
         if need_video:
             _check_video(container, local, limits)
     except BaseException:
@@ -112,6 +118,13 @@ def audio_streams(container: Any) -> list[Any]:
         s for s in container.streams.audio if s.codec_context is not None and s.codec_context.name in AUDIO_CODECS
     ]
     return sorted(streams, key=lambda s: (not s.disposition & Disposition.default, s.index))
+
+
+def _starts_late(container: Any) -> bool:
+    """Whether its first seconds held no picture, so that nothing is known of those to come."""
+    streams = picture_streams(container)
+    guessed = container.format.name.startswith(_GUESSED)
+    return guessed and bool(streams) and _decodable(streams[0]) and not streams[0].codec_context.width
 
 
 def _decodable(stream: Any) -> bool:
@@ -209,9 +222,19 @@ def _check_container(container: Any, limits: Limits) -> None:
         raise Reject(Reason.TOO_MANY_STREAMS, f"more than {limits.max_streams} streams")
     if count == 0:
         raise Reject(Reason.NOT_MEDIA, "no streams")
-    seconds = (container.duration or 0) / av.time_base
+    seconds = _declared_seconds(container)
     if seconds > limits.max_duration_seconds:
         raise Reject(Reason.TOO_LONG, f"{seconds:.0f} s declared, limit {limits.max_duration_seconds:.0f} s")
+
+
+def _declared_seconds(container: Any) -> float:
+    """The length of the pictures, else of the whole file; 0 where nothing declares one: what is read is measured as well."""
+    if container.format.name.startswith(_GUESSED):
+        return 0.0
+    pictures = next(iter(picture_streams(container)), None)
+    if pictures is not None and pictures.duration and pictures.time_base:
+        return float(pictures.duration * pictures.time_base)
+    return float((container.duration or 0) / av.time_base)
 
 
 def _check_video(container: Any, local: Path, limits: Limits) -> None:

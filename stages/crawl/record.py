@@ -25,6 +25,8 @@ _MEASURED = (
     "audio_sample_rate",
     "audio_channels",
     "truncated",
+    "clock",
+    "reader_version",
     "bytes",
 )
 

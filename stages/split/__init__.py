@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.media.columns import FILM_COLUMNS
 from stages.split.settings import SplitSettings
 
 
@@ -13,7 +14,10 @@ class Split(SplitSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "shots by colour and camera motion, cut into clips at pauses of speech"
     reads: ClassVar[tuple[Reads, ...]] = (
-        Reads("videos", ("path", "sha256", "width", "height", "source_fps", "audio_codec")),
+        Reads(
+            "videos",
+            ("path", "sha256", "width", "height", "source_fps", "audio_codec", *FILM_COLUMNS),
+        ),
     )
     writes: ClassVar[str] = "clips"
     unit: ClassVar[str] = "video_id"

@@ -90,5 +90,12 @@ VIDEOS = Kind(
         column("format", S, "", "formats fetched and what was offered: ids, size, codecs; null for local files"),
         column("resolution_fallback", S, "", "`up` or `down` where no 1280x720 was offered; null where it was"),
         column("footage", S, "", "`theatre` for the demo's puppets, else null"),
+        column(
+            "clock",
+            S,
+            "JSON",
+            "where its times restart, jump or are damaged, and by how much they are moved; else null",
+        ),
+        column("reader_version", I, "", "of the rules that looked at the file; null in rows of older versions"),
     ),
 )
