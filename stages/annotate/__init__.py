@@ -17,7 +17,7 @@ class Annotate(AnnotateSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "people found and tracked, 133 raw keypoints and scores a frame each"
     reads: ClassVar[tuple[Reads, ...]] = (
-        Reads("clips", ("clip_id", "video_id", "first_frame", "frames")),
+        Reads("clips", ("clip_id", "video_id", "first_frame", "frames", "repeats")),
         Reads("videos", ("path", "sha256", "width", "height", "footage", *PICTURE_COLUMNS)),
     )
     writes: ClassVar[str] = "persons"

@@ -77,7 +77,8 @@ class AnnotateWorker:
         with GridReader(path, clip["first_frame"], frames, threads=threads, reading=Reading.of(video)) as reader:
             film = Film(reader)
             how = annotation_settings(self._settings)
-            tracks = annotate_frames(film, self._detector, self._pose, how, workers=crop_threads)
+            again = frozenset(clip.get("repeats") or ())
+            tracks = annotate_frames(film, self._detector, self._pose, how, workers=crop_threads, repeats=again)
         missing = frames - film.count
         if missing > self._settings.max_missing_share * frames:
             raise Reject(Reason.CORRUPT, f"{missing} of {frames} pictures do not decode")

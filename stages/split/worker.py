@@ -52,7 +52,7 @@ class Splitter:
         speech = self._speech(path, reading, long) if video["audio_codec"] and long else {}
         for number, (first, end) in enumerate(spans):
             for a, b in windows(end - first, limits, speech.get((first, end), ())):
-                yield self._row(unit.id, footage, number, first + a, first + b, video["source_fps"])
+                yield self._row(unit.id, footage, number, first + a, first + b)
 
     def _look(self, path: Path, reading: Reading, size: tuple[int, int]) -> Footage:
         settings = self._settings
@@ -95,7 +95,7 @@ class Splitter:
             speech[first, end] = [(start * FPS - shift, finish * FPS - shift) for start, finish in segments]
         return speech
 
-    def _row(self, video_id: str, footage: Footage, shot: int, first: int, end: int, source_fps: float) -> Row:
+    def _row(self, video_id: str, footage: Footage, shot: int, first: int, end: int) -> Row:
         shot_first, shot_end = footage.shots[shot]
         return {
             "clip_id": f"{video_id}/{first}+{end - first}",
@@ -108,7 +108,8 @@ class Splitter:
             "shot_first_frame": shot_first,
             "shot_frames": shot_end - shot_first,
             "camera_motion": round(footage.camera_motion(first, end), 4),
-            "repeated_frames": round(footage.repeated_share(first, end, source_fps), 4),
+            "repeated_frames": round(footage.repeated_share(first, end), 4),
+            "repeats": footage.coded_again(first, end) or None,
         }
 
 
