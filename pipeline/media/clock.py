@@ -76,7 +76,7 @@ class Mender:
         while self._next < len(self._turns) and self._turns[self._next].packet <= self._count:
             self._shift = self._turns[self._next].shift
             self._next += 1
-            packet.opaque = True
+            packet.opaque = object()  # PyAV asks for one of its own
         self._count += 1
         if self._shift is None:
             packet.pts = packet.dts = None

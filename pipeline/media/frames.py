@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class FrameSource:
         self.container = open_container(self._path, self._limits)
         self.stream = picture_streams(self.container)[0]
         self.clock = GridClock(presentation_zero(self.container, self._reading.clock), self.stream.time_base)
+        self.aspect = self.stream.codec_context.sample_aspect_ratio  # as the coded stream begins
         self.stream.thread_type = "AUTO"
         if self._threads:
             self.stream.codec_context.thread_count = self._threads
@@ -129,7 +131,7 @@ class FrameSource:
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Decoded frames; packets that do not decode are skipped."""
-        flushed = False
+        flushed, aspect = False, self.aspect
         context = self.stream.codec_context
         for packet in packets:
             flushed = packet.size == 0
@@ -137,6 +139,11 @@ class FrameSource:
                 decoded = context.decode(packet if packet.size else None)
             except av.FFmpegError:
                 continue
+            for frame in decoded:
+                if frame.key_frame:  # decoders that delay pictures know of a change too early
+                    aspect = context.sample_aspect_ratio
+                if aspect != self.aspect:
+                    frame.opaque = Fraction(aspect or 1)  # of its pixels; PyAV asks for an object of its own
             yield from self._within_limits(decoded)
         if not flushed:
             try:

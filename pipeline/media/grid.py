@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from pipeline.base.units import FPS
+from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.look import look
-from pipeline.media.picture import Converter, geometry_of
 from pipeline.media.reading import Reading
 from pipeline.media.timeline import last_step
 
@@ -98,11 +98,11 @@ class GridReader:
 
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
         """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
-        convert: Converter | None = None
+        convert: Fitter | None = None
         for frame, begin, end in _shown(source, self._first, self._stop):
             if convert is None:
                 model = source.model or frame  # one size for all reads, even where the size changes on the way
-                convert = Converter(geometry_of(source.stream, model, self._limits), self._size, self._format)
+                convert = Fitter(source, model, self._limits, self._size, self._format)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
                 yield GridFrame(n, pixels, n > begin)

@@ -50,6 +50,7 @@ AUDIO_CODECS = _names(
 _OPEN_SECONDS = 60.0
 _GUESSED = "mpeg"  # MPEG-TS and -PS declare no length: ffmpeg guesses it from their first and last times
 _PATIENT = {"analyzeduration": str(60_000_000), "probesize": str(200 << 20)}  # microseconds, bytes
+_STILLS = ("mjpeg", "png")
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _MAGIC = (
     (0, b"\x1aE\xdf\xa3"),
@@ -107,9 +108,16 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
 
 
 def picture_streams(container: Any) -> list[Any]:
-    """The video streams that are moving pictures, best first: those with a decoder, default ones, in file order."""
+    """The video streams that are moving pictures, best first: those with a decoder, films before thumbnails, default ones."""
     streams = [s for s in container.streams.video if not s.disposition & _COVER]
-    return sorted(streams, key=lambda s: (not _decodable(s), not s.disposition & Disposition.default, s.index))
+    order = lambda s: (not _decodable(s), _thumbnails(s), not s.disposition & Disposition.default, s.index)  # noqa: E731
+    return sorted(streams, key=order)
+
+
+def _thumbnails(stream: Any) -> bool:
+    """Whether a stream looks like pictures of chapters or a preview, where a film is beside it."""
+    rate = stream.average_rate
+    return (rate is not None and 0 < rate < 1) or stream.codec_context is None or stream.codec_context.name in _STILLS
 
 
 def audio_streams(container: Any) -> list[Any]:

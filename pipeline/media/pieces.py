@@ -173,8 +173,7 @@ def _covered(start: Fraction, end: Fraction, others: Sequence[PacketTimes]) -> b
 def _piece(times: PacketTimes, numbers: Ints) -> _Piece:
     base = times.time_base
     pts = np.sort(times.pts[numbers])
-    last = numbers[int(np.argmax(times.pts[numbers]))]
-    length = int(times.durations[last]) or (int(pts[-1] - pts[-2]) if len(pts) > 1 else 0)
+    length = int(np.median(np.diff(pts))) if len(pts) > 1 else int(times.durations[numbers[0]])
     first = int(numbers[0])
     return _Piece(
         first=first,

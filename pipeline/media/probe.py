@@ -12,9 +12,10 @@ from pipeline.media.clock import Clock
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.look import PacketScan
-from pipeline.media.picture import Geometry, geometry_of
+from pipeline.media.picture import geometry_of
 from pipeline.media.reading import READER_VERSION, Reading
 from pipeline.media.timeline import GridClock, read_packets
+from pipeline.media.tone import MATRICES, TRANSFERS, is_hdr
 
 _LOOK_AT_FRAMES = 5
 _LOOK_AT_PACKETS = 1000
@@ -47,6 +48,10 @@ class Probe:
     audio_start_seconds: float | None
     audio_end_seconds: float | None
     truncated: bool  # ends before what its container declares, or in the middle of a picture
+    transfer: str | None  # of the first picture, as ffmpeg names it; None where it does not say
+    matrix: str | None  # likewise
+    bit_depth: int
+    tone_mapped: bool | None  # some of the pictures looked at are HDR; None where none is
     clock: str | None  # how its times are mended, as `Clock.text`; None where they run on
     reader_version: int
 
@@ -91,25 +96,20 @@ def probe(path: str | Path, limits: Limits | None = None) -> Probe:
             "video_codec": stream.codec_context.codec.canonical_name,
         }
         truncated, reading = scan.truncated(), Reading(scan.clock)
-    geometry, interlaced, pixel_format = _first_pictures(path, limits)
+    first, hdr = _first_pictures(path, limits)
+    decodes, late_hdr = _end(path, limits, video.last_pts, reading)
     return Probe(
         **facts,
-        width=geometry.width,
-        height=geometry.height,
-        coded_width=geometry.coded_width,
-        coded_height=geometry.coded_height,
-        rotation_degrees=geometry.orientation.degrees,
-        sample_aspect=geometry.sample_aspect,
-        interlaced=interlaced,
-        pixel_format=pixel_format,
-        truncated=truncated or not _end_decodes(path, limits, video.last_pts, reading),
+        **first,
+        truncated=truncated or not decodes,
+        tone_mapped=hdr or late_hdr or None,
         clock=reading.clock.text(),
         reader_version=READER_VERSION,
     )
 
 
-def _first_pictures(path: str | Path, limits: Limits) -> tuple[Geometry, bool, str]:
-    """Decode the first pictures of a freshly opened file."""
+def _first_pictures(path: str | Path, limits: Limits) -> tuple[dict[str, Any], bool]:
+    """What the first pictures of a freshly opened file say, and whether some of them are HDR."""
     source = FrameSource(path, limits)
     try:
         frames: list[Any] = []
@@ -124,19 +124,32 @@ def _first_pictures(path: str | Path, limits: Limits) -> tuple[Geometry, bool, s
                 break
         if not frames:
             raise Reject(Reason.CORRUPT, f"no picture decodes ({source.stream.codec_context.name})")
-        first = frames[0]
+        geometry = geometry_of(source.stream, frames[0], limits)
+        sizes = {"rotation_degrees": geometry.orientation.degrees}
+        for name in ("width", "height", "coded_width", "coded_height", "sample_aspect"):
+            sizes[name] = getattr(geometry, name)
         interlaced = any(frame.interlaced_frame for frame in frames[:_LOOK_AT_FRAMES])
-        return geometry_of(source.stream, first, limits), interlaced, first.format.name
+        return {**sizes, "interlaced": interlaced, **_colours(frames[0])}, any(map(is_hdr, frames))
     finally:
         source.close()
 
 
-def _end_decodes(path: str | Path, limits: Limits, last_pts: int, reading: Reading) -> bool:
-    """Whether pictures of the last second decode (last_pts: ticks of the last picture packet)."""
+def _colours(frame: Any) -> dict[str, Any]:
+    return {
+        "pixel_format": frame.format.name,
+        "transfer": TRANSFERS.get(frame.color_trc),
+        "matrix": MATRICES.get(frame.colorspace),
+        "bit_depth": max((component.bits for component in frame.format.components), default=8),
+    }
+
+
+def _end(path: str | Path, limits: Limits, last_pts: int, reading: Reading) -> tuple[bool, bool]:
+    """Whether pictures of the last second decode (last_pts: ticks of the last picture packet), and whether some are HDR."""
     source = FrameSource(path, limits, reading=reading)
     try:
-        wanted = max(source.clock.first_picture(last_pts), 0)
-        decoded = [frame.pts for frame in source.frames_from(wanted) if frame.pts is not None][-1:]
-        return bool(decoded) and (last_pts - decoded[0]) * source.clock.time_base < 1
+        wanted, last, hdr = max(source.clock.first_picture(last_pts), 0), None, False
+        for frame in source.frames_from(wanted):
+            last, hdr = frame.pts if frame.pts is not None else last, hdr or is_hdr(frame)
+        return last is not None and (last_pts - last) * source.clock.time_base < 1, hdr
     finally:
         source.close()

@@ -9,6 +9,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
 from pipeline.media.clock import RUNS_ON, Clock
 from pipeline.media.pieces import PacketTimes
@@ -66,6 +67,7 @@ def read_packets(container: Any, *streams: Any, clock: Clock = RUNS_ON) -> Itera
     """Packets of these streams to the end of the file, going on after unreadable ones.
 
     Where the clock does not run on they are to be read from the file's first: their times are mended.
+    Raises Reject(DRM_PROTECTED) for encrypted ones, which would decode to noise.
 
     Ends with a flush packet (size 0) of every stream when the end was reached in order; stops without one after 50
     failed reads in a row.
@@ -75,6 +77,8 @@ def read_packets(container: Any, *streams: Any, clock: Clock = RUNS_ON) -> Itera
         try:
             for packet in container.demux(*streams):
                 errors = 0
+                if packet.has_sidedata("encryption_info"):
+                    raise Reject(Reason.DRM_PROTECTED, "its samples are encrypted")
                 if packet.size and packet.stream_index in menders:
                     menders[packet.stream_index].mend(packet)
                 yield packet

@@ -44,7 +44,7 @@ def test_a_still_repeats_throughout(tmp_path: Path) -> None:
 
 
 def test_a_lone_keyframe_makes_no_repeats_of_its_neighbours() -> None:
-    quiet = np.full(50, 1.0)
+    quiet = np.full(50, 2.0)
     quiet[25] = 40.0
     assert not repeating(quiet).any()
     assert repeating(np.zeros(0)).tolist() == [] and repeating(np.zeros(1)).tolist() == [False]
