@@ -20,6 +20,9 @@ from pipeline.media.timeline import GridClock, presentation_zero, read_packets, 
 
 _GAP_SECONDS = 0.02  # clocks in milliseconds wander this far without anything missing
 _CHUNK_SECONDS = 2
+_FLIPPED_SHARE = 0.02  # of the seconds
+_SPEECH_WEIGHTS = {"FC": 1.0, "FL": 0.25, "FR": 0.25, "LFE": 0.0}
+_AROUND = 0.1  # weight of all other channels
 _LEAST_PACE, _MOST_PACE = 20, 500  # frames by which the pace of a clock is judged
 _MOST_PLANES = 8
 _SILENT_SHARE = 1e-4  # -40 dB below the loudest channel: carries no voice
@@ -37,7 +40,8 @@ def read_wave(path: str | Path, limits: Limits | None = None, reading: Reading |
     Returns:
         (samples,) float32. Sample 0 is presentation zero: a late start is padded with zeros, priming and hidden
         pre-roll are cut, holes in the timestamps are filled with zeros. It is at least as long as the picture grid.
-        Channels are averaged; silent ones are left out and inverted ones turned over.
+        Channels are averaged; silent ones are left out and inverted ones turned over, and where some are inverted for a while
+        the loudest counts alone. Of surround sound the centre leads.
 
     Raises:
         Reject, Failure: what `open_container` raises.
@@ -99,6 +103,9 @@ class _Track:
         self.grid_frames = 0
         self.timed = True  # whether frames lie where their times say; else each follows the one before
         self._products: np.ndarray | None = None  # (channels, channels) sums of products of samples
+        self._blocks: list[np.ndarray] = []  # the same, of each second or so
+        self._in_block = 0.0  # seconds
+        self._names: tuple[str, ...] = ()  # of the channels
 
     def read(self, weights: np.ndarray | None) -> np.ndarray | None:
         """(samples,) float32 at 16 kHz, mixed with these channel weights (None: the mean)."""
@@ -108,7 +115,7 @@ class _Track:
                 return None
             mixer = _Mixer(presentation_zero(container, self._clock), self._limits.max_duration_seconds)
             for samples, time, rate, turned in self._decode(container, stream):
-                self._count(samples)
+                self._count(samples, rate)
                 usable = weights is not None and len(weights) == len(samples)
                 mono = weights @ samples if usable else samples.mean(axis=0)
                 mixer.add(mono, time if self.timed else None, rate, exactly=turned)
@@ -129,16 +136,33 @@ class _Track:
         if energy[loudest] <= 0:
             return None
         used = energy > _SILENT_SHARE * energy[loudest]
+        if len(self._names) == len(energy) > 2 and {"FC", "LFE"} & set(self._names):
+            return _for_speech(self._names, used)
         signs = np.where(used, 1.0, 0.0)
         mean = signs / used.sum()
+        if self._flips(mean):
+            return np.asarray(np.arange(len(energy)) == loudest, np.float32)
         if mean @ self._products @ mean < _CANCELLED_SHARE * energy[used].mean():
             signs = np.where(used & (self._products[loudest] < 0), -1.0, signs)
         if (signs == 1).all():
             return None
         return np.asarray(signs / used.sum(), np.float32)
 
-    def _count(self, samples: np.ndarray) -> None:
+    def _flips(self, mean: np.ndarray) -> bool:
+        """Whether channels cancel each other in some seconds and not in others: no sign is right for all of them."""
+        powers = np.array([[mean @ block @ mean, np.diag(block)[mean > 0].mean()] for block in self._blocks])
+        heard = powers[powers[:, 1] > _SILENT_SHARE * powers[:, 1].max()]
+        cancelled = heard[:, 0] < _CANCELLED_SHARE * heard[:, 1]
+        return bool(_FLIPPED_SHARE < cancelled.mean() < 1 - _FLIPPED_SHARE)
+
+    def _count(self, samples: np.ndarray, rate: int) -> None:
         products = samples @ samples.T
+        self._in_block += samples.shape[1] / rate
+        if not self._blocks or self._blocks[-1].shape != products.shape or self._in_block > 1:
+            self._blocks.append(products.astype(np.float64))
+            self._in_block = 0.0
+        else:
+            self._blocks[-1] += products
         if self._products is None or len(self._products) == len(products):
             self._products = products.astype(np.float64) + (0 if self._products is None else self._products)
 
@@ -158,6 +182,7 @@ class _Track:
             turned = turned or packet.opaque is not None
             try:
                 decoded = stream.codec_context.decode(packet if packet.size else None)
+                self._names = tuple(c.name for c in decoded[-1].layout.channels) if decoded else self._names
                 pieces = [(_as_float(frame), _time(frame, stream), frame.sample_rate) for frame in decoded]
             except (av.FFmpegError, ValueError):
                 continue  # broken packets, and frames whose sizes contradict each other
@@ -178,6 +203,16 @@ class _Track:
         span = span_of(meter, clock)
         longest = int(self._limits.max_duration_seconds * FPS)
         return min(max(clock.first_picture(span.end_pts), 1), longest) if span else 0
+
+
+def _for_speech(names: tuple[str, ...], used: np.ndarray) -> np.ndarray:
+    """Weights of surround channels: the centre, where films keep voices, leads; effects of the lowest octaves are left out."""
+    weights = np.array([_SPEECH_WEIGHTS.get(name, _AROUND) for name in names]) * used
+    if not any(name == "FC" and here for name, here in zip(names, used, strict=True)):
+        weights = np.where(np.array(names) == "LFE", 0.0, 1.0) * used
+    if not weights.sum():
+        weights = used.astype(np.float64)
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def _time(frame: Any, stream: Any) -> Fraction | None:

@@ -52,6 +52,14 @@ _GUESSED = "mpeg"  # MPEG-TS and -PS declare no length: ffmpeg guesses it from t
 _PATIENT = {"analyzeduration": str(60_000_000), "probesize": str(200 << 20)}  # microseconds, bytes
 _STILLS = ("mjpeg", "png")
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_SOUND_MAGIC = (
+    (b"FORM", ("aiff",)),
+    (b"caff", ("caf",)),
+    (b"#!AMR", ("amr",)),
+    (b"\x0bw", ("ac3", "eac3")),
+    (b".snd", ("au",)),
+    (b"riff", ("w64",)),
+)
 _MAGIC = (
     (0, b"\x1aE\xdf\xa3"),
     (0, b"RIFF"),
@@ -151,9 +159,12 @@ def _open(local: Path, options: dict[str, str]) -> Any:
 
 
 def _sound_demuxers(head: bytes) -> tuple[str, ...]:
-    """What may read sound beside `DEMUXERS`: bare MP3, whose demuxer takes noise for it, where a tag or a frame begins the file."""
-    frame = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
-    return ("mp3",) if frame or head.startswith(b"ID3") else ()
+    """What may read sound beside `DEMUXERS`, by how the file begins: the demuxers of bare streams take noise for theirs."""
+    if head[:1] == b"\xff" and head[1:2] >= b"\xe0":
+        return ("aac",) if head[1] & 0xF6 == 0xF0 else ("mp3",)
+    if head.startswith(b"ID3"):  # either may follow
+        return "mp3", "aac"
+    return next((names for magic, names in _SOUND_MAGIC if head.startswith(magic)), ())
 
 
 def _options(limits: Limits, more: tuple[str, ...] = ()) -> dict[str, str]:
