@@ -1,6 +1,8 @@
 """Decoded source frames in presentation order, from the start of a file or from a point within it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,14 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.picture import deinterlace
+from pipeline.media.reading import AS_IT_STANDS, Reading
 from pipeline.media.timeline import GridClock, presentation_zero, read_packets
 
 # Containers whose index or timestamps let a seek be trusted. In the others (AVI, MPEG-PS, ASF, Ogg) timestamps after a
 # seek are guesses, so they are decoded from their start.
 _SEEKABLE = ("mov", "matroska", "mpegts", "flv")
 _STEP_BACK_SECONDS = (0, 1, 5)
+_MOST_HELD = 5000  # packets without a keyframe among them, then decoding begins with what there is
 _NEAR_START = 25  # grid pictures; a seek would gain nothing
 
 
@@ -27,13 +31,15 @@ class FrameSource:
         path: a local file.
         limits: bounds for the file.
         threads: decoder threads, 0 for as many as there are cores.
+        reading: what a look at the file decided.
 
     Raises:
         Reject, Failure: what `open_container` raises.
     """
 
-    def __init__(self, path: str | Path, limits: Limits, threads: int = 0) -> None:
+    def __init__(self, path: str | Path, limits: Limits, threads: int = 0, reading: Reading = AS_IT_STANDS) -> None:
         self._path = path
+        self._reading = reading
         self._limits = limits
         self._threads = threads
         self.from_start = True  # whether the frames handed out begin with the file's first
@@ -43,7 +49,8 @@ class FrameSource:
     def _open(self) -> None:
         self.container = open_container(self._path, self._limits)
         self.stream = picture_streams(self.container)[0]
-        self.clock = GridClock(presentation_zero(self.container), self.stream.time_base)
+        self.clock = GridClock(presentation_zero(self.container, self._reading.clock), self.stream.time_base)
+        self.aspect = self.stream.codec_context.sample_aspect_ratio  # as the coded stream begins
         self.stream.thread_type = "AUTO"
         if self._threads:
             self.stream.codec_context.thread_count = self._threads
@@ -57,7 +64,10 @@ class FrameSource:
 
     def frames(self) -> Iterator[Any]:
         """All frames from the start, deinterlaced; call it on a source that has not been read yet."""
-        return deinterlace(self._decode(read_packets(self.container, self.stream)), self.stream.time_base)
+        return deinterlace(self._decode(self._packets()), self.stream.time_base)
+
+    def _packets(self) -> Iterator[Any]:
+        return read_packets(self.container, self.stream, clock=self._reading.clock)
 
     def frames_from(self, picture: int) -> Iterator[Any]:
         """Frames from the one shown in this grid picture, or an earlier one; the caller skips what is too early.
@@ -65,6 +75,8 @@ class FrameSource:
         A seek is proven by the first frame that comes out of it: one that lands late is repeated from further back,
         and at last the file is decoded from its start.
         """
+        if picture > _NEAR_START and self._reading.clock.turns:
+            return self._walk_to(picture)
         if picture > _NEAR_START and self.container.format.name.startswith(_SEEKABLE):
             self.model = next(self._decode(read_packets(self.container, self.stream)), None)
             for back in _STEP_BACK_SECONDS:
@@ -72,10 +84,27 @@ class FrameSource:
                 first = next(decoded, None)
                 if first is not None and self._early_enough(first, picture):
                     self.from_start = self.stream.start_time is not None and first.pts <= self.stream.start_time
-                    return deinterlace(_chain(first, decoded), self.stream.time_base)
+                    return deinterlace(_chain([first], decoded), self.stream.time_base)
             self.close()
             self._open()
         return self.frames()
+
+    def _walk_to(self, picture: int) -> Iterator[Any]:
+        """Frames from the last keyframe before this picture: no time of such a file can be sought, but packets are read fast."""
+        packets, held = self._packets(), list[Any]()
+        for packet in packets:
+            early = packet.pts is not None and self.clock.first_picture(packet.pts) < picture
+            if packet.is_keyframe and packet.size and early:
+                self.from_start, held = self.from_start and not held, []
+            held.append(packet)
+            late = packet.dts is not None and self.clock.first_picture(packet.dts) > picture
+            if late or len(held) > _MOST_HELD:
+                break
+        if self.from_start:
+            return deinterlace(self._decode(_chain(held, packets)), self.stream.time_base)
+        with closing(FrameSource(self._path, self._limits, self._threads)) as start:
+            self.model = next(start._decode(start._packets()), None)
+        return deinterlace(self._decode_from_key(_chain(held, packets)), self.stream.time_base)
 
     def _early_enough(self, first: Any, picture: int) -> bool:
         if first.pts is None:
@@ -96,13 +125,13 @@ class FrameSource:
         key = next((p for p in packets if p.is_keyframe and p.size and p.pts is not None), None)
         if key is None:
             return
-        for frame in self._decode(_chain(key, packets)):
+        for frame in self._decode(_chain([key], packets)):
             if frame.pts is not None and frame.pts >= key.pts:
                 yield frame
 
     def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Decoded frames; packets that do not decode are skipped."""
-        flushed = False
+        flushed, aspect = False, self.aspect
         context = self.stream.codec_context
         for packet in packets:
             flushed = packet.size == 0
@@ -110,6 +139,11 @@ class FrameSource:
                 decoded = context.decode(packet if packet.size else None)
             except av.FFmpegError:
                 continue
+            for frame in decoded:
+                if frame.key_frame:  # decoders that delay pictures know of a change too early
+                    aspect = context.sample_aspect_ratio
+                if aspect != self.aspect:
+                    frame.opaque = Fraction(aspect or 1)  # of its pixels; PyAV asks for an object of its own
             yield from self._within_limits(decoded)
         if not flushed:
             try:
@@ -125,6 +159,6 @@ class FrameSource:
         return decoded
 
 
-def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
+def _chain(first: Iterable[Any], rest: Iterator[Any]) -> Iterator[Any]:
+    yield from first
     yield from rest

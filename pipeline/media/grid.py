@@ -9,9 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from pipeline.base.units import FPS
+from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
-from pipeline.media.picture import Converter, geometry_of
+from pipeline.media.look import look
+from pipeline.media.reading import Reading
 from pipeline.media.timeline import last_step
 
 
@@ -43,6 +45,7 @@ class GridReader:
         pixel_format: "rgb24" or "gray".
         limits: bounds for the file.
         threads: decoder threads, 0 for as many as there are cores; never changes the pictures.
+        reading: what a look at the file decided; None: it is looked at here, which reads all its packets.
 
     Raises:
         Reject, Failure: on entering, what `open_container` raises; ValueError for impossible arguments.
@@ -58,6 +61,7 @@ class GridReader:
         pixel_format: str = "rgb24",
         limits: Limits | None = None,
         threads: int = 0,
+        reading: Reading | None = None,
     ) -> None:
         if first_frame < 0 or (frames is not None and frames < 0):
             raise ValueError(f"first_frame {first_frame}, frames {frames}: not below 0")
@@ -69,11 +73,13 @@ class GridReader:
         self._size = size
         self._format = pixel_format
         self._threads = threads
+        self._reading = reading
         self._source: FrameSource | None = None
         self._pictures: Iterator[GridFrame] | None = None
 
     def __enter__(self) -> Self:
-        self._source = FrameSource(self._path, self._limits, self._threads)
+        reading = look(self._path, self._limits) if self._reading is None else self._reading
+        self._source = FrameSource(self._path, self._limits, self._threads, reading)
         self._pictures = self._read(self._source)
         return self
 
@@ -92,11 +98,11 @@ class GridReader:
 
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
         """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
-        convert: Converter | None = None
+        convert: Fitter | None = None
         for frame, begin, end in _shown(source, self._first, self._stop):
             if convert is None:
                 model = source.model or frame  # one size for all reads, even where the size changes on the way
-                convert = Converter(geometry_of(source.stream, model, self._limits), self._size, self._format)
+                convert = Fitter(source, model, self._limits, self._size, self._format)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
                 yield GridFrame(n, pixels, n > begin)

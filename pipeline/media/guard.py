@@ -48,7 +48,18 @@ AUDIO_CODECS = _names(
 )
 
 _OPEN_SECONDS = 60.0
+_GUESSED = "mpeg"  # MPEG-TS and -PS declare no length: ffmpeg guesses it from their first and last times
+_PATIENT = {"analyzeduration": str(60_000_000), "probesize": str(200 << 20)}  # microseconds, bytes
+_STILLS = ("mjpeg", "png")
 _COVER = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_SOUND_MAGIC = (
+    (b"FORM", ("aiff",)),
+    (b"caff", ("caf",)),
+    (b"#!AMR", ("amr",)),
+    (b"\x0bw", ("ac3", "eac3")),
+    (b".snd", ("au",)),
+    (b"riff", ("w64",)),
+)
 _MAGIC = (
     (0, b"\x1aE\xdf\xa3"),
     (0, b"RIFF"),
@@ -92,6 +103,10 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
         raise _unreadable(head, error) from error
     try:
         _check_container(container, limits)
+        if need_video and _starts_late(container):
+            container.close()
+            container = _open(local, _options(limits) | _PATIENT)
+            _check_container(container, limits)
         if need_video:
             _check_video(container, local, limits)
     except BaseException:
@@ -101,9 +116,16 @@ def open_container(path: str | Path, limits: Limits | None = None, *, need_video
 
 
 def picture_streams(container: Any) -> list[Any]:
-    """The video streams that are moving pictures, best first: those with a decoder, default ones, in file order."""
+    """The video streams that are moving pictures, best first: those with a decoder, films before thumbnails, default ones."""
     streams = [s for s in container.streams.video if not s.disposition & _COVER]
-    return sorted(streams, key=lambda s: (not _decodable(s), not s.disposition & Disposition.default, s.index))
+    order = lambda s: (not _decodable(s), _thumbnails(s), not s.disposition & Disposition.default, s.index)  # noqa: E731
+    return sorted(streams, key=order)
+
+
+def _thumbnails(stream: Any) -> bool:
+    """Whether a stream looks like pictures of chapters or a preview, where a film is beside it."""
+    rate = stream.average_rate
+    return (rate is not None and 0 < rate < 1) or stream.codec_context is None or stream.codec_context.name in _STILLS
 
 
 def audio_streams(container: Any) -> list[Any]:
@@ -112,6 +134,13 @@ def audio_streams(container: Any) -> list[Any]:
         s for s in container.streams.audio if s.codec_context is not None and s.codec_context.name in AUDIO_CODECS
     ]
     return sorted(streams, key=lambda s: (not s.disposition & Disposition.default, s.index))
+
+
+def _starts_late(container: Any) -> bool:
+    """Whether its first seconds held no picture, so that nothing is known of those to come."""
+    streams = picture_streams(container)
+    guessed = container.format.name.startswith(_GUESSED)
+    return guessed and bool(streams) and _decodable(streams[0]) and not streams[0].codec_context.width
 
 
 def _decodable(stream: Any) -> bool:
@@ -130,9 +159,12 @@ def _open(local: Path, options: dict[str, str]) -> Any:
 
 
 def _sound_demuxers(head: bytes) -> tuple[str, ...]:
-    """What may read sound beside `DEMUXERS`: bare MP3, whose demuxer takes noise for it, where a tag or a frame begins the file."""
-    frame = head[:1] == b"\xff" and head[1:2] >= b"\xe0"
-    return ("mp3",) if frame or head.startswith(b"ID3") else ()
+    """What may read sound beside `DEMUXERS`, by how the file begins: the demuxers of bare streams take noise for theirs."""
+    if head[:1] == b"\xff" and head[1:2] >= b"\xe0":
+        return ("aac",) if head[1] & 0xF6 == 0xF0 else ("mp3",)
+    if head.startswith(b"ID3"):  # either may follow
+        return "mp3", "aac"
+    return next((names for magic, names in _SOUND_MAGIC if head.startswith(magic)), ())
 
 
 def _options(limits: Limits, more: tuple[str, ...] = ()) -> dict[str, str]:
@@ -209,9 +241,19 @@ def _check_container(container: Any, limits: Limits) -> None:
         raise Reject(Reason.TOO_MANY_STREAMS, f"more than {limits.max_streams} streams")
     if count == 0:
         raise Reject(Reason.NOT_MEDIA, "no streams")
-    seconds = (container.duration or 0) / av.time_base
+    seconds = _declared_seconds(container)
     if seconds > limits.max_duration_seconds:
         raise Reject(Reason.TOO_LONG, f"{seconds:.0f} s declared, limit {limits.max_duration_seconds:.0f} s")
+
+
+def _declared_seconds(container: Any) -> float:
+    """The length of the pictures, else of the whole file; 0 where nothing declares one: what is read is measured as well."""
+    if container.format.name.startswith(_GUESSED):
+        return 0.0
+    pictures = next(iter(picture_streams(container)), None)
+    if pictures is not None and pictures.duration and pictures.time_base:
+        return float(pictures.duration * pictures.time_base)
+    return float((container.duration or 0) / av.time_base)
 
 
 def _check_video(container: Any, local: Path, limits: Limits) -> None:

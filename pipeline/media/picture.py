@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import Limits
+from pipeline.media.tone import is_hdr, luma_of, to_sdr
 
 PIXEL_FORMATS = ("rgb24", "gray")
 
@@ -71,13 +72,18 @@ class Geometry:
     height: int
 
 
-def geometry_of(stream: Any, frame: Any, limits: Limits) -> Geometry:
+def geometry_of(stream: Any, frame: Any, limits: Limits, aspect: Fraction | None = None) -> Geometry:
     """The picture's sizes. An oblong pixel is stretched along its short side, so that nothing is thrown away.
+
+    Args:
+        stream, frame: the frame and where it comes from.
+        limits: on displayed pixels.
+        aspect: of the frame's pixels, where it is not the stream's.
 
     Raises:
         Reject: TOO_LARGE when the displayed picture has more pixels than the limit.
     """
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
+    aspect = Fraction(aspect or stream.sample_aspect_ratio or 1)
     if not Fraction(1, _PLAUSIBLE_ASPECT) <= aspect <= _PLAUSIBLE_ASPECT:
         aspect = Fraction(1)
     width, height = frame.width, frame.height
@@ -118,13 +124,21 @@ class Converter:
 
     def __call__(self, frame: Any) -> np.ndarray:
         """The frame's pixels, upright and in square pixels; Reject(CORRUPT) when swscale cannot read them."""
+        pixels = self._sdr(frame) if is_hdr(frame) else self._scaled(frame, self._format)
+        return pixels if self._upright else self._orientation.apply(pixels)
+
+    def _sdr(self, frame: Any) -> np.ndarray:
+        rgb = to_sdr(self._scaled(frame, "rgb48le"), frame.color_trc, frame.color_primaries)
+        return rgb if self._format == "rgb24" else luma_of(rgb)
+
+    def _scaled(self, frame: Any, pixel_format: str) -> np.ndarray:
         try:
             picture = self._reformatter.reformat(
                 frame,
                 width=self._width,
                 height=self._height,
-                format=self._format,
-                src_colorspace=_matrix(frame) if self._format == "rgb24" else Colorspace.ITU601,
+                format=pixel_format,
+                src_colorspace=Colorspace.ITU601 if pixel_format == "gray" else _matrix(frame),
                 dst_color_range=ColorRange.JPEG,
                 interpolation=self._interpolation,
                 threads=1,
@@ -134,7 +148,7 @@ class Converter:
                 Reason.CORRUPT, f"{frame.format.name} pictures cannot be converted: {error.strerror}"
             ) from error
         pixels: np.ndarray = picture.to_ndarray()
-        return pixels if self._upright else self._orientation.apply(pixels)
+        return pixels
 
 
 def _matrix(frame: Any) -> int | None:

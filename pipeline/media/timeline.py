@@ -1,25 +1,31 @@
 """Time: presentation zero, the 25-fps grid in integer arithmetic, and what the packets of a file span."""
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
+from pipeline.media.clock import RUNS_ON, Clock
+from pipeline.media.pieces import PacketTimes
 
+LONGEST_LAST_SECONDS = 10
 _MAX_READ_ERRORS = 50  # in a row, each without a packet between
 
 
-def presentation_zero(container: Any) -> Fraction:
+def presentation_zero(container: Any, clock: Clock = RUNS_ON) -> Fraction:
     """The time, in seconds of the file's own clock, that a player and `ffmpeg -ss` call 0.
 
     libavformat rounds the container's start to microseconds. The stream that begins there gives it exactly, and a
     picture that stands exactly between two grid times must not change sides for a rounding.
     """
+    if clock.zero is not None:
+        return clock.zero
     if container.start_time is None:
         return Fraction(0)
     rounded = Fraction(container.start_time, av.time_base)
@@ -57,17 +63,24 @@ class GridClock:
         return pts * self.time_base - self.zero
 
 
-def read_packets(container: Any, *streams: Any) -> Iterator[Any]:
+def read_packets(container: Any, *streams: Any, clock: Clock = RUNS_ON) -> Iterator[Any]:
     """Packets of these streams to the end of the file, going on after unreadable ones.
+
+    Where the clock does not run on they are to be read from the file's first: their times are mended.
+    Raises Reject(DRM_PROTECTED) for encrypted ones, which would decode to noise.
 
     Ends with a flush packet (size 0) of every stream when the end was reached in order; stops without one after 50
     failed reads in a row.
     """
-    errors = 0
+    errors, menders = 0, clock.menders()
     while errors < _MAX_READ_ERRORS:
         try:
             for packet in container.demux(*streams):
                 errors = 0
+                if packet.has_sidedata("encryption_info"):
+                    raise Reject(Reason.DRM_PROTECTED, "its samples are encrypted")
+                if packet.size and packet.stream_index in menders:
+                    menders[packet.stream_index].mend(packet)
                 yield packet
             return
         except av.FFmpegError:
@@ -85,51 +98,25 @@ class Span:
     end: Fraction  # seconds, the last packet's duration included
     last_pts: int  # ticks, of the last packet in presentation order
     end_pts: int  # ticks
-    steps: "array[int]"  # ticks between neighbours in presentation order
-    corrupt: bool  # the last packet arrived incomplete
+    steps: NDArray[np.int64]  # ticks between neighbours in presentation order
 
 
-class SpanMeter:
-    """Collects timestamps of one stream's packets; memory is 16 bytes a packet."""
-
-    def __init__(self, clock: GridClock) -> None:
-        self._clock = clock
-        self._pts: array[int] = array("q")
-        self._last_pts: int | None = None
-        self._last_duration = 0
-        self._corrupt = False
-
-    def add(self, packet: Any) -> None:
-        """Count one packet; hidden ones (edit lists) and flush packets cover nothing."""
-        pts = packet.pts if packet.pts is not None else packet.dts
-        if pts is None or packet.size == 0:
-            return
-        self._corrupt = packet.is_corrupt
-        if packet.is_discard or packet.is_corrupt:
-            return
-        self._pts.append(pts)
-        if self._last_pts is None or pts > self._last_pts:
-            self._last_pts = pts
-            self._last_duration = packet.duration or 0
-
-    def span(self) -> Span | None:
-        """The span; None when no packet carried a time."""
-        if self._last_pts is None:
-            return None
-        order = sorted(self._pts)
-        steps = array("q", (b - a for a, b in pairwise(order)))
-        end_pts = order[-1] + last_step(self._last_duration, steps[-1] if steps else 0, self._clock.time_base)
-        return Span(
-            packets=len(order),
-            start=self._clock.seconds(order[0]),
-            end=self._clock.seconds(end_pts),
-            last_pts=order[-1],
-            end_pts=end_pts,
-            steps=steps,
-            corrupt=self._corrupt,
-        )
+def span_of(times: PacketTimes, grid: GridClock, clock: Clock = RUNS_ON) -> Span | None:
+    """What a stream's packets span on the mended clock; None when none carries a time."""
+    pts, durations = times.mended(clock)
+    if not len(pts):
+        return None
+    last = int(np.argmax(pts))
+    order = np.sort(pts)
+    steps = np.diff(order)
+    end_pts = int(order[-1]) + last_step(int(durations[last]), int(steps[-1]) if len(steps) else 0, grid.time_base)
+    return Span(len(order), grid.seconds(int(order[0])), grid.seconds(end_pts), int(order[-1]), end_pts, steps)
 
 
 def last_step(duration: int, previous: int, time_base: Fraction) -> int:
-    """How long the last frame stays, in ticks: its own duration, else the step before it, else one grid step."""
-    return duration or previous or max(1, round(Fraction(1, FPS) / time_base))
+    """How long the last frame stays, in ticks: its own duration, else the step before it, else one grid step; 10 s at most.
+
+    A longer one is a damaged number, or a still that nobody speaks under.
+    """
+    step = duration or previous or max(1, round(Fraction(1, FPS) / time_base))
+    return min(step, max(1, int(LONGEST_LAST_SECONDS / time_base)))

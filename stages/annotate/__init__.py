@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.columns import PICTURE_COLUMNS
 from stages.annotate.settings import AnnotateSettings
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ class Annotate(AnnotateSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "people found and tracked, 133 raw keypoints and scores a frame each"
     reads: ClassVar[tuple[Reads, ...]] = (
-        Reads("clips", ("clip_id", "video_id", "first_frame", "frames")),
-        Reads("videos", ("path", "sha256", "width", "height", "footage")),
+        Reads("clips", ("clip_id", "video_id", "first_frame", "frames", "repeats")),
+        Reads("videos", ("path", "sha256", "width", "height", "footage", *PICTURE_COLUMNS)),
     )
     writes: ClassVar[str] = "persons"
     unit: ClassVar[str] = "clip_id"

@@ -9,6 +9,7 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader
 from pipeline.nets.footage import check_footage
 from pipeline.nets.pose.dwpose import PoseEstimator
@@ -73,10 +74,11 @@ class AnnotateWorker:
         check_footage(self._footage, video["footage"], "`detector` and `pose`")
         path, frames = self._context.storage.local(video["path"]), clip["frames"]
         threads, crop_threads = self._context.threads, _crop_threads(self._context)
-        with GridReader(path, clip["first_frame"], frames, threads=threads) as reader:
+        with GridReader(path, clip["first_frame"], frames, threads=threads, reading=Reading.of(video)) as reader:
             film = Film(reader)
             how = annotation_settings(self._settings)
-            tracks = annotate_frames(film, self._detector, self._pose, how, workers=crop_threads)
+            again = frozenset(clip.get("repeats") or ())
+            tracks = annotate_frames(film, self._detector, self._pose, how, workers=crop_threads, repeats=again)
         missing = frames - film.count
         if missing > self._settings.max_missing_share * frames:
             raise Reject(Reason.CORRUPT, f"{missing} of {frames} pictures do not decode")

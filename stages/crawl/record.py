@@ -25,6 +25,12 @@ _MEASURED = (
     "audio_sample_rate",
     "audio_channels",
     "truncated",
+    "transfer",
+    "matrix",
+    "bit_depth",
+    "tone_mapped",
+    "clock",
+    "reader_version",
     "bytes",
 )
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.columns import FILM_COLUMNS
 from stages.export.settings import ExportSettings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Export(ExportSettings, Stage):
         Reads("pose_measures", ("crop_box",)),
         Reads("lip_syncs", ("sound_shift_frames",)),
         Reads("clips", ("first_frame", "frames")),
-        Reads("videos", ("path", "sha256", "audio_codec")),
+        Reads("videos", ("path", "sha256", "audio_codec", *FILM_COLUMNS)),
     )
     writes: ClassVar[str] = "samples"
     unit: ClassVar[str] = "person_id"

@@ -14,6 +14,7 @@ from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import to_flac
 from pipeline.media.guard import disk_name
 from pipeline.media.last_wave import LastWave
+from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_clip
 from pipeline.skeleton.crop import cut, square
 from pipeline.skeleton.refine import refine
@@ -68,14 +69,16 @@ class ExportWorker:
             return None
         shifts = [row["sound_shift_frames"] or 0 for row in unit.rows("lip_syncs")]  # frames later
         first = clip["first_frame"] - (shifts[0] if shifts else 0)
-        return self._waves.piece(self._context.storage.local(video["path"]), first, clip["frames"])
+        path = self._context.storage.local(video["path"])
+        return self._waves.piece(path, first, clip["frames"], Reading.of(video))
 
     def _write(self, key: str, unit: Unit, box: Box, sound: Floats32 | None) -> tuple[int, str]:
         """Stream the pictures from decoder to encoder; returns the file's size in bytes and its sha256."""
         settings, storage = self._settings, self._context.storage
-        clip, source = unit.row("clips"), storage.local(unit.row("videos")["path"])
+        clip, video = unit.row("clips"), unit.row("videos")
         first, frames = clip["first_frame"], clip["frames"]
-        reader = GridReader(source, first, frames, threads=self._context.threads)
+        source, reading = storage.local(video["path"]), Reading.of(video)
+        reader = GridReader(source, first, frames, threads=self._context.threads, reading=reading)
         with (
             storage.writing(key) as target,
             reader,

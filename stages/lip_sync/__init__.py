@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.gate import through
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.columns import FILM_COLUMNS
 from stages.lip_sync.settings import LipSyncSettings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class LipSync(LipSyncSettings, Stage):
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("persons", ("person_id", "clip_id", "video_id", "frames", "keypoints", "scores")),
         Reads("clips", ("first_frame", "frames")),
-        Reads("videos", ("path", "sha256", "audio_codec", "footage")),
+        Reads("videos", ("path", "sha256", "audio_codec", "footage", *FILM_COLUMNS)),
     )
     writes: ClassVar[str] = "lip_syncs"
     unit: ClassVar[str] = "clip_id"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
 from pipeline.media.last_wave import LastWave
+from pipeline.media.reading import Reading
 from pipeline.media.video import GridReader
 from pipeline.nets.footage import check_footage, footage_of
 from pipeline.nets.session import Device, open_session
@@ -59,14 +59,15 @@ class LipSyncWorker:
 
     def _measured(self, unit: Unit, faces: list[Face]) -> dict[int, Row]:
         """person -> measures of its face."""
-        clip, path = unit.row("clips"), self._context.storage.local(unit.row("videos")["path"])
+        clip, video = unit.row("clips"), unit.row("videos")
+        path, reading = self._context.storage.local(video["path"]), Reading.of(video)
         first, frames = clip["first_frame"], clip["frames"]
-        lips = self._lips(path, first, frames, faces)
+        lips = self._lips(GridReader(path, first, frames, threads=self._context.threads, reading=reading), clip, faces)
 
         @cache  # several people of a clip may need the same shift
         def sound(shift: int) -> Floats32 | None:
             """(windows, 1024) embeddings of the clip's sound moved later by so many frames; None where there is none."""
-            wave = self._waves.piece(path, first - shift, frames)
+            wave = self._waves.piece(path, first - shift, frames, reading)
             return None if wave is None else self._net.sound(wave, lips.shape[1])
 
         if not lips.shape[1] or sound(0) is None:
@@ -74,12 +75,11 @@ class LipSyncWorker:
         rows = {face.person: self._measures(face, own, sound) for face, own in zip(faces, lips, strict=True)}
         return {person: row for person, row in rows.items() if row is not None}
 
-    def _lips(self, path: Path, first: int, frames: int, faces: list[Face]) -> Floats32:
+    def _lips(self, reader: GridReader, clip: Row, faces: list[Face]) -> Floats32:
         """(faces, windows, 1024): decoded once, cut for all faces, and given to the net in batches of both."""
-        reader = GridReader(path, first, frames, threads=self._context.threads)
         with reader, reading_ahead(reader, AHEAD_PICTURES) as pictures:
-            lips = lips_of(self._net, cut_faces(pictures, first, faces), len(faces))
-        return lips[:, : windows_of(frames)]
+            lips = lips_of(self._net, cut_faces(pictures, clip["first_frame"], faces), len(faces))
+        return lips[:, : windows_of(clip["frames"])]
 
     def _measures(self, face: Face, lips: Floats32, sound: Callable[[int], Floats32 | None]) -> Row | None:
         """Measures of a face with these embeddings (windows, 1024); None where it fills no window."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.columns import SOUND_COLUMNS
 from stages.measure_sound.settings import MeasureSoundSettings
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class MeasureSound(MeasureSoundSettings, Stage):
     summary: ClassVar[str] = "speech share, pauses, loudness, clipping and silence of every clip"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("clips", ("clip_id", "video_id", "first_frame", "frames")),
-        Reads("videos", ("path", "sha256", "audio_codec")),
+        Reads("videos", ("path", "sha256", "audio_codec", *SOUND_COLUMNS)),
     )
     writes: ClassVar[str] = "sound_measures"
     unit: ClassVar[str] = "clip_id"

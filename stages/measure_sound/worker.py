@@ -7,6 +7,7 @@ from pipeline.base.units import SAMPLE_RATE, Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.last_wave import LastWave
+from pipeline.media.reading import Reading
 from pipeline.nets.session import open_session
 from pipeline.nets.sound.vad import SpeechDetector, speech_segments
 from stages.measure_sound.levels import levels, longest_pause
@@ -39,7 +40,8 @@ class MeasureSoundWorker:
         row: Row = {"clip_id": clip["clip_id"], "video_id": clip["video_id"], "has_audio": False}
         wave = None
         if video["audio_codec"]:
-            wave = self._waves.piece(self._storage.local(video["path"]), clip["first_frame"], clip["frames"])
+            path, reading = self._storage.local(video["path"]), Reading.of(video)
+            wave = self._waves.piece(path, clip["first_frame"], clip["frames"], reading)
         if wave is not None:
             row |= {"has_audio": True, **levels(wave), **self._speech(wave)}
         yield row

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.gate import through
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.columns import SOUND_COLUMNS
 from stages.overlap.settings import OverlapSettings
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Overlap(OverlapSettings, Stage):
     summary: ClassVar[str] = "seconds in which several people speak at once, and how many voices there are"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("clips", ("clip_id", "video_id", "first_frame", "frames")),
-        Reads("videos", ("path", "sha256", "audio_codec", "footage")),
+        Reads("videos", ("path", "sha256", "audio_codec", "footage", *SOUND_COLUMNS)),
     )
     writes: ClassVar[str] = "overlaps"
     unit: ClassVar[str] = "video_id"

@@ -6,6 +6,7 @@ from pipeline.base.units import FPS, Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import read_wave
+from pipeline.media.reading import Reading
 from pipeline.nets.footage import check_footage, footage_of
 from pipeline.nets.session import Device, open_session
 from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
@@ -48,7 +49,8 @@ class OverlapWorker:
 
     def _voices(self, video: Row) -> "VideoVoices | None":
         """The voices of the whole video; None when it has no sound that decodes."""
-        wave = read_wave(self._storage.local(video["path"])) if video["audio_codec"] else None
+        path, reading = self._storage.local(video["path"]), Reading.of(video)
+        wave = read_wave(path, reading=reading) if video["audio_codec"] else None
         return VideoVoices(self._listener.hear(wave), self._settings) if wave is not None and len(wave) else None
 
 

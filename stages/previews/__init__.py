@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.media.columns import PICTURE_COLUMNS
 from stages.previews.paths import FOLDER, loop_path
 from stages.previews.settings import PreviewsSettings, draw_order
 
@@ -23,7 +24,7 @@ class Previews(PreviewsSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "small pictures of what was kept, and of a sample of what was dropped"
     reads: ClassVar[tuple[Reads, ...]] = (
-        Reads("videos", ("path", "sha256", "grid_frames")),
+        Reads("videos", ("path", "sha256", "grid_frames", *PICTURE_COLUMNS)),
         Reads("clips", ("clip_id", "first_frame", "frames")),
         Reads("persons", ("clip_id", "keypoints", "scores")),
         Reads("pose_measures", ("crop_box",)),

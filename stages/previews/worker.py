@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 
@@ -13,6 +14,7 @@ from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.reading import AS_IT_STANDS, Reading
 from pipeline.media.video import GridReader
 from pipeline.skeleton.draw import draw
 from stages.previews.paths import loop_path, strip_path
@@ -20,6 +22,13 @@ from stages.previews.pictures import resized, scene, side_by_side, skeleton_at
 from stages.previews.settings import PreviewsSettings, draw_order
 
 log = logging.getLogger(__name__)
+
+
+class Source(NamedTuple):
+    """A file, and how it is to be read."""
+
+    path: Path
+    reading: Reading = AS_IT_STANDS
 
 
 class PreviewDrawer:
@@ -31,7 +40,7 @@ class PreviewDrawer:
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each person, clip or video that is drawn."""
         video = unit.row("videos")
-        source = self._storage.local(video["path"])
+        source = Source(self._storage.local(video["path"]), Reading.of(video))
         clips = {row["clip_id"]: row for row in unit.rows("clips")}
         persons = unit.rows("persons")
         shown = [*self._people(unit, persons)]
@@ -63,7 +72,7 @@ class PreviewDrawer:
                 yield person
 
     def _strip(
-        self, source: Path, first: int, frames: int, person: Row | None = None, box: list[int] | None = None
+        self, source: Source, first: int, frames: int, person: Row | None = None, box: list[int] | None = None
     ) -> Picture | None:
         """Pictures of a clip side by side, (strip_height_px, any, 3); None when none of them decodes."""
         tiles = []
@@ -81,22 +90,22 @@ class PreviewDrawer:
         shown = self._settings.loop_frames * step
         first = max(0, (frames - shown) // 2)
         tiles = []
-        for number, pixels in enumerate(self._pictures(self._storage.local(sample["video"]), first, shown)):
+        for number, pixels in enumerate(self._pictures(Source(self._storage.local(sample["video"])), first, shown)):
             if number % step == 0:
                 drawn = draw(*skeleton_at(sample, first + number), background=pixels)
                 tiles.append(resized(drawn, height=self._settings.loop_side_px))
         return side_by_side(tiles, gap=0) if tiles else None
 
-    def _pictures(self, source: Path, first: int, frames: int) -> Iterator[Picture]:
+    def _pictures(self, source: Source, first: int, frames: int) -> Iterator[Picture]:
         """Grid pictures; fewer, or none, when the file ends early or does not decode: a preview is not worth a failure."""
         try:
-            with GridReader(source, first, frames, threads=self._threads) as reader:
+            with GridReader(source.path, first, frames, threads=self._threads, reading=source.reading) as reader:
                 for frame in reader:
                     yield frame.pixels
         except (Reject, Failure) as error:
             if error.reason in (Reason.SOURCE_DISCARDED, Reason.SOURCE_MISSING):  # made when the source is back
                 raise
-            log.info("no picture of %s: %s", source.name, error)
+            log.info("no picture of %s: %s", source.path.name, error)
 
     def _written(
         self, video_id: str, identity: str, strip: Picture | None, loop: Picture | None = None

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.media.columns import FILM_COLUMNS
 from stages.split.settings import SplitSettings
 
 
@@ -10,10 +11,13 @@ class Split(SplitSettings, Stage):
     """Finds shots by colour and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
 
     name: ClassVar[str] = "split"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "shots by colour and camera motion, cut into clips at pauses of speech"
     reads: ClassVar[tuple[Reads, ...]] = (
-        Reads("videos", ("path", "sha256", "width", "height", "source_fps", "audio_codec")),
+        Reads(
+            "videos",
+            ("path", "sha256", "width", "height", "audio_codec", *FILM_COLUMNS),
+        ),
     )
     writes: ClassVar[str] = "clips"
     unit: ClassVar[str] = "video_id"

@@ -11,6 +11,7 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import read_wave
+from pipeline.media.reading import Reading
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.settings import ShotSettings
@@ -39,7 +40,8 @@ class Splitter:
         """Yield the clips of a video. Raises Reject where it has none."""
         video = unit.row("videos")
         path = self._context.storage.local(video["path"])
-        footage = self._look(path, video["width"], video["height"])
+        reading = Reading.of(video)
+        footage = self._look(path, reading, analysis_size(video["width"], video["height"]))
         settings = self._settings
         lengths = (settings.min_clip_seconds, settings.max_clip_seconds, settings.target_clip_seconds)
         limits = WindowLimits(*(round(seconds * FPS) for seconds in lengths))
@@ -47,13 +49,12 @@ class Splitter:
         if not any(end - first >= limits.shortest for first, end in spans):
             raise _nothing(footage, settings.min_clip_seconds)
         long = [span for span in spans if span[1] - span[0] > limits.longest]
-        speech = self._speech(path, long) if video["audio_codec"] and long else {}
+        speech = self._speech(path, reading, long) if video["audio_codec"] and long else {}
         for number, (first, end) in enumerate(spans):
             for a, b in windows(end - first, limits, speech.get((first, end), ())):
-                yield self._row(unit.id, footage, number, first + a, first + b, video["source_fps"])
+                yield self._row(unit.id, footage, number, first + a, first + b)
 
-    def _look(self, path: Path, width: int, height: int) -> Footage:
-        size = analysis_size(width, height)
+    def _look(self, path: Path, reading: Reading, size: tuple[int, int]) -> Footage:
         settings = self._settings
         finder = ShotFinder(
             size,
@@ -66,16 +67,18 @@ class Splitter:
             ),
         )
         with (
-            GridReader(path, size=size, threads=self._context.threads) as reader,
+            GridReader(path, size=size, threads=self._context.threads, reading=reading) as reader,
             reading_ahead(reader, settings.read_ahead_frames) as pictures,
         ):
             for picture in pictures:
                 finder.feed(picture.n, picture.pixels, picture.repeated)
         return finder.finish()
 
-    def _speech(self, path: Path, spans: list[tuple[int, int]]) -> dict[tuple[int, int], list[tuple[float, float]]]:
+    def _speech(
+        self, path: Path, reading: Reading, spans: list[tuple[int, int]]
+    ) -> dict[tuple[int, int], list[tuple[float, float]]]:
         """Speech within each span, in frames from its beginning."""
-        wave = read_wave(path) if self._detector is not None else None
+        wave = read_wave(path, reading=reading) if self._detector is not None else None
         if wave is None or self._detector is None:
             return {}
         speech = {}
@@ -92,7 +95,7 @@ class Splitter:
             speech[first, end] = [(start * FPS - shift, finish * FPS - shift) for start, finish in segments]
         return speech
 
-    def _row(self, video_id: str, footage: Footage, shot: int, first: int, end: int, source_fps: float) -> Row:
+    def _row(self, video_id: str, footage: Footage, shot: int, first: int, end: int) -> Row:
         shot_first, shot_end = footage.shots[shot]
         return {
             "clip_id": f"{video_id}/{first}+{end - first}",
@@ -105,7 +108,8 @@ class Splitter:
             "shot_first_frame": shot_first,
             "shot_frames": shot_end - shot_first,
             "camera_motion": round(footage.camera_motion(first, end), 4),
-            "repeated_frames": round(footage.repeated_share(first, end, source_fps), 4),
+            "repeated_frames": round(footage.repeated_share(first, end), 4),
+            "repeats": footage.coded_again(first, end) or None,
         }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from pipeline.media.repeats import change_between, repeating
 from pipeline.media.shots.colour import colour_cuts, content_score, covered_score
 from pipeline.media.shots.fades import is_flat, luma_range, with_fades
 from pipeline.media.shots.flags import Pixels, shot_runs
@@ -40,6 +41,7 @@ class _Trace:
 
     frame: list[int] = field(default_factory=list)
     raw: list[float] = field(default_factory=list)
+    change: list[float] = field(default_factory=list)  # of luma, as `change_between`
     score: list[float] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)  # moved since the picture before
     spread: list[int] = field(default_factory=list)
@@ -78,12 +80,14 @@ class ShotFinder:
             return
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        raw, score, widths = 0.0, 0.0, 0.0
+        raw, score, widths, change = 0.0, 0.0, 0.0, 0.0
         if self._last is not None:
+            change = change_between(self._last[2], grey)
             raw = content_score(self._last[1], hsv)
             score, motion = self._explain(raw, rgb, hsv, grey)
             widths = motion.widths if motion else _UNKNOWN
             self._flashes.see(len(self._trace.frame), raw, self._last[1], hsv)
+        self._trace.change.append(change)
         self._note(frame, raw, score, widths, grey)
         self._last = (rgb, hsv, grey)
 
@@ -102,7 +106,7 @@ class ShotFinder:
         shots = [(a, b) for a, b in found if b - a >= _LEAST_FRAMES or a == 0 or b == frames]
         cuts = [first for first, _ in shots[1:]]
         stutters = np.zeros(frames, dtype=bool)
-        stutters[trace.frame] = held
+        stutters[trace.frame] = repeating(np.array(trace.change))
         shown = np.cumsum(~np.array(self._repeated, dtype=bool)) - 1  # the picture that each grid frame shows
         flat = float(np.mean(trace.flat)) if trace.flat else 1.0
         return Footage(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.base.units import FPS
 from pipeline.media.shots.flags import Flags, Values
 
 _STEADIED = 5  # pictures over which speed is averaged: odd rates on the grid move in uneven steps
@@ -20,7 +19,7 @@ class Footage:
         shots: (first, end) half open, in order; flat pictures, fades and whips lie between them.
         speed: (frames,) camera motion, picture widths/s.
         repeated: (frames,) the reader showed the picture before once more.
-        stutters: (frames,) the source itself holds the picture twice while things move.
+        stutters: (frames,) the source itself holds the picture before, coded once more.
         flat_share: share of pictures without content.
     """
 
@@ -41,8 +40,11 @@ class Footage:
         steady = np.convolve(speed, np.ones(width) / width, mode="valid")
         return float(np.percentile(steady, 95))
 
-    def repeated_share(self, first: int, end: int, source_fps: float) -> float:
-        """Share of [first, end) that repeats the picture before beyond what a source of this rate must."""
-        explained = max(0.0, 1.0 - source_fps / FPS) if source_fps > 0 else 0.0
-        count = int(np.count_nonzero(self.repeated[first + 1 : end] | self.stutters[first + 1 : end]))
-        return max(0.0, count / max(1, end - first) - explained)
+    def repeated_share(self, first: int, end: int) -> float:
+        """Share of the pictures in [first, end) that repeat the one before, whatever the nominal rate: 1 for a still."""
+        again = self.repeated[first + 1 : end] | self.stutters[first + 1 : end]
+        return float(again.mean()) if len(again) else 0.0
+
+    def coded_again(self, first: int, end: int) -> list[int]:
+        """Pictures of [first, end), from 0, that repeat the one before though the source has a frame for each."""
+        return [int(n) + 1 for n in np.flatnonzero(self.stutters[first + 1 : end])]

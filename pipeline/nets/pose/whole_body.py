@@ -4,9 +4,10 @@ People are detected and posed on every n-th frame, and a tracker links these sig
 frame waits for the one before it and every batch of the pose net is full. Without a detection there is no skeleton.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -76,6 +77,7 @@ def annotate_frames(
     settings: AnnotationSettings | None = None,
     *,
     workers: int = 2,
+    repeats: Collection[int] = (),
 ) -> list[PersonTrack]:
     """Estimate whole-body keypoints of every person in a clip.
 
@@ -88,6 +90,7 @@ def annotate_frames(
         detector, pose: the nets.
         settings: what is looked for, and how often.
         workers: threads that prepare crops.
+        repeats: frames that show the picture before once more: people get the points that they had there.
 
     Returns:
         people in order of rank; empty when there is nobody.
@@ -102,6 +105,7 @@ def annotate_frames(
         ThreadPoolExecutor(1) as runner,
     ):
         annotator = _Annotator(detector, pose, settings, helpers, lanes if pose.lanes > 1 else None)
+        annotator.repeats = repeats
         running: Future[None] | None = None
         count = 0
         for group, last in _groups(frames, settings.detect_every):
@@ -165,6 +169,7 @@ class _Annotator:
         self._latest: dict[int, _Sight] = {}  # each track's newest detection
         self._pictures: dict[int, Picture] = {}
         self._waiting: list[_Sight] = []
+        self.repeats: Collection[int] = ()
 
     def take(self, group: Sequence[tuple[int, Picture]], last: bool) -> None:
         """Process a group of frames; people are detected on every n-th frame and on the very last."""
@@ -234,10 +239,12 @@ class _Annotator:
             weight = np.float32((frame - before.frame) / span)
             box = (1 - weight) * before.box + weight * after.box
             sure = span <= self._settings.detect_every
-            sight = _Sight(frame, box, self._pictures[frame], detected=False, sure=sure)
-            self._prepare(sight)
-            self._waiting.append(sight)
+            again = frame in self.repeats
+            sight = _Sight(frame, box, None if again else self._pictures[frame], detected=False, sure=sure)
             self._sights[track].append(sight)
+            if not again:
+                self._prepare(sight)
+                self._waiting.append(sight)
 
     def _forget(self, now: int) -> None:
         """Release pictures that no later link can need."""
@@ -245,11 +252,18 @@ class _Annotator:
         for frame in [n for n in self._pictures if n <= oldest]:
             del self._pictures[frame]
 
+    def _copy(self, sights: list[_Sight]) -> None:
+        """Give a track's sightings in repeated frames the points of the frame before, where the track was seen there."""
+        for before, sight in pairwise(sights):
+            if sight.frame in self.repeats and before.frame == sight.frame - 1:
+                sight.keypoints, sight.scores, sight.sharpness = before.keypoints, before.scores, before.sharpness
+
     def people(self, count: int) -> list[PersonTrack]:
         """All people seen in `count` frames, in order of rank."""
         tracks = []
         least = min(self._settings.min_detections, -(-count // self._settings.detect_every))
         for sights in self._sights.values():
+            self._copy(sights)
             # Between distant detections only the pose itself is evidence that the person is there.
             real = [s for s in sights if s.sure or s.presence >= self._settings.min_presence]
             if sum(s.detected for s in real) >= least:

@@ -24,7 +24,13 @@ CLIPS = Kind(
             "repeated_frames",
             F,
             "share",
-            "pictures that repeat the one before beyond what the source rate explains",
+            "pictures that repeat the one before",
+        ),
+        column(
+            "repeats",
+            pa.list_(I),
+            "frames",
+            "pictures, from the clip's first, that are the one before, coded once more; null where there are none",
         ),
         column("manifest_crop_box", pa.list_(F, 4), "px", "x1, y1, x2, y2 as released, in pixels of the video"),
         column(

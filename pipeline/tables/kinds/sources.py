@@ -90,5 +90,16 @@ VIDEOS = Kind(
         column("format", S, "", "formats fetched and what was offered: ids, size, codecs; null for local files"),
         column("resolution_fallback", S, "", "`up` or `down` where no 1280x720 was offered; null where it was"),
         column("footage", S, "", "`theatre` for the demo's puppets, else null"),
+        column("transfer", S, "", "of the first picture, as ffmpeg names it; null where the file does not say"),
+        column("matrix", S, "", "likewise"),
+        column("bit_depth", I, "bit", "of the source's pictures"),
+        column("tone_mapped", B, "", "pictures in PQ or HLG became BT.709 on reading; null where none was seen"),
+        column(
+            "clock",
+            S,
+            "JSON",
+            "where its times restart, jump or are damaged, and by how much they are moved; else null",
+        ),
+        column("reader_version", I, "", "of the rules that looked at the file; null in rows of older versions"),
     ),
 )

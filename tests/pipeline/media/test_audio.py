@@ -186,6 +186,58 @@ def test_channels(shelf: Path, left: float, right: float, gain: float) -> None:
     assert np.abs(np.abs(wave) - np.abs(noise * gain)).max() < 1e-4
 
 
+def test_polarity_that_flips_midway(shelf: Path) -> None:
+    noise = speckle(8.0)
+    other = noise * np.where(np.arange(len(noise)) < 4 * SAMPLE_RATE, 1, -1).astype(np.float32)
+    path = shelf / "flips.wav"
+    write_wav(path, np.stack([noise, other], axis=1))
+    wave = read_wave(path)
+    assert wave is not None and np.abs(wave - noise).max() < 1e-4
+
+
+@pytest.mark.parametrize(("layout", "count"), [("5.1", 6), ("7.1", 8)])
+@pytest.mark.parametrize("codec", ["ac3", "aac", "flac"])
+def test_the_centre_leads_in_surround_sound(shelf: Path, layout: str, count: int, codec: str) -> None:
+    """Voice in the centre, noise of its loudness everywhere else: never worse than `ffmpeg -ac 1`."""
+    if codec == "ac3" and count == 8:
+        pytest.skip("AC-3 has no 7.1")
+    source, path = shelf / f"surround-{layout}.wav", shelf / f"centre-{layout}-{codec}.mkv"
+    channels = np.stack([speckle(3.0, 48000, seed) for seed in range(count)], axis=1)
+    voice = channels[::3, 2]  # FL FR FC LFE ...
+    write_wav(source, channels, 48000)
+    ffmpeg("-channel_layout", layout, "-i", source, "-c:a", codec, "-b:a", "640k", path)
+
+    def to_rest(wave: np.ndarray) -> float:
+        """Decibels of the voice over everything else."""
+        lag = shift_between(voice, wave)
+        size = min(len(voice), len(wave)) - 500
+        heard, wanted = wave[max(lag, 0) : size], voice[max(-lag, 0) : size]
+        heard, wanted = heard[: len(wanted)], wanted[: len(heard)]
+        gain = heard @ wanted / (wanted @ wanted)
+        return float(10 * np.log10((gain**2 * wanted @ wanted) / ((heard - gain * wanted) ** 2).sum()))
+
+    command = [ffmpeg_exe(), "-v", "error", "-i", str(path), "-ac", "1", "-ar", str(SAMPLE_RATE), "-f", "f32le", "-"]
+    peer = np.frombuffer(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout, np.float32)
+    wave = read_wave(path)
+    assert wave is not None and to_rest(wave) >= to_rest(peer)
+
+
+@pytest.mark.parametrize("suffix", ["aiff", "caf", "aac", "amr", "ac3", "eac3", "au", "w64"])
+def test_voices_in_files_of_sound_alone(shelf: Path, suffix: str) -> None:
+    at = [0.25, 0.7, 1.0, 1.6]
+    write_wav(shelf / "voice.wav", clicks(2.0, at, 16000), 16000)
+    path = shelf / f"voice.{suffix}"
+    coded = {"amr": ["-ar", 8000, "-ac", 1, "-b:a", "12.2k"], "au": ["-c:a", "pcm_mulaw"]}.get(suffix, [])
+    ffmpeg("-i", shelf / "voice.wav", *coded, path)
+    wave = read_wave(path)
+    assert wave is not None and abs(len(wave) - 2 * SAMPLE_RATE) < SAMPLE_RATE // 6
+    for time in at:
+        assert abs(peak_near(wave, time)) <= (20 if suffix in ("aiff", "caf", "au", "w64") else 1200), "or its priming"
+    with pytest.raises(Reject) as caught:
+        probe(path)
+    assert caught.value.reason is Reason.NOT_MEDIA, "where a video is looked for, nothing else is tried"
+
+
 @pytest.mark.parametrize(("channels", "suffix"), [(6, "m4a"), (8, "m4a"), (8, "mka"), (16, "wav")])
 def test_many_channels(shelf: Path, channels: int, suffix: str) -> None:
     path, source = shelf / f"surround{channels}.{suffix}", shelf / f"surround{channels}-source.wav"

@@ -46,8 +46,8 @@ def test_a_cut_in_a_source_of_ten_pictures_a_second() -> None:
     repeated = {n for n in range(1, 100) if shown[n] == shown[n - 1]}
     footage = found((source[k] for k in shown), repeated)
     assert footage.cuts == [shown.index(20)]
-    assert footage.repeated_share(0, 100, 10.0) < 0.02  # what the rate explains
-    assert footage.repeated_share(0, 100, 25.0) > 0.5
+    assert footage.repeated_share(0, 100) == pytest.approx(0.6, abs=0.02)
+    assert footage.coded_again(0, 100) == []
 
 
 @pytest.mark.parametrize("widths_per_second", [0.1, 0.3, 0.6])
@@ -121,11 +121,13 @@ def test_flat_footage_has_no_shot() -> None:
     assert (empty.frames, empty.shots, empty.cuts) == (0, [], [])
 
 
-def test_pictures_that_the_source_holds_are_counted_only_while_things_move() -> None:
+def test_pictures_that_the_source_holds_are_counted() -> None:
     moving = list(shot(16, 60))
     held = [moving[k - k % 3] for k in range(60)]  # 2 of 3 pictures repeat
-    assert found(held).repeated_share(0, 60, 25.0) == pytest.approx(2 / 3, abs=0.05)
-    assert found([moving[0]] * 60).repeated_share(0, 60, 25.0) == 0.0
+    footage = found(held)
+    assert footage.repeated_share(0, 60) == pytest.approx(2 / 3, abs=0.05)
+    assert footage.coded_again(3, 12) == [1, 2, 4, 5, 7, 8]
+    assert found([moving[0]] * 60).repeated_share(0, 60) == 1.0
 
 
 def test_the_score_is_that_of_the_library() -> None:

@@ -77,6 +77,19 @@ def test_everybody_is_found_in_every_frame() -> None:
         assert person.scores.dtype == person.keypoints.dtype == np.float32
 
 
+def test_repeats_have_the_points_of_the_picture_before_and_are_not_posed_again() -> None:
+    walk = {n: (100.0 + 2 * n, 150.0) for n in range(41)}
+    once, again = Stage([walk]), Stage([walk])
+    (person,) = annotate_frames(once.frames(41), once, once)
+    repeats = {1, 3, 4, 16, 22}  # people are detected in 16
+    (copied,) = annotate_frames(again.frames(41), again, again, repeats=repeats)
+    shown = [n if n not in repeats else n - 1 for n in range(41)]
+    shown[4] = 2
+    assert np.array_equal(copied.keypoints, person.keypoints[shown]) and copied.seen.all()
+    assert np.array_equal(copied.scores, person.scores[shown]) and np.array_equal(copied.boxes, person.boxes)
+    assert sorted(again.posed) == [n for n in range(41) if n not in repeats - {16}]
+
+
 def test_several_lanes_change_nothing() -> None:
     results = []
     for lanes in (1, 3):

@@ -1,0 +1,29 @@
+"""How one file is to be read: what a look at it decided, kept in `videos`, so that all stages read it alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.media.clock import Clock
+
+READER_VERSION = 1
+"""Of the rules that decide how files are read: those that an older one looked at may be read otherwise today."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read one file; by default, one with nothing odd about it.
+
+    Attributes:
+        clock: how its times are mended.
+    """
+
+    clock: Clock = field(default_factory=Clock)
+
+    @classmethod
+    def of(cls, video: Mapping[str, Any]) -> "Reading":
+        """The reading that a row of `videos` holds; a row of before has nothing odd about it."""
+        return cls(clock=Clock.of(video.get("clock")))
+
+
+AS_IT_STANDS = Reading()
