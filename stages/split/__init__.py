@@ -7,10 +7,10 @@ from stages.split.settings import SplitSettings
 
 
 class Split(SplitSettings, Stage):
-    """Finds shots by colour and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
+    """Finds shots by colour, blends and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
 
     name: ClassVar[str] = "split"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "shots by colour and camera motion, cut into clips at pauses of speech"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("videos", ("path", "sha256", "width", "height", "source_fps", "audio_codec")),
