@@ -8,7 +8,7 @@ from stages.split.settings import SplitSettings
 
 
 class Split(SplitSettings, Stage):
-    """Finds shots by colour and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
+    """Finds shots by colour, blends and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
 
     name: ClassVar[str] = "split"
     version: ClassVar[int] = 2

@@ -24,6 +24,24 @@ class SplitSettings(Settings):
         1.0, gt=0, description="camera motion that parts shots (a whip), picture widths a second"
     )
     flash_frames: int = Field(4, ge=0, description="a change that is gone after so many pictures is a flash, no cut")
+    jump_cut_stir: float = Field(
+        4.5, gt=0, description="least change of a jump cut, mean over the picture beyond noise, grey levels of RGB"
+    )
+    jump_cut_stir_ratio: float = Field(2.5, gt=1, description="a jump cut's change over that of its neighbours")
+    jump_cut_score_ratio: float = Field(1.9, gt=1, description="a jump cut's content score over that of its neighbours")
+    blend_unexplained: float = Field(
+        0.12, gt=0, lt=1, description="share of a gradual transition's change that its model may leave unexplained"
+    )
+    blend_share: float = Field(
+        0.6, gt=0, le=1, description="least share of the picture that a gradual transition changes"
+    )
+    blend_score: float = Field(35.0, gt=0, description="least mean change of a gradual transition, grey levels of RGB")
+    blend_likeness: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="correlation of two pictures above which the light changed between them, not the shot",
+    )
     vad: tuple[str, ...] = Field(
         ("silero_vad",),
         description="voice detectors in the model registry, best first; empty: long shots are cut into equal windows",

@@ -64,6 +64,13 @@ class Splitter:
                 adaptive_score=settings.adaptive_score,
                 jump_widths_per_second=settings.jump_widths_per_second,
                 flash_pictures=settings.flash_frames,
+                jump_cut_stir=settings.jump_cut_stir,
+                jump_cut_stir_ratio=settings.jump_cut_stir_ratio,
+                jump_cut_score_ratio=settings.jump_cut_score_ratio,
+                blend_unexplained=settings.blend_unexplained,
+                blend_share=settings.blend_share,
+                blend_score=settings.blend_score,
+                blend_likeness=settings.blend_likeness,
             ),
         )
         with (

@@ -69,7 +69,7 @@ class Row:
         return self._speed_over(self.limit)
 
     def _speed_over(self, other: float | None) -> float | None:
-        if other is None:
+        if other is None or not self.ours or not other:  # counts may be 0, and have no speed
             return None
         return self.ours / other if "/" in self.unit else other / self.ours
 

@@ -1,8 +1,9 @@
 """Shots: where the camera's take changes, found in one pass over small pictures.
 
 Colour: PySceneDetect's Content and Adaptive detectors, which see the score that camera motion does not explain, so that
-a pan or a zoom is no cut. Motion: a jump of global camera motion (a whip pan, a punch-in) is one. Flat pictures (black,
-white, one colour) and the fades around them belong to no shot; a flash does not end one.
+a pan or a zoom is no cut. Motion: a jump of global camera motion (a whip pan, a punch-in) is one, and so is a jump in
+time. Flat pictures (black, white, one colour) and the fades around them belong to no shot, nor do dissolves, wipes and
+irises; a flash does not end one.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from pipeline.media.shots.fades import is_flat, luma_range, with_fades
 from pipeline.media.shots.flags import Pixels, shot_runs
 from pipeline.media.shots.flash import FlashWatch
 from pipeline.media.shots.footage import Footage
+from pipeline.media.shots.gradual import GradualWatch, very_small
+from pipeline.media.shots.jump import find_jump_cuts, stir
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
 from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.speed import filled_in, find_jumps, held_pictures, speeds
@@ -43,6 +46,7 @@ class _Trace:
     raw: list[float] = field(default_factory=list)
     change: list[float] = field(default_factory=list)  # of luma, as `change_between`
     score: list[float] = field(default_factory=list)
+    stir: list[float] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)  # moved since the picture before
     spread: list[int] = field(default_factory=list)
     flat: list[bool] = field(default_factory=list)
@@ -65,7 +69,9 @@ class ShotFinder:
         self._trace = _Trace()
         self._repeated: list[bool] = []
         self._last: tuple[Pixels, Pixels, Pixels] | None = None  # RGB, HSV, grey
+        self._small: Pixels | None = None
         self._flashes = FlashWatch(self.settings)
+        self._gradual = GradualWatch(self.settings)
 
     def feed(self, frame: int, rgb: Pixels, repeated: bool = False) -> None:
         """Look at the next picture of the grid.
@@ -88,6 +94,10 @@ class ShotFinder:
             widths = motion.widths if motion else _UNKNOWN
             self._flashes.see(len(self._trace.frame), raw, self._last[1], hsv)
         self._trace.change.append(change)
+        small = very_small(rgb)
+        self._gradual.see(small)
+        self._trace.stir.append(stir(self._small, small) if self._small is not None else 0.0)
+        self._small = small
         self._note(frame, raw, score, widths, grey)
         self._last = (rgb, hsv, grey)
 
@@ -97,10 +107,12 @@ class ShotFinder:
         starts = colour_cuts(trace.score, self.settings, self._flashes.not_cuts)
         outside = with_fades(trace.flat, trace.spread)
         held = held_pictures(np.array(trace.raw))
-        speed = speeds(np.array(trace.frame), np.array(trace.widths), held)
+        at_frame = np.array(trace.frame, dtype=np.int64)
+        starts |= find_jump_cuts(at_frame, np.array(trace.raw), np.array(trace.stir), held, self.settings)
+        speed = speeds(at_frame, np.array(trace.widths), held)
         jumps, whips = find_jumps(speed, self.settings.jump_widths_per_second)
         starts |= jumps
-        outside |= whips
+        outside |= whips | self._gradual.inside()
         at = [*trace.frame, frames]
         found = [(at[a], at[b]) for a, b in shot_runs(starts, outside)]
         shots = [(a, b) for a, b in found if b - a >= _LEAST_FRAMES or a == 0 or b == frames]

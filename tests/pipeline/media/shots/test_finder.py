@@ -90,6 +90,19 @@ def test_a_punch_in_is_a_cut() -> None:
     assert found(shot(10, 80, zooms=zooms)).cuts == [40]
 
 
+@pytest.mark.parametrize("out", [11, 38])
+def test_time_taken_out_of_a_take_is_a_cut(out: int) -> None:
+    take = list(shot(19, 90 + out, turns_per_second=0.5))
+    assert found([*take[:40], *take[40 + out :]]).cuts == [40]
+
+
+def test_pictures_that_a_camera_drops_are_no_jump_in_time() -> None:
+    take = list(shot(21, 120, turns_per_second=1.0))
+    for k in (38, 60, 82):
+        take[k + 1 : k + 4] = [take[k]] * 3
+    assert found(take).cuts == []
+
+
 @pytest.mark.parametrize("level", [0, 255])
 @pytest.mark.parametrize("pictures", [12, 30])
 def test_fades_belong_to_no_shot(level: int, pictures: int) -> None:

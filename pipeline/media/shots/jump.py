@@ -1,0 +1,54 @@
+"""Jump cuts: time taken out of one take. Little of the picture changes, but at once, between pictures that hardly move."""
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.media.shots.flags import Flags, Pixels, Values
+from pipeline.media.shots.settings import ShotSettings
+
+_NOISE = 20  # levels of RGB: what coding and light change is less
+_STIR_AROUND, _SCORE_AROUND = 6, 5  # pictures before and after with which one is compared
+_STIR_AT_REST, _SCORE_AT_REST = 0.1, 0.3  # levels
+
+
+def stir(before: Pixels, after: Pixels) -> float:
+    """Mean over the places of two very small pictures (h, w, 3) of how much more than noise they change, levels of RGB."""
+    apart = np.sqrt(np.square(after.astype(np.float32) - before).sum(-1))
+    return float(np.maximum(apart - _NOISE, 0).mean())
+
+
+def find_jump_cuts(
+    frame: npt.NDArray[np.int64], raw: Values, stirs: Values, held: Flags, settings: ShotSettings
+) -> Flags:
+    """(pictures,) a shot begins here after a jump in time.
+
+    Args:
+        frame: (pictures,) of the grid.
+        raw: (pictures,) content score against the picture before, camera motion included.
+        stirs: (pictures,) `stir` against the picture before.
+        held: (pictures,) the source shows the picture before once more; the next one makes up for it, which is no jump.
+        settings: thresholds.
+    """
+    starts = np.zeros(len(frame), dtype=bool)
+    since = _pictures_since_a_new_one(frame, held)
+    for k in np.flatnonzero(stirs / since >= settings.jump_cut_stir):
+        stands_out = stirs[k] / since[k] >= settings.jump_cut_stir_ratio * (
+            _most(stirs, k, _STIR_AROUND) + _STIR_AT_REST
+        )
+        score = settings.jump_cut_score_ratio * max(_most(raw, k, _SCORE_AROUND), _SCORE_AT_REST)
+        starts[k] = stands_out and raw[k] / since[k] >= score
+    return starts
+
+
+def _most(values: Values, at: int, around: int) -> float:
+    """The greatest value beside that at `at`; infinite where there are too few to compare with."""
+    beside = np.concatenate([values[max(1, at - around) : at], values[at + 1 : at + 1 + around]])
+    return float(beside.max()) if len(beside) >= around else float("inf")
+
+
+def _pictures_since_a_new_one(frame: npt.NDArray[np.int64], held: Flags) -> Values:
+    """(pictures,) grid frames between this picture and the last one before it that was new."""
+    since = np.ones(len(frame))
+    new = np.flatnonzero(~held)
+    since[new[1:]] = np.diff(frame[new])
+    return since
