@@ -18,12 +18,13 @@ from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import visible
 from pipeline.skeleton.smooth import filter_paths
+from pipeline.skeleton.view import turns
 
 if TYPE_CHECKING:
     from pipeline.base.units import Box
 
 # Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
-VERSION = 1
+VERSION = 2
 
 NAN = float("nan")
 
@@ -75,6 +76,7 @@ def measure_person(
         "box_height_px": box_height,
         "box_height_share": box_height / height,
         "yaw_degrees": yaw_degrees(keypoints, scores, boxes, min_score),
+        **turns(keypoints, scores, min_score),
         "back_share": back_share(keypoints, scores, boxes, min_score),
         "wrist_speed_median": _percentile(speeds, 50),
         "wrist_speed_p95": _percentile(speeds, 95),
@@ -159,8 +161,9 @@ def box_height_px(boxes: Floats) -> float:
     return _median(boxes[:, 3] - boxes[:, 1])
 
 
-# View. A net often finds no face in a profile, nor in a back view; they are told apart by the width of the shoulders relative to
-# the length of the torso, which does not change when the person turns.
+# View; the turns of head and body, each for itself, are in `pipeline.skeleton.view`. A net often finds no face in a profile, nor in
+# a back view; they are told apart by the width of the shoulders relative to the length of the torso, which does not change when
+# the person turns.
 
 
 def yaw_degrees(keypoints: Floats, scores: Floats, boxes: Floats, min_score: float = 0.3) -> float:

@@ -47,6 +47,12 @@ class Thresholds(Settings):
     max_yaw_degrees: Limit = at_most(
         "yaw_degrees", 50.0, Reason.SIDE_VIEW, "median turn from the camera, degrees; 90 is a profile"
     )
+    max_head_yaw_degrees: Limit = at_most(
+        "head_yaw_degrees", 40.0, Reason.SIDE_VIEW, "median turn of the head from the camera, degrees"
+    )
+    max_body_yaw_degrees: Limit = at_most(
+        "body_yaw_degrees", 50.0, Reason.SIDE_VIEW, "median turn of the shoulders from the camera, degrees"
+    )
     max_back_share: Share = at_most(
         "back_share", 0.3, Reason.BACK_VIEW, "share of frames in which the person is seen from the back"
     )

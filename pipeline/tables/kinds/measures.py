@@ -22,6 +22,8 @@ POSE_MEASURES = Kind(
         column("box_height_px", F, "px", "median height of the person's box"),
         column("box_height_share", F, "share", "of the picture's height"),
         column("yaw_degrees", F, "deg", "median of |yaw| of head and shoulders; 90 is a profile"),
+        column("head_yaw_degrees", F, "deg", "median of |yaw| of the head, a fit of the 68 face points"),
+        column("body_yaw_degrees", F, "deg", "median of |yaw| of the shoulders; 90 is a profile"),
         column("back_share", F, "share", "frames in which the person is seen from the back"),
         column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
         column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),

@@ -26,6 +26,7 @@ channel_id string | channel_handle string | upload_date string YYYY-MM-DD
 persons_in_clip int32 | seen_share double share | upper_body_share double share | worst_joint string
 worst_joint_share double share | wrists_share double share | shoulder_width_px double px
 shoulder_width_share double share | box_height_px double px | box_height_share double share | yaw_degrees double deg
+head_yaw_degrees double deg | body_yaw_degrees double deg
 back_share double share | wrist_speed_median double shoulder widths/s | wrist_speed_p95 double shoulder widths/s
 arm_range double shoulder widths
 hand_seen_share double share | both_hands_share double share | face_seen_share double share
