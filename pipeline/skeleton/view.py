@@ -21,6 +21,7 @@ SHOULDERS_TO_TORSO = 0.75
 NAN = float("nan")
 _SHOULDERS = (layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER)
 _HIPS = (layout.LEFT_HIP, layout.RIGHT_HIP)
+_BELOW = (layout.LEFT_ELBOW, layout.RIGHT_ELBOW, *_HIPS)
 _LEFT = (layout.LEFT_EAR, layout.LEFT_SHOULDER)
 _RIGHT = (layout.RIGHT_EAR, layout.RIGHT_SHOULDER)
 
@@ -48,9 +49,13 @@ def turns(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> dict[str
 
 
 def _body_yaw(points: Floats, head_scale: Floats) -> float:
-    """Median turn of the shoulders, from how much narrower they are than seen from the front; 90 where one side alone is seen."""
+    """Median turn of the shoulders, from how much narrower they are than seen from the front; 90 where one side alone is seen.
+
+    A picture that ends at the shoulders shows neither elbow nor hip, and the net guesses where they are: that tells nothing.
+    """
     full = _frontal_width(points, head_scale)
     yaws = np.degrees(np.arccos(np.clip(_apart(points, *_SHOULDERS) / max(full, 1e-6), 0, 1)))
+    yaws[~layout.seen(points[:, _BELOW]).any(1)] = np.nan
     yaws[_one_sided(points)] = 90
     yaws = yaws[np.isfinite(yaws)]
     return float(np.median(yaws)) if yaws.size else NAN

@@ -41,6 +41,9 @@ class Thresholds(Settings):
     min_both_hands_share: Share = at_least(
         "both_hands_share", None, Reason.HANDS_NOT_SEEN, "share of frames with both hands scored"
     )
+    max_hands_on_one_share: Share = at_most(
+        "hands_on_one_share", 0.3, Reason.HANDS_NOT_SEEN, "share of frames in which both hands' points lie on one hand"
+    )
     min_face_seen_share: Share = at_least(
         "face_seen_share", 0.8, Reason.FACE_NOT_SEEN, "share of frames with the face scored"
     )

@@ -30,6 +30,7 @@ POSE_MEASURES = Kind(
         column("arm_range", F, "shoulder widths", "how far the widest-ranging wrist or elbow gets about"),
         column("hand_seen_share", F, "share", "frames with at least one hand scored"),
         column("both_hands_share", F, "share", "frames with both hands scored"),
+        column("hands_on_one_share", F, "share", "frames in which both hands' points lie on one hand"),
         column("face_seen_share", F, "share", "frames with the face scored"),
         column("face_sharpness", F, "grey levels^2", "median over frames"),
         column("jitter", F, "shoulder widths", "median high-frequency residual of the body"),

@@ -29,7 +29,8 @@ shoulder_width_share double share | box_height_px double px | box_height_share d
 head_yaw_degrees double deg | body_yaw_degrees double deg
 back_share double share | wrist_speed_median double shoulder widths/s | wrist_speed_p95 double shoulder widths/s
 arm_range double shoulder widths
-hand_seen_share double share | both_hands_share double share | face_seen_share double share
+hand_seen_share double share | both_hands_share double share | hands_on_one_share double share
+face_seen_share double share
 face_sharpness double grey levels^2 | jitter double shoulder widths | camera_motion double picture widths/s
 repeated_frames double share | another_person_share double share | crop_side_px int32 px
 manifest_overlap double share | clips_person bool

@@ -49,6 +49,7 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
             "arm_range": 0,
             "hand_seen_share": 0.9,
             "both_hands_share": 0.5,
+            "hands_on_one_share": 0,
             "face_seen_share": 0.95,
             "jitter": 0,
         },
@@ -92,6 +93,22 @@ def test_hands_and_face() -> None:
     scores[9, layout.FACE] = 0
     assert measures.hands_seen_shares(keypoints, scores) == (pytest.approx(0.8), pytest.approx(0.2))
     assert measures.face_seen_share(keypoints, scores) == pytest.approx(0.9)
+
+
+def test_both_hands_on_one_hand() -> None:
+    keypoints, scores = person(10)
+    rng = np.random.default_rng(0)
+    hand = rng.uniform(0, 40, (21, 2))  # 40 px wide
+    keypoints[:, layout.LEFT_HAND] = hand + np.array([600, 500])
+    keypoints[:, layout.RIGHT_HAND] = hand * [-1, 1] + [640, 500]  # folded over it: mirrored, in the same place
+    assert measures.hands_on_one_share(keypoints, scores) == 0
+    keypoints[:4, layout.RIGHT_HAND] = keypoints[:4, layout.LEFT_HAND] + rng.normal(0, 3, (4, 21, 2))
+    assert measures.hands_on_one_share(keypoints, scores) == pytest.approx(0.4)
+    scores[0, layout.RIGHT_HAND] = 0.1
+    keypoints[1, layout.LEFT_HAND.start] = np.nan
+    assert measures.hands_on_one_share(keypoints, scores) == pytest.approx(0.2)
+    keypoints[:, layout.RIGHT_HAND] += 40
+    assert measures.hands_on_one_share(keypoints, scores) == 0
 
 
 def test_a_part_is_seen_by_the_mean_score_of_all_its_points() -> None:
@@ -283,6 +300,7 @@ def test_nobody_is_nan_without_warnings() -> None:
         "wrists_share",
         "hand_seen_share",
         "both_hands_share",
+        "hands_on_one_share",
         "face_seen_share",
     }
     assert {name for name, value in found.items() if value == 0} == shares

@@ -94,6 +94,13 @@ def test_shoulders_are_measured_against_the_torso_or_the_head_whichever_expects_
     assert turns(keypoints, scores)["body_yaw_degrees"] == pytest.approx(abs(yaw), abs=20 if abs(yaw) < 30 else 8)
 
 
+def test_shoulders_at_the_lower_edge_of_a_close_up_tell_nothing() -> None:
+    keypoints, scores = person(20, yaw=60)
+    assert turns(keypoints, scores)["body_yaw_degrees"] > 50
+    scores[:, layout.LEFT_ELBOW : layout.RIGHT_HIP + 1] = 0.1
+    assert np.isnan(turns(keypoints, scores)["body_yaw_degrees"])
+
+
 def test_one_side_alone_is_a_profile_and_nothing_seen_is_not_measured() -> None:
     keypoints, scores = person(20)
     scores[:] = 0.02
