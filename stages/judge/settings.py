@@ -99,6 +99,13 @@ class Thresholds(Settings):
     min_face_sharpness: Limit = at_least(
         "face_sharpness", 15.0, Reason.BLURRED_FACE, "variance of the face's Laplacian, grey levels^2"
     )
+    min_face_agreement_margin: Limit = at_least(
+        "face_agreement_margin",
+        0.0,
+        Reason.NOT_ONE_FACE,
+        "likeness of a person's faces over the clip, beyond what the face net gives one person, cosine",
+        "same_faces",
+    )
     # the sound
     require_audio: bool = Field(True, description="drop clips without a sound track")
     max_silence_share: Share = at_most(
@@ -172,6 +179,7 @@ _MORE = {
     "pose_measures": ("worst_joint", "worst_joint_share", "clips_person", "manifest_overlap"),
     "sound_measures": ("has_audio",),
     "overlaps": (),
+    "same_faces": (),
     "lip_syncs": (),
 }
 

@@ -91,6 +91,23 @@ OVERLAPS = Kind(
     ),
 )
 
+SAME_FACES = Kind(
+    "same_faces",
+    key="person_id",
+    parent="persons",
+    unit_of="clips",
+    columns=(
+        PERSON,
+        CLIP,
+        VIDEO,
+        column("face_moments", I, "frames", "at which the face was looked at"),
+        column("face_agreement", F, "cosine", "mean likeness of the faces at those moments to their mean"),
+        column(
+            "face_agreement_margin", F, "cosine", "by which that exceeds what the net gives one person; null: unknown"
+        ),
+    ),
+)
+
 LIP_SYNCS = Kind(
     "lip_syncs",
     key="person_id",

@@ -38,6 +38,7 @@ has_audio bool | speech_share double share | longest_pause_seconds double s | lo
 peak_dbfs double dBFS | clipped_share double share | silence_share double share
 overlap_seconds double s | overlap_share double share | longest_overlap_seconds double s | voices int32
 voiced_share double share
+face_moments int32 frames | face_agreement double cosine | face_agreement_margin double cosine
 lip_offset_frames int32 frames | lip_confidence double | lip_distance double | lip_frames int32 frames
 best_lips bool | sound_shift_frames int32 frames | lip_offset_left_frames double frames
 gender string | gender_agreement double share | age_years double years | age_spread_years double years
