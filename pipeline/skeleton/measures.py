@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
+from pipeline.skeleton.framing import head_cut_share
 from pipeline.skeleton.layout import visible
 from pipeline.skeleton.smooth import filter_paths
 from pipeline.skeleton.view import turns
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.base.units import Box
 
 # Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
-VERSION = 3
+VERSION = 4
 
 NAN = float("nan")
 
@@ -80,6 +81,7 @@ def measure_person(
         "box_height_share": box_height / height,
         "yaw_degrees": yaw_degrees(keypoints, scores, boxes, min_score),
         **turns(keypoints, scores, min_score),
+        "head_cut_share": head_cut_share(keypoints, scores, width, height, min_score),
         "back_share": back_share(keypoints, scores, boxes, min_score),
         "wrist_speed_median": _percentile(speeds, 50),
         "wrist_speed_p95": _percentile(speeds, 95),

@@ -13,7 +13,7 @@ from pipeline.skeleton.head_pose import fit_heads
 from pipeline.skeleton.layout import visible
 
 EVERY = 5  # frames from one that is looked at to the next: a turn lasts longer
-MIN_TOLD_SHARE = 0.2  # of the frames: a head that is told in fewer is not measured
+MIN_TOLD_SHARE = 0.2  # of the frames: a turn that is told in fewer is not measured
 # Distance of the shoulder joints of an adult who faces the camera: in millimetres, and over the distance from shoulder to hip.
 SHOULDERS_MM = 330.0
 SHOULDERS_TO_TORSO = 0.75
@@ -57,8 +57,8 @@ def _body_yaw(points: Floats, head_scale: Floats) -> float:
     yaws = np.degrees(np.arccos(np.clip(_apart(points, *_SHOULDERS) / max(full, 1e-6), 0, 1)))
     yaws[~layout.seen(points[:, _BELOW]).any(1)] = np.nan
     yaws[_one_sided(points)] = 90
-    yaws = yaws[np.isfinite(yaws)]
-    return float(np.median(yaws)) if yaws.size else NAN
+    told = np.isfinite(yaws)
+    return float(np.median(yaws[told])) if told.size and told.mean() >= MIN_TOLD_SHARE else NAN
 
 
 def _frontal_width(points: Floats, head_scale: Floats) -> float:

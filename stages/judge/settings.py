@@ -75,6 +75,12 @@ class Thresholds(Settings):
     min_crop_side_px: Annotated[int | None, SWITCHABLE] = at_least(
         "crop_side_px", 200, Reason.CROP_TOO_SMALL, "side of the crop, source pixels; it is enlarged to 512"
     )
+    max_head_cut_share: Share = at_most(
+        "head_cut_share", 0.1, Reason.UPPER_BODY_INCOMPLETE, "share of the head that the picture's edge cuts off"
+    )
+    max_crop_black_share: Share = at_most(
+        "crop_black_share", None, Reason.CROP_TOO_SMALL, "share of the crop that lies outside the picture"
+    )
     # motion
     min_wrist_speed_median: Limit = at_least(
         "wrist_speed_median", None, Reason.STATIC_POSE, "median wrist speed, shoulder widths a second"

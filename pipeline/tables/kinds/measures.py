@@ -24,6 +24,7 @@ POSE_MEASURES = Kind(
         column("yaw_degrees", F, "deg", "median of |yaw| of head and shoulders; 90 is a profile"),
         column("head_yaw_degrees", F, "deg", "median of |yaw| of the head, a fit of the 68 face points"),
         column("body_yaw_degrees", F, "deg", "median of |yaw| of the shoulders; 90 is a profile"),
+        column("head_cut_share", F, "share", "of the head, from crown to chin, that lies outside the picture"),
         column("back_share", F, "share", "frames in which the person is seen from the back"),
         column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
         column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),
@@ -44,6 +45,7 @@ POSE_MEASURES = Kind(
         ),
         column("crop_box", BOX, "px", "x1, y1, x2, y2, half open; may leave the picture"),
         column("crop_side_px", I, "px", "side of the crop in source pixels"),
+        column("crop_black_share", F, "share", "of the crop that lies outside the picture and is black"),
         column(
             "manifest_overlap", F, "share", "of the person's box that lies in the manifest's crop; null without one"
         ),

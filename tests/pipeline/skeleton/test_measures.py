@@ -30,6 +30,7 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
     scores[10:50, layout.RIGHT_HAND] = 0.1
     scores[95:, layout.FACE] = 0.1
     found = measures.measure_person(keypoints, scores, boxes(100), 1280, 720)
+    assert np.isnan(found.pop("head_cut_share"))
     assert np.isnan(found.pop("head_yaw_degrees"))  # this drawing's face is no face: see `test_view`
     assert set(found) <= set(KINDS["pose_measures"].schema.names)
     assert found == pytest.approx(
