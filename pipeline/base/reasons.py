@@ -91,6 +91,7 @@ class Reason(Enum):
     STATIC_POSE = ("static_pose", ReasonClass.UNWANTED, "arms and hands hardly move")
     CAMERA_MOVES = ("camera_moves", ReasonClass.UNWANTED, "the camera moves within the clip")
     ANOTHER_PERSON = ("another_person", ReasonClass.UNWANTED, "another person stands inside the crop")
+    NOT_ONE_FACE = ("not_one_face", ReasonClass.UNWANTED, "the face is not the same throughout the clip")
     BLURRED_FACE = ("blurred_face", ReasonClass.UNWANTED, "the face is not sharp")
     JITTERY = ("jittery", ReasonClass.UNWANTED, "the keypoints tremble")
     REPEATED_FRAMES = ("repeated_frames", ReasonClass.UNWANTED, "too many pictures repeat the one before")

@@ -57,6 +57,12 @@ class Entry(Strict):
     )
     builder: str = Field("", description="module:function(folder) that writes the net's file into a folder by code")
     token: str = Field("", description="environment variable with the access token that the URL asks for")
+    same_person: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="of identity nets: least mean likeness of one person's faces to their mean, cosine",
+    )
     note: str = ""
 
 

@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 
 AUDIO_FEATURES = 768
 
-MEASURE_KINDS = ("pose_measures", "sound_measures", "overlaps", "lip_syncs", "attributes", "speakers")
+MEASURE_KINDS = ("pose_measures", "sound_measures", "overlaps", "same_faces", "lip_syncs", "attributes", "speakers")
 # Columns of those kinds that a shard has of its own, from where they are first known.
 _PLACED = frozenset({"person_id", "clip_id", "video_id", "frames", "crop_box"})
 # Raw scores are for whoever looks into a run; faces never leave it; a count over all samples would rewrite every bucket.

@@ -175,3 +175,10 @@ def cut(picture: NDArray[np.uint8], box: Box, side: int = 512) -> NDArray[np.uin
         region = np.asarray(cv2.resize(region, (2 * side, 2 * side), interpolation=cv2.INTER_LINEAR), np.uint8)
     how = cv2.INTER_AREA if source > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(region, (side, side), interpolation=how), np.uint8)
+
+
+def outside_share(box: Box, width: int, height: int) -> float:
+    """Share of a crop's square, 0..1, that lies outside the picture and is padded black."""
+    x1, y1, x2, y2 = square(box)
+    inside = max(0, min(x2, width) - max(x1, 0)) * max(0, min(y2, height) - max(y1, 0))
+    return 1 - inside / ((x2 - x1) * (y2 - y1))

@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
+from pipeline.skeleton.framing import head_cut_share
 from pipeline.skeleton.layout import visible
 from pipeline.skeleton.smooth import filter_paths
+from pipeline.skeleton.view import turns
 
 if TYPE_CHECKING:
     from pipeline.base.units import Box
 
 # Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
-VERSION = 1
+VERSION = 4
 
 NAN = float("nan")
 
@@ -37,6 +39,9 @@ _SHOULDERS_TO_BOX = 0.36
 _SIDEWAYS = 0.5  # of that width: shoulders narrower than that (60 degrees) show neither front nor back
 
 _SMOOTH_WINDOW = 11  # frames
+_ONE_HAND = (
+    0.25  # mean distance of like points of both hands, over the smaller hand's extent: nearer ones lie on one hand
+)
 _POINTS_OF_A_PERSON = 3  # seen inside a crop, they make a person there
 
 _SHOULDERS = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
@@ -75,12 +80,15 @@ def measure_person(
         "box_height_px": box_height,
         "box_height_share": box_height / height,
         "yaw_degrees": yaw_degrees(keypoints, scores, boxes, min_score),
+        **turns(keypoints, scores, min_score),
+        "head_cut_share": head_cut_share(keypoints, scores, width, height, min_score),
         "back_share": back_share(keypoints, scores, boxes, min_score),
         "wrist_speed_median": _percentile(speeds, 50),
         "wrist_speed_p95": _percentile(speeds, 95),
         "arm_range": arm_range(keypoints, scores, min_score),
         "hand_seen_share": any_hand,
         "both_hands_share": both_hands,
+        "hands_on_one_share": hands_on_one_share(keypoints, scores, min_score),
         "face_seen_share": face_seen_share(keypoints, scores, min_score),
         "jitter": body_jitter(keypoints, scores, min_score),
     }
@@ -115,6 +123,25 @@ def hands_seen_shares(keypoints: Floats, scores: Floats, min_score: float = 0.3)
     """Shares of frames, 0..1, in which the mean score of at least one hand, and of both hands, reaches `min_score`."""
     left, right = (_part_scores(keypoints, scores, hand) >= min_score for hand in (layout.LEFT_HAND, layout.RIGHT_HAND))
     return (float((left | right).mean()), float((left & right).mean())) if len(left) else (NAN, NAN)
+
+
+def hands_on_one_share(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> float:
+    """Share of frames, 0..1, in which both hands are seen and each point of one lies where the other hand has the same point.
+
+    Nets do that to clasped and crossing hands. Hands that really touch are mirrored: their like points lie apart.
+    """
+    hands = [np.asarray(keypoints, np.float64)[:, hand] for hand in (layout.LEFT_HAND, layout.RIGHT_HAND)]
+    both = np.ones(len(keypoints), bool)
+    for hand in (layout.LEFT_HAND, layout.RIGHT_HAND):
+        both &= (_part_scores(keypoints, scores, hand) >= min_score) & layout.seen(np.asarray(keypoints)[:, hand]).all(
+            1
+        )
+    if not len(both):
+        return NAN
+    left, right = (hand[both] for hand in hands)
+    apart = np.linalg.norm(left - right, axis=-1).mean(1)
+    extent = np.minimum(*(np.linalg.norm(np.ptp(hand, axis=1), axis=-1) for hand in (left, right)))
+    return float((apart <= _ONE_HAND * extent).sum() / len(both))
 
 
 def others_in_crop(others: Sequence[tuple[Floats, Floats]], box: "Box", min_score: float = 0.3) -> float:
@@ -159,8 +186,9 @@ def box_height_px(boxes: Floats) -> float:
     return _median(boxes[:, 3] - boxes[:, 1])
 
 
-# View. A net often finds no face in a profile, nor in a back view; they are told apart by the width of the shoulders relative to
-# the length of the torso, which does not change when the person turns.
+# View; the turns of head and body, each for itself, are in `pipeline.skeleton.view`. A net often finds no face in a profile, nor in
+# a back view; they are told apart by the width of the shoulders relative to the length of the torso, which does not change when
+# the person turns.
 
 
 def yaw_degrees(keypoints: Floats, scores: Floats, boxes: Floats, min_score: float = 0.3) -> float:

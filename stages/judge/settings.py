@@ -41,11 +41,20 @@ class Thresholds(Settings):
     min_both_hands_share: Share = at_least(
         "both_hands_share", None, Reason.HANDS_NOT_SEEN, "share of frames with both hands scored"
     )
+    max_hands_on_one_share: Share = at_most(
+        "hands_on_one_share", 0.3, Reason.HANDS_NOT_SEEN, "share of frames in which both hands' points lie on one hand"
+    )
     min_face_seen_share: Share = at_least(
         "face_seen_share", 0.8, Reason.FACE_NOT_SEEN, "share of frames with the face scored"
     )
     max_yaw_degrees: Limit = at_most(
         "yaw_degrees", 50.0, Reason.SIDE_VIEW, "median turn from the camera, degrees; 90 is a profile"
+    )
+    max_head_yaw_degrees: Limit = at_most(
+        "head_yaw_degrees", 40.0, Reason.SIDE_VIEW, "median turn of the head from the camera, degrees"
+    )
+    max_body_yaw_degrees: Limit = at_most(
+        "body_yaw_degrees", 50.0, Reason.SIDE_VIEW, "median turn of the shoulders from the camera, degrees"
     )
     max_back_share: Share = at_most(
         "back_share", 0.3, Reason.BACK_VIEW, "share of frames in which the person is seen from the back"
@@ -65,6 +74,12 @@ class Thresholds(Settings):
     )
     min_crop_side_px: Annotated[int | None, SWITCHABLE] = at_least(
         "crop_side_px", 200, Reason.CROP_TOO_SMALL, "side of the crop, source pixels; it is enlarged to 512"
+    )
+    max_head_cut_share: Share = at_most(
+        "head_cut_share", 0.1, Reason.UPPER_BODY_INCOMPLETE, "share of the head that the picture's edge cuts off"
+    )
+    max_crop_black_share: Share = at_most(
+        "crop_black_share", None, Reason.CROP_TOO_SMALL, "share of the crop that lies outside the picture"
     )
     # motion
     min_wrist_speed_median: Limit = at_least(
@@ -89,6 +104,13 @@ class Thresholds(Settings):
     )
     min_face_sharpness: Limit = at_least(
         "face_sharpness", 15.0, Reason.BLURRED_FACE, "variance of the face's Laplacian, grey levels^2"
+    )
+    min_face_agreement_margin: Limit = at_least(
+        "face_agreement_margin",
+        0.0,
+        Reason.NOT_ONE_FACE,
+        "likeness of a person's faces over the clip, beyond what the face net gives one person, cosine",
+        "same_faces",
     )
     # the sound
     require_audio: bool = Field(True, description="drop clips without a sound track")
@@ -163,6 +185,7 @@ _MORE = {
     "pose_measures": ("worst_joint", "worst_joint_share", "clips_person", "manifest_overlap"),
     "sound_measures": ("has_audio",),
     "overlaps": (),
+    "same_faces": (),
     "lip_syncs": (),
 }
 

@@ -9,7 +9,7 @@ from pipeline.base.arrays import Floats32
 from pipeline.base.units import Box, Row
 from pipeline.engine.unit import Unit
 from pipeline.skeleton import measures
-from pipeline.skeleton.crop import Framing, crop_box, square
+from pipeline.skeleton.crop import Framing, crop_box, outside_share, square
 from pipeline.skeleton.manifest_match import NO_MATCH, CropMatch, match_crops
 from stages.measure_pose.settings import MeasurePoseSettings
 
@@ -62,10 +62,12 @@ class MeasurePoseWorker:
         use_manifest = of_manifest is not None and self._settings.use_manifest_crop
         box = of_manifest if use_manifest else self._framed(row, *skeleton)
         if box is None:
-            return {"crop_box": None, "crop_side_px": None, "another_person_share": None}
+            return {"crop_box": None, "crop_side_px": None, "crop_black_share": None, "another_person_share": None}
         left, _, right, _ = square(box)
         share = measures.others_in_crop(others, box, self._settings.min_keypoint_score)
-        return {"crop_box": list(box), "crop_side_px": right - left, "another_person_share": share}
+        black = outside_share(box, row["width"], row["height"])
+        sizes = {"crop_box": list(box), "crop_side_px": right - left, "crop_black_share": black}
+        return {**sizes, "another_person_share": share}
 
     def _framed(self, row: Row, points: Floats32, scores: Floats32) -> Box | None:
         """A crop around the speaker; None when nothing of the upper body is seen."""

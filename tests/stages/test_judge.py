@@ -17,7 +17,7 @@ OFF = {check.setting: None for check in CHECKS}
 GOOD_POSE = {check.measure: 1.0 for check in CHECKS if check.kind == "pose_measures"}
 GOOD_SOUND = {check.measure: 1.0 for check in CHECKS if check.kind == "sound_measures"}
 UNITLESS = ("voices", "lip_confidence", "lip_distance")
-COSTLY = {"overlaps": "clip_id", "lip_syncs": "person_id"}
+COSTLY = {"overlaps": "clip_id", "same_faces": "person_id", "lip_syncs": "person_id"}
 PERSON = {"person_id": "file:0/0+250#0", "clip_id": "file:0/0+250", "video_id": "file:0"}
 
 

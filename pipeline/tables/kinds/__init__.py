@@ -8,7 +8,7 @@ from pipeline.base.units import KEYPOINTS
 from pipeline.tables.kinds.clips import CLIPS
 from pipeline.tables.kinds.evaluation import PAIRS, RENDITIONS, SCORES, SUBJECTS
 from pipeline.tables.kinds.kind import BOX, FRAME_LIST_WIDTH, FileColumns, Kind, column, frames, is_path
-from pipeline.tables.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SOUND_MEASURES
+from pipeline.tables.kinds.measures import LIP_SYNCS, OVERLAPS, POSE_MEASURES, SAME_FACES, SOUND_MEASURES
 from pipeline.tables.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
 from pipeline.tables.kinds.persons import PERSONS
 from pipeline.tables.kinds.samples import ATTRIBUTES, AUDIO_FEATURES, SAMPLES, SPEAKERS
@@ -22,7 +22,7 @@ _KINDS = (
     *(TYPES, SOURCES, CHECKS, VIDEOS),
     CLIPS,
     PERSONS,
-    *(POSE_MEASURES, SOUND_MEASURES, OVERLAPS, LIP_SYNCS),
+    *(POSE_MEASURES, SOUND_MEASURES, OVERLAPS, SAME_FACES, LIP_SYNCS),
     VERDICTS,
     *(SAMPLES, ATTRIBUTES, SPEAKERS, AUDIO_FEATURES),
     *(PREVIEWS, SHARDS, REPORTS, RELEASES),

@@ -22,12 +22,16 @@ POSE_MEASURES = Kind(
         column("box_height_px", F, "px", "median height of the person's box"),
         column("box_height_share", F, "share", "of the picture's height"),
         column("yaw_degrees", F, "deg", "median of |yaw| of head and shoulders; 90 is a profile"),
+        column("head_yaw_degrees", F, "deg", "median of |yaw| of the head, a fit of the 68 face points"),
+        column("body_yaw_degrees", F, "deg", "median of |yaw| of the shoulders; 90 is a profile"),
+        column("head_cut_share", F, "share", "of the head, from crown to chin, that lies outside the picture"),
         column("back_share", F, "share", "frames in which the person is seen from the back"),
         column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
         column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),
         column("arm_range", F, "shoulder widths", "how far the widest-ranging wrist or elbow gets about"),
         column("hand_seen_share", F, "share", "frames with at least one hand scored"),
         column("both_hands_share", F, "share", "frames with both hands scored"),
+        column("hands_on_one_share", F, "share", "frames in which both hands' points lie on one hand"),
         column("face_seen_share", F, "share", "frames with the face scored"),
         column("face_sharpness", F, "grey levels^2", "median over frames"),
         column("jitter", F, "shoulder widths", "median high-frequency residual of the body"),
@@ -41,6 +45,7 @@ POSE_MEASURES = Kind(
         ),
         column("crop_box", BOX, "px", "x1, y1, x2, y2, half open; may leave the picture"),
         column("crop_side_px", I, "px", "side of the crop in source pixels"),
+        column("crop_black_share", F, "share", "of the crop that lies outside the picture and is black"),
         column(
             "manifest_overlap", F, "share", "of the person's box that lies in the manifest's crop; null without one"
         ),
@@ -84,6 +89,23 @@ OVERLAPS = Kind(
             frames(2),
             "0..1",
             "some voice, two voices: a row each 270 samples (16.9 ms) whose middle is in the clip; null unless asked for",
+        ),
+    ),
+)
+
+SAME_FACES = Kind(
+    "same_faces",
+    key="person_id",
+    parent="persons",
+    unit_of="clips",
+    columns=(
+        PERSON,
+        CLIP,
+        VIDEO,
+        column("face_moments", I, "frames", "at which the face was looked at"),
+        column("face_agreement", F, "cosine", "mean likeness of the faces at those moments to their mean"),
+        column(
+            "face_agreement_margin", F, "cosine", "by which that exceeds what the net gives one person; null: unknown"
         ),
     ),
 )

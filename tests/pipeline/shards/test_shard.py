@@ -26,16 +26,20 @@ channel_id string | channel_handle string | upload_date string YYYY-MM-DD
 persons_in_clip int32 | seen_share double share | upper_body_share double share | worst_joint string
 worst_joint_share double share | wrists_share double share | shoulder_width_px double px
 shoulder_width_share double share | box_height_px double px | box_height_share double share | yaw_degrees double deg
+head_yaw_degrees double deg | body_yaw_degrees double deg | head_cut_share double share
 back_share double share | wrist_speed_median double shoulder widths/s | wrist_speed_p95 double shoulder widths/s
 arm_range double shoulder widths
-hand_seen_share double share | both_hands_share double share | face_seen_share double share
+hand_seen_share double share | both_hands_share double share | hands_on_one_share double share
+face_seen_share double share
 face_sharpness double grey levels^2 | jitter double shoulder widths | camera_motion double picture widths/s
 repeated_frames double share | another_person_share double share | crop_side_px int32 px
+crop_black_share double share
 manifest_overlap double share | clips_person bool
 has_audio bool | speech_share double share | longest_pause_seconds double s | loudness_dbfs double dBFS
 peak_dbfs double dBFS | clipped_share double share | silence_share double share
 overlap_seconds double s | overlap_share double share | longest_overlap_seconds double s | voices int32
 voiced_share double share
+face_moments int32 frames | face_agreement double cosine | face_agreement_margin double cosine
 lip_offset_frames int32 frames | lip_confidence double | lip_distance double | lip_frames int32 frames
 best_lips bool | sound_shift_frames int32 frames | lip_offset_left_frames double frames
 gender string | gender_agreement double share | age_years double years | age_spread_years double years

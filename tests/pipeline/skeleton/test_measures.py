@@ -30,6 +30,8 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
     scores[10:50, layout.RIGHT_HAND] = 0.1
     scores[95:, layout.FACE] = 0.1
     found = measures.measure_person(keypoints, scores, boxes(100), 1280, 720)
+    assert np.isnan(found.pop("head_cut_share"))
+    assert np.isnan(found.pop("head_yaw_degrees"))  # this drawing's face is no face: see `test_view`
     assert set(found) <= set(KINDS["pose_measures"].schema.names)
     assert found == pytest.approx(
         {
@@ -41,12 +43,14 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
             "box_height_px": HEIGHT,
             "box_height_share": HEIGHT / 720,
             "yaw_degrees": 0,
+            "body_yaw_degrees": np.degrees(np.arccos(1 / (0.75 * np.hypot(0.2, 1.5)))),
             "back_share": 0,
             "wrist_speed_median": 0,
             "wrist_speed_p95": 0,
             "arm_range": 0,
             "hand_seen_share": 0.9,
             "both_hands_share": 0.5,
+            "hands_on_one_share": 0,
             "face_seen_share": 0.95,
             "jitter": 0,
         },
@@ -90,6 +94,22 @@ def test_hands_and_face() -> None:
     scores[9, layout.FACE] = 0
     assert measures.hands_seen_shares(keypoints, scores) == (pytest.approx(0.8), pytest.approx(0.2))
     assert measures.face_seen_share(keypoints, scores) == pytest.approx(0.9)
+
+
+def test_both_hands_on_one_hand() -> None:
+    keypoints, scores = person(10)
+    rng = np.random.default_rng(0)
+    hand = rng.uniform(0, 40, (21, 2))  # 40 px wide
+    keypoints[:, layout.LEFT_HAND] = hand + np.array([600, 500])
+    keypoints[:, layout.RIGHT_HAND] = hand * [-1, 1] + [640, 500]  # folded over it: mirrored, in the same place
+    assert measures.hands_on_one_share(keypoints, scores) == 0
+    keypoints[:4, layout.RIGHT_HAND] = keypoints[:4, layout.LEFT_HAND] + rng.normal(0, 3, (4, 21, 2))
+    assert measures.hands_on_one_share(keypoints, scores) == pytest.approx(0.4)
+    scores[0, layout.RIGHT_HAND] = 0.1
+    keypoints[1, layout.LEFT_HAND.start] = np.nan
+    assert measures.hands_on_one_share(keypoints, scores) == pytest.approx(0.2)
+    keypoints[:, layout.RIGHT_HAND] += 40
+    assert measures.hands_on_one_share(keypoints, scores) == 0
 
 
 def test_a_part_is_seen_by_the_mean_score_of_all_its_points() -> None:
@@ -281,6 +301,7 @@ def test_nobody_is_nan_without_warnings() -> None:
         "wrists_share",
         "hand_seen_share",
         "both_hands_share",
+        "hands_on_one_share",
         "face_seen_share",
     }
     assert {name for name, value in found.items() if value == 0} == shares

@@ -49,6 +49,7 @@ def test_links_between_kinds_stay() -> None:
         "pose_measures": ("person_id", "persons", "", "clips"),
         "sound_measures": ("clip_id", "clips", "", "clips"),
         "overlaps": ("clip_id", "clips", "", "videos"),
+        "same_faces": ("person_id", "persons", "", "clips"),
         "lip_syncs": ("person_id", "persons", "", "clips"),
         "verdicts": ("person_id", "persons", "", ""),
         "samples": ("person_id", "verdicts", "keep", "verdicts"),
