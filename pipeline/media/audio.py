@@ -30,7 +30,7 @@ _CANCELLED_SHARE = 0.05  # of the channels' mean energy left in their mean: they
 
 
 def read_wave(path: str | Path, limits: Limits | None = None, reading: Reading | None = None) -> np.ndarray | None:
-    """The default sound track as a wave at 16 kHz; None when there is no track that decodes.
+    """The sound track with the voice as a wave at 16 kHz; None when there is no track that decodes.
 
     Args:
         path: a local file.
@@ -98,7 +98,7 @@ class _Track:
     def __init__(self, path: str | Path, limits: Limits, reading: Reading) -> None:
         self._path = path
         self._limits = limits
-        self._clock = reading.clock
+        self._clock, self._chosen = reading.clock, reading.sound_track
         self._pace: list[float] = []  # of the first frames: seconds to the next by the clock, over those that it lasts
         self.grid_frames = 0
         self.timed = True  # whether frames lie where their times say; else each follows the one before
@@ -110,7 +110,7 @@ class _Track:
     def read(self, weights: np.ndarray | None) -> np.ndarray | None:
         """(samples,) float32 at 16 kHz, mixed with these channel weights (None: the mean)."""
         with open_container(self._path, self._limits, need_video=False) as container:
-            stream = next(iter(audio_streams(container)), None)
+            stream = next(iter(audio_streams(container, self._chosen)), None)
             if stream is None:
                 return None
             mixer = _Mixer(presentation_zero(container, self._clock), self._limits.max_duration_seconds)

@@ -4,5 +4,5 @@ All are null for a file with nothing odd about it, and for rows of before: what 
 """
 
 PICTURE_COLUMNS = ("clock", "tone_mapped")
-SOUND_COLUMNS = ("clock",)
+SOUND_COLUMNS = ("clock", "sound_track")
 FILM_COLUMNS = tuple(dict.fromkeys(PICTURE_COLUMNS + SOUND_COLUMNS))

@@ -128,12 +128,12 @@ def _thumbnails(stream: Any) -> bool:
     return (rate is not None and 0 < rate < 1) or stream.codec_context is None or stream.codec_context.name in _STILLS
 
 
-def audio_streams(container: Any) -> list[Any]:
-    """The audio streams that can be decoded, best first: default ones, then in file order."""
+def audio_streams(container: Any, chosen: int | None = None) -> list[Any]:
+    """The audio streams that can be decoded, best first: the chosen one, default ones, then in file order."""
     streams = [
         s for s in container.streams.audio if s.codec_context is not None and s.codec_context.name in AUDIO_CODECS
     ]
-    return sorted(streams, key=lambda s: (not s.disposition & Disposition.default, s.index))
+    return sorted(streams, key=lambda s: (s.index != chosen, not s.disposition & Disposition.default, s.index))
 
 
 def _starts_late(container: Any) -> bool:

@@ -12,6 +12,7 @@ from pipeline.media.guard import Limits, audio_streams, open_container, picture_
 from pipeline.media.pieces import PacketTimes, clock_of
 from pipeline.media.reading import Reading
 from pipeline.media.timeline import GridClock, Span, presentation_zero, read_packets, span_of
+from pipeline.media.voice_track import voice_track
 
 _MISSING_SECONDS = 0.25
 _MISSING_SHARE = 0.01
@@ -27,10 +28,10 @@ class PacketScan:
         video, sound: what its best picture and sound streams span on the mended clock; None where there is nothing.
     """
 
-    def __init__(self, container: Any) -> None:
+    def __init__(self, container: Any, sound_track: int | None = None) -> None:
         self._container = container
         self.stream = next(iter(picture_streams(container)), None)
-        self.sound_stream = next(iter(audio_streams(container)), None)
+        self.sound_stream = next(iter(audio_streams(container, sound_track)), None)
         timed = [s for s in container.streams if s.type in ("video", "audio") and s.time_base]
         timed.sort(key=lambda s: (s is not self.stream, s is not self.sound_stream, s.index))
         times = {s.index: PacketTimes(s.index, s.time_base) for s in timed}
@@ -83,13 +84,14 @@ class PacketScan:
 
 
 def look(path: str | Path, limits: Limits | None = None, *, need_video: bool = True) -> Reading:
-    """How a file is to be read; its packets are read, nothing is decoded.
+    """How a file is to be read; its packets are read, and nothing is decoded where it has one sound track at most.
 
     Raises:
         Reject, Failure: what `open_container` raises.
     """
     with open_container(path, limits, need_video=need_video) as container:
-        return Reading(PacketScan(container).clock)
+        clock = PacketScan(container).clock
+    return Reading(clock, voice_track(path, limits, need_video=need_video))
 
 
 def _rate(video: Span, time_base: Fraction) -> tuple[float, bool]:

@@ -16,6 +16,7 @@ from pipeline.media.picture import geometry_of
 from pipeline.media.reading import READER_VERSION, Reading
 from pipeline.media.timeline import GridClock, read_packets
 from pipeline.media.tone import MATRICES, TRANSFERS, is_hdr
+from pipeline.media.voice_track import voice_track
 
 _LOOK_AT_FRAMES = 5
 _LOOK_AT_PACKETS = 1000
@@ -53,12 +54,13 @@ class Probe:
     bit_depth: int
     tone_mapped: bool | None  # some of the pictures looked at are HDR; None where none is
     clock: str | None  # how its times are mended, as `Clock.text`; None where they run on
+    sound_track: int | None  # index of the stream with the voice; None for the default one
     reader_version: int
 
     @property
     def reading(self) -> Reading:
         """How the file is to be read."""
-        return Reading(Clock.of(self.clock))
+        return Reading(Clock.of(self.clock), self.sound_track)
 
 
 def probe(path: str | Path, limits: Limits | None = None) -> Probe:
@@ -69,8 +71,9 @@ def probe(path: str | Path, limits: Limits | None = None) -> Probe:
         Failure: SOURCE_MISSING.
     """
     limits = limits or Limits()
+    track = voice_track(path, limits)
     with open_container(path, limits) as container:
-        scan = PacketScan(container)
+        scan = PacketScan(container, track)
         fps, variable = scan.rate()
         stream, video = scan.stream, scan.video
         assert stream is not None and video is not None, "there is no rate without them"
@@ -95,7 +98,7 @@ def probe(path: str | Path, limits: Limits | None = None) -> Probe:
             "audio_end_seconds": float(scan.sound.end) if scan.sound else None,
             "video_codec": stream.codec_context.codec.canonical_name,
         }
-        truncated, reading = scan.truncated(), Reading(scan.clock)
+        truncated, reading = scan.truncated(), Reading(scan.clock, track)
     first, hdr = _first_pictures(path, limits)
     decodes, late_hdr = _end(path, limits, video.last_pts, reading)
     return Probe(
@@ -104,6 +107,7 @@ def probe(path: str | Path, limits: Limits | None = None) -> Probe:
         truncated=truncated or not decodes,
         tone_mapped=hdr or late_hdr or None,
         clock=reading.clock.text(),
+        sound_track=reading.sound_track,
         reader_version=READER_VERSION,
     )
 

@@ -16,14 +16,16 @@ class Reading:
 
     Attributes:
         clock: how its times are mended.
+        sound_track: index of the stream with the voice; None for the default one.
     """
 
     clock: Clock = field(default_factory=Clock)
+    sound_track: int | None = None
 
     @classmethod
     def of(cls, video: Mapping[str, Any]) -> "Reading":
         """The reading that a row of `videos` holds; a row of before has nothing odd about it."""
-        return cls(clock=Clock.of(video.get("clock")))
+        return cls(Clock.of(video.get("clock")), video.get("sound_track"))
 
 
 AS_IT_STANDS = Reading()

@@ -4,6 +4,8 @@ A camera of 12 pictures a second in a film of 25 shows each twice, and coding ma
 person who sits still differs in few places. So what counts is the place that differs most, against what moves before and after.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,8 @@ _CODED = 8.0  # ... that were coded twice, at the most
 _SHARE = 0.25  # ... of what moves before and after, both
 
 
-def change_between(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> float:
-    """The largest mean difference of luma in any block of 8 x 8 pixels, in grey levels; pictures (height, width)."""
+def change_between(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float:
+    """The largest mean difference of luma in any block of 8 x 8 pixels, in grey levels; pictures (height, width) uint8."""
     differing = cv2.absdiff(before, after)
     return float(cv2.boxFilter(differing, cv2.CV_32F, (BLOCK_PX, BLOCK_PX)).max())
 

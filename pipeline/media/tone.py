@@ -77,12 +77,14 @@ def to_sdr(rgb: npt.NDArray[np.uint16], transfer: int, primaries: int) -> npt.ND
         over = most[bright]
         rolled = 1 - (1 - _KNEE) * np.exp(-(over - _KNEE) / (1 - _KNEE))
         light[bright] *= (rolled / over)[:, None]
-    return _gamma()[np.minimum(light * _STEPS + 0.5, _STEPS).astype(np.int32)]
+    sdr: npt.NDArray[np.uint8] = _gamma()[np.minimum(light * _STEPS + 0.5, _STEPS).astype(np.int32)]
+    return sdr
 
 
 def luma_of(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """(H, W) full-range luma of an SDR picture (H, W, 3), BT.709."""
-    return np.rint(rgb @ _BT709_LUMA).astype(np.uint8)
+    luma: npt.NDArray[np.uint8] = np.rint(rgb @ _BT709_LUMA).astype(np.uint8)
+    return luma
 
 
 @cache

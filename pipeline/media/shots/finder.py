@@ -95,7 +95,7 @@ class ShotFinder:
             self._flashes.see(len(self._trace.frame), raw, self._last[1], hsv)
         self._trace.change.append(change)
         small = very_small(rgb)
-        self._gradual.see(small)
+        self._gradual.see(small, sudden=score >= self.settings.content_score)
         self._trace.stir.append(stir(self._small, small) if self._small is not None else 0.0)
         self._small = small
         self._note(frame, raw, score, widths, grey)

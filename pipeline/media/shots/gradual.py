@@ -6,7 +6,7 @@ from math import ceil, floor
 import cv2
 import numpy as np
 
-from pipeline.media.shots.blend import Blend, ends_differ, fit_blend
+from pipeline.media.shots.blend import Blend, ends_differ, fit_blend, off_the_way
 from pipeline.media.shots.flags import Flags, Pixels
 from pipeline.media.shots.settings import ShotSettings
 
@@ -15,6 +15,7 @@ _WINDOWS = (24, 40, 72, 100)  # pictures; transitions of 6 to 90 fit into one
 _STRIDES = 6  # a window begins so many times in its own length
 _PLATEAU = 2.5  # pictures of one shot alone at either end of a window
 _SHORTEST = 6  # pictures; what is shorter is a cut with blended neighbours, for which guard bands are there
+_LOOSE = 2  # times the unexplained share that three pictures may show before the fit is tried
 _DIFFERENT = 0.93  # of the greatest change among windows over one transition: they show all of it
 
 
@@ -39,8 +40,15 @@ class GradualWatch:
         self._count = 0
         self._found: list[tuple[float, float, Blend]] = []
 
-    def see(self, picture: Pixels) -> None:
-        """Look at the next picture, made by `very_small`."""
+    def see(self, picture: Pixels, sudden: bool = False) -> None:
+        """Look at the next picture.
+
+        Args:
+            picture: made by `very_small`.
+            sudden: a hard cut lies before it, so that no transition reaches across.
+        """
+        if sudden:
+            self._last.clear()
         self._last.append(picture)
         self._count += 1
         for length in _WINDOWS:
@@ -58,6 +66,9 @@ class GradualWatch:
         settings = self._settings
         at = len(self._last) - length
         if not ends_differ(self._last[at], self._last[-1], settings.blend_share, settings.blend_score):
+            return
+        between = [self._last[at + length * k // 4] for k in (1, 2, 3)]
+        if off_the_way(self._last[at], self._last[-1], between) > _LOOSE * settings.blend_unexplained:
             return
         blend = fit_blend(np.stack([self._last[k] for k in range(at, len(self._last))]))
         if blend is None or blend.unexplained > settings.blend_unexplained or blend.likeness > settings.blend_likeness:

@@ -1,5 +1,6 @@
 """Jump cuts: time taken out of one take. Little of the picture changes, but at once, between pictures that hardly move."""
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -7,14 +8,16 @@ from pipeline.media.shots.flags import Flags, Pixels, Values
 from pipeline.media.shots.settings import ShotSettings
 
 _NOISE = 20  # levels of RGB: what coding and light change is less
+_LEAST = 11  # a channel must change by more for the three to come to that, 20 / sqrt(3)
 _STIR_AROUND, _SCORE_AROUND = 6, 5  # pictures before and after with which one is compared
 _STIR_AT_REST, _SCORE_AT_REST = 0.1, 0.3  # levels
 
 
 def stir(before: Pixels, after: Pixels) -> float:
     """Mean over the places of two very small pictures (h, w, 3) of how much more than noise they change, levels of RGB."""
-    apart = np.sqrt(np.square(after.astype(np.float32) - before).sum(-1))
-    return float(np.maximum(apart - _NOISE, 0).mean())
+    apart = cv2.absdiff(before, after)
+    changed = apart[apart.max(-1) > _LEAST].astype(np.float32)
+    return float(np.maximum(np.sqrt(np.square(changed).sum(-1)) - _NOISE, 0).sum()) / (apart.size / 3)
 
 
 def find_jump_cuts(
@@ -31,7 +34,7 @@ def find_jump_cuts(
     """
     starts = np.zeros(len(frame), dtype=bool)
     since = _pictures_since_a_new_one(frame, held)
-    for k in np.flatnonzero(stirs / since >= settings.jump_cut_stir):
+    for k in np.flatnonzero(stirs / since >= settings.jump_cut_stir).tolist():
         stands_out = stirs[k] / since[k] >= settings.jump_cut_stir_ratio * (
             _most(stirs, k, _STIR_AROUND) + _STIR_AT_REST
         )

@@ -100,6 +100,7 @@ VIDEOS = Kind(
             "JSON",
             "where its times restart, jump or are damaged, and by how much they are moved; else null",
         ),
+        column("sound_track", I, "", "index of the stream with the voice, where it is not the default one; else null"),
         column("reader_version", I, "", "of the rules that looked at the file; null in rows of older versions"),
     ),
 )

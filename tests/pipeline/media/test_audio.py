@@ -186,6 +186,29 @@ def test_channels(shelf: Path, left: float, right: float, gain: float) -> None:
     assert np.abs(np.abs(wave) - np.abs(noise * gain)).max() < 1e-4
 
 
+@pytest.mark.parametrize("other", ["anullsrc=r=48000", "sine=f=50:r=48000", "anoisesrc=r=48000:a=0.1"], ids=str)
+@pytest.mark.parametrize("suffix", ["mov", "mkv", "ts"])
+def test_the_voices_track_among_several(shelf: Path, other: str, suffix: str) -> None:
+    """Silence, hum and noise lose, also where they are the default track."""
+    rng = np.random.default_rng(3)
+    loud = np.repeat(rng.uniform(0, 1, 60) ** 2, SAMPLE_RATE // 10).astype(np.float32)  # syllables of 100 ms
+    voice = speckle(6.0) * loud * (1 + np.arange(6 * SAMPLE_RATE) % 2)
+    film = write_footage(shelf / f"spoken-{suffix}.mp4", constant_times(25, 150), sound=voice)
+    path = shelf / f"tracks-{other[:5]}.{suffix}"
+    maps = ["-map", "0:v", "-map", "1:a", "-map", "0:a", "-disposition:a:0", "default", "-disposition:a:1", "0"]
+    ffmpeg("-i", film, "-f", "lavfi", "-t", 6, "-i", other, *maps, "-c:v", "copy", "-c:a", "aac", path)
+    measured = probe(path)
+    assert measured.sound_track == 2
+    heard, alone = read_wave(path, reading=measured.reading), wave_of(film)
+    assert heard is not None and np.array_equal(heard, wave_of(path))
+    lag = shift_between(alone, heard, 2000)
+    assert np.corrcoef(alone[: 5 * SAMPLE_RATE], np.roll(heard, -lag)[: 5 * SAMPLE_RATE])[0, 1] > 0.9
+    swapped = shelf / f"swapped-{other[:5]}.{suffix}"
+    maps = ["-map", "0:v", "-map", "0:a", "-map", "1:a"]
+    ffmpeg("-i", film, "-f", "lavfi", "-t", 6, "-i", other, *maps, "-c:v", "copy", "-c:a", "aac", swapped)
+    assert probe(swapped).sound_track is None, "the default one has it"
+
+
 def test_polarity_that_flips_midway(shelf: Path) -> None:
     noise = speckle(8.0)
     other = noise * np.where(np.arange(len(noise)) < 4 * SAMPLE_RATE, 1, -1).astype(np.float32)
