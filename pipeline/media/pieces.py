@@ -13,11 +13,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipeline.base.arrays import Ints
 from pipeline.media.clock import Clock, Turn
-
-Ints = NDArray[np.int64]
 
 _BACK_SECONDS = Fraction(1, 2)  # encoders that reorder step back by less
 _AHEAD_SECONDS = Fraction(10)  # ffmpeg's own limit between a gap and another clock
