@@ -43,8 +43,8 @@ def make_film(folder: Path, index: int) -> Film:
     size = SIZES[1] if large else SIZES[0] if index % 2 else SIZES[2]
     rate = (LEAST_RATES if large else RATES)[index % (2 if large else 5)]
     base = index * SEED_STEP
-    if index == 0:  # over an hour, hardly a picture in the first: the rows of its second part count from there
-        times = [Fraction(10 * k) for k in range(360)] + [3600 + t for t in constant_times(25, 75)]
+    if index == 0:  # over an hour, a picture a second in the first: the rows of its second part count from there
+        times = [Fraction(k) for k in range(3600)] + [3600 + t for t in constant_times(25, 75)]
         return write_film(folder / "long.mkv", video_id, SIZES[2], times, base, sound=None)
     count = int(Fraction(rate) * 3)
     lossy = index % 5 == 4
