@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.media.clock import Clock
 
 READER_VERSION = 1
-"""Of the rules that decide how files are read: those that an older one looked at may be read otherwise today."""
+"""Of the rules that decide how files are read. It stands in each row of `videos`; nothing looks at older rows again yet."""
 
 
 @dataclass(frozen=True)

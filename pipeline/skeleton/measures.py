@@ -39,9 +39,8 @@ _SHOULDERS_TO_BOX = 0.36
 _SIDEWAYS = 0.5  # of that width: shoulders narrower than that (60 degrees) show neither front nor back
 
 _SMOOTH_WINDOW = 11  # frames
-_ONE_HAND = (
-    0.25  # mean distance of like points of both hands, over the smaller hand's extent: nearer ones lie on one hand
-)
+# Mean distance of like points of both hands, over the smaller hand's extent: nearer ones lie on one hand.
+_ONE_HAND = 0.25
 _POINTS_OF_A_PERSON = 3  # seen inside a crop, they make a person there
 
 _SHOULDERS = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
@@ -133,9 +132,8 @@ def hands_on_one_share(keypoints: Floats, scores: Floats, min_score: float = 0.3
     hands = [np.asarray(keypoints, np.float64)[:, hand] for hand in (layout.LEFT_HAND, layout.RIGHT_HAND)]
     both = np.ones(len(keypoints), bool)
     for hand in (layout.LEFT_HAND, layout.RIGHT_HAND):
-        both &= (_part_scores(keypoints, scores, hand) >= min_score) & layout.seen(np.asarray(keypoints)[:, hand]).all(
-            1
-        )
+        placed = layout.seen(np.asarray(keypoints)[:, hand]).all(1)
+        both &= placed & (_part_scores(keypoints, scores, hand) >= min_score)
     if not len(both):
         return NAN
     left, right = (hand[both] for hand in hands)

@@ -1,8 +1,8 @@
 """Who was ever left out of a run, as hashes: a list that is lost, cut short or overwritten lets nobody back in without a word.
 
 The lists themselves are plain texts that people edit; beside them, `opt_out.json` remembers the hash of every name that a command
-found there. Names that are on no list any more are told by whoever looks, and stop whoever builds, until they are on it again or
-`csg405 opt-out --let-in` says that they may come back.
+found there. Names that are on no list any more are told by commands that look, and stop those that build, until they are listed
+again or `csg405 opt-out --let-in` says that they may come back.
 """
 
 import hashlib
@@ -40,7 +40,11 @@ def forgotten(run: Path, who: OptOut) -> Damage | None:
     missing = len((seen or frozenset()) - _hashes(who))
     if not missing and not (seen is None and not there):
         return None
-    holds = f"{missing:,} videos or channels that are on no list any more" if missing else "whoever was left out"
+    holds = (
+        f"{missing:,} videos or channels that are on no list any more"
+        if missing
+        else "the names of those who opted out"
+    )
     copy = f"bring {run / RUN_LIST} back from a copy, or name them again by `csg405 opt-out ENTRY... --run {run}`"
     remedy = f"{copy}; where they may come back, `csg405 opt-out --let-in --run {run}`"
     return Damage(RUN_LIST, "is not what it was" if there else "is missing", holds, remedy, _LOST)

@@ -14,11 +14,8 @@ from stages.judge.overrides import Override, override_of, read_overrides, warn_o
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
-_COSTLY = (
-    "overlaps",
-    "same_faces",
-    "lip_syncs",
-)  # not measured of people whom the cheap measures drop: see `pipeline.engine.gate`
+# Not measured of people whom the cheap measures drop: see `pipeline.engine.gate`.
+_COSTLY = ("overlaps", "same_faces", "lip_syncs")
 _COSTLY_MEASURES = {name for kind in _COSTLY for name in KINDS[kind].schema.names}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.engine.gate import through
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.columns import PICTURE_COLUMNS
 from stages.same_face.settings import SameFaceSettings
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class SameFace(SameFaceSettings, Stage):
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("persons", ("person_id", "clip_id", "video_id", "frames", "width", "height", "keypoints", "scores")),
         Reads("clips", ("first_frame", "frames")),
-        Reads("videos", ("path", "sha256", "footage")),
+        Reads("videos", ("path", "sha256", "footage", *PICTURE_COLUMNS)),
     )
     writes: ClassVar[str] = "same_faces"
     unit: ClassVar[str] = "clip_id"

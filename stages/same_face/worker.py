@@ -8,6 +8,7 @@ from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.reading import Reading
 from pipeline.media.video import GridReader
 from pipeline.nets.face.faces import Choice, aligned, candidates
 from pipeline.nets.face.identity import IdentityNet, mean_identity
@@ -71,9 +72,10 @@ class SameFaceWorker:
         """These frames of the clip, as far as they decode."""
         if not wanted:
             return {}
-        path, first = self._context.storage.local(unit.row("videos")["path"]), unit.row("clips")["first_frame"]
+        video, first = unit.row("videos"), unit.row("clips")["first_frame"]
+        path, threads = self._context.storage.local(video["path"]), self._context.threads
         start, end = min(wanted), max(wanted) + 1
-        with GridReader(path, first + start, end - start, threads=self._context.threads) as reader:
+        with GridReader(path, first + start, end - start, threads=threads, reading=Reading.of(video)) as reader:
             return {frame.n - first: frame.pixels.copy() for frame in reader if frame.n - first in wanted}
 
     def _measures(self, faces: Sequence[Picture]) -> Row:

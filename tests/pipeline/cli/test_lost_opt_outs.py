@@ -111,4 +111,4 @@ def test_a_memory_that_is_damaged_is_made_anew_from_the_list_and_missed_without_
     assert ask(run, "opt-out").exit_code == 0 and (run / SEEN).read_bytes() == whole
     (run / SEEN).write_bytes(damage)
     (run / "opt_out.txt").unlink()
-    assert "opt_out.txt is missing (it held whoever was left out)" in ask(run, "gc").output
+    assert "opt_out.txt is missing (it held the names of those who opted out)" in ask(run, "gc").output
