@@ -61,7 +61,9 @@ def _sound_packets(stream: av.AudioStream, film: Film) -> list["av.Packet[Any]"]
 
 def write_film(film: Film, path: Path) -> None:
     """Encode a film: H.264 4:2:0 with the film's own presentation times, AAC at 48 kHz."""
-    with av.open(str(path), "w", format="matroska" if film.take.suffix == ".mkv" else "mp4") as container:
+    # Matroska has a random number in each file, and a video is its content: drawn again, it would be another one.
+    form, options = ("matroska", {"fflags": "+bitexact"}) if film.take.suffix == ".mkv" else ("mp4", {})
+    with av.open(str(path), "w", format=form, container_options=options) as container:
         video = _video_stream(container, film)
         waiting: list[av.Packet[Any]] = []
         if film.take.sound != "none":

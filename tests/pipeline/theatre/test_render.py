@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import pytest
 
 from pipeline.theatre import build, take_named, truth
 from pipeline.theatre import render as module
+from pipeline.theatre.film import Film
 from pipeline.theatre.takes import Take
 
 ROOT = Path(__file__).parents[3]
@@ -36,6 +38,14 @@ def test_build_renders_what_is_missing_once(two_takes: list[Take], tmp_path: Pat
     assert [entry["name"] for entry in json.loads((tmp_path / "playlist.json").read_text())] == ["empty", "short"]
     found = truth(tmp_path, "short")
     assert found.keypoints.shape == (1, 100, 133, 2) and found.visible.dtype == bool
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_film_drawn_again_is_the_same_file(suffix: str, tmp_path: Path) -> None:
+    film = Film(replace(take_named("short"), suffix=suffix), 405)
+    for name in ("once", "again"):
+        module.write_film(film, tmp_path / name)
+    assert (tmp_path / "once").read_bytes() == (tmp_path / "again").read_bytes()
 
 
 def test_workers_end_when_who_started_them_is_killed(tmp_path: Path) -> None:
