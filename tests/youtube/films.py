@@ -45,6 +45,11 @@ def film(number: int, kind: str, mark: str) -> bytes:
     return _film(number % FILMS, kind).replace(MARK, mark.encode())
 
 
+def draw(number: int, kind: str) -> None:
+    """Draw the film that `film` answers with, where it is not drawn yet."""
+    _film(number % FILMS, kind)
+
+
 def picture(number: int, frame: int) -> NDArray[np.uint8]:
     """(height, width, 3) RGB: a room for each shot, and a ball that swings in it."""
     shot = 2 * number + (frame >= CUT_SECONDS * _FPS)

@@ -112,6 +112,8 @@ class Plan:
     def add(self, video: Video, queries: Iterable[str] = ()) -> Video:
         """Plant a video, at the end of what these queries find."""
         self.videos[video.id] = video
+        for form in video.formats:
+            films.draw(video.film, form.kind)  # before a client waits for an answer, two seconds at most
         for query in queries:
             self.queries.setdefault(query, []).append(video.id)
         return video
