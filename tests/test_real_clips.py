@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 # Seconds of each file that are looked at, as they are coded there: the rows that ask for cuts or lengths are shorter, and of the
 # others the rest shows nothing that these do not, at half a second of processor time a frame.
-BEGINNING = 12.5
+BEGINNING = 7.5
 
 # What CLIPS.csv says in words, as reason codes of which at least one must stand against the file.
 WORDS = {

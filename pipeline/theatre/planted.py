@@ -94,10 +94,19 @@ def sound(seconds: float, pitch: float, rng: np.random.Generator) -> tuple[NDArr
             at += half * rng.uniform(1.3, 2.0)
         at += rng.uniform(0.25, 0.9)
     phase = 2 * np.pi * np.cumsum(pitch * (1 + 0.1 * np.sin(2 * np.pi * clock / rng.uniform(1.5, 3)))) / SAMPLE_RATE
-    tone = sum(np.sin(k * phase) / k**0.7 for k in range(1, 16)) / 4
-    wave = np.interp(clock, slow, loud) * (tone + 0.15 * rng.standard_normal(len(clock)))
+    wave = np.interp(clock, slow, loud) * (_buzz(phase) / 4 + 0.15 * rng.standard_normal(len(clock)))
     wave = 0.5 * wave / max(1e-6, np.abs(wave).max()) + 1e-4 * rng.standard_normal(len(clock))
     return wave.astype(np.float32), np.interp(np.arange(frames) / FPS, slow, loud)
+
+
+def _buzz(phase: Floats64) -> Floats64:
+    """Fifteen harmonics, falling off; by Chebyshev's recurrence, as fifteen sines would cost five times as much."""
+    before, harmonic, twice = np.zeros_like(phase), np.sin(phase), 2 * np.cos(phase)
+    total = harmonic.copy()
+    for k in range(2, 16):
+        before, harmonic = harmonic, twice * harmonic - before
+        total += harmonic / k**0.7
+    return total
 
 
 def pair(who: Speaker, seconds: float, seed: Sequence[int]) -> Pair:

@@ -3,6 +3,7 @@
 Both give (frames, 768): what is heard around the moment n/25 s at which picture n is shown.
 """
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +136,7 @@ def logmel(wave: Floats32, frames: int) -> Floats32:
     return np.asarray(mels.reshape(frames, -1) @ _lift(), np.float32)
 
 
+@functools.cache
 def _lift() -> NDArray[np.float64]:
     """(256, 768): Gaussian, so that distances are kept; the same on every machine."""
     rows = _MELS * _HOPS
