@@ -28,6 +28,6 @@ class AssetModels:
     def resolve(self, names: tuple[str, ...]) -> SimpleNamespace:
         for name in names:
             if name in self._paths:
-                return SimpleNamespace(name=name, path=self._paths[name], sha256="0" * 64)
+                return SimpleNamespace(name=name, path=self._paths[name], sha256="0" * 64, original=None)
         known = next(name for name in names if name in FILES)
         return SimpleNamespace(name=known, path=asset(f"models/{FILES[known]}"), sha256="0" * 64)
