@@ -46,7 +46,7 @@ class FaceNets(Protocol):
         footage: by the name of each net, the only footage that it can see, or "".
     """
 
-    footage: Mapping[str, str]
+    footage: dict[str, str]
 
     def look(self, looks: Sequence[Look]) -> Faces:
         """What they say of these looks, one at least."""

@@ -170,4 +170,4 @@ def mixed(one: tuple[Floats32, Mask], other: tuple[Floats32, Mask], level: float
     for k, (start, gain, (voice, speaks)) in enumerate(((0, 1.0, one), (SECOND_AT * SAMPLE_RATE, level, other))):
         wave[start : start + len(voice)] += gain * voice
         speaking[k, start : start + len(voice)] = speaks
-    return Sound(wave, np.asarray(speaking.all(0)[SAMPLE_RATE // 2000 :: SAMPLE_RATE // 1000]))
+    return Sound(wave, np.logical_and(*speaking)[SAMPLE_RATE // 2000 :: SAMPLE_RATE // 1000])
