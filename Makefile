@@ -107,6 +107,7 @@ $(READY_DEV): $(READY)
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]"
 	@# what tests compare with; their declared dependencies would bring a second OpenCV and a torchvision that does not load
 	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface
+	@$(PIP) $(CONSTRAINTS) gdown # which deepface imports
 	@touch $@
 
 crawl: $(READY) ## find, fetch and verify videos, and split them into clips

@@ -68,12 +68,17 @@ class Entry(Strict):
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A net on disk whose hash was checked."""
+    """A net on disk whose hash was checked.
+
+    Attributes:
+        original: the file whose hash that is, where `path` is its ONNX form; else None.
+    """
 
     name: str
     path: Path
     sha256: str
     entry: Entry
+    original: Path | None = None
 
 
 class Registry:
@@ -166,7 +171,7 @@ class Registry:
             raise BadModel(
                 f"{path} is not {name}: sha256 {found}, expected {expected}; delete it and run csg405 models fetch {name}"
             )
-        return ModelFile(name, self._converted(entry, path, found), found, entry)
+        return ModelFile(name, self._converted(entry, path, found), found, entry, path if entry.converter else None)
 
     def advice(self, names: Sequence[str]) -> str:
         """One line: how to get one of these nets."""

@@ -1,68 +1,22 @@
 """Shows a few sharp frontal frames of each sample to the nets, and pools their answers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from onnxruntime import InferenceSession
 
 from pipeline.base.arrays import Picture
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.video import GridReader
-from pipeline.nets.face.attributes import Attribute, AttributeNet, ages, consensus
+from pipeline.nets.face.attributes import consensus
 from pipeline.nets.face.faces import Choice, aligned, candidates, upright
-from pipeline.nets.face.identity import IdentityNet, mean_identity
-from pipeline.nets.footage import check_footage, footage_of
+from pipeline.nets.face.identity import mean_identity
+from pipeline.nets.footage import check_footage
 from pipeline.nets.pose.whole_body import face_sharpness
-from pipeline.nets.session import Device, open_session
-from stages.attributes.settings import GUESSES, IDENTITY, AttributesSettings
-
-
-@dataclass
-class FaceNets:
-    """The nets that are on this machine.
-
-    Attributes:
-        attributes: what each guesses -> the net.
-        identity: makes vectors of faces, where there is such a net.
-        footage: by the name of each net, the only footage that it can see, or "".
-    """
-
-    attributes: dict[Attribute, AttributeNet] = field(default_factory=dict)
-    identity: IdentityNet | None = None
-    footage: dict[str, str] = field(default_factory=dict)
-
-
-def open_nets(settings: AttributesSettings, context: Context) -> FaceNets:
-    """Open those of the wanted nets that are here; the others are left out."""
-    device: Device = "cuda" if context.device == "cuda" else "cpu"
-    nets, wanted = FaceNets(), settings.wanted()
-
-    def session(attribute: str) -> InferenceSession | None:
-        file = context.nets.optional(wanted[attribute]) if attribute in wanted else None
-        if file is None:
-            return None
-        opened = open_session(file.path, device, context.threads)
-        nets.footage[file.name] = footage_of(opened)
-        return opened
-
-    for guess in GUESSES:
-        if (opened := session(guess)) is not None:
-            nets.attributes[guess] = AttributeNet(opened, guess, settings.batch)
-    if (opened := session(IDENTITY)) is not None:
-        nets.identity = IdentityNet(opened, settings.batch)
-    return nets
-
-
-@dataclass(frozen=True)
-class Look:
-    """A face in one frame: (224, 224, 3) upright, (112, 112, 3) aligned, RGB."""
-
-    upright: Picture
-    aligned: Picture
+from stages.attributes.nets import FaceNets, Faces, Look, open_nets
+from stages.attributes.settings import AttributesSettings
 
 
 class AttributesWorker:
@@ -88,7 +42,7 @@ class AttributesWorker:
         check_footage(self._nets.footage, unit.row("videos")["footage"], "the settings of `attributes`")
         looks = self._looks(sample)
         row = {key: sample[key] for key in ("person_id", "clip_id", "video_id")}
-        yield {**row, **(answers(looks, self._nets) if looks else {}), "attribute_frames": len(looks)}
+        yield {**row, **(answers(self._nets.look(looks)) if looks else {}), "attribute_frames": len(looks)}
 
     def _looks(self, sample: Row) -> list[Look]:
         """The sharpest face of each span of the clip that has a frontal one."""
@@ -130,18 +84,16 @@ class AttributesWorker:
             return {frame.n: frame.pixels.copy() for frame in reader if frame.n in frames}
 
 
-def answers(looks: Sequence[Look], nets: FaceNets) -> Row:
-    """What each net makes of all looks together, as columns of `attributes`."""
+def answers(faces: Faces) -> Row:
+    """What the nets make of all looks of a sample together, as columns of `attributes`."""
     row: Row = {}
-    for attribute, net in nets.attributes.items():
-        scores = net([look.upright for look in looks])
-        if attribute == "age":
-            low, middle, high = np.percentile(ages(scores), [25, 50, 75])
-            row |= {"age_years": float(middle), "age_spread_years": float(high - low) / 2}
-        else:
-            answer = consensus(scores, attribute)
-            row |= {attribute: answer.label, f"{attribute}_agreement": answer.agreement}
-    if nets.identity is not None:
-        vector, agreement = mean_identity(nets.identity([look.aligned for look in looks]))
+    for attribute, scores in faces.scores.items():
+        answer = consensus(scores, attribute)
+        row |= {attribute: answer.label, f"{attribute}_agreement": answer.agreement}
+    if faces.years is not None:
+        low, middle, high = np.percentile(faces.years, [25, 50, 75])
+        row |= {"age_years": float(middle), "age_spread_years": float(high - low) / 2}
+    if faces.vectors is not None:
+        vector, agreement = mean_identity(faces.vectors)
         row |= {"identity": vector, "identity_agreement": agreement}
     return row

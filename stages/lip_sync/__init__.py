@@ -35,7 +35,7 @@ class LipSync(LipSyncSettings, Stage):
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8, gpu=True)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
-        return (self.net,)
+        return (self.net, self.face_detector) if self.backend == "syncnet-pipeline" else (self.net,)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         passing = through(store, self.gate, "clip_id")

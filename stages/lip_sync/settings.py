@@ -1,6 +1,8 @@
 """What `lip_sync` can be told."""
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from pipeline.engine.gate import DEFAULT, Gate
 from pipeline.engine.settings import Settings, runtime
@@ -11,6 +13,14 @@ class LipSyncSettings(Settings):
 
     net: tuple[str, ...] = Field(
         ("syncnet",), min_length=1, description="lip-sync nets in the model registry, best first"
+    )
+    backend: Literal["onnx", "syncnet", "syncnet-pipeline"] = Field(
+        "onnx",
+        description="syncnet: syncnet-python's SyncNetInstance on our crops; syncnet-pipeline: all of it, with its own "
+        "face detector. Both are slow and bring torch: references to compare with",
+    )
+    face_detector: tuple[str, ...] = Field(
+        ("s3fd",), min_length=1, description="face detectors in the model registry, of the backend syncnet-pipeline"
     )
     min_face_score: float = Field(
         0.3, ge=0, le=1, description="mean score of the face's keypoints in a frame that counts"
@@ -30,3 +40,14 @@ class LipSyncSettings(Settings):
         json_schema_extra=runtime(),
     )
     batch: int = Field(16, ge=1, description="windows of five pictures a run of the net", json_schema_extra=runtime())
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LipSyncSettings":
+        if self.repair_offset and self.backend == "syncnet-pipeline":
+            raise ValueError("the backend syncnet-pipeline measures once: repair_offset needs onnx or syncnet")
+        return self
+
+    def result_settings(self) -> dict[str, Any]:
+        """Without the settings of back-ends that are not used: what was measured before there were any stands."""
+        unused = {"onnx": {"backend", "face_detector"}, "syncnet": {"face_detector"}}.get(self.backend, set())
+        return {name: value for name, value in super().result_settings().items() if name not in unused}

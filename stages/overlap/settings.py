@@ -23,9 +23,10 @@ class OverlapSettings(Settings):
         ("segmentation_checkpoint",), min_length=1, description="what the backend pyannote takes instead of `net`"
     )
     step_seconds: float = Field(1.0, gt=0, le=10, description="from the start of a window of 10 s to the next, seconds")
-    soft: bool = Field(False, description="average probabilities over windows; else decisions, as pyannote does")
-    onset: float = Field(0.5, gt=0, lt=1, description="score above which a span begins")
-    offset: float = Field(0.5, gt=0, lt=1, description="score below which a span ends")
+    # Chosen on real voices: tests/bench/results/2026-11-29-overlap-defaults.txt
+    soft: bool = Field(True, description="average probabilities over windows; else decisions, as pyannote does")
+    onset: float = Field(0.3, gt=0, lt=1, description="score above which a span begins")
+    offset: float = Field(0.3, gt=0, lt=1, description="score below which a span ends")
     min_overlap_seconds: float = Field(0.0, ge=0, description="shorter overlaps are not counted, seconds")
     min_gap_seconds: float = Field(0.0, ge=0, description="shorter gaps between two spans are closed, seconds")
     min_voice_seconds: float = Field(0.25, ge=0, description="speech in the clip that makes a voice, seconds")

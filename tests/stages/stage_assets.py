@@ -1,6 +1,7 @@
 """Real nets and clips that some tests use; they live beside the repository, and such tests skip where they do not."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,14 +21,21 @@ def asset(name: str) -> Path:
 
 
 class AssetModels:
-    """Stands in for the model registry: resolves names to shared files, and to files given by hand."""
+    """Stands in for the model registry: resolves names to shared files, and to files given by hand.
 
-    def __init__(self, **paths: Path) -> None:
-        self._paths = paths
+    Args:
+        originals: of nets that were turned into ONNX, the file that they were made of.
+        paths: the files by name.
+    """
+
+    def __init__(self, originals: Mapping[str, Path] = {}, **paths: Path) -> None:
+        self._originals, self._paths = originals, paths
 
     def resolve(self, names: tuple[str, ...]) -> SimpleNamespace:
         for name in names:
             if name in self._paths:
-                return SimpleNamespace(name=name, path=self._paths[name], sha256="0" * 64)
+                return SimpleNamespace(
+                    name=name, path=self._paths[name], sha256="0" * 64, original=self._originals.get(name)
+                )
         known = next(name for name in names if name in FILES)
         return SimpleNamespace(name=known, path=asset(f"models/{FILES[known]}"), sha256="0" * 64)

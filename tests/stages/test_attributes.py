@@ -116,6 +116,32 @@ def test_other_nets_see_anything(tmp_path: Path, others: Nets) -> None:
     assert 0 < found["gender_agreement"] <= 1 and 0 <= found["age_years"] <= 100
 
 
+def test_deepface_itself_says_the_same(tmp_path: Path, others: Nets) -> None:
+    try:
+        worker = ready(tmp_path, others, backend="deepface")
+    except ImportError as error:
+        pytest.skip(str(error))
+    row = sample(tmp_path, "v/0+30#0", ADA)
+    theirs, ours = told(worker, row, None), told(ready(tmp_path, others), row, None)
+    assert set(theirs) == set(ours)
+    words, numbers = ("gender", "ethnicity", "emotion"), ("identity", "identity_agreement", "attribute_frames")
+    assert [theirs[name] for name in words] == [ours[name] for name in words]
+    for name in (*numbers, *(f"{word}_agreement" for word in words)):
+        np.testing.assert_allclose(theirs[name], ours[name], atol=1e-3)
+    assert ours["age_years"] - 1 < theirs["age_years"] <= ours["age_years"]  # it tells whole years
+
+
+def test_the_back_end_is_a_setting_that_counts_where_it_is_chosen() -> None:
+    assert "backend" not in Attributes().result_settings()
+    chosen = Attributes(backend="deepface")
+    assert chosen.result_settings()["backend"] == "deepface"
+    assert Attributes().optional_model_names()[-1] == ("deepface_identity", "mobilefacenet")
+    assert chosen.optional_model_names()[-1] == ("deepface_identity",)  # it cannot run the other
+    assert Attributes(backend="deepface", identity=()).optional_model_names() == chosen.optional_model_names()[:-1]
+    with pytest.raises(ValueError, match="DeepFace's own nets: identity names mobilefacenet"):
+        Attributes(backend="deepface", identity=("mobilefacenet",))
+
+
 # The whole run
 
 

@@ -123,7 +123,7 @@ def case_overlap() -> list[float]:
     session = FakeSession(lambda x: [drift[: len(x)]], ("N", 1, 160_000))
     session._outputs[0].shape = ["N", 589, 7]
     voices = SegmentationNet(session, batch=32).hear(np.zeros(25 * 16_000, np.float32))
-    settings = Overlap(keep_scores=True)
+    settings = Overlap(keep_scores=True, soft=False, onset=0.5, offset=0.5)  # whatever the defaults are
     video, numbers = VideoVoices(voices, settings), list[float]()
     for start, length in ((0.0, 10.0), (6.04, 9.28), (20.0, 5.0)):
         row = measures_of(video, start, length, settings)

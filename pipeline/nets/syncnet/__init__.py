@@ -4,15 +4,15 @@
     count = windows_of(len(crops))                       # crops: (T, 224, 224, 3) BGR, 25 a second
     result = score(distances(net.lips(crops[None])[0][:count], net.sound(wave, count)))
 
-gives the same as `SyncNetInstance.evaluate` of syncnet-python.
+gives the same as `SyncNetInstance.evaluate` of syncnet-python, which `package.SyncNetReference` runs itself, to compare with.
 """
 
 from pipeline.nets.syncnet.graph import SIDE, WINDOW, convert, to_onnx
-from pipeline.nets.syncnet.net import SyncNet, cepstra, sound_windows, windows_of
+from pipeline.nets.syncnet.net import SyncNet, cepstra, samples_of, sound_windows, windows_of
 from pipeline.nets.syncnet.score import MAX_SHIFT, Score, distances, score
 from pipeline.nets.syncnet.stream import lips_of, whole_windows
 
 __all__ = [
-    "MAX_SHIFT", "SIDE", "WINDOW", "Score", "SyncNet", "cepstra", "convert", "distances", "lips_of", "score", "sound_windows",
-    "to_onnx", "whole_windows", "windows_of",
+    "MAX_SHIFT", "SIDE", "WINDOW", "Score", "SyncNet", "cepstra", "convert", "distances", "lips_of", "samples_of", "score",
+    "sound_windows", "to_onnx", "whole_windows", "windows_of",
 ]  # fmt: skip

@@ -70,8 +70,12 @@ def cepstra(wave: Floats32) -> Floats32:
     """
     from python_speech_features import mfcc
 
-    samples = np.clip(np.rint(np.asarray(wave, np.float64) * 32768), -32768, 32767).astype(np.int16)
-    return np.asarray(mfcc(samples, SAMPLE_RATE), np.float32)
+    return np.asarray(mfcc(samples_of(wave), SAMPLE_RATE), np.float32)
+
+
+def samples_of(wave: Floats32) -> NDArray[np.int16]:
+    """The 16-bit samples (samples,) of a wave, -1..1."""
+    return np.clip(np.rint(np.asarray(wave, np.float64) * 32768), -32768, 32767).astype(np.int16)
 
 
 def sound_windows(coefficients: Floats32, windows: int) -> Floats32:

@@ -173,7 +173,15 @@ def test_no_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["lite133", "yolox_nano_416", "silero_vad", "yunet_n_640_640", "mobilefacenet_arcface_112"]
+    "name",
+    [
+        "lite133",
+        "mobilefacenet_arcface_112",
+        "pyannote_segmentation_2022",
+        "silero_vad",
+        "yolox_nano_416",
+        "yunet_n_640_640",
+    ],
 )
 def test_real_models_pass(name: str) -> None:
     check_model(asset(f"models/{name}.onnx").read_bytes(), name)

@@ -2,11 +2,9 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -29,10 +27,10 @@ SIGNATURES = {  # side and channels of the input, width of the output
 }
 
 
-def write_nets(folder: Path) -> dict[str, Path]:
+def write_nets(folder: Path, seed: int = 405) -> dict[str, Path]:
     """Small nets of random weights with the signatures of DeepFace's, under its file names."""
     graph = pytest.importorskip("pipeline.theatre.graph", reason="the nets of this test are made with onnx")
-    rng = np.random.default_rng(405)
+    rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name, (side, channels, width) in SIGNATURES.items():
@@ -51,21 +49,10 @@ def write_nets(folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def deepface(home: Path) -> Iterator[Any]:
-    """The module `deepface.DeepFace`, whose weights lie under a folder of ours; the test is skipped where it is not installed.
-
-    What it imports and never needs here (downloads, web uploads) is stood in for where it is missing.
-    """
+    """The module `deepface.DeepFace`, whose weights lie under a folder of ours; the test is skipped where it is not installed."""
     pytest.importorskip("deepface", reason="the extra `attributes` is not installed")
-    stubs = {}
-    for name in ("gdown", "werkzeug", "werkzeug.datastructures"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            stubs[name] = ModuleType(name)
-    if "werkzeug.datastructures" in stubs:
-        stubs["werkzeug.datastructures"].FileStorage = type("FileStorage", (), {})  # type: ignore[attr-defined]
     environment = {"DEEPFACE_HOME": str(home), "DEEPFACE_BACKEND_ENGINE": "onnx"}
-    with mock.patch.dict(os.environ, environment), mock.patch.dict(sys.modules, stubs):
+    with mock.patch.dict(os.environ, environment):
         try:
             yield importlib.import_module("deepface.DeepFace")
         except ImportError as error:
