@@ -89,6 +89,7 @@ class Reason(Enum):
     BACK_VIEW = ("back_view", ReasonClass.UNWANTED, "the person is seen from the back")
     FIGURE_TOO_SMALL = ("figure_too_small", ReasonClass.UNWANTED, "the person is too small in the picture")
     STATIC_POSE = ("static_pose", ReasonClass.UNWANTED, "arms and hands hardly move")
+    STILL = ("still", ReasonClass.UNWANTED, "it is a still: nothing moves but what moves the picture as a whole")
     CAMERA_MOVES = ("camera_moves", ReasonClass.UNWANTED, "the camera moves within the clip")
     ANOTHER_PERSON = ("another_person", ReasonClass.UNWANTED, "another person stands inside the crop")
     NOT_ONE_FACE = ("not_one_face", ReasonClass.UNWANTED, "the face is not the same throughout the clip")

@@ -20,7 +20,7 @@ Plane = NDArray[np.complex128]
 
 
 def in_body_frame(points: Floats) -> Floats64:
-    """Move each frame's points (F, 133, 2) by the similarity that fits them best to the clip's median body; NaN where it is unknown.
+    """Move each frame's points (F, 133, 2) by the similarity that fits them best to the clip's median body; NaN where unknown.
 
     Robust by reweighting, so that limbs that move are outvoted by trunk and head. The unit is that of the frame in which most is
     seen.
@@ -28,12 +28,12 @@ def in_body_frame(points: Floats) -> Floats64:
     plane = np.asarray(points[..., 0] + 1j * points[..., 1], np.complex128)
     body = plane[:, _FITTED].copy()
     seen = np.isfinite(body)
-    seen &= seen.mean(0) >= MIN_OFTEN
+    seen &= seen.sum(0) >= MIN_OFTEN * len(seen)
     told = seen.sum(1) >= MIN_POINTS
     if not told.any():
         return np.full((*plane.shape, 2), np.nan)
     moved = _fitted(np.where(seen, body, np.nan), seen * 1.0, plane)
-    moved[~told] = np.nan
+    moved[~told] = complex(np.nan, np.nan)
     return np.stack([moved.real, moved.imag], -1)
 
 

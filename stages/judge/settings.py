@@ -91,6 +91,13 @@ class Thresholds(Settings):
     min_arm_range: Limit = at_least(
         "arm_range", 0.15, Reason.STATIC_POSE, "how far wrists or elbows get about, shoulder widths"
     )
+    # Stills under zooms, pans and grain come to .06 and to 5 levels at most, kept clips to .24 and 80 at least.
+    min_own_motion: Limit = at_least(
+        "own_motion", 0.12, Reason.STILL, "motion of the arms relative to all of the body, shoulder widths"
+    )
+    min_picture_motion: Limit = at_least(
+        "picture_motion", 15.0, Reason.STILL, "change beyond a shift, zoom or roll of the whole picture, grey levels"
+    )
     max_jitter: Limit = at_most("jitter", 0.03, Reason.JITTERY, "high-frequency residual of the body, shoulder widths")
     max_camera_motion: Limit = at_most(
         "camera_motion", 0.25, Reason.CAMERA_MOVES, "95th percentile, picture widths a second"

@@ -41,6 +41,7 @@ class MeasurePoseWorker:
                 **self._worst_joint(*skeletons[i]),
                 "camera_motion": clip["camera_motion"],
                 "repeated_frames": clip["repeated_frames"],
+                "picture_motion": clip.get("picture_motion"),
                 **self._crop(row, matches[i].box, skeletons[i], others),
                 "manifest_overlap": matches[i].overlap,
                 "clips_person": matches[i].clips_person,

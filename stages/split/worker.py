@@ -116,8 +116,13 @@ class Splitter:
             "shot_frames": shot_end - shot_first,
             "camera_motion": round(footage.camera_motion(first, end), 4),
             "repeated_frames": round(footage.repeated_share(first, end), 4),
+            "picture_motion": _rounded(footage.glimpses.picture_motion(first, end)),
             "repeats": footage.coded_again(first, end) or None,
         }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _nothing(footage: Footage, min_clip_seconds: float) -> Reject:

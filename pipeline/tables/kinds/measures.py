@@ -29,6 +29,13 @@ POSE_MEASURES = Kind(
         column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
         column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),
         column("arm_range", F, "shoulder widths", "how far the widest-ranging wrist or elbow gets about"),
+        column(
+            "own_motion",
+            F,
+            "shoulder widths",
+            "mean over arms and hands of how far each gets about in the body's frame",
+        ),
+        column("picture_motion", F, "grey levels", "of the clip"),
         column("hand_seen_share", F, "share", "frames with at least one hand scored"),
         column("both_hands_share", F, "share", "frames with both hands scored"),
         column("hands_on_one_share", F, "share", "frames in which both hands' points lie on one hand"),
