@@ -96,6 +96,11 @@ class Reason(Enum):
     BLURRED_FACE = ("blurred_face", ReasonClass.UNWANTED, "the face is not sharp")
     JITTERY = ("jittery", ReasonClass.UNWANTED, "the keypoints tremble")
     REPEATED_FRAMES = ("repeated_frames", ReasonClass.UNWANTED, "too many pictures repeat the one before")
+    BORDER_IN_CROP = (
+        "border_in_crop",
+        ReasonClass.UNWANTED,
+        "the border of a picture within the picture crosses the crop",
+    )
     CROP_TOO_SMALL = ("crop_too_small", ReasonClass.UNWANTED, "the crop would have to be enlarged too much")
     # sound
     NO_AUDIO = ("no_audio", ReasonClass.UNWANTED, "there is no sound track")

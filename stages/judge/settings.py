@@ -81,6 +81,10 @@ class Thresholds(Settings):
     max_crop_black_share: Share = at_most(
         "crop_black_share", None, Reason.CROP_TOO_SMALL, "share of the crop that lies outside the picture"
     )
+    # A border is found to a pixel of 256, up to a fiftieth of a crop; where it is crossed at all, it is by a tenth and more.
+    max_border_share: Share = at_most(
+        "border_share", 0.02, Reason.BORDER_IN_CROP, "share of the crop beyond the border of a picture in the picture"
+    )
     # motion
     min_wrist_speed_median: Limit = at_least(
         "wrist_speed_median", None, Reason.STATIC_POSE, "median wrist speed, shoulder widths a second"

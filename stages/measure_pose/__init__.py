@@ -41,6 +41,7 @@ class MeasurePose(MeasurePoseSettings, Stage):
                 "camera_motion",
                 "repeated_frames",
                 "picture_motion",
+                "inner_frames",
                 "manifest_crop_box",
                 "manifest_crop_boxes",
                 "manifest_name",

@@ -1,9 +1,9 @@
 """Borders inside a picture: letterbox, pillars, a picture in a picture, a slide beside the speaker.
 
-Such a border is straight to the pixel, runs along the rows or columns of the picture, and stays where it is while all else moves. So
-steps of grey between neighbouring columns (and rows) are looked at over several pictures, and lines along which nearly every place
-keeps its step bound the frames. A wall, a door or a table has such edges too, but a person stands before them, and perspective
-tilts them: along the whole picture they come to .56 of a line's places where a border comes to .8.
+Such a border is straight to the pixel, runs along the rows or columns of the picture, and stays where it is while all else moves.
+So steps of grey between neighbouring columns (and rows) are looked at over several pictures, and lines along which nearly every
+place keeps its step bound the frames. A wall, a door or a table has such edges too, but a person stands before them, and
+perspective tilts them: along the whole picture they come to .56 of a line's places where a border comes to .8.
 """
 
 import zlib
@@ -140,9 +140,7 @@ def _steps(grey: Grey) -> Flags2:
     levels = grey.astype(np.int16)
     step, beside = np.zeros_like(levels), np.zeros_like(levels)
     step[:, 1:-1] = np.abs(levels[:, 2:] - levels[:, :-2])
-    beside[:, 3:-3] = np.maximum(
-        np.abs(levels[:, 2:-4] - levels[:, :-6]), np.abs(levels[:, 6:] - levels[:, 4:-2])
-    )
+    beside[:, 3:-3] = np.maximum(np.abs(levels[:, 2:-4] - levels[:, :-6]), np.abs(levels[:, 6:] - levels[:, 4:-2]))
     found = (step >= STEP) & (step >= CLEARER * beside)
     found[:, :-1] |= found[:, 1:]  # scaling puts a border between two columns, or into one
     return np.asarray(found)

@@ -1,4 +1,4 @@
-"""What a clip shows second by second: whether anything moves but the picture as a whole.
+"""What a clip shows second by second: whether anything moves but the picture as a whole, and what keeps its borders.
 
 A photograph under a zoom, a pan or a roll moves by one similarity transform; taken back, coding and grain are all that is left of
 it. Of somebody who speaks more is left: the mouth, the hands. Corners of the whole picture tell the transform, unlike in `motion`,
@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.base.units import FPS
+from pipeline.base.units import FPS, Box
 from pipeline.media.repeats import BLOCK_PX
+from pipeline.media.shots.borders import Steps, inner_frames
 
 Grey = npt.NDArray[np.uint8]
 
@@ -31,11 +32,13 @@ class Glimpses:
 
     Attributes:
         frames: at which they were taken.
+        steps: of each, from which borders are told.
         motion: of each, grey levels from the one before, as `change_beyond_similarity`; NaN for the first.
     """
 
     def __init__(self) -> None:
         self.frames: list[int] = []
+        self.steps: list[Steps] = []
         self.motion: list[float] = []
         self._last: Grey | None = None
 
@@ -43,6 +46,7 @@ class Glimpses:
         """Take a glimpse of the picture (height, width) uint8 at this frame. Frames come in order, every `EVERY`."""
         moved = change_beyond_similarity(self._last, grey) if self._last is not None else float("nan")
         self.frames.append(frame)
+        self.steps.append(Steps.of(grey))
         self.motion.append(moved)
         self._last = grey
 
@@ -50,6 +54,11 @@ class Glimpses:
         """Median over the seconds of [first, end), grey levels; None where there is no whole one."""
         inside = [moved for frame, moved in zip(self.frames, self.motion, strict=True) if first + EVERY <= frame < end]
         return float(np.median(inside)) if inside else None
+
+    def inner_frames(self, first: int, end: int, width: int, height: int) -> list[Box]:
+        """The pictures within the picture that stay throughout [first, end), in px of a picture of this size."""
+        inside = [steps for frame, steps in zip(self.frames, self.steps, strict=True) if first <= frame < end]
+        return inner_frames(inside, width, height)
 
 
 def change_beyond_similarity(before: Grey, after: Grey) -> float:

@@ -54,6 +54,12 @@ POSE_MEASURES = Kind(
         column("crop_side_px", I, "px", "side of the crop in source pixels"),
         column("crop_black_share", F, "share", "of the crop that lies outside the picture and is black"),
         column(
+            "border_share",
+            F,
+            "share",
+            "of the crop beyond the border of the picture within the picture around the person",
+        ),
+        column(
             "manifest_overlap", F, "share", "of the person's box that lies in the manifest's crop; null without one"
         ),
         column("clips_person", B, "", "the person that the manifest means; null where there is no manifest"),

@@ -33,7 +33,7 @@ hand_seen_share double share | both_hands_share double share | hands_on_one_shar
 face_seen_share double share
 face_sharpness double grey levels^2 | jitter double shoulder widths | camera_motion double picture widths/s
 repeated_frames double share | another_person_share double share | crop_side_px int32 px
-crop_black_share double share
+crop_black_share double share | border_share double share
 manifest_overlap double share | clips_person bool
 has_audio bool | speech_share double share | longest_pause_seconds double s | loudness_dbfs double dBFS
 peak_dbfs double dBFS | clipped_share double share | silence_share double share

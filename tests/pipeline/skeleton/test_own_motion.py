@@ -1,4 +1,4 @@
-"""A person's own motion: nothing for a photograph that is zoomed, panned and rolled, the same for a talk whatever the camera does."""
+"""A person's own motion: none for a photograph that is zoomed, panned or rolled; a talk's, whatever the camera does."""
 
 import numpy as np
 import pytest
