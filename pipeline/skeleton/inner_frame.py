@@ -24,7 +24,7 @@ def around_person(
         scores: (F, 133).
         min_score: points below it count as not seen.
     """
-    if not frames or not len(keypoints):
+    if not len(frames) or not len(keypoints):
         return None
     points = visible(keypoints, scores, min_score)[:, _HELD]
     points = points[:, layout.seen(points).any(0)]

@@ -33,11 +33,11 @@ class MeasurePoseWorker:
         persons, clip = unit.rows("persons"), unit.row("clips")
         skeletons = [(_points(row), np.asarray(row["scores"])) for row in persons]
         matches = match_manifest(persons, clip)
-        frames = clip.get("inner_frames") or ()
+        frames = clip.get("inner_frames")
         for i, row in enumerate(persons):
             others = [skeleton for j, skeleton in enumerate(skeletons) if j != i]
             measured = self._measures(row, *skeletons[i])
-            inner = around_person(frames, *skeletons[i], self._settings.min_keypoint_score)
+            inner = around_person(() if frames is None else frames, *skeletons[i], self._settings.min_keypoint_score)
             yield {
                 **{key: row[key] for key in ("person_id", "clip_id", "video_id")},
                 "persons_in_clip": len(persons),
