@@ -89,12 +89,18 @@ class Reason(Enum):
     BACK_VIEW = ("back_view", ReasonClass.UNWANTED, "the person is seen from the back")
     FIGURE_TOO_SMALL = ("figure_too_small", ReasonClass.UNWANTED, "the person is too small in the picture")
     STATIC_POSE = ("static_pose", ReasonClass.UNWANTED, "arms and hands hardly move")
+    STILL = ("still", ReasonClass.UNWANTED, "it is a still: nothing moves but what moves the picture as a whole")
     CAMERA_MOVES = ("camera_moves", ReasonClass.UNWANTED, "the camera moves within the clip")
     ANOTHER_PERSON = ("another_person", ReasonClass.UNWANTED, "another person stands inside the crop")
     NOT_ONE_FACE = ("not_one_face", ReasonClass.UNWANTED, "the face is not the same throughout the clip")
     BLURRED_FACE = ("blurred_face", ReasonClass.UNWANTED, "the face is not sharp")
     JITTERY = ("jittery", ReasonClass.UNWANTED, "the keypoints tremble")
     REPEATED_FRAMES = ("repeated_frames", ReasonClass.UNWANTED, "too many pictures repeat the one before")
+    BORDER_IN_CROP = (
+        "border_in_crop",
+        ReasonClass.UNWANTED,
+        "the border of a picture within the picture crosses the crop",
+    )
     CROP_TOO_SMALL = ("crop_too_small", ReasonClass.UNWANTED, "the crop would have to be enlarged too much")
     # sound
     NO_AUDIO = ("no_audio", ReasonClass.UNWANTED, "there is no sound track")

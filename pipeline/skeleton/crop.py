@@ -75,6 +75,29 @@ def crop_box(keypoints: Floats, scores: Floats, width: int, height: int, framing
     return left, top, left + side, top + side
 
 
+def crop_box_within(inner: Box, keypoints: Floats, scores: Floats, framing: Framing | None = None) -> Box | None:
+    """`crop_box` as if a part of the picture were all of it: moved and without margin rather than across its border.
+
+    Args:
+        inner: that part, source pixels; what lies outside of it is none of the speaker.
+        keypoints: (F, 133, 2) source pixels, NaN where not seen.
+        scores: (F, 133).
+        framing: margins and robustness.
+
+    Returns:
+        x1, y1, x2, y2 in source pixels; None where the speaker does not fit in.
+
+    Raises:
+        ValueError: no point of the upper body is seen.
+    """
+    left, top, right, bottom = inner
+    width, height = right - left, bottom - top
+    box = crop_box(np.asarray(keypoints) - np.array([left, top]), scores, width, height, framing)
+    if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
+        return None
+    return box[0] + left, box[1] + top, box[2] + left, box[3] + top
+
+
 _LEGS = np.r_[layout.LEFT_KNEE : layout.RIGHT_ANKLE + 1, layout.FEET]
 
 

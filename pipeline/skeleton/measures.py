@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats
 from pipeline.skeleton import layout
+from pipeline.skeleton.body_frame import in_body_frame
 from pipeline.skeleton.framing import head_cut_share
 from pipeline.skeleton.layout import visible
 from pipeline.skeleton.smooth import filter_paths
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.base.units import Box
 
 # Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
-VERSION = 4
+VERSION = 5
 
 NAN = float("nan")
 
@@ -39,6 +40,9 @@ _SHOULDERS_TO_BOX = 0.36
 _SIDEWAYS = 0.5  # of that width: shoulders narrower than that (60 degrees) show neither front nor back
 
 _SMOOTH_WINDOW = 11  # frames
+_OWN_WINDOW = 25  # frames: what trembles faster is the net's, and a clip's arms move more slowly too
+_MIN_OF_A_LIMB = 0.7  # share of its points: the middle of a few fingers is not that of the hand
+_OWN_SHARE = 0.3  # of the frames in which a limb must be seen for its motion to count
 # Mean distance of like points of both hands, over the smaller hand's extent: nearer ones lie on one hand.
 _ONE_HAND = 0.25
 _POINTS_OF_A_PERSON = 3  # seen inside a crop, they make a person there
@@ -46,6 +50,7 @@ _POINTS_OF_A_PERSON = 3  # seen inside a crop, they make a person there
 _SHOULDERS = [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]
 _WRISTS = [layout.LEFT_WRIST, layout.RIGHT_WRIST]
 _ARMS = [layout.LEFT_ELBOW, layout.RIGHT_ELBOW, *_WRISTS]
+_LIMBS = (*([joint] for joint in _ARMS), layout.LEFT_HAND, layout.RIGHT_HAND)
 _FINGERTIPS = [hand.start + tip for hand in (layout.LEFT_HAND, layout.RIGHT_HAND) for tip in layout.FINGERTIPS]
 _SIDES = ((layout.LEFT_SHOULDER, layout.LEFT_HIP), (layout.RIGHT_SHOULDER, layout.RIGHT_HIP))
 _HEAD_AND_SHOULDERS = np.r_[0:7, layout.FACE]
@@ -85,6 +90,7 @@ def measure_person(
         "wrist_speed_median": _percentile(speeds, 50),
         "wrist_speed_p95": _percentile(speeds, 95),
         "arm_range": arm_range(keypoints, scores, min_score),
+        "own_motion": own_motion(keypoints, scores, min_score),
         "hand_seen_share": any_hand,
         "both_hands_share": both_hands,
         "hands_on_one_share": hands_on_one_share(keypoints, scores, min_score),
@@ -277,6 +283,29 @@ def arm_range(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> floa
         if len(path) > 1:
             spans.append(float(np.hypot(*np.subtract(*np.percentile(path, [95, 5], axis=0)))))
     return max(spans, default=NAN) / body_scale_px(keypoints, scores, min_score)
+
+
+def own_motion(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> float:
+    """How far elbows, wrists and hands get about relative to the body, in shoulder widths: the mean over them of the 5-95 % span
+    of the path that is left when what moves all points alike is taken out, smoothed over a second; NaN where no limb is seen.
+
+    A photograph under a zoom or a pan has none, whatever it does to `arm_range`, which is measured from the neck alone.
+    """
+    points = in_body_frame(visible(keypoints, scores, min_score))
+    spans = [span for limb in _LIMBS if np.isfinite(span := _span(points[:, limb]))]
+    return float(np.mean(spans)) / body_scale_px(points, scores, min_score) if spans else NAN
+
+
+def _span(points: Floats) -> float:
+    """Diagonal of the box that holds 5-95 % of the middle of a limb's points (F, N, 2); NaN where they are seen too seldom."""
+    seen = layout.seen(points)
+    often = seen.mean(1) >= _MIN_OF_A_LIMB
+    if not len(points) or often.mean() < _OWN_SHARE:
+        return NAN
+    middle = np.full((len(points), 1, 2), np.nan)
+    middle[often, 0] = np.nanmean(points[often], 1)
+    path = filter_paths(middle, often[:, None], _OWN_WINDOW)[often, 0]
+    return float(np.hypot(*np.subtract(*np.percentile(path, [95, 5], axis=0))))
 
 
 def body_jitter(keypoints: Floats, scores: Floats, min_score: float = 0.3) -> float:

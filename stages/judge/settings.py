@@ -81,6 +81,10 @@ class Thresholds(Settings):
     max_crop_black_share: Share = at_most(
         "crop_black_share", None, Reason.CROP_TOO_SMALL, "share of the crop that lies outside the picture"
     )
+    # A border is found to a pixel of 256, up to a fiftieth of a crop; where it is crossed at all, it is by a tenth and more.
+    max_border_share: Share = at_most(
+        "border_share", 0.02, Reason.BORDER_IN_CROP, "share of the crop beyond the border of a picture in the picture"
+    )
     # motion
     min_wrist_speed_median: Limit = at_least(
         "wrist_speed_median", None, Reason.STATIC_POSE, "median wrist speed, shoulder widths a second"
@@ -90,6 +94,13 @@ class Thresholds(Settings):
     )
     min_arm_range: Limit = at_least(
         "arm_range", 0.15, Reason.STATIC_POSE, "how far wrists or elbows get about, shoulder widths"
+    )
+    # Stills under zooms, pans and grain come to .06 and to 5 levels at most, kept clips to .24 and 80 at least.
+    min_own_motion: Limit = at_least(
+        "own_motion", 0.12, Reason.STILL, "motion of the arms relative to all of the body, shoulder widths"
+    )
+    min_picture_motion: Limit = at_least(
+        "picture_motion", 15.0, Reason.STILL, "change beyond a shift, zoom or roll of the whole picture, grey levels"
     )
     max_jitter: Limit = at_most("jitter", 0.03, Reason.JITTERY, "high-frequency residual of the body, shoulder widths")
     max_camera_motion: Limit = at_most(

@@ -37,7 +37,15 @@ class MeasurePose(MeasurePoseSettings, Stage):
         ),
         Reads(
             "clips",
-            ("camera_motion", "repeated_frames", "manifest_crop_box", "manifest_crop_boxes", "manifest_name"),
+            (
+                "camera_motion",
+                "repeated_frames",
+                "picture_motion",
+                "inner_frames",
+                "manifest_crop_box",
+                "manifest_crop_boxes",
+                "manifest_name",
+            ),
         ),
     )
     writes: ClassVar[str] = "pose_measures"

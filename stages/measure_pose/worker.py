@@ -9,10 +9,12 @@ from pipeline.base.arrays import Floats32
 from pipeline.base.units import Box, Row
 from pipeline.engine.unit import Unit
 from pipeline.skeleton import measures
-from pipeline.skeleton.crop import Framing, crop_box, outside_share, square
+from pipeline.skeleton.crop import Framing, crop_box, crop_box_within, outside_share, square
+from pipeline.skeleton.inner_frame import around_person, beyond_share
 from pipeline.skeleton.manifest_match import NO_MATCH, CropMatch, match_crops
 from stages.measure_pose.settings import MeasurePoseSettings
 
+_OF_THE_CROP = ("crop_box", "crop_side_px", "crop_black_share", "border_share", "another_person_share")
 Skeleton = tuple[Floats32, Floats32]  # (F, 133, 2) source pixels, and (F, 133) scores
 
 
@@ -31,9 +33,11 @@ class MeasurePoseWorker:
         persons, clip = unit.rows("persons"), unit.row("clips")
         skeletons = [(_points(row), np.asarray(row["scores"])) for row in persons]
         matches = match_manifest(persons, clip)
+        frames = clip.get("inner_frames")
         for i, row in enumerate(persons):
             others = [skeleton for j, skeleton in enumerate(skeletons) if j != i]
             measured = self._measures(row, *skeletons[i])
+            inner = around_person(() if frames is None else frames, *skeletons[i], self._settings.min_keypoint_score)
             yield {
                 **{key: row[key] for key in ("person_id", "clip_id", "video_id")},
                 "persons_in_clip": len(persons),
@@ -41,7 +45,8 @@ class MeasurePoseWorker:
                 **self._worst_joint(*skeletons[i]),
                 "camera_motion": clip["camera_motion"],
                 "repeated_frames": clip["repeated_frames"],
-                **self._crop(row, matches[i].box, skeletons[i], others),
+                "picture_motion": clip.get("picture_motion"),
+                **self._crop(row, matches[i].box, skeletons[i], others, inner),
                 "manifest_overlap": matches[i].overlap,
                 "clips_person": matches[i].clips_person,
             }
@@ -57,20 +62,23 @@ class MeasurePoseWorker:
         name, share = measures.worst_joint(points, scores, self._settings.min_keypoint_score)
         return {"worst_joint": name, "worst_joint_share": _or_null(share)}
 
-    def _crop(self, row: Row, of_manifest: Box | None, skeleton: Skeleton, others: list[Skeleton]) -> Row:
+    def _crop(
+        self, row: Row, of_manifest: Box | None, skeleton: Skeleton, others: list[Skeleton], inner: Box | None
+    ) -> Row:
         """The crop and its measures: the manifest's where there is one and the settings want it, else our own."""
         use_manifest = of_manifest is not None and self._settings.use_manifest_crop
-        box = of_manifest if use_manifest else self._framed(row, *skeleton)
+        box = of_manifest if use_manifest else self._framed(row, *skeleton, inner)
         if box is None:
-            return {"crop_box": None, "crop_side_px": None, "crop_black_share": None, "another_person_share": None}
+            return dict.fromkeys(_OF_THE_CROP)
         left, _, right, _ = square(box)
         share = measures.others_in_crop(others, box, self._settings.min_keypoint_score)
         black = outside_share(box, row["width"], row["height"])
-        sizes = {"crop_box": list(box), "crop_side_px": right - left, "crop_black_share": black}
-        return {**sizes, "another_person_share": share}
+        beyond = 0.0 if inner is None else beyond_share(box, inner)
+        values = (list(box), right - left, black, beyond, share)
+        return dict(zip(_OF_THE_CROP, values, strict=True))
 
-    def _framed(self, row: Row, points: Floats32, scores: Floats32) -> Box | None:
-        """A crop around the speaker; None when nothing of the upper body is seen."""
+    def _framed(self, row: Row, points: Floats32, scores: Floats32, inner: Box | None) -> Box | None:
+        """A crop around the speaker, inside the borders around them where they fit; None when nothing of the upper body is seen."""
         framing = Framing(
             margin=self._settings.crop_margin_share,
             min_score=self._settings.crop_min_score,
@@ -78,9 +86,12 @@ class MeasurePoseWorker:
             spike_frames=self._settings.crop_spike_frames,
         )
         try:
-            return crop_box(points, scores, row["width"], row["height"], framing)
+            box = crop_box(points, scores, row["width"], row["height"], framing)
         except ValueError:
             return None
+        if inner is None or not beyond_share(box, inner):
+            return box
+        return crop_box_within(inner, points, scores, framing) or box
 
 
 def match_manifest(persons: Sequence[Row], clip: Row) -> list[CropMatch]:

@@ -52,7 +52,7 @@ class Splitter:
         speech = self._speech(path, reading, long) if video["audio_codec"] and long else {}
         for number, (first, end) in enumerate(spans):
             for a, b in windows(end - first, limits, speech.get((first, end), ())):
-                yield self._row(unit.id, footage, number, first + a, first + b)
+                yield self._row(video, footage, number, first + a, first + b)
 
     def _look(self, path: Path, reading: Reading, size: tuple[int, int]) -> Footage:
         settings = self._settings
@@ -102,8 +102,10 @@ class Splitter:
             speech[first, end] = [(start * FPS - shift, finish * FPS - shift) for start, finish in segments]
         return speech
 
-    def _row(self, video_id: str, footage: Footage, shot: int, first: int, end: int) -> Row:
+    def _row(self, video: Row, footage: Footage, shot: int, first: int, end: int) -> Row:
+        video_id, glimpses = video["video_id"], footage.glimpses
         shot_first, shot_end = footage.shots[shot]
+        borders = glimpses.inner_frames(first, end, video["width"], video["height"])
         return {
             "clip_id": f"{video_id}/{first}+{end - first}",
             "video_id": video_id,
@@ -116,8 +118,14 @@ class Splitter:
             "shot_frames": shot_end - shot_first,
             "camera_motion": round(footage.camera_motion(first, end), 4),
             "repeated_frames": round(footage.repeated_share(first, end), 4),
+            "picture_motion": _rounded(glimpses.picture_motion(first, end)),
+            "inner_frames": [list(box) for box in borders] or None,
             "repeats": footage.coded_again(first, end) or None,
         }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _nothing(footage: Footage, min_clip_seconds: float) -> Reject:

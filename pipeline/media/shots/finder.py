@@ -17,6 +17,7 @@ from pipeline.media.shots.fades import is_flat, luma_range, with_fades
 from pipeline.media.shots.flags import Pixels, shot_runs
 from pipeline.media.shots.flash import FlashWatch
 from pipeline.media.shots.footage import Footage
+from pipeline.media.shots.glimpses import EVERY, Glimpses
 from pipeline.media.shots.gradual import GradualWatch, very_small
 from pipeline.media.shots.jump import find_jump_cuts, stir
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
@@ -72,6 +73,7 @@ class ShotFinder:
         self._small: Pixels | None = None
         self._flashes = FlashWatch(self.settings)
         self._gradual = GradualWatch(self.settings)
+        self._glimpses = Glimpses()
 
     def feed(self, frame: int, rgb: Pixels, repeated: bool = False) -> None:
         """Look at the next picture of the grid.
@@ -81,6 +83,8 @@ class ShotFinder:
             rgb: (height, width, 3) uint8.
             repeated: it is the picture before once more.
         """
+        if frame % EVERY == 0:
+            self._glimpses.see(frame, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
         self._repeated.append(repeated and self._last is not None)
         if self._repeated[-1]:
             return
@@ -121,9 +125,8 @@ class ShotFinder:
         stutters[trace.frame] = repeating(np.array(trace.change))
         shown = np.cumsum(~np.array(self._repeated, dtype=bool)) - 1  # the picture that each grid frame shows
         flat = float(np.mean(trace.flat)) if trace.flat else 1.0
-        return Footage(
-            frames, cuts, shots, filled_in(speed)[shown], np.array(self._repeated, dtype=bool), stutters, flat
-        )
+        repeated = np.array(self._repeated, dtype=bool)
+        return Footage(frames, cuts, shots, filled_in(speed)[shown], repeated, stutters, flat, self._glimpses)
 
     def _explain(self, raw: float, rgb: Pixels, hsv: Pixels, grey: Pixels) -> tuple[float, Motion | None]:
         """The score that camera motion leaves unexplained, and that motion; None when it cannot be told."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.media.shots.flags import Flags, Values
+from pipeline.media.shots.glimpses import Glimpses
 
 _STEADIED = 5  # pictures over which speed is averaged: odd rates on the grid move in uneven steps
 
@@ -21,6 +22,7 @@ class Footage:
         repeated: (frames,) the reader showed the picture before once more.
         stutters: (frames,) the source itself holds the picture before, coded once more.
         flat_share: share of pictures without content.
+        glimpses: of each second.
     """
 
     frames: int
@@ -30,6 +32,7 @@ class Footage:
     repeated: Flags
     stutters: Flags
     flat_share: float
+    glimpses: Glimpses
 
     def camera_motion(self, first: int, end: int) -> float:
         """95th percentile of the steadied camera speed within [first, end), picture widths/s."""

@@ -21,6 +21,18 @@ CLIPS = Kind(
         column("shot_frames", I, "frames", ""),
         column("camera_motion", F, "picture widths/s", "95th percentile of global camera motion"),
         column(
+            "picture_motion",
+            F,
+            "grey levels",
+            "median over its seconds of the largest change of a place that no shift, zoom or roll of all explains",
+        ),
+        column(
+            "inner_frames",
+            frames(4, I),
+            "px",
+            "x1, y1, x2, y2 of each picture within the picture, half open; null where there is none",
+        ),
+        column(
             "repeated_frames",
             F,
             "share",

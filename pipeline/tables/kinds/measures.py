@@ -29,6 +29,13 @@ POSE_MEASURES = Kind(
         column("wrist_speed_median", F, "shoulder widths/s", "relative to the neck"),
         column("wrist_speed_p95", F, "shoulder widths/s", "relative to the neck"),
         column("arm_range", F, "shoulder widths", "how far the widest-ranging wrist or elbow gets about"),
+        column(
+            "own_motion",
+            F,
+            "shoulder widths",
+            "mean over arms and hands of how far each gets about in the body's frame",
+        ),
+        column("picture_motion", F, "grey levels", "of the clip"),
         column("hand_seen_share", F, "share", "frames with at least one hand scored"),
         column("both_hands_share", F, "share", "frames with both hands scored"),
         column("hands_on_one_share", F, "share", "frames in which both hands' points lie on one hand"),
@@ -46,6 +53,12 @@ POSE_MEASURES = Kind(
         column("crop_box", BOX, "px", "x1, y1, x2, y2, half open; may leave the picture"),
         column("crop_side_px", I, "px", "side of the crop in source pixels"),
         column("crop_black_share", F, "share", "of the crop that lies outside the picture and is black"),
+        column(
+            "border_share",
+            F,
+            "share",
+            "of the crop beyond the border of the picture within the picture around the person",
+        ),
         column(
             "manifest_overlap", F, "share", "of the person's box that lies in the manifest's crop; null without one"
         ),

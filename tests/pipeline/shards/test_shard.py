@@ -28,12 +28,12 @@ worst_joint_share double share | wrists_share double share | shoulder_width_px d
 shoulder_width_share double share | box_height_px double px | box_height_share double share | yaw_degrees double deg
 head_yaw_degrees double deg | body_yaw_degrees double deg | head_cut_share double share
 back_share double share | wrist_speed_median double shoulder widths/s | wrist_speed_p95 double shoulder widths/s
-arm_range double shoulder widths
+arm_range double shoulder widths | own_motion double shoulder widths | picture_motion double grey levels
 hand_seen_share double share | both_hands_share double share | hands_on_one_share double share
 face_seen_share double share
 face_sharpness double grey levels^2 | jitter double shoulder widths | camera_motion double picture widths/s
 repeated_frames double share | another_person_share double share | crop_side_px int32 px
-crop_black_share double share
+crop_black_share double share | border_share double share
 manifest_overlap double share | clips_person bool
 has_audio bool | speech_share double share | longest_pause_seconds double s | loudness_dbfs double dBFS
 peak_dbfs double dBFS | clipped_share double share | silence_share double share

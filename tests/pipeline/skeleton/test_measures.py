@@ -48,6 +48,7 @@ def test_every_measure_has_a_column_and_the_value_that_was_planted() -> None:
             "wrist_speed_median": 0,
             "wrist_speed_p95": 0,
             "arm_range": 0,
+            "own_motion": 0,
             "hand_seen_share": 0.9,
             "both_hands_share": 0.5,
             "hands_on_one_share": 0,
