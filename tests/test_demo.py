@@ -351,7 +351,7 @@ def program(name: str, *arguments: object) -> str:
 
 def test_it_trains_and_generates(demo: Path) -> None:
     """`make train`, `make generate`: the loss falls, and a held-out voice moves a held-out reference."""
-    program("train", "--run", demo)
+    program("train", "--run", demo, "--steps", 200, "--sample-every", 200)
     lines = [json.loads(text) for text in (demo / "training" / "model" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
