@@ -18,6 +18,7 @@ from pipeline.engine.unit import Unit
 from pipeline.media.video import probe, write_video
 from pipeline.skeleton import layout
 from pipeline.skeleton.inner_frame import beyond_share
+from pipeline.tables.kinds import KINDS
 from pipeline.theatre import Actor, Shot, Take, build_nets, render_take
 from pipeline.theatre.takes import ADA, V_ADA
 from stages.annotate import Annotate
@@ -117,7 +118,8 @@ def measured(film: Path, run: Path, models: Any, footage: str | None, **nets: An
     context = Context(run, models=models, threads=2)
     rows: dict[str, list[Row]] = {"videos": [video]}
     shortest = min(5.0, video["duration_seconds"] - 0.1)
-    rows["clips"] = list(Split(vad=(), min_clip_seconds=shortest).worker(context).process(Unit(VIDEO, rows)))
+    [clip] = Split(vad=(), min_clip_seconds=shortest).worker(context).process(Unit(VIDEO, rows))
+    rows["clips"] = [{**dict.fromkeys(KINDS["clips"].schema.names), **clip}]
     rows["persons"] = list(Annotate(**nets).worker(context).process(Unit("c", rows)))
     [row] = MeasurePose().worker(context).process(Unit("c", rows))
     return row
