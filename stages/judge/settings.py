@@ -95,7 +95,7 @@ class Thresholds(Settings):
     min_arm_range: Limit = at_least(
         "arm_range", 0.15, Reason.STATIC_POSE, "how far wrists or elbows get about, shoulder widths"
     )
-    # Stills under zooms, pans and grain come to .06 and to 5 levels at most, kept clips to .24 and 80 at least.
+    # Stills, 17, also zoomed, panned and with grain, come to .084 and 5 levels at most, kept clips to .238 and 80 at least.
     min_own_motion: Limit = at_least(
         "own_motion", 0.12, Reason.STILL, "motion of the arms relative to all of the body, shoulder widths"
     )
