@@ -12,6 +12,7 @@
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from pipeline.base.text import is_text
@@ -29,7 +30,7 @@ CLIPS = re.compile(r'"clips"\s*:\s*\{')
 _SNIFFED_BYTES = 64 << 10
 _NAME_ENDS = re.compile(rf".*_({CLOCK})(?:\.mp4)?", re.ASCII)
 _KEYS = re.compile(r'"([A-Za-z_ -]{1,30})"\s{0,20}:')
-_RELEASED = {"first_frame", "frames"}
+_RELEASED = ("first_frame", "frames", "start_seconds")
 _SPEAKERVID = re.compile(r'[\[{]\s*(?:"[^"\n]{0,80}"\s*:\s*\[\s*)?"[\w-]{11}_[^"\n]{1,120}\.(?:json|mp4)"', re.ASCII)
 
 
@@ -57,13 +58,14 @@ def _form_of_parquet(path: Path) -> str | None:
 def _form_of_json(text: str) -> str | None:
     if _SPEAKERVID.match(text):
         return SPEAKERVID
-    keys = {key.lower() for key in _KEYS.findall(text)}
+    keys = Counter(key.lower() for key in _KEYS.findall(text))
     if text[0] == "{" and '"ytb_id"' in text and CLIPS.search(text):
         return CELEBV
-    ours = "vid" in keys if text[0] == "[" else bool(_RELEASED & keys)
-    if ours or keys.isdisjoint((*LINKS, *IDS)):
+    ours = keys["vid"] if text[0] == "[" else sum(keys[name] for name in _RELEASED)
+    others = sum(keys[name] for name in {*LINKS, *IDS} - {"vid"})
+    if ours >= others:  # by number, since a damaged row may hold any key
         return JSON if text[0] == "[" else RELEASE
-    return OBJECTS if is_timed(keys) else None
+    return OBJECTS if is_timed(set(keys)) else None
 
 
 def _form_of_lines(text: str) -> str | None:
