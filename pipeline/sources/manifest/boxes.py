@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.base.units import FloatBox
-from pipeline.sources.manifest.rows import HEIGHT, WIDTH, BadRow, box_of, number_of
+from pipeline.sources.manifest.rows import HEIGHT, WIDTH, BadRow, box_of, number_of, shown
 
 NAMES = ("crop_box", "bbox", "box")
 SIZE = ("width", "height")
@@ -74,12 +74,10 @@ def _unwritten(text: str) -> object:
 
 
 def _number(value: object, what: str) -> float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise BadRow(f"{what} is no number: {value[:40]!r}") from None
-    return number_of(value, what)
+    try:
+        return number_of(float(value) if isinstance(value, str) else value, what)
+    except ValueError as error:  # of a text; BadRow is one too
+        raise error if isinstance(error, BadRow) else BadRow(f"{what} is no number: {shown(value)}") from None
 
 
 def _side(value: object) -> float:
