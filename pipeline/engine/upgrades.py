@@ -86,15 +86,13 @@ def settle_stores(stages: Sequence[tuple[Stage, Store]], models: Registry, *, re
     Raises:
         BadUse: both were said. StageError: nothing was said, and there is something to say.
     """
-    found = [(upgrade, store) for stage, store in stages if (upgrade := _in_store(stage, store, models))]
-    newer = [upgrade for upgrade, _ in found]
+    found = [(stage, store, upgrade) for stage, store in stages if (upgrade := _in_store(stage, store, models))]
+    newer = [replace(upgrade, stage=f"{stage.name} of {store.run.name}") for stage, store, upgrade in found]
     _check_answer(newer, redo=redo, keep=keep)
-    if redo:
-        for stage, store in stages:
-            _remember(store, stage.name, None)
-    elif keep:
-        for upgrade, store in found:
-            _remember(store, upgrade.stage, upgrade.new)
+    for stage, store in stages if redo else ():
+        _remember(store, stage.name, None)
+    for stage, store, _ in found if keep else ():
+        _remember(store, stage.name, stage.version)
     return newer
 
 
