@@ -194,6 +194,7 @@ def _replay(folder: Path, journal: dict[str, Any]) -> None:
     storage = storage_of(folder.parent)
     for key in journal["companions"]:
         storage.delete(key)
+    storage.keep_deleted(journal["companions"])
     write_index(folder, journal["index"])
     (folder / JOURNAL).unlink()
     files.sync(folder)

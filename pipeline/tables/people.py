@@ -178,5 +178,6 @@ def delete(path: Path, *, with_note: bool = True) -> None:
         shutil.rmtree(gone)
     else:
         path.unlink(missing_ok=True)
-    if with_note:
-        note_of(path).unlink(missing_ok=True)
+    if with_note and (note := note_of(path)).exists():
+        files.sync(path.parent)  # after a power cut no file is there without its note
+        note.unlink()
