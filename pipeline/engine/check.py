@@ -13,7 +13,7 @@ from pipeline.engine.stamps import FOLDER as STAMPS
 from pipeline.engine.stamps import left_by
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
-from pipeline.tables.results import Broken, Promise, altered, broken, promised
+from pipeline.tables.results import BrokenPromise, Promise, altered, broken, promised
 from pipeline.tables.store import Store
 from pipeline.tables.stores import NamedStore, stores_of
 
@@ -51,7 +51,7 @@ def _of_store(one: NamedStore, deep: bool) -> Iterator[Damage]:
     yield from _of_index(one)
 
 
-def _told(one: NamedStore, item: Broken, seen: bool, lost: str = "") -> Damage:
+def _told(one: NamedStore, item: BrokenPromise, seen: bool, lost: str = "") -> Damage:
     """A broken result, by its path in the run. What planning does not see, by name and size, has to be moved away first."""
     home = one.store.run.parents[len(Path(one.name).parts) - 1] if one.name else one.store.run
     damage = replace(damage_of(item, one.store, home), lost=lost)
@@ -61,7 +61,7 @@ def _told(one: NamedStore, item: Broken, seen: bool, lost: str = "") -> Damage:
     return damage
 
 
-def _checked(store: Store, promises: list[Promise], name: str, deep: bool) -> Iterator[tuple[Broken, bool]]:
+def _checked(store: Store, promises: list[Promise], name: str, deep: bool) -> Iterator[tuple[BrokenPromise, bool]]:
     """The broken ones among promises, and of each whether name and size tell."""
     found = broken(store.storage, promises)
     yield from ((item, True) for item in found)
@@ -96,7 +96,7 @@ def _of_index(one: NamedStore) -> Iterator[Damage]:
     except (ShardError, ValueError) as error:
         there = one.store.storage.exists(f"{SHARDS}/{INDEX}")
         problem = f"does not read: {error}" if there else "is missing"
-        yield _told(one, Broken(Promise(SHARDS, f"{SHARDS}/{INDEX}"), problem), not there)
+        yield _told(one, BrokenPromise(Promise(SHARDS, f"{SHARDS}/{INDEX}"), problem), not there)
 
 
 def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:

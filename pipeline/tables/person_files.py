@@ -20,7 +20,7 @@ from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
-from pipeline.tables.seal import Broken, opened, told
+from pipeline.tables.seal import DamagedFile, opened, told
 from pipeline.tables.store import CHANNEL_COLUMNS, Store
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
@@ -77,7 +77,7 @@ class Forgotten:
         """A part of a table, or columns of it; None where it does not read, which is noted."""
         try:
             return _read(part, columns)
-        except Broken as error:
+        except DamagedFile as error:
             damage = losses.of_part(part, str(error))
             self.damages.setdefault(damage.path, damage)
             return None
@@ -219,7 +219,7 @@ def _mentions(path: Path, videos: frozenset[str]) -> str:
     if not named and path.suffix == ".parquet":
         try:
             named = {name for word in _words(path) for name in people.mentioned(word)} & videos
-        except Broken:
+        except DamagedFile:
             return "again?"
     return "again" if named else ""
 
@@ -230,7 +230,7 @@ def _words(path: Path) -> set[str]:
 
 
 def _read(path: Path, columns: Callable[[pa.Schema], Iterable[str]] | None = None) -> pa.Table:
-    """A Parquet file, or columns of it. Raises Broken where it does not read."""
+    """A Parquet file, or columns of it. Raises DamagedFile where it does not read."""
     source = opened(path)
     with told(path):
         return source.read(columns=None if columns is None else list(columns(source.schema_arrow)), use_threads=False)

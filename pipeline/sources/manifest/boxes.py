@@ -19,7 +19,7 @@ NO_ORDER = "four numbers of which it is not stated whether they are corners or a
 NOT_ONE = "not one box of four numbers"
 
 
-class Unusable(ValueError):
+class UnclearBox(ValueError):
     """Raised for a box that cannot be used though its row can; the message says why."""
 
 
@@ -28,7 +28,7 @@ def given_box(entry: Mapping[str, Any]) -> FloatBox | None:
 
     Raises:
         BadRow: the box makes no sense.
-        Unusable: it may make sense, but the row does not say which.
+        UnclearBox: it may make sense, but the row does not say which.
     """
     corners = _corners(entry)
     if corners is None:
@@ -37,7 +37,7 @@ def given_box(entry: Mapping[str, Any]) -> FloatBox | None:
         return box_of([c * (HEIGHT if n % 2 else WIDTH) for n, c in enumerate(corners)])
     width, height = (_side(entry.get(name)) for name in SIZE)
     if not width or not height:
-        raise Unusable(NO_SIZE)
+        raise UnclearBox(NO_SIZE)
     return box_of(corners, width, height)
 
 
@@ -51,9 +51,9 @@ def _corners(entry: Mapping[str, Any]) -> list[float] | None:
     if isinstance(value, Mapping):
         return _named(value)
     if not isinstance(value, list) or len(value) != 4:
-        raise Unusable(NOT_ONE)
+        raise UnclearBox(NOT_ONE)
     if name != "crop_box":
-        raise Unusable(NO_ORDER)
+        raise UnclearBox(NO_ORDER)
     return [_number(v, name) for v in value]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.sources.manifest.boxes import Unusable, given_box
+from pipeline.sources.manifest.boxes import UnclearBox, given_box
 from pipeline.sources.manifest.checked import Rows, checked
 from pipeline.sources.manifest.entries import decoded, entries, numbered
 from pipeline.sources.manifest.listed import Manifest
@@ -40,8 +40,8 @@ def _clip(line: int, piece: str | BadRow, manifest: Manifest) -> ManifestRow:
     video_id = video_id_of(f"yt:{vid}" if isinstance(vid, str) else vid)
     try:
         box = given_box({**entry, "bbox": _part(entry, "bbox")})
-    except Unusable as unusable:
-        why = str(unusable)
+    except UnclearBox as unclear:
+        why = str(unclear)
     row = clip_row(line, video_id, round(low * MICROS), round(high * MICROS), box)
     if why:
         manifest.boxless[why] += 1

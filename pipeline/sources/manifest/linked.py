@@ -8,7 +8,7 @@ from pipeline.base.links import video_id_of as linked_id
 from pipeline.base.reasons import Reject
 from pipeline.base.units import FloatBox
 from pipeline.sources.manifest import boxes, times
-from pipeline.sources.manifest.boxes import Unusable, given_box
+from pipeline.sources.manifest.boxes import UnclearBox, given_box
 from pipeline.sources.manifest.checked import Rows, checked
 from pipeline.sources.manifest.csv_rows import csv_rows
 from pipeline.sources.manifest.entries import decoded
@@ -53,8 +53,8 @@ def _clip(line: int, video_id: str, span: Span, entry: Entry, manifest: Manifest
     why = ""
     try:
         box = given_box(entry)
-    except Unusable as unusable:
-        why = str(unusable)
+    except UnclearBox as unclear:
+        why = str(unclear)
     row = clip_row(line, video_id, *span, box)
     if why:
         manifest.boxless[why] += 1

@@ -254,7 +254,7 @@ def test_folders_of_one_name_take_no_turns_in_the_table(mine: Mine, tmp_path: Pa
     both = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine 2")
     assert set(measured(first)) < set(measured(both))
     moved = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine")
-    assert len(measured(moved)) == len(measured(both)), "whoever names it, means it"
+    assert len(measured(moved)) == len(measured(both)), "a label that is given is meant"
 
 
 def test_what_other_systems_are_given(mine: Mine) -> None:
