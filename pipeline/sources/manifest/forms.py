@@ -47,7 +47,7 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"{path}: no such manifest")
     if path.stat().st_size > MAX_BYTES:
-        raise ManifestError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which is no manifest")
+        raise ManifestError(f"{path}: larger than {MAX_BYTES >> 20} MiB: split the list")
     form = form_of(path)
     if form is None:
         raise ManifestError(

@@ -18,7 +18,7 @@ from pipeline.sources.manifest.times import Span, first_of, is_timed, spans_of
 
 LINKS = ("url", "link", "video_url", "video link", "video_link", "webpage_url")
 IDS = ("video_id", "videoid", "youtube_id", "youtubeid", "ytb_id", "yt_id", "vid")
-READ = frozenset((*LINKS, *IDS, *times.NAMES, *boxes.NAMES, *boxes.SIZE, *boxes.COLUMNS))
+READ = frozenset(("part", *LINKS, *IDS, *times.NAMES, *boxes.NAMES, *boxes.SIZE, *boxes.COLUMNS))
 _INSIDE = "info"  # the object in which TalkVid keeps its links
 
 Entry = Mapping[str, Any]
@@ -40,12 +40,21 @@ def linked_rows(entries: Numbered, manifest: Manifest) -> Rows:
             continue
         manifest.unread.update(name for name, value in entry.items() if name not in READ and value not in (None, ""))
         try:
+            _check_part(entry.get("part"))
             spans, video_id = spans_of(entry), _video_id(entry, ids)
         except BadRow as bad:
             yield line, str(bad)
             continue
         for span in spans:
             yield checked(_clip, line, video_id, span, entry, manifest)
+
+
+def _check_part(part: object) -> None:
+    """Raise BadRow for times that count from a later part, as in the paper's release."""
+    if part not in (None, "", 0, "0"):
+        raise BadRow(
+            f"its times are of part {str(part)[:20]} of the video: such lists are read as all_with_crop.json alone"
+        )
 
 
 def _clip(line: int, video_id: str, span: Span, entry: Entry, manifest: Manifest) -> ManifestRow:

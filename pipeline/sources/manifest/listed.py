@@ -39,7 +39,7 @@ class Manifest:
 
     def left_out(self) -> str:
         """What of the list is not used, in a line; "" where everything is."""
-        parts = [f"{len(self.bad):,} of {len(self.bad) + len(self.rows):,} rows cannot be used"] if self.bad else []
+        parts = [f"{len(self.bad):,} bad rows, beside {len(self.rows):,} clips that are read"] if self.bad else []
         parts += [f"{count:,} boxes ({why})" for why, count in self.boxless.most_common()]
         if self.unread:
             parts.append(f"not read: {unread_names(self.unread)}")

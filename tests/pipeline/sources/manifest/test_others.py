@@ -54,7 +54,7 @@ def test_talkvids_list(tmp_path: Path, indent: int | None) -> None:
     assert ["start_time is no time" in text for text in texts[:2]] == [True, True]
     assert "not a YouTube id" in texts[2] and "7 s before it starts" in texts[3]
     left_out = found.left_out()
-    assert left_out.startswith("4 of 6 rows cannot be used; not read: ")
+    assert left_out.startswith("4 bad rows, beside 2 clips that are read; not read: ")
     assert {"id", "durations", "info", "description"} == set(found.unread)
     assert found.unusual() == ""
 
@@ -87,7 +87,9 @@ def test_celebv_texts_boxes_are_in_pixels_of_a_size_that_is_not_stated(tmp_path:
         pytest.approx((320, 72, 960, 648)),
     ]
     assert list(found.bad.values()) == ["its duration is start_frame and end_frame, and their rate is not stated"]
-    assert found.left_out() == ("1 of 4 rows cannot be used; 1 boxes (in pixels of a picture whose size is not stated)")
+    assert found.left_out() == (
+        "1 bad rows, beside 3 clips that are read; 1 boxes (in pixels of a picture whose size is not stated)"
+    )
 
 
 def test_a_box_lies_on_the_same_pixels_whatever_was_fetched(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_panda_70ms_list_and_the_like(tmp_path: Path, tabs: bool) -> None:
         (3, 30.0, 39.5, 238),
     ]
     assert list(found.bad) == [4] and "timestamp is no time such as" in found.bad[4]
-    assert found.left_out() == "1 of 5 rows cannot be used; not read: caption, matching_score"
+    assert found.left_out() == "1 bad rows, beside 4 clips that are read; not read: caption, matching_score"
 
 
 def test_ids_without_links_and_frames_at_a_stated_rate(tmp_path: Path) -> None:
@@ -181,6 +183,22 @@ def test_ids_without_links_and_frames_at_a_stated_rate(tmp_path: Path) -> None:
         "start_frame is no number of a frame: 1.5",
         "fps is no rate of a video: 0",
     ]
+
+
+def test_the_papers_parts_are_not_taken_for_times_of_the_video(tmp_path: Path) -> None:
+    columns = ["vid", "part", "start_time", "end_time"]
+    rows = [[ONE, 0, "00:00:12.000", "00:00:20.000"], [ONE, 1, "00:00:12.000", "00:00:20.000"]]
+    found = read(tmp_path, table(columns, *rows), "list.csv")
+    assert [row.start_seconds for row in found.rows] == [12.0]
+    assert found.bad == {3: "its times are of part 1 of the video: such lists are read as all_with_crop.json alone"}
+
+
+def test_a_video_with_very_many_clips(tmp_path: Path) -> None:
+    spans = [[n * 10.0, n * 10 + 6.5] for n in range(1000)]
+    found = read(tmp_path, json.dumps({"url": link(ONE), "caption": "a", "clips": spans}))
+    assert len(found.rows) == 1000 and not found.bad
+    again = read(tmp_path, json.dumps({"url": link(ONE), "clips": [*spans, [0.5, 7.0]]}))
+    assert again.rows == [] and "no list of up to 1000 starts and ends" in again.bad[1]
 
 
 def test_clips_that_are_short_or_long_are_told(tmp_path: Path) -> None:
