@@ -114,7 +114,7 @@ def test_what_is_left_out_of_a_list_is_told(run: Path, tmp_path: Path, capsys: p
     said = capsys.readouterr().err
     assert f"manifest_clips: left out: {left_out}" in said and "not read: description, info" in said
     assert "of 3 clips 1 are shorter than 5 s: they are kept as the list gives them" in said
-    assert "manifest_clips: 2 of 4 rows give no clip (1 bad_row, 1 out_of_video): see manifest_rows.csv" in said
+    assert "manifest_clips: 2 of 4 rows give no clip (1 out_of_video, 1 bad_row): see manifest_rows.csv" in said
     crawl = Crawl(input=str(path))
     with crawl.driver(fake_run.Context(run)):
         assert f"crawl: left out: {left_out}" in capsys.readouterr().err
