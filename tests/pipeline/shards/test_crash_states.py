@@ -96,7 +96,7 @@ def every_state(
         assert left(state) == left(run), kind
         shutil.rmtree(state)
     assert set(seen) <= set(kinds), seen
-    print("operations and states:", disk.operations, dict(seen))
+    print("operations and states:", disk.operations, len(disk.states), dict(seen))
     return seen
 
 
