@@ -46,11 +46,18 @@ ENGINE := $(if $(GPU),gpu,cpu)
 OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
 CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-FLAGS = $(if $(PROFILE),--profile "$(PROFILE)") $(if $(RUN),--run "$(RUN)") $(if $(INPUT),--input "$(INPUT)") \
-	$(if $(MANIFEST),--manifest "$(MANIFEST)") $(if $(POSES),--poses "$(POSES)") $(if $(MODELS),--models "$(MODELS)") \
-	$(foreach s,$(SET),--set "$(s)") $(if $(SETTINGS),--settings "$(SETTINGS)") $(foreach s,$(RESET),--reset "$(s)")
-FILMED = $(if $(BACKEND),--backend "$(BACKEND)") $(if $(BACKEND_DIR),--backend-dir "$(BACKEND_DIR)")
-HOW = $(if $(REDO),--redo) $(if $(KEEP),--keep) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
+# A value as one word of the shell, as it was given: neither make nor the shell looks for $ or quotes in it.
+escaped = $(subst ','\'',$(1))
+quoted = '$(call escaped,$(value $(1)))'
+# SET holds several settings; a word without = belongs to the value before it, as in SET="judge.overrides=my drive/ov.csv".
+SETS = --set '$(call escaped,$(firstword $(value SET))) $(foreach s,$(wordlist 2,9999,$(value SET)),$(if $(findstring =,$(s)),' --set ')$(call escaped,$(s)))'
+FLAGS = $(if $(value PROFILE),--profile $(call quoted,PROFILE)) $(if $(value RUN),--run $(call quoted,RUN)) \
+	$(if $(value INPUT),--input $(call quoted,INPUT)) $(if $(value MANIFEST),--manifest $(call quoted,MANIFEST)) \
+	$(if $(value POSES),--poses $(call quoted,POSES)) $(if $(value MODELS),--models $(call quoted,MODELS)) \
+	$(if $(value SET),$(SETS)) $(if $(value SETTINGS),--settings $(call quoted,SETTINGS)) $(foreach s,$(RESET),--reset "$(s)")
+FILMED = $(if $(value BACKEND),--backend $(call quoted,BACKEND)) $(if $(value BACKEND_DIR),--backend-dir $(call quoted,BACKEND_DIR))
+ANSWER = $(if $(REDO),--redo) $(if $(KEEP),--keep)
+HOW = $(ANSWER) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
 # csg405 ends with 3 when all was tried and units failed. Targets before the last one of the call go on then; the last one tells what
 # failed in all of them, and ends as failed.
@@ -120,7 +127,7 @@ filter: $(READY) ## measure, judge, export, pack shards, and write the report
 	@$(CSG) run filter --funnel $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
 rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
-	@test -n "$(MANIFEST)" || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
+	@test -n $(call quoted,MANIFEST) || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
 		echo "and end, or the links of a release; pipeline/sources/README.md says where they are"; exit 2; }
 	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS) $(GO_ON)
 
@@ -128,13 +135,13 @@ train: $(READY_TRAIN) ## train the audio-to-skeleton model on the shards of a ru
 	@$(BIN)/python -m stages.train $(FLAGS) $(TELL)
 
 generate: $(READY_TRAIN) ## a video: IMAGE=ref.png AUDIO=voice.wav OUT=out.mp4 [BACKEND=... BACKEND_DIR=...]; without, from held-out clips
-	@$(BIN)/python -m stages.generate $(FLAGS) $(if $(IMAGE),--image "$(IMAGE)") $(if $(AUDIO),--audio "$(AUDIO)") \
-		$(if $(OUT),--out "$(OUT)") $(if $(MODEL),--model "$(MODEL)") $(FILMED) $(if $(DRY),--dry-run true) $(TELL)
+	@$(BIN)/python -m stages.generate $(FLAGS) $(if $(value IMAGE),--image $(call quoted,IMAGE)) $(if $(value AUDIO),--audio $(call quoted,AUDIO)) \
+		$(if $(value OUT),--out $(call quoted,OUT)) $(if $(value MODEL),--model $(call quoted,MODEL)) $(FILMED) $(if $(DRY),--dry-run true) $(TELL)
 
 evaluate: $(READY_EVALUATE) ## table 2: METHOD=ours|transfer|folder PROTOCOL=csg405|pats|ted BACKEND=... BACKEND_DIR=... SOURCE=... FOLDER=...
-	@$(BIN)/python -m stages.evaluate $(FLAGS) $(FILMED) $(if $(METHOD),--method "$(METHOD)") \
-		$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(MODEL),--model "$(MODEL)") \
-		$(if $(SOURCE),--source "$(SOURCE)") $(if $(FOLDER),--folder "$(FOLDER)") $(TELL)
+	@$(BIN)/python -m stages.evaluate $(ANSWER) $(FLAGS) $(FILMED) $(if $(value METHOD),--method $(call quoted,METHOD)) \
+		$(if $(value PROTOCOL),--protocol $(call quoted,PROTOCOL)) $(if $(value MODEL),--model $(call quoted,MODEL)) \
+		$(if $(value SOURCE),--source $(call quoted,SOURCE)) $(if $(value FOLDER),--folder $(call quoted,FOLDER)) $(TELL)
 
 ablation: $(READY_TRAIN) ## table 3 on planted skeletons and sound: what reference, concat and local coordinates are worth
 	@$(BIN)/python -m stages.ablation $(FLAGS)

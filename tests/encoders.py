@@ -1,4 +1,4 @@
-"""What encoders do to whoever calls them."""
+"""What encoders do to their callers."""
 
 import os
 from collections.abc import Iterator

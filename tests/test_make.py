@@ -85,3 +85,32 @@ def test_the_last_target_knows_those_before_it(tmp_path: Path) -> None:
         "annotate",
         "filter",
     ]
+
+
+WORDS = """printf '<%s>' "$@"; echo"""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["INPUT=/my films/a$b"], "<--input></my films/a$b>"),
+        (["INPUT=it's $(HOME) `here`"], "<--input><it's $(HOME) `here`>"),
+        (["MANIFEST=~/a list.csv"], "<--manifest><~/a list.csv>"),
+        (["SET=judge.overrides=my drive/ov.csv"], "<--set><judge.overrides=my drive/ov.csv>"),
+        (
+            ["SET=judge.overrides=it's my $drive/ov.csv split.min_clip_seconds=6", "RUN=r 1"],
+            "<--run><r 1><--set><judge.overrides=it's my $drive/ov.csv ><--set><split.min_clip_seconds=6>",
+        ),
+        (["MODELS=nets", "RESET=judge input"], "<--models><nets><--reset><judge><--reset><input>"),
+    ],
+)
+def test_values_arrive_as_they_were_given(tmp_path: Path, given: list[str], words: str) -> None:
+    done = Make(tmp_path, WORDS)("crawl", *given)
+    assert done.stdout == f"<run><crawl>{words}\n", done.stderr
+
+
+def test_evaluate_is_told_what_to_do_with_older_results(tmp_path: Path) -> None:
+    make = Make(tmp_path, WORDS)
+    (make.venv / ".ready-evaluate-cpu").touch()
+    done = make("evaluate", "REDO=1", "SOURCE=my $x", "METHOD=transfer")
+    assert done.stdout == "<-m><stages.evaluate><--redo><--method><transfer><--source><my $x>\n", done.stderr

@@ -100,7 +100,7 @@ def person(clip: dict[str, Any], rank: int, size: tuple[int, int], box: tuple[fl
 
 
 def plant_persons(store: Store, sizes: dict[str, tuple[int, int]]) -> dict[str, dict[str, Any]]:
-    """Two persons a clip, in either order; returns by clip the one whom the manifest means."""
+    """Two persons a clip, in either order; returns by clip the one that the manifest means."""
     meant, tables, outcomes = {}, [], []
     names = ["clip_id", "video_id", "frames", "manifest_crop_box"]
     for number, clip in enumerate(store.read("clips", names).to_pylist()):

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,13 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_all(folders: Iterable[Path]) -> None:
+    """Flush folders, each once; one that is gone with all in it has nothing to flush."""
+    for folder in sorted(set(folders)):
+        if folder.is_dir():
+            sync(folder)
 
 
 def write_text(path: Path, text: str) -> None:

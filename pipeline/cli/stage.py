@@ -7,7 +7,7 @@ import click
 from pipeline.cli.run import end, execute
 from pipeline.cli.session import Fault, about_a_run, about_upgrades, errors_in_a_line
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.program import Program
+from pipeline.engine.program import Program, StagedProgram
 from pipeline.engine.runner import importable
 from pipeline.engine.session import Session
 from pipeline.tables.lock import program as at_work
@@ -19,7 +19,7 @@ SETTING = "setting_"  # before the names of a stage's settings, which may be tho
 def command_of(name: str) -> click.Command:
     """The command that runs one stage or program; `--key value` sets one of its settings."""
     cls = settings_class(name)
-    made = _program_command(name) if issubclass(cls, Program) else _stage_command(name)
+    made = _program_command(name, cls) if issubclass(cls, Program) else _stage_command(name)
     made.params = [
         parameter for parameter in made.params if parameter.name != "settings" or "settings" not in cls.model_fields
     ]
@@ -45,13 +45,14 @@ def _stage_command(name: str) -> click.Command:
     return command
 
 
-def _program_command(name: str) -> click.Command:
-    summary = settings_class(name).summary
+def _program_command(name: str, cls: type[Program]) -> click.Command:
+    summary = cls.summary
 
     @click.command(context_settings=_HELP, help=f"{summary[:1].upper()}{summary[1:]}.")
     @about_a_run
     def command(**given: Any) -> None:
         with errors_in_a_line():
+            answer = {key: given.pop(key) for key in ("redo", "keep") if key in given}
             session = _session(name, given, beside=True)
             program = session.profile.settings(name)
             assert isinstance(program, Program)
@@ -59,9 +60,9 @@ def _program_command(name: str) -> click.Command:
             if missing:
                 raise Fault(f'{name} needs {", ".join(missing)}: pip install "csg405[{program.extra}]"')
             with at_work(session.run):
-                program.run(session)
+                program.run(session, **answer)
 
-    return command
+    return about_upgrades(command) if issubclass(cls, StagedProgram) else command
 
 
 def _session(name: str, given: dict[str, Any], *, beside: bool = False) -> Session:

@@ -1,6 +1,7 @@
 """What is wrong with the results outside the tables: names and sizes, and with `deep` every byte of which a hash is known."""
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pipeline.engine.stamps import FOLDER as STAMPS
 from pipeline.engine.stamps import left_by
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
-from pipeline.tables.results import Broken, Promise, altered, broken, promised
+from pipeline.tables.results import BrokenPromise, Promise, altered, broken, promised
 from pipeline.tables.store import Store
 from pipeline.tables.stores import NamedStore, stores_of
 
@@ -34,7 +35,7 @@ def damages(store: Store, deep: bool) -> list[Damage]:
     found = [damage for one in stores_of(looking) for damage in _of_store(one, deep)]
     found += _of_checkpoints(store.run, deep)
     found += _of_caches(store.run)
-    return sorted(found, key=lambda damage: damage.path)
+    return sorted(_lost_folders(found, store.run), key=lambda damage: damage.path)
 
 
 def _of_store(one: NamedStore, deep: bool) -> Iterator[Damage]:
@@ -50,7 +51,7 @@ def _of_store(one: NamedStore, deep: bool) -> Iterator[Damage]:
     yield from _of_index(one)
 
 
-def _told(one: NamedStore, item: Broken, seen: bool, lost: str = "") -> Damage:
+def _told(one: NamedStore, item: BrokenPromise, seen: bool, lost: str = "") -> Damage:
     """A broken result, by its path in the run. What planning does not see, by name and size, has to be moved away first."""
     home = one.store.run.parents[len(Path(one.name).parts) - 1] if one.name else one.store.run
     damage = replace(damage_of(item, one.store, home), lost=lost)
@@ -60,7 +61,7 @@ def _told(one: NamedStore, item: Broken, seen: bool, lost: str = "") -> Damage:
     return damage
 
 
-def _checked(store: Store, promises: list[Promise], name: str, deep: bool) -> Iterator[tuple[Broken, bool]]:
+def _checked(store: Store, promises: list[Promise], name: str, deep: bool) -> Iterator[tuple[BrokenPromise, bool]]:
     """The broken ones among promises, and of each whether name and size tell."""
     found = broken(store.storage, promises)
     yield from ((item, True) for item in found)
@@ -95,7 +96,7 @@ def _of_index(one: NamedStore) -> Iterator[Damage]:
     except (ShardError, ValueError) as error:
         there = one.store.storage.exists(f"{SHARDS}/{INDEX}")
         problem = f"does not read: {error}" if there else "is missing"
-        yield _told(one, Broken(Promise(SHARDS, f"{SHARDS}/{INDEX}"), problem), not there)
+        yield _told(one, BrokenPromise(Promise(SHARDS, f"{SHARDS}/{INDEX}"), problem), not there)
 
 
 def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:
@@ -123,3 +124,41 @@ def _of_caches(run: Path) -> Iterator[Damage]:
             yield Damage(f"{name}/index.json", "is missing or does not read", remedy=remedy)
         elif isinstance(index.get("bytes"), int) and index["bytes"] != size:
             yield Damage(name, f"has {size} of {index['bytes']} bytes", remedy=remedy)
+
+
+def _lost_folders(found: Sequence[Damage], run: Path) -> list[Damage]:
+    """The damages, with one for each of the user's own folders that is gone in place of one for each of its files."""
+    rest: list[Damage] = []
+    lost: dict[Path, list[Damage]] = {}
+    gone: dict[Path, Path | None] = {}
+    for damage in found:
+        path = Path(damage.path)
+        if path.is_absolute() and path.parent not in gone:
+            gone[path.parent] = _lost_folder(path.parent)
+        folder = gone.get(path.parent)
+        (rest if folder is None else lost.setdefault(folder, [])).append(damage)
+    for folder, damages in lost.items():
+        problem = "is empty: is its disk there?" if folder.is_dir() else "is not there"
+        remedy = (
+            f"bring it back, or say where it is now: `csg405 run crawl --input FOLDER --run {run}`; "
+            "what was made of its videos stays"
+        )
+        units = tuple(unit for damage in damages for unit in damage.units)
+        rest.append(Damage(str(folder), problem, f"{len(damages):,} videos", remedy, units=units))
+    return rest
+
+
+def _lost_folder(folder: Path) -> Path | None:
+    """The highest folder on the way to this one that is not there, or this one where nothing lies in it; else None."""
+    missing = [place for place in (folder, *folder.parents) if not _is_there(place)]
+    if missing:
+        return missing[-1]
+    return None if any(folder.iterdir()) else folder
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether there is a folder of this name. Raises OSError where the disk cannot say: that is no loss."""
+    try:
+        return stat.S_ISDIR(folder.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False

@@ -13,7 +13,7 @@ from pipeline.tables import losses, run_folder
 from pipeline.tables.arrow import numbers
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK
-from pipeline.tables.results import Broken, Promise, broken, promised
+from pipeline.tables.results import BrokenPromise, Promise, broken, promised
 from pipeline.tables.store import Store
 
 SOURCES = "videos"  # a lost one fails its unit, as long as nothing was made of it
@@ -48,13 +48,13 @@ def made_before(stage: Stage, store: Store, work: Plan) -> list[int]:
     return [at for at in work.pending.tolist() if work.units[at] in done]
 
 
-def _broken(store: Store, kind: str, read: set[str]) -> Iterator[Broken]:
+def _broken(store: Store, kind: str, read: set[str]) -> Iterator[BrokenPromise]:
     """The broken ones of the files to be read; of those used where they were found, only whether they are there is asked."""
     wanted = [one for one in promised(store, kind) if one.path in read]
     yield from broken(store.storage, [one if one.ours else Promise(one.unit, one.path) for one in wanted])
 
 
-def damage_of(found: Broken, store: Store, home: Path) -> Damage:
+def damage_of(found: BrokenPromise, store: Store, home: Path) -> Damage:
     """A broken result of a store as people are told of it: by its path in the run, `home`."""
     path, units = found.promise.path, (found.promise.unit,)
     if not found.promise.ours:

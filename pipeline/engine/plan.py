@@ -19,7 +19,7 @@ from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.outcome import FAILED, OK, REJECTED
-from pipeline.tables.results import Broken, broken, promised
+from pipeline.tables.results import BrokenPromise, broken, promised
 from pipeline.tables.store import Store
 
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
@@ -74,7 +74,7 @@ class Plan:
     inputs: list[_Input]
     content: Hashes
     nets: str = ""
-    lost: dict[int, list[Broken]] = field(default_factory=dict)
+    lost: dict[int, list[BrokenPromise]] = field(default_factory=dict)
 
     def unit(self, index: int) -> Unit:
         """The unit with its light rows, and the addresses of its heavy ones."""
@@ -155,12 +155,12 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     return Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes, lost=lost)
 
 
-def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[Broken]]:
+def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[BrokenPromise]]:
     """{index: files} of the units that are done, but for files that are not as their rows promise."""
     promises = [one for one in promised(store, stage.writes) if one.ours]
     found = broken(store.storage, promises) if promises else []
     places = {unit: at for at, unit in enumerate(units)} if found else {}
-    lost: dict[int, list[Broken]] = {}
+    lost: dict[int, list[BrokenPromise]] = {}
     for one in found:
         at = places.get(one.promise.unit, -1)
         if at >= 0 and status[at] == OK:

@@ -15,3 +15,11 @@ class Program(Settings):
     @abstractmethod
     def run(self, session: "Session") -> None:
         """Do it, in the session's run folder and with its nets."""
+
+
+class StagedProgram(Program):
+    """A program with stages of its own, whose finished work a newer version may make new."""
+
+    @abstractmethod
+    def run(self, session: "Session", *, redo: bool = False, keep: bool = False) -> None:
+        """Do it; `redo` and `keep` say what is to become of results of older versions, as for `csg405 run`."""

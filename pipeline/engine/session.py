@@ -54,7 +54,7 @@ class _Given:
         for option, given in (("MANIFEST", self.manifest), ("POSES", self.poses)):
             if given and not Path(given).expanduser().is_file():
                 raise BadUse(f"{option}={given}: there is no such file")
-        if self.models and not Path(self.models).is_dir():
+        if self.models and not Path(self.models).expanduser().is_dir():
             raise BadUse(f"MODELS={self.models} is not a folder")
 
 

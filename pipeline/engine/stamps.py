@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.engine.stage import Stage
-from pipeline.tables.results import Broken, Promise, broken, listing_of
+from pipeline.tables.results import BrokenPromise, Promise, broken, listing_of
 from pipeline.tables.store import Store
 
 FOLDER = "stamps"
@@ -52,7 +52,7 @@ def left_by(store: Store, name: str, leaves: tuple[str, ...] = ()) -> list[Promi
     return [Promise(name, path, *about) for path, about in known.items()]
 
 
-def broken_leaves(stage: Stage, store: Store) -> list[Broken]:
+def broken_leaves(stage: Stage, store: Store) -> list[BrokenPromise]:
     """Which of a stage's `leaves` are missing or have another size."""
     return broken(store.storage, left_by(store, stage.name, stage.leaves)) if stage.leaves else []
 

@@ -32,8 +32,8 @@ def psnr(made: Pixels, true: Pixels) -> float:
     """Peak signal-to-noise ratio, dB, of two pictures (H, W, 3), or its mean over the frames of two videos (F, H, W, 3).
 
     The squared error is taken over all pixels and channels: 10 log10(255^2 / error). Identical pictures have inf, and so has
-    the mean of a video in which one frame is identical: no finite number would be honest. Whoever would rather leave such
-    frames out, or cap them (often at 100 dB), takes `over_frames(psnr, ...)`.
+    the mean of a video in which one frame is identical: no finite number would be honest. To leave such frames
+    out, or to cap them (often at 100 dB), use `over_frames(psnr, ...)`.
 
     Raises:
         ValueError, ImportError: as `ssim` does, but pictures may be of any size.

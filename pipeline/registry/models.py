@@ -134,7 +134,7 @@ class Registry:
         return bool(self.entry(name).builder or self._expected(name))
 
     def looking(self) -> "Registry":
-        """The same registry without leave to fetch or build: for whoever only looks."""
+        """The same registry without leave to fetch or build, for commands that only look."""
         return Registry(self.models, self.cache, download=False)
 
     def entry(self, name: str) -> Entry:
@@ -240,7 +240,7 @@ class Registry:
             return path
         module, _, function = entry.converter.partition(":")
         target = self.cache / "converted" / f"{_code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
-        if not target.is_file() and self.download:  # whoever only looks needs the hash alone
+        if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
                 convert = getattr(importlib.import_module(module), function)
                 with filelock.FileLock(_folder(target.parent) / ".lock"), files.replacing(target) as temporary:

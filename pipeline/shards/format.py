@@ -20,7 +20,7 @@ AUDIO_FEATURES = 768
 MEASURE_KINDS = ("pose_measures", "sound_measures", "overlaps", "same_faces", "lip_syncs", "attributes", "speakers")
 # Columns of those kinds that a shard has of its own, from where they are first known.
 _PLACED = frozenset({"person_id", "clip_id", "video_id", "frames", "crop_box"})
-# Raw scores are for whoever looks into a run; faces never leave it; a count over all samples would rewrite every bucket.
+# Raw scores are for debugging a run; faces never leave it; a count over all samples would rewrite every bucket.
 _KEPT_BACK = frozenset({"voice_scores", "identity", "speaker_samples"})
 _S, _I = pa.string(), pa.int32()
 

@@ -35,7 +35,7 @@ from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.person_files import forget, noted_of
-from pipeline.tables.seal import Broken, DiskError, told
+from pipeline.tables.seal import DamagedFile, DiskError, told
 from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 
 JOURNAL = ".removing.json"
@@ -194,6 +194,7 @@ def _replay(folder: Path, journal: dict[str, Any]) -> None:
     storage = storage_of(folder.parent)
     for key in journal["companions"]:
         storage.delete(key)
+    storage.keep_deleted(journal["companions"])
     write_index(folder, journal["index"])
     (folder / JOURNAL).unlink()
     files.sync(folder)
@@ -235,7 +236,7 @@ def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str |
     try:
         with told(path):
             layout = _as_written(pq.read_schema(path))
-    except Broken as error:
+    except DamagedFile as error:
         raise ShardError(f"{path} {error}: write the shards again") from None
     held, first, total = layout.empty_table(), 0, 0
     reader = Reader(path, len(keep))

@@ -29,7 +29,7 @@ NO_MATCH = CropMatch()
 def match_crops(boxes: list[Floats], crops: list[list[float]]) -> list[CropMatch]:
     """Match crops to people one to one: each crop goes to the person with the largest mean area inside it.
 
-    A person whom no crop touches has no match. Without crops, the largest person is the match.
+    A person that no crop touches has no match. Without crops, the largest person is the match.
 
     Args:
         boxes: per person (F, 4) x1, y1, x2, y2 in source pixels, NaN where unseen; an unseen frame has area 0.

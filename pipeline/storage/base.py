@@ -1,6 +1,6 @@
 """What a storage is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -55,11 +55,15 @@ class Storage(Protocol):
         ...
 
     def claim(self, key: str, words: str) -> str:
-        """Write a small text unless there is one under the key; the text that is there then, of whoever came first."""
+        """Write a small text unless there is one under the key; the text that is there then, its own or another writer's."""
         ...
 
     def delete(self, key: str) -> bool:
         """Remove a file; whether it was there. ValueError for an absolute key."""
+        ...
+
+    def keep_deleted(self, keys: Iterable[str]) -> None:
+        """Make the removal of these files lasting: after a power cut none of them is there again."""
         ...
 
     def list(self, folder: str) -> Iterator[Entry]:

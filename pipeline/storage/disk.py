@@ -3,7 +3,7 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
@@ -85,6 +85,10 @@ class DiskStorage:
         except FileNotFoundError:
             return False
         return True
+
+    def keep_deleted(self, keys: Iterable[str]) -> None:
+        """Flush the folders that they were in."""
+        files.sync_all(self._own(key).parent for key in keys)
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Every file below a folder, by one walk of it."""

@@ -18,7 +18,7 @@ from pipeline.tables import ledger, losses, pointer, promises
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving
 from pipeline.tables.outcome import RETRY, STATE_COLUMNS, Outcome
-from pipeline.tables.seal import Broken, check_whole
+from pipeline.tables.seal import DamagedFile, check_whole
 from pipeline.tables.store import Store
 from pipeline.tables.stores import NamedStore, stores_of
 from pipeline.tables.table import SIDES, Table
@@ -70,7 +70,7 @@ def _compare(table: Table, found: dict[str, Damage]) -> None:
         for part in table.parts(side):
             try:
                 check_whole(part)
-            except Broken as error:
+            except DamagedFile as error:
                 bad[part] = str(error)
     if bad:
         for damage in _in_full(table, bad):

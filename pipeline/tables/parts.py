@@ -22,7 +22,7 @@ from pipeline.tables import losses
 from pipeline.tables.arrow import numbers, to_python
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import Kind
-from pipeline.tables.seal import Broken, name_of, opened, seal, told
+from pipeline.tables.seal import DamagedFile, name_of, opened, seal, told
 
 ROW_GROUP_BYTES = 1 << 20
 READ_THREADS = 4
@@ -80,7 +80,7 @@ def read_parts(
         part = parts[number]
         try:
             table = _read_part(part, names, counts.get(part.name))
-        except Broken as error:
+        except DamagedFile as error:
             bad[part] = str(error)
             return None
         if places:
@@ -106,13 +106,13 @@ def _read_part(part: Path, names: list[str], count: int | None) -> pa.Table:
     try:
         source = opened(part)
     except FileNotFoundError:
-        raise Broken(MISSING) from None
+        raise DamagedFile(MISSING) from None
     with told(part):
         table = source.read(columns=names, use_threads=False)
     if "commit" not in table.column_names:  # every part has it, and a reader names it: this is something else
-        raise Broken("is no part of a table")
+        raise DamagedFile("is no part of a table")
     if count is not None and len(table) != count:
-        raise Broken(f"holds {len(table):,} of {count:,} rows")
+        raise DamagedFile(f"holds {len(table):,} of {count:,} rows")
     return table
 
 
@@ -180,7 +180,7 @@ def _damage_of(path: str) -> Iterator[None]:
             yield
     except FileNotFoundError:
         problem = MISSING
-    except Broken as error:
+    except DamagedFile as error:
         problem = str(error)
     if problem and losses.is_part(part):
         raise Damaged(losses.of_part(part, problem), losses.run_of(part))

@@ -1,6 +1,6 @@
-"""Notes of whom a file is about, so that an opt-out finds it: one small file beside each.
+"""Notes of the people in a file, so that an opt-out finds it: one small file beside each.
 
-Whoever makes a file of a person that no table names leaves such a note before the file is there. It holds hashes of video ids, not
+Code that writes a file of a person which no table names leaves such a note first. It holds hashes of video ids, not
 the ids: the note of a trained model, which stays, is no trace of the person to anybody who does not know the id already.
 """
 
@@ -58,7 +58,7 @@ def subject_of(note: _Path) -> _Path:
 
 @contextmanager
 def noting(run: Path, paths: Iterable[Path], videos: Iterable[str]) -> Iterator[None]:
-    """Leave a note of whom files are about, before the block that writes them.
+    """Leave a note of the people in some files, before the block that writes them.
 
     While the block runs, the notes name the people of older files of these names too: a kill leaves one or the other.
 
@@ -178,5 +178,6 @@ def delete(path: Path, *, with_note: bool = True) -> None:
         shutil.rmtree(gone)
     else:
         path.unlink(missing_ok=True)
-    if with_note:
-        note_of(path).unlink(missing_ok=True)
+    if with_note and (note := note_of(path)).exists():
+        files.sync(path.parent)  # after a power cut no file is there without its note
+        note.unlink()

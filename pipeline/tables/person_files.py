@@ -20,7 +20,7 @@ from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
-from pipeline.tables.seal import Broken, opened, told
+from pipeline.tables.seal import DamagedFile, opened, told
 from pipeline.tables.store import CHANNEL_COLUMNS, Store
 
 _TEXT = (".js", ".json", ".jsonl", ".csv", ".md", ".html", ".txt")
@@ -49,17 +49,20 @@ class Forgotten:
         files, bytes: deleted.
         told: what could not be undone or looked into, and what is to be made again; a line each.
         damages: by path, what would have said more about these people, and is missing or does not read.
+        folders: in which something was deleted; to be flushed at the end.
     """
 
     files: int = 0
     bytes: int = 0
     told: list[str] = field(default_factory=list)
     damages: dict[str, Damage] = field(default_factory=dict)
+    folders: set[Path] = field(default_factory=set)
 
     def delete(self, path: Path, *, with_note: bool = True) -> None:
         """Delete a file or folder, and its note; count it where it was there."""
         count, size = people.size_of(path) if path.exists() else (0, 0)
         people.delete(path, with_note=with_note)
+        self.folders.add(path.parent)
         self.files, self.bytes = self.files + count, self.bytes + size
 
     def delete_stored(self, storage: Storage, entry: Entry) -> None:
@@ -74,7 +77,7 @@ class Forgotten:
         """A part of a table, or columns of it; None where it does not read, which is noted."""
         try:
             return _read(part, columns)
-        except Broken as error:
+        except DamagedFile as error:
             damage = losses.of_part(part, str(error))
             self.damages.setdefault(damage.path, damage)
             return None
@@ -89,7 +92,7 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
 
     Raises: DiskError where the disk does not give the bytes of a table.
     """
-    run, gone = store.run, Forgotten(damages={} if store.damages is None else store.damages)
+    run, gone, keys = store.run, Forgotten(damages={} if store.damages is None else store.damages), list[str]()
     marks = frozenset(map(people.mark, videos))
     _tell_what_stays(run, marks, gone)
     if videos:
@@ -97,6 +100,7 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
         _unreadable(run, gone)
         for entry in _stored(store, videos):
             gone.delete_stored(store.storage, entry)
+            keys.append(entry.key)
     for path in _crawled(run, videos):
         gone.delete(path)
     for place in run_folder.found_by(Find.MENTION):
@@ -108,6 +112,8 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
         _from_evaluation(run, folder, videos, marks, gone)
     _by_notes(run, marks, gone)
     _out_of_logs(_in(run, run, Find.LINES), lambda line: bool(people.mentioned(line) & videos))
+    store.storage.keep_deleted(keys)
+    files.sync_all(gone.folders)
     return gone
 
 
@@ -213,7 +219,7 @@ def _mentions(path: Path, videos: frozenset[str]) -> str:
     if not named and path.suffix == ".parquet":
         try:
             named = {name for word in _words(path) for name in people.mentioned(word)} & videos
-        except Broken:
+        except DamagedFile:
             return "again?"
     return "again" if named else ""
 
@@ -224,7 +230,7 @@ def _words(path: Path) -> set[str]:
 
 
 def _read(path: Path, columns: Callable[[pa.Schema], Iterable[str]] | None = None) -> pa.Table:
-    """A Parquet file, or columns of it. Raises Broken where it does not read."""
+    """A Parquet file, or columns of it. Raises DamagedFile where it does not read."""
     source = opened(path)
     with told(path):
         return source.read(columns=None if columns is None else list(columns(source.schema_arrow)), use_threads=False)

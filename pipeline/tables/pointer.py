@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.base import files
-from pipeline.tables.seal import Broken, opened, told
+from pipeline.tables.seal import DamagedFile, opened, told
 
 NAME = "generation.json"
 KEY = b"csg405.generation"  # of the merged outcomes' metadata
@@ -80,7 +80,7 @@ def read(folder: Path, outcomes: Sequence[str]) -> Pointer | Lost:
 
     Args:
         folder: of the table.
-        outcomes: names in `outcomes/`, which whoever asks has listed anyway.
+        outcomes: names in `outcomes/`, which the caller has listed anyway.
     """
     try:
         return parse((folder / NAME).read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def rebuilt(folder: Path, outcomes: Sequence[str], *, whatever: bool = False) ->
             source = opened(folder / "outcomes" / name)
             with told(folder / "outcomes" / name):
                 commits = set(source.read(columns=["commit"])["commit"].to_pylist())
-        except (Broken, FileNotFoundError):
+        except (DamagedFile, FileNotFoundError):
             continue
         there = {part for part in outcomes if part.startswith("part-")}
         if not whatever and {f"part-{commit}.parquet" for commit in commits} <= there:

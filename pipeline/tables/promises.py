@@ -16,7 +16,7 @@ from pipeline.tables import losses
 from pipeline.tables.arrow import numbers, strings
 from pipeline.tables.hashing import digest, flat, raw, valid
 from pipeline.tables.outcome import RETRY
-from pipeline.tables.seal import Broken, opened, told
+from pipeline.tables.seal import DamagedFile, opened, told
 
 OUTCOMES_LOST = "which units were rejected or failed, and why, until they are done again"
 NOTE = "lost.json"  # in set-aside/: rows are lost and not made anew
@@ -102,7 +102,7 @@ def units_in(path: Path) -> list[str]:
         source = opened(path)
         with told(path):
             return list(source.read(columns=["unit"])["unit"].to_pylist())
-    except (Broken, FileNotFoundError):
+    except (DamagedFile, FileNotFoundError):
         return []
 
 

@@ -39,7 +39,7 @@ class Promise(NamedTuple):
         return not path.startswith(("/", "../")) and "/../" not in path
 
 
-class Broken(NamedTuple):
+class BrokenPromise(NamedTuple):
     """A promise that is not kept, and what is wrong with the file, as a clause."""
 
     promise: Promise
@@ -89,7 +89,7 @@ def read_listing(text: str | None) -> dict[str, tuple[int, str]]:
     return {path: (int(size), str(sha256)) for path, (size, sha256) in json.loads(text).items()} if text else {}
 
 
-def broken(storage: Storage, promises: Collection[Promise]) -> list[Broken]:
+def broken(storage: Storage, promises: Collection[Promise]) -> list[BrokenPromise]:
     """Which files are missing or have another size, those freed on purpose left out; one listing of each folder at most.
 
     Raises OSError where the disk cannot be read: that is no damage.
@@ -101,7 +101,7 @@ def broken(storage: Storage, promises: Collection[Promise]) -> list[Broken]:
             continue
         # a link, which no listing holds, or a file that has just been written, is there
         if problem := _problem(storage, one):
-            found.append(Broken(one, problem))
+            found.append(BrokenPromise(one, problem))
     return found
 
 
@@ -123,7 +123,7 @@ def _problem(storage: Storage, one: Promise) -> str:
     )
 
 
-def altered(storage: Storage, promises: Iterable[Promise]) -> Iterator[Broken | None]:
+def altered(storage: Storage, promises: Iterable[Promise]) -> Iterator[BrokenPromise | None]:
     """Read files and compare their sha256: of each what is wrong, or None; one that was freed on purpose is well."""
     for one in promises:
         if one.sha256:
@@ -131,4 +131,4 @@ def altered(storage: Storage, promises: Iterable[Promise]) -> Iterator[Broken | 
                 same = sha256_of(storage.local(one.path)) == one.sha256
             except FileNotFoundError:  # `broken` tells those that should be there
                 same = True
-            yield None if same else Broken(one, "holds other bytes than were written (its sha256 differs)")
+            yield None if same else BrokenPromise(one, "holds other bytes than were written (its sha256 differs)")

@@ -10,7 +10,7 @@ from pipeline.base.reasons import Reason
 from pipeline.storage import tombstone_of
 from pipeline.tables.lock import driving
 from pipeline.tables.outcome import FAILED, REJECTED, RETRY, Outcome
-from pipeline.tables.results import Broken, broken, promised
+from pipeline.tables.results import BrokenPromise, broken, promised
 from pipeline.tables.store import Store
 from pipeline.tables.table import remaking
 
@@ -85,7 +85,7 @@ def _unbury(store: Store, stages: set[str], marked: set[str], also: Collection[s
     return len(freed)
 
 
-def _lost(store: Store, kind: str, stages: set[str]) -> list[Broken]:
+def _lost(store: Store, kind: str, stages: set[str]) -> list[BrokenPromise]:
     """Files of a kind that are missing or have another size, if these stages wrote it."""
     if stages and not stages & set(store.outcomes(kind)["stage"].to_pylist()):
         return []

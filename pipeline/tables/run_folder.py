@@ -1,6 +1,6 @@
-"""The one list of what lies in a run folder: what it holds, whom it shows, who may delete it, and what makes it again.
+"""The one list of what lies in a run folder: what it holds, which people are in it, who may delete it, and what makes it again.
 
-Opt-out, `gc`, `discard` and the disk figures work on this list. Whoever writes something new into a run adds a line here; a test
+Opt-out, `gc`, `discard` and the disk figures work on this list. Code that writes something new into a run needs a line here; a test
 compares the list with every place in the code that joins a run's folder to a name, and commands tell what they find beside it.
 """
 
@@ -95,7 +95,7 @@ PLACES: tuple[Place, ...] = (
     Place("finetuning/*/trained", "fine-tuned weights of a back-end", Find.TELL, FINETUNE),
     Place("finetuning", "shards as a back-end's fine-tuning reads them", Find.NOTE, FINETUNE),
     Place("generated", "generated motions, videos, a back-end's files", Find.NOTE, "python -m stages.generate"),
-    Place("evaluation/*/inputs/pairs.csv", "who meets whom", Find.SUM, EVALUATE),
+    Place("evaluation/*/inputs/pairs.csv", "pairs of references and voices", Find.SUM, EVALUATE),
     Place("evaluation/*/inputs/contents.json", "hashes of the inputs", Find.SUM, EVALUATE),
     Place("evaluation/*/inputs", "pictures and voices for other systems", Find.NOTE, EVALUATE),
     Place("evaluation/*/table2.*", "table 2", Find.SUM, EVALUATE),
@@ -120,7 +120,7 @@ PLACES: tuple[Place, ...] = (
     Place("ablation", "trainings on planted skeletons", Find.NOBODY, "python -m stages.ablation"),
     Place("theatre", "the demo's puppets", Find.NOBODY, "csg405 run crawl"),
     Place("speech_types", "speech types that a language model named", Find.NOBODY, "csg405 run speech_types"),
-    Place("locks", "who is at work", Find.NOBODY, "whoever works", counted=False),
+    Place("locks", "who is at work", Find.NOBODY, "the next command", counted=False),
     Place("pace.json", "when a host may be asked again", Find.NOBODY, "csg405 run crawl"),
     Place("pace.lock", "lock of pace.json", Find.NOBODY, "csg405 run crawl"),
     Place("profile.toml", "the settings of the last command", Find.NOBODY, "csg405 run TARGET"),

@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 _TAIL_BYTES = 1 << 16
 
 
-class Broken(Exception):
+class DamagedFile(Exception):
     """Raised for a file that does not hold what was written into it; the message is a clause that follows its name."""
 
 
@@ -66,7 +66,7 @@ def opened(path: Path) -> pq.ParquetFile:
     """Open a part; small ones are read and checked whole, of large ones the footer now and each page when it is read.
 
     Raises:
-        Broken: the file is not what was written.
+        DamagedFile: the file is not what was written.
         FileNotFoundError, DiskError.
     """
     with told(path), path.open("rb") as file:
@@ -79,7 +79,7 @@ def opened(path: Path) -> pq.ParquetFile:
     _check(found)
     if end <= SMALL_BYTES:
         if found is not None and zlib.crc32(memoryview(tail)[: found.body_bytes]) != found.body:
-            raise Broken("does not hold the bytes that were written")
+            raise DamagedFile("does not hold the bytes that were written")
         source: object = pa.BufferReader(tail)
     else:
         source = path
@@ -94,7 +94,7 @@ def check_whole(path: Path) -> None:
         end = file.seek(0, 2)
         found = _seal_in(_longer_tail(file, end), end, path)
         if found is not None and _crc_of(file, found.body_bytes) != found.body:
-            raise Broken("does not hold the bytes that were written")
+            raise DamagedFile("does not hold the bytes that were written")
     if found is None:
         with told(path):
             for _ in parquet.iter_batches(64, use_threads=False):
@@ -103,7 +103,7 @@ def check_whole(path: Path) -> None:
 
 @contextmanager
 def told(path: Path) -> Iterator[None]:
-    """Turn what Arrow says of a damaged file into `Broken`, and an error of the disk, which has a number, into `DiskError`."""
+    """Turn what Arrow says of a damaged file into `DamagedFile`, and an error of the disk, which has a number, into `DiskError`."""
     try:
         yield
     except FileNotFoundError:
@@ -113,9 +113,9 @@ def told(path: Path) -> Iterator[None]:
             said = os.strerror(error.errno)
             text = f"{path} cannot be read ({said}): the disk says so, the file may be whole; run the same command when it reads"
             raise DiskError(text) from error
-        raise Broken(f"does not read ({_first_line(error)})") from error
+        raise DamagedFile(f"does not read ({_first_line(error)})") from error
     except (pa.ArrowException, KeyError, IndexError, ValueError, OverflowError) as error:
-        raise Broken(f"does not read ({_first_line(error)})") from error
+        raise DamagedFile(f"does not read ({_first_line(error)})") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -124,9 +124,9 @@ def _first_line(error: BaseException) -> str:
 
 def _check(found: _Found | None) -> None:
     if found is not None and not found.footer_fits:
-        raise Broken("does not hold the bytes that were written")
+        raise DamagedFile("does not hold the bytes that were written")
     if found is not None and not found.name_fits:
-        raise Broken("is another file under this name")
+        raise DamagedFile("is another file under this name")
 
 
 def _seal_in(tail: bytes, end: int, path: Path) -> _Found | None:

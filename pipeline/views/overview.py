@@ -204,7 +204,7 @@ def story(store: Store, unit: str) -> list[Chapter]:
 
 
 def _opted_out(store: Store, video: str) -> dict[str, Any]:
-    """An outcome that says so; when and by whom it was crawled, where it was."""
+    """An outcome that says so, with the time and host of its crawl where there was one."""
     listed = "the video" if video in store.opt_out.videos else "its channel"
     said = {"unit": video, "status": REJECTED, "reason": Reason.OPTED_OUT.code, "detail": f"{listed} is on the list"}
     rows = store.table("videos").rows(["video_id"])

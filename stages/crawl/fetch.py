@@ -226,7 +226,7 @@ def _empty(folder: Path) -> None:
 
 
 def _may_be_stale(outcome: Reject | Failure) -> bool:
-    """Whether fresh addresses of the media may help: they expire, and are given out anew to whoever asks the page again."""
+    """Whether fresh addresses of the media may help: they expire, and asking the page again gives new ones."""
     return outcome.reason in (Reason.THROTTLED, Reason.EXTRACTOR_BROKEN)
 
 

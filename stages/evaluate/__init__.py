@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.engine.program import Program
+from pipeline.engine.program import StagedProgram
 from stages.evaluate.settings import EvaluateSettings
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
 
 
-class Evaluate(EvaluateSettings, Program):
+class Evaluate(EvaluateSettings, StagedProgram):
     """Test set -> `evaluation/<protocol>/`: videos of every pair, their scores, and the table, as Markdown and CSV.
 
     It can be stopped and goes on. Each method, back-end and label has a folder of its own, and the true videos have one that
@@ -25,7 +25,7 @@ class Evaluate(EvaluateSettings, Program):
     def needed_modules(self) -> tuple[str, ...]:
         return (*self.modules, *(("torch", "diffusers", "safetensors") if self.method == "ours" else ()))
 
-    def run(self, session: "Session") -> None:
+    def run(self, session: "Session", *, redo: bool = False, keep: bool = False) -> None:
         from stages.evaluate.run import Evaluation
 
-        Evaluation(self, session).run()
+        Evaluation(self, session).run(redo=redo, keep=keep)

@@ -27,7 +27,7 @@ def write_inputs(folder: Path, cast: "Cast", pairs: Sequence[Pair], contents: Ma
     Args:
         folder: made where it is not there; what is there already is not written again, and what no pair names is removed.
         cast: the subjects.
-        pairs: who meets whom.
+        pairs: of references and voices.
         contents: {subject: hash of what is known of it}.
     """
     before = _read(folder / _CONTENTS)

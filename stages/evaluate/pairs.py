@@ -59,7 +59,7 @@ def unpaired(speakers: Mapping[str, str], seed: int) -> list[Pair]:
     near = _Nearness(speakers, seed)
     met = near.match(names, names)
     alone, unheard = [name for name in names if name not in met], sorted(set(names) - set(met.values()))
-    if alone:  # all of one speaker, whom the nearest have left among themselves: other pairs are parted for them
+    if alone:  # all of one speaker, left without any other: other pairs are parted for them
         who = speakers[alone[0]]
         parted = {voice: name for name, voice in met.items() if who not in (speakers[name], speakers[voice])}
         helped = near.match(alone, sorted(parted))
@@ -82,7 +82,7 @@ class _Nearness:
         """{reference: voice}, none of one speaker: the nearest two of all, then the nearest two of the others, and so on.
 
         Deferred acceptance (Gale and Shapley 1962) finds that without comparing all distances: a reference asks the nearest
-        voice that has nobody nearer, and whoever had that voice asks the next. Whose turn it is changes nothing.
+        voice that has nobody nearer, and the one that had that voice asks the next. The order of turns changes nothing.
         """
         if not voices:
             return {}

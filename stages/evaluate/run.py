@@ -1,6 +1,6 @@
 """An evaluation from end to end: subjects, pairs, videos, scores, tables."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -11,6 +11,7 @@ from pipeline.engine.console import options_of, run_shown
 from pipeline.engine.endings import ending_of
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
+from pipeline.engine.upgrades import settle_stores
 from pipeline.model.generation.inputs import BadInput
 from pipeline.tables.arrow import HASH
 from pipeline.tables.opt_out import of_run
@@ -27,6 +28,24 @@ from stages.evaluate.stages import Stages
 FOLDER = "evaluation"
 
 
+@dataclass(frozen=True)
+class _Films:
+    """The videos of an evaluation.
+
+    Attributes:
+        own: makes the method's.
+        best: makes those that are the truth.
+        made, truth: the tables of both.
+        stages: what makes and scores them, each with its tables.
+    """
+
+    own: Renditions
+    best: Renditions
+    made: Store
+    truth: Store
+    stages: tuple[tuple[Stage, Store], ...]
+
+
 class Evaluation:
     """Runs it, or goes on with it.
 
@@ -40,14 +59,22 @@ class Evaluation:
         self._stages = Stages(settings, session)
         self._ran: list[tuple[Stage, Store]] = []
 
-    def run(self) -> None:
-        """Write the inputs and, unless only those are wanted, the videos, scores and tables."""
+    def run(self, *, redo: bool = False, keep: bool = False) -> None:
+        """Write the inputs and, unless only those are wanted, the videos, scores and tables.
+
+        Args:
+            redo, keep: what is to become of results of older versions; asked for before anything starts.
+        """
         settings = self._settings
         self._check()
         place = self._session.run / FOLDER / settings.protocol
         self._check_label(place / self._folder_name())
         people = Store(place, of_run(self._session.run, self._session.profile.opt_out))
         subjects = self._stages.subjects()
+        films = None if settings.inputs_only else self._films(place)
+        stages = [(subjects, people), *(films.stages if films else ())]
+        for newer in settle_stores(stages, self._session.models, redo=redo, keep=keep):
+            click.echo(f"{newer.stage}: {newer}", err=True)
         self._stage(subjects, place, people)
         cast = Cast(people, self._stages.base)
         names = list(subjects.sources())
@@ -56,18 +83,20 @@ class Evaluation:
         pairs = self._pairs(cast, here)
         write_inputs(place / "inputs", cast, pairs, contents(people))
         click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
-        if settings.inputs_only:
-            return
-        made = self._stages.renditions(place)
-        true, drawn = ("true-drawn", "the true skeletons, drawn") if made.drawn else ("true", "the true videos")
-        best = made.model_copy(update={"method": "transfer" if made.drawn else "true", "fit": False})
-        truth = self._measured(place / true, people, [Pair(REAL, name, name) for name in here], best)
+        if films:
+            self._score(place, films, people, pairs, here)
+
+    def _score(self, place: Path, films: _Films, people: Store, pairs: list[Pair], here: list[str]) -> None:
+        """Make and score the videos, and write the tables."""
+        settings, drawn = self._settings, films.own.drawn
+        named = "the true skeletons, drawn" if drawn else "the true videos"
+        self._measured(films.truth, people, [Pair(REAL, name, name) for name in here], films.best)
         side = SIDES[settings.protocol]
-        table.keep(truth.run, table.summarise_true(truth, drawn, side))
-        own = self._measured(place / self._folder_name(), people, pairs, made)
-        notes = (table.DRAWN,) if made.drawn else ()
-        summary = table.summarise(own, truth, self._title(), notes, side)
-        table.keep(own.run, replace(summary, folder=self._own_videos()))
+        table.keep(films.truth.run, table.summarise_true(films.truth, named, side))
+        self._measured(films.made, people, pairs, films.own)
+        notes = (table.DRAWN,) if drawn else ()
+        summary = table.summarise(films.made, films.truth, self._title(), notes, side)
+        table.keep(films.made.run, replace(summary, folder=self._own_videos()))
         rows = table.gathered(place, settings.protocol)
         files.write_text(place / "table2.md", table.markdown(settings.protocol, rows))
         files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
@@ -77,6 +106,14 @@ class Evaluation:
         ended.advice = "the table is of the others; the same command tries them again"
         ended.raise_failed()
         click.echo(ended.line())
+
+    def _films(self, place: Path) -> _Films:
+        own = self._stages.renditions(place)
+        best = own.model_copy(update={"method": "transfer" if own.drawn else "true", "fit": False})
+        truth = Store(place / ("true-drawn" if own.drawn else "true"))
+        made = Store(place / self._folder_name())
+        scores = tuple((self._stages.scores(place, films), store) for films, store in ((best, truth), (own, made)))
+        return _Films(own, best, made, truth, ((best, truth), (own, made), *scores))
 
     def _tell(self, people: Store, names: set[str]) -> None:
         """Say which clips are left out and why, and how many are silent: what follows is of the others."""
@@ -89,14 +126,12 @@ class Evaluation:
             first = f"{silent[0]}{', ...' if silent[1:] else ''}"
             click.echo(f"{len(silent)} of {len(names)} clips have {lacking}: {first}", err=True)
 
-    def _measured(self, folder: Path, people: Store, pairs: list[Pair], renditions: Renditions) -> Store:
-        """The tables of these pairs: listed, filmed, scored."""
-        store = Store(folder)
+    def _measured(self, store: Store, people: Store, pairs: list[Pair], renditions: Renditions) -> None:
+        """Fill the tables of these pairs: listed, filmed, scored."""
         videos = self._settings.folder if renditions.method == "folder" else ""
-        self._stage(Pairs(wanted=tuple(pairs), contents=contents(people), folder=videos), folder, store)
-        self._stage(renditions, folder, store)
-        self._stage(self._stages.scores(folder.parent, renditions), folder, store)
-        return store
+        self._stage(Pairs(wanted=tuple(pairs), contents=contents(people), folder=videos), store.run, store)
+        self._stage(renditions, store.run, store)
+        self._stage(self._stages.scores(store.run.parent, renditions), store.run, store)
 
     def _check(self) -> None:
         settings = self._settings

@@ -100,7 +100,7 @@ def film(
 
 
 def _new_folder(path: Path) -> Path:
-    """This path as a new folder, or with a number after it: whoever else writes the same video has made another one."""
+    """This path as a new folder, or with a number after it: another process that writes the same video has one of its own."""
     for number in count(1):
         folder = path.with_name(f"{path.name}-{number}") if number > 1 else path
         with contextlib.suppress(FileExistsError):

@@ -2,15 +2,19 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import click
+
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.sources.manifest import ManifestError, RowState, ledger, read_manifest
+from pipeline.sources.manifest.ledger import LIVE
 from stages.manifest_clips.settings import ManifestClipsSettings
 
 if TYPE_CHECKING:
@@ -41,7 +45,11 @@ class ManifestClips(ManifestClipsSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        yield {"rows": read_manifest(self._file()).by_video()}
+        manifest = read_manifest(self._file())
+        for said in (f"left out: {left_out}" if (left_out := manifest.left_out()) else "", manifest.unusual()):
+            if said:
+                click.echo(f"{self.name}: {said}", err=True)
+        yield {"rows": manifest.by_video()}
 
     def worker(self, context: Context) -> Work:
         from stages.manifest_clips.worker import Placer
@@ -49,12 +57,19 @@ class ManifestClips(ManifestClipsSettings, Stage):
         return Placer(context)
 
     def finish(self, context: Context, store: "Store") -> None:
-        """Write the ledger: every row of the manifest, and what became of it so far."""
+        """Write the ledger: every row of the manifest, and what became of it so far; say how many give no clip, and why."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(RowState._fields)
-        writer.writerows(ledger(read_manifest(self._file()), store))
+        states = ledger(read_manifest(self._file()), store)
+        writer.writerows(states)
         files.write_text(context.run / LEDGER, text.getvalue())
+        why = Counter(state.reason or state.detail for state in states if state.status != LIVE)
+        if why:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in why.most_common())
+            click.echo(
+                f"{self.name}: {why.total():,} of {len(states):,} rows give no clip ({reasons}): see {LEDGER}", err=True
+            )
 
     def _file(self) -> Path:
         """The manifest's path; StageError when it is not set or not there."""

@@ -12,6 +12,6 @@ class ManifestClipsSettings(Settings):
 
     manifest: Path | None = Field(
         None,
-        description="all_with_crop.json, all.txt, a CSV file with URL, start and end, or the links of our own release",
+        description="all_with_crop.json, all.txt, the links of our own release, or another list of links with times of clips",
         json_schema_extra=runtime(),  # where the file lies changes nothing; what it says is in `depends`
     )

@@ -26,7 +26,7 @@ from stages.release import card
 from stages.release.contents import Counts, measures
 from stages.release.settings import ReleaseSettings
 
-ROWS_A_GROUP = 4  # whoever looks up one clip reads so many: about 1.5 MB
+ROWS_A_GROUP = 4  # read to look up one clip: about 1.5 MB
 ROWS_AT_ONCE = 4096  # of links
 _IDS = ("person_id", "clip_id", "video_id")
 

@@ -124,7 +124,7 @@ def _losses(entries: Iterable[tuple[str, float | None]]) -> list[Loss]:
 
 @dataclass(frozen=True)
 class ReasonTotals:
-    """What a reason means for the verdicts: people for whom it comes first, who have it at all, who have nothing else."""
+    """What a reason means for the verdicts: people with it first, with it at all, with it alone."""
 
     code: str
     text: str

@@ -1,4 +1,4 @@
-"""Is it one person throughout? Face vectors at several moments of a clip, for every person whom the gate lets through."""
+"""Is it one person throughout? Face vectors at several moments of a clip, for every person that the gate lets through."""
 
 import logging
 from collections.abc import Iterator, Mapping

@@ -139,7 +139,7 @@ def by_split(run: Path) -> dict[str, list[int]]:
 
 
 def decoded(path: Path) -> Iterator[str]:
-    """Every text that a file holds, as whoever opens it sees it; its bytes as they are, and its name."""
+    """Every text that a file holds, as it reads when opened; its bytes as they are, and its name."""
     yield path.name
     yield path.read_bytes().decode("latin-1")
     if path.suffix == ".parquet":

@@ -95,6 +95,31 @@ def test_rows_become_clips_and_every_row_is_accounted_for(run: Path, manifest: P
     assert states[6]["clip_id"] == f"yt:{TWO}/375+125"  # 127 frames in the manifest, of which two lie past the end
 
 
+def test_what_is_left_out_of_a_list_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"width": 3840, "height": 2160, "description": "A man, seated."}
+    rows = [
+        {**size, "start-time": 1, "end-time": 11, "crop_box": [0, 0, 1920, 2160], "info": {"Video Link": link(TWO)}},
+        {**size, "start-time": 12, "end-time": 15, "bbox": [0, 0, 9, 9], "info": {"Video Link": link(TWO)}},
+        {**size, "start-time": 600, "end-time": 610, "info": {"Video Link": link(TWO)}},
+        {**size, "start-time": 3, "info": {"Video Link": link(TWO)}},
+    ]
+    path = tmp_path / "filtered_video_clips.json"
+    path.write_text(json.dumps(rows, indent=4))
+    go(ManifestClips(manifest=path), run)
+    boxes = Store(run).read("clips", ["manifest_crop_box"])["manifest_crop_box"].to_pylist()
+    assert boxes == [[0, 0, 960, 1080], None], "in pixels of the video of 1920x1080 that was fetched"
+    left_out = (
+        "1 bad rows, beside 3 clips that are read; 1 boxes (four numbers of which it is not stated whether they are"
+    )
+    said = capsys.readouterr().err
+    assert f"manifest_clips: left out: {left_out}" in said and "not read: description, info" in said
+    assert "of 3 clips 1 are shorter than 5 s: they are kept as the list gives them" in said
+    assert "manifest_clips: 2 of 4 rows give no clip (1 out_of_video, 1 bad_row): see manifest_rows.csv" in said
+    crawl = Crawl(input=str(path))
+    with crawl.driver(fake_run.Context(run)):
+        assert f"crawl: left out: {left_out}" in capsys.readouterr().err
+
+
 def test_a_video_without_a_usable_row_is_refused(run: Path, tmp_path: Path) -> None:
     manifest = written(tmp_path, [ENTRIES[2], entry(ONE, "00:20:00.000", "00:20:10.000")])
     go(ManifestClips(manifest=manifest), run)

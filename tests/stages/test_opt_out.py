@@ -1,4 +1,4 @@
-"""Opt-out lists: what an entry names, and a run that forgets whom it names."""
+"""Opt-out lists: what an entry names, and a run that forgets these people."""
 
 from pathlib import Path
 

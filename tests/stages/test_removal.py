@@ -220,7 +220,7 @@ def removal_context(run: Path):
 
 
 def list_anew(folder: Path, **head: str) -> None:
-    """The index of shards that were changed, as whoever changed them would have written it."""
+    """The index of shards that were changed, as their author would have written it."""
     index = read_index(folder)
     for entry in index["files"]:
         path = folder / entry["path"]
@@ -413,7 +413,7 @@ def test_of_a_channel_it_is_said_that_not_all_videos_are_known(run: Path) -> Non
     whole = part.read_bytes()
     part.unlink()
     removed = remove_from_run(run, ["Channel 1"])
-    assert videos_in(run) == expected(2, 3), "shards say of whom they are"
+    assert videos_in(run) == expected(2, 3), "shards say whose they are"
     assert [any(path.exists() for path in files_of[video]) for video in (2, 3)] == [True, False], "so do crawl's notes"
     assert "which videos the channels on the list have is not all known" in " ".join(removed.undone)
     part.write_bytes(whole)

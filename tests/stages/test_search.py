@@ -226,7 +226,7 @@ def test_titles_are_made_fit(tmp_path: Path, youtube: YouTube, title: str) -> No
     (row,) = found(tmp_path)
     kept = row["title"] or ""
     assert len(kept) <= 300 and kept.isprintable()
-    assert ("alert(1)" in title) == ("alert(1)" in kept)  # escaping is for whoever prints it
+    assert ("alert(1)" in title) == ("alert(1)" in kept)  # escaping is left to what prints it
 
 
 @pytest.mark.parametrize("query", ['"quoted" & <b>', "演讲 会议", "a" * 300, "50% + more #1", "-minus"])

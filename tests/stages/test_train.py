@@ -63,7 +63,7 @@ def test_a_mistyped_setting_is_told(tmp_path: Path) -> None:
     assert "did you mean" in found.stderr
 
 
-def test_the_pipeline_sends_whoever_runs_it_as_a_stage_to_the_program(tmp_path: Path) -> None:
+def test_the_pipeline_names_the_program_when_it_is_run_as_a_stage(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipeline.cli", "run", "train", "--run", str(tmp_path), "--profile", "folder"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode != 0

@@ -13,8 +13,11 @@ def csv_rows(text: str) -> Iterator[CsvRow]:
     """(line, cells without white space around them) of each row that is not empty, the header among them.
 
     A row goes on over lines while a quote is open, if it then has as many cells as the first row and none of the lines
-    between is a whole row by itself.
+    between is a whole row by itself. Cells are separated by tabs where the first row has tabs and no commas.
     """
+    if separator_of(text) == "\t":
+        yield from tab_rows(text)
+        return
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     odd = [line.count('"') % 2 == 1 for line in lines]
     width, at = 0, 0
@@ -29,6 +32,25 @@ def csv_rows(text: str) -> Iterator[CsvRow]:
         yield at + 1, cells
         width = width or (0 if isinstance(cells, str) else len(cells))
         at += taken
+
+
+def separator_of(text: str) -> str:
+    """What separates the cells of a table, by its first row that is not empty."""
+    first = text.lstrip().split("\n", 1)[0]
+    return "\t" if "\t" in first and "," not in first else ","
+
+
+def tab_rows(text: str) -> Iterator[CsvRow]:
+    """The same of a table of tabs, in which a quote is a character like others and a row is a line."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, [_unquoted(cell.strip()) for cell in line.removesuffix("\r").split("\t")]
+
+
+def _unquoted(cell: str) -> str:
+    """A cell without the quotes that many programs put around one with commas or quotes in it."""
+    quoted = len(cell) > 1 and cell[0] == cell[-1] == '"'
+    return cell[1:-1].replace('""', '"') if quoted else cell
 
 
 def _row(lines: list[str], odd: list[bool], at: int, width: int) -> list[str] | str | int:

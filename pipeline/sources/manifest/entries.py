@@ -11,13 +11,19 @@ from typing import Any
 
 from pipeline.sources.manifest.rows import BadRow, shown
 
-MAX_ENTRY_CHARS = 16 << 10
-_MAX_ENTRY_TOKENS = 1024  # brackets and strings in one entry: an honest one has about 20, CelebV-HQ's about 100
+MAX_ENTRY_CHARS = 64 << 10
+_MAX_ENTRY_TOKENS = (
+    4096  # brackets and strings in one entry: most have about 20, CelebV-HQ's 100, a video with 1,000 clips 2,000
+)
 _MAX_DIGITS = 18
 
 # What an entry of a form that we know begins with; where one is broken, reading goes on at the next of these.
 _KEYS = "vid|part|start_time|end_time|crop_box|video_id|url|first_frame|ytb_id"
+_OTHERS = (
+    "id|info|caption|video_url|video|youtube_id|videoID|link|start|end|start-time|end-time|bbox"  # in lists of clips
+)
 _NEXT_ENTRY = re.compile(rf'\{{\s{{0,200}}"(?:{_KEYS})"')
+_NEXT_OTHER = re.compile(rf'\{{\s{{0,200}}"(?:{_KEYS}|{_OTHERS})"')
 _NEXT_NAMED = re.compile(rf'"[^"\\\n]{{0,200}}"\s{{0,20}}:\s{{0,200}}{_NEXT_ENTRY.pattern}')
 _ENTRY = re.compile(r'\{(?:[^{}"]|"[^"\\\n]*")*+\}')
 _VALUE = re.compile(r'[^\s,{}\[\]":]+|"[^"\\\n]*"')
@@ -27,16 +33,17 @@ _BETWEEN = re.compile(r"[\s,]*")
 _AFTER = re.compile(r"\s*(?:[,\]}]|$)")
 
 
-def entries(text: str, start: int, closer: str = "") -> Iterator[tuple[int, str | BadRow]]:
+def entries(text: str, start: int, closer: str = "", others: bool = False) -> Iterator[tuple[int, str | BadRow]]:
     """(line, text of the object) of each entry, or what is wrong with it; text between entries is one too.
 
     Args:
         text: JSON, or what should be.
         start: where the first entry may begin.
         closer: what ends the entries, `]` or `}`; "" where the text's end does. Entries before `}` have names, which are skipped.
+        others: they are of others' lists of clips, and may begin with other keys.
     """
     line, counted, at = 1, 0, start
-    starts = _Starts(text, named=closer == "}")
+    starts = _Starts(text, _NEXT_NAMED if closer == "}" else _NEXT_OTHER if others else _NEXT_ENTRY)
     while True:
         at = _end(_BETWEEN, text, at)
         line, counted = line + text.count("\n", counted, at), at
@@ -60,11 +67,19 @@ def entries(text: str, start: int, closer: str = "") -> Iterator[tuple[int, str 
             at = following
 
 
+def numbered(found: Iterator[tuple[int, str | BadRow]]) -> tuple[str, list[tuple[int, str | BadRow]]]:
+    """(what they are numbered by, the entries): by `line`, or by `entry` where two share a line."""
+    pieces = list(found)
+    if len({line for line, _ in pieces}) == len(pieces):
+        return "line", pieces
+    return "entry", [(number, piece) for number, (_, piece) in enumerate(pieces, 1)]
+
+
 class _Starts:
     """Where the next entry of a known form begins; each stretch of the text is searched once."""
 
-    def __init__(self, text: str, named: bool) -> None:
-        self._text, self._known, self._pattern = text, -1, _NEXT_NAMED if named else _NEXT_ENTRY
+    def __init__(self, text: str, pattern: re.Pattern[str]) -> None:
+        self._text, self._known, self._pattern = text, -1, pattern
 
     def after(self, at: int) -> int:
         """The first beginning after `at`, else the text's length."""

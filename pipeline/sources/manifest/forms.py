@@ -1,12 +1,4 @@
-"""The file formats of manifests, detected by content and read so that a bad row costs only itself.
-
-- `csg405_json`: the paper's `all_with_crop.json`, a list of {vid, part, start_time, end_time, crop_box};
-- `csg405_names`: its `all.txt`, `{vid}_{part}_{start}_{end}` a line, with or without `.mp4`, times with `:` and `.` or `_`;
-- `emtd_csv`: a table with the columns URL, Start Timecode, End Timecode;
-- `panda_csv`: Panda-70M's table, whose column `timestamp` lists the clips of the video `url`;
-- `celebv_json`: CelebV-HQ's object of `clips` by name, with `ytb_id`, `duration` in seconds and `bbox` in shares of the picture;
-- `release`: our own links, a JSON object a line, or printed over several lines.
-"""
+"""Manifests of every form (see `sniff`), read so that a bad row costs only itself."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,63 +7,35 @@ from typing import Any
 
 from pipeline.base.ids import check_url
 from pipeline.base.links import normalised, watch_page
-from pipeline.base.text import is_text
 from pipeline.base.units import FPS
+from pipeline.sources.manifest.celebrities import celebrity_rows
 from pipeline.sources.manifest.checked import Rows, checked
-from pipeline.sources.manifest.entries import decoded, entries
-from pipeline.sources.manifest.linked import is_linked, is_listed, linked_rows
+from pipeline.sources.manifest.entries import decoded, entries, numbered
+from pipeline.sources.manifest.linked import READ, linked_rows, object_entries, table_entries
+from pipeline.sources.manifest.listed import Manifest
 from pipeline.sources.manifest.rows import (
-    HEIGHT,
     MAX_VIDEO_SECONDS,
-    MICROS,
     OVERHANG_FRAMES,
-    WIDTH,
     BadRow,
-    Manifest,
     ManifestError,
     ManifestRow,
     box_of,
     check_length,
-    clock,
     number_of,
     shown,
     span_row,
     video_id_of,
 )
-
-JSON, NAMES, EMTD, RELEASE = "csg405_json", "csg405_names", "emtd_csv", "release"
-PANDA, CELEBV = "panda_csv", "celebv_json"
+from pipeline.sources.manifest.sniff import CLOCK, PARQUET, SPEAKERVID, form_of
 
 MAX_BYTES = 512 << 20
 MAX_BAD_ROWS = 1_000_000  # what has more is no manifest, and would fill the memory with complaints
-_SNIFFED_BYTES = 64 << 10
 
-_CLOCK = r"\d\d:\d\d:\d\d\.\d{3}|\d\d_\d\d_\d\d_\d{3}"
-_NAME = re.compile(rf"(.{{11}})_(\d{{1,4}})_({_CLOCK})_({_CLOCK})(?:\.mp4)?", re.ASCII)
-_NAME_ENDS = re.compile(rf".*_({_CLOCK})(?:\.mp4)?", re.ASCII)
-_CLIPS = re.compile(r'"clips"\s*:\s*\{')
-
-
-def form_of(path: Path) -> str | None:
-    """Which manifest a file is, by its first 64 KB; None when it is none: a list of links, say, or no text."""
-    with path.open("rb") as file:
-        head = file.read(_SNIFFED_BYTES)
-    text = head.decode("utf-8-sig", "replace").lstrip()
-    if not is_text(text):
-        return None
-    lines = [line.strip() for line in text.split("\n")]
-    if text[:1] == "[":
-        return JSON
-    if text[:1] == "{":
-        return CELEBV if '"ytb_id"' in text and _CLIPS.search(text) else RELEASE
-    columns = [cell.strip().strip('"').lower() for cell in lines[0].split(",")]
-    if is_linked(columns):
-        return EMTD
-    if is_listed(columns):
-        return PANDA
-    if any(_NAME_ENDS.fullmatch(line) for line in lines if "/" not in line):
-        return NAMES
-    return None
+NO_TIMES = (
+    "SpeakerVid-5M's list names clips and gives no times: make a list of objects with youtube_id, start, end, width, "
+    "height and crop_box (x1, y1, x2, y2) from its annotations, one a line"
+)
+_NAME = re.compile(rf"(.{{11}})_(\d{{1,4}})_({CLOCK})_({CLOCK})(?:\.mp4)?", re.ASCII)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -83,34 +47,46 @@ def read_manifest(path: Path) -> Manifest:
     if not path.is_file():
         raise ManifestError(f"{path}: no such manifest")
     if path.stat().st_size > MAX_BYTES:
-        raise ManifestError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which is no manifest")
+        raise ManifestError(f"{path}: larger than {MAX_BYTES >> 20} MiB: split the list")
     form = form_of(path)
     if form is None:
         raise ManifestError(
             f"{path}: no manifest: expected all_with_crop.json, all.txt, a CSV file with URL, start and end, "
-            "Panda-70M's CSV, CelebV-HQ's JSON, or the links of a release (a JSON object a line)"
+            "Panda-70M's CSV, CelebV-HQ's JSON, the links of a release (a JSON object a line), or another list of "
+            "links with the times of their clips"
         )
-    text = path.read_bytes().decode("utf-8-sig", "replace")
+    if form == SPEAKERVID:
+        raise ManifestError(f"{path}: {NO_TIMES}")
     manifest = Manifest(form)
-    _gather(manifest, _rows_of(form, text, manifest))
+    _gather(manifest, _rows_of(form, path, manifest))
     return manifest
 
 
-def _rows_of(form: str, text: str, manifest: Manifest) -> Rows:
+def _rows_of(form: str, path: Path, manifest: Manifest) -> Rows:
+    if form == PARQUET:
+        from pipeline.sources.manifest.parquet_rows import columns_of, parquet_rows
+
+        manifest.numbered_by = "row"
+        manifest.unread.update(name.lower() for name in columns_of(path) if name.lower() not in READ)
+        return linked_rows(parquet_rows(path, READ), manifest)
+    text = path.read_bytes().decode("utf-8-sig", "replace")
     lines = text.split("\n")  # not splitlines, which also breaks where no editor shows a line's end
     match form:
         case "csg405_json":
             return _numbered(entries(text, text.index("[") + 1, "]"), _entry, manifest)
         case "celebv_json":
-            clips = _CLIPS.search(text)
-            return _numbered(entries(text, clips.end() if clips else 0, "}"), _celebrity, manifest)
+            return celebrity_rows(text, manifest)
+        case "objects":
+            start = text.index("[") + 1 if text.lstrip()[:1] == "[" else 0
+            manifest.numbered_by, pieces = numbered(entries(text, start, "]" if start else "", others=True))
+            return linked_rows(object_entries(pieces), manifest)
         case "release" if not _is_by_line(lines):
             return _numbered(entries(text, 0), _released, manifest)
         case "release":
             return (checked(_released, n, line) for n, line in enumerate(lines, 1) if line.strip())
         case "csg405_names":
             return _name_rows(lines)
-    return linked_rows(text, listed=form == PANDA)
+    return linked_rows(table_entries(text), manifest)
 
 
 def _is_by_line(lines: list[str]) -> bool:
@@ -205,13 +181,9 @@ def _side(value: object, what: str) -> int:
 
 
 def _numbered(found: Iterator[tuple[int, str | BadRow]], make: Callable[..., ManifestRow], manifest: Manifest) -> Rows:
-    """The rows of entries, each decoded by itself, numbered by line or, where two share one, by entry."""
-    pieces = list(found)
-    lines = [line for line, _ in pieces]
-    if len(set(lines)) < len(lines):
-        manifest.numbered_by = "entry"
-        lines = list(range(1, len(lines) + 1))
-    for number, (_, piece) in zip(lines, pieces, strict=True):
+    """The rows of entries, each decoded by itself."""
+    manifest.numbered_by, pieces = numbered(found)
+    for number, piece in pieces:
         yield checked(make, number, piece)
 
 
@@ -227,20 +199,3 @@ def _entry(line: int, piece: str | BadRow) -> ManifestRow:
     if missing:
         raise BadRow(f"has no {' and no '.join(missing)}")
     return span_row(line, *(entry.get(k) for k in ("vid", "part", "start_time", "end_time", "crop_box")))
-
-
-def _celebrity(line: int, piece: str | BadRow) -> ManifestRow:
-    entry = _object(piece)
-    times, box = (_part(entry, key) for key in ("duration", "bbox"))
-    low, high = (number_of(times.get(key), key) for key in ("start_sec", "end_sec"))
-    if not (0 <= low < MAX_VIDEO_SECONDS and high < MAX_VIDEO_SECONDS):
-        raise BadRow(f"start_sec or end_sec is no time of a video: {low:g}, {high:g}")
-    left, top, right, bottom = (number_of(box.get(key), key) for key in ("left", "top", "right", "bottom"))
-    start, end = (clock(round(seconds * MICROS)) for seconds in (low, high))
-    crop = [left * WIDTH, top * HEIGHT, right * WIDTH, bottom * HEIGHT]
-    return span_row(line, entry.get("ytb_id"), 0, start, end, crop)
-
-
-def _part(entry: dict[str, Any], key: str) -> dict[str, Any]:
-    value = entry.get(key)
-    return value if isinstance(value, dict) else {}

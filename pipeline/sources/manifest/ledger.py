@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.sources.manifest.rows import Manifest, ManifestRow, Problem, place
+from pipeline.sources.manifest.listed import Manifest
+from pipeline.sources.manifest.rows import ManifestRow, Problem, place
 
 if TYPE_CHECKING:
     from pipeline.base.units import Row

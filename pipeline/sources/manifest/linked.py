@@ -1,76 +1,126 @@
-"""Tables of clips of linked videos: EMTD's, a clip a row, and Panda-70M's, a video a row with a list of time stamps."""
+"""Lists of clips of linked videos: rows of a table or objects, each with a link or an id and the times of one clip or several."""
 
-import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from pipeline.base.links import normalised
 from pipeline.base.links import video_id_of as linked_id
+from pipeline.base.reasons import Reject
+from pipeline.base.units import FloatBox
+from pipeline.sources.manifest import boxes, times
+from pipeline.sources.manifest.boxes import UnclearBox, given_box
 from pipeline.sources.manifest.checked import Rows, checked
 from pipeline.sources.manifest.csv_rows import csv_rows
-from pipeline.sources.manifest.rows import BadRow, ManifestRow, micros_of, shown, span_row
+from pipeline.sources.manifest.entries import decoded
+from pipeline.sources.manifest.listed import Manifest
+from pipeline.sources.manifest.rows import BadRow, ManifestRow, clip_row, shown, video_id_of
+from pipeline.sources.manifest.times import Span, first_of, is_timed, spans_of
 
-_MAX_SPANS = 1000  # time stamps in one row
-_URL = ("url", "link", "video_url")
-_START = ("start timecode", "start_timecode", "start_time", "start")
-_STAMPS = ("timestamp", "timestamps")
-_SPAN = re.compile(r"""\[\s*(['"]?)([\d:.]{1,32})\1\s*,\s*(['"]?)([\d:.]{1,32})\3\s*\]""", re.ASCII)
-_END = ("end timecode", "end_timecode", "end_time", "end")
+LINKS = ("url", "link", "video_url", "video link", "video_link", "webpage_url")
+IDS = ("video_id", "videoid", "youtube_id", "youtubeid", "ytb_id", "yt_id", "vid")
+READ = frozenset(("part", *LINKS, *IDS, *times.NAMES, *boxes.NAMES, *boxes.SIZE, *boxes.COLUMNS))
+_INSIDE = "info"  # the object in which TalkVid keeps its links
 
-
-def is_linked(columns: list[str]) -> bool:
-    """Whether a table's header, in lower case, has columns for a link and the times of one clip."""
-    return all(any(name in columns for name in names) for names in (_URL, _START, _END))
-
-
-def is_listed(columns: list[str]) -> bool:
-    """Whether it has columns for a link and a list of time stamps."""
-    return all(any(name in columns for name in names) for names in (_URL, _STAMPS))
+Entry = Mapping[str, Any]
+Numbered = Iterable[tuple[int, Entry | str]]  # line and its values by name in lower case, or what is wrong with it
 
 
-def linked_rows(text: str, listed: bool) -> Rows:
-    """The rows of a table of clips: one a row, or where `listed` as many as its cell of time stamps lists."""
-    header: list[str] = []
+def is_linked(names: Iterable[str]) -> bool:
+    """Whether rows with these columns or keys, in lower case, name videos and give times of clips."""
+    found = set(names)
+    return not found.isdisjoint((*LINKS, *IDS)) and is_timed(found)
+
+
+def linked_rows(entries: Numbered, manifest: Manifest) -> Rows:
+    """The rows of such a list; what else it gives is counted in the manifest."""
     ids: dict[str, str] = {}
+    for line, entry in entries:
+        if isinstance(entry, str):
+            yield line, entry
+            continue
+        manifest.unread.update(name for name, value in entry.items() if name not in READ and value not in (None, ""))
+        try:
+            _check_part(entry.get("part"))
+            spans, video_id = spans_of(entry), _video_id(entry, ids)
+        except BadRow as bad:
+            yield line, str(bad)
+            continue
+        for span in spans:
+            yield checked(_clip, line, video_id, span, entry, manifest)
+
+
+def _check_part(part: object) -> None:
+    """Raise BadRow for times that count from a later part, as in the paper's release."""
+    if part not in (None, "", 0, "0"):
+        raise BadRow(
+            f"its times are of part {str(part)[:20]} of the video: such lists are read as all_with_crop.json alone"
+        )
+
+
+def _clip(line: int, video_id: str, span: Span, entry: Entry, manifest: Manifest) -> ManifestRow:
+    box: FloatBox | None = None
+    why = ""
+    try:
+        box = given_box(entry)
+    except UnclearBox as unclear:
+        why = str(unclear)
+    row = clip_row(line, video_id, *span, box)
+    if why:
+        manifest.boxless[why] += 1
+    return row
+
+
+def _video_id(entry: Entry, ids: dict[str, str]) -> str:
+    """The id of the linked video. Raises BadRow."""
+    link = first_of(entry, LINKS)
+    if link is None:
+        named = first_of(entry, IDS)
+        return video_id_of(f"yt:{named}" if isinstance(named, str) and not named.startswith("yt:") else named)
+    if not isinstance(link, str):
+        raise BadRow(f"not a link: {shown(link)}")
+    if link not in ids:
+        try:
+            video_id = linked_id(normalised(link))
+        except Reject as reject:
+            raise BadRow(reject.detail) from None
+        if video_id is None:
+            raise BadRow(f"not a link to a YouTube video: {shown(link)}")
+        ids[link] = video_id
+    return ids[link]
+
+
+def table_entries(text: str) -> Iterator[tuple[int, Entry | str]]:
+    """The rows of a table of comma- or tab-separated values, by the names of its first row."""
+    header: list[str] = []
     for number, cells in csv_rows(text):
         if isinstance(cells, str):
             yield number, cells
         elif not header:
             header = [cell.lower() for cell in cells]
-        elif listed:
-            yield from _spans(number, cells, header, ids)
         else:
-            yield checked(_linked, number, cells, header, ids)
+            yield number, _by_name(header, cells)
 
 
-def _cell(cells: list[str], header: list[str], names: tuple[str, ...]) -> str:
-    return next((cell for head, cell in zip(header, cells, strict=False) if head in names), "")
+def _by_name(header: list[str], cells: list[str]) -> dict[str, str]:
+    """The cells of a row by their column; of two columns of one name the first counts."""
+    row: dict[str, str] = {}
+    for name, cell in zip(header, cells, strict=False):
+        row.setdefault(name, cell)
+    return row
 
 
-def _spans(line: int, cells: list[str], header: list[str], ids: dict[str, str]) -> Rows:
-    """The clips of a video that are listed in one cell, such as `[['0:00:04.004', '0:00:09.009'], ...]`."""
-    stamps = _cell(cells, header, _STAMPS)
-    spans = _SPAN.findall(stamps)
-    if not spans or len(spans) > _MAX_SPANS or not re.fullmatch(r"\s*(?:\[[\s,]*\])?\s*", _SPAN.sub("", stamps)):
-        yield line, f"timestamp is no list of up to {_MAX_SPANS} starts and ends: {shown(stamps)}"
-        return
-    try:
-        for _, start, _, end in spans:  # a row is whole, or lost: where one time is broken, others may be
-            micros_of(start, "timestamp"), micros_of(end, "timestamp")
-    except BadRow as bad:
-        yield line, str(bad)
-        return
-    for _, start, _, end in spans:
-        yield checked(_span, line, _cell(cells, header, _URL), start, end, ids)
-
-
-def _linked(line: int, cells: list[str], header: list[str], ids: dict[str, str]) -> ManifestRow:
-    url, start, end = (_cell(cells, header, names) for names in (_URL, _START, _END))
-    return _span(line, url, start, end, ids)
-
-
-def _span(line: int, url: str, start: str, end: str, ids: dict[str, str]) -> ManifestRow:
-    if url not in ids:
-        video_id = linked_id(normalised(url))
-        if video_id is None:
-            raise BadRow(f"not a link to a YouTube video: {shown(url)}")
-        ids[url] = video_id
-    return span_row(line, ids[url][3:], 0, start, end, None)
+def object_entries(pieces: Iterable[tuple[int, str | BadRow]]) -> Iterator[tuple[int, Entry | str]]:
+    """Objects, decoded one by one; the links that TalkVid keeps in an object inside are taken out of it."""
+    for line, piece in pieces:
+        try:
+            if isinstance(piece, BadRow):
+                raise piece
+            entry = {name.lower(): value for name, value in decoded(piece).items()}
+        except BadRow as bad:
+            yield line, str(bad)
+            continue
+        inside = entry.get(_INSIDE)
+        if isinstance(inside, dict):
+            named = {name.lower(): value for name, value in inside.items()}
+            entry = {**{name: named[name] for name in LINKS if name in named}, **entry}
+        yield line, entry

@@ -7,8 +7,7 @@ n/25 - 1/50 up to, not including, n/25 + 1/50. Both times are kept as they were 
 
 import math
 import re
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.base.errors import StageError
@@ -65,30 +64,6 @@ class ManifestRow(NamedTuple):
     person: int | None = None
 
 
-@dataclass
-class Manifest:
-    """The content of a manifest.
-
-    Attributes:
-        form: `csg405_json`, `csg405_names`, `emtd_csv` or `release`.
-        numbered_by: what `line` counts: `line`, or `entry` in a JSON file that does not give each entry a line.
-        rows: the good rows, in order.
-        bad: line -> what is wrong with its row.
-    """
-
-    form: str
-    numbered_by: str = "line"
-    rows: list[ManifestRow] = field(default_factory=list)
-    bad: dict[int, str] = field(default_factory=dict)
-
-    def by_video(self) -> dict[str, list[ManifestRow]]:
-        """The good rows of each video, videos in the order of their first row."""
-        rows: dict[str, list[ManifestRow]] = defaultdict(list)
-        for row in self.rows:
-            rows[row.video_id].append(row)
-        return dict(rows)
-
-
 @dataclass(frozen=True)
 class Problem:
     """Why a row gives no clip of its video."""
@@ -132,10 +107,18 @@ def span_row(line: int, vid: object, part: object, start: object, end: object, b
     check_length((high - low) / MICROS)
     name = f"{video_id[3:]}_{hour}_{clock(low)}_{clock(high)}"
     shift = PART_SECONDS * MICROS * hour
-    low, high = low + shift, high + shift
-    return ManifestRow(
-        line, name, video_id, watch_page(video_id[3:]), low / MICROS, high / MICROS, *frames_of(low, high), box_of(box)
-    )
+    return _row(line, name, video_id, low + shift, high + shift, box_of(box))
+
+
+def clip_row(line: int, video_id: str, low: int, high: int, box: FloatBox | None) -> ManifestRow:
+    """A row of somebody else's list: its times in microseconds from the video's beginning. Raises BadRow."""
+    check_length((high - low) / MICROS)
+    return _row(line, f"{video_id[3:]}_0_{clock(low)}_{clock(high)}", video_id, low, high, box)
+
+
+def _row(line: int, name: str, video_id: str, low: int, high: int, box: FloatBox | None) -> ManifestRow:
+    url = watch_page(video_id[3:])
+    return ManifestRow(line, name, video_id, url, low / MICROS, high / MICROS, *frames_of(low, high), box)
 
 
 def clock(micros: int) -> str:

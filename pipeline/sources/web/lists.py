@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +15,20 @@ from pipeline.base.links import normalised, watch_page
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.text import is_text
 from pipeline.sources.manifest import form_of, read_manifest
-from pipeline.sources.manifest.csv_rows import csv_rows
+from pipeline.sources.manifest.listed import unread_names
+from pipeline.sources.manifest.sniff import PARQUET_MAGIC
+from pipeline.sources.web.link_cells import Cell, object_cells, parquet_cells, table_cells, text_cells
 
 BAD_LINE_PREFIX = "line "  # of a list of links
 BAD_ROW_PREFIX = "row "  # of a manifest
-LINKS_VERSION = 2  # of what is kept; another one after a change of what is read
+LINKS_VERSION = 3  # of what is kept; another one after a change of what is read
 MAX_LIST_BYTES = 256 << 20
 REMEMBERED_BYTES = 1 << 20  # of manifests from this size on the links are kept: reading one takes seconds
 
 _SNIFFED_CHARS = 64 << 10
 MAX_BAD_LINES = 1_000_000  # what has more is no list, and would fill the memory with complaints
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}", re.ASCII)
-_ID_COLUMNS = ("video_id", "videoid", "youtube_id", "youtubeid", "ytb_id", "yt_id", "vid")
-_LINK_COLUMNS = ("url", "link", "video_url", "webpage_url", "source")
 
 
 class InputError(StageError):
@@ -43,11 +45,13 @@ class LinkList:
         links: normalised links in order, each once.
         bad: unit id of each unusable line or row -> what is wrong with it, its number included.
         repeated: lines that name a link again; many rows of a manifest name one video, and are not counted.
+        left_out: what else the file gives and is not used, in a line.
     """
 
     links: list[str] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
     repeated: int = 0
+    left_out: str = ""
 
 
 def reason_of(bad: str) -> Reason:
@@ -56,7 +60,7 @@ def reason_of(bad: str) -> Reason:
 
 
 def read_list(path: Path, run: Path | None = None) -> LinkList:
-    """Read a text file (one link or YouTube id a line, `#` starts a comment), a CSV file with a column of either, or a manifest.
+    """Read a text file (one link or YouTube id a line, `#` starts a comment), a table or objects with either, or a manifest.
 
     Args:
         path: the file; what it is shows in its content.
@@ -91,19 +95,16 @@ def _read_manifest(path: Path) -> LinkList:
     links.links = list(dict.fromkeys(row.url for row in manifest.rows if row.url is not None))
     for number, text in sorted(bad.items()):
         links.bad[f"{BAD_ROW_PREFIX}{number}: {text[:120]}"] = f"{manifest.numbered_by} {number}: {text}"
+    links.left_out = manifest.left_out()
     return links
 
 
 def _read_links(path: Path) -> LinkList:
     if path.stat().st_size > MAX_LIST_BYTES:
         raise InputError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB, which is no list of links")
-    text = path.read_bytes().decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    if not is_text(text[:_SNIFFED_CHARS]):
-        raise InputError(f"{path}: not a text file in UTF-8")
-    links = LinkList()
+    links, unread = LinkList(), Counter[str]()
     known: set[str] = set()
-    cells = _csv_cells(text) if path.suffix.lower() == ".csv" else _text_cells(text.split("\n"))
-    for number, cell, problem in cells:
+    for number, cell, problem in _cells(path, unread):
         try:
             if problem:
                 raise Reject(Reason.BAD_LINK, problem)
@@ -117,30 +118,20 @@ def _read_links(path: Path) -> LinkList:
         if link not in known:
             known.add(link)
             links.links.append(link)
+    links.left_out = f"not read: {unread_names(unread)}" if unread else ""
     return links
 
 
-Cell = tuple[int, str, str]  # line, what should be a link or an id, what is wrong with its row
-
-
-def _text_cells(lines: list[str]) -> Iterator[Cell]:
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if text and not text.startswith("#"):
-            yield number, re.split(r"\s+#", text, maxsplit=1)[0].strip(), ""
-
-
-def _csv_cells(text: str) -> Iterator[Cell]:
-    """The link of every row: of the column that is called so, else of the one that is called as ids are, else of the first."""
-    column, first = 0, True
-    for number, cells in csv_rows(text):
-        if isinstance(cells, str):
-            yield number, "", cells
-            continue
-        names = [cell.lower() for cell in cells]
-        named = [name for name in (*_LINK_COLUMNS, *_ID_COLUMNS) if name in names] if first else []
-        first = False
-        if named:
-            column = names.index(named[0])
-        elif any(names) and not names[0].startswith("#"):
-            yield number, cells[column] if column < len(cells) else "", ""
+def _cells(path: Path, unread: "Counter[str]") -> Iterator[Cell]:
+    """What should be links. Raises InputError where the file is no text."""
+    raw = path.read_bytes()
+    if raw.startswith(PARQUET_MAGIC):
+        return parquet_cells(path, unread)
+    if packed := next((name for magic, name in _PACKED.items() if raw.startswith(magic)), ""):
+        raise InputError(f"{path}: packed with {packed}: unpack it first")
+    text = raw.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    if not is_text(text[:_SNIFFED_CHARS]):
+        raise InputError(f"{path}: not a text file in UTF-8")
+    if text.lstrip()[:1] in ("[", "{"):
+        return object_cells(text, unread)
+    return table_cells(text, unread) if path.suffix.lower() in (".csv", ".tsv") else text_cells(text.split("\n"))

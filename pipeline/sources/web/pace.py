@@ -1,7 +1,7 @@
 """Pace: one token bucket a host, kept in the driver, with the back-off of hosts that throttle and the breaker for bot walls.
 
 The bucket holds one token (the generic cell rate algorithm without a burst): two requests to a host are never closer
-than an hour divided by `web.requests_per_hour`, so no window of an hour sees more than that, whoever asks. When the next
+than an hour divided by `web.requests_per_hour`, so no window of an hour sees more than that, across all workers. When the next
 request may leave is kept in `pace.json` of the run, under a lock: restarts and drivers of other shards share it.
 """
 

@@ -17,7 +17,7 @@ from pipeline.tables.kinds.verdicts import VERDICTS
 
 __all__ = ["BOX", "FRAME_LIST_WIDTH", "KEYPOINTS", "KINDS", "FileColumns", "Kind", "column", "frames", "is_path"]
 
-# Parents before their children: whoever goes through the kinds in this order meets a row before what hangs on it.
+# Parents before their children: in this order a row comes before the rows that hang on it.
 _KINDS = (
     *(TYPES, SOURCES, CHECKS, VIDEOS),
     CLIPS,

@@ -46,6 +46,8 @@ class Links(Input):
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         web = context.web or Web()
         listed = self._listed(context.run)
+        if listed.left_out:
+            click.echo(f"crawl: left out: {listed.left_out}", err=True)
         _look_ahead(web, self._holds_youtube(listed))
         with serving(context.run, web) as address:
             yield {"bad": listed.bad, "pace": address}

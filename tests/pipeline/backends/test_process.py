@@ -101,7 +101,7 @@ def test_it_ends_with_all_that_it_started_when_we_are_killed(tmp_path: Path, how
 
 
 def test_killed_before_it_has_started() -> None:
-    """Whoever holds the leash may be gone before the first line of it has run."""
+    """The process that holds the leash may be gone before the first line has run."""
     watched, held = os.pipe()
     os.close(held)
     command = [sys.executable, leash.__file__, str(watched), sys.executable, "-c", "import time; time.sleep(600)"]

@@ -180,7 +180,7 @@ def test_failures_are_listed_and_tried_again(done: Toys) -> None:
     assert "3 of 6 units" in done("run", "toy_crawl", "--workers", "0", code=3)
 
 
-def test_tables_for_whoever_wants_plain_parquet(done: Toys, tmp_path: Path) -> None:
+def test_tables_as_plain_parquet(done: Toys, tmp_path: Path) -> None:
     out = tmp_path / "persons.parquet"
     assert f"6 rows of persons in {out}" in done("table", "persons", "--out", str(out))
     table = pq.read_table(out)

@@ -1,4 +1,4 @@
-"""A list of opt-outs that is lost, cut short or overwritten: told by whoever looks, and nobody builds on the run."""
+"""A list of opt-outs that is lost, cut short or overwritten: commands tell it, and those that build on the run stop."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.stage import command_of
 from pipeline.engine import profile as profiles
 from pipeline.engine.chosen import chosen_of
 from pipeline.engine.fingerprint import version_in
@@ -120,3 +121,9 @@ def test_a_change_of_the_users_own_file_is_done(toys: ToyRun, monkeypatch: pytes
 )
 def test_versions_are_read_from_outcomes(text: str | None, version: int) -> None:
     assert version_in(text, "crawl") == version
+
+
+@pytest.mark.parametrize(("program", "asked"), [("evaluate", True), ("generate", False)])
+def test_programs_with_stages_of_their_own_take_the_answer(program: str, asked: bool) -> None:
+    options = {option for parameter in command_of(program).params for option in parameter.opts}
+    assert ({"--redo", "--keep"} <= options) == asked

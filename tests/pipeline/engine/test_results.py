@@ -298,6 +298,29 @@ def test_a_result_of_an_evaluation_is_told_by_its_path_in_the_run_and_what_makes
     assert [one.remedy for one in check.damages(Store(run))] == [evaluate]
 
 
+def test_a_folder_of_films_that_is_gone_is_told_once(tmp_path: Path) -> None:
+    run, films = tmp_path / "run", tmp_path / "disk" / "films"
+    (films / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.mp4", "b.mp4", "more/c.mp4")):
+        (films / name).write_bytes(b"film")
+        fake_run.add_video(Store(run), number, path=str(films / name), bytes=4, sha256="0" * 64)
+    assert damages(Store(run), deep=False) == []
+    (films / "b.mp4").unlink()
+    assert [one.path for one in damages(Store(run), deep=False)] == [str(films / "b.mp4")]
+
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+    [gone] = damages(Store(run), deep=False)
+    assert (gone.path, gone.problem, gone.holds) == (str(tmp_path / "disk"), "is not there", "3 videos")
+    assert gone.remedy.startswith("bring it back, or say where it is now: `csg405 run crawl --input FOLDER --run ")
+    assert len(gone.units) == 3 and not gone.set_aside
+
+    (films / "more").mkdir(parents=True)  # as where a disk is mounted no more
+    (films / "more").rmdir()
+    [empty] = damages(Store(run), deep=False)[:1]
+    assert (empty.path, empty.problem, empty.holds) == (str(films), "is empty: is its disk there?", "2 videos")
+    assert "nothing was changed; bring it back" in str(Damaged(empty, run))
+
+
 def test_of_a_file_outside_the_run_no_command_is_told_to_bring_it_back(tmp_path: Path) -> None:
     run, film = tmp_path / "run", tmp_path / "talk.mp4"
     fake_run.add_video(Store(run), 1, path=str(film), bytes=4, sha256="0" * 64)

@@ -1,4 +1,4 @@
-"""Optional nets, as whoever only looks sees them; how they run is tested with the runner."""
+"""Optional nets, as commands that only look see them; how they run is tested with the runner."""
 
 from pathlib import Path
 from types import SimpleNamespace

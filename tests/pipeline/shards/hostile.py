@@ -59,7 +59,7 @@ def rows(**changed: Any) -> list[dict[str, Any]]:
 
 
 def index(folder: Path, count: int = CLIPS, **changed: Any) -> None:
-    """The index of the folder's one file, as whoever made it would have written it."""
+    """The index of the folder's one file, as its author would have written it."""
     path = folder / NAME
     entry = {"path": NAME, "split": "train", "rows": count, "seconds": count * FRAMES / 25}
     entry |= {"bytes": path.stat().st_size, "sha256": sha256_of(path), **changed}

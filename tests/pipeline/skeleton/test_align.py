@@ -131,7 +131,7 @@ def test_the_fit_is_the_best_in_least_squares_over_the_points_that_agree() -> No
                 assert cost(other) >= least
 
 
-def test_whoever_leans_their_head_is_fitted_by_the_body() -> None:
+def test_a_leaning_head_is_fitted_by_the_body() -> None:
     """Speakers of other proportions, heads that wander: shoulders and neck come to where the mean of others has them."""
     others = np.concatenate([planted.pair(planted.speaker(n), 5, [n]).keypoints for n in range(12)])
     others -= others[:, [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]].mean(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Whom a manifest's crop means, among people whose boxes are given."""
+"""Which person a manifest's crop means, among people whose boxes are given."""
 
 import numpy as np
 

@@ -224,7 +224,7 @@ class TablesMachine(RuleBasedStateMachine):
                 if version and (winner["status"] not in (OK, REJECTED) or winner["fingerprint"] != version):
                     self.put([unit], version)
                 elif not version and winner["status"] in (OK, REJECTED):
-                    self.put([unit], 0)  # a mark of `retry` that got lost is set again by whoever wants it
+                    self.put([unit], 0)  # a mark of `retry` that got lost is set again by the next `retry`
         made_anew(folder)
         self.hurt = None
 

@@ -1,7 +1,8 @@
 """What a disk may hold after a power cut: the file operations of a piece of work, and every state that they may leave.
 
 A file's bytes are there once it was flushed, an entry of a folder once the folder was; before that each may be there or not,
-whatever came before it. A file whose bytes were not flushed holds what it held before, nothing, half, or all of the new ones.
+whatever came before it. A rename within a folder moves both of its entries or none, as file systems with a journal do; between two
+folders each by itself. A file whose bytes were not flushed holds what it held before, nothing, half, or all of the new ones.
 """
 
 import os
@@ -45,6 +46,7 @@ class Disk:
         }
         self.now = dict(self.sure)
         self.pending: dict[Path, list[tuple[Path, Any]]] = {}
+        self.renames: list[tuple[Path, Path, _File]] = []  # within a folder, not flushed: from, to, what
         self.states: dict[frozenset[tuple[str, bytes]], None] = {}
         self.operations = 0
 
@@ -52,6 +54,14 @@ class Disk:
         """An entry of a folder changes."""
         self.now[path] = what
         self.pending.setdefault(path.parent, []).append((path, what))
+
+    def rename(self, path: Path, target: Path) -> None:
+        """A file gets another name."""
+        file = self.file(path)
+        self.enter(target, file)
+        self.enter(path, None)
+        if path.parent == target.parent and not path.name.startswith(files.TEMPORARY):
+            self.renames.append((path, target, file))
 
     def file(self, path: Path) -> _File:
         """The file of this name; one that was written by other means is new to the disk."""
@@ -65,6 +75,7 @@ class Disk:
         """A flush of a file or folder."""
         if path.is_dir():
             self.sure.update(self.pending.pop(path, []))
+            self.renames = [each for each in self.renames if each[0].parent != path]
         else:
             file = self.file(path)
             file.sure, file.maybe = path.read_bytes(), []
@@ -78,6 +89,8 @@ class Disk:
                 names.setdefault(path, [self.sure.get(path)]).append(what)
         for chosen in product(*names.values()):
             tree = {**self.sure, **dict(zip(names, chosen, strict=True))}
+            if any((tree.get(new) is file) == (tree.get(old) is file) for old, new, file in self.renames):
+                continue
             there = {path: what for path, what in tree.items() if what is not None and self._reached(path, tree)}
             held = [
                 path for path, what in there.items() if isinstance(what, _File) and files.TEMPORARY not in path.name
@@ -90,21 +103,23 @@ class Disk:
         return path.parent == self.root or (tree.get(path.parent) is FOLDER and self._reached(path.parent, tree))
 
 
-def recorded(monkeypatch: pytest.MonkeyPatch, root: Path, work: Callable[[], object]) -> Disk:
-    """Do a piece of work, and follow what it does to the disk."""
+def recorded(
+    monkeypatch: pytest.MonkeyPatch, root: Path, work: Callable[[], object], folders: tuple[str, ...] = ("tables",)
+) -> Disk:
+    """Do a piece of work, and follow what it does to these folders on the disk."""
     disk = Disk(root)
     with monkeypatch.context() as patch:
-        _follow(patch, disk)
+        _follow(patch, disk, folders)
         work()
     disk.look()
     return disk
 
 
-def _follow(patch: pytest.MonkeyPatch, disk: Disk) -> None:
+def _follow(patch: pytest.MonkeyPatch, disk: Disk, folders: tuple[str, ...]) -> None:
     sync, replace, unlink, mkdir, write = files.sync, Path.replace, Path.unlink, Path.mkdir, os.write
 
     def inside(path: Path) -> bool:
-        return path.is_relative_to(disk.root) and path.relative_to(disk.root).parts[:1] == ("tables",)
+        return path.is_relative_to(disk.root) and path.relative_to(disk.root).parts[:1] in [(name,) for name in folders]
 
     def on_sync(path: Path) -> None:
         disk.look()
@@ -114,8 +129,7 @@ def _follow(patch: pytest.MonkeyPatch, disk: Disk) -> None:
 
     def on_replace(path: Path, target: Any) -> Path:
         if inside(path):
-            disk.enter(Path(target), disk.file(path))
-            disk.enter(path, None)
+            disk.rename(path, Path(target))
         disk.look()
         return replace(path, target)
 
@@ -129,7 +143,7 @@ def _follow(patch: pytest.MonkeyPatch, disk: Disk) -> None:
     def on_mkdir(path: Path, *args: Any, **kwargs: Any) -> None:
         there = path.exists()
         mkdir(path, *args, **kwargs)
-        if (inside(path) or path == disk.root / "tables") and not there and disk.now.get(path) is not FOLDER:
+        if inside(path) and not there and disk.now.get(path) is not FOLDER:
             disk.enter(path, FOLDER)
             disk.look()
 
@@ -149,7 +163,7 @@ def _follow(patch: pytest.MonkeyPatch, disk: Disk) -> None:
 
 
 def laid_out(disk: Disk, folder: Path) -> Iterator[Path]:
-    """Each state as a folder of its own; one at a time, for whoever looks may write into it."""
+    """Each state as a folder of its own; one at a time, because the caller may write into it."""
     for number, state in enumerate(disk.states):
         run = folder / f"{number:04d}"
         for name, text in sorted(state):

@@ -1,4 +1,4 @@
-"""Damage to tables: each kind of it stops whoever would build on it, is told with file and remedy, and heals."""
+"""Damage to tables: each kind of it stops commands that would build on it, is told with file and remedy, and heals."""
 
 import errno
 import json

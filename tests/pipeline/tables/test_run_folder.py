@@ -1,4 +1,4 @@
-"""The list of a run's folders: nothing is written into a run that it has not, and notes say whom a file is about."""
+"""The list of a run's folders: nothing is written into a run that it has not, and notes say which people are in a file."""
 
 import ast
 import contextlib
@@ -88,7 +88,7 @@ def test_places_are_named_once_and_every_kind_of_path_lies_in_one() -> None:
     }
 
 
-def test_notes_name_nobody_to_whoever_does_not_know_the_id(tmp_path: Path) -> None:
+def test_notes_name_nobody_without_the_id(tmp_path: Path) -> None:
     out = tmp_path / "generated" / "a.mp4"
     with people.noting(tmp_path, [out], [ONE, ""]):
         out.write_bytes(b"x")

@@ -101,7 +101,7 @@ def test_a_key_that_two_units_yield_counts_once(tmp_path: Path) -> None:
     for unit, width in (("z", 1), ("b", 2), ("m", 3)):
         rows = pack_rows(VIDEOS, unit, [{"video_id": "file:same", "width": width}])
         store.table("videos").append([rows], [Outcome(unit, "toy_crawl", 1, OK)])
-    assert store.read("videos", ["width"])["width"].to_pylist() == [2], "the first unit in order, whoever was first"
+    assert store.read("videos", ["width"])["width"].to_pylist() == [2], "the first unit in order, not in time"
     put(store, "b", None, 2, REJECTED)
     assert store.read("videos", ["width"])["width"].to_pylist() == [3]
 

@@ -50,7 +50,7 @@ def test_the_numbers_are_the_same_in_another_process_and_others_of_another_seed(
     assert ended.stdout.strip() == digest(7) != digest(8)
 
 
-def test_a_speaker_is_the_same_whoever_comes_before() -> None:
+def test_a_speaker_is_the_same_in_any_order() -> None:
     alone = [made.pair for made in planted.clips(range(4, 5), 12)]
     after = [made.pair for made in planted.clips(range(2, 5), 12) if made.speaker == 4]
     assert len(alone) == len(after)

@@ -32,7 +32,7 @@ def nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def filmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with three clips of three speakers, all of the test split; whoever changes it takes a copy."""
+    """A run with three clips of three speakers, all of the test split; tests that change it take a copy."""
     run = tmp_path_factory.mktemp("filmed") / "run"
     write_shards(run, [row_of(run, number, who) for number, who in enumerate(("ada", "ben", "cai"))])
     return run

@@ -17,14 +17,17 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.base.errors import BadUse, StageError
 from pipeline.cli.session import Fault, errors_in_a_line
 from pipeline.media.audio import write_wav
 from pipeline.model.generation.inputs import BadInput
 from pipeline.registry.models import Entry
 from pipeline.tables.store import Store
 from pipeline.theatre import planted
+from stages.evaluate import Evaluate
 from stages.evaluate.cast import Cast, letterboxed
 from stages.evaluate.pairs import unpaired
+from stages.evaluate.scores import Scores
 from tests.pipeline.backends import fakes
 from tests.stages.evaluate.studio import FRAMES, Studio, played, row_of, subject, video_id, write_film, write_shards
 
@@ -73,6 +76,35 @@ def mine(studio: Studio, tmp_path: Path) -> Mine:
 
 
 # What it does, and does not do again
+
+
+def test_results_of_older_versions_are_asked_about(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio.evaluate(method="transfer")
+    before = studio.table()
+    monkeypatch.setattr(Scores, "version", 3)
+
+    def attempts() -> set[int]:
+        folders = ("true-drawn", "transfer-skeleton")
+        return {n for folder in folders for n in studio.attempts(folder, "scores").values()}
+
+    def run(**answer: bool) -> None:
+        Evaluate(inception=(), i3d=(), method="transfer").run(studio.session(), **answer)
+
+    with pytest.raises(StageError) as told:
+        run()
+    for of in ("true-drawn version 2 -> 3: 3 finished units", "transfer-skeleton version 2 -> 3: 6 finished units"):
+        assert f"scores of {of} would be done again" in str(told.value)
+    assert "--redo does it again, --keep leaves it as it is" in str(told.value)
+    assert attempts() == {1} and studio.table() == before, "it stops before anything starts"
+    with pytest.raises(BadUse, match="not both"):
+        run(redo=True, keep=True)
+    run(keep=True)
+    run()
+    assert attempts() == {1}, "what is kept is not asked about again"
+    run(redo=True)
+    assert attempts() == {2} and studio.table() == before
+    run()
+    assert attempts() == {2}
 
 
 def test_transfer_is_the_true_motion_and_is_done_once(studio: Studio) -> None:
@@ -222,7 +254,7 @@ def test_folders_of_one_name_take_no_turns_in_the_table(mine: Mine, tmp_path: Pa
     both = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine 2")
     assert set(measured(first)) < set(measured(both))
     moved = mine.studio.evaluate(method="folder", folder=str(other), settings=("paired",), label="mine")
-    assert len(measured(moved)) == len(measured(both)), "whoever names it, means it"
+    assert len(measured(moved)) == len(measured(both)), "a label that is given is meant"
 
 
 def test_what_other_systems_are_given(mine: Mine) -> None:

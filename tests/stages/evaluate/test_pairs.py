@@ -1,4 +1,4 @@
-"""Who meets whom: derangements over speakers, lists from outside with their mistakes, and file names that cannot collide."""
+"""Pairs: derangements over speakers, lists from outside with their mistakes, and file names that cannot collide."""
 
 from collections import Counter
 from pathlib import Path

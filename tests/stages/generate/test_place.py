@@ -63,7 +63,7 @@ def test_a_reference_that_is_off_is_told_fitted_and_brought_back(
 @pytest.mark.parametrize("how", OFF)
 @pytest.mark.usefixtures("unfilmed")
 def test_the_mean_skeleton_comes_back_in_the_references_place_and_size(how: str, place: Place) -> None:
-    """By a model that says the same whoever leads it, so that only the way back can bring it there."""
+    """By a model that says the same for any reference, so that only the way back can bring it there."""
     scale, moved, _ = OFF[how]
     points = somebody(place.made, scale, moved)
     found = place.generate(

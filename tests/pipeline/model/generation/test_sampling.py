@@ -1,4 +1,4 @@
-"""Sampling is set in one place: whoever generates has the same names, defaults and limits."""
+"""Sampling is set in one place: all that generate have the same names, defaults and limits."""
 
 from typing import get_args
 

@@ -158,6 +158,40 @@ def _pretty(vid: str, start: float, end: float) -> str:
     return json.dumps(json.loads(_release(vid, start, end)), indent=2)
 
 
+def _talkvid(vid: str, start: float, end: float) -> str:
+    link = {"Person ID": "7", "Video Link": f"https://www.youtube.com/watch?v={vid}"}
+    times = {"start-time": start, "start-frame": 0, "end-time": end, "end-frame": 9}
+    size = {"height": 1080, "width": 1920, "fps": 24.0}
+    return json.dumps({"id": "video-scene1", **size, **times, "info": link, "description": "A man, seated: he nods."})
+
+
+def _talkvid_truth(text: str) -> list[Span]:
+    entries = _objects(text, "info")
+    return [(_id_in(entry["info"]["Video Link"]), entry["start-time"], entry["end-time"]) for entry in entries]
+
+
+def _video2dataset(vid: str, start: float, end: float) -> str:
+    row = {"url": f"https://youtu.be/{vid}", "caption": "a talk", "clips": [[_clock(start), _clock(end)]]}
+    return json.dumps(row)
+
+
+def _video2dataset_truth(text: str) -> list[Span]:
+    found = []
+    for entry in _objects(text, "clips"):
+        found += [(_id_in(entry["url"]), _seconds(a), _seconds(b)) for a, b in entry["clips"]]
+    return found
+
+
+def _tabbed(vid: str, start: float, end: float) -> str:
+    return f"a, {vid}\t{vid}\t{start}\t{end}"
+
+
+def _tabbed_truth(text: str) -> list[Span]:
+    _, vid, start, end = (cell.strip() for cell in text.split("\t")[:4])
+    assert re.fullmatch(r"[\w-]{11}", vid, re.ASCII)
+    return [(vid, float(start), float(end))]
+
+
 FORMS = {
     "csg405_json": Form(_csg, _csg_truth, "[\n", ",\n", "\n]\n"),
     "csg405_json in one line": Form(_csg, _csg_truth, "[", ", ", "]"),
@@ -169,6 +203,9 @@ FORMS = {
     ),
     "panda_csv": Form(_panda, _panda_truth, "videoID,url,timestamp,caption,matching_score\n"),
     "celebv_json": Form(_celebv, _celebv_truth, '{"meta_info": {"x": [1]}, "clips": {\n', ",\n", "\n}}\n"),
+    "objects": Form(_talkvid, _talkvid_truth, "[\n", ",\n", "\n]\n"),
+    "objects in lines": Form(_video2dataset, _video2dataset_truth),
+    "emtd_csv in tabs": Form(_tabbed, _tabbed_truth, "title\tvideo_id\tstart\tend\n"),
     "release": Form(_release, _release_truth),
     "release in several lines": Form(_pretty, _release_truth),
 }

@@ -20,5 +20,5 @@ def test_with_five_thousand_rows_of_each() -> None:
 
 def test_all_forms_are_there() -> None:
     assert {name.split(" in ")[0] for name in FORMS} == {
-        *("csg405_json", "csg405_names", "emtd_csv", "panda_csv", "celebv_json", "release"),
+        *("csg405_json", "csg405_names", "emtd_csv", "panda_csv", "celebv_json", "objects", "release"),
     }

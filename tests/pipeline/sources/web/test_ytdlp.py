@@ -162,7 +162,7 @@ def test_no_stream_is_handed_to_a_program_that_asks_by_itself(encrypted: bool, t
 
 @pytest.mark.parametrize("name", ["ffmpeg", "ffprobe"])
 def test_a_downloaded_playlist_brings_no_other_file_in(name: str, tmp_path: Path) -> None:
-    """Whoever starts ffmpeg, and by whichever name: what yt-dlp asks about a file has no options of ours."""
+    """However ffmpeg is started, and by whichever name: what yt-dlp asks about a file has no options of ours."""
     (tmp_path / name).symlink_to(ffmpeg_exe())
     sound, playlist = tmp_path / "private.aac", tmp_path / "fetched.m3u8"
     tone = ("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", str(sound))
