@@ -19,7 +19,7 @@ TOP_FIRST, BOTTOM_FIRST = "tff", "bff"
 PROGRESSIVE = "none"
 PARTLY = " partly"
 
-_BLOCK_PX = 16
+_BLOCK_ROWS, _BLOCK_COLUMNS = 16, 4  # of thinned pictures
 _MOVES = 3.0  # grey levels between neighbours in time, the mean of a block
 _ZIGZAG, _ZIGZAG_LEVELS = 1.5, 4.0  # by which neighbouring rows differ more than every second one
 _LEAST_BLOCKS = 2  # that make a picture combed, where that is not yet known of its film
@@ -32,7 +32,7 @@ _WHOLE_FIELDS = (
 )
 _MOVING_BLOCKS = 4
 _ENOUGH_CLEAN = 3  # moving pictures that prove a flag wrong
-_COLUMNS_PX = 480  # of wide pictures only every n-th column is looked at, about so many
+_COLUMNS = 128  # of wide pictures every n-th column is looked at, so many at least
 _SECOND = np.array([1, -2, 1], np.float32)
 _SECOND_IN_FIELD = np.array([1, 0, -2, 0, 1], np.float32)
 _ALONE = np.ones(1, np.float32)
@@ -45,7 +45,7 @@ class Comb:
     """What was seen of one picture.
 
     Attributes:
-        moving: blocks of 16 x 16 pixels in which something moves.
+        moving: blocks of 16 rows in which something moves.
         combed: those in which rows zigzag.
         own, top, bottom: how badly the rows of combed blocks fit: as they stand, in pairs of fields with the top one first,
             with the bottom one first; grey levels, summed.
@@ -81,23 +81,22 @@ class Combing:
     share: float | None = None
 
 
-def luma_of_frame(frame: Any) -> Luma:
-    """(H, W) the rows of a decoded frame as they are coded, 8 bits."""
+def thin_luma(frame: Any) -> Luma:
+    """(H, columns) rows of a decoded frame as they are coded, 8 bits; of wide ones some columns, as many for all of one size."""
     layout = frame.format
     if layout.is_rgb or not layout.is_planar or layout.components[0].bits != 8:
         pixels: Luma = frame.reformat(format="gray").to_ndarray()
-        return pixels
-    plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    else:
+        plane = frame.planes[0]
+        pixels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    return np.ascontiguousarray(pixels[:, :: max(1, frame.width // _COLUMNS)])
 
 
 def comb_of(before: Luma, picture: Luma, after: Luma, *, flagged: bool = False) -> Comb:
-    """Look at one picture, between its neighbours; all (H, W)."""
-    looked = _thinned(before, picture, after)
-    moving = _moving(*looked) if looked else None
-    if not looked or moving is None or not moving.any():
+    """Look at one picture, between its neighbours; all as `thin_luma`."""
+    moving = _moving(before, picture, after)
+    if not moving.any():
         return Comb(0, flagged=flagged)
-    before, picture, after = looked
     own, combed = _zigzag(picture, moving)
     if not combed.any():
         return Comb(int(moving.sum()), flagged=flagged)
@@ -107,9 +106,8 @@ def comb_of(before: Luma, picture: Luma, after: Luma, *, flagged: bool = False) 
 
 def looks_combed(before: Luma, picture: Luma, after: Luma) -> bool:
     """Whether some of a picture is combed, in a film in which combed pictures were found."""
-    looked = _thinned(before, picture, after)
-    moving = _moving(*looked) if looked else None
-    return bool(looked and moving is not None and moving.any() and _zigzag(looked[1], moving)[1].any())
+    moving = _moving(before, picture, after)
+    return bool(moving.any() and _zigzag(picture, moving)[1].any())
 
 
 def combing_of(pictures: Sequence[Comb]) -> Combing:
@@ -136,16 +134,9 @@ def _whole_fields(found: Sequence[Comb]) -> bool:
     return sum(p.own for p in found) > _WHOLE_FIELDS * sum(min(p.top, p.bottom) for p in found)
 
 
-def _thinned(*pictures: Luma) -> tuple[Luma, ...] | None:
-    """Some of their columns; None where they cannot be compared."""
-    height, width = pictures[0].shape
-    if any(picture.shape != (height, width) for picture in pictures) or height < _BLOCK_PX + 4 or width < _BLOCK_PX:
-        return None
-    step = max(1, width // _COLUMNS_PX)
-    return tuple(np.ascontiguousarray(picture[:, ::step]) for picture in pictures)
-
-
 def _moving(before: Luma, picture: Luma, after: Luma) -> npt.NDArray[np.bool_]:
+    if not before.shape == picture.shape == after.shape or picture.size == 0:
+        return np.zeros((0, 0), bool)
     changes = cv2.max(cv2.absdiff(picture, before), cv2.absdiff(picture, after))
     return _blocks(changes) > _MOVES
 
@@ -170,8 +161,8 @@ def _misfit(picture: Luma, odd: Luma, even: Luma) -> Floats:
 
 def _blocks(values: npt.NDArray[Any]) -> Floats:
     """(rows, columns) mean of each block; what is left over at the edges does not count."""
-    tall, wide = (size // _BLOCK_PX for size in values.shape)
-    kept = values[: tall * _BLOCK_PX, : wide * _BLOCK_PX].reshape(tall, _BLOCK_PX, wide * _BLOCK_PX)
-    columns = kept.sum(axis=1, dtype=np.int32).reshape(tall, wide, _BLOCK_PX)
-    means: Floats = columns.sum(axis=2) / float(_BLOCK_PX * _BLOCK_PX)
+    tall, wide = values.shape[0] // _BLOCK_ROWS, values.shape[1] // _BLOCK_COLUMNS
+    kept = values[: tall * _BLOCK_ROWS, : wide * _BLOCK_COLUMNS].reshape(tall, _BLOCK_ROWS, wide * _BLOCK_COLUMNS)
+    columns = kept.sum(axis=1, dtype=np.int32).reshape(tall, wide, _BLOCK_COLUMNS)
+    means: Floats = columns.sum(axis=2) / float(_BLOCK_ROWS * _BLOCK_COLUMNS)
     return means

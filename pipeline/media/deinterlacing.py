@@ -7,7 +7,7 @@ from typing import Any
 
 from av.filter import Graph
 
-from pipeline.media.combing import PARTLY, PROGRESSIVE, looks_combed, luma_of_frame
+from pipeline.media.combing import PARTLY, PROGRESSIVE, looks_combed, thin_luma
 
 _BY_FLAG = "mode=send_frame:parity=auto:deint=interlaced"
 
@@ -77,7 +77,7 @@ def _told(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """(frame, whether it is combed), each looked at between its neighbours; the first and the last have one."""
     before = held = luma = None
     for frame in frames:
-        after = luma_of_frame(frame)
+        after = thin_luma(frame)
         if held is not None:
             yield held, looks_combed(after if before is None else before, luma, after)
         before, luma, held = luma, after, frame
