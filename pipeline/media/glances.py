@@ -21,7 +21,7 @@ from pipeline.media.tone import is_hdr
 FRAMES = 7  # of a glance: five with two neighbours, as many as telecine repeats its pattern after
 _EVERY_SECOND = 2  # of the five: one of two neighbours that telecine combs is among them
 _PACKETS = 1000  # without so many frames among them, then there is nothing to see
-_ENOUGH = 5  # pictures, to be sure of them
+_ENOUGH = 3  # pictures, to be sure of them
 _EVERY_FRAMES = 50  # where frames are decoded anyway
 _EVERY_SECONDS = 20.0
 _MOST_PLACES = 12

@@ -6,6 +6,7 @@ Light up to 0.95 of white keeps its value; what is brighter is rolled off by its
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -49,6 +50,8 @@ _TO_BT709 = np.array(  # primaries of BT.2020 to those of BT.709, BT.2087
 )
 _BT2020, _BT709 = 9, 1  # AVCOL_PRI_BT2020; AVCOL_PRI_BT709 and AVCOL_SPC_BT709
 _STEPS = 4096  # of the table back to gamma
+_ALL_STEPS = (float(_STEPS),) * 4
+_BLACK = (0.0,) * 4
 
 
 def is_hdr(frame: Any) -> bool:
@@ -67,17 +70,18 @@ def to_sdr(rgb: npt.NDArray[np.uint16], transfer: int, primaries: int) -> npt.ND
         transfer: `PQ` or `HLG`.
         primaries: of the stream, as ffmpeg numbers them; unknown ones count as BT.2020.
     """
-    light = _linear(transfer)[rgb]  # (H, W, 3), 1 is diffuse white
+    light = np.take(_linear(transfer), rgb, mode="clip")  # (H, W, 3), 1 is diffuse white
     if primaries in (_BT2020, 0, 2):
-        light = light @ _TO_BT709.T
-    np.maximum(light, 0, out=light)
-    most = light.max(axis=-1)
+        light = cv2.transform(light, _TO_BT709)
+    light = cv2.max(light, _BLACK)
+    most = cv2.max(cv2.max(*cv2.split(light)[:2]), cv2.extractChannel(light, 2))
     bright = most > _KNEE
     if bright.any():
         over = most[bright]
         rolled = 1 - (1 - _KNEE) * np.exp(-(over - _KNEE) / (1 - _KNEE))
         light[bright] *= (rolled / over)[:, None]
-    sdr: npt.NDArray[np.uint8] = _gamma()[np.minimum(light * _STEPS + 0.5, _STEPS).astype(np.int32)]
+    steps = cv2.multiply(light, _ALL_STEPS, dtype=cv2.CV_16U)
+    sdr: npt.NDArray[np.uint8] = np.take(_gamma(), steps, mode="clip")
     return sdr
 
 
