@@ -188,7 +188,7 @@ def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: M
         for name in ("images", "poses", "faces"):
             (temporary / name).mkdir(parents=True)
         count = 0
-        with GridReader(video, 0, row["frames"]) as reader:
+        with GridReader(video, 0, row["frames"], reading=AS_IT_STANDS) as reader:
             for n, frame in enumerate(reader):
                 if frame.pixels.shape != (*_SIDE, 3):
                     raise Reject(

@@ -31,3 +31,4 @@ class Reading:
 
 
 AS_IT_STANDS = Reading()
+"""Of files in which nothing is odd, such as our own clips."""
