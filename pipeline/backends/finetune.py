@@ -23,6 +23,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
+from pipeline.media.reading import AS_IT_STANDS
 from pipeline.shards.read import open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
