@@ -23,6 +23,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.media.grid import GridReader
+from pipeline.media.reading import AS_IT_STANDS
 from pipeline.shards.read import open_shards
 from pipeline.skeleton import layout
 from pipeline.skeleton.control import draw_control
@@ -188,7 +189,7 @@ def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: M
         for name in ("images", "poses", "faces"):
             (temporary / name).mkdir(parents=True)
         count = 0
-        with GridReader(video, 0, row["frames"]) as reader:
+        with GridReader(video, 0, row["frames"], reading=AS_IT_STANDS) as reader:
             for n, frame in enumerate(reader):
                 if frame.pixels.shape != (*_SIDE, 3):
                     raise Reject(

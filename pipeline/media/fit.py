@@ -29,13 +29,12 @@ class Fitter:
         self._stream, self._limits, self._format = stream, limits, pixel_format
         self._geometry = geometry_of(stream, model, limits)
         self._convert = Converter(self._geometry, size, pixel_format)
-        # a container may name an aspect of its own, which counts then
-        self._trusted = not stream.sample_aspect_ratio or stream.sample_aspect_ratio == source.aspect
+        self._aspect_of = source.aspect_of
         self._others: dict[tuple[int, int, Fraction | None], Converter] = {}
 
     def __call__(self, frame: Any) -> np.ndarray:
         """The frame's pixels, of the size of the first. Raises Reject: CORRUPT, TOO_LARGE."""
-        aspect = frame.opaque if self._trusted and isinstance(frame.opaque, Fraction) else None
+        aspect = self._aspect_of(frame)
         if aspect is None and (frame.width, frame.height) == (self._geometry.coded_width, self._geometry.coded_height):
             return self._convert(frame)
         return self._fitted(frame, aspect)

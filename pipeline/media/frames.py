@@ -11,8 +11,8 @@ from av.stream import Discard
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
+from pipeline.media.deinterlacing import deinterlace, needs_the_one_before
 from pipeline.media.guard import Limits, open_container, picture_streams
-from pipeline.media.picture import deinterlace
 from pipeline.media.reading import AS_IT_STANDS, Reading
 from pipeline.media.timeline import GridClock, presentation_zero, read_packets
 
@@ -51,6 +51,10 @@ class FrameSource:
         self.stream = picture_streams(self.container)[0]
         self.clock = GridClock(presentation_zero(self.container, self._reading.clock), self.stream.time_base)
         self.aspect = self.stream.codec_context.sample_aspect_ratio  # as the coded stream begins
+        declared = self.stream.sample_aspect_ratio
+        self._trusted = (
+            not declared or declared == self.aspect
+        )  # a container may name an aspect of its own, which counts then
         self.stream.thread_type = "AUTO"
         if self._threads:
             self.stream.codec_context.thread_count = self._threads
@@ -64,7 +68,15 @@ class FrameSource:
 
     def frames(self) -> Iterator[Any]:
         """All frames from the start, deinterlaced; call it on a source that has not been read yet."""
-        return deinterlace(self._decode(self._packets()), self.stream.time_base)
+        return self._deinterlaced(self._decode(self._packets()))
+
+    def near(self, picture: int) -> Iterator[Any]:
+        """Frames from some keyframe near a grid picture on, not deinterlaced: to glance at, as seeks may miss."""
+        return self.frames_from(picture) if self._reading.clock.turns else self._seek(picture)
+
+    def aspect_of(self, frame: Any) -> Fraction | None:
+        """The shape of a frame's pixels, where it is not that of the first's."""
+        return frame.opaque if self._trusted and isinstance(frame.opaque, Fraction) else None
 
     def _packets(self) -> Iterator[Any]:
         return read_packets(self.container, self.stream, clock=self._reading.clock)
@@ -84,7 +96,7 @@ class FrameSource:
                 first = next(decoded, None)
                 if first is not None and self._early_enough(first, picture):
                     self.from_start = self.stream.start_time is not None and first.pts <= self.stream.start_time
-                    return deinterlace(_chain([first], decoded), self.stream.time_base)
+                    return self._deinterlaced(_chain([first], decoded))
             self.close()
             self._open()
         return self.frames()
@@ -101,17 +113,19 @@ class FrameSource:
             if late or len(held) > _MOST_HELD:
                 break
         if self.from_start:
-            return deinterlace(self._decode(_chain(held, packets)), self.stream.time_base)
+            return self._deinterlaced(self._decode(_chain(held, packets)))
         with closing(FrameSource(self._path, self._limits, self._threads)) as start:
             self.model = next(start._decode(start._packets()), None)
-        return deinterlace(self._decode_from_key(_chain(held, packets)), self.stream.time_base)
+        return self._deinterlaced(self._decode_from_key(_chain(held, packets)))
 
     def _early_enough(self, first: Any, picture: int) -> bool:
         if first.pts is None:
             return False
         shown = self.clock.first_picture(first.pts)
-        # An interlaced frame is rebuilt with the help of the one before it, so one more is needed.
-        return shown < picture if first.interlaced_frame else shown <= picture
+        return shown < picture if needs_the_one_before(first, self._reading.combed) else shown <= picture
+
+    def _deinterlaced(self, frames: Iterator[Any]) -> Iterator[Any]:
+        return deinterlace(frames, self.stream.time_base, self._reading.combed)
 
     def _seek(self, picture: int) -> Iterator[Any]:
         try:

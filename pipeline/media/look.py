@@ -1,5 +1,7 @@
-"""A look at a file: all its packets, nothing decoded, and how it is to be read."""
+"""A look at a file: all its packets, some of its pictures, and how it is to be read."""
 
+from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ import av
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.clock import Clock
+from pipeline.media.frames import FrameSource
+from pipeline.media.glances import Seen, first_frames, look_at_end, look_within
 from pipeline.media.guard import Limits, audio_streams, open_container, picture_streams
 from pipeline.media.pieces import PacketTimes, clock_of
 from pipeline.media.reading import Reading
@@ -84,14 +88,26 @@ class PacketScan:
 
 
 def look(path: str | Path, limits: Limits | None = None, *, need_video: bool = True) -> Reading:
-    """How a file is to be read; its packets are read, and nothing is decoded where it has one sound track at most.
+    """How a file is to be read: its packets are read, and some of its pictures and, of several sound tracks, their first minutes.
 
     Raises:
         Reject, Failure: what `open_container` raises.
     """
+    limits = limits or Limits()
     with open_container(path, limits, need_video=need_video) as container:
-        clock = PacketScan(container).clock
-    return Reading(clock, voice_track(path, limits, need_video=need_video))
+        scan = PacketScan(container)
+    reading = Reading(scan.clock, voice_track(path, limits, need_video=need_video))
+    return replace(reading, combed=_combed(path, limits, reading, scan.video)) if need_video and scan.video else reading
+
+
+def _combed(path: str | Path, limits: Limits, reading: Reading, video: Span) -> str | None:
+    """Which of its pictures are to be deinterlaced, by the same glances as when it was probed."""
+    seen = Seen()
+    with closing(FrameSource(path, limits)) as source:
+        seen.add(source, first_frames(source))
+    look_within(path, limits, reading, float(video.end), seen)
+    look_at_end(path, limits, reading, video.last_pts, seen)
+    return seen.combing.rule
 
 
 def _rate(video: Span, time_base: Fraction) -> tuple[float, bool]:

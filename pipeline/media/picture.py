@@ -1,13 +1,11 @@
-"""From a decoded frame to upright square pixels: orientation, sample aspect, colour, scaling, deinterlacing."""
+"""From a decoded frame to upright square pixels: orientation, sample aspect, colour, scaling."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
@@ -83,9 +81,7 @@ def geometry_of(stream: Any, frame: Any, limits: Limits, aspect: Fraction | None
     Raises:
         Reject: TOO_LARGE when the displayed picture has more pixels than the limit.
     """
-    aspect = Fraction(aspect or stream.sample_aspect_ratio or 1)
-    if not Fraction(1, _PLAUSIBLE_ASPECT) <= aspect <= _PLAUSIBLE_ASPECT:
-        aspect = Fraction(1)
+    aspect = plausible_aspect(aspect or stream.sample_aspect_ratio)
     width, height = frame.width, frame.height
     if aspect > 1:
         width = round(width * aspect)
@@ -97,6 +93,12 @@ def geometry_of(stream: Any, frame: Any, limits: Limits, aspect: Fraction | None
     if orientation.transposed:
         width, height = height, width
     return Geometry(frame.width, frame.height, aspect, orientation, width, height)
+
+
+def plausible_aspect(aspect: Fraction | None) -> Fraction:
+    """The shape of pixels, width by height; 1 where nothing is said, or what no camera has."""
+    aspect = Fraction(aspect or 1)
+    return aspect if Fraction(1, _PLAUSIBLE_ASPECT) <= aspect <= _PLAUSIBLE_ASPECT else Fraction(1)
 
 
 class Converter:
@@ -163,69 +165,3 @@ def _matrix(frame: Any) -> int | None:
         return int(Colorspace.BT2020)
     hd = frame.width >= 1280 or frame.height > 576
     return int(Colorspace.ITU709 if hd else Colorspace.ITU601)
-
-
-def deinterlace(frames: Iterable[Any], time_base: Fraction) -> Iterator[Any]:
-    """The frames with interlaced ones rebuilt from their neighbours (bwdif), times and count unchanged.
-
-    Progressive frames pass untouched, and the filter is not even built before the first interlaced one.
-    """
-    filters: _Bwdif | None = None
-    before: Any = None  # held back one step: an interlaced frame needs its neighbour
-    for frame in frames:
-        if filters is None and not frame.interlaced_frame:
-            if before is not None:
-                yield before
-            before = frame
-            continue
-        if filters is None:
-            filters = _Bwdif(time_base)
-            if before is not None:
-                yield from filters.push(before)
-        yield from filters.push(frame)
-    if filters is not None:
-        yield from filters.push(None)
-    elif before is not None:
-        yield before
-
-
-class _Bwdif:
-    """A bwdif graph, rebuilt when the pictures change size or format."""
-
-    def __init__(self, time_base: Fraction) -> None:
-        self._time_base = time_base
-        self._shape: tuple[int, int, str] | None = None
-        self._graph: Any = None
-
-    def push(self, frame: Any) -> list[Any]:
-        """Feed one frame, None at the end; returns the frames that are ready."""
-        out: list[Any] = []
-        if frame is not None and (frame.width, frame.height, frame.format.name) != self._shape:
-            if self._graph is not None:
-                self._graph.push(None)
-                out = self._pull()
-            self._build(frame)
-        self._graph.push(frame)
-        return out + self._pull()
-
-    def _build(self, frame: Any) -> None:
-        self._shape = (frame.width, frame.height, frame.format.name)
-        self._graph = Graph()
-        source = self._graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format.name, time_base=self._time_base
-        )
-        bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
-        self._graph.link_nodes(source, bwdif, self._graph.add("buffersink")).configure()
-
-    def _pull(self) -> list[Any]:
-        out: list[Any] = []
-        while True:
-            try:
-                frame = self._graph.pull()
-            except (BlockingIOError, EOFError):
-                return out
-            # The filter halves the time base to have room for fields.
-            scale = frame.time_base / self._time_base
-            frame.pts, frame.duration = round(frame.pts * scale), round(frame.duration * scale)
-            frame.time_base = self._time_base
-            out.append(frame)

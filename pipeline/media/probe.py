@@ -1,25 +1,23 @@
 """Facts about a video file, measured from its packets and pictures instead of trusted from its header."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.clock import Clock
+from pipeline.media.combing import PROGRESSIVE
 from pipeline.media.frames import FrameSource
+from pipeline.media.glances import Seen, first_frames, look_at_end, look_within
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.look import PacketScan
 from pipeline.media.picture import geometry_of
 from pipeline.media.reading import READER_VERSION, Reading
-from pipeline.media.timeline import GridClock, read_packets
-from pipeline.media.tone import MATRICES, TRANSFERS, is_hdr
+from pipeline.media.timeline import GridClock
+from pipeline.media.tone import MATRICES, TRANSFERS
 from pipeline.media.voice_track import voice_track
-
-_LOOK_AT_FRAMES = 5
-_LOOK_AT_PACKETS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,9 @@ class Probe:
     matrix: str | None  # likewise
     bit_depth: int
     tone_mapped: bool | None  # some of the pictures looked at are HDR; None where none is
+    combed: str | None  # which pictures are deinterlaced, as `Combing.rule`; None for those whose flags say so
+    combed_share: float | None  # of the moving pictures looked at; None where nothing moves
+    sample_aspects: str | None  # shapes of pixels in the order seen, where they change on the way
     clock: str | None  # how its times are mended, as `Clock.text`; None where they run on
     sound_track: int | None  # index of the stream with the voice; None for the default one
     reader_version: int
@@ -60,11 +61,11 @@ class Probe:
     @property
     def reading(self) -> Reading:
         """How the file is to be read."""
-        return Reading(Clock.of(self.clock), self.sound_track)
+        return Reading(Clock.of(self.clock), self.sound_track, self.combed)
 
 
 def probe(path: str | Path, limits: Limits | None = None) -> Probe:
-    """Measure a video: reads all packets, decodes its first pictures and one near its end.
+    """Measure a video: reads all packets, decodes its first pictures, its last ones, and some between them.
 
     Raises:
         Reject: what `open_container` raises; CORRUPT when nothing decodes; TOO_LONG by measured length.
@@ -99,43 +100,38 @@ def probe(path: str | Path, limits: Limits | None = None) -> Probe:
             "video_codec": stream.codec_context.codec.canonical_name,
         }
         truncated, reading = scan.truncated(), Reading(scan.clock, track)
-    first, hdr = _first_pictures(path, limits)
-    decodes, late_hdr = _end(path, limits, video.last_pts, reading)
+    seen = Seen()
+    first = _first_pictures(path, limits, seen)
+    look_within(path, limits, reading, seconds, seen)
+    decodes = look_at_end(path, limits, reading, video.last_pts, seen)
+    combing = seen.combing
     return Probe(
         **facts,
         **first,
+        interlaced=seen.flagged if combing.rule is None else combing.rule != PROGRESSIVE,
         truncated=truncated or not decodes,
-        tone_mapped=hdr or late_hdr or None,
+        tone_mapped=seen.hdr or None,
+        combed=combing.rule,
+        combed_share=combing.share,
+        sample_aspects=seen.aspects_text(),
         clock=reading.clock.text(),
         sound_track=reading.sound_track,
         reader_version=READER_VERSION,
     )
 
 
-def _first_pictures(path: str | Path, limits: Limits) -> tuple[dict[str, Any], bool]:
-    """What the first pictures of a freshly opened file say, and whether some of them are HDR."""
-    source = FrameSource(path, limits)
-    try:
-        frames: list[Any] = []
-        for number, packet in enumerate(read_packets(source.container, source.stream)):
-            try:
-                frames += source.stream.codec_context.decode(packet if packet.size else None)
-            except av.FFmpegError:
-                continue
-            finally:
-                enough = len(frames) >= _LOOK_AT_FRAMES or number > _LOOK_AT_PACKETS
-            if enough:
-                break
+def _first_pictures(path: str | Path, limits: Limits, seen: Seen) -> dict[str, Any]:
+    """What the first pictures of a freshly opened file say."""
+    with closing(FrameSource(path, limits)) as source:
+        frames = first_frames(source)
         if not frames:
             raise Reject(Reason.CORRUPT, f"no picture decodes ({source.stream.codec_context.name})")
+        seen.add(source, frames)
         geometry = geometry_of(source.stream, frames[0], limits)
         sizes = {"rotation_degrees": geometry.orientation.degrees}
         for name in ("width", "height", "coded_width", "coded_height", "sample_aspect"):
             sizes[name] = getattr(geometry, name)
-        interlaced = any(frame.interlaced_frame for frame in frames[:_LOOK_AT_FRAMES])
-        return {**sizes, "interlaced": interlaced, **_colours(frames[0])}, any(map(is_hdr, frames))
-    finally:
-        source.close()
+        return {**sizes, **_colours(frames[0])}
 
 
 def _colours(frame: Any) -> dict[str, Any]:
@@ -145,15 +141,3 @@ def _colours(frame: Any) -> dict[str, Any]:
         "matrix": MATRICES.get(frame.colorspace),
         "bit_depth": max((component.bits for component in frame.format.components), default=8),
     }
-
-
-def _end(path: str | Path, limits: Limits, last_pts: int, reading: Reading) -> tuple[bool, bool]:
-    """Whether pictures of the last second decode (last_pts: ticks of the last picture packet), and whether some are HDR."""
-    source = FrameSource(path, limits, reading=reading)
-    try:
-        wanted, last, hdr = max(source.clock.first_picture(last_pts), 0), None, False
-        for frame in source.frames_from(wanted):
-            last, hdr = frame.pts if frame.pts is not None else last, hdr or is_hdr(frame)
-        return last is not None and (last_pts - last) * source.clock.time_base < 1, hdr
-    finally:
-        source.close()

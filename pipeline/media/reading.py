@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.media.clock import Clock
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Of the rules that decide how files are read. It stands in each row of `videos`; nothing looks at older rows again yet."""
 
 
@@ -17,15 +17,18 @@ class Reading:
     Attributes:
         clock: how its times are mended.
         sound_track: index of the stream with the voice; None for the default one.
+        combed: which pictures are deinterlaced, as `combing.Combing.rule`; None for those whose flags say so.
     """
 
     clock: Clock = field(default_factory=Clock)
     sound_track: int | None = None
+    combed: str | None = None
 
     @classmethod
     def of(cls, video: Mapping[str, Any]) -> "Reading":
         """The reading that a row of `videos` holds; a row of before has nothing odd about it."""
-        return cls(Clock.of(video.get("clock")), video.get("sound_track"))
+        return cls(Clock.of(video.get("clock")), video.get("sound_track"), video.get("combed"))
 
 
 AS_IT_STANDS = Reading()
+"""Of files in which nothing is odd, such as our own clips."""

@@ -6,6 +6,7 @@ Light up to 0.95 of white keeps its value; what is brighter is rolled off by its
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -48,7 +49,9 @@ _TO_BT709 = np.array(  # primaries of BT.2020 to those of BT.709, BT.2087
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
 _BT2020, _BT709 = 9, 1  # AVCOL_PRI_BT2020; AVCOL_PRI_BT709 and AVCOL_SPC_BT709
-_STEPS = 4096  # of the table back to gamma
+_STEPS = 4096.0  # of the table back to gamma, from black to white
+_ROLLED_STEPS = 700.0  # to the unit; PQ reaches 82 when it becomes BT.709
+_WIDE_TABLES = int(cv2.__version__.split(".")[0]) >= 5  # OpenCV 4 looks up 8 bits only; numpy takes thrice as long
 
 
 def is_hdr(frame: Any) -> bool:
@@ -67,18 +70,15 @@ def to_sdr(rgb: npt.NDArray[np.uint16], transfer: int, primaries: int) -> npt.ND
         transfer: `PQ` or `HLG`.
         primaries: of the stream, as ffmpeg numbers them; unknown ones count as BT.2020.
     """
-    light = _linear(transfer)[rgb]  # (H, W, 3), 1 is diffuse white
+    light = _looked_up(_linear(transfer), rgb)  # (H, W, 3), 1 is diffuse white
     if primaries in (_BT2020, 0, 2):
-        light = light @ _TO_BT709.T
-    np.maximum(light, 0, out=light)
-    most = light.max(axis=-1)
-    bright = most > _KNEE
-    if bright.any():
-        over = most[bright]
-        rolled = 1 - (1 - _KNEE) * np.exp(-(over - _KNEE) / (1 - _KNEE))
-        light[bright] *= (rolled / over)[:, None]
-    sdr: npt.NDArray[np.uint8] = _gamma()[np.minimum(light * _STEPS + 0.5, _STEPS).astype(np.int32)]
-    return sdr
+        light = cv2.transform(light, _TO_BT709)
+    red, green, blue = cv2.split(light)
+    most = cv2.max(cv2.max(red, green), blue)
+    if cv2.minMaxLoc(most)[1] > _KNEE:
+        factor = _looked_up(_rolled(), cv2.multiply(most, _ROLLED_STEPS, dtype=cv2.CV_16U))
+        light = cv2.multiply(light, cv2.merge([factor] * 3))
+    return _looked_up(_gamma(), cv2.multiply(light, (_STEPS,) * 4, dtype=cv2.CV_16U))  # what is below 0 becomes 0
 
 
 def luma_of(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -101,6 +101,19 @@ def _linear(transfer: int) -> npt.NDArray[np.float32]:
 
 
 @cache
+def _rolled() -> npt.NDArray[np.float32]:
+    """(65536,) by what to multiply a pixel whose largest component is `_ROLLED_STEPS` to the unit."""
+    most = np.arange(65536) / _ROLLED_STEPS
+    rolled = 1 - (1 - _KNEE) * np.exp(-(most - _KNEE) / (1 - _KNEE))
+    return np.where(most > _KNEE, rolled / np.maximum(most, _KNEE), 1).astype(np.float32)
+
+
+@cache
 def _gamma() -> npt.NDArray[np.uint8]:
-    """(steps + 1,) codes of light 0..1 on a display of BT.1886; its steps are finest where eyes are."""
-    return np.rint(255 * (np.arange(_STEPS + 1) / _STEPS) ** (1 / 2.4)).astype(np.uint8)
+    """(65536,) codes of light, `_STEPS` to the unit, on a display of BT.1886; its steps are finest where eyes are."""
+    return np.rint(255 * np.minimum(np.arange(65536) / _STEPS, 1) ** (1 / 2.4)).astype(np.uint8)
+
+
+def _looked_up(table: npt.NDArray[Any], codes: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:
+    """What a table of 65536 entries holds for each code."""
+    return cv2.LUT(codes, table[None]) if _WIDE_TABLES else np.take(table, codes)

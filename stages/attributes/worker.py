@@ -9,6 +9,7 @@ from pipeline.base.arrays import Picture
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.reading import AS_IT_STANDS
 from pipeline.media.video import GridReader
 from pipeline.nets.face.attributes import consensus
 from pipeline.nets.face.faces import Choice, aligned, candidates, upright
@@ -71,7 +72,7 @@ class AttributesWorker:
 
     def _size(self, clip: Path) -> tuple[int, int]:
         """Width and height of the clip's first picture, pixels; 0, 0 where it has none."""
-        with GridReader(clip, 0, 1, threads=self._context.threads) as reader:
+        with GridReader(clip, 0, 1, threads=self._context.threads, reading=AS_IT_STANDS) as reader:
             for frame in reader:
                 return frame.pixels.shape[1], frame.pixels.shape[0]
         return 0, 0
@@ -80,7 +81,7 @@ class AttributesWorker:
         """These frames of the clip, as far as they decode."""
         if not frames:
             return {}
-        with GridReader(clip, 0, max(frames) + 1, threads=self._context.threads) as reader:
+        with GridReader(clip, 0, max(frames) + 1, threads=self._context.threads, reading=AS_IT_STANDS) as reader:
             return {frame.n: frame.pixels.copy() for frame in reader if frame.n in frames}
 
 

@@ -7,6 +7,7 @@ are meant to change, bump the stage's `version` and record: CSG405_RECORD_GOLDEN
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 from pipeline.engine.lookup import stage_class
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.audio import to_flac
+from pipeline.media.audio import read_wave, to_flac
+from pipeline.media.reading import READER_VERSION
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
+from pipeline.media.video import GridReader, probe
 from pipeline.nets.face.attributes import ages, consensus, fitted
 from pipeline.nets.face.faces import Choice, aligned, candidates, upright
 from pipeline.nets.pose.simcc import decode_simcc
@@ -32,8 +35,10 @@ from stages.measure_pose.worker import MeasurePoseWorker
 from stages.overlap import Overlap
 from stages.overlap.worker import VideoVoices, measures_of
 from stages.speakers import Speakers
+from stages.split import Split
 from tests.pipeline.nets.face.planted_face import face
 from tests.pipeline.nets.fakes import FakeSession
+from tests.stages.golden_films import FILMS
 from tests.stages.planted_speaker import CLIP, F, points_of, speaker
 from tests.stages.speakers.planted_identities import plant
 
@@ -160,16 +165,50 @@ CASES: dict[str, Callable[[], list[float]]] = {
 }
 
 
+def film_numbers(path: Path) -> list[float]:
+    """What the reader decides about a film, the clips that split makes of it, some of its pictures, and its sound."""
+    measured = probe(path)
+    reading = measured.reading
+    numbers = [float(measured.grid_frames), float(measured.tone_mapped or 0), float(measured.sound_track or 0)]
+    numbers += [measured.combed_share or 0.0, float(sum(map(ord, measured.combed or "")))]
+    for turns in reading.clock.turns.values():
+        numbers += [value for turn in turns for value in (float(turn.packet), float(turn.shift or 0))]
+    split = Split(vad=(), min_clip_seconds=1.0, target_clip_seconds=2.0).worker(Context(Path()))
+    for row in split.process(Unit("v", {"videos": [{**asdict(measured), "path": str(path)}]})):
+        numbers += [float(row[name]) for name in ("first_frame", "frames", "camera_motion", "repeated_frames")]
+        numbers += map(float, row["repeats"] or ())
+    with GridReader(path, reading=reading) as reader:
+        for frame in reader:
+            if frame.n % 25 in (6, 7):
+                numbers += frame.pixels.reshape(4, 40, 4, 40, 3).mean(axis=(1, 3)).ravel().tolist()
+                numbers += frame.pixels[60:100:8, 100:140:8].astype(float).ravel().tolist()
+    wave = read_wave(path, reading=reading)
+    if wave is not None:
+        numbers += [float(np.sqrt((piece**2).mean())) for piece in np.array_split(wave, 40)]
+    return numbers
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_readings_move_only_with_the_reader_or_split(name: str, tmp_path: Path) -> None:
+    """A film of each kind that `pipeline.media` decides about. What it decides is a column, and makes only those films new."""
+    versions = f"{READER_VERSION} {Split.version}"
+    compare(f"film {name}", versions, film_numbers(FILMS[name](tmp_path)), "the reader (READER_VERSION) or split")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_results_move_only_with_the_version(name: str) -> None:
-    key, found = f"{name} {stage_class(name).version}", CASES[name]()
+    compare(name, str(stage_class(name).version), CASES[name](), name)
+
+
+def compare(name: str, version: str, found: list[float], whose: str) -> None:
+    """With what is recorded of this version, or record it where that is asked for."""
+    key = f"{name} {version}"
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
     if os.environ.get("CSG405_RECORD_GOLDEN"):
         kept = {other: values for other, values in golden.items() if not other.startswith(name + " ")}
         GOLDEN.write_text(json.dumps({**kept, key: [round(v, 5) for v in found]}, sort_keys=True) + "\n")
         return
     assert key in golden, f"the results of {key} were never recorded: see the head of {Path(__file__).name}"
-    assert len(found) == len(golden[key]), f"{name} gives other results: bump its version"
-    np.testing.assert_allclose(
-        found, golden[key], RELATIVE, ABSOLUTE, err_msg=f"{name} gives other results: bump its version"
-    )
+    says = f"{name} gives other results: bump the version of {whose}"
+    assert len(found) == len(golden[key]), says
+    np.testing.assert_allclose(found, golden[key], RELATIVE, ABSOLUTE, err_msg=says)

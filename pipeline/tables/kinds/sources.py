@@ -70,7 +70,7 @@ VIDEOS = Kind(
         column("source_fps", F, "1/s", "measured picture rate of the source"),
         column("variable_rate", B, "", "pictures are not evenly spaced"),
         column("rotation_degrees", I, "deg", "rotation that a player applies"),
-        column("interlaced", B, "", "was deinterlaced on reading"),
+        column("interlaced", B, "", "some pictures are deinterlaced on reading"),
         column("video_codec", S, "", ""),
         column("pixel_format", S, "", ""),
         column("audio_codec", S, "", "null when there is no sound track"),
@@ -94,6 +94,15 @@ VIDEOS = Kind(
         column("matrix", S, "", "likewise"),
         column("bit_depth", I, "bit", "of the source's pictures"),
         column("tone_mapped", B, "", "pictures in PQ or HLG became BT.709 on reading; null where none was seen"),
+        column(
+            "combed",
+            S,
+            "",
+            "which pictures are deinterlaced whatever their flags say: all, by the order of fields `tff` or `bff`; those that are "
+            "combed, `tff partly`; `none`; null: those that are flagged",
+        ),
+        column("combed_share", F, "", "of the moving pictures looked at; null where nothing moves, or nobody looked"),
+        column("sample_aspects", S, "", "shapes of pixels (`1:1 2:1`) where they change midway; else null"),
         column(
             "clock",
             S,

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.audio import read_wave
+from pipeline.media.tone import HLG, PQ, to_sdr
 from pipeline.media.video import GridReader, ffmpeg_exe, probe
 from tests.pipeline.media.footage import constant_times, ffmpeg, read_counter, write_footage
 
@@ -77,6 +78,47 @@ def test_only_a_part_is_hdr(shelf: Path) -> None:
     with GridReader(path) as reader:
         errors = [worst(frame.pixels) for frame in reader]
     assert len(errors) == 80 and max(errors) <= 6
+
+
+def test_hdr_in_the_middle_is_told(shelf: Path) -> None:
+    """Neither the first pictures nor the last are HDR."""
+    parts = [shelf / f"told-{n}.ts" for n in range(3)]
+    for part, transfer in zip(parts, ("bt709", "arib-std-b67", "bt709"), strict=True):
+        bars(part, transfer)
+    path = shelf / "middle.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    measured = probe(path)
+    assert (measured.transfer, measured.tone_mapped) == ("bt709", True)
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+@pytest.mark.parametrize("primaries", [1, 9])
+@pytest.mark.parametrize("tables", [True, False], ids=["tables of 16 bits", "numpy"])
+def test_tone_mapping_is_what_the_standards_say(
+    transfer: int, primaries: int, tables: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the formulas, worked out a pixel at a time and without tables: one level, but where a step of light is more."""
+    monkeypatch.setattr("pipeline.media.tone._WIDE_TABLES", tables)
+    rng = np.random.default_rng(5)
+    codes = (65535 * rng.uniform(0, 1, (200, 300, 1)) ** 0.7 * rng.uniform(0.4, 1, (200, 300, 3))).astype(np.uint16)
+    power = codes / 65535
+    if transfer == PQ:
+        root = power ** (32 / 2523)
+        light = 10000 / 203 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (16384 / 2610)
+    else:
+        bright = (np.exp((power - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        light = 1000 / 203 * np.where(power <= 0.5, power**2 / 3, bright) ** 1.2
+    if primaries == 9:
+        to_bt709 = [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
+        light = light @ np.array(to_bt709).T
+    light = np.maximum(light, 0)
+    most = np.maximum(light.max(axis=-1, keepdims=True), 1e-9)
+    light *= np.where(most > 0.95, (1 - 0.05 * np.exp(-(most - 0.95) / 0.05)) / most, 1)
+    exact = 255 * light ** (1 / 2.4)
+    found = to_sdr(codes, transfer, primaries)
+    errors = np.abs(found - exact)
+    assert errors[exact > 24].max() <= 1
+    assert errors.max() <= 8
 
 
 def test_a_sample_aspect_that_changes_midway(shelf: Path) -> None:
