@@ -1,0 +1,172 @@
+"""Where a track becomes somebody else: head, shoulders and colours that jump as no body's do.
+
+A tracker goes by place and pose, which a cut or a dissolve between two speakers of one framing leaves much as they were. A track is
+one person's as long as some moment of the second after looks like some moment of the second before: so a turned head, an arm
+before the chest, a flash, or a net's slip of a few pictures ends nothing, and a lean or a zoom goes on from picture to picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from pipeline.base.arrays import Floats32, Floats64, Picture
+from pipeline.skeleton import layout
+
+MOMENT = 6  # sightings that are looked at together
+NEAR = 25  # sightings before and after a change, among which no two moments may be alike
+GAPS = (0, 13, 25, 50)  # sightings in between that may show a mixture of two people, as in a dissolve
+MAX_COLOUR = 0.25  # Bhattacharyya distance of the colours of head and chest, 0..1
+MAX_SIZE = 0.3  # logarithm of the ratio of head sizes, or of shoulder widths
+_BINS = (8, 12, 12)  # of CIELAB's lightness and two axes of colour
+_COLOURS = int(np.prod(_BINS))
+_COLOUR_RANGE = 36  # levels from grey on either axis of colour
+_PATCH = 32  # pixels a side
+_PARTS = ((-1.0, 0.6), (0.8, 2.4))  # head and chest: from where to where below the face's middle, face sizes
+_HALF_WIDTH = 0.8  # face sizes
+_MIDDLE_LEVEL, _MAX_GAIN = 110.0, 8.0  # to which head and chest are lit together: a lamp or a fade makes nobody else
+_LEAST_POINTS = 34  # of the face's 68
+_LEAST_SEEN = 3  # sightings of a moment
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What stays with a person, over n sightings in order.
+
+    Attributes:
+        sizes: (n, 2) of the head (the larger of the face's width and height) and of the shoulders, px; NaN where not seen.
+        colours: (n, 2, B) shares of the colours of head and chest; NaN where not seen.
+    """
+
+    sizes: Floats64
+    colours: Floats32
+
+
+def sizes_of(keypoints: Floats32) -> Floats64:
+    """(n, 2) of the head and of the shoulders, px, of keypoints (n, 133, 2), NaN where not seen."""
+    points = np.asarray(keypoints, np.float64)
+    jaw, brows = points[:, layout.JAW], points[:, layout.RIGHT_BROW.start : layout.LEFT_BROW.stop].mean(1)
+    width = np.linalg.norm(jaw[:, 0] - jaw[:, -1], axis=-1)
+    height = np.linalg.norm(points[:, layout.CHIN] - brows, axis=-1)
+    shoulders = np.linalg.norm(points[:, layout.LEFT_SHOULDER] - points[:, layout.RIGHT_SHOULDER], axis=-1)
+    return np.stack([np.fmax(width, height), shoulders], 1)
+
+
+def colours_of(picture: Picture, keypoints: Floats32) -> Floats32:
+    """(2, B) shares of the colours about a person's head and on the chest; NaN where there is no face to go by.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        keypoints: (133, 2) in its pixels, NaN where not seen.
+    """
+    shares = np.full((len(_PARTS), _COLOURS), np.nan, np.float32)
+    face = keypoints[layout.FACE][layout.seen(keypoints[layout.FACE])]
+    if len(face) < _LEAST_POINTS:
+        return shares
+    low, high = face.min(0), face.max(0)
+    (x, y), size = (low + high) / 2, float((high - low).max())
+    if not 4 <= size <= max(picture.shape[:2]):
+        return shares
+    left, right = round(float(x - _HALF_WIDTH * size)), round(float(x + _HALF_WIDTH * size))
+    boxes = [(left, round(float(y + top * size)), right, round(float(y + bottom * size))) for top, bottom in _PARTS]
+    patches = [_patch(picture, box) for box in boxes]
+    lit = [cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in patches if patch is not None]
+    gain = _MIDDLE_LEVEL / max(float(np.median(lit)), 1.0) if lit else 1.0
+    for part, patch in enumerate(patches):
+        if patch is not None:
+            shares[part] = _shares(np.clip(patch * min(gain, _MAX_GAIN), 0, 255).astype(np.uint8))
+    return shares
+
+
+def _patch(picture: Picture, box: tuple[int, int, int, int]) -> Picture | None:
+    """A box as far as it lies in the picture, small; None where less than a third of it does."""
+    left, top, right, bottom = box
+    region = picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    if 3 * region.shape[0] * region.shape[1] < (right - left) * (bottom - top):
+        return None
+    return np.asarray(cv2.resize(region, (_PATCH, _PATCH), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shares(patch: Picture) -> Floats32:
+    """(B,) share of a patch that has each colour."""
+    lab = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
+    lab[:, 1:] = np.clip(lab[:, 1:] - 128, -_COLOUR_RANGE, _COLOUR_RANGE - 1e-6)
+    ranges = ((0, 256), (-_COLOUR_RANGE, _COLOUR_RANGE), (-_COLOUR_RANGE, _COLOUR_RANGE))
+    counts = np.histogramdd(lab, _BINS, ranges)[0]
+    soft = gaussian_filter(counts, 0.7, mode="nearest")  # a shade more or less is no other colour
+    return np.asarray((soft / soft.sum()).ravel(), np.float32)
+
+
+def changes(looks: Looks) -> list[int]:
+    """Sightings from which on a track shows another person, in order; empty for one person."""
+    found: list[int] = []
+    for gap in GAPS:
+        colour, size = colour_jumps(looks, gap), size_jumps(looks) if gap == 0 else np.zeros(len(looks.sizes))
+        beyond = np.fmax(colour / MAX_COLOUR, size / MAX_SIZE)
+        while len(beyond) and np.nanmax(np.nan_to_num(beyond)) > 1:
+            at = _middle(beyond)
+            if all(abs(at - other) > NEAR // 2 + gap for other in found):
+                found.append(at)
+            beyond[max(0, at - NEAR // 2 - gap) : at + NEAR // 2 + gap + 1] = 0
+    return sorted(found)
+
+
+def colour_jumps(looks: Looks, gap: int = 0) -> Floats64:
+    """(n,) least distance of colours, 0..1, between moments before and after each sighting; NaN where too little is seen."""
+    roots = np.sqrt(np.stack([_means(looks.colours[:, part]) for part in range(len(_PARTS))]))
+    distance = 1 - roots @ roots.transpose(0, 2, 1)  # (2, m, m)
+    head, chest = np.clip(distance, 0, 1)
+    return _least(np.where(np.isfinite(chest), (head + chest) / 2, head), len(looks.colours), gap)
+
+
+def size_jumps(looks: Looks) -> Floats64:
+    """(n,) least ratio, as a logarithm, of sizes before and after each sighting, the larger of head's and shoulders'."""
+    jumps = np.zeros(len(looks.sizes))
+    for sizes in looks.sizes.T:
+        medians = np.log(_medians(sizes))
+        jumps = np.fmax(jumps, _least(np.abs(medians[:, None] - medians[None]), len(sizes), 0))
+    return jumps
+
+
+def _moments(values: "Floats32 | Floats64") -> "Sequence[slice]":
+    return [slice(first, first + MOMENT) for first in range(max(0, len(values) - MOMENT + 1))]
+
+
+def _means(shares: Floats32) -> Floats64:
+    """(m, B) mean of each moment; NaN where too few of its sightings are known."""
+    known = np.isfinite(shares[:, 0])
+    sums = np.cumsum(np.vstack([np.zeros((1, shares.shape[1])), np.where(known[:, None], shares, 0)]), 0)
+    counts = np.concatenate([[0], np.cumsum(known)])
+    count = (counts[MOMENT:] - counts[:-MOMENT]) if len(shares) >= MOMENT else np.zeros(0)
+    total = (sums[MOMENT:] - sums[:-MOMENT]) if len(shares) >= MOMENT else np.zeros((0, shares.shape[1]))
+    return np.where(count[:, None] >= _LEAST_SEEN, np.clip(total, 0, None) / np.maximum(count, 1)[:, None], np.nan)
+
+
+def _medians(sizes: Floats64) -> Floats64:
+    """(m,) median of each moment; NaN where too few of its sightings are known."""
+    moments = [sizes[moment] for moment in _moments(sizes)]
+    return np.array([np.nanmedian(m) if np.isfinite(m).sum() >= _LEAST_SEEN else np.nan for m in moments])
+
+
+def _least(distance: Floats64, count: int, gap: int) -> Floats64:
+    """(count,) least distance (m, m) between a moment of the `NEAR` sightings before and one of those after each sighting."""
+    least = np.full(count, np.nan)
+    for at in range(count):
+        end, start = at - gap // 2, at + (gap + 1) // 2
+        before = slice(max(0, end - NEAR), max(0, end - MOMENT + 1))
+        after = slice(start, max(start, min(start + NEAR, count) - MOMENT + 1))
+        pairs = distance[before, after]
+        if np.isfinite(pairs).any():
+            least[at] = np.nanmin(pairs)
+    return least
+
+
+def _middle(beyond: Floats64) -> int:
+    """The middle of the highest stretch: its every place is as good where two people are mixed for long."""
+    top = int(np.nanargmax(beyond))
+    high = np.nan_to_num(beyond) >= 0.95 * beyond[top]
+    first = top - int(np.argmin(high[top::-1])) + 1 if not high[: top + 1].all() else 0
+    last = top + int(np.argmin(high[top:])) - 1 if not high[top:].all() else len(beyond) - 1
+    return (first + last + 1) // 2
