@@ -10,21 +10,25 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from pipeline.base.arrays import Floats32, Floats64, Picture
+from pipeline.base.units import Box
 from pipeline.skeleton import layout
 
 MOMENT = 6  # sightings that are looked at together
 NEAR = 25  # sightings before and after a change, among which no two moments may be alike
-GAPS = (0, 13, 25, 50)  # sightings in between that may show a mixture of two people, as in a dissolve
-MAX_COLOUR = 0.25  # Bhattacharyya distance of the colours of head and chest, 0..1
-MAX_SIZE = 0.3  # logarithm of the ratio of head sizes, or of shoulder widths
+KNOWN = 15  # of them, on either side: what was seen for a blink tells nobody from anybody
+# Sightings in between that may show a mixture of two people, as in a dissolve, and the Bhattacharyya distances of colours, 0..1,
+# beyond which it is somebody else: of head and chest together, and of the figure where no face is seen.
+LIMITS = {0: (0.22, 0.45), 13: (0.33, 0.55), 25: (0.33, 0.55)}
+MAX_SIZE = 0.35  # logarithm of the ratio of head sizes, and of shoulder widths: a turn narrows the one and not the other
 _BINS = (8, 12, 12)  # of CIELAB's lightness and two axes of colour
 _COLOURS = int(np.prod(_BINS))
 _COLOUR_RANGE = 36  # levels from grey on either axis of colour
 _PATCH = 32  # pixels a side
-_PARTS = ((-1.0, 0.6), (0.8, 2.4))  # head and chest: from where to where below the face's middle, face sizes
+_PARTS = ((-1.0, 0.6), (0.8, 2.4))  # head, chest: from where to where below the face's middle, face sizes
 _HALF_WIDTH = 0.8  # face sizes
 _MIDDLE_LEVEL, _MAX_GAIN = 110.0, 8.0  # to which head and chest are lit together: a lamp or a fade makes nobody else
 _LEAST_POINTS = 34  # of the face's 68
@@ -37,7 +41,7 @@ class Looks:
 
     Attributes:
         sizes: (n, 2) of the head (the larger of the face's width and height) and of the shoulders, px; NaN where not seen.
-        colours: (n, 2, B) shares of the colours of head and chest; NaN where not seen.
+        colours: (n, 3, B) shares of the colours of head, chest and figure; NaN where not seen.
     """
 
     sizes: Floats64
@@ -54,44 +58,52 @@ def sizes_of(keypoints: Floats32) -> Floats64:
     return np.stack([np.fmax(width, height), shoulders], 1)
 
 
-def colours_of(picture: Picture, keypoints: Floats32) -> Floats32:
-    """(2, B) shares of the colours about a person's head and on the chest; NaN where there is no face to go by.
+def colours_of(picture: Picture, box: Floats32, keypoints: Floats32) -> Floats32:
+    """(3, B) shares of the colours about a person's head, on the chest and in the box's middle; NaN where not seen.
 
     Args:
         picture: (H, W, 3) RGB.
-        keypoints: (133, 2) in its pixels, NaN where not seen.
+        box: x1, y1, x2, y2 in its pixels.
+        keypoints: (133, 2) likewise, NaN where not seen.
     """
-    shares = np.full((len(_PARTS), _COLOURS), np.nan, np.float32)
+    boxes = [*_head_and_chest(keypoints), _middle_of(box)]
+    patches = [None if region is None else _patch(picture, region) for region in boxes]
+    lit = [cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in patches if patch is not None]
+    gain = min(_MAX_GAIN, _MIDDLE_LEVEL / max(float(np.median(lit)), 1.0)) if lit else 1.0
+    unseen = np.full(_COLOURS, np.nan, np.float32)
+    return np.stack([unseen if patch is None else _shares(patch, gain) for patch in patches])
+
+
+def _head_and_chest(keypoints: Floats32) -> list[Box | None]:
     face = keypoints[layout.FACE][layout.seen(keypoints[layout.FACE])]
     if len(face) < _LEAST_POINTS:
-        return shares
+        return [None, None]
     low, high = face.min(0), face.max(0)
-    (x, y), size = (low + high) / 2, float((high - low).max())
-    if not 4 <= size <= max(picture.shape[:2]):
-        return shares
-    left, right = round(float(x - _HALF_WIDTH * size)), round(float(x + _HALF_WIDTH * size))
-    boxes = [(left, round(float(y + top * size)), right, round(float(y + bottom * size))) for top, bottom in _PARTS]
-    patches = [_patch(picture, box) for box in boxes]
-    lit = [cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY) for patch in patches if patch is not None]
-    gain = _MIDDLE_LEVEL / max(float(np.median(lit)), 1.0) if lit else 1.0
-    for part, patch in enumerate(patches):
-        if patch is not None:
-            shares[part] = _shares(np.clip(patch * min(gain, _MAX_GAIN), 0, 255).astype(np.uint8))
-    return shares
+    (x, y), size = ((low + high) / 2).tolist(), float((high - low).max())
+    left, right = round(x - _HALF_WIDTH * size), round(x + _HALF_WIDTH * size)
+    return [(left, round(y + top * size), right, round(y + bottom * size)) for top, bottom in _PARTS]
 
 
-def _patch(picture: Picture, box: tuple[int, int, int, int]) -> Picture | None:
+def _middle_of(box: Floats32) -> Box:
+    """The half of a box that holds least of what is behind the person."""
+    x1, y1, x2, y2 = box[:4].tolist()
+    quarter = (x2 - x1) / 4
+    return round(x1 + quarter), round(y1), round(x2 - quarter), round(y2)
+
+
+def _patch(picture: Picture, box: Box) -> Picture | None:
     """A box as far as it lies in the picture, small; None where less than a third of it does."""
     left, top, right, bottom = box
     region = picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    if 3 * region.shape[0] * region.shape[1] < (right - left) * (bottom - top):
+    if not region.size or 3 * region.shape[0] * region.shape[1] < (right - left) * (bottom - top):
         return None
     return np.asarray(cv2.resize(region, (_PATCH, _PATCH), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _shares(patch: Picture) -> Floats32:
-    """(B,) share of a patch that has each colour."""
-    lab = cv2.cvtColor(patch, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
+def _shares(patch: Picture, gain: float) -> Floats32:
+    """(B,) share of a patch, lit by `gain`, that has each colour."""
+    lit = np.clip(patch * gain, 0, 255).astype(np.uint8)
+    lab = cv2.cvtColor(lit, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
     lab[:, 1:] = np.clip(lab[:, 1:] - 128, -_COLOUR_RANGE, _COLOUR_RANGE - 1e-6)
     ranges = ((0, 256), (-_COLOUR_RANGE, _COLOUR_RANGE), (-_COLOUR_RANGE, _COLOUR_RANGE))
     counts = np.histogramdd(lab, _BINS, ranges)[0]
@@ -102,32 +114,40 @@ def _shares(patch: Picture) -> Floats32:
 def changes(looks: Looks) -> list[int]:
     """Sightings from which on a track shows another person, in order; empty for one person."""
     found: list[int] = []
-    for gap in GAPS:
-        colour, size = colour_jumps(looks, gap), size_jumps(looks) if gap == 0 else np.zeros(len(looks.sizes))
-        beyond = np.fmax(colour / MAX_COLOUR, size / MAX_SIZE)
-        while len(beyond) and np.nanmax(np.nan_to_num(beyond)) > 1:
+    for gap in LIMITS:
+        beyond = np.nan_to_num(colour_jumps(looks, gap))
+        if gap == 0:
+            beyond = np.fmax(beyond, np.nan_to_num(size_jumps(looks)))
+        wide = NEAR // 2 + gap
+        while len(beyond) and beyond.max() > 1:
             at = _middle(beyond)
-            if all(abs(at - other) > NEAR // 2 + gap for other in found):
+            if all(abs(at - other) > wide for other in found):
                 found.append(at)
-            beyond[max(0, at - NEAR // 2 - gap) : at + NEAR // 2 + gap + 1] = 0
+            beyond[max(0, at - wide) : at + wide + 1] = 0
     return sorted(found)
 
 
 def colour_jumps(looks: Looks, gap: int = 0) -> Floats64:
-    """(n,) least distance of colours, 0..1, between moments before and after each sighting; NaN where too little is seen."""
-    roots = np.sqrt(np.stack([_means(looks.colours[:, part]) for part in range(len(_PARTS))]))
-    distance = 1 - roots @ roots.transpose(0, 2, 1)  # (2, m, m)
-    head, chest = np.clip(distance, 0, 1)
-    return _least(np.where(np.isfinite(chest), (head + chest) / 2, head), len(looks.colours), gap)
+    """(n,) least distance of colours between moments before and after each sighting, `gap` of them left out in between.
+
+    In shares of its limit: more than 1 is somebody else. NaN where too little is seen.
+    """
+    roots = np.sqrt(np.stack([_means(looks.colours[:, part]) for part in range(looks.colours.shape[1])]))
+    head, chest, figure = np.clip(1 - roots @ roots.transpose(0, 2, 1), 0, 1)  # (m, m) each
+    of_face, of_figure = LIMITS[gap]
+    faced = np.where(np.isfinite(chest), (head + chest) / 2, head) / of_face
+    known = np.isfinite(looks.colours[:, :, 0]).any(1)
+    return _least(np.where(np.isfinite(faced), faced, figure / of_figure), known, gap)
 
 
 def size_jumps(looks: Looks) -> Floats64:
-    """(n,) least ratio, as a logarithm, of sizes before and after each sighting, the larger of head's and shoulders'."""
-    jumps = np.zeros(len(looks.sizes))
-    for sizes in looks.sizes.T:
-        medians = np.log(_medians(sizes))
-        jumps = np.fmax(jumps, _least(np.abs(medians[:, None] - medians[None]), len(sizes), 0))
-    return jumps
+    """(n,) least ratio of sizes between moments before and after each sighting: the head's or the shoulders', the lesser.
+
+    As a share of its limit: more than 1 is somebody else. NaN where too little is seen.
+    """
+    logs = np.log(np.maximum([_medians(sizes) for sizes in looks.sizes.T], 1e-6))
+    ratios = np.abs(logs[:, :, None] - logs[:, None])  # (2, m, m)
+    return _least(ratios.min(0) / MAX_SIZE, np.isfinite(looks.sizes).all(1), 0)
 
 
 def _moments(values: "Floats32 | Floats64") -> "Sequence[slice]":
@@ -150,16 +170,16 @@ def _medians(sizes: Floats64) -> Floats64:
     return np.array([np.nanmedian(m) if np.isfinite(m).sum() >= _LEAST_SEEN else np.nan for m in moments])
 
 
-def _least(distance: Floats64, count: int, gap: int) -> Floats64:
-    """(count,) least distance (m, m) between a moment of the `NEAR` sightings before and one of those after each sighting."""
+def _least(distance: Floats64, known: NDArray[np.bool_], gap: int) -> Floats64:
+    """(n,) least distance (m, m) between a moment of the `NEAR` sightings before and one of those after each sighting."""
+    count = len(known)
     least = np.full(count, np.nan)
     for at in range(count):
-        end, start = at - gap // 2, at + (gap + 1) // 2
-        before = slice(max(0, end - NEAR), max(0, end - MOMENT + 1))
-        after = slice(start, max(start, min(start + NEAR, count) - MOMENT + 1))
-        pairs = distance[before, after]
-        if np.isfinite(pairs).any():
-            least[at] = np.nanmin(pairs)
+        end, start = max(0, at - gap // 2), min(at + (gap + 1) // 2, count)
+        first, stop = max(0, end - NEAR), min(start + NEAR, count)
+        if min(known[first:end].sum(), known[start:stop].sum()) >= KNOWN:
+            pairs = distance[first : end - MOMENT + 1, start : stop - MOMENT + 1]
+            least[at] = np.nanmin(pairs) if np.isfinite(pairs).any() else np.nan
     return least
 
 

@@ -286,7 +286,7 @@ def _sharpen(sight: _Sight, min_score: float) -> None:
     """Measure the face's sharpness and the colours, and release the picture."""
     if sight.picture is not None:
         sight.sharpness = face_sharpness(sight.picture, sight.keypoints, sight.scores, min_score)
-        sight.colours = colours_of(sight.picture, _surely(sight, min_score))
+        sight.colours = colours_of(sight.picture, sight.box, _surely(sight, min_score))
         sight.picture = None
 
 
