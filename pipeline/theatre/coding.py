@@ -94,9 +94,7 @@ def _video_stream(container: av.container.OutputContainer, film: Film) -> av.Vid
     return stream
 
 
-def _sound_packets(
-    stream: av.AudioStream, film: Film, start: Fraction, end: Fraction | None
-) -> list["av.Packet[Any]"]:
+def _sound_packets(stream: av.AudioStream, film: Film, start: Fraction, end: Fraction | None) -> list["av.Packet[Any]"]:
     samples = film.sound
     assert samples is not None
     samples = samples[round(start * voice.RATE) : None if end is None else round(end * voice.RATE)]

@@ -4,7 +4,25 @@ from dataclasses import replace
 
 from pipeline.base.reasons import Reason
 from pipeline.theatre.takes import (
-    ADA, BEN, CAI, DOV, EVA, FYN, GIA, HAL, V_ADA, V_BEN, V_CAI, V_DOV, V_EVA, V_FYN, V_GIA, V_HAL, Actor, Shot, Take,
+    ADA,
+    BEN,
+    CAI,
+    DOV,
+    EVA,
+    FYN,
+    GIA,
+    HAL,
+    V_ADA,
+    V_BEN,
+    V_CAI,
+    V_DOV,
+    V_EVA,
+    V_FYN,
+    V_GIA,
+    V_HAL,
+    Actor,
+    Shot,
+    Take,
 )  # fmt: skip
 
 

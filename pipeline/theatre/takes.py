@@ -7,7 +7,6 @@ from pipeline.base.units import FPS
 from pipeline.theatre.look import Look
 from pipeline.theatre.voice import Voice
 
-
 BECOMES_SECONDS = 0.4
 
 
