@@ -128,7 +128,11 @@ def where_persons_change() -> list[float]:
     body = face(200, 110, 1.0, 0.0).astype(np.float32)
     colours = [colours_of(picture, np.array([100, 20, 300, 280], np.float32), body) for picture in pictures]
     weights = np.clip((np.arange(90) - 40) / 10, 0, 1)[:, None, None]
-    looks = Looks(np.full((90, 2), np.nan), ((1 - weights) * colours[0] + weights * colours[1]).astype(np.float32))
+    looks = Looks(
+        np.full((90, 2), np.nan),
+        ((1 - weights) * colours[0] + weights * colours[1]).astype(np.float32),
+        np.full((90, 3), np.nan),
+    )
     jumps = [np.nan_to_num(colour_jumps(looks, gap), nan=-1)[::10] for gap in (0, 13)]
     return [*np.concatenate(jumps).tolist(), *map(float, changes(looks))]
 

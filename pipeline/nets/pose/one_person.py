@@ -26,6 +26,9 @@ LIMITS = {0: (0.22, 0.45), 13: (0.33, 0.55), 25: (0.33, 0.55)}
 MAX_SIZE = (
     0.35  # logarithm of the ratio of head sizes, and of shoulder widths: a turn narrows the one and not the other
 )
+LEAST_MOVE = (
+    0.3  # of a face that is somebody else's for a while: how far off, in face sizes, and the logarithm of their ratio
+)
 _BINS = (8, 12, 12)  # of CIELAB's lightness and two axes of colour
 _COLOURS = int(np.prod(_BINS))
 _COLOUR_RANGE = 36  # levels from grey on either axis of colour
@@ -44,10 +47,12 @@ class Looks:
     Attributes:
         sizes: (n, 2) of the head (the larger of the face's width and height) and of the shoulders, px; NaN where not seen.
         colours: (n, 3, B) shares of the colours of head, chest and figure; NaN where not seen.
+        faces: (n, 3) x, y of the face's middle and its size, px; NaN where not seen.
     """
 
     sizes: Floats64
     colours: Floats32
+    faces: Floats64
 
 
 def sizes_of(keypoints: Floats32) -> Floats64:
@@ -58,6 +63,17 @@ def sizes_of(keypoints: Floats32) -> Floats64:
     height = np.linalg.norm(points[:, layout.CHIN] - brows, axis=-1)
     shoulders = np.linalg.norm(points[:, layout.LEFT_SHOULDER] - points[:, layout.RIGHT_SHOULDER], axis=-1)
     return np.stack([np.fmax(width, height), shoulders], 1)
+
+
+def faces_of(keypoints: Floats32) -> Floats64:
+    """(n, 3) x, y of the face's middle and the larger of its sides, px, of keypoints (n, 133, 2), NaN where not seen."""
+    faces = np.full((len(keypoints), 3), np.nan)
+    for row, points in enumerate(keypoints):
+        face = points[layout.FACE][layout.seen(points[layout.FACE])]
+        if len(face) >= _LEAST_POINTS:
+            low, high = face.min(0), face.max(0)
+            faces[row] = (*(low + high) / 2, (high - low).max())
+    return faces
 
 
 def colours_of(picture: Picture, box: Floats32, keypoints: Floats32) -> Floats32:
@@ -77,11 +93,9 @@ def colours_of(picture: Picture, box: Floats32, keypoints: Floats32) -> Floats32
 
 
 def _head_and_chest(keypoints: Floats32) -> list[Box | None]:
-    face = keypoints[layout.FACE][layout.seen(keypoints[layout.FACE])]
-    if len(face) < _LEAST_POINTS:
+    x, y, size = faces_of(keypoints[None])[0].tolist()
+    if not np.isfinite(size):
         return [None, None]
-    low, high = face.min(0), face.max(0)
-    (x, y), size = ((low + high) / 2).tolist(), float((high - low).max())
     left, right = round(x - _HALF_WIDTH * size), round(x + _HALF_WIDTH * size)
     return [(left, round(y + top * size), right, round(y + bottom * size)) for top, bottom in _PARTS]
 
@@ -127,6 +141,37 @@ def changes(looks: Looks) -> list[int]:
                 found.append(at)
             beyond[max(0, at - wide) : at + wide + 1] = 0
     return sorted(found)
+
+
+def guests(looks: Looks) -> NDArray[np.bool_]:
+    """(n,) sightings that show somebody else for a while, such as who walks past in front, before the track goes on as it was.
+
+    Their colours are neither those of the second before nor of the second after, and the face is of another size or elsewhere,
+    which tells them from a flash and from a hand before the face.
+    """
+    alone = looks.colours.astype(np.float64)
+    roots, mean = np.sqrt(alone), np.sqrt(np.stack([_means(looks.colours[:, part]) for part in range(2)]))
+    head, chest = (1 - roots[:, part] @ mean[part].T for part in range(2))  # (n, m) each
+    strange = np.where(np.isfinite(chest), (head + chest) / 2, head) / LIMITS[0][0] > 1
+    known = np.isfinite(head)
+    found = np.zeros(len(alone), bool)
+    for at in np.flatnonzero((strange & known).any(1)):
+        sides = (slice(max(0, at - 2 * NEAR), max(0, at - MOMENT)), slice(at + 1, at + 2 * NEAR))
+        found[at] = all(known[at, side].any() and strange[at, side][known[at, side]].mean() > 0.5 for side in sides)
+    return found & _moved(looks.faces, found)
+
+
+def _moved(faces: Floats64, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) runs of `found` in which the face, (n, 3) of x, y and size, is not where it is, and as large as it is, about them."""
+    moved = np.zeros(len(found), bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], found, [False]])))
+    for first, stop in edges.reshape(-1, 2):
+        about = np.concatenate([faces[max(0, first - NEAR) : first], faces[stop : stop + NEAR]])
+        usual = np.nanmedian(about, 0) if np.isfinite(about[:, 0]).any() else np.full(3, np.nan)
+        away = np.linalg.norm(faces[first:stop, :2] - usual[:2], axis=1) / usual[2]
+        grown = np.abs(np.log(faces[first:stop, 2] / usual[2]))
+        moved[first:stop] = stop - first <= NEAR and np.nanmedian(away + grown) > LEAST_MOVE
+    return moved
 
 
 def colour_jumps(looks: Looks, gap: int = 0) -> Floats64:

@@ -7,7 +7,7 @@ frame waits for the one before it and every batch of the pose net is full. Witho
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.nets.pose.dwpose import Crop, PoseEstimator
-from pipeline.nets.pose.one_person import Looks, changes, colours_of, sizes_of
+from pipeline.nets.pose.one_person import Looks, changes, colours_of, faces_of, guests, sizes_of
 from pipeline.nets.pose.tracker import Tracker, TrackerSettings, pose_similarity, scales
 from pipeline.nets.pose.yolox import Detector
 from pipeline.skeleton import layout
@@ -296,13 +296,16 @@ def _surely(sight: _Sight, min_score: float) -> NDArray[np.float32]:
 
 
 def _persons(sights: list[_Sight], min_score: float) -> Iterator[list[_Sight]]:
-    """A track's sightings, parted where it becomes somebody else."""
+    """A track's sightings, parted where it becomes somebody else, for good or for a while."""
     if not sights:
         return
     points = np.stack([_surely(sight, min_score) for sight in sights])
-    looks = Looks(sizes_of(points), np.stack([sight.colours for sight in sights]))
+    looks = Looks(sizes_of(points), np.stack([sight.colours for sight in sights]), faces_of(points))
+    strange = guests(looks)
     for first, stop in pairwise([0, *changes(looks), len(sights)]):
-        yield sights[first:stop]
+        own = list(zip(sights[first:stop], strange[first:stop].tolist(), strict=True))
+        yield [sight for sight, guest in own if not guest]
+        yield from ([sight for sight, _ in run] for guest, run in groupby(own, lambda pair: pair[1]) if guest)
 
 
 def face_sharpness(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.nets.pose.one_person import Looks, changes, colour_jumps, colours_of, size_jumps, sizes_of
+from pipeline.nets.pose.one_person import Looks, changes, colour_jumps, colours_of, guests, size_jumps, sizes_of
 from pipeline.skeleton import layout
 from pipeline.skeleton.layout import K
 
@@ -42,7 +42,8 @@ def looks(weights: np.ndarray, head: np.ndarray | None = None, shoulders: np.nda
     ones = np.ones(len(weights))
     sizes = np.stack([50 * (ones if head is None else head), 120 * (ones if shoulders is None else shoulders)], 1)
     mixed = (1 - weights)[:, None, None] * ONE + weights[:, None, None] * OTHER
-    return Looks(sizes, mixed.astype(np.float32))
+    faces = np.stack([200 * ones, 105 * ones, sizes[:, 0]], 1)
+    return Looks(sizes, mixed.astype(np.float32), faces)
 
 
 def step(*borders: int) -> np.ndarray:
@@ -86,12 +87,15 @@ def test_one_person_stays_one(weights: np.ndarray, head: np.ndarray, shoulders: 
     made = looks(weights, head, shoulders)
     print(what, *(round(float(np.nanmax(colour_jumps(made, gap))), 2) for gap in (0, 13, 25)))
     assert changes(made) == [], what
+    assert not guests(made).any(), what
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 30])
 def test_any_number_of_sightings(count: int) -> None:
     assert changes(looks(np.zeros(count))) == []
-    unseen = Looks(np.full((count, 2), np.nan), np.full((count, *ONE.shape), np.nan, np.float32))
+    unseen = Looks(
+        np.full((count, 2), np.nan), np.full((count, *ONE.shape), np.nan, np.float32), np.full((count, 3), np.nan)
+    )
     assert changes(unseen) == []
     assert np.isnan(colour_jumps(unseen)).all() and np.isnan(size_jumps(unseen)).all()
 
@@ -117,3 +121,10 @@ def test_sizes_of_a_planted_skeleton() -> None:
     sizes = sizes_of(np.stack([BODY, body(2), np.full((K, 2), np.nan, np.float32)]))
     np.testing.assert_allclose(sizes[:2], [[70, 160], [140, 320]], rtol=1e-5)
     assert np.isnan(sizes[2]).all()
+
+
+def test_who_walks_past_is_a_guest() -> None:
+    made = looks(step(50, 59))
+    made.faces[50:59, 0] += 12 * (np.arange(9) - 4)
+    made.faces[50:59, 2] *= 1.3
+    assert np.flatnonzero(guests(made)).tolist() == list(range(50, 59)) and changes(made) == []
