@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.media.probe import probe
@@ -91,6 +92,17 @@ def test_each_clip_comes_out_as_its_row_says(finished: Path, row: dict[str, str]
         assert found & WORDS[row["reason_among"]], said
     else:
         assert persons >= 2, said
+
+
+def test_nobody_is_parted(finished: Path) -> None:
+    """A track that ended where nobody left would go on as another at the very next picture."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for row in Store(finished).read("persons", ["clip_id", "boxes"]).to_pylist():
+        seen = np.flatnonzero(np.isfinite(np.asarray(row["boxes"], float).reshape(-1, 4)).all(1))
+        spans.setdefault(row["clip_id"], []).append((int(seen[0]), int(seen[-1])))
+    assert spans
+    parted = {clip: own for clip, own in spans.items() if {last + 1 for _, last in own} & {first for first, _ in own}}
+    assert not parted
 
 
 def test_the_page_is_there(finished: Path) -> None:

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.theatre.film import Film, Truth, render_take
+    from pipeline.theatre.programme import PROGRAMMES, take_named
     from pipeline.theatre.render import build, truth
     from pipeline.theatre.server import serve
-    from pipeline.theatre.takes import TAKES, Actor, Shot, Take, take_named
+    from pipeline.theatre.takes import TAKES, Actor, Shot, Take
 
 __all__ = [
-    "TAKES", "Actor", "Film", "Shot", "Take", "Truth", "build", "build_nets", "render_take", "serve", "take_named", "truth",
+    "PROGRAMMES", "TAKES", "Actor", "Film", "Shot", "Take", "Truth", "build", "build_nets", "render_take", "serve",
+    "take_named", "truth",
 ]  # fmt: skip
 
 _HOMES = {
     "film": ("Film", "Truth", "render_take"),
+    "programme": ("PROGRAMMES", "take_named"),
     "render": ("build", "truth"),
     "server": ("serve",),
-    "takes": ("TAKES", "Actor", "Shot", "Take", "take_named"),
+    "takes": ("TAKES", "Actor", "Shot", "Take"),
 }
 
 

@@ -18,11 +18,11 @@ from pipeline.theatre.look import figure_of
 from pipeline.theatre.motion import Motion, perform
 from pipeline.theatre.paint import Image
 from pipeline.theatre.rig import FULL_FRAME, HIP_DOWN, Camera, Puppet, pose
-from pipeline.theatre.takes import Actor, Shot, Take
+from pipeline.theatre.takes import BECOMES_SECONDS, Actor, Shot, Take
 
 _VFR_STEPS_MS = (20, 33, 40)  # never longer than a grid step, so that no picture has to be repeated
 LOUDEST = 0.9  # of full scale: what several voices together are brought down to
-PAN_PX_A_SECOND, ZOOM_A_SECOND = 24.0, 0.022
+PAN_PX_A_SECOND, ZOOM_A_SECOND, PUSH_A_SECOND = 24.0, 0.022, 0.032
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,10 @@ class _Scene:
     camera: Camera
     roles: tuple[_Role, ...]
 
+    def shows(self, k: int) -> bool:
+        """Whether source picture k is, wholly or in part, of this shot."""
+        return self.first <= k < self.first + len(self.camera.zoom)
+
 
 def _seed(take: Take, seed: int, *parts: int) -> int:
     return zlib.crc32(f"{seed}/{take.name}/{parts}".encode())
@@ -103,6 +107,8 @@ def _camera(shot: Shot, clock: Floats64) -> Camera:
         centre[:, 0] += 20.0 + PAN_PX_A_SECOND * clock
     elif shot.camera == "zoom":
         zoom += ZOOM_A_SECOND * clock
+    elif shot.camera == "push":
+        zoom += PUSH_A_SECOND * clock
     elif shot.camera == "whip":
         start, end = shot.whip
         s = np.clip((clock - start) / (end - start), 0.0, 1.0)
@@ -154,6 +160,8 @@ class Film:
         mouth = voice.loudness(seen, clock)
         if self.take.sound != "voice":  # the mouth moves, and nothing is heard
             mouth = np.clip(0.45 + 0.45 * np.sin(clock * 17.0) * np.sin(clock * 5.3), 0.0, 1.0)
+        if shot.frozen:
+            clock, mouth = np.zeros_like(clock), np.full_like(mouth, mouth.max() / 2)
         motion = perform(seed, clock, actor.style, mouth, actor.face_at)
         return _Role(actor, motion, pose(motion, (actor.x, actor.y), actor.unit, actor.facing, camera))
 
@@ -183,13 +191,37 @@ class Film:
 
     def picture(self, k: int) -> Image:
         """Source picture k: (720, 1280, 3) BGR."""
-        scene = next(scene for scene in reversed(self._scenes) if k >= scene.first)
-        i = k - scene.first
+        k = self._taken(k)
+        before, *after = [scene for scene in self._scenes if scene.shows(k)]
+        image = self._painted(before, k)
+        if not after:
+            return image
+        share = float(self.times[k] - self.times[after[0].first]) / self.take.blend_seconds
+        return _blended(self.take.blend, image, self._painted(after[0], k), share)
+
+    def _taken(self, k: int) -> int:
+        """The source picture at which the camera took what picture k shows."""
+        fps, taken = self.take.fps, self.take.camera_fps
+        return -(-(k * taken // fps) * fps // taken) if taken else k
+
+    def _painted(self, scene: _Scene, k: int) -> Image:
+        """What a shot shows at source picture k."""
+        seconds = float(self.times[k] - self.times[scene.first])
+        image = self._drawn(scene, k - scene.first, later=False)
+        changing = [role.actor for role in scene.roles if role.actor.becomes]
+        share = max(((seconds - actor.becomes_at) / BECOMES_SECONDS for actor in changing), default=0.0)
+        if share <= 0:
+            return image
+        return _blended("dissolve", image, self._drawn(scene, k - scene.first, later=True), min(share, 1.0))
+
+    def _drawn(self, scene: _Scene, i: int, later: bool) -> Image:
+        """Picture i of a shot, with the looks that its actors have first, or become later."""
         centre, zoom = scene.camera.centre[i], float(scene.camera.zoom[i])
         image = _background(scene.shot, centre, zoom)
         for role in scene.roles:
             if abs(role.actor.x - centre[0]) < 1000:
-                draw(image, figure_of(role.puppet, i, role.actor.look, bool(role.motion.blink[i])))
+                look = (later and role.actor.becomes) or role.actor.look
+                draw(image, figure_of(role.puppet, i, look, bool(role.motion.blink[i])))
         if scene.shot.lectern:
             actor = scene.roles[0].actor
             lectern(image, actor.x, actor.y + (HIP_DOWN + 0.25) * actor.unit, 1.7 * actor.unit)
@@ -198,14 +230,15 @@ class Film:
             image = np.asarray(cv2.blur(image, (round(speed * 0.5) | 1, 1)), dtype=np.uint8)
         return image
 
-    def pictures(self) -> Iterator[tuple[Fraction, Image]]:
-        """Every source picture with its presentation time."""
+    def pictures(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> Iterator[tuple[Fraction, Image]]:
+        """Every source picture with its presentation time, or those from second `start` to `end` alone."""
         for k, time in enumerate(self.times):
-            yield time, self.picture(k)
+            if time >= start and (end is None or time < end):
+                yield time, self.picture(k)
 
     def truth(self) -> Truth:
         """Keypoints of all persons on the grid."""
-        picks = on_grid(self.times, self.frames)
+        picks = np.array([self._taken(int(k)) for k in on_grid(self.times, self.frames)])
         rows = [self._person(number, role, picks) for number, scene in enumerate(self._scenes) for role in scene.roles]
         return Truth(
             np.array([row[0] for row in rows]).reshape(-1, self.frames, KEYPOINTS, 2),
@@ -235,6 +268,14 @@ class Film:
         visible[mine] = role.puppet.visible[picks[mine] - first]
         unit[mine] = role.puppet.unit[picks[mine] - first]
         return keypoints, visible, unit, number
+
+
+def _blended(how: str, before: Image, after: Image, share: float) -> Image:
+    """A picture of which the later shot has a share of 0..1: of each pixel in a dissolve, of the width in a wipe."""
+    if how == "dissolve":
+        return np.asarray(cv2.addWeighted(before, 1 - share, after, share, 0), np.uint8)
+    edge = round((1 - share) * before.shape[1])
+    return np.concatenate([before[:, :edge], after[:, edge:]], axis=1)
 
 
 def _background(shot: Shot, centre: Floats64, zoom: float) -> Image:

@@ -10,20 +10,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 
 from pipeline.base.errors import StageError
-from pipeline.theatre import voice
+from pipeline.theatre.coding import CRF, PRESET, write_film
 from pipeline.theatre.film import Film, Truth
-from pipeline.theatre.takes import TAKES, Take, take_named
+from pipeline.theatre.programme import PROGRAMMES, take_named
+from pipeline.theatre.takes import Take
 
 VERSION = 7  # bump when a picture, a sound or a truth changes
-CRF, PRESET = "17", "veryfast"
 Progress = Callable[[str, int, int], None]
 
 
@@ -31,56 +28,6 @@ def stamp_of(take: Take, seed: int) -> str:
     """What a rendered take depends on."""
     text = json.dumps([VERSION, seed, CRF, PRESET, asdict(take)], sort_keys=True, default=sorted)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _video_stream(container: av.container.OutputContainer, film: Film) -> av.VideoStream:
-    rate = film.take.fps or 1000
-    options = {"crf": CRF, "preset": PRESET, "bf": "2", "g": "100"}
-    stream = container.add_stream("libx264", rate=rate if film.take.fps else 30, options=options)
-    stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
-    stream.codec_context.time_base = Fraction(1, rate)
-    stream.codec_context.thread_count = 1
-    # What the conversion to YUV below is; untagged 720p would be read as BT.709 by some.
-    stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1
-    stream.codec_context.color_primaries, stream.codec_context.color_trc = 5, 6
-    return stream
-
-
-def _sound_packets(stream: av.AudioStream, film: Film) -> list["av.Packet[Any]"]:
-    samples = film.sound
-    assert samples is not None
-    wave = np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-    packets = []
-    for at in range(0, len(wave), 4800):
-        frame = av.AudioFrame.from_ndarray(wave[None, at : at + 4800], format="s16", layout="mono")
-        frame.sample_rate, frame.pts = voice.RATE, at
-        frame.time_base = Fraction(1, voice.RATE)
-        packets += stream.encode(frame)
-    return packets + stream.encode(None)
-
-
-def write_film(film: Film, path: Path) -> None:
-    """Encode a film: H.264 4:2:0 with the film's own presentation times, AAC at 48 kHz."""
-    # Matroska has a random number in each file, and a video is its content: drawn again, it would be another one.
-    form, options = ("matroska", {"fflags": "+bitexact"}) if film.take.suffix == ".mkv" else ("mp4", {})
-    with av.open(str(path), "w", format=form, container_options=options) as container:
-        video = _video_stream(container, film)
-        waiting: list[av.Packet[Any]] = []
-        if film.take.sound != "none":
-            sound = container.add_stream("aac", rate=voice.RATE, layout="mono")
-            sound.codec_context.bit_rate = 96_000
-            waiting = _sound_packets(sound, film)
-        base = video.codec_context.time_base
-        for time, picture in film.pictures():
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(
-                format="yuv420p", dst_colorspace="ITU601"
-            )
-            frame.pts, frame.time_base = int(time / base), base
-            while waiting and waiting[0].pts is not None and waiting[0].pts * waiting[0].time_base <= time:
-                container.mux(waiting.pop(0))
-            container.mux(video.encode(frame))
-        container.mux(waiting)
-        container.mux(video.encode(None))
 
 
 def _save_truth(truth: Truth, path: Path) -> None:
@@ -114,30 +61,32 @@ def _stamp_path(folder: Path, name: str) -> Path:
     return folder / "truth" / f"{name}.stamp"
 
 
-def _missing(folder: Path, seed: int) -> list[Take]:
+def _missing(folder: Path, seed: int, programme: str) -> list[Take]:
     def fresh(take: Take) -> bool:
         stamp = _stamp_path(folder, take.name)
         there = stamp.exists() and (folder / take.file).exists() and truth_path(folder, take.name).exists()
         return there and stamp.read_text(encoding="ascii") == stamp_of(take, seed)
 
-    return sorted((take for take in TAKES if not fresh(take)), key=lambda take: -take.seconds)
+    return sorted((take for take in PROGRAMMES[programme] if not fresh(take)), key=lambda take: -take.seconds)
 
 
-def _playlist(folder: Path) -> None:
+def _playlist(folder: Path, programme: str) -> None:
     entries = [
         {
             "name": take.name, "file": take.file, "title": take.title, "seconds": take.seconds, "verdict": take.verdict,
             "reasons": sorted(take.reasons), "may": sorted(take.may), "persons": take.persons, "clips": take.clips,
-            "cuts": take.cuts, "whips": take.whips,
+            "cuts": take.cuts, "whips": take.whips, "blends": take.blends,
         }
-        for take in TAKES
+        for take in PROGRAMMES[programme]
     ]  # fmt: skip
     partial = folder / ".playlist.part"
     partial.write_text(json.dumps(entries, indent=1), encoding="utf-8")
     partial.replace(folder / "playlist.json")
 
 
-def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | None = None) -> Path:
+def build(
+    folder: Path, seed: int = 405, workers: int = 2, progress: Progress | None = None, programme: str = "demo"
+) -> Path:
     """Render whatever is missing or out of date.
 
     Args:
@@ -145,6 +94,7 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
         seed: of everything random.
         workers: processes; 1 renders in this one.
         progress: called with (name of the take just done, done, to do).
+        programme: a key of `PROGRAMMES`.
 
     Returns:
         The folder.
@@ -153,7 +103,7 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
         StageError: one of the processes was killed.
     """
     (folder / "truth").mkdir(parents=True, exist_ok=True)
-    todo = _missing(folder, seed)
+    todo = _missing(folder, seed, programme)
     if workers <= 1 or len(todo) <= 1:
         for done, take in enumerate(todo, 1):
             render(folder, take.name, seed)
@@ -166,10 +116,10 @@ def build(folder: Path, seed: int = 405, workers: int = 2, progress: Progress | 
                     progress(name, done, len(todo))
         except BrokenProcessPool:
             raise StageError(
-                f"a process that draws the demo's footage into {folder} was killed, perhaps for lack of memory; what was drawn "
+                f"a process that draws the theatre's footage into {folder} was killed, perhaps for lack of memory; what was drawn "
                 "is kept, the same command draws the rest"
             ) from None
-    _playlist(folder)
+    _playlist(folder, programme)
     return folder
 
 

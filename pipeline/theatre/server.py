@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 CONTENT_TYPES = {
-    ".mp4": "video/mp4", ".mkv": "video/x-matroska", ".webm": "video/webm", ".json": "application/json",
+    ".mp4": "video/mp4", ".mkv": "video/x-matroska", ".webm": "video/webm", ".ts": "video/mp2t",
+    ".json": "application/json",
 }  # fmt: skip
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 

@@ -7,6 +7,8 @@ from pipeline.base.units import FPS
 from pipeline.theatre.look import Look
 from pipeline.theatre.voice import Voice
 
+BECOMES_SECONDS = 0.4
+
 
 @dataclass(frozen=True)
 class Actor:
@@ -20,6 +22,7 @@ class Actor:
         style: a key of `motion.STYLES`.
         speaks: seconds of the shot during which it has the word; None means all of it.
         face_at: second of the shot at which a hand comes before the face.
+        becomes, becomes_at: another look that takes its place, within `BECOMES_SECONDS` from that second of the shot.
     """
 
     look: Look
@@ -31,6 +34,8 @@ class Actor:
     style: str = "talk"
     speaks: tuple[float, float] | None = None
     face_at: float | None = None
+    becomes: Look | None = None
+    becomes_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,10 @@ class Shot:
         seconds: length, a multiple of 1/25.
         actors: from left to right.
         room: a backdrop's name.
-        camera: still, pan, zoom or whip (within `whip` seconds, from the first actor to the second).
+        camera: still, pan, zoom, push (a faster zoom) or whip (within `whip` seconds, from the first actor to the second).
         whip: start and end second of the whip pan.
         lectern: a lectern hides the legs.
+        frozen: nobody moves, as in a photograph; the camera may.
     """
 
     seconds: float
@@ -53,6 +59,7 @@ class Shot:
     whip: tuple[float, float] = (0.0, 0.0)
     lectern: bool = False
     pause: float = 0.45
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,11 @@ class Take:
         dubbed: mouths say something else than what is heard.
         sound: voice, silence (a track of zeros) or none (no track).
         kept_bytes: share of the file's bytes that is left.
+        blend: how a shot gives way to the next: dissolve or wipe; "" for a cut.
+        blend_seconds: in which it does.
+        camera_fps: pictures that the camera takes a second, each written until the next one; 0 for all.
+        transfer: pq for an HDR file; "" for an ordinary one.
+        restarts: each shot is a file with a clock of its own, and they are joined byte by byte.
     """
 
     name: str
@@ -88,6 +100,11 @@ class Take:
     late_seconds: float = 0.0
     dubbed: bool = False
     kept_bytes: float = 1.0
+    blend: str = ""
+    blend_seconds: float = 0.0
+    camera_fps: int = 0
+    transfer: str = ""
+    restarts: bool = False
 
     @property
     def file(self) -> str:
@@ -97,7 +114,7 @@ class Take:
     @property
     def seconds(self) -> float:
         """Length as written (before bytes were taken away)."""
-        return sum(shot.seconds for shot in self.shots)
+        return sum(shot.seconds for shot in self.shots) - self.blend_seconds * (len(self.shots) - 1)
 
     @property
     def frames(self) -> int:
@@ -107,12 +124,19 @@ class Take:
     @property
     def shot_starts(self) -> tuple[float, ...]:
         """Second at which each shot begins."""
-        return tuple(sum(shot.seconds for shot in self.shots[:k]) for k in range(len(self.shots)))
+        lengths = [shot.seconds - self.blend_seconds for shot in self.shots]
+        return tuple(sum(lengths[:k]) for k in range(len(lengths)))
 
     @property
     def cuts(self) -> tuple[int, ...]:
         """Hard cuts: the first frame of each new shot, on the grid."""
-        return tuple(round(start * FPS) for start in self.shot_starts[1:])
+        return () if self.blend else tuple(round(start * FPS) for start in self.shot_starts[1:])
+
+    @property
+    def blends(self) -> tuple[tuple[int, int], ...]:
+        """Frame ranges (half open) that show two shots at once: no clip may have one of them."""
+        starts = self.shot_starts[1:] if self.blend else ()
+        return tuple((round(start * FPS), round((start + self.blend_seconds) * FPS)) for start in starts)
 
     @property
     def whips(self) -> tuple[tuple[int, int], ...]:
@@ -254,11 +278,3 @@ def _bad() -> list[Take]:
 
 
 TAKES: tuple[Take, ...] = (*_good(), *_bad())
-
-
-def take_named(name: str) -> Take:
-    """The take of that name; KeyError when there is none."""
-    for take in TAKES:
-        if take.name == name:
-            return take
-    raise KeyError(name)

@@ -51,7 +51,7 @@ def clip(name: str) -> Footage:
 def take(folder: Path, name: str = TAKE) -> Footage:
     """A take of the demo, rendered once a folder."""
     from pipeline.theatre import Film, take_named
-    from pipeline.theatre.render import write_film
+    from pipeline.theatre.coding import write_film
 
     path = folder / take_named(name).file
     if not path.exists():

@@ -456,13 +456,13 @@ def test_the_demo_is_crawled_from_its_own_server(tmp_path: Path, film: Path, mon
 
     takes = [take.name for take in theatre.TAKES]
 
-    def build(folder: Path) -> None:
+    def build(folder: Path, programme: str) -> None:
         folder.mkdir(parents=True)
         for seed, take in enumerate(theatre.TAKES):
             write_film(folder / f"{take.name}.mp4", [30], seed=seed).rename(folder / take.file)
 
     monkeypatch.setattr(theatre, "build", build)
-    monkeypatch.setattr(theatre, "TAKES", theatre.TAKES[:2])
+    monkeypatch.setitem(theatre.PROGRAMMES, "demo", theatre.TAKES[:2])
     rows = list(crawl(tmp_path, input="theatre").values())
     assert [row["source"] for row in rows] == [f"theatre://{name}" for name in takes[:2]]  # type: ignore[index]
     assert all((row["footage"], row["url"]) == ("theatre", None) for row in rows)  # type: ignore[index]

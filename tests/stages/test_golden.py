@@ -23,6 +23,7 @@ from pipeline.media.shots.windows import WindowLimits, windows
 from pipeline.media.video import GridReader, probe
 from pipeline.nets.face.attributes import ages, consensus, fitted
 from pipeline.nets.face.faces import Choice, aligned, candidates, upright
+from pipeline.nets.pose.one_person import Looks, changes, colour_jumps, colours_of
 from pipeline.nets.pose.simcc import decode_simcc
 from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.skeleton import layout
@@ -119,7 +120,26 @@ def case_annotate() -> list[float]:
     bins = np.arange(576) / 2
     simcc = np.maximum(0, 0.9 * (1 - ((bins - place[..., None]) / 4) ** 2)).astype(np.float32)
     points, scores = decode_simcc(simcc, simcc)[:2]
-    return [*np.asarray(points, float)[0, ::9].ravel().tolist(), *np.asarray(scores, float)[0, ::9].tolist()]
+    found = [*np.asarray(points, float)[0, ::9].ravel().tolist(), *np.asarray(scores, float)[0, ::9].tolist()]
+    return found + where_persons_change()
+
+
+def where_persons_change() -> list[float]:
+    """What the colours of two planted people come to, and where a track goes from one to the other."""
+    y, x = np.mgrid[:300, :400]
+    pictures = [
+        np.stack([(x // 3 + k * y) % 256, y // 2 + 60 * k, (x + 90 * k) % 256], -1).astype(np.uint8) for k in (0, 1)
+    ]
+    body = face(200, 110, 1.0, 0.0).astype(np.float32)
+    colours = [colours_of(picture, np.array([100, 20, 300, 280], np.float32), body) for picture in pictures]
+    weights = np.clip((np.arange(90) - 40) / 10, 0, 1)[:, None, None]
+    looks = Looks(
+        np.full((90, 2), np.nan),
+        ((1 - weights) * colours[0] + weights * colours[1]).astype(np.float32),
+        np.full((90, 3), np.nan),
+    )
+    jumps = [np.nan_to_num(colour_jumps(looks, gap), nan=-1)[::10] for gap in (0, 13)]
+    return [*np.concatenate(jumps).tolist(), *map(float, changes(looks))]
 
 
 def case_overlap() -> list[float]:

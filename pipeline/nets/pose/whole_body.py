@@ -7,7 +7,7 @@ frame waits for the one before it and every batch of the pose net is full. Witho
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.nets.pose.dwpose import Crop, PoseEstimator
+from pipeline.nets.pose.one_person import Looks, changes, colours_of, faces_of, guests, sizes_of
 from pipeline.nets.pose.tracker import Tracker, TrackerSettings, pose_similarity, scales
 from pipeline.nets.pose.yolox import Detector
 from pipeline.skeleton import layout
@@ -144,6 +145,7 @@ class _Sight:
     crop: "Future[Crop] | None" = None
     keypoints: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    colours: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     sharpness: float = np.nan
 
     @property
@@ -257,6 +259,7 @@ class _Annotator:
         for before, sight in pairwise(sights):
             if sight.frame in self.repeats and before.frame == sight.frame - 1:
                 sight.keypoints, sight.scores, sight.sharpness = before.keypoints, before.scores, before.sharpness
+                sight.colours = before.colours
 
     def people(self, count: int) -> list[PersonTrack]:
         """All people seen in `count` frames, in order of rank."""
@@ -266,8 +269,9 @@ class _Annotator:
             self._copy(sights)
             # Between distant detections only the pose itself is evidence that the person is there.
             real = [s for s in sights if s.sure or s.presence >= self._settings.min_presence]
-            if sum(s.detected for s in real) >= least:
-                tracks.append(_arrays(real, count))
+            for own in _persons(real, self._settings.min_score):
+                if sum(s.detected for s in own) >= least:
+                    tracks.append(_arrays(own, count))
         tracks = _without_doubles(tracks, self._settings)
         order = sorted(range(len(tracks)), key=lambda i: (int(np.argmax(tracks[i].seen)), _first_x(tracks[i])))
         return [_ranked(tracks[i], rank) for rank, i in enumerate(order)]
@@ -279,10 +283,29 @@ def _wait(futures: "list[Future[None]]") -> None:
 
 
 def _sharpen(sight: _Sight, min_score: float) -> None:
-    """Measure the face's sharpness, and release the picture."""
+    """Measure the face's sharpness and the colours, and release the picture."""
     if sight.picture is not None:
         sight.sharpness = face_sharpness(sight.picture, sight.keypoints, sight.scores, min_score)
+        sight.colours = colours_of(sight.picture, sight.box, _surely(sight, min_score))
         sight.picture = None
+
+
+def _surely(sight: _Sight, min_score: float) -> NDArray[np.float32]:
+    """(133, 2) a sighting's keypoints; NaN below `min_score`."""
+    return np.where((sight.scores >= min_score)[:, None], sight.keypoints, np.nan).astype(np.float32)
+
+
+def _persons(sights: list[_Sight], min_score: float) -> Iterator[list[_Sight]]:
+    """A track's sightings, parted where it becomes somebody else, for good or for a while."""
+    if not sights:
+        return
+    points = np.stack([_surely(sight, min_score) for sight in sights])
+    looks = Looks(sizes_of(points), np.stack([sight.colours for sight in sights]), faces_of(points))
+    strange = guests(looks)
+    for first, stop in pairwise([0, *changes(looks), len(sights)]):
+        own = list(zip(sights[first:stop], strange[first:stop].tolist(), strict=True))
+        yield [sight for sight, guest in own if not guest]
+        yield from ([sight for sight, _ in run] for guest, run in groupby(own, lambda pair: pair[1]) if guest)
 
 
 def face_sharpness(

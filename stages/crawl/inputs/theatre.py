@@ -1,4 +1,4 @@
-"""The demo's takes, served from this machine as a site would."""
+"""The theatre's takes, served from this machine as a site would."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,16 +20,24 @@ PREFIX = "theatre://"
 
 
 class Theatre(Input):
-    """Footage that the demo draws itself; a unit is `theatre://<take>`."""
+    """Footage that the theatre draws itself; a unit is `theatre://<take>`.
+
+    `theatre` is the demo's programme; `theatre:NAME` names another one of `theatre.PROGRAMMES`.
+    """
 
     description: ClassVar[str] = "`theatre` for the demo"
 
     @classmethod
     def matches(cls, text: str) -> bool:
-        return text == THEATRE
+        kind, _, programme = text.partition(":")
+        return kind == THEATRE and (text == THEATRE or programme in theatre.PROGRAMMES)
+
+    @property
+    def _programme(self) -> str:
+        return self.text.removeprefix(THEATRE).removeprefix(":") or "demo"
 
     def units(self, store: "Store") -> list[str]:
-        return [f"{PREFIX}{take.name}" for take in theatre.TAKES]
+        return [f"{PREFIX}{take.name}" for take in theatre.PROGRAMMES[self._programme]]
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
@@ -38,7 +46,7 @@ class Theatre(Input):
 
         check_ready(context.web or Web())
         folder = context.run / "theatre"
-        theatre.build(folder)
+        theatre.build(folder, programme=self._programme)
         with server.serve(folder) as address:
             yield {"theatre_url": address}
 

@@ -11,7 +11,7 @@ from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import open_session
 from pipeline.theatre import Film, Truth, build_nets, take_named
-from pipeline.theatre.render import write_film
+from pipeline.theatre.coding import write_film
 
 REGIONS = {"body": slice(0, 13), "face": slice(23, 71), "mouth": slice(71, 91), "hands": slice(91, 133)}
 SEEN = 0.3

@@ -1,5 +1,6 @@
 """Who speaks when: truth, tones, and what the theatre's segmentation net hears of them after AAC."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,8 +13,8 @@ from pipeline.nets.session import open_session
 from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.nets.sound.voices import Voices, seconds, spans
 from pipeline.theatre import TAKES, Film, take_named
+from pipeline.theatre.coding import _sound_packets
 from pipeline.theatre.pilot import AMPLITUDE, FREE_HZ, PILOTS_HZ, at_once, free_band, speaking, tone
-from pipeline.theatre.render import _sound_packets
 from pipeline.theatre.segnet import build_segmentation_net
 from pipeline.theatre.voice import RATE, Voice, speech
 from stages.judge import Judge
@@ -34,7 +35,7 @@ def heard(net: SegmentationNet, film: Film, folder: Path) -> Voices:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=RATE, layout="mono")
         stream.codec_context.bit_rate = 96_000
-        container.mux(_sound_packets(stream, film))
+        container.mux(_sound_packets(stream, film, Fraction(0), None))
     wave = read_wave(path)
     assert wave is not None
     return net.hear(wave)

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.theatre import build, take_named, truth
-from pipeline.theatre import render as module
+from pipeline.theatre import PROGRAMMES, build, take_named, truth
+from pipeline.theatre import coding as module
 from pipeline.theatre.film import Film
 from pipeline.theatre.takes import Take
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 def two_takes(monkeypatch: pytest.MonkeyPatch) -> list[Take]:
     takes = [take_named("empty"), take_named("short")]
-    monkeypatch.setattr(module, "TAKES", takes)
+    monkeypatch.setitem(PROGRAMMES, "demo", tuple(takes))
     return takes
 
 
