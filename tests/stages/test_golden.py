@@ -194,7 +194,7 @@ def film_numbers(path: Path) -> list[float]:
     for turns in reading.clock.turns.values():
         numbers += [value for turn in turns for value in (float(turn.packet), float(turn.shift or 0))]
     split = Split(vad=(), min_clip_seconds=1.0, target_clip_seconds=2.0).worker(Context(Path()))
-    for row in split.process(Unit("v", {"videos": [{**asdict(measured), "path": str(path)}]})):
+    for row in split.process(Unit("v", {"videos": [{**asdict(measured), "video_id": "v", "path": str(path)}]})):
         numbers += [float(row[name]) for name in ("first_frame", "frames", "camera_motion", "repeated_frames")]
         numbers += map(float, row["repeats"] or ())
     with GridReader(path, reading=reading) as reader:
