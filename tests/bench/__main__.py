@@ -31,6 +31,7 @@ BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "expo
 PACKAGES = (
     "accelerate",
     "csg405",
+    "deepface",
     "diffusers",
     "faiss-cpu",
     "numpy",
@@ -41,6 +42,8 @@ PACKAGES = (
     "pyannote.audio",
     "rtmlib",
     "scenedetect",
+    "silero-vad",
+    "syncnet-python",
     "pyarrow",
     "pebble",
     "torch",

@@ -96,23 +96,22 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch
         SyncNetReference(tmp_path / "any")
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A picture that flickers with its sound, and the sound."""
-    folder, wave = tmp_path_factory.mktemp("film"), noisy_wave(FRAMES)
+def flickering(folder: Path, frames: int) -> tuple[Path, Path]:
+    """A film of a picture that flickers, and its sound."""
+    wave = noisy_wave(frames)
     still = cv2.resize(moving_crops(1)[0], (SIDE, SIDE)).astype(float)
-    bright = np.random.default_rng(5).uniform(0.7, 1.0, FRAMES)
+    bright = np.random.default_rng(5).uniform(0.7, 1.0, frames)
     pictures = [np.asarray(still * level, np.uint8) for level in bright]
     write_video(folder / "film.mp4", iter(pictures), wave, size=(SIDE, SIDE))
     soundfile.write(folder / "sound.wav", samples_of(wave), 16_000)
     return folder / "film.mp4", folder / "sound.wav"
 
 
-def test_the_whole_pipeline_finds_the_face_itself(tmp_path: Path, weights: Path, film: tuple[Path, Path]) -> None:
+def test_the_whole_pipeline_finds_the_face_itself(tmp_path: Path, weights: Path) -> None:
     pipeline = WholePipeline(weights, write_s3fd(tmp_path / "s3fd.pth"), threads=1)
     work = tmp_path / "work"
     work.mkdir()
-    [face] = pipeline.faces(*film, work)
+    [face] = pipeline.faces(*flickering(tmp_path, FRAMES), work)
     assert len(face.frames) > 50 and face.frames[0] == 0
     np.testing.assert_allclose(face.boxes, np.tile(BOX, (len(face.frames), 1)), atol=0.5)
     cut = work / "cropped" / "crop_00000"  # what it cut out, and the sound that it took for it
@@ -123,7 +122,7 @@ def test_the_whole_pipeline_finds_the_face_itself(tmp_path: Path, weights: Path,
     assert (face.confidence, face.distance) == pytest.approx((wanted.confidence, wanted.distance), abs=SAME)
 
 
-def test_a_pipeline_that_sees_nobody(tmp_path: Path, weights: Path, film: tuple[Path, Path]) -> None:
+def test_a_pipeline_that_sees_nobody(tmp_path: Path, weights: Path) -> None:
     pipeline = WholePipeline(weights, write_s3fd(tmp_path / "s3fd.pth", blind=True), threads=1)
     (tmp_path / "work").mkdir()
-    assert pipeline.faces(*film, tmp_path / "work") == []
+    assert pipeline.faces(*flickering(tmp_path, 10), tmp_path / "work") == []
