@@ -7,7 +7,7 @@ from typing import Any
 
 from av.filter import Graph
 
-from pipeline.media.combing import PARTLY, PROGRESSIVE, looks_combed, thin_luma
+from pipeline.media.combing import PARTLY, PROGRESSIVE, Luma, looks_combed, thin_luma
 
 _BY_FLAG = "mode=send_frame:parity=auto:deint=interlaced"
 
@@ -75,14 +75,14 @@ def _chosen(rebuilt: Any, frame: Any, combed: bool) -> Any:
 
 def _told(frames: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """(frame, whether it is combed), each looked at between its neighbours; the first and the last have one."""
-    before = held = luma = None
+    held: deque[tuple[Any, Luma]] = deque(maxlen=2)  # the last one is still to be told
     for frame in frames:
         after = thin_luma(frame)
-        if held is not None:
-            yield held, looks_combed(after if before is None else before, luma, after)
-        before, luma, held = luma, after, frame
-    if held is not None:
-        yield held, before is not None and looks_combed(before, luma, before)
+        if held:
+            yield held[-1][0], looks_combed(held[0][1] if len(held) > 1 else after, held[-1][1], after)
+        held.append((frame, after))
+    if held:
+        yield held[-1][0], looks_combed(held[0][1], held[-1][1], held[0][1])
 
 
 class _Bwdif:

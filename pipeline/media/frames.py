@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.media.timeline import GridClock, presentation_zero, read_packets
 _SEEKABLE = ("mov", "matroska", "mpegts", "flv")
 _STEP_BACK_SECONDS = (0, 1, 5)
 _MOST_HELD = 5000  # packets without a keyframe among them, then decoding begins with what there is
+_GLANCE_PACKETS = 1000  # of a broken stream, then there is nothing to see
 _NEAR_START = 25  # grid pictures; a seek would gain nothing
 
 
@@ -72,7 +74,7 @@ class FrameSource:
 
     def near(self, picture: int) -> Iterator[Any]:
         """Frames from some keyframe near a grid picture on, not deinterlaced: to glance at, as seeks may miss."""
-        return self.frames_from(picture) if self._reading.clock.turns else self._seek(picture)
+        return self.frames_from(picture) if self._reading.clock.turns else self._seek(picture, _GLANCE_PACKETS)
 
     def aspect_of(self, frame: Any) -> Fraction | None:
         """The shape of a frame's pixels, where it is not that of the first's."""
@@ -127,12 +129,12 @@ class FrameSource:
     def _deinterlaced(self, frames: Iterator[Any]) -> Iterator[Any]:
         return deinterlace(frames, self.stream.time_base, self._reading.combed)
 
-    def _seek(self, picture: int) -> Iterator[Any]:
+    def _seek(self, picture: int, most: int | None = None) -> Iterator[Any]:
         try:
             self.container.seek(self.clock.ticks(max(picture, 0)), stream=self.stream, backward=True)
         except av.FFmpegError:
             return iter(())
-        return self._decode_from_key(read_packets(self.container, self.stream))
+        return self._decode_from_key(islice(read_packets(self.container, self.stream), most))
 
     def _decode_from_key(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Frames from the first keyframe on, without those that reference anything before it."""

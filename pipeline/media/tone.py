@@ -76,9 +76,9 @@ def to_sdr(rgb: npt.NDArray[np.uint16], transfer: int, primaries: int) -> npt.ND
     red, green, blue = cv2.split(light)
     most = cv2.max(cv2.max(red, green), blue)
     if cv2.minMaxLoc(most)[1] > _KNEE:
-        factor = _looked_up(_rolled(), cv2.multiply(most, _ROLLED_STEPS, dtype=cv2.CV_16U))
+        factor = _looked_up(_rolled(), _codes(most, _ROLLED_STEPS))
         light = cv2.multiply(light, cv2.merge([factor] * 3))
-    return _looked_up(_gamma(), cv2.multiply(light, (_STEPS,) * 4, dtype=cv2.CV_16U))  # what is below 0 becomes 0
+    return _looked_up(_gamma(), _codes(light, _STEPS))
 
 
 def luma_of(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -112,6 +112,11 @@ def _rolled() -> npt.NDArray[np.float32]:
 def _gamma() -> npt.NDArray[np.uint8]:
     """(65536,) codes of light, `_STEPS` to the unit, on a display of BT.1886; its steps are finest where eyes are."""
     return np.rint(255 * np.minimum(np.arange(65536) / _STEPS, 1) ** (1 / 2.4)).astype(np.uint8)
+
+
+def _codes(light: npt.NDArray[Any], steps: float) -> npt.NDArray[Any]:
+    """Light as numbers of 16 bits, so many steps to the unit; what is below 0 becomes 0."""
+    return cv2.addWeighted(light, steps, light, 0, 0, dtype=cv2.CV_16U)
 
 
 def _looked_up(table: npt.NDArray[Any], codes: npt.NDArray[np.uint16]) -> npt.NDArray[Any]:

@@ -40,9 +40,13 @@ _MEASURED = (
 
 
 def row(video_id: str, source: str, path: Path, sha256: str, probed: Probe) -> Row:
-    """The measured part of a row."""
-    measured = {name: getattr(probed, name) for name in _MEASURED}
-    return {"video_id": video_id, "source": source, "path": str(path), "sha256": sha256, **measured}
+    """A row without what a site says."""
+    return {"video_id": video_id, "source": source, "path": str(path), "sha256": sha256, **measured(probed)}
+
+
+def measured(probed: Probe) -> Row:
+    """What a look at the file says, and how it is to be read."""
+    return {name: getattr(probed, name) for name in _MEASURED}
 
 
 def metadata(info: dict[str, Any]) -> Row:

@@ -62,9 +62,9 @@ class Worker:
         row, about = noted
         self._settings.check(about, complete=True)
         self._refuse_channel(row["video_id"], *(row.get(n) for n in ("channel", "channel_id", "channel_handle")))
-        probe(self._storage.local(row["path"]), self.limits)  # they may be other ones today
+        probed = probe(self._storage.local(row["path"]), self.limits)  # limits and the reader may be other ones today
         place.claim(run, row["video_id"], unit)
-        return row
+        return {**row, **record.measured(probed)}
 
     def downloaded(self, unit: str, url: str, allow_loopback: bool) -> Row:
         """A download, verified and moved into the run."""

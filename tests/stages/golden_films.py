@@ -31,7 +31,8 @@ def voice(seconds: float, hertz: float = 4.0) -> NDArray[np.float32]:
     """(samples,) syllables of noise, so many a second."""
     time = np.arange(round(seconds * RATE)) / RATE
     noise = np.random.default_rng(2).uniform(-0.4, 0.4, len(time))
-    return (noise * np.maximum(0, np.sin(np.pi * hertz * time)) ** 2).astype(np.float32)
+    spoken: NDArray[np.float32] = (noise * np.maximum(0, np.sin(np.pi * hertz * time)) ** 2).astype(np.float32)
+    return spoken
 
 
 def write(

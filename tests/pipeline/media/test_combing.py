@@ -204,10 +204,9 @@ def test_no_false_find(name: str) -> None:
     assert decided([PROGRESSIVE[name](float(n)) for n in range(24)]).rule is None
 
 
-@pytest.mark.parametrize("name", ["text scrolls (2, 0)", "text scrolls (4, 0)"])
-def test_fine_detail_is_found_where_it_is_combed(name: str) -> None:
+def test_fine_detail_is_found_where_it_is_combed() -> None:
     """False finds are not avoided by passing over everything that is fine."""
-    assert (decided(combed(PROGRESSIVE[name], count=24)).rule or "").startswith("tff")
+    assert (decided(combed(PROGRESSIVE["text scrolls (2, 0)"], count=24)).rule or "").startswith("tff")
 
 
 def test_two_orders_or_one_picture_are_no_combed_film() -> None:
