@@ -119,10 +119,10 @@ def _patch(picture: Picture, box: Box) -> Picture | None:
 def _shares(patch: Picture, gain: float) -> Floats32:
     """(B,) share of a patch, lit by `gain`, that has each colour."""
     lit = np.clip(patch * gain, 0, 255).astype(np.uint8)
-    lab = cv2.cvtColor(lit, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
-    lab[:, 1:] = np.clip(lab[:, 1:] - 128, -_COLOUR_RANGE, _COLOUR_RANGE - 1e-6)
-    ranges = ((0, 256), (-_COLOUR_RANGE, _COLOUR_RANGE), (-_COLOUR_RANGE, _COLOUR_RANGE))
-    counts = np.histogramdd(lab, _BINS, ranges)[0]
+    lab = cv2.cvtColor(lit, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab[..., 1:] = np.clip(lab[..., 1:] - 128, -_COLOUR_RANGE, _COLOUR_RANGE - 1e-3)
+    ranges = [0, 256, -_COLOUR_RANGE, _COLOUR_RANGE, -_COLOUR_RANGE, _COLOUR_RANGE]
+    counts = cv2.calcHist([lab], [0, 1, 2], None, list(_BINS), ranges)
     soft = gaussian_filter(counts, 0.7, mode="nearest")  # a shade more or less is no other colour
     return np.asarray((soft / soft.sum()).ravel(), np.float32)
 
@@ -170,7 +170,7 @@ def _moved(faces: Floats64, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
         usual = np.nanmedian(about, 0) if np.isfinite(about[:, 0]).any() else np.full(3, np.nan)
         away = np.linalg.norm(faces[first:stop, :2] - usual[:2], axis=1) / usual[2]
         grown = np.abs(np.log(faces[first:stop, 2] / usual[2]))
-        moved[first:stop] = stop - first <= NEAR and np.nanmedian(away + grown) > LEAST_MOVE
+        moved[first:stop] = _LEAST_SEEN <= stop - first <= NEAR and np.nanmedian(away + grown) > LEAST_MOVE
     return moved
 
 
