@@ -1,6 +1,6 @@
 """Rows of a Parquet file of links or clips. It comes from outside: what it declares is checked before it is read."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ def columns_of(path: Path) -> list[str]:
     """Names of the columns. Raises ManifestError."""
     with _opened(path) as file:
         return list(file.schema_arrow.names)
+
+
+def holds_lists(path: Path, names: Collection[str]) -> bool:
+    """Whether one of these columns, given in lower case, holds lists, or text that may be of lists. Raises ManifestError."""
+    with _opened(path) as file:
+        kinds = [field.type for field in file.schema_arrow if field.name.lower() in names]
+    return any(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_string(kind) for kind in kinds)
 
 
 def parquet_rows(path: Path, wanted: Set[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -31,6 +31,7 @@ _SNIFFED_BYTES = 64 << 10
 _NAME_ENDS = re.compile(rf".*_({CLOCK})(?:\.mp4)?", re.ASCII)
 _KEYS = re.compile(r'"([A-Za-z_ -]{1,30})"\s{0,20}:')
 _RELEASED = ("first_frame", "frames", "start_seconds")
+_STAMPED = re.compile(rf'"(?:{"|".join(STAMPS)})"\s{{0,20}}:\s{{0,20}}"?\[', re.IGNORECASE)
 _SPEAKERVID = re.compile(r'[\[{]\s*(?:"[^"\n]{0,80}"\s*:\s*\[\s*)?"[\w-]{11}_[^"\n]{1,120}\.(?:json|mp4)"', re.ASCII)
 
 
@@ -50,9 +51,10 @@ def form_of(path: Path) -> str | None:
 
 
 def _form_of_parquet(path: Path) -> str | None:
-    from pipeline.sources.manifest.parquet_rows import columns_of
+    from pipeline.sources.manifest.parquet_rows import columns_of, holds_lists
 
-    return PARQUET if is_linked(name.lower() for name in columns_of(path)) else None
+    names = {name.lower() for name in columns_of(path)}
+    return PARQUET if is_linked(_times(names, holds_lists(path, STAMPS))) else None
 
 
 def _form_of_json(text: str) -> str | None:
@@ -65,14 +67,19 @@ def _form_of_json(text: str) -> str | None:
     others = sum(keys[name] for name in {*LINKS, *IDS} - {"vid"})
     if ours >= others:  # by number, since a damaged row may hold any key
         return JSON if text[0] == "[" else RELEASE
-    return OBJECTS if is_timed(set(keys)) else None
+    return OBJECTS if is_timed(_times(set(keys), bool(_STAMPED.search(text)))) else None
+
+
+def _times(names: set[str], stamped: bool) -> set[str]:
+    """The names without those of time stamps where none is a list: `timestamp` is often the day of an upload."""
+    return names if stamped else names - {*STAMPS}
 
 
 def _form_of_lines(text: str) -> str | None:
     lines = [line.strip() for line in text.split("\n")]
     columns = [cell.strip().strip('"').lower() for cell in lines[0].split(separator_of(text))]
-    if is_linked(columns):
-        return PANDA if not set(columns).isdisjoint(STAMPS) else EMTD
+    if is_linked(_times(set(columns), "[" in text)):
+        return PANDA if not _times(set(columns), "[" in text).isdisjoint(STAMPS) else EMTD
     if any(_NAME_ENDS.fullmatch(line) for line in lines if "/" not in line):
         return NAMES
     return None

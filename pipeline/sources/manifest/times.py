@@ -24,12 +24,12 @@ Span = tuple[int, int]  # start and end in microseconds
 
 def spans_of(entry: Mapping[str, Any]) -> list[Span]:
     """The clips of a row, whose names are in lower case. Raises BadRow: a row is whole, or lost."""
-    stamps = first_of(entry, STAMPS)
-    if stamps is not None:
-        return _listed(stamps)
     start, end = first_of(entry, START), first_of(entry, END)
     if start is not None or end is not None:
         return [span_of(start, end)]
+    stamps = first_of(entry, STAMPS)
+    if stamps is not None:
+        return _listed(stamps)
     first, last = first_of(entry, FIRST), first_of(entry, LAST)
     if first is None and last is None:
         raise BadRow("has neither start and end nor a list of time stamps")

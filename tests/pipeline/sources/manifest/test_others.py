@@ -250,6 +250,19 @@ def test_lists_without_times_are_links(tmp_path: Path) -> None:
     assert read_list(tmp_path / "list.csv").left_out == "not read: caption"
 
 
+def test_the_time_of_an_upload_is_no_time_of_a_clip(tmp_path: Path) -> None:
+    rows = [{"url": link(vid), "timestamp": 1_700_000_000, "title": "a talk"} for vid in (ONE, TWO)]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "list.csv").write_text(table([*rows[0]], *([*row.values()] for row in rows)))
+    parquet(tmp_path / "list.parquet", **{name: [row[name] for row in rows] for name in rows[0]})
+    for name in ("list.jsonl", "list.csv", "list.parquet"):
+        found = read_list(tmp_path / name)
+        assert form_of(tmp_path / name) is None and found.links == [link(ONE), link(TWO)] and not found.bad
+        assert found.left_out == "not read: timestamp, title"
+    timed = [{**row, "start": 3, "end": 9} for row in rows]
+    assert [row.start_seconds for row in read(tmp_path, json.dumps(timed)).rows] == [3.0, 3.0]
+
+
 @pytest.mark.parametrize(
     "listed",
     [{"0": [f"{ONE}_1_0_2.json"]}, [f"{ONE}_1_0_2.json", f"{TWO}_1_0_2.json"], {ONE: [f"{ONE}_3_1.mp4"]}],
