@@ -5,7 +5,6 @@ one person's as long as some moment of the second after looks like some moment o
 before the chest, a flash, or a net's slip of a few pictures ends nothing, and a lean or a zoom goes on from picture to picture.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -183,7 +182,7 @@ def colour_jumps(looks: Looks, gap: int = 0) -> Floats64:
     head, chest, figure = np.clip(1 - roots @ roots.transpose(0, 2, 1), 0, 1)  # (m, m) each
     of_face, of_figure = LIMITS[gap]
     faced = np.where(np.isfinite(chest), (head + chest) / 2, head) / of_face
-    known = np.isfinite(looks.colours[:, :, 0]).any(1)
+    known = np.asarray(np.isfinite(looks.colours[:, :, 0]).any(1))
     return _least(np.where(np.isfinite(faced), faced, figure / of_figure), known, gap)
 
 
@@ -194,11 +193,7 @@ def size_jumps(looks: Looks) -> Floats64:
     """
     logs = np.log(np.maximum([_medians(sizes) for sizes in looks.sizes.T], 1e-6))
     ratios = np.abs(logs[:, :, None] - logs[:, None])  # (2, m, m)
-    return _least(ratios.min(0) / MAX_SIZE, np.isfinite(looks.sizes).all(1), 0)
-
-
-def _moments(values: "Floats32 | Floats64") -> "Sequence[slice]":
-    return [slice(first, first + MOMENT) for first in range(max(0, len(values) - MOMENT + 1))]
+    return _least(ratios.min(0) / MAX_SIZE, np.asarray(np.isfinite(looks.sizes).all(1)), 0)
 
 
 def _means(shares: Floats32) -> Floats64:
@@ -213,7 +208,7 @@ def _means(shares: Floats32) -> Floats64:
 
 def _medians(sizes: Floats64) -> Floats64:
     """(m,) median of each moment; NaN where too few of its sightings are known."""
-    moments = [sizes[moment] for moment in _moments(sizes)]
+    moments = [sizes[first : first + MOMENT] for first in range(max(0, len(sizes) - MOMENT + 1))]
     return np.array([np.nanmedian(m) if np.isfinite(m).sum() >= _LEAST_SEEN else np.nan for m in moments])
 
 
