@@ -91,13 +91,13 @@ def _frames(columns: Flags2, rows: Flags2, flat: Flags2) -> Iterator[tuple[Span,
     """Every frame whose lines are there; `flat` (width,) are columns of one colour."""
     height, width = columns.shape
     upright, level = _lines(columns), _lines(rows.T)
-    for x in product((None, *upright), repeat=2):
+    for x in product((None, *upright), (None, *upright)):
         left, right = _ends(x, width)
         if right - left < MIN_SIDE * width:
             continue
         kept = rows[level, left:right].mean(1)
         along = {line: float(share) for line, share in zip(level, kept, strict=True) if share >= OF_A_PAIR}
-        for y in product((None, *along), repeat=2):
+        for y in product((None, *along), (None, *along)):
             top, bottom = _ends(y, height)
             if bottom - top < MIN_SIDE * height:
                 continue
