@@ -52,7 +52,11 @@ class Splitter:
         speech = self._speech(path, reading, long) if video["audio_codec"] and long else {}
         for number, (first, end) in enumerate(spans):
             for a, b in windows(end - first, limits, speech.get((first, end), ())):
-                yield self._row(video, footage, number, first + a, first + b)
+                borders = footage.glimpses.inner_frames(first + a, first + b, video["width"], video["height"])
+                yield {
+                    **self._row(unit.id, footage, number, first + a, first + b),
+                    "inner_frames": [list(box) for box in borders] or None,
+                }
 
     def _look(self, path: Path, reading: Reading, size: tuple[int, int]) -> Footage:
         settings = self._settings
@@ -102,10 +106,8 @@ class Splitter:
             speech[first, end] = [(start * FPS - shift, finish * FPS - shift) for start, finish in segments]
         return speech
 
-    def _row(self, video: Row, footage: Footage, shot: int, first: int, end: int) -> Row:
-        video_id, glimpses = video["video_id"], footage.glimpses
+    def _row(self, video_id: str, footage: Footage, shot: int, first: int, end: int) -> Row:
         shot_first, shot_end = footage.shots[shot]
-        borders = glimpses.inner_frames(first, end, video["width"], video["height"])
         return {
             "clip_id": f"{video_id}/{first}+{end - first}",
             "video_id": video_id,
@@ -118,8 +120,7 @@ class Splitter:
             "shot_frames": shot_end - shot_first,
             "camera_motion": round(footage.camera_motion(first, end), 4),
             "repeated_frames": round(footage.repeated_share(first, end), 4),
-            "picture_motion": _rounded(glimpses.picture_motion(first, end)),
-            "inner_frames": [list(box) for box in borders] or None,
+            "picture_motion": _rounded(footage.glimpses.picture_motion(first, end)),
             "repeats": footage.coded_again(first, end) or None,
         }
 

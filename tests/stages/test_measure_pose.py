@@ -10,7 +10,7 @@ from pipeline.skeleton import layout
 from pipeline.tables.kinds import KINDS
 from stages.measure_pose import MeasurePose
 from stages.measure_pose.worker import MeasurePoseWorker
-from tests.stages.planted_speaker import CLIP, F, points_of, speaker
+from tests.stages.planted_speaker import CLIP, HEIGHT, WIDTH, F, points_of, speaker
 
 
 def measure(*persons: dict[str, Any], clip: dict[str, Any] = CLIP, **settings: Any) -> list[dict[str, Any]]:
@@ -192,3 +192,17 @@ def test_released_poses_without_boxes_are_matched_by_their_points() -> None:
         row["boxes"][:] = np.nan
     left, right = measure(*rows, clip=MANIFEST_CLIP)
     assert (left["clips_person"], right["clips_person"]) == (True, False)
+
+
+def test_the_crop_stays_inside_the_border_of_a_picture_in_the_picture() -> None:
+    [free] = measure(speaker())
+    x1, _, x2, _ = free["crop_box"]
+    assert free["border_share"] == 0
+    [row] = measure(speaker(), clip={**CLIP, "picture_motion": 80.0, "inner_frames": [[x1 + 8, 0, WIDTH, HEIGHT]]})
+    assert row["crop_box"][0] >= x1 + 8 and row["border_share"] == 0 and row["picture_motion"] == 80
+    narrow = np.array([[550, 0, 730, HEIGHT]], np.int32)
+    [row] = measure(speaker(), clip={**CLIP, "inner_frames": narrow})  # does not fit: the crop is as it was
+    assert row["crop_box"] == free["crop_box"]
+    assert row["border_share"] == pytest.approx(1 - 180 / (x2 - x1), abs=0.01)
+    [row] = measure(speaker(), clip={**CLIP, "inner_frames": [[0, 0, 400, HEIGHT]]})  # somebody else's
+    assert (row["crop_box"], row["border_share"]) == (free["crop_box"], 0)

@@ -56,6 +56,9 @@ def test_cuts_are_exact_and_guarded(tmp_path: Path) -> None:
     assert all(row["camera_motion"] < 0.02 for row in rows)
     held = [n for n in range(1, 137) if np.array_equal(picture(0, n), picture(0, n - 1))]  # where the ball turns round
     assert rows[0]["repeats"] and set(rows[0]["repeats"]) <= set(held)
+    assert all(
+        row["picture_motion"] > 15 and row["inner_frames"] for row in rows
+    )  # the ball swings; the room is a chequerboard
     assert rows[0]["repeated_frames"] == pytest.approx(len(rows[0]["repeats"]) / 136, abs=1e-4)
     assert pack_rows(KINDS["clips"], VIDEO, rows).num_rows == 2
 
