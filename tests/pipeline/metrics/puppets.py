@@ -7,7 +7,7 @@ import soxr
 
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film, render_take
-from pipeline.theatre.takes import take_named
+from pipeline.theatre.programme import take_named
 
 
 @cache
