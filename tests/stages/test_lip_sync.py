@@ -22,7 +22,7 @@ from pipeline.tables.kinds import KINDS
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film, render_take
 from pipeline.theatre.lipnet import build_lip_net
-from pipeline.theatre.takes import take_named
+from pipeline.theatre.programme import take_named
 from stages.export import Export
 from stages.export.worker import ExportWorker
 from stages.lip_sync import LipSync

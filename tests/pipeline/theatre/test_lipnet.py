@@ -15,7 +15,7 @@ from pipeline.skeleton import layout
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film, render_take
 from pipeline.theatre.lipnet import build_lip_net
-from pipeline.theatre.takes import take_named
+from pipeline.theatre.programme import take_named
 
 SECONDS = 5.0
 
