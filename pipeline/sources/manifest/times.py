@@ -52,6 +52,9 @@ def is_timed(names: set[str]) -> bool:
 
 def span_of(start: object, end: object) -> Span:
     """Start and end, both as clock times or both in seconds. Raises BadRow."""
+    for time, what in ((start, "start_time"), (end, "end_time")):
+        if time is None:
+            raise BadRow(f"{what} is no time: it is not given")
     return _micros(start, "start_time", _same(start, end)), _micros(end, "end_time", _same(start, end))
 
 

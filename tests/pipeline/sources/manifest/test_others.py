@@ -51,7 +51,8 @@ def test_talkvids_list(tmp_path: Path, indent: int | None) -> None:
     assert (first.end_seconds, first.first_frame, first.frames, first.crop_box) == (5.141667, 3, 126, None)
     assert second.crop_box == (320, 0, 960, 720)
     texts = list(found.bad.values())
-    assert ["start_time is no time" in text for text in texts[:2]] == [True, True]
+    assert texts[0] == "start_time is no time such as 00:05:51.920: '12'", "one in seconds, one by the clock"
+    assert texts[1] == "start_time is no time: it is not given"
     assert "not a YouTube id" in texts[2] and "7 s before it starts" in texts[3]
     left_out = found.left_out()
     assert left_out.startswith("4 bad rows, beside 2 clips that are read; not read: ")
