@@ -111,10 +111,9 @@ $(READY_EVALUATE): $(READY_TRAIN)
 	@touch $@
 
 $(READY_DEV): $(READY)
-	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]"
-	@# what tests compare with; their declared dependencies would bring a second OpenCV and a torchvision that does not load
+	@# deepface imports gdown; what else it and syncnet-python declare would bring a second OpenCV and a torchvision that does not load
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]" gdown
 	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface
-	@$(PIP) $(CONSTRAINTS) gdown # which deepface imports
 	@touch $@
 
 crawl: $(READY) ## find, fetch and verify videos, and split them into clips
