@@ -7,7 +7,7 @@ perspective tilts them: along the whole picture they come to .56 of a line's pla
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -91,13 +91,13 @@ def _frames(columns: Flags2, rows: Flags2, flat: Flags2) -> Iterator[tuple[Span,
     """Every frame whose lines are there; `flat` (width,) are columns of one colour."""
     height, width = columns.shape
     upright, level = _lines(columns), _lines(rows.T)
-    for x in product((None, *upright), repeat=2):
+    for x in _spans(upright):
         left, right = _ends(x, width)
         if right - left < MIN_SIDE * width:
             continue
         kept = rows[level, left:right].mean(1)
         along = {line: float(share) for line, share in zip(level, kept, strict=True) if share >= OF_A_PAIR}
-        for y in product((None, *along), repeat=2):
+        for y in _spans(along):
             top, bottom = _ends(y, height)
             if bottom - top < MIN_SIDE * height:
                 continue
@@ -107,6 +107,12 @@ def _frames(columns: Flags2, rows: Flags2, flat: Flags2) -> Iterator[tuple[Span,
             shares += [along[line] for line in y if line is not None]
             if shares and _bounds(x, y, shares, columns, rows, flat):
                 yield x, y
+
+
+def _spans(lines: Iterable[int]) -> list[Span]:
+    """Every pair of lines, or of a line and the picture's edge."""
+    either = (None, *lines)
+    return list(product(either, either))
 
 
 def _bounds(x: Span, y: Span, shares: list[float], columns: Flags2, rows: Flags2, flat: Flags2) -> bool:

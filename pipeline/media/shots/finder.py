@@ -84,7 +84,7 @@ class ShotFinder:
             repeated: it is the picture before once more.
         """
         if frame % EVERY == 0:
-            self._glimpses.see(frame, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+            self._glimpses.see(frame, np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
         self._repeated.append(repeated and self._last is not None)
         if self._repeated[-1]:
             return
