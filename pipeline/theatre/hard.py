@@ -44,7 +44,7 @@ HARD: tuple[Take, ...] = (
          clips=2, blend="wipe", blend_seconds=0.8),
     Take("photo-zoom", "A photograph under a voice and a slow zoom",
          (Shot(5.8, (Actor(EVA, V_EVA, unit=190),), "class", "push", frozen=True),), "drop",
-         _codes(Reason.STATIC_POSE), _codes(Reason.LIPS_DO_NOT_MATCH, Reason.LATE_SOUND)),
+         _codes(Reason.STILL), _codes(Reason.STATIC_POSE, Reason.LIPS_DO_NOT_MATCH, Reason.LATE_SOUND)),
     Take("hdr", "A file in PQ and BT.2020", (Shot(5.8, (Actor(FYN, V_FYN),), "lounge"),), transfer="pq"),
     Take("restarted", "Two files with clocks of their own, joined byte by byte",
          (Shot(5.8, (Actor(GIA, V_GIA),), "class"), Shot(5.8, (Actor(HAL, V_HAL),), "study")),
