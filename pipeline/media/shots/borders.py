@@ -28,6 +28,8 @@ MIN_SIDE = 0.12  # of a frame, share of the picture's
 MOST_LINES = 40  # looked at, the longest first: a slide has lines of text
 # Share of a line's places that must keep their step.
 PAIR, OF_A_PAIR = 0.58, 0.45  # two along all of the picture, mean and least: blurred pillars come to .71, rooms to .43
+# ... and what lies beyond them is of one colour or blurred (.00-.01 of its places keep an edge); a room is not (.05 and more).
+QUIET = 0.02
 SINGLE = 0.85  # one upright line along all of it, with a flat page beside it: .94
 CORNERED = 0.9  # a frame with upright and level sides: .97
 ENDS = 0.5  # ... whose lines end at its corners, as a table's or a door's do not: share that may go on there
@@ -116,7 +118,8 @@ def _bounds(x: Span, y: Span, shares: list[float], columns: Flags2, rows: Flags2
     if upright and level:
         return min(shares) >= CORNERED and _corners_end(x, y, columns) and _corners_end(y, x, rows.T)
     if _centred(*((x, width) if upright else (y, height))):
-        return bool(np.mean(shares) >= PAIR)
+        beside = _beyond(*((x, columns | rows) if upright else (y, (columns | rows).T)))
+        return bool(np.mean(shares) >= PAIR) and float(beside.mean()) <= QUIET
     page = [flat[line - 4 : line - 1].all() or flat[line + 5 : line + 8].all() for line in x if line is not None]
     return upright and min(shares) >= SINGLE and all(page)  # a single level line is a table, a wainscot
 
@@ -125,6 +128,13 @@ def _centred(span: Span, size: int) -> bool:
     """Whether both lines are there, as far from one edge as from the other."""
     low, high = span
     return low is not None and high is not None and abs(low + high + 3 - size) <= RIM_PX
+
+
+def _beyond(span: Span, edges: Flags2) -> Flags2:
+    """What lies on both sides of two lines (columns), but for the lines themselves."""
+    low, high = span
+    assert low is not None and high is not None
+    return np.concatenate([edges[:, : max(1, low - 2)], edges[:, min(high + 6, edges.shape[1] - 1) :]], axis=1)
 
 
 def _corners_end(lines: Span, ends: Span, columns: Flags2) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.base.units import Box
 from pipeline.media.shots.borders import MIN_PICTURES, Steps, inner_frames
+from pipeline.theatre.backdrop import backdrop
 from tests.pipeline.media.shots.test_glimpses import photograph
 
 WIDTH, HEIGHT, PICTURES = 1280, 720, 6
@@ -90,6 +91,20 @@ def room(number: int, *, degrees: float = 0.0) -> np.ndarray:
 def test_a_room_frames_nobody(degrees: float) -> None:
     frames = inner_frames([steps(room(n, degrees=degrees), n) for n in range(PICTURES)], WIDTH, HEIGHT)
     assert not holding(frames, 680, 300)
+
+
+@pytest.mark.parametrize("name", ["study", "lounge", "stage", "news", "class"])
+def test_lines_that_lie_alike_on_both_sides_are_no_letterbox_and_no_pillars(name: str) -> None:
+    """The rails of a blackboard and a skirting board: beyond a letterbox or pillars nothing is as sharp as that."""
+    pictures = []
+    for number in range(PICTURES):
+        picture = backdrop(name)[..., ::-1].copy()
+        x = int(640 + 40 * np.sin(number))
+        cv2.ellipse(picture, (x, 250), (60, 90), 0, 0, 360, (200, 160, 140), -1)
+        cv2.ellipse(picture, (x, 720), (160, 300), 0, 0, 360, (40, 50, 90), -1)
+        pictures.append(steps(picture, number))
+    frames = inner_frames(pictures, WIDTH, HEIGHT)
+    assert not [box for box in frames if (box[0], box[2]) == (0, WIDTH) or (box[1], box[3]) == (0, HEIGHT)]
 
 
 def test_a_border_that_comes_and_goes_or_is_seen_too_seldom_is_none() -> None:
