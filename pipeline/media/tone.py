@@ -51,7 +51,7 @@ _TO_BT709 = np.array(  # primaries of BT.2020 to those of BT.709, BT.2087
 _BT2020, _BT709 = 9, 1  # AVCOL_PRI_BT2020; AVCOL_PRI_BT709 and AVCOL_SPC_BT709
 _STEPS = 4096.0  # of the table back to gamma, from black to white
 _ROLLED_STEPS = 700.0  # to the unit; PQ reaches 82 when it becomes BT.709
-_WIDE_TABLES = int(cv2.__version__.split(".")[0]) >= 5  # OpenCV 4 looks up 8 bits only; numpy takes thrice as long
+_WIDE_TABLES = cv2.getVersionMajor() >= 5  # OpenCV 4 looks up 8 bits only; numpy takes thrice as long
 
 
 def is_hdr(frame: Any) -> bool:
