@@ -166,7 +166,7 @@ class Memory(threading.Thread):
         self.seen: list[tuple[int, float]] = []
 
     def run(self) -> None:
-        while not self._over.wait(1.0):
+        while not self._over.wait(0.2):  # twenty videos may take no more than two seconds
             sizes = [0.0]
             for child in psutil.Process().children():
                 try:
