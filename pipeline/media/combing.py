@@ -27,9 +27,8 @@ _ORDERED = 0.77  # at most, of the two orders' misfits: true ones have 0.15-0.6,
 _LEAST_PICTURES = 2  # that make a film combed
 _AGREE = 0.8  # share of them with one order
 _MANY_CLEAN = 0.5  # of pictures with as much motion are not combed: the film is combed in parts
-_WHOLE_FIELDS = (
-    1.5  # telecine has fields that fit a neighbour better than their own picture, by 2.4-6.6; a camera's have 0.7-0.95
-)
+# Telecine has fields that fit a neighbour better than their own picture, by 2.4-6.6; a camera's have 0.7-0.95.
+_WHOLE_FIELDS = 1.5
 _MOVING_BLOCKS = 4
 _ENOUGH_CLEAN = 3  # moving pictures that prove a flag wrong
 _COLUMNS = 128  # of wide pictures every n-th column is looked at, so many at least

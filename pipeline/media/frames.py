@@ -54,9 +54,8 @@ class FrameSource:
         self.clock = GridClock(presentation_zero(self.container, self._reading.clock), self.stream.time_base)
         self.aspect = self.stream.codec_context.sample_aspect_ratio  # as the coded stream begins
         declared = self.stream.sample_aspect_ratio
-        self._trusted = (
-            not declared or declared == self.aspect
-        )  # a container may name an aspect of its own, which counts then
+        # A container may name an aspect of its own, which counts then.
+        self._trusted = not declared or declared == self.aspect
         self.stream.thread_type = "AUTO"
         if self._threads:
             self.stream.codec_context.thread_count = self._threads

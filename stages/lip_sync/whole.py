@@ -12,9 +12,10 @@ from pipeline.base.arrays import Floats32, Floats64, Picture
 from pipeline.base.units import SAMPLE_RATE, Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.audio import cut, read_wave
+from pipeline.media.last_wave import LastWave
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_video
+from pipeline.nets.pose.yolox import iou
 from pipeline.nets.syncnet import WINDOW, samples_of
 from pipeline.nets.syncnet.whole import FaceFound, WholePipeline
 from stages.lip_sync.faces import Face
@@ -33,6 +34,7 @@ class WholeMeasurer:
 
     def __init__(self, context: Context, pipeline: WholePipeline) -> None:
         self._context, self._pipeline = context, pipeline
+        self._waves = LastWave()  # clips of one video come one after the other
 
     def measured(self, unit: Unit, faces: list[Face]) -> dict[int, Row]:
         """person -> measures of the longest face that the pipeline tracked on it."""
@@ -50,8 +52,8 @@ class WholeMeasurer:
     def _sound(self, unit: Unit) -> Floats32 | None:
         """The clip's sound, (frames x 640,); None where the video has none that decodes."""
         clip, video = unit.row("clips"), unit.row("videos")
-        wave = read_wave(self._context.storage.local(video["path"]), reading=Reading.of(video))
-        return None if wave is None else cut(wave, clip["first_frame"], clip["frames"])
+        path = self._context.storage.local(video["path"])
+        return self._waves.piece(path, clip["first_frame"], clip["frames"], Reading.of(video))
 
     def _write(self, unit: Unit, path: Path, wave: Floats32) -> bool:
         """Write the clip as a film; False where no picture decodes."""
@@ -94,20 +96,12 @@ def mean_iou(face: Face, found: FaceFound) -> float:
     at, boxes = at[both], boxes[both]
     ours = squares(track.x[at], track.y[at], track.half[at])
     middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(1) / 2
-    return float(iou(ours, squares(middle[:, 0], middle[:, 1], half)).mean())
+    return float(np.diagonal(iou(ours, squares(middle[:, 0], middle[:, 1], half))).mean())
 
 
 def squares(x: Floats64, y: Floats64, half: Floats64) -> Floats64:
     """(n, 4) boxes of squares around middles."""
     return np.stack([x - half, y - half, x + half, y + half], 1)
-
-
-def iou(one: Floats64, other: Floats64) -> Floats64:
-    """(n,) intersection over union of boxes (n, 4), pair by pair."""
-    sides = np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
-    common = np.maximum(sides, 0).prod(1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (one, other)]
-    return np.asarray(common / np.maximum(areas[0] + areas[1] - common, 1e-9), np.float64)
 
 
 def measures_of(found: FaceFound) -> Row:

@@ -22,12 +22,10 @@ KNOWN = 15  # of them, on either side: what was seen for a blink tells nobody fr
 # Sightings in between that may show a mixture of two people, as in a dissolve, and the Bhattacharyya distances of colours, 0..1,
 # beyond which it is somebody else: of head and chest together, and of the figure where no face is seen.
 LIMITS = {0: (0.22, 0.45), 13: (0.33, 0.55), 25: (0.33, 0.55)}
-MAX_SIZE = (
-    0.35  # logarithm of the ratio of head sizes, and of shoulder widths: a turn narrows the one and not the other
-)
-LEAST_MOVE = (
-    0.3  # of a face that is somebody else's for a while: how far off, in face sizes, and the logarithm of their ratio
-)
+# Logarithm of the ratio of head sizes, and of shoulder widths: a turn narrows the one and not the other.
+MAX_SIZE = 0.35
+# Of a face that is somebody else's for a while: how far off, in face sizes, and the logarithm of their ratio.
+LEAST_MOVE = 0.3
 _BINS = (8, 12, 12)  # of CIELAB's lightness and two axes of colour
 _COLOURS = int(np.prod(_BINS))
 _COLOUR_RANGE = 36  # levels from grey on either axis of colour

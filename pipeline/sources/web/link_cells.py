@@ -8,10 +8,9 @@ from typing import Any
 
 from pipeline.sources.manifest import entries
 from pipeline.sources.manifest.csv_rows import csv_rows
-from pipeline.sources.manifest.linked import object_entries
+from pipeline.sources.manifest.linked import IDS, LINKS, object_entries
 
-_ID_COLUMNS = ("video_id", "videoid", "youtube_id", "youtubeid", "ytb_id", "yt_id", "vid")
-_LINK_COLUMNS = ("url", "link", "video_url", "video link", "video_link", "webpage_url", "source")
+_COLUMNS = (*LINKS, "source", *IDS)
 
 Cell = tuple[int, str, str]  # line, what should be a link or an id, what is wrong with its row
 
@@ -32,7 +31,7 @@ def table_cells(text: str, unread: "Counter[str]") -> Iterator[Cell]:
             yield number, "", cells
             continue
         names = [cell.lower() for cell in cells]
-        named = [name for name in (*_LINK_COLUMNS, *_ID_COLUMNS) if name in names] if first else []
+        named = [name for name in _COLUMNS if name in names] if first else []
         first = False
         if named:
             column = names.index(named[0])
@@ -54,8 +53,8 @@ def parquet_cells(path: Path, unread: "Counter[str]") -> Iterator[Cell]:
     from pipeline.sources.manifest.parquet_rows import columns_of, parquet_rows
 
     names = [name.lower() for name in columns_of(path)]
-    unread.update(name for name in names if name not in (*_LINK_COLUMNS, *_ID_COLUMNS))
-    return _named(parquet_rows(path, {*_LINK_COLUMNS, *_ID_COLUMNS}), Counter())
+    unread.update(name for name in names if name not in _COLUMNS)
+    return _named(parquet_rows(path, set(_COLUMNS)), Counter())
 
 
 def _named(rows: Iterable[tuple[int, Mapping[str, Any] | str]], unread: "Counter[str]") -> Iterator[Cell]:
@@ -63,7 +62,7 @@ def _named(rows: Iterable[tuple[int, Mapping[str, Any] | str]], unread: "Counter
         if isinstance(row, str):
             yield number, "", row
             continue
-        unread.update(name for name in row if name not in (*_LINK_COLUMNS, *_ID_COLUMNS))
-        found = (row[name] for name in (*_LINK_COLUMNS, *_ID_COLUMNS) if isinstance(row.get(name), str))
+        unread.update(name for name in row if name not in _COLUMNS)
+        found = (row[name] for name in _COLUMNS if isinstance(row.get(name), str))
         link = next(found, "")
         yield number, link, "" if link else "names no link and no id of a video"
