@@ -4,7 +4,7 @@ python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] 
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
-python -m tests.bench trust [--seed N] [--run RUN] [--out FILE.json]
+python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
 cores (user and system time): how much work was done, also on a busy machine. Goals are about time on the clock.
@@ -59,7 +59,7 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row
     elif name == "trust":
         from tests.bench import bench_trust
 
-        yield from bench_trust.measured(folder, given.seed, given.run)
+        yield from bench_trust.measured(folder, given.seed, given.run, given.part)
     else:
         yield from importlib.import_module(f"tests.bench.bench_{name}").measured(folder, given.rounds)
 
@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument(
         "--run", type=Path, help="of trust: a finished run of the demo, which is left alone; made if not given"
     )
+    parser.add_argument("--part", action="append", default=[], help="of trust: this part alone; may be given again")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     given = parser.parse_args()
     if unknown := set(given.benches) - {*BENCHES, *TRIALS}:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hypothesis import HealthCheck, core, settings
@@ -28,11 +28,12 @@ LINKS, HOSTS = 100_000, 20
 NONE, LITTLE_MB = Goal("value", 0), Goal("value", 50)
 
 
-def measured(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
-    """The counts of every trial; what was found of the bad ones goes to standard error."""
-    for part in (powercuts, state_machine, shards, manifests, mutated_films, crawl_week, kills):
-        yield from _timed(lambda part=part: part(folder, seed))  # type: ignore[misc]
-    yield from _timed(lambda: damaged_runs(folder, seed, run))
+def measured(folder: Path, seed: int, run: Path | None, chosen: Sequence[str] = ()) -> Iterator[Row]:
+    """The counts of every trial, or of the chosen parts; what was found of the bad ones goes to standard error."""
+    if unknown := set(chosen) - set(PARTS):
+        raise SystemExit(f"trust has no part {', '.join(sorted(unknown))}: it has {', '.join(PARTS)}")
+    for name in chosen or PARTS:
+        yield from _timed(lambda name=name: PARTS[name](folder, seed, run))  # type: ignore[misc]
 
 
 def _timed(part: Callable[[], Iterator[Row]]) -> Iterator[Row]:
@@ -56,7 +57,7 @@ def _tests(*arguments: str) -> tuple[int, int, str]:
     return counts.get("passed", 0), counts.get("failed", 0) + counts.get("error", 0), done.stdout
 
 
-def powercuts(folder: Path, seed: int) -> Iterator[Row]:
+def powercuts(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """Every state of the disk that a power cut may leave; the same for every seed."""
     _, failed, output = _tests(
         "tests/pipeline/tables/test_crash_states.py", "tests/pipeline/shards/test_crash_states.py"
@@ -71,7 +72,7 @@ def powercuts(folder: Path, seed: int) -> Iterator[Row]:
     )
 
 
-def state_machine(folder: Path, seed: int) -> Iterator[Row]:
+def state_machine(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """A small store and everything that may happen to it, against a model in memory."""
     core.global_force_seed = seed  # type: ignore[assignment]
     given = settings(
@@ -90,7 +91,7 @@ def state_machine(folder: Path, seed: int) -> Iterator[Row]:
     yield _bad("state machine: rows changed without a word", len(found), found)
 
 
-def shards(folder: Path, seed: int) -> Iterator[Row]:
+def shards(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """Hostile shards, each refused in a line; the same for every seed."""
     passed, failed, output = _tests("tests/pipeline/shards/test_hostile.py")
     yield Row("hostile shards: tests", "", passed + failed)
@@ -99,7 +100,7 @@ def shards(folder: Path, seed: int) -> Iterator[Row]:
     )
 
 
-def manifests(folder: Path, seed: int) -> Iterator[Row]:
+def manifests(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """Damaged rows among good ones, in every form of list."""
     table = figures(seed, MANIFEST_ROWS)
     total: Counter[str] = Counter()
@@ -117,7 +118,7 @@ def manifests(folder: Path, seed: int) -> Iterator[Row]:
     yield _bad("manifests: damaged rows of which nothing is said", total["unsaid"], [])
 
 
-def mutated_films(folder: Path, seed: int) -> Iterator[Row]:
+def mutated_films(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """Films of every container, damaged, crawled, split and listened to."""
     place = folder / "films"
     place.mkdir()
@@ -130,7 +131,7 @@ def mutated_films(folder: Path, seed: int) -> Iterator[Row]:
     yield Row("films: clips beyond the end, by a broken clock", "", len(tried.time_scales))
 
 
-def crawl_week(folder: Path, seed: int) -> Iterator[Row]:
+def crawl_week(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """A week of crawling on a simulated clock."""
     seen = week(seed, LINKS, HOSTS)
     yield Row("week: hours simulated", "h", seen["hours"])
@@ -147,7 +148,7 @@ def crawl_week(folder: Path, seed: int) -> Iterator[Row]:
     yield _bad("week: files left open", seen["open_files"][1] - seen["open_files"][0], [])
 
 
-def kills(folder: Path, seed: int) -> Iterator[Row]:
+def kills(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     """SIGKILLs of crawl and of training; the same for every seed."""
     crawl = ("tests/stages/test_hostile.py", "-k", "kills")
     training = ("tests/pipeline/model/training/test_checkpoint.py", "-k", "kill")
@@ -180,3 +181,15 @@ def _demo(folder: Path) -> Path:
     command = [sys.executable, "-m", "pipeline.cli", "run", "crawl", "annotate", "filter", "--profile", "demo"]
     subprocess.run([*command, "--run", str(run)], check=True, timeout=3600)
     return run
+
+
+PARTS: dict[str, Callable[[Path, int, Path | None], Iterator[Row]]] = {
+    "powercuts": powercuts,
+    "state_machine": state_machine,
+    "shards": shards,
+    "manifests": manifests,
+    "films": mutated_films,
+    "week": crawl_week,
+    "kills": kills,
+    "damages": damaged_runs,
+}
