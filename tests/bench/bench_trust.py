@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -86,7 +87,7 @@ def state_machine(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
     try:
         run_state_machine_as_test(TablesMachine, settings=given)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is looked for
-        found = [f"{type(error).__name__}: {error}"]
+        found = ["".join(traceback.format_exception(error))]
     yield Row("state machine: steps at most", "", EXAMPLES * STEPS)
     yield _bad("state machine: rows changed without a word", len(found), found)
 
@@ -113,7 +114,7 @@ def manifests(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
         "wrong": "rows that say what no line says",
     }.items():
         yield _bad(
-            f"manifests: {words}", total[name], [f"{form}: {counts}" for form, counts in table.items() if counts[name]]
+            f"manifests: {words}", total[name], [f"{form}: {counts}" for form, counts in table.items() if counts.get(name)]
         )
     yield _bad("manifests: damaged rows of which nothing is said", total["unsaid"], [])
 
