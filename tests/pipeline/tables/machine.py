@@ -225,6 +225,8 @@ class TablesMachine(RuleBasedStateMachine):
                     self.put([unit], version)
                 elif not version and winner["status"] in (OK, REJECTED):
                     self.put([unit], 0)  # a mark of `retry` that got lost is set again by the next `retry`
+                elif not version and unit not in won:
+                    del self.version[unit]  # its mark got lost with its outcomes: it is pending all the same
         made_anew(folder)
         self.hurt = None
 
