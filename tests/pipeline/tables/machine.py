@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipeline.base.damage import Damaged
 from pipeline.engine.upkeep import collect, compact
-from pipeline.tables import check
+from pipeline.tables import check, pointer
 from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
@@ -53,6 +53,7 @@ class TablesMachine(RuleBasedStateMachine):
         version: {unit: version of its winning outcome}; 0 where it waits for a retry.
         left_out: videos that opted out.
         hurt: the damaged file, what it held, and what it holds now; None of a whole run.
+        then: generation of the table when it was damaged.
     """
 
     def __init__(self) -> None:
@@ -64,6 +65,7 @@ class TablesMachine(RuleBasedStateMachine):
         self.version: dict[str, int] = {}
         self.left_out: frozenset[str] = frozenset()
         self.hurt: tuple[Path, bytes, bytes | None] | None = None
+        self.then = 0
         self.count = 0
 
     def teardown(self) -> None:
@@ -159,8 +161,14 @@ class TablesMachine(RuleBasedStateMachine):
         path = self.pick(which)
         before = path.read_bytes()
         after = change(before)
+        self.then = self.generation()
         path.unlink() if after is None else path.write_bytes(after)
         self.hurt = path, before, after
+
+    def generation(self) -> int:
+        """Of the last compaction; 0 before the first one, and where the pointer is lost."""
+        found = pointer.read(self.run / "tables" / KIND, ())
+        return found.generation if isinstance(found, pointer.Pointer) else 0
 
     def pick(self, which: float) -> Path:
         there = sorted(path for path in (self.run / "tables" / KIND).rglob("*") if path.is_file())
@@ -198,10 +206,11 @@ class TablesMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.hurt is not None)
     @rule()
     def restore(self) -> None:
-        """The file comes back from a copy; not where somebody wrote it anew meanwhile."""
+        """The file comes back from a copy; not where it was written anew meanwhile, or a compaction went by without it."""
         assert self.hurt is not None
         path, before, after = self.hurt
-        if (path.read_bytes() if path.exists() else None) == after:
+        replaced = path.name.startswith("part-") and self.generation() != self.then
+        if (path.read_bytes() if path.exists() else None) == after and not replaced:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(before)
         self.hurt = None

@@ -39,6 +39,7 @@ _ODD = [
     '{"vid"',
     "[" * 400,
 ]
+TALKVID_FPS = 24.0
 _BYTES = (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\0")
 
 
@@ -126,7 +127,8 @@ def _panda(vid: str, start: float, end: float) -> str:
 
 def _panda_truth(text: str) -> list[Span]:
     cells = _cells(text)
-    return [(_id_in(cells[1]), _seconds(a), _seconds(b)) for a, b in ast.literal_eval(cells[2])]
+    pairs = ast.literal_eval(cells[2].replace("] [", "], ["))  # as numpy writes a list of lists
+    return [(_id_in(cells[1]), _seconds(a), _seconds(b)) for a, b in pairs]
 
 
 def _celebv(vid: str, start: float, end: float) -> str:
@@ -160,14 +162,21 @@ def _pretty(vid: str, start: float, end: float) -> str:
 
 def _talkvid(vid: str, start: float, end: float) -> str:
     link = {"Person ID": "7", "Video Link": f"https://www.youtube.com/watch?v={vid}"}
-    times = {"start-time": start, "start-frame": 0, "end-time": end, "end-frame": 9}
-    size = {"height": 1080, "width": 1920, "fps": 24.0}
+    frames = {"start-frame": round(start * TALKVID_FPS), "end-frame": round(end * TALKVID_FPS)}
+    times = {"start-time": start, "end-time": end, **frames}
+    size = {"height": 1080, "width": 1920, "fps": TALKVID_FPS}
     return json.dumps({"id": "video-scene1", **size, **times, "info": link, "description": "A man, seated: he nods."})
 
 
 def _talkvid_truth(text: str) -> list[Span]:
-    entries = _objects(text, "info")
-    return [(_id_in(entry["info"]["Video Link"]), entry["start-time"], entry["end-time"]) for entry in entries]
+    found = []
+    for entry in _objects(text, "info"):
+        if "start-time" in entry or "end-time" in entry:
+            span = entry["start-time"], entry["end-time"]
+        else:  # both names are damaged: the pictures say the same
+            span = entry["start-frame"] / entry["fps"], entry["end-frame"] / entry["fps"]
+        found.append((_id_in(entry["info"]["Video Link"]), *span))
+    return found
 
 
 def _video2dataset(vid: str, start: float, end: float) -> str:
