@@ -14,9 +14,12 @@ from pipeline.cli.session import STOPPED, about_a_run
 from pipeline.engine import check as results
 from pipeline.engine.session import Session
 from pipeline.tables import check as tables
+from pipeline.tables.calls import repeated
 from pipeline.tables.check import Cost
 from pipeline.tables.opt_out_seen import forgotten
+from pipeline.tables.run_folder import EVALUATE
 from pipeline.tables.store import Store
+from pipeline.tables.stores import stores_of
 
 SHOWN = 100  # a disk that is away takes every clip with it
 UNITS_SHOWN = 3
@@ -114,5 +117,6 @@ def _next(run: Path, costs: Sequence[Cost]) -> str:
     """The commands that make everything anew."""
     stages = list(dict.fromkeys(stage for cost in costs if not cost.store for stage in cost.stages))
     commands = [f"csg405 run {' '.join(stages)} --run {run}"] if stages else []
-    commands += ["python -m stages.evaluate, as before"] * any(cost.store for cost in costs)
+    stores = {one.name: one.store.run for one in stores_of(Store(run))}
+    commands += dict.fromkeys(repeated(EVALUATE, stores[cost.store], run) for cost in costs if cost.store)
     return "; then ".join([*commands, "the usual command"])

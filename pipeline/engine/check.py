@@ -7,12 +7,16 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.base.damage import Damage
+from pipeline.base.hashes import checked
 from pipeline.base.progress import Progress
 from pipeline.engine.inputs import damage_of
 from pipeline.engine.stamps import FOLDER as STAMPS
 from pipeline.engine.stamps import left_by
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
+from pipeline.tables import run_folder
+from pipeline.tables.calls import repeated
+from pipeline.tables.losses import EVALUATION
 from pipeline.tables.results import BrokenPromise, Promise, altered, broken, promised
 from pipeline.tables.store import Store
 from pipeline.tables.stores import NamedStore, stores_of
@@ -35,6 +39,7 @@ def damages(store: Store, deep: bool) -> list[Damage]:
     found = [damage for one in stores_of(looking) for damage in _of_store(one, deep)]
     found += _of_checkpoints(store.run, deep)
     found += _of_caches(store.run)
+    found += _of_summaries(store.run)
     return sorted(_lost_folders(found, store.run), key=lambda damage: damage.path)
 
 
@@ -124,6 +129,17 @@ def _of_caches(run: Path) -> Iterator[Damage]:
             yield Damage(f"{name}/index.json", "is missing or does not read", remedy=remedy)
         elif isinstance(index.get("bytes"), int) and index["bytes"] != size:
             yield Damage(name, f"has {size} of {index['bytes']} bytes", remedy=remedy)
+
+
+def _of_summaries(run: Path) -> Iterator[Damage]:
+    """Summaries of evaluated methods that are not what was written: table 2 would lack them."""
+    for path in sorted(run.glob(f"{EVALUATION}/*/*/summary.json")):
+        try:
+            checked(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            again = repeated(run_folder.EVALUATE, path.parent, run)
+            name = path.relative_to(run).as_posix()
+            yield Damage(name, f"does not read ({error})", "a method's row of table 2", again)
 
 
 def _lost_folders(found: Sequence[Damage], run: Path) -> list[Damage]:

@@ -11,6 +11,7 @@ from pipeline.engine.stage import Stage
 from pipeline.storage import tombstone_of
 from pipeline.tables import losses, run_folder
 from pipeline.tables.arrow import numbers
+from pipeline.tables.calls import repeated
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK
 from pipeline.tables.results import BrokenPromise, Promise, broken, promised
@@ -61,7 +62,7 @@ def damage_of(found: BrokenPromise, store: Store, home: Path) -> Damage:
         return Damage(path, found.problem, remedy=_put_back(home), units=units)
     name = (store.run.relative_to(home) / path).as_posix()
     place = run_folder.place_of(name)
-    remedy = f"{place.made_by} --run {home}" if place else ""
+    remedy = repeated(place.made_by, store.run, home) if place else ""
     if place and store.storage.exists(tombstone_of(path)):  # crawl passes over a source that was freed
         remedy = f"csg405 retry --refetch --run {home} && {remedy}"
     return Damage(name, found.problem, remedy=remedy, units=units)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -180,6 +180,21 @@ class Session:
             raise StageError(
                 f"{self.run} is gone, or its {KEPT}: somebody deleted or moved it; stopped, nothing is begun anew"
             )
+
+    def again(self, places: Mapping[str, str]) -> list[str]:
+        """The options with which a later command chooses what this one chose, beside what the run remembers.
+
+        Args:
+            places: {key of a setting: path} of files and folders, for a command that is given somewhere else.
+        """
+        now, before = self.chosen, self.before
+        options = [] if now.profile == before.profile else ["--profile", now.profile]
+        for name in ("input", "manifest", "poses", "models"):
+            if (value := getattr(now, name)) != getattr(before, name):
+                options += [f"--{name}", value] if value else ["--reset", name]
+        options += [word for key in before.sets if key not in now.sets for word in ("--reset", key)]
+        changed = {key: places.get(key, value) for key, value in now.sets.items() if before.sets.get(key) != value}
+        return options + [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
 
     def keep_profile(self) -> None:
         """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""

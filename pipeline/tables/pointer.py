@@ -5,8 +5,6 @@ that is lost is made again from what lies beside it; and merged files are waste 
 missing without them.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.base import files
+from pipeline.base.hashes import checked, with_checksum
 from pipeline.tables.seal import DamagedFile, opened, told
 
 NAME = "generation.json"
@@ -54,7 +53,7 @@ class Pointer:
             "replaced": sorted(self.replaced),
             "counts": dict(self.counts),
         }
-        return json.dumps({**body, "sha256": _checksum(body)})
+        return with_checksum(body)
 
 
 @dataclass(frozen=True)
@@ -95,15 +94,7 @@ def read(folder: Path, outcomes: Sequence[str]) -> Pointer | Lost:
 
 def parse(text: str) -> Pointer:
     """Parse the text of a pointer; one without a checksum is of an older version. Raises ValueError."""
-    try:
-        found = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(found, dict):
-        raise ValueError("it is not a JSON object")
-    told_sum = found.pop("sha256", None)
-    if told_sum is not None and told_sum != _checksum(found):
-        raise ValueError("its checksum does not match")
+    found = checked(text)
     generation, counts = found.get("generation"), found.get("counts", {})
     if type(generation) is not int or generation < 1:
         raise ValueError("it names no generation")
@@ -123,10 +114,6 @@ def _names(found: Mapping[str, Any], key: str, form: re.Pattern[str] | None) -> 
     if form is not None and not all(form.fullmatch(name) for name in names):
         raise ValueError(f"its {key} are not merged files")
     return tuple(names)
-
-
-def _checksum(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def newest(*names: Sequence[str]) -> int:

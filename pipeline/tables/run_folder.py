@@ -99,6 +99,8 @@ PLACES: tuple[Place, ...] = (
     Place("evaluation/*/inputs/contents.json", "hashes of the inputs", Find.SUM, EVALUATE),
     Place("evaluation/*/inputs", "pictures and voices for other systems", Find.NOTE, EVALUATE),
     Place("evaluation/*/table2.*", "table 2", Find.SUM, EVALUATE),
+    Place("evaluation/*/call.json", "how an evaluation was called", Find.MENTION, EVALUATE, counted=False),
+    Place("evaluation/*/*/call.json", "how it was called for a method", Find.MENTION, EVALUATE, counted=False),
     Place("evaluation/*/tables/*/set-aside/lost.json", "that rows are not made anew yet", Find.NOBODY, EVALUATE),
     Place("evaluation/*/tables/*/set-aside", "damaged parts, moved away", Find.UNREADABLE, EVALUATE),
     Place("evaluation/*/tables", "the people of a test set", Find.EVALUATED, EVALUATE),

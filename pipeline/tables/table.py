@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from pipeline.base.damage import Damage, Damaged
 from pipeline.tables import ledger, losses, pointer, promises
 from pipeline.tables.arrow import numbers, stored_schema
+from pipeline.tables.calls import repeated
 from pipeline.tables.hashing import flat, raw
 from pipeline.tables.kinds import Kind
 from pipeline.tables.outcome import OUTCOME, STATE_COLUMNS, Outcome
@@ -256,7 +257,7 @@ class Table:
         store = self.folder.parents[1]
         home = losses.home_of(store)
         found = promises.awaited(self.folder)
-        return found if home == store else [replace(one, remedy=f"{EVALUATE} --run {home}") for one in found]
+        return found if home == store else [replace(one, remedy=repeated(EVALUATE, store, home)) for one in found]
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,15 @@ from pipeline.backends.run import check
 from pipeline.base import files
 from pipeline.engine.console import options_of, run_shown
 from pipeline.engine.endings import ending_of
+from pipeline.engine.profile import as_toml
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle_stores
 from pipeline.model.generation.inputs import BadInput
+from pipeline.tables import calls
 from pipeline.tables.arrow import HASH
 from pipeline.tables.opt_out import of_run
+from pipeline.tables.run_folder import EVALUATE
 from pipeline.tables.store import Store
 from stages.evaluate import table
 from stages.evaluate.cast import Cast, contents
@@ -75,6 +78,8 @@ class Evaluation:
         stages = [(subjects, people), *(films.stages if films else ())]
         for newer in settle_stores(stages, self._session.models, redo=redo, keep=keep):
             click.echo(f"{newer.stage}: {newer}", err=True)
+        for folder in (place, *(store.run for _, store in stages[1:])):
+            calls.keep(folder, self._call())
         self._stage(subjects, place, people)
         cast = Cast(people, self._stages.base)
         names = list(subjects.sources())
@@ -85,6 +90,11 @@ class Evaluation:
         click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
         if films:
             self._score(place, films, people, pairs, here)
+
+    def _call(self) -> list[str]:
+        """The options of this call, with paths that hold in every folder."""
+        given = {name: getattr(self._settings, name) for name in ("source", "pairs", "folder", "model")}
+        return self._session.again({f"evaluate.{name}": _anywhere(path) for name, path in given.items()})
 
     def _score(self, place: Path, films: _Films, people: Store, pairs: list[Pair], here: list[str]) -> None:
         """Make and score the videos, and write the tables."""
@@ -97,15 +107,24 @@ class Evaluation:
         notes = (table.DRAWN,) if drawn else ()
         summary = table.summarise(films.made, films.truth, self._title(), notes, side)
         table.keep(films.made.run, replace(summary, folder=self._own_videos()))
-        rows = table.gathered(place, settings.protocol)
-        files.write_text(place / "table2.md", table.markdown(settings.protocol, rows))
+        rows, left_out = table.gathered(place, settings.protocol), self._left_out(place)
+        text = table.markdown(settings.protocol, rows, left_out)
+        files.write_text(place / "table2.md", text)
         files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
-        click.echo(table.markdown(settings.protocol, rows))
+        click.echo(text)
         click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
         ended = ending_of(self._ran, self._session.run)
         ended.advice = "the table is of the others; the same command tries them again"
         ended.raise_failed()
         click.echo(ended.line())
+
+    def _left_out(self, place: Path) -> list[str]:
+        """Methods that the table lacks, why, and how they were called."""
+        home = self._session.run
+        return [
+            f"{name} is left out: {why}; `{calls.repeated(EVALUATE, place / name, home)}` makes it"
+            for name, why in table.lacking(place).items()
+        ]
 
     def _films(self, place: Path) -> _Films:
         own = self._stages.renditions(place)
@@ -201,3 +220,8 @@ class Evaluation:
         settings = self._settings
         named = Path(self._own_videos()).name or f"{settings.method} ({settings.backend})"
         return settings.label or named
+
+
+def _anywhere(path: str) -> str:
+    """A path as a string of TOML, absolute where something is there: `model` may also be a name."""
+    return as_toml(str(Path(path).absolute()) if path and Path(path).exists() else path)

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.base import files
+from pipeline.base.hashes import checked, with_checksum
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.metrics.frechet import FewSamples, Gaussian, frechet_distance
 from pipeline.metrics.gestures import gesture_distance
@@ -253,18 +254,33 @@ def failures(
 
 def keep(folder: Path, summary: Summary) -> None:
     """Leave a summary in its folder, for tables that others make later."""
-    files.write_text(folder / SUMMARY, json.dumps(asdict(summary), indent=1, ensure_ascii=False))
+    files.write_text(folder / SUMMARY, with_checksum(asdict(summary), indent=1))
 
 
 def gathered(folder: Path, protocol: str) -> list[Summary]:
-    """The true videos and all methods measured under a protocol's folder, and the paper's rows."""
-    summaries = [kept(path.parent) for path in sorted(folder.glob(f"*/{SUMMARY}"))]
+    """The true videos, all methods measured under a protocol's folder but those that are `lacking`, and the paper's rows."""
+    without = lacking(folder)
+    summaries = [kept(path.parent) for path in sorted(folder.glob(f"*/{SUMMARY}")) if path.parent.name not in without]
     return [*sorted(summaries, key=lambda summary: summary.source != "true"), *paper(protocol)]
 
 
+def lacking(folder: Path) -> dict[str, str]:
+    """{folder of a method: why} of those that were scored under a protocol's folder and whose summary cannot be used."""
+    found = {}
+    for tables in sorted(folder.glob("*/tables/scores")):
+        own = tables.parents[1]
+        try:
+            kept(own)
+        except FileNotFoundError:
+            found[own.name] = "it has no summary yet"
+        except (ValueError, TypeError) as error:
+            found[own.name] = f"{own / SUMMARY} does not read ({error})"
+    return found
+
+
 def kept(folder: Path) -> Summary:
-    """The summary that was left in a folder."""
-    stored = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    """The summary that was left in a folder. Raises ValueError or TypeError for one that is not what was written."""
+    stored = checked((folder / SUMMARY).read_text(encoding="utf-8"))
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
     }
@@ -281,8 +297,8 @@ def paper(protocol: str) -> list[Summary]:
     ]
 
 
-def markdown(protocol: str, rows: Sequence[Summary]) -> str:
-    """Both tables; a figure that is absent has a number that leads to its reason."""
+def markdown(protocol: str, rows: Sequence[Summary], left_out: Sequence[str] = ()) -> str:
+    """Both tables, and a line for each method that is left out; a figure that is absent has a number that leads to its reason."""
     notes: list[str] = []
     text = [f"# {protocol}: as in table 2 of the paper", ""]
     text += _grid(TABLE_2, rows, notes)
@@ -290,6 +306,7 @@ def markdown(protocol: str, rows: Sequence[Summary]) -> str:
     text += _grid(SKELETONS, [row for row in rows if row.source != "paper"], notes)
     text += ["", *(f"[{number}] {_inline(note)}  " for number, note in enumerate(notes, 1))]
     text += [f"- {_inline(row.method)}: {_inline(note)}" for row in rows for note in row.notes]
+    text += [f"- {line}" for line in left_out]
     return "\n".join(text).rstrip() + "\n"
 
 

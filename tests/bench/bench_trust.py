@@ -114,7 +114,9 @@ def manifests(folder: Path, seed: int, run: Path | None) -> Iterator[Row]:
         "wrong": "rows that say what no line says",
     }.items():
         yield _bad(
-            f"manifests: {words}", total[name], [f"{form}: {counts}" for form, counts in table.items() if counts.get(name)]
+            f"manifests: {words}",
+            total[name],
+            [f"{form}: {counts}" for form, counts in table.items() if counts.get(name)],
         )
     yield _bad("manifests: damaged rows of which nothing is said", total["unsaid"], [])
 

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner
 
 from pipeline.base.damage import Damaged
 from pipeline.base.hashes import sha256_of
 from pipeline.cli.main import main
+from pipeline.cli.stage import command_of
 from pipeline.tables import parts
 from tests.compare_runs import differences
 
@@ -135,7 +137,10 @@ class Commands:
         """Run a command; what it printed of the damaged file, and what else went wrong, is noted."""
         about = () if "--run" in arguments else ("--run", str(self.run))
         workers = ("--workers", "0") if arguments[0] == "run" else ()
-        found = CliRunner().invoke(main, [*arguments, *about, *workers])
+        return self._noted(main, *arguments, *about, *workers)
+
+    def _noted(self, command: click.Command, *arguments: str) -> tuple[int, str]:
+        found = CliRunner().invoke(command, arguments)
         if found.exception is not None and not isinstance(found.exception, SystemExit):
             self._trial.outcome = "traceback"
             self._trial.said.append(f"{' '.join(arguments)}: {found.exception!r}")
@@ -150,15 +155,25 @@ class Commands:
         return found.exit_code, found.stdout
 
     def obey(self, remedy: str) -> None:
-        """Do what was advised, a command after the other."""
+        """Do what was advised, a command after the other, and what these advise then (`now: COMMAND; then COMMAND`)."""
         for command in remedy.split("&&"):
             words = shlex.split(command)
             if words[:2] == ["rm", "-r"]:
                 shutil.rmtree(words[2], ignore_errors=True)
             elif words[0] == "csg405":
-                self(*words[1:])
+                _, output = self(*words[1:])
+                for line in output.splitlines():
+                    if line.startswith("now: "):
+                        self._go_on(line.removeprefix("now: "))
+            elif words[:3] == ["python", "-m", "stages.evaluate"]:
+                self._noted(command_of("evaluate"), *words[3:])
             else:
                 self._trial.said.append(f"not tried: {command}")
+
+    def _go_on(self, advice: str) -> None:
+        for command in advice.split("; then "):
+            if command != "the usual command":
+                self.obey(command)
 
 
 def undergo(trial: Trial, whole: Path, run: Path, draw: random.Random) -> Trial:
