@@ -1,8 +1,9 @@
 """Who was ever left out of a run, as hashes: a list that is lost, cut short or overwritten lets nobody back in without a word.
 
-The lists themselves are plain texts that people edit; beside them, `opt_out.json` remembers the hash of every name that a command
-found there. Names that are on no list any more are told by commands that look, and stop those that build, until they are listed
-again or `csg405 opt-out --let-in` says that they may come back.
+The lists themselves are plain texts that people edit. `opt_out.json` remembers the hash of every name that a command found there,
+beside the run's list and once more among its tables, so that list and note are not lost in one go. Names that are on no list any
+more are told by commands that look, and stop those that build, until they are listed again or `csg405 opt-out --let-in` says that
+they may come back.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from pipeline.base.damage import Damage
 from pipeline.tables.hashing import digest
 from pipeline.tables.opt_out import RUN_LIST, OptOut
 
-SEEN = "opt_out.json"  # in the run folder
+SEEN = ("opt_out.json", "tables/opt_out.json")  # in the run folder
 _LOST = "who they are, where no copy of the list is left: only hashes of them are kept"
 
 
@@ -34,7 +35,7 @@ def let_in(run: Path, who: OptOut) -> int:
 def forgotten(run: Path, who: OptOut) -> Damage | None:
     """What is wrong with the lists of a run, if names were on them that are not there any more.
 
-    Where `opt_out.json` does not read, a list that is there is believed, and the next command that changes the run notes it anew.
+    Where neither note reads, a list that is there is believed, and the next command that changes the run notes it anew.
     """
     seen, there = _seen(run), (run / RUN_LIST).is_file()
     missing = len((seen or frozenset()) - _hashes(who))
@@ -56,9 +57,17 @@ def _hashes(who: OptOut) -> frozenset[str]:
 
 
 def _seen(run: Path) -> frozenset[str] | None:
-    """Hashes of who was ever on a list; none where nobody was, None where the file does not read."""
+    """Hashes of who was ever on a list, by both notes; none where nobody was, None where no note reads and one is there."""
+    notes = [_note(run / name) for name in SEEN]
+    if known := [names for names in notes if names]:
+        return frozenset().union(*known)
+    return None if None in notes else frozenset()
+
+
+def _note(path: Path) -> frozenset[str] | None:
+    """The hashes in a note; none where it is missing, None where it does not read."""
     try:
-        said = json.loads((run / SEEN).read_text(encoding="utf-8"))
+        said = json.loads(path.read_text(encoding="utf-8"))
         names = frozenset(map(str, said["names"]))
         return names if said["sha256"] == _checksum(names) else None
     except (FileNotFoundError, NotADirectoryError):
@@ -69,11 +78,12 @@ def _seen(run: Path) -> frozenset[str] | None:
 
 def _write(run: Path, names: frozenset[str]) -> None:
     text = json.dumps({"names": sorted(names), "sha256": _checksum(names)})
-    path = run / SEEN
-    if not names and not path.exists():
+    paths = [run / name for name in SEEN]
+    if not names and not any(path.exists() for path in paths):
         return
-    if not path.is_file() or path.read_bytes() != text.encode():
-        files.write_text(path, text)
+    for path in paths:
+        if not path.is_file() or path.read_bytes() != text.encode():
+            files.write_text(path, text)
 
 
 def _checksum(names: Iterable[str]) -> str:

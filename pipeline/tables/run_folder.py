@@ -73,6 +73,7 @@ PLACES: tuple[Place, ...] = (
     Place("set-aside", "damaged files, moved away", Find.UNREADABLE, "csg405 run STAGE"),
     Place("tables/*/set-aside/lost.json", "that rows are not made anew yet", Find.NOBODY, "csg405 run STAGE"),
     Place("tables/*/set-aside", "damaged parts, moved away", Find.UNREADABLE, "csg405 run STAGE"),
+    Place("tables/opt_out.json", "hashes of who was ever left out", Find.LIST, "csg405 opt-out", counted=False),
     Place("tables", "rows and outcomes of stages", Find.ROWS, "csg405 run STAGE", Collect.REPLACED, True, "kept"),
     Place("clips", "512x512 clips of kept people", Find.NAME, "csg405 run export", Collect.UNNAMED, True, "kept"),
     Place("shards", "Parquet files of all samples", Find.SHARDS, "csg405 run shards", Collect.UNNAMED, True, "kept"),

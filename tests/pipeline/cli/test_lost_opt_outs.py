@@ -96,7 +96,7 @@ def test_an_entry_by_hand_is_missed_once_a_run_has_seen_it(tmp_path: Path) -> No
     (run / "opt_out.txt").write_text("Talks 0\n")
     (tmp_path / "talk.mp4").write_bytes(b"no film")
     ask(run, "run", "crawl", "--workers", "0")
-    assert "talks" not in (run / SEEN).read_text(), "hashes, not names"
+    assert not any("talks" in (run / note).read_text() for note in SEEN), "hashes, not names"
     (run / "opt_out.txt").unlink()
     assert "opt_out.txt is missing" in ask(run, "run", "crawl").output
 
@@ -105,10 +105,26 @@ def test_an_entry_by_hand_is_missed_once_a_run_has_seen_it(tmp_path: Path) -> No
     "damage", [b"", b"{", b"[]", b"null", b'{"names": 3}', b"\xff\xfe", b'{"names": [], "sha256": ""}']
 )
 def test_a_memory_that_is_damaged_is_made_anew_from_the_list_and_missed_without_it(run: Path, damage: bytes) -> None:
-    whole = (run / SEEN).read_bytes()
-    (run / SEEN).write_bytes(damage)
+    whole = [(run / note).read_bytes() for note in SEEN]
+    for note in SEEN:
+        (run / note).write_bytes(damage)
     assert ask(run, "check").exit_code == 0
-    assert ask(run, "opt-out").exit_code == 0 and (run / SEEN).read_bytes() == whole
-    (run / SEEN).write_bytes(damage)
+    assert ask(run, "opt-out").exit_code == 0 and [(run / note).read_bytes() for note in SEEN] == whole
+    for note in SEEN:
+        (run / note).write_bytes(damage)
     (run / "opt_out.txt").unlink()
     assert "opt_out.txt is missing (it held the names of those who opted out)" in ask(run, "gc").output
+
+
+@pytest.mark.parametrize("note", SEEN)
+@pytest.mark.parametrize("lose", LOSSES[:3])
+def test_a_list_and_one_of_its_notes_are_not_lost_in_silence(
+    run: Path, note: str, lose: Callable[[Path], None]
+) -> None:
+    lose(run / note)
+    (run / "opt_out.txt").unlink()
+    for words in (("run", "split"), ("gc",), ("check",)):
+        said = ask(run, *words)
+        assert said.exit_code == 1 and "opt_out.txt is missing (it held 2 videos or channels" in said.output
+    assert ask(run, "opt-out", ONE, "Talks 1").exit_code == 0 and ask(run, "check").exit_code == 0
+    assert len({(run / each).read_bytes() for each in SEEN}) == 1, "both notes are whole again"
