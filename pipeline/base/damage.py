@@ -1,9 +1,15 @@
 """Damage: something stored that is missing, or not what was promised, and what can be done about it."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import UserError
+
+
+def run_option(run: Path) -> str:
+    """The option that names a run, as a shell takes it: a folder's name may hold spaces and quotes."""
+    return f"--run {shlex.quote(str(run))}"
 
 
 @dataclass(frozen=True)
@@ -53,5 +59,5 @@ class Damaged(UserError):
 
     def __str__(self) -> str:
         others = f", and {self.more} more" if self.more else ""
-        advice = self.damage.advice or f"run `csg405 check --run {self.run}`"
+        advice = self.damage.advice or f"run `csg405 check {run_option(self.run)}`"
         return f"{self.run}: {self.damage}{others}; nothing was changed; {advice}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pipeline.base.damage import Damage
+from pipeline.base.damage import Damage, run_option
 from pipeline.base.progress import duration
 from pipeline.cli.session import STOPPED, about_a_run
 from pipeline.engine import check as results
@@ -116,7 +116,7 @@ def _line(cost: Cost) -> str:
 def _next(run: Path, costs: Sequence[Cost]) -> str:
     """The commands that make everything anew."""
     stages = list(dict.fromkeys(stage for cost in costs if not cost.store for stage in cost.stages))
-    commands = [f"csg405 run {' '.join(stages)} --run {run}"] if stages else []
+    commands = [f"csg405 run {' '.join(stages)} {run_option(run)}"] if stages else []
     stores = {one.name: one.store.run for one in stores_of(Store(run))}
     commands += dict.fromkeys(repeated(EVALUATE, stores[cost.store], run) for cost in costs if cost.store)
     return "; then ".join([*commands, "the usual command"])

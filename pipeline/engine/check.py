@@ -1,12 +1,13 @@
 """What is wrong with the results outside the tables: names and sizes, and with `deep` every byte of which a hash is known."""
 
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.base.damage import Damage
+from pipeline.base.damage import Damage, run_option
 from pipeline.base.hashes import checked
 from pipeline.base.progress import Progress
 from pipeline.engine.inputs import damage_of
@@ -61,7 +62,7 @@ def _told(one: NamedStore, item: BrokenPromise, seen: bool, lost: str = "") -> D
     home = one.store.run.parents[len(Path(one.name).parts) - 1] if one.name else one.store.run
     damage = replace(damage_of(item, one.store, home), lost=lost)
     if not seen and item.promise.ours:
-        first = f"csg405 check --deep --set-aside --run {home}"
+        first = f"csg405 check --deep --set-aside {run_option(home)}"
         damage = replace(damage, set_aside=True, remedy=" && ".join(filter(None, (first, damage.remedy))))
     return damage
 
@@ -110,7 +111,7 @@ def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:
         known = files.read_object(folder / "state.json").get("files")
         name = folder.relative_to(run).as_posix()
         lost = "its weights, unless the training goes on from the checkpoint before it"
-        remedy = f"rm -r {folder} && python -m stages.train --run {run}"
+        remedy = f"rm -r {shlex.quote(str(folder))} && python -m stages.train {run_option(run)}"
         if not isinstance(known, dict):
             yield Damage(f"{name}/state.json", "is missing or does not read", "a training's state", remedy, lost)
             continue
@@ -123,7 +124,7 @@ def _of_caches(run: Path) -> Iterator[Damage]:
     """Caches of training that are not as large as their index says."""
     for folder in sorted(path for path in run.glob("cache/[!.]*") if path.is_dir()):
         index, name = files.read_object(folder / "index.json"), folder.relative_to(run).as_posix()
-        remedy = f"rm -r {folder} && python -m stages.train --run {run}"
+        remedy = f"rm -r {shlex.quote(str(folder))} && python -m stages.train {run_option(run)}"
         size = sum(path.stat().st_size for path in folder.glob("*.raw"))
         if not index:
             yield Damage(f"{name}/index.json", "is missing or does not read", remedy=remedy)
@@ -156,7 +157,7 @@ def _lost_folders(found: Sequence[Damage], run: Path) -> list[Damage]:
     for folder, damages in lost.items():
         problem = "is empty: is its disk there?" if folder.is_dir() else "is not there"
         remedy = (
-            f"bring it back, or say where it is now: `csg405 run crawl --input FOLDER --run {run}`; "
+            f"bring it back, or say where it is now: `csg405 run crawl --input FOLDER {run_option(run)}`; "
             "what was made of its videos stays"
         )
         units = tuple(unit for damage in damages for unit in damage.units)

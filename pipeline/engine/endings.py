@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.damage import run_option
 from pipeline.base.errors import UnitsFailed, UserError
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.profile import Profile
@@ -49,9 +50,9 @@ class Ending:
             raise UnitsFailed(f"done, but {problems}{self._rest()}")
 
     def _failed(self) -> str:
+        run = run_option(self.run)
         advice = self.advice or (
-            f"`csg405 failed --run {self.run}` lists them, `csg405 retry --all-failed --run {self.run}` has the next run try "
-            "them again"
+            f"`csg405 failed {run}` lists them, `csg405 retry --all-failed {run}` has the next run try them again"
         )
         count = _sum(self.failed)
         return count and f"{count} units failed that should not have: {_told(self.failed)}; {advice}"
@@ -68,7 +69,7 @@ class Ending:
     def _rest(self) -> str:
         freed, waiting = _apart(self.waiting, Reason.SOURCE_DISCARDED.code)
         waits = f"; to be tried again by the next run: {_told(waiting)}" if waiting else ""
-        back = f"; {_sum(freed)} wait for their source: csg405 retry --refetch --run {self.run}" if freed else ""
+        back = f"; {_sum(freed)} wait for their source: csg405 retry --refetch {run_option(self.run)}" if freed else ""
         gone = f"; not made again, their rows stay: {_told(self.gone)}" if self.gone else ""
         earlier = f"; failed in stages that were not run now: {_told(self.before)}" if self.before else ""
         return waits + back + gone + earlier

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from pipeline.base.damage import Damage, Damaged
+from pipeline.base.damage import Damage, Damaged, run_option
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Stage
 from pipeline.storage import tombstone_of
@@ -64,13 +64,13 @@ def damage_of(found: BrokenPromise, store: Store, home: Path) -> Damage:
     place = run_folder.place_of(name)
     remedy = repeated(place.made_by, store.run, home) if place else ""
     if place and store.storage.exists(tombstone_of(path)):  # crawl passes over a source that was freed
-        remedy = f"csg405 retry --refetch --run {home} && {remedy}"
+        remedy = f"csg405 retry --refetch {run_option(home)} && {remedy}"
     return Damage(name, found.problem, remedy=remedy, units=units)
 
 
 def _put_back(run: Path) -> str:
     """The way to a file that is used where it was found: no command brings it back."""
     return (
-        f"put the file back; or, if it moved, run `csg405 run crawl --run {run}`; "
-        f"or leave it out: `csg405 opt-out ID --run {run}`"
+        f"put the file back; or, if it moved, run `csg405 run crawl {run_option(run)}`; "
+        f"or leave it out: `csg405 opt-out ID {run_option(run)}`"
     )

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.base import files
-from pipeline.base.damage import Damage
+from pipeline.base.damage import Damage, run_option
 from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.shards.checked import Reader
@@ -156,7 +156,7 @@ def check_finished(folder: Path) -> None:
     """Raises ShardError where a removal was cut short: the folder may hold clips of people who opted out."""
     if (folder / JOURNAL).exists():
         raise ShardError(
-            f"in {folder} a removal of clips was cut short: `csg405 opt-out --run {folder.parent}` brings it to its end; "
+            f"in {folder} a removal of clips was cut short: `csg405 opt-out {run_option(folder.parent)}` brings it to its end; "
             "a copy of shards has to be got again from where it came"
         )
 
@@ -329,7 +329,7 @@ def _unsaid(run: Path, who: OptOut, damages: Mapping[str, Damage]) -> Iterator[s
 
 
 def _again(run: Path) -> str:
-    return f"csg405 opt-out --run {run}"
+    return f"csg405 opt-out {run_option(run)}"
 
 
 def _add(path: Path, entries: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.base import files
+from pipeline.base.damage import run_option
 
 CALL = "call.json"
 _ARGUMENTS = "arguments"
@@ -25,4 +26,4 @@ def repeated(program: str, store: Path, run: Path) -> str:
     """
     known = files.read_object(store / CALL).get(_ARGUMENTS)
     arguments = [str(each) for each in known] if isinstance(known, list) else []
-    return " ".join(filter(None, (program, shlex.join(arguments), f"--run {run}")))
+    return " ".join(filter(None, (program, shlex.join(arguments), run_option(run))))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.base.damage import Damage
+from pipeline.base.damage import Damage, run_option
 
 EVALUATION = "evaluation"  # of a run: the folder of stores that `evaluate` keeps
 SET_ASIDE = "set-aside"
@@ -29,7 +29,7 @@ def run_of(part: Path) -> Path:
 
 def remedy(run: Path) -> str:
     """The command that lists damage, says what making the units anew will cost, and takes damaged parts away."""
-    return f"csg405 check --set-aside --run {run}"
+    return f"csg405 check --set-aside {run_option(run)}"
 
 
 def of_part(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.base import files
-from pipeline.base.damage import Damage
+from pipeline.base.damage import Damage, run_option
 from pipeline.tables.hashing import digest
 from pipeline.tables.opt_out import RUN_LIST, OptOut
 
@@ -46,8 +46,8 @@ def forgotten(run: Path, who: OptOut) -> Damage | None:
         if missing
         else "the names of those who opted out"
     )
-    copy = f"bring {run / RUN_LIST} back from a copy, or name them again by `csg405 opt-out ENTRY... --run {run}`"
-    remedy = f"{copy}; where they may come back, `csg405 opt-out --let-in --run {run}`"
+    copy = f"bring {run / RUN_LIST} back from a copy, or name them again by `csg405 opt-out ENTRY... {run_option(run)}`"
+    remedy = f"{copy}; where they may come back, `csg405 opt-out --let-in {run_option(run)}`"
     return Damage(RUN_LIST, "is not what it was" if there else "is missing", holds, remedy, _LOST)
 
 

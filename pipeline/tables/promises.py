@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base import files
-from pipeline.base.damage import Damage
+from pipeline.base.damage import Damage, run_option
 from pipeline.tables import losses
 from pipeline.tables.arrow import numbers, strings
 from pipeline.tables.hashing import digest, flat, raw, valid
@@ -173,10 +173,10 @@ def awaited(folder: Path) -> list[Damage]:
     run = losses.home_of(folder.parents[1])
     name = folder.relative_to(run).as_posix()
     holds = losses.amount(0, note.count).replace("outcomes of", "those of")
-    again = f"csg405 run {' '.join(note.stages) or 'TARGET'} --run {run}"
+    again = f"csg405 run {' '.join(note.stages) or 'TARGET'} {run_option(run)}"
     if note.retry:
         first = again.replace("run ", "run crawl ", 1) if note.retry == REFETCH else again
-        again = f"csg405 retry {note.retry} --run {run} && {first}"
+        again = f"csg405 retry {note.retry} {run_option(run)} && {first}"
     return [Damage(name, "has lost rows that are not made anew yet", holds, again)]
 
 

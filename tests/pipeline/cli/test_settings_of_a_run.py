@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.chosen import Chosen, chosen_of
+from pipeline.engine.session import Session
 from pipeline.tables.store import Store
 from tests.pipeline.cli.toy_run import ToyRun
 
@@ -205,3 +206,18 @@ def test_an_input_that_holds_nothing_is_a_wrong_call(toys: ToyRun) -> None:
     ):
         said = toys("run", "crawl", "--run", str(toys.folder / "r"), *what, by="none", code=2)
         assert words in said
+
+
+def test_a_program_is_called_again_with_what_the_run_does_not_remember(tmp_path: Path) -> None:
+    run = str(tmp_path / "run")
+    Session("folder", run, str(tmp_path), "", "", "", ["judge.min_speech_share=0.5"]).keep_profile()
+    given = ["evaluate.method=transfer", "evaluate.source=theirs", "judge.min_speech_share=0.5"]
+    once = Session("demo", run, "", "", "", str(tmp_path), given, ["evaluate"], reset=["input"], beside=True)
+    options = once.again({"evaluate.source": "/theirs"})
+    assert options == [
+        *("--profile", "demo", "--reset", "input", "--models", str(tmp_path)),
+        *("--set", "evaluate.method=transfer", "--set", "evaluate.source=/theirs"),
+    ]
+    again = Session("demo", run, "", "", "", str(tmp_path), [options[i + 1] for i in (6, 8)], ["evaluate"], beside=True)
+    assert again.chosen.sets == {**once.chosen.sets, "evaluate.source": "/theirs"}
+    assert Session("", run, "", "", "", "", (), ["evaluate"], beside=True).again({}) == []

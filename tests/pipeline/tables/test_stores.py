@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.main import main
 from pipeline.engine.upkeep import collect, waste
+from pipeline.tables import calls
 from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import Occupied, driving
@@ -121,3 +122,23 @@ def test_gc_collects_what_no_row_of_theirs_needs(run: Path) -> None:
 def test_gc_waits_for_an_evaluation_that_runs(run: Path) -> None:
     with driving(run / "evaluation/csg405/true-drawn", "renditions"), pytest.raises(Occupied):
         collect(Store(run))
+
+
+def test_what_a_method_lost_is_made_again_by_the_call_that_made_it(run: Path) -> None:
+    place = run / "evaluation/csg405"
+    (run / "tables").mkdir()
+    calls.keep(place, ["--set", "evaluate.method=ours"])
+    calls.keep(place / "ours-skeleton", ["--set", "evaluate.label=my own"])
+    again = f"python -m stages.evaluate --set 'evaluate.label=my own' --run {run}"
+    words = ("--run", str(run), "--profile", "demo")
+    film = place / "ours-skeleton/videos/paired/s1.mp4"
+    film.unlink()
+    said = CliRunner().invoke(main, ["check", "--json", *words])
+    [damage] = json.loads(said.stdout)["damages"]
+    assert damage["path"].endswith("videos/paired/s1.mp4") and damage["remedy"] == again
+    film.write_bytes(b"film")
+    next((place / "ours-skeleton/tables/renditions/rows").iterdir()).unlink()
+    aside = CliRunner().invoke(main, ["check", "--set-aside", *words])
+    assert f"now: {again}; then the usual command" in aside.output
+    left = json.loads(CliRunner().invoke(main, ["check", "--json", *words]).stdout)["damages"]
+    assert {damage["remedy"] for damage in left} == {again}

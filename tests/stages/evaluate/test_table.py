@@ -179,3 +179,21 @@ def test_methods_stand_side_by_side(tmp_path: Path) -> None:
     [head, *found] = csv.reader(io.StringIO(table.as_csv("ted", rows)))
     assert len(found) == len(rows) and {len(row) for row in found} == {len(head)}
     assert dict(zip(head, found[1], strict=True))["ssim"] == "0.123456"
+
+
+@pytest.mark.parametrize("digit", ["7", "{"])
+def test_a_summary_that_is_not_what_was_written_is_left_out_and_told(tmp_path: Path, digit: str) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "tables/scores").mkdir(parents=True)
+    table.keep(tmp_path / "a", Summary("a", values={"fid": 9.5}))
+    table.keep(tmp_path / "b", Summary("b", values={"fid": 9.5}))
+    whole = (tmp_path / "b" / table.SUMMARY).read_text()
+    (tmp_path / "b" / table.SUMMARY).write_text(whole.replace("9.5", f"{digit}.5"))
+    lacking = table.lacking(tmp_path)
+    assert "does not read" in lacking["b"] and lacking["c"] == "it has no summary yet" and len(lacking) == 2
+    rows = table.gathered(tmp_path, "ted")
+    assert [row.method for row in rows if row.source != "paper"] == ["a"]
+    assert "- b is left out" in table.markdown("ted", rows, ["b is left out"])
+    without = {key: value for key, value in json.loads(whole).items() if key != "sha256"}
+    (tmp_path / "b" / table.SUMMARY).write_text(json.dumps(without))
+    assert table.kept(tmp_path / "b").values == {"fid": 9.5}, "as older versions left it"
