@@ -181,11 +181,12 @@ class Session:
                 f"{self.run} is gone, or its {KEPT}: somebody deleted or moved it; stopped, nothing is begun anew"
             )
 
-    def again(self, places: Mapping[str, str]) -> list[str]:
-        """The options with which a later command chooses what this one chose, beside what the run remembers.
+    def again(self, program: str, places: Mapping[str, str]) -> list[str]:
+        """The options with which `python -m stages.PROGRAM` chooses what it chose now, beside what the run remembers.
 
         Args:
-            places: {key of a setting: path} of files and folders, for a command that is given somewhere else.
+            program: its name; its own settings are options of its command.
+            places: {setting of its own: path} of files and folders, for a command that is given somewhere else.
         """
         now, before = self.chosen, self.before
         options = [] if now.profile == before.profile else ["--profile", now.profile]
@@ -193,8 +194,13 @@ class Session:
             if (value := getattr(now, name)) != getattr(before, name):
                 options += [f"--{name}", value] if value else ["--reset", name]
         options += [word for key in before.sets if key not in now.sets for word in ("--reset", key)]
-        changed = {key: places.get(key, value) for key, value in now.sets.items() if before.sets.get(key) != value}
-        return options + [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
+        for key, value in now.sets.items():
+            stage, _, setting = key.partition(".")
+            if before.sets.get(key) == value:
+                continue
+            own = [f"--{setting.replace('_', '-')}", places.get(setting, value)]
+            options += own if stage == program else ["--set", f"{key}={value}"]
+        return options
 
     def keep_profile(self) -> None:
         """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""

@@ -9,7 +9,6 @@ from pipeline.backends.run import check
 from pipeline.base import files
 from pipeline.engine.console import options_of, run_shown
 from pipeline.engine.endings import ending_of
-from pipeline.engine.profile import as_toml
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle_stores
@@ -94,7 +93,7 @@ class Evaluation:
     def _call(self) -> list[str]:
         """The options of this call, with paths that hold in every folder."""
         given = {name: getattr(self._settings, name) for name in ("source", "pairs", "folder", "model")}
-        return self._session.again({f"evaluate.{name}": _anywhere(path) for name, path in given.items()})
+        return self._session.again("evaluate", {name: _anywhere(path) for name, path in given.items() if path})
 
     def _score(self, place: Path, films: _Films, people: Store, pairs: list[Pair], here: list[str]) -> None:
         """Make and score the videos, and write the tables."""
@@ -223,5 +222,5 @@ class Evaluation:
 
 
 def _anywhere(path: str) -> str:
-    """A path as a string of TOML, absolute where something is there: `model` may also be a name."""
-    return as_toml(str(Path(path).absolute()) if path and Path(path).exists() else path)
+    """A path that holds in every folder, where something is there: `model` may also be a name."""
+    return str(Path(path).absolute()) if Path(path).exists() else path

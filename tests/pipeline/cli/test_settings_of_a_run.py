@@ -211,13 +211,15 @@ def test_an_input_that_holds_nothing_is_a_wrong_call(toys: ToyRun) -> None:
 def test_a_program_is_called_again_with_what_the_run_does_not_remember(tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     Session("folder", run, str(tmp_path), "", "", "", ["judge.min_speech_share=0.5"]).keep_profile()
-    given = ["evaluate.method=transfer", "evaluate.source=theirs", "judge.min_speech_share=0.5"]
-    once = Session("demo", run, "", "", "", str(tmp_path), given, ["evaluate"], reset=["input"], beside=True)
-    options = once.again({"evaluate.source": "/theirs"})
-    assert options == [
-        *("--profile", "demo", "--reset", "input", "--models", str(tmp_path)),
-        *("--set", "evaluate.method=transfer", "--set", "evaluate.source=/theirs"),
+    given = [
+        "evaluate.method=transfer",
+        "evaluate.pairs_seed=7",
+        "evaluate.source=theirs",
+        "judge.min_speech_share=0.4",
     ]
-    again = Session("demo", run, "", "", "", str(tmp_path), [options[i + 1] for i in (6, 8)], ["evaluate"], beside=True)
-    assert again.chosen.sets == {**once.chosen.sets, "evaluate.source": "/theirs"}
-    assert Session("", run, "", "", "", "", (), ["evaluate"], beside=True).again({}) == []
+    once = Session("demo", run, "", "", "", str(tmp_path), given, ["evaluate"], reset=["input"], beside=True)
+    assert once.again("evaluate", {"source": "/theirs"}) == [
+        *("--profile", "demo", "--reset", "input", "--models", str(tmp_path), "--set", "judge.min_speech_share=0.4"),
+        *("--method", "transfer", "--pairs-seed", "7", "--source", "/theirs"),
+    ]
+    assert Session("", run, "", "", "", "", (), ["evaluate"], beside=True).again("evaluate", {}) == []
