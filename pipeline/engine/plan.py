@@ -13,6 +13,7 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
 from pipeline.engine.fingerprint import fingerprints, signature, superseded
+from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
 from pipeline.engine.stage import ALL, Grouping, Reads, Stage
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
@@ -62,6 +63,8 @@ class Plan:
         content: (units,) hashes of what the units hold.
         nets: "name sha256, ..." of those that a run uses; the runner says it.
         lost: {index: files} of the units that are pending only because a file of theirs is missing or has another size.
+        old: rows of an older reader that today's may make otherwise, unless they were said to stay.
+        again: indices of the units that are pending only because of that: their file is read where it lies, never fetched.
     """
 
     stage: Stage
@@ -75,9 +78,11 @@ class Plan:
     content: Hashes
     nets: str = ""
     lost: dict[int, list[BrokenPromise]] = field(default_factory=dict)
+    old: OldRows = NONE
+    again: frozenset[int] = frozenset()
 
     def unit(self, index: int) -> Unit:
-        """The unit with its light rows, and the addresses of its heavy ones."""
+        """The unit with its light rows, and the addresses of its heavy ones; one whose file is read again, with its own row."""
         light: dict[str, list[Row]] = {}
         heavy: dict[str, HeavyRows] = {}
         for item in self.inputs:
@@ -90,6 +95,8 @@ class Plan:
                 files, places = table["file"].to_pylist(), table["place"].to_pylist()
                 heavy_rows = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
                 heavy[item.reads.kind] = StoredRows(wanted, heavy_rows)
+        if index in self.again:
+            light[VIDEOS] = [self.old.row(self.units[index])]
         return Unit(self.units[index], light, heavy)
 
     def pending_units(self) -> Iterator[tuple[int, Unit]]:
@@ -152,7 +159,13 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     lost = _lost(stage, store, units, status)
     status[list(lost)] = "pending"
     pending = np.union1d(pending, np.array(list(lost), dtype=np.int64))
-    return Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes, lost=lost)
+    old = NONE if stay(stage, store.run) else old_rows(stage, store, units, status == OK)
+    again = frozenset(at for at, unit in enumerate(units) if unit in old.at) if old.at else frozenset()
+    status[list(again)] = "pending"
+    pending = np.union1d(pending, np.array(list(again), dtype=np.int64))
+    return Plan(
+        stage, units, prints, status, attempts, failures, pending, inputs, hashes, lost=lost, old=old, again=again
+    )
 
 
 def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[BrokenPromise]]:

@@ -74,6 +74,7 @@ class Summary:
 
     Attributes:
         lost_files: how many files were missing or changed, which made their units pending again.
+        read_again: how many units are pending because an older reader looked at their file; it is read where it lies.
         unmended: {unit: why} of those that could not be made again, because files or their sources are away; their rows stay.
         reasons: {reason: units} of `unmended`.
         unfinished: whether the stage's last step was left out for them.
@@ -86,6 +87,7 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     lost_files: int = 0
+    read_again: int = 0
     unmended: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     unfinished: bool = False
@@ -130,7 +132,7 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
     work = _wanted(plan(stage, store, hashes), options)
     if not work.units and (nothing := stage.empty_input()):
         raise BadUse(nothing)
-    summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
+    summary = _summary(work)
     if not len(work.pending) and (options.shard or not finish_needed(stage, store, work)):
         return summary
     began = time.monotonic()
@@ -140,7 +142,7 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
-                summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
+                summary = _summary(work)
             check_inputs(stage, store, work)
             _drive(stage, store, replace(work, nets=named(nets)), models, options, summary)
         finally:
@@ -148,6 +150,11 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
             handler.close()
     summary.seconds = time.monotonic() - began
     return summary
+
+
+def _summary(work: Plan) -> Summary:
+    again = len(work.again.intersection(work.pending.tolist()))
+    return Summary(work.stage.name, len(work.units), len(work.pending), lost_files=work.lost_files, read_again=again)
 
 
 def _wanted(work: Plan, options: Options) -> Plan:
