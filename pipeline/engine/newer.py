@@ -79,11 +79,12 @@ class NewReader:
         return {kept_key(self.stage): readers.READER_VERSION} if keep else told
 
     def __str__(self) -> str:
-        files, took = len(self.old.at), f"{self.seconds / 3600:.2g} hours ({duration(self.seconds)})"
+        took = f"{self.seconds / 3600:.2g} hours ({duration(self.seconds)})"
         again = (
-            f"{files:,} would be read again from disk, nothing is fetched, and what comes out as before leaves what was made of "
-            f"it; to crawl them took {took}"
+            f"{len(self.old.at):,} would be read again from disk, nothing is fetched, and what comes out as before leaves all "
+            f"that was made of it; to crawl them took {took}"
         )
-        why = ", ".join(f"{count:,} {reason}" for reason, count in self.old.away.most_common())
-        lost = f"cannot be read again: {self.old.away.total():,} videos, whose rows stay ({why})"
-        return f"{self.old}: {'; '.join(part for part, there in ((again, files), (lost, why)) if there)}"
+        away = f"{self.old.away.total():,} cannot be read again, and their rows stay ({self.old.why})"
+        return (
+            f"{self.old}: {'; '.join(part for part, there in ((again, self.old.at), (away, self.old.away)) if there)}"
+        )

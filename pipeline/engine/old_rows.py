@@ -49,13 +49,20 @@ class OldRows:
         rows = self.table.select(KINDS[VIDEOS].schema.names).slice(self.at[unit], 1).to_pylist()
         return dict(rows[0])
 
+    @property
+    def why(self) -> str:
+        """Why some cannot be read again, with counts."""
+        return ", ".join(f"{count:,} {reason}" for reason, count in self.away.most_common())
+
     def __str__(self) -> str:
-        """By which readers, and what is new since."""
+        """How many, by which readers, and what is new since."""
+        count = len(self.at) + self.away.total()
         made = " and ".join(
             f"reader {version}" if version else "a reader without a version" for version in self.versions
         )
         news = "; ".join(readers.news_since(min(self.versions, default=readers.READER_VERSION)))
-        return f"read by {made}, and this version of csg405 has reader {readers.READER_VERSION} ({news})"
+        files = "1 file was" if count == 1 else f"{count:,} files were"
+        return f"{files} read by {made}, and today's is reader {readers.READER_VERSION} ({news})"
 
 
 NONE = OldRows(pa.Table.from_arrays([pa.nulls(0, pa.string())], ["unit"]))

@@ -116,6 +116,11 @@ class Plan:
         """How many files of the pending units are missing or have another size."""
         return sum(len(self.lost.get(int(i), ())) for i in self.pending)
 
+    @property
+    def read_again(self) -> int:
+        """How many of the pending units are so only because an older reader looked at their file."""
+        return len(self.again.intersection(self.pending.tolist()))
+
     def untried(self) -> "Plan":
         """Drop the pending units that already failed with the current fingerprint."""
         return replace(self, pending=self.pending[self.status[self.pending] != FAILED])

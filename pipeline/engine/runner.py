@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -153,8 +153,8 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
 
 
 def _summary(work: Plan) -> Summary:
-    again = len(work.again.intersection(work.pending.tolist()))
-    return Summary(work.stage.name, len(work.units), len(work.pending), lost_files=work.lost_files, read_again=again)
+    units, pending = len(work.units), len(work.pending)
+    return Summary(work.stage.name, units, pending, lost_files=work.lost_files, read_again=work.read_again)
 
 
 def _wanted(work: Plan, options: Options) -> Plan:
@@ -183,14 +183,15 @@ def _writable(run: Path) -> Iterator[None]:
 
 def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Options, summary: Summary) -> None:
     """Hold the stage's driver hook open, run what is pending, and let the stage finish."""
-    wanted = options.web.connections if stage.resources.network else options.workers
+    fetches = work.read_again < len(work.pending)  # else files are read where they lie, and nothing is asked of anybody
+    wanted = options.web.connections if stage.resources.network and fetches else options.workers
     workers = min(1 if stage.resources.one_worker else wanted, max(1, len(work.pending)))
     workers = 0 if options.workers == 0 else workers
     device = options.device if stage.resources.gpu else "cpu"
     threads = max(1, options.threads // max(1, workers))
     context = Context(store.run, device, threads, models, web=options.web, opt_out=store.opt_out)
     if len(work.pending):
-        with stage.driver(context) as given:
+        with stage.driver(context) if fetches else nullcontext({}) as given:
             _run_units(stage, store, work, replace(context, given=given), workers, options, summary)
     if not summary.interrupted and options.shard is None:
         _finish(stage, store, work, context, summary)

@@ -10,7 +10,7 @@ from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import safe_video_id
 from pipeline.base.links import video_id_of
-from pipeline.base.reasons import Reason, Reject
+from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
