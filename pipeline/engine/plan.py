@@ -1,6 +1,6 @@
 """Plans: a stage's units, their fingerprints, and which of them lack an outcome with the current fingerprint."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -161,16 +161,28 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
-    lost = _lost(stage, store, units, status)
-    status[list(lost)] = "pending"
-    pending = np.union1d(pending, np.array(list(lost), dtype=np.int64))
-    old = NONE if stay(stage, store.run) else old_rows(stage, store, units, status == OK)
-    again = frozenset(at for at, unit in enumerate(units) if unit in old.at) if old.at else frozenset()
-    status[list(again)] = "pending"
-    pending = np.union1d(pending, np.array(list(again), dtype=np.int64))
-    return Plan(
-        stage, units, prints, status, attempts, failures, pending, inputs, hashes, lost=lost, old=old, again=again
-    )
+    made = Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes)
+    return _with_old(_with_lost(made, store), store)
+
+
+def _with_lost(made: Plan, store: Store) -> Plan:
+    """The plan with the units pending whose files are not as their rows promise."""
+    lost = _lost(made.stage, store, made.units, made.status)
+    return replace(_also_pending(made, lost), lost=lost)
+
+
+def _with_old(made: Plan, store: Store) -> Plan:
+    """The plan with the units pending whose file today's reader may read otherwise, unless these were said to stay."""
+    if stay(made.stage, store.run):
+        return made
+    old = old_rows(made.stage, store, made.units, made.status == OK)
+    again = frozenset(at for at, unit in enumerate(made.units) if unit in old.at) if old.at else frozenset()
+    return replace(_also_pending(made, again), old=old, again=again)
+
+
+def _also_pending(made: Plan, units: Collection[int]) -> Plan:
+    made.status[list(units)] = "pending"
+    return replace(made, pending=np.union1d(made.pending, np.array(list(units), dtype=np.int64)))
 
 
 def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[BrokenPromise]]:

@@ -256,6 +256,13 @@ def test_a_new_link_beside_them_is_fetched_and_they_are_not(
     assert fetched == [both.splitlines()[1]] and run.readers == {"plain": 2, "combed": 2}
 
 
+def test_no_download_is_freed_before_somebody_decides(run: Run, links: Path) -> None:
+    run.as_before(str(links))
+    assert "2 kept: crawl is to read it again, or not (--redo, --keep)" in run("discard", "raw")
+    run.crawl("--keep")
+    assert "2 sources freed" in run("discard", "raw")
+
+
 def test_a_file_of_another_input_is_told_and_stays(run: Run, films: Path, links: Path) -> None:
     run.as_before(str(films / "plain.mkv"), split=False)
     said = run.crawl("--input", str(films / "combed.mkv"))
