@@ -95,15 +95,23 @@ def _has_old(store: Store) -> bool:
 
 def _away(rows: pa.Table, storage: Storage, done: Mapping[str, bool]) -> Iterator[str]:
     """Of each row why its file cannot be read again, HERE where it can, ANEW where its unit is pending without that."""
-    for unit, path in zip(rows["unit"].to_pylist(), rows["path"].to_pylist(), strict=True):
+    paths = [path or "" for path in rows["path"].to_pylist()]
+    listed = _listed(storage, paths)
+    for unit, path in zip(rows["unit"].to_pylist(), paths, strict=True):
         if not done.get(unit):
             yield ANEW if unit in done else ELSEWHERE
-        elif path and storage.exists(path):
+        elif path in listed:
             yield HERE
-        elif path and not Path(path).is_absolute() and storage.exists(tombstone_of(path)):
+        elif path and tombstone_of(path) in listed:
             yield FREED
-        else:
-            yield AWAY
+        else:  # used where it was found, or a link, which no listing holds
+            yield HERE if path and storage.exists(path) else AWAY
+
+
+def _listed(storage: Storage, paths: Sequence[str]) -> set[str]:
+    """The keys of all files in the run's folders in which these lie: one listing of each."""
+    folders = {path.partition("/")[0] for path in paths if "/" in path} - {"", ".."}
+    return {entry.key for folder in sorted(folders) for entry in storage.list(folder)}
 
 
 def stay(stage: Stage, run: Path) -> bool:
