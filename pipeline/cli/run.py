@@ -16,9 +16,10 @@ from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
 from pipeline.engine.follow import leader, passes
+from pipeline.engine.newer import NewReader, Upgrade
 from pipeline.engine.runner import OutOfRoom, Skipped
 from pipeline.engine.session import Session
-from pipeline.engine.upgrades import Upgrade, settle, upgrades
+from pipeline.engine.upgrades import settle, upgrades
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied
 
@@ -87,7 +88,7 @@ def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
     click.echo(ended.line())
 
 
-def tell_changes(session: Session, targets: Sequence[str], models: Registry) -> list[Upgrade]:
+def tell_changes(session: Session, targets: Sequence[str], models: Registry) -> list[Upgrade | NewReader]:
     """Print what differs from how the run was left, and what has to be done because of it; returns what upgrades make new."""
     for note in session.notes:
         say("settings", note)

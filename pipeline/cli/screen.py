@@ -54,6 +54,8 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     for state in states:
         if state.note:
             console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
+        if state.old_reader:
+            console.print(f"{state.stage}: {state.old_reader}", style="yellow", markup=False)
     freed = sum(state.reasons.get(Reason.SOURCE_DISCARDED.code, 0) + state.freed for state in states)
     if freed:
         words = f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"

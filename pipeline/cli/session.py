@@ -68,7 +68,9 @@ def about_a_run(function: Any) -> Any:
 
 def about_upgrades(function: Any) -> Any:
     """What is to become of finished work that a newer version makes new."""
-    redo = click.option("--redo", is_flag=True, help="Do again what a newer version of a stage makes new.")
+    redo = click.option(
+        "--redo", is_flag=True, help="Do again what a newer version of a stage or of the reader makes new."
+    )
     keep = click.option(
         "--keep", is_flag=True, help="Leave results of older versions as they are, in later runs too, until --redo."
     )

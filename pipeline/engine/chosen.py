@@ -32,7 +32,7 @@ class Chosen:
         models: the folder that is searched for nets first.
         input, manifest, poses: what the run is made from.
         sets: {"judge.min_speech_share": "0.5"}: settings, and their values in TOML.
-        kept: {stage: version} whose new version does not make rows of older ones anew (`--keep`).
+        kept: {stage: version} whose new version does not make rows of older ones anew (`--keep`); of readers, see `old_rows`.
     """
 
     profile: str = ""

@@ -63,11 +63,12 @@ class Commits:
         if result.count:
             self.rows.append(result.table(self.schema))
             self.bytes += result.bytes
+        fingerprint, versions = self._made_by(index)
         self.outcomes.append(
             Outcome(
                 unit=self.work.units[index],
                 stage=self.stage.name,
-                fingerprint=int(self.work.fingerprints[index]),
+                fingerprint=fingerprint,
                 status=result.status,
                 reason=result.reason,
                 detail=result.detail,
@@ -79,7 +80,7 @@ class Commits:
                 gpu_seconds=result.gpu_seconds,
                 host=socket.gethostname(),
                 at=datetime.now(UTC),
-                versions=self.versions,
+                versions=versions,
                 nets=self.work.nets,
             )
         )
@@ -87,8 +88,25 @@ class Commits:
         self.flush_if_due()
 
     def _stays(self, index: int, result: "Result") -> bool:
-        """Whether the rows that a unit has are right, and what was made from them stays: its files or its source are away."""
+        """Whether the rows that a unit has are right, and what was made from them stays: its files or its source are away.
+
+        So do those of a file that could not be read again; one that today's reader refuses goes.
+        """
+        if index in self.work.again:
+            return result.status == FAILED
         return index in self.work.lost or (result.reason in _SOURCE_AWAY and self.work.units[index] in self._made)
+
+    def _made_by(self, index: int) -> tuple[int, str]:
+        """The fingerprint and versions of an outcome; where a file was only read again, those with which it was fetched."""
+        if index in self.work.again:
+            return self._before[self.work.units[index]]
+        return int(self.work.fingerprints[index]), self.versions
+
+    @cached_property
+    def _before(self) -> dict[str, tuple[int, str]]:
+        """{unit: (fingerprint, versions)} of the units that were there when the run began."""
+        won = self.table.winners(("versions",)).select(["unit", "fingerprint", "versions"]).to_pylist()
+        return {row["unit"]: (row["fingerprint"], row["versions"]) for row in won}
 
     @cached_property
     def _made(self) -> set[str]:

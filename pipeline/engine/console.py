@@ -72,4 +72,6 @@ def _line(summary: Summary) -> str:
     if summary.lost_files:
         files = "1 of its files is" if summary.lost_files == 1 else f"{summary.lost_files:,} of its files are"
         again = f"{files} missing or changed: made again; "
+    if summary.read_again:
+        again += f"{summary.read_again:,} read again from disk, by today's reader; "
     return f"{again}{summary.pending} of {summary.units} units: {tally or 'none'} in {duration(summary.seconds)}"

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pipeline.base.errors import UserError
+from pipeline.engine.old_rows import NONE
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
@@ -67,7 +69,8 @@ def free(profile: Profile, store: Store, models: Registry, *, dry_run: bool = Fa
     with ExitStack() as locks:
         for kind in () if dry_run else dict.fromkeys(stage.writes for stage in stages):
             locks.enter_context(driving(store.run, kind))
-        wanted = _wanted(stages, store, models, sources)
+        wanted = {**_to_be_read_again(profile, store), **_wanted(stages, store, models, sources)}
+        wanted = {video: why for video, why in wanted.items() if video in sources}
         freed.kept.update(wanted.values())
         freed.sources = [source for name, source in sources.items() if name not in wanted]
         if not dry_run:
@@ -126,5 +129,17 @@ def _wanted(stages: Iterable[Stage], store: Store, models: Registry, sources: It
             of = [unit.partition("/")[0]] if stage.unit in _IDS else sources
             for video in of:
                 wanted.setdefault(video, f"{stage.name} {why}")
-    known = set(sources)
-    return {video: why for video, why in wanted.items() if video in known}
+    return wanted
+
+
+def _to_be_read_again(profile: Profile, store: Store) -> dict[str, str]:
+    """The videos that an older reader looked at and of which nobody said yet that their rows stay, and why they are needed."""
+    wanted: dict[str, str] = {}
+    for stage in map(profile.stage, profile.all_stages):
+        try:
+            old = plan(stage, store).old if stage.looks_at_files else NONE
+        except UserError:  # its folder or list is not there now
+            continue
+        videos = old.table["video_id"].to_pylist() if old.at else []
+        wanted |= dict.fromkeys(videos, f"{stage.name} is to read it again, or not (--redo, --keep)")
+    return wanted

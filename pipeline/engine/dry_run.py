@@ -81,6 +81,8 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
     work = plan(stage, store, hashes).only(shard)
     if work.lost_files:
         notes.append(f"files missing or changed: {work.lost_files}, which would be made again")
+    if work.read_again:
+        notes.append(f"{work.read_again:,} only to be read again from disk by today's reader, with --redo: not fetched")
     refused = stage.refused(store)
     todo = [int(i) for i in work.pending if work.units[i] not in refused]
     from_outside = not work.inputs

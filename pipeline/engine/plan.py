@@ -1,6 +1,6 @@
 """Plans: a stage's units, their fingerprints, and which of them lack an outcome with the current fingerprint."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
 from pipeline.engine.fingerprint import fingerprints, signature, superseded
+from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
 from pipeline.engine.stage import ALL, Grouping, Reads, Stage
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
@@ -62,6 +63,8 @@ class Plan:
         content: (units,) hashes of what the units hold.
         nets: "name sha256, ..." of those that a run uses; the runner says it.
         lost: {index: files} of the units that are pending only because a file of theirs is missing or has another size.
+        old: rows of an older reader that today's may make otherwise, unless they were said to stay.
+        again: indices of the units that are pending only because of that: their file is read where it lies, never fetched.
     """
 
     stage: Stage
@@ -75,9 +78,11 @@ class Plan:
     content: Hashes
     nets: str = ""
     lost: dict[int, list[BrokenPromise]] = field(default_factory=dict)
+    old: OldRows = NONE
+    again: frozenset[int] = frozenset()
 
     def unit(self, index: int) -> Unit:
-        """The unit with its light rows, and the addresses of its heavy ones."""
+        """The unit with its light rows, and the addresses of its heavy ones; one whose file is read again, with its own row."""
         light: dict[str, list[Row]] = {}
         heavy: dict[str, HeavyRows] = {}
         for item in self.inputs:
@@ -90,6 +95,8 @@ class Plan:
                 files, places = table["file"].to_pylist(), table["place"].to_pylist()
                 heavy_rows = [(item.parts[f], p) for f, p in zip(files, places, strict=True)]
                 heavy[item.reads.kind] = StoredRows(wanted, heavy_rows)
+        if index in self.again:
+            light[VIDEOS] = [self.old.row(self.units[index])]
         return Unit(self.units[index], light, heavy)
 
     def pending_units(self) -> Iterator[tuple[int, Unit]]:
@@ -108,6 +115,11 @@ class Plan:
     def lost_files(self) -> int:
         """How many files of the pending units are missing or have another size."""
         return sum(len(self.lost.get(int(i), ())) for i in self.pending)
+
+    @property
+    def read_again(self) -> int:
+        """How many of the pending units are so only because an older reader looked at their file."""
+        return len(self.again.intersection(self.pending.tolist()))
 
     def untried(self) -> "Plan":
         """Drop the pending units that already failed with the current fingerprint."""
@@ -149,10 +161,28 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
-    lost = _lost(stage, store, units, status)
-    status[list(lost)] = "pending"
-    pending = np.union1d(pending, np.array(list(lost), dtype=np.int64))
-    return Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes, lost=lost)
+    made = Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes)
+    return _with_old(_with_lost(made, store), store)
+
+
+def _with_lost(made: Plan, store: Store) -> Plan:
+    """The plan with the units pending whose files are not as their rows promise."""
+    lost = _lost(made.stage, store, made.units, made.status)
+    return replace(_also_pending(made, lost), lost=lost)
+
+
+def _with_old(made: Plan, store: Store) -> Plan:
+    """The plan with the units pending whose file today's reader may read otherwise, unless these were said to stay."""
+    if stay(made.stage, store.run):
+        return made
+    old = old_rows(made.stage, store, made.units, made.status == OK)
+    again = frozenset(at for at, unit in enumerate(made.units) if unit in old.at) if old.at else frozenset()
+    return replace(_also_pending(made, again), old=old, again=again)
+
+
+def _also_pending(made: Plan, units: Collection[int]) -> Plan:
+    made.status[list(units)] = "pending"
+    return replace(made, pending=np.union1d(made.pending, np.array(list(units), dtype=np.int64)))
 
 
 def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[BrokenPromise]]:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class Summary:
 
     Attributes:
         lost_files: how many files were missing or changed, which made their units pending again.
+        read_again: how many units are pending because an older reader looked at their file; it is read where it lies.
         unmended: {unit: why} of those that could not be made again, because files or their sources are away; their rows stay.
         reasons: {reason: units} of `unmended`.
         unfinished: whether the stage's last step was left out for them.
@@ -86,6 +87,7 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     lost_files: int = 0
+    read_again: int = 0
     unmended: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     unfinished: bool = False
@@ -130,7 +132,7 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
     work = _wanted(plan(stage, store, hashes), options)
     if not work.units and (nothing := stage.empty_input()):
         raise BadUse(nothing)
-    summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
+    summary = _summary(work)
     if not len(work.pending) and (options.shard or not finish_needed(stage, store, work)):
         return summary
     began = time.monotonic()
@@ -140,7 +142,7 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
-                summary = Summary(stage.name, len(work.units), len(work.pending), lost_files=work.lost_files)
+                summary = _summary(work)
             check_inputs(stage, store, work)
             _drive(stage, store, replace(work, nets=named(nets)), models, options, summary)
         finally:
@@ -148,6 +150,11 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
             handler.close()
     summary.seconds = time.monotonic() - began
     return summary
+
+
+def _summary(work: Plan) -> Summary:
+    units, pending = len(work.units), len(work.pending)
+    return Summary(work.stage.name, units, pending, lost_files=work.lost_files, read_again=work.read_again)
 
 
 def _wanted(work: Plan, options: Options) -> Plan:
@@ -176,14 +183,15 @@ def _writable(run: Path) -> Iterator[None]:
 
 def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Options, summary: Summary) -> None:
     """Hold the stage's driver hook open, run what is pending, and let the stage finish."""
-    wanted = options.web.connections if stage.resources.network else options.workers
+    fetches = work.read_again < len(work.pending)  # else files are read where they lie, and nothing is asked of anybody
+    wanted = options.web.connections if stage.resources.network and fetches else options.workers
     workers = min(1 if stage.resources.one_worker else wanted, max(1, len(work.pending)))
     workers = 0 if options.workers == 0 else workers
     device = options.device if stage.resources.gpu else "cpu"
     threads = max(1, options.threads // max(1, workers))
     context = Context(store.run, device, threads, models, web=options.web, opt_out=store.opt_out)
     if len(work.pending):
-        with stage.driver(context) as given:
+        with stage.driver(context) if fetches else nullcontext({}) as given:
             _run_units(stage, store, work, replace(context, given=given), workers, options, summary)
     if not summary.interrupted and options.shard is None:
         _finish(stage, store, work, context, summary)

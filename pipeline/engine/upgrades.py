@@ -1,7 +1,7 @@
 """Upgrades: finished work that a newer version of the product makes pending; told, and done anew only when it is asked for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,58 +9,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.base.errors import BadUse, StageError
-from pipeline.base.progress import duration
 from pipeline.engine.changes import Change
 from pipeline.engine.chosen import Chosen, chosen_of
 from pipeline.engine.fingerprint import superseded, version_in
+from pipeline.engine.newer import NewReader, Upgrade
+from pipeline.engine.old_rows import kept_key, told_key
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import as_toml
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
+from pipeline.media import readers
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.arrow import strings
 from pipeline.tables.hashing import flat
 from pipeline.tables.store import Store
+from pipeline.tables.table import remaking
 
 
-@dataclass(frozen=True)
-class Upgrade:
-    """What a newer version of one stage would do again.
-
-    Attributes:
-        stage: its name.
-        old: versions by which the results were made.
-        new: today's.
-        units: results that would stand but for it.
-        seconds: of work that they took.
-        defaults: {"judge.min_speech_share": 0.5}: what the profile said before, where it says something else now.
-        fetched: the stage asks the network, and its results stay whatever is said.
-    """
-
-    stage: str
-    old: tuple[int, ...]
-    new: int
-    units: int
-    seconds: float
-    defaults: Mapping[str, Any]
-    fetched: bool
-
-    def __str__(self) -> str:
-        made = ", ".join(map(str, self.old))
-        why = (
-            f"version {made} -> {self.new}"
-            if self.old != (self.new,)
-            else f"new defaults of {', '.join(self.defaults)}"
-        )
-        took = f"{self.seconds / 3600:.2g} hours ({duration(self.seconds)})"
-        if self.fetched:
-            return f"{why}: {self.units:,} units were fetched before and stay as they are: no upgrade fetches again"
-        return f"{why}: {self.units:,} finished units would be done again; they took {took}"
-
-
-def upgrades(session: Session, names: Sequence[str], changed: Sequence[Change], models: Registry) -> Iterator[Upgrade]:
-    """What would be done again, of these stages, for no other reason than a newer version or default.
+def upgrades(
+    session: Session, names: Sequence[str], changed: Sequence[Change], models: Registry
+) -> Iterator[Upgrade | NewReader]:
+    """What would be done again, of these stages, for no other reason than a newer version, reader or default.
 
     Args:
         session: whose run it is.
@@ -76,6 +46,8 @@ def upgrades(session: Session, names: Sequence[str], changed: Sequence[Change], 
             found = _of(stage, session.store, models, defaults)
         if found:
             yield found
+        if reader := _new_reader(stage, session.store, models, session.chosen.kept):
+            yield reader
 
 
 def settle_stores(stages: Sequence[tuple[Stage, Store]], models: Registry, *, redo: bool, keep: bool) -> list[Upgrade]:
@@ -111,27 +83,30 @@ def _remember(store: Store, stage: str, version: int | None) -> None:
     replace(chosen or Chosen(), kept=kept if version is None else {**kept, stage: version}).write(store.run)
 
 
-def settle(session: Session, found: Sequence[Upgrade], names: Sequence[str], *, redo: bool, keep: bool) -> None:
+def settle(
+    session: Session, found: Sequence[Upgrade | NewReader], names: Sequence[str], *, redo: bool, keep: bool
+) -> None:
     """Let the session do again what a newer version asks for, or keep it, as the user said.
 
     Raises:
         BadUse: both were said. StageError: nothing was said, and there is something to say.
     """
     _check_answer(found, redo=redo, keep=keep)
-    kept = {name: version for name, version in session.chosen.kept.items() if not (redo and name in names)}
+    undone = names if redo else ()
+    kept = {name: version for name, version in session.chosen.kept.items() if name.partition(".")[0] not in undone}
     sets = dict(session.chosen.sets)
     for one in found:
-        if keep or one.fetched:
-            kept[one.stage] = one.new
+        kept |= one.marks(keep=keep)
+        if keep or not one.asks:
             sets |= {key: as_toml("off" if value is None else value) for key, value in one.defaults.items()}
     session.choose(replace(session.chosen, kept=kept, sets=sets))
 
 
-def _check_answer(found: Sequence[Upgrade], *, redo: bool, keep: bool) -> None:
+def _check_answer(found: Sequence[Upgrade | NewReader], *, redo: bool, keep: bool) -> None:
     """Raise BadUse where both were said, StageError where neither was and there is something to say."""
     if redo and keep:
         raise BadUse("give --redo or --keep, not both")
-    asking = [one for one in found if not one.fetched]
+    asking = [one for one in found if one.asks]
     if asking and not (redo or keep):
         told = "; ".join(f"{one.stage} {one}" for one in asking)
         raise StageError(
@@ -175,6 +150,17 @@ def _of(stage: Stage, store: Store, models: Registry, defaults: Mapping[str, Any
     seconds = _seconds(store, stage, strings(work.units).filter(pa.array(again)))
     versions = tuple(sorted(set(old[again].tolist())))
     return Upgrade(stage.name, versions, stage.version, int(again.sum()), seconds, defaults, stage.resources.network)
+
+
+def _new_reader(stage: Stage, store: Store, models: Registry, kept: Mapping[str, int]) -> NewReader | None:
+    """What today's reader may read otherwise, unless that was said before, and what to do about it."""
+    if not stage.looks_at_files or kept.get(kept_key(stage.name)) == readers.READER_VERSION:
+        return None
+    with remaking(store.table(stage.writes).folder):  # lost rows that wait to be made anew are no reason to stop here
+        work = plan(stage, store, net_hashes(stage, models))
+    if not work.again and (not work.old.away or kept.get(told_key(stage.name)) == readers.READER_VERSION):
+        return None
+    return NewReader(stage.name, work.old, _seconds(store, stage, strings(list(work.old.at))))
 
 
 def _seconds(store: Store, stage: Stage, units: pa.Array) -> float:

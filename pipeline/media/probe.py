@@ -14,7 +14,8 @@ from pipeline.media.glances import Seen, first_frames, look_at_end, look_within
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.look import PacketScan
 from pipeline.media.picture import geometry_of
-from pipeline.media.reading import READER_VERSION, Reading
+from pipeline.media.readers import READER_VERSION
+from pipeline.media.reading import Reading
 from pipeline.media.timeline import GridClock
 from pipeline.media.tone import MATRICES, TRANSFERS
 from pipeline.media.voice_track import voice_track

@@ -6,9 +6,6 @@ from typing import Any
 
 from pipeline.media.clock import Clock
 
-READER_VERSION = 2
-"""Of the rules that decide how files are read. It stands in each row of `videos`; nothing looks at older rows again yet."""
-
 
 @dataclass(frozen=True)
 class Reading:

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
-from pipeline.engine.plan import plan
+from pipeline.engine.old_rows import old_rows, stay
+from pipeline.engine.plan import Plan, plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
 from pipeline.engine.stage_nets import net_hashes
@@ -49,6 +50,7 @@ class StageState:
         store: where its tables are: "" for the run's own, else such as `evaluation/csg405`.
         lost_files: how many of its files are missing or have another size.
         freed: units that could not be made anew, because their source was freed; their rows stay.
+        old_reader: what there is to know of files that an older reader looked at, as a clause; "" where there are none.
     """
 
     stage: str
@@ -68,6 +70,7 @@ class StageState:
     store: str = ""
     lost_files: int = 0
     freed: int = 0
+    old_reader: str = ""
 
 
 def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
@@ -101,11 +104,22 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         state.lost_files = work.lost_files + len(broken_leaves(stage, store))
         state.freed = min(state.pending, unmended(store.run, stage.name)[Reason.SOURCE_DISCARDED.code])
         state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
+        state.old_reader = _old_reader(stage, store, work)
     except (MissingModel, OSError) as error:
         state.note = str(error)
         _count(state, won)
     _measure(state, stage.writes, store, won)
     return state
+
+
+def _old_reader(stage: Stage, store: Store, work: Plan) -> str:
+    stays = stay(stage, store.run)
+    old = old_rows(stage, store, work.units, work.status == OK) if stays else work.old
+    then = "stay as they are (--keep)" if stays else "wait for --redo or --keep"
+    there, away = len(old.at), old.away.total()
+    said = [f"{there:,} {then}"] if there else []
+    said += [f"{away:,} cannot be read again ({old.why})"] if away else []
+    return f"{old}: {', '.join(said)}" if said else ""
 
 
 def _count(state: StageState, won: pa.Table) -> None:

@@ -25,6 +25,7 @@ class Crawl(CrawlSettings, Stage):
     writes: ClassVar[str] = "videos"
     unit: ClassVar[str] = "source"
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
+    looks_at_files: ClassVar[bool] = True
 
     def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
         return input_of(self.input).units(store)

@@ -17,7 +17,7 @@ from pipeline.engine.lookup import stage_class
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import read_wave, to_flac
-from pipeline.media.reading import READER_VERSION
+from pipeline.media.readers import READER_VERSION
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
 from pipeline.media.video import GridReader, probe
