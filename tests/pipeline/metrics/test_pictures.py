@@ -46,6 +46,35 @@ def test_ssim_is_its_formula() -> None:
     assert ssim(made[0], true[0]) == pytest.approx(np.mean(values), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        (slice(20, 41), slice(30, 50)),
+        (slice(0, 1), slice(0, 1)),
+        (slice(69, 70), slice(91, 92)),
+        (slice(0, 70), slice(4, 9)),
+        (slice(0, 70), slice(0, 92)),
+        (slice(0, 0), slice(0, 0)),
+    ],
+)
+@pytest.mark.parametrize("ground", ["black", "smooth"])
+def test_ssim_of_pictures_alike_but_for_a_part_is_bit_for_bit_that_of_the_whole(
+    where: tuple[slice, slice], ground: str
+) -> None:
+    """Not looking at what is alike changes no bit: also where one channel alone differs, and at the edges."""
+    from skimage.metrics import structural_similarity
+
+    noisy, smooth = pictures(1)
+    true = smooth[0] * (ground == "smooth")
+    for channels in (slice(0, 3), slice(1, 2)):
+        made = true.copy()
+        made[where][..., channels] = noisy[0][where][..., channels]
+        whole = structural_similarity(
+            made, true, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255, channel_axis=2
+        )
+        assert ssim(made, true) == whole
+
+
 def test_psnr_is_torchmetrics() -> None:
     torchmetrics()
     import torch

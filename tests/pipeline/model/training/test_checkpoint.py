@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -143,36 +144,45 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
         checkpoint.restore(path, other, None, torch.optim.AdamW(other.net.parameters()))
 
 
+WRITERS = 6
+# Each writer is a fork of a process that has imported torch, from before it computes anything; a line asks for the next one.
 _WRITER = """
-import sys
+import os, sys
 from pathlib import Path
 from tests.pipeline.model.training.test_checkpoint import _write
-for step in range(1, 10_000):
-    _write(Path(sys.argv[1]), step, keep=2)
-    print(step, flush=True)
+for _ in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        print(os.getpid(), flush=True)
+        for step in range(1, 10_000):
+            _write(Path(sys.argv[1]), step, keep=2)
+            print(step, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
 
 
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_the_last_whole_one(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    for kill in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-c", _WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=env
-        )
-        assert process.stdout is not None
-        last = 0
-        while last < 2 + kill:
-            last = int(process.stdout.readline())
-        time.sleep(0.02 + 0.04 * kill)  # into the middle of the next one
-        process.send_signal(signal.SIGKILL)
-        rest = process.stdout.read().split()
-        process.wait()
-        found = checkpoint.last_whole(tmp_path)
-        assert found is not None
-        assert found[1]["step"] >= max([last, *map(int, rest)])
-        model = _model(1)
-        checkpoint.restore(found[0], model, _model(2), torch.optim.AdamW(model.net.parameters()))
+    command = [sys.executable, "-c", _WRITER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for kill in range(WRITERS):
+            print("another", file=process.stdin, flush=True)
+            writer = int(process.stdout.readline())
+            last = 0
+            while last < 2 + kill:
+                last = int(process.stdout.readline())
+            time.sleep(0.02 + 0.04 * kill)  # into the middle of the next one
+            os.kill(writer, signal.SIGKILL)
+            rest = takewhile(str.isdigit, map(str.strip, iter(process.stdout.readline, "")))
+            done = max([last, *map(int, rest)])
+            found = checkpoint.last_whole(tmp_path)
+            assert found is not None
+            assert found[1]["step"] >= done
+            model = _model(1)
+            checkpoint.restore(found[0], model, _model(2), torch.optim.AdamW(model.net.parameters()))
     _write(tmp_path, 99_999, keep=2)
     assert {path.name[:5] for path in tmp_path.iterdir()} == {checkpoint.PREFIX}
 
