@@ -159,8 +159,8 @@ def test_the_wall_comes_up_and_goes(tmp_path: Path, youtube: YouTube) -> None:
         ydl.extract_info(watch(videos[2].id), download=False)
 
 
-def test_a_playlist_of_a_dozen_pages(tmp_path: Path, youtube: YouTube) -> None:
-    videos = youtube.plan.plant(1200)
+def test_a_playlist_of_five_thousand(tmp_path: Path, youtube: YouTube) -> None:
+    videos = youtube.plan.plant(5000)
     youtube.plan.playlists["PLlong"] = [video.id for video in videos]
     with downloader(youtube, tmp_path, extract_flat=True, lazy_playlist=True) as ydl:
         address = "https://www.youtube.com/playlist?list=PLlong"
