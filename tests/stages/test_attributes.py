@@ -163,6 +163,7 @@ def cast(tmp_path: Path) -> Store:
     return planted(tmp_path / "run", looks)
 
 
+@pytest.mark.slow
 def test_the_same_puppet_in_other_videos_is_one_speaker(cast: Store, tmp_path: Path) -> None:
     registry, options = Registry(cache=tmp_path / "cache"), Options(workers=0)
     run_stage(Attributes(**THEATRE), cast.run, registry, options)

@@ -41,6 +41,7 @@ def identities(nets: tuple[Any, Any, Any], clip: str, first: int) -> list[np.nda
     return found
 
 
+@pytest.mark.slow
 def test_people_are_themselves_and_nobody_else(nets: tuple[Any, Any, Any]) -> None:
     """Others' bound is what this small net is worth: two of these people reach 0.37 with it, the rest stay below 0.3."""
     vectors = np.stack([identities(nets, clip, first)[0] for clip in CLIPS for first in WINDOWS])
@@ -56,6 +57,7 @@ def test_people_are_themselves_and_nobody_else(nets: tuple[Any, Any, Any]) -> No
     assert (cluster(vectors, LIKENESS[128]) == whose).all()
 
 
+@pytest.mark.slow
 def test_somebody_in_two_videos_is_recognised(nets: tuple[Any, Any, Any]) -> None:
     """The same speaker in a picture of 450 px and, years apart, among others in one of 240 px."""
     [known] = identities(nets, "edtalk_uncrop_obama.mp4", 0)

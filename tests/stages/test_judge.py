@@ -173,6 +173,7 @@ def test_a_bad_override_names_file_and_line(tmp_path: Path, text: str, match: st
         read_overrides(path)
 
 
+@pytest.mark.slow
 def test_a_large_set_is_judged() -> None:
     """Not a time limit: 100,000 rows would outlast the suite's own if anything were quadratic."""
     count = 100_000

@@ -165,6 +165,7 @@ def test_a_moving_mouth_with_another_voice_fits_nowhere(run: Path) -> None:
     assert row["lip_confidence"] < 2.7 and row["sound_shift_frames"] is None
 
 
+@pytest.mark.slow
 def test_of_two_people_the_one_who_speaks(run: Path) -> None:
     """In the first four seconds of `duo` the left one has the word."""
     rows = measured(run, film(run, "duo"), people("duo"))
@@ -195,6 +196,7 @@ def test_without_sound(run: Path) -> None:
     assert all(row.get(name) is None for name in (*MEASURED, "best_lips"))
 
 
+@pytest.mark.slow
 def test_batches_are_no_results(run: Path) -> None:
     one, other = (measured(run, film(run, "duo"), people("duo"), batch=batch) for batch in (1, 64))
     for a, b in zip(one, other, strict=True):

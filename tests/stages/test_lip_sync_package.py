@@ -73,6 +73,7 @@ def measured(run: Path, persons: list[dict[str, Any]], **settings: Any) -> list[
     return rows
 
 
+@pytest.mark.slow
 def test_its_instance_on_our_crops_says_what_our_net_says(run: Path) -> None:
     persons = people(SHORT)
     persons[1]["scores"][7:9] = 0  # a face that is lost for a while
@@ -92,6 +93,7 @@ def test_nothing_of_the_clip_decodes(run: Path, monkeypatch: pytest.MonkeyPatch)
     assert row.get("lip_confidence") is None
 
 
+@pytest.mark.slow
 def test_the_whole_pipeline_measures_whom_it_sees(run: Path) -> None:
     seen, unseen = measured(run, people(FRAMES), backend="syncnet-pipeline")
     assert seen["lip_frames"] > 40 and seen["lip_distance"] > 0.1 and seen["lip_confidence"] >= 0

@@ -413,6 +413,7 @@ def test_only_what_is_asked_is_part_of_the_result() -> None:
     assert SpeechTypes(model="x").result_settings() == SpeechTypes().result_settings()
 
 
+@pytest.mark.slow
 def test_the_command_asks_in_a_worker_and_fails_with_a_line(tmp_path: Path, server: unkind.Server) -> None:
     command = [sys.executable, "-m", "stages.speech_types", "--profile", "csg405", "--run", str(tmp_path / "run")]
     command += ["--set", "source=openai", "--set", 'languages=["en","zh"]', "--set", "retries=0", "--set", "count=30"]

@@ -141,6 +141,7 @@ def test_real_clips_without_a_shot_long_enough(name: str, reason: Reason, cuts: 
     assert [float(cut) for cut in listed.split(", ") if cut] == pytest.approx(cuts, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -31,6 +31,7 @@ def _here(run: Path, *more: str) -> Result:
     return CliRunner().invoke(command_of("train"), _given(run, *more))
 
 
+@pytest.mark.slow
 def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
     rows = shard_rows(3)
     write_shards(tmp_path / "shards", {"train": rows[:2], "validation": rows[2:]})

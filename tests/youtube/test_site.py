@@ -159,6 +159,7 @@ def test_the_wall_comes_up_and_goes(tmp_path: Path, youtube: YouTube) -> None:
         ydl.extract_info(watch(videos[2].id), download=False)
 
 
+@pytest.mark.slow
 def test_a_playlist_of_five_thousand(tmp_path: Path, youtube: YouTube) -> None:
     videos = youtube.plan.plant(5000)
     youtube.plan.playlists["PLlong"] = [video.id for video in videos]

@@ -17,6 +17,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> SyncNet:
     return SyncNet(open_session(build_lip_net(tmp_path_factory.mktemp("nets") / "lips.onnx"), threads=1), batch=16)
 
 
+@pytest.mark.slow
 def test_own_sound_fits_and_another_does_not(net: SyncNet) -> None:
     pictures, points, scores, wave = played("talk-1", SECONDS)
     own = sync(net, iter(pictures), points, scores, wave)

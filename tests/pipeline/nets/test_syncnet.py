@@ -29,6 +29,7 @@ def evaluated(folder: Path, crops: np.ndarray, wave: np.ndarray) -> tuple[np.nda
     return seen, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "samples"), [(40, 0), (33, 1300)])
 def test_it_says_what_the_reference_says(tmp_path: Path, frames: int, samples: int) -> None:
     net, wave = random_net(), noisy_wave(frames)[: frames * 640 - samples]

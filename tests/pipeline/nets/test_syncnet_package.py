@@ -50,6 +50,7 @@ def assert_same(found: Score, wanted: Score) -> None:
     assert wanted.distance > 0.1, "a net that gives nothing proves nothing"
 
 
+@pytest.mark.slow
 def test_it_says_what_our_form_says(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crops, wave = moving_crops(30), noisy_wave(30)
     before = np.get_printoptions()
@@ -107,6 +108,7 @@ def flickering(folder: Path, frames: int) -> tuple[Path, Path]:
     return folder / "film.mp4", folder / "sound.wav"
 
 
+@pytest.mark.slow
 def test_the_whole_pipeline_finds_the_face_itself(tmp_path: Path, weights: Path) -> None:
     pipeline = WholePipeline(weights, write_s3fd(tmp_path / "s3fd.pth"), threads=1)
     work = tmp_path / "work"

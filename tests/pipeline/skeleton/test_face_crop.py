@@ -100,6 +100,7 @@ def test_outside_the_picture_is_grey() -> None:
     assert crop.shape == (SIDE, SIDE, 3) and (crop == BORDER).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["csgpage_demo1.mp4", "edtalk_uncrop_obama.mp4", "latentsync_demo2.mp4"])
 def test_boxes_are_those_of_a_face_detector(name: str) -> None:
     """YuNet stands for S3FD: both learned the boxes of WIDER FACE."""

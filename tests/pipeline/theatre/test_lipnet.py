@@ -58,6 +58,7 @@ def heard(name: str) -> np.ndarray:
     return np.asarray(soxr.resample(sound, voice.RATE, 16_000), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "offset"), [("talk-1", 0), ("talk-2", 0), ("pan", 0), ("late-0.2", -5), ("late-0.4", -10)]
 )

@@ -55,6 +55,7 @@ def test_nets_are_the_same_every_time(nets: dict[str, Path], tmp_path: Path) -> 
         assert path.read_bytes() == again[kind].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["talk-1", "talk-vfr"])
 def test_precision_per_region(name: str, detector: Detector, pose: PoseNet, tmp_path: Path) -> None:
     pictures, truth = _decoded(name, 2.0, tmp_path)

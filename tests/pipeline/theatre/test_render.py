@@ -40,6 +40,7 @@ def test_build_renders_what_is_missing_once(two_takes: list[Take], tmp_path: Pat
     assert found.keypoints.shape == (1, 100, 133, 2) and found.visible.dtype == bool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_film_drawn_again_is_the_same_file(suffix: str, tmp_path: Path) -> None:
     film = Film(replace(take_named("short"), suffix=suffix), 405)

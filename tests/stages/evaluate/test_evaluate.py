@@ -78,6 +78,7 @@ def mine(studio: Studio, tmp_path: Path) -> Mine:
 # What it does, and does not do again
 
 
+@pytest.mark.slow
 def test_results_of_older_versions_are_asked_about(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     studio.evaluate(method="transfer")
     before = studio.table()
@@ -160,6 +161,7 @@ def test_another_fit_or_film_size_films_again(studio: Studio) -> None:
     assert len(list((studio.place() / "transfer-skeleton/videos/unpaired").glob("*.mp4"))) == 3
 
 
+@pytest.mark.slow
 def test_methods_stand_side_by_side(mine: Mine) -> None:
     studio = mine.studio
     mine.film("unpaired", lambda pair: pair["voice"])
@@ -174,6 +176,7 @@ def test_methods_stand_side_by_side(mine: Mine) -> None:
     assert {row["source"] for row in rows[5:]} == {"paper"} and len(rows) == 14
 
 
+@pytest.mark.slow
 def test_true_films_as_anothers(mine: Mine) -> None:
     """Paired: identical. Unpaired with the voice's own film: lips as true, somebody else's face."""
     mine.film("paired", lambda pair: pair["reference"])
@@ -212,6 +215,7 @@ def test_distances_of_identical_sets_are_nothing(mine: Mine, tmp_path: Path) -> 
 # Other systems' videos
 
 
+@pytest.mark.slow
 def test_videos_of_other_systems_in_every_state(mine: Mine, tmp_path: Path) -> None:
     paired = mine.film("paired", lambda pair: pair["reference"])
     first, second, third = mine.film("unpaired", lambda pair: pair["reference"])
@@ -242,6 +246,7 @@ def test_videos_of_other_systems_in_every_state(mine: Mine, tmp_path: Path) -> N
     assert mine.studio.attempts("folder-mine", "scores")[next(iter(n for n in rows if n.startswith("paired")))] == 1
 
 
+@pytest.mark.slow
 def test_folders_of_one_name_take_no_turns_in_the_table(mine: Mine, tmp_path: Path) -> None:
     mine.film("paired", lambda pair: pair["reference"])
     first = mine.evaluate(settings=("paired",))
@@ -277,6 +282,7 @@ def test_what_other_systems_are_given(mine: Mine) -> None:
 # Test sets that are odd
 
 
+@pytest.mark.slow
 def test_who_opts_out_is_gone(studio: Studio) -> None:
     studio.evaluate(method="transfer")
     (studio.run / "opt_out.txt").write_text(f"{video_id(1)}\n")
@@ -359,6 +365,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_ours_beside_transfer_and_another_guidance_does_only_ours(studio: Studio, model: Path) -> None:
     ours = {"method": "ours", "model": str(model), "sampler": "ddim", "sampler_steps": 2, "overlap_frames": 8}
     studio.evaluate(method="transfer", settings=("unpaired",))
@@ -387,6 +394,7 @@ def test_ours_beside_transfer_and_another_guidance_does_only_ours(studio: Studio
 # TED-talks, and names as they are
 
 
+@pytest.mark.slow
 def test_files_with_names_of_all_kinds(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.evaluate.annotation.check_footage", lambda *_: None)
     source = tmp_path / "TED talks"
@@ -438,6 +446,7 @@ def talks(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ta
     return made
 
 
+@pytest.mark.slow
 def test_what_is_new_in_a_folder_is_annotated_and_nothing_else(
     talks: Talks, capsys: pytest.CaptureFixture[str]
 ) -> None:

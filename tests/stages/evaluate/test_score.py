@@ -106,6 +106,7 @@ def test_later_is_worse_and_much_later_no_better(score: Score, tmp_path: Path) -
     assert worth[0] > worth[1] + 5 and worth[0] > worth[2] + 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("fps", [Fraction(50), Fraction(30000, 1001), Fraction(25)])
 @pytest.mark.parametrize("side", [256, 1024])

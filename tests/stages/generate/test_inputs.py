@@ -44,6 +44,7 @@ def command(place: Place, *more: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(line, cwd=place.folder, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_all_three_files(place: Place) -> None:
     reference = place.npz(somebody(place.made))
     files = ["--audio", str(place.wav()), "--skeleton", str(reference), "--out", "new/talk.mp4"]

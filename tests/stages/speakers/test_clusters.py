@@ -10,6 +10,7 @@ from tests.stages.speakers.planted_identities import agreement, plant
 LIKENESS = BY_WIDTH[512]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("people", "likeness"), [(500, 0.7), (500, 0.5), (2000, (0.35, 0.85))])
 def test_everybody_is_found(people: int, likeness: float | tuple[float, float]) -> None:
     vectors, owners = plant(people, 8, likeness)

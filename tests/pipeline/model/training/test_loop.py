@@ -30,6 +30,7 @@ def test_the_loss_falls(shards: Path, tmp_path: Path) -> None:
     assert held_out[-1] < held_out[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 3, 5, 7])
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(
     shards: Path, tmp_path: Path, undisturbed: Path, cut: int, monkeypatch: pytest.MonkeyPatch

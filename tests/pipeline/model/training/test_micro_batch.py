@@ -38,6 +38,7 @@ def test_half_of_the_free_memory_is_filled(room: float, expected: int, monkeypat
     assert micro_batch(8, trial, CPU, 40) == expected
 
 
+@pytest.mark.slow
 def test_on_a_gpu_what_was_reckoned_is_tried_and_lowered_until_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     weights, tried = torch.ones(4, requires_grad=True), list[int]()
 

@@ -109,6 +109,7 @@ def test_other_models_are_refused() -> None:
         pose.estimate([np.zeros((90, 90, 3), np.uint8)], [[[0, 0, 50, 80]]])
 
 
+@pytest.mark.slow
 def test_rtmlib_agrees_within_half_a_bin_on_real_frames() -> None:
     pytest.importorskip("rtmlib")
     av = pytest.importorskip("av")

@@ -57,6 +57,7 @@ def planted(answer=None, source=("N", 1, "T"), result=("N", "F", 7)) -> FakeSess
     return session
 
 
+@pytest.mark.slow
 def test_the_powerset_in_pyannotes_order() -> None:
     assert [[k + 1 for k in np.flatnonzero(row)] for row in powerset()] == [list(c) for c in CLASSES]
     pyannote()
@@ -168,6 +169,7 @@ def theirs(net, wave: np.ndarray, soft: bool) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("soft", [False, True])
 def test_scores_are_pyannotes(files: SimpleNamespace, wave: np.ndarray, soft: bool) -> None:
     by_torch = SegmentationNet(Torch(files.net), soft=soft)
