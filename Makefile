@@ -157,7 +157,8 @@ test: $(READY_DEV) ## every test but the slow ones, on two processes (JOBS=0: in
 # Most of them start workers of their own, and wait for each other half of the time.
 test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real footage; on two processes too
 	@# collecting the modules that have none would take each process twenty seconds
-	@$(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist loadfile -m slow $$(grep -rl 'mark\.slow' tests --include='test_*.py')
+	@# in the order of tests/conftest.py, and not the files of most tests first: the ablation has three, and takes longest
+	@$(BIN)/python -m pytest -q -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder -m slow $$(grep -rl 'mark\.slow' tests --include='test_*.py')
 
 bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
 	@$(BIN)/python -m tests.bench
