@@ -24,7 +24,7 @@ class Split(SplitSettings, Stage):
     resources: ClassVar[Resources] = Resources(seconds=4 * 3600)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
-        return (self.vad,) if self.vad else ()
+        return tuple(names for names in (self.vad, self.net) if names)
 
     def worker(self, context: Context) -> Work:
         from stages.split.worker import Splitter

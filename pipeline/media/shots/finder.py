@@ -20,6 +20,7 @@ from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.glimpses import EVERY, Glimpses
 from pipeline.media.shots.gradual import GradualWatch, very_small
 from pipeline.media.shots.jump import find_jump_cuts, stir
+from pipeline.media.shots.learned import ShotNet, added
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
 from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.speed import filled_in, find_jumps, held_pictures, speeds
@@ -62,10 +63,12 @@ class ShotFinder:
     Args:
         size: (width, height) of the pictures, px; see `analysis_size`.
         settings: thresholds.
+        net: it may add shots; none is asked by default.
     """
 
-    def __init__(self, size: tuple[int, int], settings: ShotSettings | None = None) -> None:
+    def __init__(self, size: tuple[int, int], settings: ShotSettings | None = None, net: ShotNet | None = None) -> None:
         self.settings = settings or ShotSettings()
+        self._net = net
         self._meter = MotionMeter(*size)
         self._trace = _Trace()
         self._repeated: list[bool] = []
@@ -88,6 +91,8 @@ class ShotFinder:
         self._repeated.append(repeated and self._last is not None)
         if self._repeated[-1]:
             return
+        if self._net is not None:
+            self._net.see(rgb)
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         raw, score, widths, change = 0.0, 0.0, 0.0, 0.0
@@ -117,6 +122,9 @@ class ShotFinder:
         jumps, whips = find_jumps(speed, self.settings.jump_widths_per_second)
         starts |= jumps
         outside |= whips | self._gradual.inside()
+        if self._net is not None:
+            more_starts, more_outside = added(*self._net.finish(), starts, outside, self.settings.net_threshold)
+            starts, outside = starts | more_starts, outside | more_outside
         at = [*trace.frame, frames]
         found = [(at[a], at[b]) for a, b in shot_runs(starts, outside)]
         shots = [(a, b) for a, b in found if b - a >= _LEAST_FRAMES or a == 0 or b == frames]
