@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipeline.media.repeats import change_between, repeating
 from pipeline.media.shots.colour import colour_cuts, content_score, covered_score
+from pipeline.media.shots.doubled import DoubledWatch
 from pipeline.media.shots.fades import is_flat, luma_range, with_fades
 from pipeline.media.shots.flags import Flags, Pixels, Values, shot_runs
 from pipeline.media.shots.flash import FlashWatch
@@ -25,7 +26,7 @@ from pipeline.media.shots.learned import ShotNet, added
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
 from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.speed import filled_in, find_jumps, held_pictures, speeds
-from pipeline.media.shots.sudden import SuddenWatch
+from pipeline.media.shots.sudden import NEAR, SuddenWatch
 
 LONG_SIDE_PX = 256  # as in PySceneDetect, whose thresholds were set at about this size
 
@@ -79,7 +80,7 @@ class ShotFinder:
         self._small: Pixels | None = None
         self._flashes = FlashWatch(self.settings)
         self._gradual = GradualWatch(self.settings)
-        self._sudden = SuddenWatch()
+        self._sudden, self._doubled = SuddenWatch(), DoubledWatch()
         self._glimpses = Glimpses()
 
     def feed(self, frame: int, rgb: Pixels, repeated: bool = False) -> None:
@@ -108,8 +109,10 @@ class ShotFinder:
             self._flashes.see(len(self._trace.frame), raw, self._last[1], hsv)
         self._trace.change.append(change)
         small = very_small(rgb)
+        sudden = score >= self.settings.content_score
         self._sudden.see(small)
-        self._gradual.see(small, sudden=score >= self.settings.content_score)
+        self._doubled.see(grey, sudden)
+        self._gradual.see(small, sudden)
         self._trace.stir.append(stir(self._small, small) if self._small is not None else 0.0)
         self._small = small
         self._note(frame, raw, score, widths, grey)
@@ -147,6 +150,7 @@ class ShotFinder:
         not_cuts[list(self._flashes.not_cuts)] = True
         more_starts, more_outside = self._sudden.beyond(starts, outside, not_cuts)
         starts, outside = starts | more_starts, outside | more_outside
+        outside |= self._doubled.beyond(starts | outside, NEAR)
         if self._net is not None:
             more_starts, more_outside = added(*self._net.finish(), starts, outside, settings.net_threshold)
             starts, outside = starts | more_starts, outside | more_outside

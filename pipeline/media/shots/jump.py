@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import minimum_filter1d
 
 from pipeline.media.shots.flags import Flags, Pixels, Values
 from pipeline.media.shots.settings import ShotSettings
@@ -60,6 +61,5 @@ def pictures_since_a_new_one(frame: npt.NDArray[np.int64], held: Flags) -> Value
 
 def late_pictures(since: Values, held: Flags) -> Flags:
     """(pictures,) it makes up for pictures that were held or left out just before it, more than those around it."""
-    padded = np.pad(np.where(held, np.inf, since), _LATE_AROUND, constant_values=np.inf)
-    least = np.lib.stride_tricks.sliding_window_view(padded, 2 * _LATE_AROUND + 1).min(axis=1)
+    least = minimum_filter1d(np.where(held, np.inf, since), 2 * _LATE_AROUND + 1, mode="nearest")
     return np.asarray(~held & (since > least), bool)
