@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.base.arrays import Floats32
-from pipeline.media.shots.flags import Flags, Pixels
+from pipeline.media.shots.flags import Flags, Pixels, Values
 
 _LENGTHS = (12, 16, 21, 28, 38, 50)  # pictures; each fits those around it
 _STRIDES = 6  # a window begins so many times in its own length
@@ -33,6 +33,8 @@ _AGAINST = 0.3  # most share of the energy in cells that rise instead
 _ON_THE_WAY = 0.25  # least share of the places that have gone as far as time has; people before a wall come to .08
 _WAYS, _NEAR_THE_WAY = (0.25, 0.5, 0.75), 0.25  # when that is asked, and how far off is near
 _SURE = 1.6  # least product of clearness and of the share on the way; dissolves come to 1.8-5, uncut clips to 1.1
+_LOOK_BACK = 12  # pictures before, for motion cannot always be told within
+_MOVING = 0.001  # picture widths: a wall that a camera moves over or towards changes contrast, too
 _NOISE = 0.02  # of the unexplained, that is never less
 
 
@@ -79,14 +81,23 @@ class DoubledWatch:
             if self._count % (length // _STRIDES) == 0 and len(self._greys) >= length + 2 * _EDGE + 1:
                 self._try(length)
 
-    def beyond(self, known: Flags, near: int) -> Flags:
-        """(pictures,) of dissolves; none where something is known within so many pictures of it."""
+    def beyond(self, known: Flags, near: int, widths: Values) -> Flags:
+        """(pictures,) of dissolves.
+
+        Args:
+            known: (pictures,) what other rules found; within `near` pictures of it there is none.
+            near: see there.
+            widths: (pictures,) camera motion since the picture before, picture widths, NaN where unknown; where it moves
+                there is none.
+        """
         inside = np.zeros(self._count, dtype=bool)
         taken = known.copy()
         for found in sorted(self._found, key=lambda found: -found.sure):
             margin = max(2, (found.end - found.first) // 10)
             first, end = max(0, found.first - margin), found.end + margin
-            if not taken[max(0, first - near) : end + near].any():
+            moved = widths[max(0, first - _LOOK_BACK) : end]
+            moving = float(np.mean(moved[np.isfinite(moved)] > _MOVING)) > 0.5 if np.isfinite(moved).any() else False
+            if not moving and not taken[max(0, first - near) : end + near].any():
                 inside[first:end] = taken[first:end] = True
         return inside
 

@@ -150,7 +150,7 @@ class ShotFinder:
         not_cuts[list(self._flashes.not_cuts)] = True
         more_starts, more_outside = self._sudden.beyond(starts, outside, not_cuts)
         starts, outside = starts | more_starts, outside | more_outside
-        outside |= self._doubled.beyond(starts | outside, NEAR)
+        outside |= self._doubled.beyond(starts | outside, NEAR, np.array(trace.widths))
         if self._net is not None:
             more_starts, more_outside = added(*self._net.finish(), starts, outside, settings.net_threshold)
             starts, outside = starts | more_starts, outside | more_outside

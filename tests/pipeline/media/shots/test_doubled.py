@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.media.shots.doubled import DoubledWatch
 from pipeline.media.shots.finder import ShotFinder
-from tests.pipeline.media.shots.scenes import HEIGHT, WIDTH, Picture
+from tests.pipeline.media.shots.scenes import HEIGHT, WIDTH, Picture, shot
 from tests.pipeline.media.shots.test_sudden import LEAD, talk
 
 
@@ -21,7 +21,7 @@ def noticed(pictures: list[Picture]) -> bool:
     watch = DoubledWatch()
     for picture in pictures:
         watch.see(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
-    return bool(watch.beyond(np.zeros(len(pictures), bool), 0).any())
+    return bool(watch.beyond(np.zeros(len(pictures), bool), 0, np.zeros(len(pictures))).any())
 
 
 @pytest.mark.parametrize("pictures", [12, 18, 25, 40])
@@ -49,16 +49,24 @@ def test_a_picture_that_goes_out_of_focus_and_comes_back_is_no_dissolve() -> Non
     assert not noticed(pictures) and shots(pictures) == [(0, 2 * LEAD)]
 
 
-def test_where_something_is_known_nothing_is_added() -> None:
+def test_where_something_is_known_or_the_camera_moves_nothing_is_added() -> None:
     one, other = talk(LEAD + 12, turn=800), talk(LEAD + 12, 0.3, turn=800)
     mixed = [cv2.addWeighted(other[k], k / 12, one[LEAD + k], 1 - k / 12, 0) for k in range(12)]
     pictures = [*one[:LEAD], *mixed, *other[12:]]
     watch, known = DoubledWatch(), np.zeros(len(pictures), bool)
     for picture in pictures:
         watch.see(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
-    assert watch.beyond(known, 12).any()
+    still, moving = np.zeros(len(pictures)), np.full(len(pictures), 0.002)
+    assert watch.beyond(known, 12, still).any()
+    assert not watch.beyond(known, 12, moving).any()
     known[LEAD - 8] = True
-    assert not watch.beyond(known, 12).any()
+    assert not watch.beyond(known, 12, still).any()
+
+
+@pytest.mark.parametrize("rate", [-0.006, 0.004, 0.008, 0.012])
+def test_a_zoom_over_a_wall_is_no_dissolve(rate: float) -> None:
+    zooms = [1.6 + rate * k if rate < 0 else 1 + rate * k for k in range(90)]
+    assert shots(list(shot(7, 90, zooms=zooms))) == [(0, 90)]
 
 
 def test_pictures_of_one_colour_and_very_small_ones() -> None:
