@@ -149,8 +149,8 @@ def _net_rows(what: str, films: list[Planted], net: _Net) -> Iterator[Row]:
             near = _near(film, found)
             missed[k] += not near
             false[k] += len(found) - len(near)
-    yield Row(f"{what}, transnetv2: missed of {len(films)}", "films", *missed)
-    yield Row(f"{what}, transnetv2: false", "cuts", *false)
+    yield Row(f"{what}, transnetv2: missed of {len(films)}", "films", missed[0], missed[1])
+    yield Row(f"{what}, transnetv2: false", "cuts", false[0], false[1])
 
 
 def _near(film: Planted, found: list[tuple[int, int]]) -> list[tuple[int, int]]:

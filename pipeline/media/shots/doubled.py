@@ -72,7 +72,7 @@ class DoubledWatch:
         scale = min(1.0, _SIDE_PX / max(grey.shape))
         small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.float32)
         across, down = cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1)
-        energy = cv2.add(cv2.multiply(across, across), cv2.multiply(down, down))
+        energy = np.asarray(cv2.add(cv2.multiply(across, across), cv2.multiply(down, down)), np.float32)
         self._greys.append(small)
         self._energies.append(energy)
         self._coarse.append((_blocks(small), _blocks(energy)))
@@ -176,7 +176,7 @@ def _fit(energy: Floats32, cells: npt.NDArray[np.int64], length: int) -> float |
 def _without(energy: Floats32, along: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(pictures, n) the energy that there would be without a dissolve: straight from before it to after it."""
     before, after = energy[: _EDGE + 1].mean(0), energy[-_EDGE - 1 :].mean(0)
-    return np.maximum(before * (1 - along)[:, None] + after * along[:, None], 0)
+    return np.asarray(np.maximum(before * (1 - along)[:, None] + after * along[:, None], 0), np.float64)
 
 
 def _by_cell(changed: Flags) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -3,7 +3,8 @@
 Colour: PySceneDetect's Content and Adaptive detectors, which see the score that camera motion does not explain, so that
 a pan or a zoom is no cut. Motion: a jump of global camera motion (a whip pan, a punch-in) is one, and so is a jump in
 time. Flat pictures (black, white, one colour) and the fades around them belong to no shot, nor do dissolves, wipes and
-irises; a flash does not end one.
+irises; a flash does not end one. `gradual` finds these where most of the picture changes, `sudden` and `doubled` within one
+talk, where nothing but the speaker does.
 """
 
 from dataclasses import dataclass, field

@@ -125,7 +125,7 @@ class SuddenWatch:
 def _change(before: Floats32, after: Floats32) -> Floats32:
     """(height, width) by how many levels of RGB, beyond noise, places differ."""
     apart = after - before
-    return np.maximum(np.sqrt(np.einsum("yxc,yxc->yx", apart, apart)) - _NOISE, 0)
+    return np.asarray(np.maximum(np.sqrt(np.einsum("yxc,yxc->yx", apart, apart)) - _NOISE, 0), np.float32)
 
 
 def _near(known: Flags, first: int, end: int) -> bool:
