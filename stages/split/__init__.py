@@ -11,7 +11,7 @@ class Split(SplitSettings, Stage):
     """Finds shots by colour, blends and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
 
     name: ClassVar[str] = "split"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "shots by colour and camera motion, cut into clips at pauses of speech"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads(
@@ -24,7 +24,7 @@ class Split(SplitSettings, Stage):
     resources: ClassVar[Resources] = Resources(seconds=4 * 3600)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
-        return (self.vad,) if self.vad else ()
+        return tuple(names for names in (self.vad, self.net) if names)
 
     def worker(self, context: Context) -> Work:
         from stages.split.worker import Splitter

@@ -1,6 +1,6 @@
 """What split can be told."""
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,12 @@ class SplitSettings(Settings):
         le=1,
         description="correlation of two pictures above which the light changed between them, not the shot",
     )
+    net: tuple[str, ...] = Field(
+        (),
+        description='shot nets in the model registry, best first, which may add cuts, such as ["transnetv2"]; '
+        "empty: rules alone",
+    )
+    net_threshold: float = Field(0.5, gt=0, lt=1, description="probability at which a shot net finds a cut")
     vad: tuple[str, ...] = Field(
         ("silero_vad",),
         description="voice detectors in the model registry, best first; empty: long shots are cut into equal windows",
@@ -51,6 +57,11 @@ class SplitSettings(Settings):
     read_ahead_frames: int = Field(
         16, ge=1, description="pictures decoded ahead of the analysis", json_schema_extra=runtime()
     )
+
+    def result_settings(self) -> dict[str, Any]:
+        """Without those of a net where none is asked: what was split before there was one stands."""
+        unused = set() if self.net else {"net", "net_threshold"}
+        return {name: value for name, value in super().result_settings().items() if name not in unused}
 
     @model_validator(mode="after")
     def _lengths_can_tile(self) -> Self:

@@ -19,6 +19,7 @@ from pipeline.media.shots.windows import WindowLimits, guarded, windows
 from pipeline.media.video import GridReader
 from pipeline.nets.session import open_session
 from pipeline.nets.sound.vad import SpeechDetector, speech_segments
+from pipeline.nets.transnet import TransNet
 from stages.split.settings import SplitSettings
 
 FLAT_THROUGHOUT = 0.98  # share of flat pictures at which nobody can be seen in a video
@@ -26,15 +27,18 @@ CONTEXT_SECONDS = 1.0  # of sound before and after a shot, for the voice detecto
 
 
 class Splitter:
-    """Holds the voice detector, and looks at one video after the other."""
+    """Holds the nets, and looks at one video after the other."""
 
     def __init__(self, settings: SplitSettings, context: Context) -> None:
         self._settings, self._context = settings, context
         self._detector: SpeechDetector | None = None
         cv2.setNumThreads(1)  # pictures are small; the cores are for decoding
+        self._net: TransNet | None = None
         if settings.vad:
-            assert context.models is not None, "the driver hands every worker a model registry"
-            self._detector = SpeechDetector(open_session(context.models.resolve(settings.vad).path, "cpu", 1))
+            self._detector = SpeechDetector(open_session(context.nets.resolve(settings.vad).path, "cpu", 1))
+        if settings.net:
+            session = open_session(context.nets.resolve(settings.net).path, "cpu", context.threads)
+            self._net = TransNet(session)
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the clips of a video. Raises Reject where it has none."""
@@ -75,7 +79,9 @@ class Splitter:
                 blend_share=settings.blend_share,
                 blend_score=settings.blend_score,
                 blend_likeness=settings.blend_likeness,
+                net_threshold=settings.net_threshold,
             ),
+            self._net,
         )
         with (
             GridReader(path, size=size, threads=self._context.threads, reading=reading) as reader,

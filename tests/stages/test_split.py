@@ -112,6 +112,33 @@ def test_how_far_to_read_ahead_is_no_result(tmp_path: Path) -> None:
     assert split(path, tmp_path, read_ahead_frames=1) == split(path, tmp_path)
 
 
+def test_a_net_adds_cuts_and_is_a_result_only_where_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told:
+        def __init__(self, session: Any) -> None:
+            self.seen = 0
+
+        def see(self, rgb: NDArray[np.uint8]) -> None:
+            self.seen += 1
+
+        def finish(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            cut = np.zeros(self.seen, np.float32)
+            cut[149] = 0.6
+            return cut, cut
+
+    monkeypatch.setattr("stages.split.worker.open_session", lambda *_: None)
+    monkeypatch.setattr("stages.split.worker.TransNet", Told)
+    path, models = write_film(tmp_path / "one.mp4", [300]), AssetModels(transnetv2=tmp_path / "none.onnx")
+    net = {"net": ("transnetv2",), "vad": (), "models": models}
+    assert spans(split(path, tmp_path)) == [(0, 300)]
+    assert spans(split(path, tmp_path, **net)) == [(0, 147), (153, 300)]
+    assert spans(split(path, tmp_path, **net, net_threshold=0.7)) == [(0, 300)]
+    assert not {"net", "net_threshold"} & set(Split().result_settings())
+    assert Split(net=("transnetv2",)).result_settings()["net_threshold"] == 0.5
+    assert Split(net=("transnetv2",)).model_names() == (("silero_vad",), ("transnetv2",))
+
+
 def test_a_file_that_is_gone_or_broken_is_an_outcome(tmp_path: Path) -> None:
     path = write_film(tmp_path / "one.mp4", [130])
     video = {**asdict(probe(path)), "path": "one.mp4"}

@@ -3,32 +3,38 @@
 Colour: PySceneDetect's Content and Adaptive detectors, which see the score that camera motion does not explain, so that
 a pan or a zoom is no cut. Motion: a jump of global camera motion (a whip pan, a punch-in) is one, and so is a jump in
 time. Flat pictures (black, white, one colour) and the fades around them belong to no shot, nor do dissolves, wipes and
-irises; a flash does not end one.
+irises; a flash does not end one. `gradual` finds these where most of the picture changes, `sudden` and `doubled` within one
+talk, where nothing but the speaker does.
 """
 
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.media.repeats import change_between, repeating
 from pipeline.media.shots.colour import colour_cuts, content_score, covered_score
+from pipeline.media.shots.doubled import DoubledWatch
 from pipeline.media.shots.fades import is_flat, luma_range, with_fades
-from pipeline.media.shots.flags import Pixels, shot_runs
+from pipeline.media.shots.flags import Flags, Pixels, Values, shot_runs
 from pipeline.media.shots.flash import FlashWatch
 from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.glimpses import EVERY, Glimpses
 from pipeline.media.shots.gradual import GradualWatch, very_small
-from pipeline.media.shots.jump import find_jump_cuts, stir
+from pipeline.media.shots.jump import find_jump_cuts, late_pictures, pictures_since_a_new_one, stir
+from pipeline.media.shots.learned import ShotNet, added
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
 from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.speed import filled_in, find_jumps, held_pictures, speeds
+from pipeline.media.shots.sudden import NEAR, SuddenWatch
 
 LONG_SIDE_PX = 256  # as in PySceneDetect, whose thresholds were set at about this size
 
 _AT_REST = 0.2  # score under which looking for motion is not worth while
 _EXPLAINED = 0.5  # share of a score that may remain for camera motion to be its cause
 _BETTER = 0.85  # share that may remain for a motion to be believed at all
+_JOLT = 0.002  # picture widths that a camera moved: whatever else changes with it is no jump in time
 _LEAST_FRAMES = 5  # between two cuts; less is a part of the change, not a shot
 _UNKNOWN = float("nan")
 
@@ -62,10 +68,12 @@ class ShotFinder:
     Args:
         size: (width, height) of the pictures, px; see `analysis_size`.
         settings: thresholds.
+        net: it may add shots; none is asked by default.
     """
 
-    def __init__(self, size: tuple[int, int], settings: ShotSettings | None = None) -> None:
+    def __init__(self, size: tuple[int, int], settings: ShotSettings | None = None, net: ShotNet | None = None) -> None:
         self.settings = settings or ShotSettings()
+        self._net = net
         self._meter = MotionMeter(*size)
         self._trace = _Trace()
         self._repeated: list[bool] = []
@@ -73,6 +81,7 @@ class ShotFinder:
         self._small: Pixels | None = None
         self._flashes = FlashWatch(self.settings)
         self._gradual = GradualWatch(self.settings)
+        self._sudden, self._doubled = SuddenWatch(), DoubledWatch()
         self._glimpses = Glimpses()
 
     def feed(self, frame: int, rgb: Pixels, repeated: bool = False) -> None:
@@ -88,6 +97,8 @@ class ShotFinder:
         self._repeated.append(repeated and self._last is not None)
         if self._repeated[-1]:
             return
+        if self._net is not None:
+            self._net.see(rgb)
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         raw, score, widths, change = 0.0, 0.0, 0.0, 0.0
@@ -99,7 +110,10 @@ class ShotFinder:
             self._flashes.see(len(self._trace.frame), raw, self._last[1], hsv)
         self._trace.change.append(change)
         small = very_small(rgb)
-        self._gradual.see(small, sudden=score >= self.settings.content_score)
+        sudden = score >= self.settings.content_score
+        self._sudden.see(small)
+        self._doubled.see(grey, sudden)
+        self._gradual.see(small, sudden)
         self._trace.stir.append(stir(self._small, small) if self._small is not None else 0.0)
         self._small = small
         self._note(frame, raw, score, widths, grey)
@@ -108,15 +122,10 @@ class ShotFinder:
     def finish(self) -> Footage:
         """What was found; call once, after the last picture."""
         trace, frames = self._trace, len(self._repeated)
-        starts = colour_cuts(trace.score, self.settings, self._flashes.not_cuts)
-        outside = with_fades(trace.flat, trace.spread)
-        held = held_pictures(np.array(trace.raw))
         at_frame = np.array(trace.frame, dtype=np.int64)
-        starts |= find_jump_cuts(at_frame, np.array(trace.raw), np.array(trace.stir), held, self.settings)
+        held = held_pictures(np.array(trace.raw))
         speed = speeds(at_frame, np.array(trace.widths), held)
-        jumps, whips = find_jumps(speed, self.settings.jump_widths_per_second)
-        starts |= jumps
-        outside |= whips | self._gradual.inside()
+        starts, outside = self._edits(at_frame, held, speed)
         at = [*trace.frame, frames]
         found = [(at[a], at[b]) for a, b in shot_runs(starts, outside)]
         shots = [(a, b) for a, b in found if b - a >= _LEAST_FRAMES or a == 0 or b == frames]
@@ -127,6 +136,26 @@ class ShotFinder:
         flat = float(np.mean(trace.flat)) if trace.flat else 1.0
         repeated = np.array(self._repeated, dtype=bool)
         return Footage(frames, cuts, shots, filled_in(speed)[shown], repeated, stutters, flat, self._glimpses)
+
+    def _edits(self, at_frame: npt.NDArray[np.int64], held: Flags, speed: Values) -> tuple[Flags, Flags]:
+        """(pictures,) shots that begin, and pictures of no shot."""
+        trace, settings = self._trace, self.settings
+        starts = colour_cuts(trace.score, settings, self._flashes.not_cuts)
+        jump_cuts = find_jump_cuts(at_frame, np.array(trace.raw), np.array(trace.stir), held, settings)
+        starts |= jump_cuts & ~self._sudden.narrow()
+        jumps, whips = find_jumps(speed, settings.jump_widths_per_second)
+        starts |= jumps
+        outside = with_fades(trace.flat, trace.spread) | whips | self._gradual.inside()
+        not_cuts = late_pictures(pictures_since_a_new_one(at_frame, held), held)
+        not_cuts |= np.array(trace.widths) > _JOLT
+        not_cuts[list(self._flashes.not_cuts)] = True
+        more_starts, more_outside = self._sudden.beyond(starts, outside, not_cuts)
+        starts, outside = starts | more_starts, outside | more_outside
+        outside |= self._doubled.beyond(starts | outside, NEAR, np.array(trace.widths))
+        if self._net is not None:
+            more_starts, more_outside = added(*self._net.finish(), starts, outside, settings.net_threshold)
+            starts, outside = starts | more_starts, outside | more_outside
+        return starts, outside
 
     def _explain(self, raw: float, rgb: Pixels, hsv: Pixels, grey: Pixels) -> tuple[float, Motion | None]:
         """The score that camera motion leaves unexplained, and that motion; None when it cannot be told."""

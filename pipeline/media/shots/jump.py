@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import minimum_filter1d
 
 from pipeline.media.shots.flags import Flags, Pixels, Values
 from pipeline.media.shots.settings import ShotSettings
@@ -10,6 +11,7 @@ from pipeline.media.shots.settings import ShotSettings
 _NOISE = 20  # levels of RGB: what coding and light change is less
 _LEAST = 11  # a channel must change by more for the three to come to that, 20 / sqrt(3)
 _STIR_AROUND, _SCORE_AROUND = 6, 5  # pictures before and after with which one is compared
+_LATE_AROUND = 3  # pictures
 _STIR_AT_REST, _SCORE_AT_REST = 0.1, 0.3  # levels
 
 
@@ -33,7 +35,7 @@ def find_jump_cuts(
         settings: thresholds.
     """
     starts = np.zeros(len(frame), dtype=bool)
-    since = _pictures_since_a_new_one(frame, held)
+    since = pictures_since_a_new_one(frame, held)
     for k in np.flatnonzero(stirs / since >= settings.jump_cut_stir).tolist():
         stands_out = stirs[k] / since[k] >= settings.jump_cut_stir_ratio * (
             _most(stirs, k, _STIR_AROUND) + _STIR_AT_REST
@@ -49,9 +51,15 @@ def _most(values: Values, at: int, around: int) -> float:
     return float(beside.max()) if len(beside) >= around else float("inf")
 
 
-def _pictures_since_a_new_one(frame: npt.NDArray[np.int64], held: Flags) -> Values:
+def pictures_since_a_new_one(frame: npt.NDArray[np.int64], held: Flags) -> Values:
     """(pictures,) grid frames between this picture and the last one before it that was new."""
     since = np.ones(len(frame))
     new = np.flatnonzero(~held)
     since[new[1:]] = np.diff(frame[new])
     return since
+
+
+def late_pictures(since: Values, held: Flags) -> Flags:
+    """(pictures,) it makes up for pictures that were held or left out just before it, more than those around it."""
+    least = minimum_filter1d(np.where(held, np.inf, since), 2 * _LATE_AROUND + 1, mode="nearest")
+    return np.asarray(~held & (since > least), bool)

@@ -23,3 +23,4 @@ class ShotSettings:
     jump_cut_stir: float = 4.5
     jump_cut_stir_ratio: float = 2.5
     jump_cut_score_ratio: float = 1.9
+    net_threshold: float = 0.5
