@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_OWN = "sha256"
+_OWN, _OF = "sha256", "of"
 
 
 def sha256_of(path: Path) -> str:
@@ -15,16 +15,17 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def with_checksum(body: Mapping[str, Any], indent: int | None = None) -> str:
-    """The body as JSON, with the sha256 of it as a last entry."""
-    return json.dumps({**body, _OWN: _checksum(body)}, indent=indent)
+def with_checksum(body: Mapping[str, Any], of: str = "", indent: int | None = None) -> str:
+    """The body as JSON, with the sha256 of it as a last entry; `of` says what it is about."""
+    whole = {**body, _OF: of} if of else body
+    return json.dumps({**whole, _OWN: _checksum(whole)}, indent=indent)
 
 
-def checked(text: str) -> dict[str, Any]:
+def checked(text: str, of: str = "") -> dict[str, Any]:
     """The JSON object in a text, without its checksum; one that carries none is of an older version.
 
     Raises:
-        ValueError: it is no JSON object, or not the one that was written.
+        ValueError: it is no JSON object, not the one that was written, or about something else than `of`.
     """
     try:
         found = json.loads(text)
@@ -35,6 +36,8 @@ def checked(text: str) -> dict[str, Any]:
     told = found.pop(_OWN, None)
     if told is not None and told != _checksum(found):
         raise ValueError("its checksum does not match")
+    if of and (about := found.pop(_OF, of)) != of:
+        raise ValueError(f"it is that of {about}")
     return found
 
 

@@ -136,11 +136,11 @@ def _of_summaries(run: Path) -> Iterator[Damage]:
     """Summaries of evaluated methods that are not what was written: table 2 would lack them."""
     for path in sorted(run.glob(f"{EVALUATION}/*/*/summary.json")):
         try:
-            checked(path.read_text(encoding="utf-8"))
+            checked(path.read_text(encoding="utf-8"), path.parent.name)
         except ValueError as error:
             again = repeated(run_folder.EVALUATE, path.parent, run)
             name = path.relative_to(run).as_posix()
-            yield Damage(name, f"does not read ({error})", "a method's row of table 2", again)
+            yield Damage(name, f"is not what was written ({error})", "a method's row of table 2", again)
 
 
 def _lost_folders(found: Sequence[Damage], run: Path) -> list[Damage]:

@@ -169,9 +169,8 @@ class Evaluation:
     def _check_label(self, folder: Path) -> None:
         """Refuse a folder of videos that would take the place of another one of the same name, unless a label says so."""
         settings = self._settings
-        if settings.label or not (folder / table.SUMMARY).is_file():
-            return
-        if (known := table.kept(folder).folder) not in ("", self._own_videos()):
+        known = "" if settings.label else table.videos_of(folder)
+        if known not in ("", self._own_videos()):
             raise BadInput(
                 f"--folder {settings.folder}: the table's videos called {self._title()!r} are those of {known}. "
                 "Give these a name of their own with --label, or the same one if they take their place"

@@ -254,7 +254,7 @@ def failures(
 
 def keep(folder: Path, summary: Summary) -> None:
     """Leave a summary in its folder, for tables that others make later."""
-    files.write_text(folder / SUMMARY, with_checksum(asdict(summary), indent=1))
+    files.write_text(folder / SUMMARY, with_checksum(asdict(summary), folder.name, indent=1))
 
 
 def gathered(folder: Path, protocol: str) -> list[Summary]:
@@ -278,9 +278,17 @@ def lacking(folder: Path) -> dict[str, str]:
     return found
 
 
+def videos_of(folder: Path) -> str:
+    """The folder whose videos a method's summary is of; "" where they are our own, and where no summary says."""
+    try:
+        return kept(folder).folder
+    except (FileNotFoundError, ValueError, TypeError):
+        return ""
+
+
 def kept(folder: Path) -> Summary:
     """The summary that was left in a folder. Raises ValueError or TypeError for one that is not what was written."""
-    stored = checked((folder / SUMMARY).read_text(encoding="utf-8"))
+    stored = checked((folder / SUMMARY).read_text(encoding="utf-8"), folder.name)
     fields: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
     }

@@ -190,10 +190,13 @@ def test_a_summary_that_is_not_what_was_written_is_left_out_and_told(tmp_path: P
     whole = (tmp_path / "b" / table.SUMMARY).read_text()
     (tmp_path / "b" / table.SUMMARY).write_text(whole.replace("9.5", f"{digit}.5"))
     lacking = table.lacking(tmp_path)
+    assert table.videos_of(tmp_path / "b") == table.videos_of(tmp_path / "c") == "", "made anew in a moment"
     assert "does not read" in lacking["b"] and lacking["c"] == "it has no summary yet" and len(lacking) == 2
     rows = table.gathered(tmp_path, "ted")
     assert [row.method for row in rows if row.source != "paper"] == ["a"]
     assert "- b is left out" in table.markdown("ted", rows, ["b is left out"])
-    without = {key: value for key, value in json.loads(whole).items() if key != "sha256"}
+    (tmp_path / "b" / table.SUMMARY).write_bytes((tmp_path / "a" / table.SUMMARY).read_bytes())
+    assert "it is that of a" in table.lacking(tmp_path)["b"]
+    without = {key: value for key, value in json.loads(whole).items() if key not in ("sha256", "of")}
     (tmp_path / "b" / table.SUMMARY).write_text(json.dumps(without))
     assert table.kept(tmp_path / "b").values == {"fid": 9.5}, "as older versions left it"
