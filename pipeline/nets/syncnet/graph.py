@@ -6,25 +6,18 @@ convolution over five pictures' channels, and everything runs picture by picture
 
     lips  uint8   (N, T, 224, 224, 3), BGR          ->  lip    float32 (N, T - 4, 1024)
     mfcc  float32 (M, 1, 13, 20)                    ->  sound  float32 (M, 1024)
-
-`onnx` and `torch` are imported where they are used: they are needed once a net, not once a run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats32
+from pipeline.nets import state_dict
+from pipeline.nets.state_dict import GraphWriter, State
 
-if TYPE_CHECKING:
-    import onnx
-
-State = Mapping[str, Floats32]
-
-OPSET, IR_VERSION = 17, 8
 WINDOW = 5  # pictures that the first layer sees at once
 SIDE = 224  # px of a face crop
 CEPSTRA, STEPS = 13, 20  # of a sound window
@@ -57,16 +50,11 @@ def convert(source: Path, target: Path) -> None:
         ImportError: there is no torch or no onnx.
         ValueError: the file is not SyncNet's.
     """
-    import onnx  # noqa: F401 - before torch, which is slow to import and might be for nothing
-    import torch
-
-    loaded = torch.load(source, map_location="cpu", weights_only=True)
-    target.write_bytes(to_onnx({name: value.float().numpy() for name, value in loaded.items()}))
+    target.write_bytes(to_onnx(state_dict.read(source)))
 
 
 def to_onnx(state: State) -> bytes:
     """The ONNX model of a state dict {name: array}; ValueError when it lacks a layer or has one of another shape."""
-    import onnx
     from onnx import TensorProto, helper
 
     writer = _Writer(state)
@@ -74,9 +62,8 @@ def to_onnx(state: State) -> bytes:
     per_window = writer.op("Reshape", lip, writer.windows_shape(LIPS))
     sound = writer.head("netfcaud", writer.layers("netcnnaud", MFCC, _SOUND_LAYERS))
     for result, name in ((per_window, LIP), (sound, SOUND)):
-        writer.nodes.append(helper.make_node("Identity", [result], [name]))
-    graph = helper.make_graph(
-        writer.nodes,
+        writer.result(name, "Identity", result)
+    return writer.model(
         "syncnet_v2",
         [
             helper.make_tensor_value_info(LIPS, TensorProto.UINT8, ["N", "T", SIDE, SIDE, 3]),
@@ -86,30 +73,14 @@ def to_onnx(state: State) -> bytes:
             helper.make_tensor_value_info(LIP, TensorProto.FLOAT, ["N", "windows", WIDTH]),
             helper.make_tensor_value_info(SOUND, TensorProto.FLOAT, ["M", WIDTH]),
         ],
-        writer.constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="csg405")
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
 
 
-class _Writer:
-    """Nodes and constants of the graph, with weights taken from the state dict."""
+class _Writer(GraphWriter):
+    """The graph with SyncNet's layers."""
 
     def __init__(self, state: State) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self._state = state
-
-    def op(self, kind: str, *inputs: "str | NDArray[Any]", **attributes: Any) -> str:
-        """Add a node; arrays among the inputs become constants."""
-        from onnx import helper
-
-        result = f"{kind.lower()}_{len(self.nodes)}"
-        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
-        self.nodes.append(helper.make_node(kind, names, [result], **attributes))
-        return result
+        super().__init__("SyncNet v2", state)
 
     def windows(self, pictures: str) -> str:
         """(N, T, 224, 224, 3) bytes -> (N x (T - 4), 15, 224, 224) float32: the channels of five pictures in a row."""
@@ -147,26 +118,14 @@ class _Writer:
         """Two linear layers on the flattened tower: (B, 1024)."""
         weight, bias = self._folded(part, 0)
         x = self.op("Relu", self.op("Gemm", self.op("Flatten", x), weight, bias, transB=1))
-        return self.op("Gemm", x, self._weight(f"{part}.3.weight"), self._weight(f"{part}.3.bias"), transB=1)
+        return self.op("Gemm", x, self.weight(f"{part}.3.weight"), self.weight(f"{part}.3.bias"), transB=1)
 
     def _folded(self, part: str, number: int) -> tuple[Floats32, Floats32]:
         """Weight and bias of a layer with the batch norm after it; a 3-D kernel's pictures become channels."""
-        weight, bias = (self._weight(f"{part}.{number}.{name}") for name in ("weight", "bias"))
+        weight, bias = (self.weight(f"{part}.{number}.{name}") for name in ("weight", "bias"))
         norm = f"{part}.{number + 1}"
-        scale = self._weight(f"{norm}.weight") / np.sqrt(self._weight(f"{norm}.running_var") + np.float32(_EPSILON))
-        bias = (bias - self._weight(f"{norm}.running_mean")) * scale + self._weight(f"{norm}.bias")
+        scale = self.weight(f"{norm}.weight") / np.sqrt(self.weight(f"{norm}.running_var") + np.float32(_EPSILON))
+        bias = (bias - self.weight(f"{norm}.running_mean")) * scale + self.weight(f"{norm}.bias")
         if weight.ndim == 5:  # out, in, pictures, height, width
             weight = weight.transpose(0, 2, 1, 3, 4).reshape(len(weight), -1, *weight.shape[3:])
         return weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), bias
-
-    def _weight(self, name: str) -> Floats32:
-        if name not in self._state:
-            raise ValueError(f"this is not SyncNet v2: it has no {name}")
-        return np.asarray(self._state[name], np.float32)
-
-    def _constant(self, value: NDArray[Any]) -> str:
-        from onnx import numpy_helper
-
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name

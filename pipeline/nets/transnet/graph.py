@@ -6,25 +6,16 @@ are folded into the temporal ones.
 
     pictures  uint8 (100, 27, 48, 3), RGB  ->  cut    float32 (100,), the probability that a shot ends with this picture
                                                mixed  float32 (100,), that it belongs to a transition
-
-`onnx` and `torch` are imported where they are used: they are needed once a net, not once a run.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats32
+from pipeline.nets import state_dict
+from pipeline.nets.state_dict import GraphWriter, State
 
-if TYPE_CHECKING:
-    import onnx
-
-State = Mapping[str, Floats32]
-
-OPSET, IR_VERSION = 17, 8
 WINDOW = 100  # pictures that it looks at together
 HEIGHT, WIDTH = 27, 48  # px
 PICTURES, CUT, MIXED = "pictures", "cut", "mixed"
@@ -45,16 +36,11 @@ def convert(source: Path, target: Path) -> None:
         ImportError: there is no torch or no onnx.
         ValueError: the file is not TransNet V2's.
     """
-    import onnx  # noqa: F401 - before torch, which is slow to import and might be for nothing
-    import torch
-
-    loaded = torch.load(source, map_location="cpu", weights_only=True)
-    target.write_bytes(to_onnx({name: value.float().numpy() for name, value in loaded.items()}))
+    target.write_bytes(to_onnx(state_dict.read(source)))
 
 
 def to_onnx(state: State) -> bytes:
     """The ONNX model of a state dict {name: array}; ValueError when it lacks a layer or has one of another shape."""
-    import onnx
     from onnx import TensorProto, helper
 
     writer = _Writer(state)
@@ -62,49 +48,23 @@ def to_onnx(state: State) -> bytes:
     hidden = writer.op("Relu", writer.linear(features, "fc1"))
     for layer, name in (("cls_layer1", CUT), ("cls_layer2", MIXED)):
         share = writer.op("Sigmoid", writer.linear(hidden, layer))
-        writer.nodes.append(helper.make_node("Reshape", [share, writer.constant(np.array([WINDOW]))], [name]))
-    graph = helper.make_graph(
-        writer.nodes,
+        writer.result(name, "Reshape", share, np.array([WINDOW]))
+    return writer.model(
         "transnet_v2",
         [helper.make_tensor_value_info(PICTURES, TensorProto.UINT8, [WINDOW, HEIGHT, WIDTH, 3])],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, [WINDOW]) for name in (CUT, MIXED)],
-        writer.constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="csg405")
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
 
 
-class _Writer:
-    """Nodes and constants of the graph, with weights taken from the state dict."""
+class _Writer(GraphWriter):
+    """The graph with TransNet's layers."""
 
     def __init__(self, state: State) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-        self._state = state
-
-    def op(self, kind: str, *inputs: "str | NDArray[Any]", outputs: int = 1, **attributes: Any) -> str:
-        """Add a node; arrays among the inputs become constants. Its first output's name; others count on from it."""
-        from onnx import helper
-
-        result = f"{kind.lower()}_{len(self.nodes)}"
-        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        results = [result, *(f"{result}_{k}" for k in range(1, outputs))]
-        self.nodes.append(helper.make_node(kind, names, results, **attributes))
-        return result
-
-    def constant(self, value: NDArray[Any]) -> str:
-        """Add a constant."""
-        from onnx import numpy_helper
-
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
+        super().__init__("TransNet V2", state)
 
     def linear(self, x: str, name: str) -> str:
         """A linear layer on (100, features)."""
-        return self.op("Gemm", x, self._weight(f"{name}.weight"), self._weight(f"{name}.bias"), transB=1)
+        return self.op("Gemm", x, self.weight(f"{name}.weight"), self.weight(f"{name}.bias"), transB=1)
 
     def features(self) -> str:
         """(100, 4864): likeness of histograms, likeness of features, and the features themselves at 3 x 6 places."""
@@ -128,7 +88,7 @@ class _Writer:
 
     def _cell(self, x: str, name: str, height: int, width: int) -> str:
         """Four (2+1)-D convolutions of growing reach through time side by side: (100, channels, height, width)."""
-        spatial = [self._weight(f"{name}.Conv3D_{reach}.layers.0.weight")[:, :, 0] for reach in _DILATIONS]
+        spatial = [self.weight(f"{name}.Conv3D_{reach}.layers.0.weight")[:, :, 0] for reach in _DILATIONS]
         x = self.op("Conv", x, np.concatenate(spatial), pads=[1, 1, 1, 1])
         wide = sum(len(weight) for weight in spatial)
         by_place = self.op("Reshape", x, np.array([1, WINDOW, wide, height * width]))
@@ -144,10 +104,10 @@ class _Writer:
 
     def _temporal(self, name: str) -> list[tuple[Floats32, Floats32]]:
         """Weight (out, in, 3, 1) and bias (out,) of each temporal convolution with its part of the batch norm."""
-        norm = {key: self._weight(f"{name}.bn.{key}") for key in ("weight", "bias", "running_mean", "running_var")}
+        norm = {key: self.weight(f"{name}.bn.{key}") for key in ("weight", "bias", "running_mean", "running_var")}
         scale = norm["weight"] / np.sqrt(norm["running_var"] + np.float32(_EPSILON))
         bias = norm["bias"] - norm["running_mean"] * scale
-        weights = [self._weight(f"{name}.Conv3D_{reach}.layers.1.weight")[..., 0] for reach in _DILATIONS]
+        weights = [self.weight(f"{name}.Conv3D_{reach}.layers.1.weight")[..., 0] for reach in _DILATIONS]
         ends = np.cumsum([len(weight) for weight in weights])[:-1]
         parts = zip(weights, np.split(scale, ends), np.split(bias, ends), strict=True)
         return [(weight * part[:, None, None, None], rest) for weight, part, rest in parts]
@@ -175,8 +135,3 @@ class _Writer:
         band = rows * (WINDOW + 2 * _REACH) + rows + around
         cut_out = self.op("Gather", self.op("Reshape", padded, np.array([-1])), band, axis=0)
         return self.op("Relu", self.linear(cut_out, name))
-
-    def _weight(self, name: str) -> Floats32:
-        if name not in self._state:
-            raise ValueError(f"this is not TransNet V2: it has no {name}")
-        return np.asarray(self._state[name], np.float32)
