@@ -62,7 +62,10 @@ def damage_of(found: BrokenPromise, store: Store, home: Path) -> Damage:
         return Damage(path, found.problem, remedy=_put_back(home), units=units)
     name = (store.run.relative_to(home) / path).as_posix()
     place = run_folder.place_of(name)
-    remedy = repeated(place.made_by, store.run, home) if place else ""
+    remedy = ""
+    if place:  # an evaluation is called in many ways
+        own = store.run == home
+        remedy = f"{place.made_by} {run_option(home)}" if own else repeated(place.made_by, store.run, home)
     if place and store.storage.exists(tombstone_of(path)):  # crawl passes over a source that was freed
         remedy = f"csg405 retry --refetch {run_option(home)} && {remedy}"
     return Damage(name, found.problem, remedy=remedy, units=units)

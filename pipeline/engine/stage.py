@@ -110,9 +110,8 @@ class Stage(Settings):
     unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
     leaves: ClassVar[tuple[str, ...]] = ()  # files that `finish` writes, relative to the run, and no row names
     resources: ClassVar[Resources] = Resources()
-    looks_at_files: ClassVar[bool] = (
-        False  # its rows, of `videos`, say how files are to be read, and which reader decided it
-    )
+    # Its rows, of `videos`, say how files are to be read, and which reader decided it.
+    looks_at_files: ClassVar[bool] = False
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""

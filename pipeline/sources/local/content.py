@@ -64,11 +64,12 @@ def content_of(path: Path, stop: threading.Event | None = None) -> Content:
 def check_unchanged(path: Path, before: FileState) -> None:
     """Raise Failure(SOURCE_CHANGED) where a file is not in this state any more, or gone. Raises OSError."""
     try:
-        if FileState.of(path).same(before):
-            return
+        same = FileState.of(path).same(before)
     except FileNotFoundError:
-        pass
-    raise Failure(Reason.SOURCE_CHANGED, f"{path.name} changed while it was read: it is done once nobody writes to it")
+        same = False
+    if not same:
+        problem = f"{path.name} changed while it was read: it is done once nobody writes to it"
+        raise Failure(Reason.SOURCE_CHANGED, problem)
 
 
 def begins_as(path: Path, size: int, sha256: str) -> bool:
