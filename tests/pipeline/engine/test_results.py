@@ -22,7 +22,7 @@ from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
 from pipeline.registry.models import Registry
 from pipeline.storage import storage_of, tombstone_of
-from pipeline.tables import check, results
+from pipeline.tables import calls, check, results
 from pipeline.tables.retry import refetch
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
@@ -274,6 +274,7 @@ def test_check_tells_each_file_its_remedy_and_what_cannot_come_back(run: Path) -
 
 def test_a_result_of_an_evaluation_is_told_by_its_path_in_the_run_and_what_makes_it(run: Path) -> None:
     folder = run / "evaluation/csg405/true"
+    calls.keep(folder, ["--set", "evaluate.method=true"])
     for film in ("videos/a.mp4", "videos/b.mp4"):
         (folder / film).parent.mkdir(parents=True, exist_ok=True)
         (folder / film).write_bytes(b"film")
@@ -284,7 +285,7 @@ def test_a_result_of_an_evaluation_is_told_by_its_path_in_the_run_and_what_makes
     (folder / "videos/b.mp4").unlink()
     altered, missing = (one for one in damages(Store(run), deep=True) if one.path.endswith(".mp4"))
     assert altered.path == "evaluation/csg405/true/videos/a.mp4"
-    evaluate = f"python -m stages.evaluate --run {run}"
+    evaluate = f"python -m stages.evaluate --set evaluate.method=true --run {run}"
     assert altered.remedy == f"csg405 check --deep --set-aside --run {run} && {evaluate}"
     assert (missing.path, missing.remedy) == ("evaluation/csg405/true/videos/b.mp4", evaluate)
     assert check.set_aside(Store(run), [altered], {}) == [run / "set-aside" / altered.path]
