@@ -75,7 +75,7 @@ READY_DEV := $(VENV)/.ready-dev
 
 # The targets of one call build on each other: with -j too, one after the other.
 .NOTPARALLEL:
-.PHONY: help setup crawl annotate filter rebuild train generate evaluate ablation availability status test test-slow bench lint clean
+.PHONY: help setup crawl annotate filter rebuild train generate evaluate ablation availability status test test-slow bench docs lint clean
 
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value] [RESET=stage.key]"
@@ -127,7 +127,7 @@ filter: $(READY) ## measure, judge, export, pack shards, and write the report
 
 rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
 	@test -n $(call quoted,MANIFEST) || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
-		echo "and end, or the links of a release; pipeline/sources/README.md says where they are"; exit 2; }
+		echo "and end, or the links of a release; manifests/README.md says where they are"; exit 2; }
 	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS) $(GO_ON)
 
 train: $(READY_TRAIN) ## train the audio-to-skeleton model on the shards of a run, or go on training it
@@ -163,8 +163,12 @@ test-slow: $(READY_DEV) ## the slow tests: the demo from end to end, kills, real
 bench: $(READY_DEV) ## speed against peers and limits, as tables and JSON
 	@$(BIN)/python -m tests.bench
 
-lint: $(READY_DEV) ## ruff, the floors of the rooms, and mypy
-	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/mypy
+docs: $(READY_DEV) ## write the tables in the documents anew: settings, columns, reasons, commands
+	@$(BIN)/python -m tests.documents
+
+lint: $(READY_DEV) ## ruff, the floors of the rooms, mypy, and whether a table in a document is stale
+	@$(BIN)/ruff check --no-cache . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/mypy \
+		&& $(BIN)/python -m tests.documents --check
 
 clean: ## remove .venv (runs stay)
 	rm -rf $(VENV)

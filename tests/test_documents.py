@@ -1,59 +1,15 @@
-"""Documents match the tree: the files they name exist, their links resolve, and every column of a shard is listed."""
+"""Documents match the tree: the files they name exist, their links resolve, and the tables made from the code are fresh."""
 
 import re
-import subprocess
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from pipeline.shards.format import shard_measures, shard_schema
+from tests import documents
+from tests.documents import ROOT
 
-ROOT = Path(__file__).parents[1]
 NAMED = r"`((?:pipeline|stages|tests|manifests|docker|\.github|\.ci)/[\w./-]+)`"
-DOCUMENTS = sorted(
-    ROOT / name
-    for name in subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-)
-SHORT = {"float": "float32", "double": "float64", "halffloat": "float16"}
-
-
-def columns() -> str:
-    """The tables of `pipeline/shards/README.md`: the shard's own columns, then those of each kind of measure."""
-    layout = shard_schema()
-    taken = shard_measures()
-    own = [name for name in layout.names if not any(name in names for names in taken.values())]
-    parts = [table(layout, own)]
-    parts += [f"### `{kind}`\n\n{table(layout, names)}" for kind, names in taken.items()]
-    return "\n\n".join(parts)
-
-
-def table(layout: pa.Schema, names: list[str] | tuple[str, ...]) -> str:
-    lines = ["| column | type | unit | what |", "|---|---|---|---|"]
-    for field in (layout.field(name) for name in names):
-        unit, text = (escaped(field.metadata.get(key, b"").decode()) for key in (b"unit", b"text"))
-        lines.append(f"| `{field.name}` | `{short(field.type)}` | {unit} | {text} |")
-    return "\n".join(lines)
-
-
-def escaped(text: str) -> str:
-    """Markdown takes `|` for the end of a cell and `<` for the start of a tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def short(kind: pa.DataType) -> str:
-    """A column's type in a word: `list<float32[266]>`, one vector a frame."""
-    if pa.types.is_fixed_size_list(kind):
-        return f"{short(kind.value_type)}[{kind.list_size}]"
-    if pa.types.is_list(kind):
-        return f"list<{short(kind.value_type)}>"
-    return SHORT.get(str(kind), str(kind))
+DOCUMENTS = documents.documents()
 
 
 def test_there_are_documents_to_check() -> None:
@@ -83,5 +39,23 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_column_of_a_shard_is_described() -> None:
-    assert columns() in (ROOT / "pipeline" / "shards" / "README.md").read_text()
+def test_the_tables_made_from_the_code_are_fresh() -> None:
+    assert not documents.stale(), "make docs"
+
+
+@pytest.mark.parametrize("name", documents.TABLES)
+def test_every_table_stands_in_a_document(name: str) -> None:
+    assert any(f"<!-- made: {name} -->\n" in document.read_text() for document in DOCUMENTS)
+
+
+def test_a_table_is_made_anew_between_its_marks_alone() -> None:
+    text = "before\n<!-- made: reasons -->\n| old |\n<!-- end -->\nafter\n"
+    anew = documents.made_anew(text)
+    assert anew.startswith("before\n<!-- made: reasons -->\n\n| reason |") and anew.endswith(
+        "\n\n<!-- end -->\nafter\n"
+    )
+    assert "| old |" not in anew and documents.made_anew(anew) == anew
+
+
+def test_a_cell_is_what_it_says() -> None:
+    assert documents.escaped("a < b | `c < d`\n e") == "a &lt; b \\| `c < d` e"
