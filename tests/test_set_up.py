@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.registry.models import load_entries
+from stages.crawl import Crawl
+from stages.probe import Probe
+from stages.search import Search
+from stages.speakers import Speakers
+from stages.speech_types import SpeechTypes
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,3 +39,45 @@ def test_a_change_of_engine_leaves_one_runtime(tmp_path: Path, arguments: tuple[
 def test_a_gpu_needs_a_driver_alone() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras["gpu"] == ["onnxruntime-gpu[cuda,cudnn]>=1.21"]  # the first that has these extras and `preload_dlls`
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fetches"),
+    [
+        ((), False),
+        (("PROFILE=demo",), False),
+        (("INPUT={folder}",), False),
+        (("INPUT={folder}/links.txt",), True),
+        (("MANIFEST=all_with_crop.json",), True),
+        (("PROFILE=csg405",), True),
+        (("WEB=1",), True),
+    ],
+)
+def test_what_fetches_from_the_web_is_set_up_where_links_are(
+    tmp_path: Path, arguments: tuple[str, ...], fetches: bool
+) -> None:
+    (tmp_path / "links.txt").write_text("https://example.org/a\n")
+    commands = said(tmp_path, *(argument.format(folder=tmp_path) for argument in arguments))
+    assert ("demo,web,types]" in commands) is fetches and ".[cpu,demo]" in commands
+
+
+def test_an_extra_that_a_stage_names_brings_what_it_needs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    brings = {"yt_dlp": "yt-dlp", "faiss": "faiss-cpu", "openai": "openai"}
+    needs = {
+        name: (stage.extra, stage.needed_modules())
+        for name, stage in {
+            "crawl": Crawl(input="theatre"),
+            "search": Search(),
+            "probe": Probe(),
+            "speech_types": SpeechTypes(source="openai"),
+            "speakers": Speakers(),
+        }.items()
+    }
+    for name, (extra, modules) in needs.items():
+        assert modules and all(any(p.startswith(brings[m]) for p in extras[extra]) for m in modules), name
+
+
+def test_a_folder_and_a_list_of_types_need_no_package_of_the_web(tmp_path: Path) -> None:
+    assert Crawl(input=str(tmp_path)).needed_modules() == () and SpeechTypes().needed_modules() == ()
+    assert Crawl(input=str(tmp_path / "nothing")).needed_modules() == ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.sources.web.lists import InputError
 from stages.crawl.inputs import READS, input_of
 from stages.crawl.settings import CrawlSettings
 
@@ -26,6 +27,14 @@ class Crawl(CrawlSettings, Stage):
     unit: ClassVar[str] = "source"
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True, preload=("stages.crawl.warm",))
     looks_at_files: ClassVar[bool] = True
+    extra: ClassVar[str] = "web"
+
+    def needed_modules(self) -> tuple[str, ...]:
+        """What the input needs; one that is named wrongly is told where it is read."""
+        try:
+            return input_of(self.input).modules
+        except InputError:
+            return ()
 
     def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
         return input_of(self.input).units(store)

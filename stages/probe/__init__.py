@@ -26,6 +26,8 @@ class Probe(ProbeSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "which links are still there, without downloading"
     writes: ClassVar[str] = "checks"
+    extra: ClassVar[str] = "web"
+    modules: ClassVar[tuple[str, ...]] = ("yt_dlp",)
     unit: ClassVar[str] = "source"
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, network=True)  # most of it is waiting for a turn
 

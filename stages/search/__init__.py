@@ -27,6 +27,8 @@ class Search(SearchSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "links of videos for every speech type, from YouTube's search"
     writes: ClassVar[str] = "sources"
+    extra: ClassVar[str] = "web"
+    modules: ClassVar[tuple[str, ...]] = ("yt_dlp",)
     # One worker: what one unit found, the next leaves out. The pace is the site's, not ours.
     resources: ClassVar[Resources] = Resources(seconds=24 * 3600, one_worker=True)
 

@@ -25,6 +25,8 @@ class Speakers(SpeakersSettings, Stage):
     summary: ClassVar[str] = "samples of the same person, by their faces"
     reads: ClassVar[tuple[Reads, ...]] = (Reads("attributes", ("person_id", "clip_id", "video_id", "identity")),)
     writes: ClassVar[str] = "speakers"
+    extra: ClassVar[str] = "speakers"
+    modules: ClassVar[tuple[str, ...]] = ("faiss",)
     resources: ClassVar[Resources] = Resources(seconds=6 * 3600, memory_gb=16, one_worker=True)
 
     def worker(self, context: Context) -> "SpeakersWorker":

@@ -25,7 +25,12 @@ class SpeechTypes(SpeechTypesSettings, Stage):
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "what to search for: speech types with search phrases in several languages"
     writes: ClassVar[str] = "types"
+    extra: ClassVar[str] = "types"
     resources: ClassVar[Resources] = Resources(seconds=4 * 3600, memory_gb=2.0, one_worker=True)
+
+    def needed_modules(self) -> tuple[str, ...]:
+        """The package `openai`, where a language model is asked."""
+        return ("openai",) if self.source == OPENAI else ()
 
     def depends(self, store: "Store") -> str:
         """What the list says, or what a model is asked. Raises ListError where the list cannot be used."""

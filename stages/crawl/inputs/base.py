@@ -43,11 +43,13 @@ class Input(ABC):
     Attributes:
         description: what to set `crawl.input` to.
         reads: the tables that its rows depend on, if any.
+        modules: packages without which it cannot be read; they come with the extra `web`.
         text: the setting.
     """
 
     description: ClassVar[str]
     reads: ClassVar[tuple[Reads, ...]] = ()
+    modules: ClassVar[tuple[str, ...]] = ("yt_dlp",)
 
     def __init__(self, text: str) -> None:
         self.text = text

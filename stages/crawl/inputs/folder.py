@@ -41,6 +41,7 @@ class Folder(Input):
     """Files of a folder and its subfolders; a unit is a path relative to the folder."""
 
     description: ClassVar[str] = "folder of videos"
+    modules: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def matches(cls, text: str) -> bool:
