@@ -44,7 +44,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ENGINE := $(if $(GPU),gpu,cpu)
 OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
-CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
+# With a GPU the same versions but of what has a build of its own for it: onnxruntime-gpu, and torch with CUDA.
+CONSTRAINTS := -c $(if $(GPU),$(VENV)/constraints-gpu.txt,docker/constraints-cpu.txt)
 # Bytecode of what is never imported would take 140 MB and half of the time of a set-up: Python compiles what is.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # A value as one word of the shell, as it was given: neither make nor the shell looks for $ or quotes in it.
@@ -88,13 +89,14 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
-setup: $(FETCHING) ## make .venv with everything the pipeline needs (the other targets do it by themselves)
+setup: $(FETCHING) $(if $(value TRAIN),$(READY_TRAIN)) $(if $(value EVALUATE),$(READY_EVALUATE)) ## make .venv (the other targets do it by themselves); WEB=1, TRAIN=1, EVALUATE=1 add what those need
 
 $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "csg405 needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "setting up $(VENV) (once; about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@grep -vE '^(torch|torchaudio|torchcodec|torchvision|onnxruntime)=' docker/constraints-cpu.txt >$(VENV)/constraints-gpu.txt
 	@# the two share one folder: the one installed last hides the other, and taking one away leaves holes in what is left
 	@rm -f $(VENV)/.ready-*
 	@! $(BIN)/python -m pip show --quiet $(OTHER_RUNTIME) 2>/dev/null || \
