@@ -9,6 +9,7 @@
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
+#   WEB=1, TRAIN=1, EVALUATE=1  what `make setup` brings beside what the demo and folders need
 #   REDO=1, KEEP=1  what a newer version of csg405 would do again: do it, or leave what is there, in later calls too
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
@@ -26,6 +27,9 @@ DRY ?=
 FOLLOW ?=
 DISCARD ?=
 PROBE ?=
+WEB ?=
+TRAIN ?=
+EVALUATE ?=
 IMAGE ?=
 AUDIO ?=
 OUT ?=
@@ -73,7 +77,7 @@ TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(F
 READY := $(VENV)/.ready-$(ENGINE)
 READY_WEB := $(VENV)/.ready-web-$(ENGINE)
 # What links, a search or another profile needs to fetch; a folder and the demo do without.
-LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(shell test -f $(call quoted,INPUT) && echo list))$(value WEB)
+LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(shell test -f $(call quoted,INPUT) && echo list))$(WEB)
 FETCHING = $(if $(strip $(LINKS)),$(READY_WEB),$(READY))
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
@@ -89,7 +93,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
-setup: $(FETCHING) $(if $(value TRAIN),$(READY_TRAIN)) $(if $(value EVALUATE),$(READY_EVALUATE)) ## make .venv (the other targets do it by themselves); WEB=1, TRAIN=1, EVALUATE=1 add what those need
+setup: $(FETCHING) $(if $(TRAIN),$(READY_TRAIN)) $(if $(EVALUATE),$(READY_EVALUATE)) ## make .venv (the other targets do it by themselves); WEB=1, TRAIN=1, EVALUATE=1 add what those need
 
 $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -30,6 +30,7 @@ from stages.judge.settings import CHECKS, JudgeSettings
 ROOT = Path(__file__).parents[1]
 PLACE = re.compile(r"(<!-- made: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 SHORT = {"float": "float32", "double": "float64", "halffloat": "float16"}
+TYPED = re.compile(r"([A-Z_]+=\S+ )*(csg405|make|\.venv/bin/\S+|python -m|sh) .")
 LONGEST = 100  # characters of a value in a cell
 SETTING = ("setting", "default", "what", "in profiles")
 
@@ -63,6 +64,14 @@ def code(value: object) -> str:
     """A value as code, cut where it is long; nothing for nothing."""
     text = str(value)
     return f"`{text if len(text) <= LONGEST else text[: LONGEST - 1] + '…'}`" if text else ""
+
+
+def commands_in(text: str) -> list[str]:
+    """What a document has its readers type: lines of its blocks of shell, and code within sentences that begins like one."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [line for line in lines if line and not line.startswith("#")] + [one for one in inline if TYPED.match(one)]
 
 
 def columns() -> str:
