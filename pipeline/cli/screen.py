@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.base.progress import duration
+from pipeline.base.progress import duration, size
 from pipeline.base.reasons import Reason
 from pipeline.base.text import printable
 from pipeline.engine.dry_run import Outlook
@@ -18,15 +18,6 @@ from pipeline.views.overview import Chapter, StageState, per_100_hours, sentence
 from pipeline.views.table_one import HEADS, PUBLISHED
 
 WIDTH = 132  # columns of a log file or a pipe
-
-
-def size(count: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _console() -> Console:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline import theatre
+from pipeline.base.progress import Progress
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -46,7 +47,13 @@ class Theatre(Input):
 
         check_ready(context.web or Web())
         folder = context.run / "theatre"
-        theatre.build(folder, programme=self._programme)
+        with Progress("drawing", doing="the demo's footage") as progress:
+
+            def drawn(_: str, done: int, takes: int) -> None:
+                progress.resize(takes)
+                progress.advance("drawn")
+
+            theatre.build(folder, programme=self._programme, progress=drawn)
         with server.serve(folder) as address:
             yield {"theatre_url": address}
 
