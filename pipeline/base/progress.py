@@ -1,17 +1,12 @@
-"""Progress and logs of a stage: a bar on a terminal, a line now and then elsewhere, and a JSON log file."""
+"""Progress of a stage: a bar on a terminal, a line now and then elsewhere."""
 
-import json
-import logging
-import logging.handlers
 import os
-import re
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Self, TextIO
 
 from pipeline.base.estimate import Estimate
@@ -21,7 +16,6 @@ from pipeline.base.units import FPS
 LINE_SECONDS = 30.0
 FIRST_SECONDS = 0.5  # what ends before needs no bar
 LOOK_SECONDS = 0.2  # between two looks at what processes have counted
-LOG_BYTES, LOG_FILES = 20 << 20, 5
 
 _open: list["Progress"] = []  # those that are shown, the innermost last: a terminal has room for one
 
@@ -73,8 +67,13 @@ class Progress:
             seconds: of video, of each by its number; empty where units have none, and count alike.
             pulse: in which their processes count.
         """
-        self.total, self._seconds, self._pulse, self._working = total, seconds, pulse, time.monotonic()
+        self.total, self._seconds, self._working = total, seconds, time.monotonic()
+        self.listen(pulse)
         self._estimate = Estimate(sum(seconds.values()), passes=1.0) if seconds else Estimate(float(total))
+
+    def listen(self, pulse: Pulse) -> None:
+        """Show what processes count."""
+        self._pulse = pulse
 
     def advance(self, status: str, unit: int = -1) -> None:
         """One unit ended with this status; it has a number where `expect` told their lengths."""
@@ -200,57 +199,3 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def redact(text: str) -> str:
-    """Redact the values of secret environment variables, bearer tokens and passwords in URLs."""
-    return redactor()(text)
-
-
-def redactor() -> Callable[[str], str]:
-    """`redact` for many texts: it looks for the secrets of the environment once."""
-    secrets = _secrets()
-
-    def redacted(text: str) -> str:
-        for secret in secrets:
-            text = text.replace(secret, "***")
-        return _CREDENTIALS.sub(lambda match: f"{match[1] or match[2]}***", text)
-
-    return redacted
-
-
-_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|COOKIE)", re.IGNORECASE)
-_CREDENTIALS = re.compile(
-    r"(?:(\bBearer\s+)[\w.~+/=-]+|(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@))", re.IGNORECASE
-)
-
-
-def _secrets() -> list[str]:
-    """Values long enough to be secrets, the longest first: one may hold another."""
-    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
-    return sorted(secrets, key=len, reverse=True)
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {"at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname, "logger": record.name}
-        hide = redactor()
-        extra = {k: hide(str(getattr(record, k))) for k in ("stage", "unit", "status", "reason") if hasattr(record, k)}
-        if record.exc_info:
-            extra["traceback"] = hide(self.formatException(record.exc_info))
-        return json.dumps({**line, **extra, "message": hide(record.getMessage())})
-
-
-def log_to(run: Path, stage: str) -> logging.Handler:
-    """Send log records of level INFO and up to `logs/<stage>.jsonl`, rotating; the caller removes the handler."""
-    folder = run / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.handlers.RotatingFileHandler(
-        folder / f"{stage}.jsonl", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
-    )
-    handler.setFormatter(_JsonLines())
-    handler.setLevel(logging.INFO)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(min(root.level or logging.INFO, logging.INFO))
-    return handler

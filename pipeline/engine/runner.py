@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from pipeline.base import files
 from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
-from pipeline.base.progress import Progress, log_to
+from pipeline.base.log import log_to
+from pipeline.base.progress import Progress
 from pipeline.base.pulse import listening
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.amount import seconds_of

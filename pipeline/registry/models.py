@@ -26,6 +26,7 @@ from pydantic import Field
 from pipeline.base import files
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
+from pipeline.base.progress import doing, size, tell
 from pipeline.base.strict import Strict
 
 LARGEST_MEMBER_BYTES = 4 << 30
@@ -208,12 +209,16 @@ class Registry:
     ) -> None:
         from pipeline.registry.download import download  # httpx: only when something is fetched
 
+        def told(done: int, total: int | None) -> None:
+            tell(f"fetching {name}, {size(done)}" + (f" of {size(total)}" if total else ""))
+
         headers = {"Authorization": f"Bearer {os.environ[entry.token]}"} if os.environ.get(entry.token) else {}
-        if not entry.member:
-            download(entry.url, target, entry.bytes, self._expected(name), headers, report)
-            return
         archive = self.cache / f"{entry.file}.archive"
-        download(entry.url, archive, headers=headers, report=report)
+        with doing(f"fetching {name}"):
+            if not entry.member:
+                download(entry.url, target, entry.bytes, self._expected(name), headers, report or told)
+                return
+            download(entry.url, archive, headers=headers, report=report or told)
         try:
             _unpack(archive, entry.member, target)
         finally:
@@ -225,7 +230,8 @@ class Registry:
     def _build(self, name: str, entry: Entry) -> Path:
         folder = self._built(entry)
         module, _, function = entry.builder.partition(":")
-        getattr(importlib.import_module(module), function)(folder)
+        with doing(f"building {name}"):
+            getattr(importlib.import_module(module), function)(folder)
         if not (folder / entry.file).is_file():
             raise MissingModel(f"{entry.builder} made no {entry.file} for {name}")
         return folder / entry.file
@@ -243,7 +249,8 @@ class Registry:
         if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
                 convert = getattr(importlib.import_module(module), function)
-                with filelock.FileLock(_folder(target.parent) / ".lock"), files.replacing(target) as temporary:
+                lock = filelock.FileLock(_folder(target.parent) / ".lock")
+                with doing(f"turning {path.name} into ONNX"), lock, files.replacing(target) as temporary:
                     convert(path, temporary)
             except ImportError as error:
                 raise MissingModel(

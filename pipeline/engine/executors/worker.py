@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.base import files, pulse
 from pipeline.base.damage import Damaged
-from pipeline.base.progress import redact
+from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result

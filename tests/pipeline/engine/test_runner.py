@@ -364,8 +364,8 @@ def test_a_broken_stamp_only_costs_another_finish(tmp_path: Path) -> None:
 
 
 def test_logs_are_json_lines_that_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.base.progress.LOG_BYTES", 2000)
-    monkeypatch.setattr("pipeline.base.progress.LOG_FILES", 2)
+    monkeypatch.setattr("pipeline.base.log.LOG_BYTES", 2000)
+    monkeypatch.setattr("pipeline.base.log.LOG_FILES", 2)
     go(toys.ToyCrawl(units=("raise", "odd", *(f"u{n}" for n in range(30)))), tmp_path)
     names = sorted(p.name for p in (tmp_path / "logs").iterdir())
     assert names == ["toy_crawl.jsonl", "toy_crawl.jsonl.1", "toy_crawl.jsonl.2"]
