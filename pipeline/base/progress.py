@@ -112,8 +112,8 @@ class Progress:
         now, beats = time.monotonic(), self.beats()
         if not self.total:
             return duration(now - self.began)
-        if not self.done and (beats.loading or not beats.of_units):
-            self._working = now if self._pulse else self._working  # nets that load say nothing of the pace
+        if beats.processes and beats.loading == beats.processes and not self.done:
+            self._working = now  # nets that load say nothing of the pace
         left = self._estimate.left(now - self._working, beats.of_units / FPS)
         return f"{duration(now - self.began)}, {'?' if left is None else duration(max(1.0, left))} left"
 

@@ -168,7 +168,7 @@ def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
-        say(name, f"skipped: {skip}")
+        say(name, f"skipped, {skip.lacks}")
     except OutOfRoom as error:
         if not go_on:
             raise

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.log import log_to
@@ -45,7 +45,21 @@ class OutOfRoom(StageError):
 
 
 class Skipped(UserError):
-    """Raised when a package or net that a stage needs is missing; the message says how to get it."""
+    """Raised when a package or net that a stage needs is missing; the message says how to get it.
+
+    Args:
+        stage: its name.
+        lacks: what is missing, and the command that brings it.
+        story: all that there is to say, where that is more.
+    """
+
+    def __init__(self, stage: str, lacks: str, story: str = "") -> None:
+        super().__init__(stage, lacks, story)
+        self.lacks = lacks
+
+    def __str__(self) -> str:
+        stage, lacks, story = self.args
+        return f"{stage}: {story or lacks}"
 
 
 @dataclass(frozen=True)
@@ -114,11 +128,11 @@ def _run_shown(
 ) -> Summary:
     missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:
-        raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
+        raise Skipped(stage.name, f"no {', '.join(missing)}: {install.with_extra(stage.extra)}")
     try:
         nets = net_files(stage, models)
     except MissingModel as error:
-        raise Skipped(f"{stage.name}: {error}") from error
+        raise Skipped(stage.name, f"no net: {error.remedy or error}", str(error)) from error
     store = store or Store(run)
     folder = store.table(stage.writes).folder
     with remaking(folder):

@@ -23,7 +23,7 @@ import filelock
 import platformdirs
 from pydantic import Field
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
 from pipeline.base.progress import doing, size, tell
@@ -33,7 +33,14 @@ LARGEST_MEMBER_BYTES = 4 << 30
 
 
 class MissingModel(UserError):
-    """A net that a stage needs is not here and could not be fetched; the message says what to do."""
+    """A net that a stage needs is not here and could not be fetched; the message says what to do, `remedy` in a command."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class BadModel(UserError):
@@ -52,7 +59,9 @@ class Entry(Strict):
     member: str = Field("", description="file inside the archive that the URL gives; the hash is the member's")
     package: str = Field("", description="importable package that carries the file")
     package_file: str = Field("", description="where in that package")
-    install: str = Field("", description="command that brings the package")
+    install: str = Field("", description="what pip has to install for the package")
+    extra: str = Field("", description="extra of csg405 that brings the package")
+    install_note: str = Field("", description="what there is to know about that")
     converter: str = Field(
         "", description="module:function(file, target) that turns the file, once its hash is right, into an ONNX file"
     )
@@ -116,7 +125,7 @@ class Registry:
                     return self.checked(name, self.fetch(name))
                 except MissingModel as error:
                     problems.append(str(error))
-        raise MissingModel("; ".join(problems) or self.advice(names))
+        raise MissingModel("; ".join(problems) or self.advice(names), self.remedy(names))
 
     def optional(self, names: Sequence[str]) -> ModelFile | None:
         """As `resolve`, but None where there is none of these nets; what no hash is known of is neither used nor fetched."""
@@ -176,13 +185,23 @@ class Registry:
 
     def advice(self, names: Sequence[str]) -> str:
         """One line: how to get one of these nets."""
+        entry, remedy = self.entry(names[0]), self.remedy(names)
+        what = f"{entry.purpose} ({names[0]})"
+        if entry.package:
+            return f"{what} is missing: {remedy}" + (f" ({entry.install_note})" if entry.install_note else "")
+        if self._there_unpinned(names[0]):
+            return f"{what} is there, but no hash is recorded: {remedy}"
+        return f"{what} is missing: {remedy}, or put {entry.file} into a folder and name it with MODELS=..."
+
+    def remedy(self, names: Sequence[str]) -> str:
+        """The command that brings one of these nets."""
         entry = self.entry(names[0])
         if entry.package:
-            return f"{entry.purpose} ({names[0]}) is missing: {entry.install}"
-        if self.find(names[0]) and not self._may_use(names[0]):
-            return f"{entry.purpose} ({names[0]}) is there, but no hash is recorded: csg405 models pin {names[0]}"
-        where = f"put {entry.file} into a folder and name it with MODELS=..."
-        return f"{entry.purpose} ({names[0]}) is missing: csg405 models fetch {names[0]}, or {where}"
+            return install.with_extra(entry.extra) if entry.extra else install.pip(entry.install)
+        return f"csg405 models {'pin' if self._there_unpinned(names[0]) else 'fetch'} {names[0]}"
+
+    def _there_unpinned(self, name: str) -> bool:
+        return bool(self.find(name)) and not self._may_use(name)
 
     def fetch(self, name: str, report: "Callable[[int, int | None], None] | None" = None) -> Path:
         """Build or download a net into the cache and check it; `report(bytes so far, bytes in all)` is called now and then."""
@@ -255,7 +274,7 @@ class Registry:
             except ImportError as error:
                 raise MissingModel(
                     f"{entry.purpose}: {path.name} is turned into ONNX once, and that needs {error.name}: "
-                    f"pip install {error.name}, or name a folder with {target.name} in it"
+                    f"{install.pip(str(error.name))}, or name a folder with {target.name} in it"
                 ) from error
         return target
 
