@@ -99,7 +99,9 @@ class Progress:
     def beats(self) -> Beats:
         """What the processes have counted, as of a moment ago."""
         if self._pulse and time.monotonic() - self._looked > LOOK_SECONDS:
-            self._beats, self._looked = self._pulse.read(), time.monotonic()
+            self._looked = time.monotonic()
+            with suppress(FileNotFoundError):  # the job is over
+                self._beats = self._pulse.read()
         return self._beats
 
     def tally(self) -> str:
@@ -137,7 +139,7 @@ class Progress:
     def _starting(self, beats: Beats) -> str:
         if self._pulse is None or self.done or beats.frames or beats.bytes:
             return ""
-        return "starting" if not beats.processes else "loading nets" if beats.loading else ""
+        return "starting" if not beats.processes else "loading nets" if beats.loading else "at the first units"
 
     def _show(self) -> None:
         self._ended = threading.Event()

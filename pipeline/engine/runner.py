@@ -95,6 +95,7 @@ class Summary:
         unmended: {unit: why} of those that could not be made again, because files or their sources are away; their rows stay.
         reasons: {reason: units} of `unmended`.
         unfinished: whether the stage's last step was left out for them.
+        rest: units that were not pending, by what there is to tell of them: with `pending` they make up `units`.
     """
 
     stage: str
@@ -108,6 +109,7 @@ class Summary:
     unmended: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     unfinished: bool = False
+    rest: dict[str, int] = field(default_factory=dict)
 
 
 def run_stage(
@@ -185,7 +187,9 @@ def _run(
 
 def _summary(work: Plan) -> Summary:
     units, pending = len(work.units), len(work.pending)
-    return Summary(work.stage.name, units, pending, lost_files=work.lost_files, read_again=work.read_again)
+    return Summary(
+        work.stage.name, units, pending, lost_files=work.lost_files, read_again=work.read_again, rest=work.rest()
+    )
 
 
 def _wanted(work: Plan, options: Options) -> Plan:

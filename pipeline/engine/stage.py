@@ -110,6 +110,7 @@ class Stage(Settings):
     reads: ClassVar[tuple[Reads, ...]] = ()
     writes: ClassVar[str]
     unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
+    unchosen: ClassVar[str] = "held back by its gate"  # what is told of units that `choose` leaves out
     leaves: ClassVar[tuple[str, ...]] = ()  # files that `finish` writes, relative to the run, and no row names
     resources: ClassVar[Resources] = Resources()
     # Its rows, of `videos`, say how files are to be read, and which reader decided it.

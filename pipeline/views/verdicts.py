@@ -1,0 +1,78 @@
+"""Who is kept: people, how many of them before, and what the others are dropped for."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.tables.arrow import strings
+from pipeline.tables.outcome import OK, OUTCOME
+from pipeline.tables.parts import read_parts
+from pipeline.tables.store import Store
+
+KIND = "verdicts"
+
+
+@dataclass
+class Kept:
+    """The verdicts of a run.
+
+    Attributes:
+        people: in all.
+        kept: of them.
+        before: how many were kept by the verdicts that these replaced; None where there were none, or they are not stored any more.
+        reasons: {reason code: people}, most first; of one person several may speak.
+        alone: {reason code: people against whom nothing else speaks}.
+        overridden: people of whom a human decided.
+    """
+
+    people: int
+    kept: int
+    before: int | None = None
+    reasons: dict[str, int] = field(default_factory=dict)
+    alone: dict[str, int] = field(default_factory=dict)
+    overridden: int = 0
+
+    @property
+    def dropped(self) -> int:
+        return self.people - self.kept
+
+
+def kept_of(store: Store) -> Kept | None:
+    """The verdicts of a run as they are; None before anybody was judged."""
+    if not store.outcomes(KIND).num_rows:
+        return None
+    rows = store.read(KIND, ["keep", "reasons", "overridden"])
+    dropped = rows.filter(pc.invert(rows["keep"]))
+    against = dropped["reasons"].to_pylist()
+    counts = Counter(reason for reasons in against for reason in set(reasons))
+    return Kept(
+        people=len(rows),
+        kept=len(rows) - len(dropped),
+        before=_kept_before(store),
+        reasons=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        alone=dict(Counter(reasons[0] for reasons in against if len(set(reasons)) == 1)),
+        overridden=pc.sum(rows["overridden"]).as_py() or 0,
+    )
+
+
+def _kept_before(store: Store) -> int | None:
+    """How many the attempt before the winning one kept, of those whose rows are still stored."""
+    table = store.table(KIND)
+    tried = _outcomes(store)
+    tried = tried.filter(pc.is_in(tried["status"], value_set=strings([OK])))
+    won = table.winners()["commit"]
+    older = tried.filter(pc.invert(pc.is_in(tried["commit"], value_set=won.combine_chunks())))
+    if not len(older):
+        return None
+    last = older.take(pc.sort_indices(older, sort_keys=[("attempt", "descending"), ("commit", "descending")]))
+    rows = table.every(["keep"])
+    rows = rows.filter(pc.is_in(rows["commit"], value_set=last["commit"][:1].combine_chunks()))
+    return (pc.sum(rows["keep"]).as_py() or 0) if len(rows) else None
+
+
+def _outcomes(store: Store) -> pa.Table:
+    """All outcomes of verdicts that are stored, of former attempts too."""
+    names = ["unit", "status", "attempt", "commit"]
+    return read_parts(store.table(KIND).parts("outcomes"), names, pa.schema([OUTCOME.field(n) for n in names])).table
