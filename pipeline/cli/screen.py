@@ -1,9 +1,10 @@
 """How the command line prints funnels, stories and lists; the only place that knows rich's tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,8 +16,11 @@ from pipeline.engine.dry_run import Outlook
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 from pipeline.views.overview import Chapter, StageState, per_100_hours, sentence
-from pipeline.views.table_one import HEADS, PUBLISHED
+from pipeline.views.table_one import HEADS as COLUMNS
+from pipeline.views.table_one import PUBLISHED
+from pipeline.views.verdicts import Kept
 
+TABLE_ONE, TABLE_ONE_BROKEN = 104, 76  # columns that the paper's table takes, in one line a row and in more
 WIDTH = 132  # columns of a log file or a pipe
 
 
@@ -26,22 +30,16 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
+COUNTS = ("units", "ok", "rejected", "failed", "pending")
+MORE = ("hours", "rate", "left", "tables")
+
+
 def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -> None:
     """One line a stage, its reasons below it; stages of other stores than the run's own below the name of theirs."""
     console = _console()
-    table = Table(title=escape(str(run)), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("stage", no_wrap=True)
-    for name in ("units", "ok", "rejected", "failed", "pending", "hours", "rate", "time left", "tables"):
-        table.add_column(name, justify="right", no_wrap=True)
-    store = ""
-    for state in states:
-        if state.store != store:
-            store = state.store
-            table.add_row(escape(store), style="bold")
-        table.add_row(*_line(state), style="" if not state.note else "dim")
-        for code, count in sorted(state.reasons.items(), key=lambda item: -item[1]):
-            table.add_row(f"  {code}", "", "", str(count), style="dim")
-    console.print(table)
+    console.print(str(run), style="italic", markup=False)
+    for table in _fitting(console, states):
+        console.print(table)
     for state in states:
         if state.note:
             console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
@@ -63,14 +61,48 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     console.print("on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items()), markup=False)
 
 
-def _line(state: StageState) -> list[str]:
+def _fitting(console: Console, states: list[StageState]) -> list[Table]:
+    """The funnel in the widest form that loses nothing: a table, one with little room between its columns, or two."""
+    for blanks in (2, 1):
+        whole = _funnel(states, COUNTS + MORE, blanks)
+        if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
+            return [whole]
+    return [_funnel(states, COUNTS, 1), _funnel(states, MORE, 1)]
+
+
+def _funnel(states: list[StageState], heads: Sequence[str], blanks: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, blanks, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    for name in heads:
+        table.add_column(name, justify="right", no_wrap=True)
+    store = ""
+    for state in states:
+        if state.store != store:
+            store = state.store
+            table.add_row(escape(store), style="bold")
+        cells = dict(zip(COUNTS + MORE, [*_counts(state), *_more(state)], strict=True))
+        table.add_row(state.stage, *(cells[name] for name in heads), style="" if not state.note else "dim")
+        if "units" not in heads:
+            continue
+        for code, count in sorted(state.reasons.items(), key=lambda item: -item[1]):
+            table.add_row(f"  {code}", "", "", str(count), style="dim")
+        if state.unchosen:
+            table.add_row("  held back", str(state.unchosen), style="dim")
+    return table
+
+
+def _counts(state: StageState) -> list[str]:
     return [
-        state.stage,
         "?" if state.units is None else str(state.units),
         str(state.ok),
         str(state.rejected),
         f"[red]{state.failed}[/red]" if state.failed else "0",
         f"[cyan]{state.pending}[/cyan]" if state.pending else "0",
+    ]
+
+
+def _more(state: StageState) -> list[str]:
+    return [
         "" if state.hours is None else f"{state.hours:.3g}",
         "" if not state.rate else f"{state.rate:.3g}/s",
         "" if state.eta_seconds is None else duration(state.eta_seconds),
@@ -78,15 +110,39 @@ def _line(state: StageState) -> list[str]:
     ]
 
 
+def print_kept(kept: Kept) -> None:
+    """Who is kept and was before, and what the others are dropped for, with shares of all people."""
+    click.echo(kept_line(kept))
+    if not kept.reasons:
+        return
+    for code, count in kept.reasons.items():
+        alone = f", {kept.alone[code]:,} by nothing else" if code in kept.alone else ""
+        click.echo(f"{count:>8,}  {count / kept.people:>4.0%}  {code}{alone}")
+
+
+def kept_line(kept: Kept) -> str:
+    """People, kept, dropped in a line."""
+    was = f" (was {kept.before:,})" if kept.before is not None else ""
+    people = "1 person" if kept.people == 1 else f"{kept.people:,} people"
+    return f"{people}, kept {kept.kept:,}{was}, dropped {kept.dropped:,}" + (":" if kept.reasons else "")
+
+
 def print_data_set(row: tuple[str, ...]) -> None:
     """The run beside the data sets of the paper's table 1."""
+    console = _console()
+    if console.width < TABLE_ONE_BROKEN:
+        for known in (row, *PUBLISHED):
+            told = (f"{words} {head.lower()}" for head, words in zip(COLUMNS[1:], known[1:], strict=True))
+            console.print(f"{printable(known[0])}: {', '.join(told)}", markup=False)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in HEADS:
-        table.add_column(head.lower(), justify="left" if head in (HEADS[0], HEADS[-1]) else "right", no_wrap=True)
+    for head in COLUMNS:
+        side: Literal["left", "right"] = "left" if head in (COLUMNS[0], COLUMNS[-1]) else "right"
+        table.add_column(head.lower(), justify=side, no_wrap=console.width >= TABLE_ONE)
     table.add_row(*map(printable, row))
     for known in PUBLISHED:
         table.add_row(*known, style="dim")
-    _console().print(table)
+    console.print(table)
 
 
 def print_outlook(run: Path, stages: Iterable[Outlook]) -> None:

@@ -1,7 +1,8 @@
 """Who is kept: people, how many of them before, and what the others are dropped for."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +12,7 @@ from pipeline.tables.outcome import OK, OUTCOME
 from pipeline.tables.parts import read_parts
 from pipeline.tables.store import Store
 
-KIND = "verdicts"
+VERDICTS = "verdicts"
 
 
 @dataclass
@@ -34,6 +35,10 @@ class Kept:
     alone: dict[str, int] = field(default_factory=dict)
     overridden: int = 0
 
+    def told(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {**asdict(self), "dropped": self.dropped}
+
     @property
     def dropped(self) -> int:
         return self.people - self.kept
@@ -41,9 +46,9 @@ class Kept:
 
 def kept_of(store: Store) -> Kept | None:
     """The verdicts of a run as they are; None before anybody was judged."""
-    if not store.outcomes(KIND).num_rows:
+    if not store.outcomes(VERDICTS).num_rows:
         return None
-    rows = store.read(KIND, ["keep", "reasons", "overridden"])
+    rows = store.read(VERDICTS, ["keep", "reasons", "overridden"])
     dropped = rows.filter(pc.invert(rows["keep"]))
     against = dropped["reasons"].to_pylist()
     counts = Counter(reason for reasons in against for reason in set(reasons))
@@ -59,7 +64,7 @@ def kept_of(store: Store) -> Kept | None:
 
 def _kept_before(store: Store) -> int | None:
     """How many the attempt before the winning one kept, of those whose rows are still stored."""
-    table = store.table(KIND)
+    table = store.table(VERDICTS)
     tried = _outcomes(store)
     tried = tried.filter(pc.is_in(tried["status"], value_set=strings([OK])))
     won = table.winners()["commit"]
@@ -75,4 +80,6 @@ def _kept_before(store: Store) -> int | None:
 def _outcomes(store: Store) -> pa.Table:
     """All outcomes of verdicts that are stored, of former attempts too."""
     names = ["unit", "status", "attempt", "commit"]
-    return read_parts(store.table(KIND).parts("outcomes"), names, pa.schema([OUTCOME.field(n) for n in names])).table
+    return read_parts(
+        store.table(VERDICTS).parts("outcomes"), names, pa.schema([OUTCOME.field(n) for n in names])
+    ).table
