@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
+from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -26,14 +27,26 @@ TIMES_A_SECOND = 5
 def showing(shown: "Progress") -> Iterator[None]:
     """Draw what a progress says, again and again while the block lasts; nothing of it stays."""
     console, spinner = Console(file=shown.stream), Spinner("dots")
-    with Live(
+    live = Live(
         console=console,
         get_renderable=lambda: _drawn(shown, console.width, spinner),
         refresh_per_second=TIMES_A_SECOND,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # what goes to a file must go on doing so
-    ):
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with live, ExitStack() as redirected:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream.isatty():  # what goes to a file must go on doing so
+                redirected.enter_context(redirect(_Above(console, stream)))
         yield
+
+
+class _Above(FileProxy):
+    """Prints lines above the bar. It names an encoding: click goes around a stream that has none, and through the bar."""
+
+    encoding = "utf-8"
+    errors = "replace"
 
 
 def _drawn(shown: "Progress", columns: int, spinner: Spinner) -> RenderableType:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.tables.arrow import strings
-from pipeline.tables.outcome import OK, OUTCOME
+from pipeline.tables.outcome import OK
 from pipeline.tables.parts import read_parts
 from pipeline.tables.store import Store
 
@@ -64,22 +64,19 @@ def kept_of(store: Store) -> Kept | None:
 
 def _kept_before(store: Store) -> int | None:
     """How many the attempt before the winning one kept, of those whose rows are still stored."""
-    table = store.table(VERDICTS)
-    tried = _outcomes(store)
-    tried = tried.filter(pc.is_in(tried["status"], value_set=strings([OK])))
-    won = table.winners()["commit"]
-    older = tried.filter(pc.invert(pc.is_in(tried["commit"], value_set=won.combine_chunks())))
+    tried = _stored(store, "outcomes", {"unit": pa.string(), "status": pa.string(), "attempt": pa.int32()})
+    won = store.table(VERDICTS).winners()["commit"].combine_chunks()
+    tried = tried.filter(pc.is_in(tried["status"], value_set=strings([OK])))  # `pc.equal` with a text imports pandas
+    older = tried.filter(pc.invert(pc.is_in(tried["commit"], value_set=won)))
+    older = older.sort_by([("attempt", "descending"), ("commit", "descending")])
     if not len(older):
         return None
-    last = older.take(pc.sort_indices(older, sort_keys=[("attempt", "descending"), ("commit", "descending")]))
-    rows = table.every(["keep"])
-    rows = rows.filter(pc.is_in(rows["commit"], value_set=last["commit"][:1].combine_chunks()))
+    rows = _stored(store, "rows", {"keep": pa.bool_()})
+    rows = rows.filter(pc.is_in(rows["commit"], value_set=older["commit"].combine_chunks()[:1]))
     return (pc.sum(rows["keep"]).as_py() or 0) if len(rows) else None
 
 
-def _outcomes(store: Store) -> pa.Table:
-    """All outcomes of verdicts that are stored, of former attempts too."""
-    names = ["unit", "status", "attempt", "commit"]
-    return read_parts(
-        store.table(VERDICTS).parts("outcomes"), names, pa.schema([OUTCOME.field(n) for n in names])
-    ).table
+def _stored(store: Store, side: str, columns: dict[str, pa.DataType]) -> pa.Table:
+    """All that is stored of verdicts on a side, of former attempts too."""
+    schema = pa.schema({**columns, "commit": pa.string()})
+    return read_parts(store.table(VERDICTS).parts(side), schema.names, schema).table
