@@ -39,9 +39,9 @@ def status(as_json: bool, **given: Any) -> None:
     states = funnel(session.profile, session.run, session.models.looking(), store)
     told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(store)]}
     kept = kept_of(store)
-    told["verdicts"] = kept.told() if kept else None
+    verdicts = {"verdicts": kept.told() if kept else None}
     missing = {"damages": [str(damage) for damage in (store.damages or {}).values()]}
-    click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
+    click.echo(json.dumps({**told, **verdicts, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
 
 
 def looking(session: Session) -> Store:
