@@ -123,8 +123,7 @@ class Progress:
         """What it is at, the units by status, and the pace."""
         beats, seconds = self.beats(), max(1e-9, time.monotonic() - self._working)
         said = [self.doing or self._starting(beats), self.tally()]
-        if beats.bytes:
-            said.append(f"{size(beats.bytes)} fetched")
+        said += [f"{size(n)} {what}" for n, what in ((beats.fetched, "fetched"), (beats.read, "read")) if n]
         if beats.frames:
             said.append(f"{beats.frames:,} frames, {beats.frames / seconds:.3g}/s")
         elif self.done:
@@ -137,7 +136,7 @@ class Progress:
         return ", ".join(filter(None, (count, self.details(), self.times())))
 
     def _starting(self, beats: Beats) -> str:
-        if self._pulse is None or self.done or beats.frames or beats.bytes:
+        if self._pulse is None or self.done or beats.frames or beats.fetched or beats.read:
             return ""
         return "starting" if not beats.processes else "loading nets" if beats.loading else "at the first units"
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-_FORM = struct.Struct("4q")  # the counters of a process, in the order of these numbers
-_LOADING, _OF_UNIT, _FRAMES, _BYTES = range(4)
+_FORM = struct.Struct("5q")  # the counters of a process, in the order of these numbers
+_LOADING, _OF_UNIT, _FRAMES, _FETCHED, _READ = range(5)
 
 _counters: memoryview | None = None
 _owner = 0  # a forked process has the mapping of the one that it came from, and must not count there
@@ -32,14 +32,16 @@ class Beats:
         loading: of them, those that still load nets.
         of_units: frames of the units that they are at.
         frames: frames since they began.
-        bytes: bytes downloaded since they began.
+        fetched: bytes downloaded since they began.
+        read: bytes of files read whole, likewise.
     """
 
     processes: int = 0
     loading: int = 0
     of_units: int = 0
     frames: int = 0
-    bytes: int = 0
+    fetched: int = 0
+    read: int = 0
 
 
 class Pulse:
@@ -54,8 +56,8 @@ class Pulse:
         counters = [(pid, _FORM.unpack(data)) for pid, data in found if len(data) == _FORM.size]
         alive = [of for pid, of in counters if psutil.pid_exists(pid)]
         loading, of_units = sum(of[_LOADING] for of in alive), sum(of[_OF_UNIT] for of in alive)
-        frames, read = (sum(of[which] for _, of in counters) for which in (_FRAMES, _BYTES))
-        return Beats(len(alive), loading, of_units, frames, read)
+        frames, fetched, read = (sum(of[which] for _, of in counters) for which in (_FRAMES, _FETCHED, _READ))
+        return Beats(len(alive), loading, of_units, frames, fetched, read)
 
 
 @contextmanager
@@ -84,12 +86,13 @@ def count_into(folder: Path | None) -> None:
             _counters = memoryview(mmap.mmap(file.fileno(), _FORM.size)).cast("q")
 
 
-def beat(*, frames: int = 0, read: int = 0) -> None:
-    """Count frames, and bytes that were downloaded."""
+def beat(*, frames: int = 0, fetched: int = 0, read: int = 0) -> None:
+    """Count frames, bytes that were downloaded, and bytes that were read."""
     if (counters := _mine()) is not None:
         counters[_OF_UNIT] += frames
         counters[_FRAMES] += frames
-        counters[_BYTES] += read
+        counters[_FETCHED] += fetched
+        counters[_READ] += read
 
 
 def begin_unit() -> None:

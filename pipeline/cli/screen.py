@@ -1,6 +1,6 @@
 """How the command line prints funnels, stories and lists; the only place that knows rich's tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,25 +40,31 @@ def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -
     console.print(str(run), style="italic", markup=False)
     for table in _fitting(console, states):
         console.print(table)
+    for words in _notes(states):
+        console.print(words, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+    for words in _sizes(states, folders):
+        console.print(words, markup=False, soft_wrap=not console.is_terminal)
+
+
+def _notes(states: list[StageState]) -> Iterator[str]:
+    """What there is to see to."""
     for state in states:
-        if state.note:
-            console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
-        if state.old_reader:
-            console.print(f"{state.stage}: {state.old_reader}", style="yellow", markup=False)
+        yield from (f"{state.stage}: {words}" for words in (state.note, state.old_reader) if words)
     freed = sum(state.reasons.get(Reason.SOURCE_DISCARDED.code, 0) + state.freed for state in states)
     if freed:
-        words = f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
-        console.print(words, style="yellow", markup=False)
+        yield f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
     if any(state.lost_files for state in states):
         of = ", ".join(f"{state.lost_files} of {state.stage}" for state in states if state.lost_files)
-        console.print(f"files missing or changed: {of}; csg405 check tells more", style="yellow", markup=False)
+        yield f"files missing or changed: {of}; csg405 check tells more"
+
+
+def _sizes(states: list[StageState], folders: dict[str, int]) -> Iterator[str]:
+    """What the run takes on the disk, and what 100 h would."""
     if scaled := per_100_hours([state for state in states if not state.store], folders):
         cpu = scaled.pop("cpu_hours")
         sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())
-        console.print(
-            f"at this rate 100 h would take: {sizes}; {cpu:.3g} processor hours for 100 h of video", markup=False
-        )
-    console.print("on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items()), markup=False)
+        yield f"at this rate 100 h would take: {sizes}; {cpu:.3g} processor hours for 100 h of video"
+    yield "on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items())
 
 
 def _fitting(console: Console, states: list[StageState]) -> list[Table]:
@@ -67,7 +73,10 @@ def _fitting(console: Console, states: list[StageState]) -> list[Table]:
         whole = _funnel(states, COUNTS + MORE, blanks)
         if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
             return [whole]
-    return [_funnel(states, COUNTS, 1), _funnel(states, MORE, 1)]
+    halves = [_funnel(states, COUNTS, 1), _funnel(states, MORE, 1)]
+    for half in halves:
+        half.columns[0].no_wrap, half.columns[0].overflow = False, "fold"  # of names something may go to the next line
+    return halves
 
 
 def _funnel(states: list[StageState], heads: Sequence[str], blanks: int) -> Table:
@@ -182,6 +191,8 @@ def print_story(unit: str, chapters: list[Chapter]) -> None:
         _print_outcome(console, chapter)
         for row in chapter.rows:
             table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
+            for _ in range(3):
+                table.add_column(overflow="fold")
             for name, value in row.items():
                 if value is not None:
                     unit_text = KINDS[chapter.kind].schema.field(name).metadata[b"unit"].decode()
@@ -224,7 +235,7 @@ def print_models(registry: Registry) -> None:
     console = _console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("net", "purpose", "size", "licence", "here"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name, entry in registry.entries.items():
         try:
             path = registry.find(name)

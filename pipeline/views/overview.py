@@ -110,7 +110,8 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         state.unchosen, state.why_unchosen = work.unchosen, stage.unchosen if work.unchosen else ""
         state.old_reader = _old_reader(stage, store, work)
     except (MissingModel, OSError) as error:
-        state.note = str(error)
+        remedy = error.remedy if isinstance(error, MissingModel) else ""
+        state.note = f"no net: {remedy}" if remedy else str(error)
         _count(state, won)
     _measure(state, stage.writes, store, won)
     return state

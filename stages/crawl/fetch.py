@@ -226,7 +226,7 @@ class _Attempt:
         """Count what came since the last call; of a file that is continued, what was there before did not come now."""
         before = self._came.get(file, so_far)
         self._came[file] = so_far
-        beat(read=max(0, so_far - before))
+        beat(fetched=max(0, so_far - before))
 
 
 def _empty(folder: Path) -> None:

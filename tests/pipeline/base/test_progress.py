@@ -49,13 +49,13 @@ def test_processes_are_added_up_and_the_dead_keep_what_they_did(counted: pulse.P
     with pulse.loading():
         assert counted.read() == pulse.Beats(processes=1, loading=1)
     pulse.beat(frames=3)
-    pulse.beat(frames=4, read=1000)
-    assert counted.read() == pulse.Beats(1, 0, 7, 7, 1000)
+    pulse.beat(frames=4, fetched=1000, read=7)
+    assert counted.read() == pulse.Beats(1, 0, 7, 7, 1000, 7)
     pulse.begin_unit()
     gone = 2**22 + 1  # above any process id
-    (counted.folder / str(gone)).write_bytes(pulse._FORM.pack(1, 5, 100, 50))
+    (counted.folder / str(gone)).write_bytes(pulse._FORM.pack(1, 5, 100, 50, 60))
     (counted.folder / "7").write_bytes(b"")  # one that only begins
-    assert counted.read() == pulse.Beats(1, 0, 0, 107, 1050)
+    assert counted.read() == pulse.Beats(1, 0, 0, 107, 1050, 67)
 
 
 def test_nobody_counts_where_nobody_listens(tmp_path: Path) -> None:
