@@ -75,6 +75,7 @@ SIZE := $(if $(GPU),about 2.5 GB to fetch and 5 GB on disk,about 420 MB to fetch
 SIZE_TRAIN := $(if $(GPU),several GB,about 300 MB to fetch and 1 GB more on disk)
 SIZE_DEV := $(if $(GPU),several GB,about 600 MB to fetch and 2 GB more on disk)
 READY := $(VENV)/.ready-$(ENGINE)
+WITH_EXTRA = .[$(ENGINE),demo,$(EXTRA)]
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
@@ -90,7 +91,7 @@ help: ## this list
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
 setup: $(READY) ## make .venv with everything the pipeline needs (the other targets do it by themselves); EXTRA=NAME adds to it
-	@$(if $(EXTRA),echo "adding to $(VENV): $(EXTRA)" && $(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,$(EXTRA)]")
+	@$(if $(EXTRA),echo "adding to $(VENV): $(EXTRA)" && $(PIP) $(CONSTRAINTS) -e "$(WITH_EXTRA)")
 
 $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
