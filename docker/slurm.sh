@@ -6,7 +6,7 @@
 set -eu
 parts=$1
 shift
-test -x .venv/bin/csg405 || make setup WEB=1 # here, where there is a network: nodes often have none
+test -x .venv/bin/csg405 || make setup EXTRA=web # here, where there is a network: nodes often have none
 options=$(for word; do printf " '%s'" "$(printf %s "$word" | sed "s/'/'\\\\''/g")"; done)
 # Interrupted three minutes before the time limit, so that what is done is committed. Units that failed (code 3) stop nothing.
 job() {

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.cli.screen import size
+from pipeline.base.progress import size
 from pipeline.cli.session import about_a_run
 from pipeline.engine.discard import free
 from pipeline.engine.session import Session

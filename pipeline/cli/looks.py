@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from pipeline.base.progress import Progress
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
-from pipeline.cli.screen import print_data_set, print_funnel, print_story
+from pipeline.cli.screen import print_data_set, print_funnel, print_kept, print_story
 from pipeline.cli.session import Fault, about_a_run
 from pipeline.engine.endings import ending
 from pipeline.engine.session import Session
@@ -19,6 +20,7 @@ from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
 from pipeline.views.table_one import row
+from pipeline.views.verdicts import kept_of
 
 
 @click.command()
@@ -31,12 +33,15 @@ def status(as_json: bool, **given: Any) -> None:
     if not as_json:
         show_funnel(session, store)
         show_data_set(session, store)
+        show_kept(store)
         tell_damages(store)
         return
     states = funnel(session.profile, session.run, session.models.looking(), store)
     told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(store)]}
+    kept = kept_of(store)
+    verdicts = {"verdicts": kept.told() if kept else None}
     missing = {"damages": [str(damage) for damage in (store.damages or {}).values()]}
-    click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
+    click.echo(json.dumps({**told, **verdicts, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
 
 
 def looking(session: Session) -> Store:
@@ -55,8 +60,10 @@ def tell_damages(store: Store) -> bool:
 
 
 def show_funnel(session: Session, store: Store) -> None:
-    states = funnel(session.profile, session.run, session.models.looking(), store)
-    print_funnel(session.run, [*states, *evaluations(store)], bytes_on_disk(session.run))
+    with Progress("funnel", doing="counting units and bytes"):
+        states = funnel(session.profile, session.run, session.models.looking(), store)
+        states, folders = [*states, *evaluations(store)], bytes_on_disk(session.run)
+    print_funnel(session.run, states, folders)
 
 
 def show_data_set(session: Session, store: Store) -> None:
@@ -64,6 +71,12 @@ def show_data_set(session: Session, store: Store) -> None:
     if store.outcomes("samples").num_rows:
         side = getattr(session.profile.stage("export"), "side_px", CLIP_SIDE_PX)
         print_data_set(row(store, side))
+
+
+def show_kept(store: Store) -> None:
+    """Who is kept, and what the others are dropped for, once anybody was judged."""
+    if kept := kept_of(store):
+        print_kept(kept)
 
 
 @click.command()

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from pipeline.base.progress import Progress
 from pipeline.cli.discard import discard_sources
-from pipeline.cli.looks import looking, show_data_set, show_funnel, tell_damages
-from pipeline.cli.screen import print_outlook
+from pipeline.cli.looks import looking, show_data_set, show_funnel, show_kept, tell_damages
+from pipeline.cli.screen import kept_line, print_outlook
 from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import options_of, run_shown, say
@@ -22,6 +23,7 @@ from pipeline.engine.session import Session
 from pipeline.engine.upgrades import settle, upgrades
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied
+from pipeline.views.verdicts import VERDICTS, kept_of
 
 
 @click.command()
@@ -74,6 +76,7 @@ def run(
         store = looking(session)
         show_funnel(session, store)
         show_data_set(session, store)
+        show_kept(store)
         tell_damages(store)
         report = session.run / "report" / "index.html"
         if report.is_file():
@@ -127,7 +130,9 @@ def execute(
     to say what is to become of it.
     """
     names = session.profile.expand(targets)
-    settle(session, tell_changes(session, targets, session.models), names, redo=redo, keep=keep)
+    with Progress("run", doing="looking at what is done"):
+        newer = tell_changes(session, targets, session.models)
+    settle(session, newer, names, redo=redo, keep=keep)
     options = options_of(session.profile, workers, shard)
     session.keep_profile()
     if not follow:
@@ -164,11 +169,13 @@ def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool
     stage = session.profile.stage(name)
     session.check_there()
     try:
-        run_shown(stage, session.run, session.models, options, session.store, terse=terse)
+        summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
+        if stage.writes == VERDICTS and summary.pending and (kept := kept_of(session.store)):
+            say("", kept_line(kept).rstrip(":"))
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip
-        say(name, f"skipped: {skip}")
+        say(name, f"skipped, {skip.lacks}")
     except OutOfRoom as error:
         if not go_on:
             raise

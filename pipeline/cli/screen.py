@@ -1,32 +1,27 @@
 """How the command line prints funnels, stories and lists; the only place that knows rich's tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.base.progress import duration
+from pipeline.base.progress import duration, size
 from pipeline.base.reasons import Reason
 from pipeline.base.text import printable
 from pipeline.engine.dry_run import Outlook
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 from pipeline.views.overview import Chapter, StageState, per_100_hours, sentence
-from pipeline.views.table_one import HEADS, PUBLISHED
+from pipeline.views.table_one import HEADS as COLUMNS
+from pipeline.views.table_one import PUBLISHED
+from pipeline.views.verdicts import Kept
 
+TABLE_ONE, TABLE_ONE_BROKEN = 104, 76  # columns that the paper's table takes, in one line a row and in more
 WIDTH = 132  # columns of a log file or a pipe
-
-
-def size(count: float) -> str:
-    """Bytes as people say them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}" if unit != "B" else f"{count:.0f} B"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _console() -> Console:
@@ -35,51 +30,88 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=WIDTH)
 
 
+COUNTS = ("units", "ok", "rejected", "failed", "pending")
+MORE = ("hours", "rate", "left", "tables")
+
+
 def print_funnel(run: Path, states: list[StageState], folders: dict[str, int]) -> None:
     """One line a stage, its reasons below it; stages of other stores than the run's own below the name of theirs."""
     console = _console()
-    table = Table(title=escape(str(run)), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    console.print(str(run), style="italic", markup=False)
+    for table in _fitting(console, states):
+        console.print(table)
+    for words in _notes(states):
+        console.print(words, style="yellow", markup=False, soft_wrap=not console.is_terminal)
+    for words in _sizes(states, folders):
+        console.print(words, markup=False, soft_wrap=not console.is_terminal)
+
+
+def _notes(states: list[StageState]) -> Iterator[str]:
+    """What there is to see to."""
+    for state in states:
+        yield from (f"{state.stage}: {words}" for words in (state.note, state.old_reader) if words)
+    freed = sum(state.reasons.get(Reason.SOURCE_DISCARDED.code, 0) + state.freed for state in states)
+    if freed:
+        yield f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
+    if any(state.lost_files for state in states):
+        of = ", ".join(f"{state.lost_files} of {state.stage}" for state in states if state.lost_files)
+        yield f"files missing or changed: {of}; csg405 check tells more"
+
+
+def _sizes(states: list[StageState], folders: dict[str, int]) -> Iterator[str]:
+    """What the run takes on the disk, and what 100 h would."""
+    if scaled := per_100_hours([state for state in states if not state.store], folders):
+        cpu = scaled.pop("cpu_hours")
+        sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())
+        yield f"at this rate 100 h would take: {sizes}; {cpu:.3g} processor hours for 100 h of video"
+    yield "on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items())
+
+
+def _fitting(console: Console, states: list[StageState]) -> list[Table]:
+    """The funnel in the widest form that loses nothing: a table, one with little room between its columns, or two."""
+    for blanks in (2, 1):
+        whole = _funnel(states, COUNTS + MORE, blanks)
+        if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
+            return [whole]
+    halves = [_funnel(states, COUNTS, 1), _funnel(states, MORE, 1)]
+    for half in halves:
+        half.columns[0].no_wrap, half.columns[0].overflow = False, "fold"  # of names something may go to the next line
+    return halves
+
+
+def _funnel(states: list[StageState], heads: Sequence[str], blanks: int) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, blanks, 0, 0))
     table.add_column("stage", no_wrap=True)
-    for name in ("units", "ok", "rejected", "failed", "pending", "hours", "rate", "time left", "tables"):
+    for name in heads:
         table.add_column(name, justify="right", no_wrap=True)
     store = ""
     for state in states:
         if state.store != store:
             store = state.store
             table.add_row(escape(store), style="bold")
-        table.add_row(*_line(state), style="" if not state.note else "dim")
+        cells = dict(zip(COUNTS + MORE, [*_counts(state), *_more(state)], strict=True))
+        table.add_row(state.stage, *(cells[name] for name in heads), style="" if not state.note else "dim")
+        if "units" not in heads:
+            continue
         for code, count in sorted(state.reasons.items(), key=lambda item: -item[1]):
             table.add_row(f"  {code}", "", "", str(count), style="dim")
-    console.print(table)
-    for state in states:
-        if state.note:
-            console.print(f"{state.stage}: {state.note}", style="yellow", markup=False)
-        if state.old_reader:
-            console.print(f"{state.stage}: {state.old_reader}", style="yellow", markup=False)
-    freed = sum(state.reasons.get(Reason.SOURCE_DISCARDED.code, 0) + state.freed for state in states)
-    if freed:
-        words = f"{freed} units wait for a source that was freed: csg405 retry --refetch, then run crawl and the rest"
-        console.print(words, style="yellow", markup=False)
-    if any(state.lost_files for state in states):
-        of = ", ".join(f"{state.lost_files} of {state.stage}" for state in states if state.lost_files)
-        console.print(f"files missing or changed: {of}; csg405 check tells more", style="yellow", markup=False)
-    if scaled := per_100_hours([state for state in states if not state.store], folders):
-        cpu = scaled.pop("cpu_hours")
-        sizes = ", ".join(f"{name} {size(count)}" for name, count in scaled.items())
-        console.print(
-            f"at this rate 100 h would take: {sizes}; {cpu:.3g} processor hours for 100 h of video", markup=False
-        )
-    console.print("on disk: " + ", ".join(f"{name} {size(count)}" for name, count in folders.items()), markup=False)
+        if state.unchosen:
+            table.add_row("  held back", str(state.unchosen), style="dim")
+    return table
 
 
-def _line(state: StageState) -> list[str]:
+def _counts(state: StageState) -> list[str]:
     return [
-        state.stage,
         "?" if state.units is None else str(state.units),
         str(state.ok),
         str(state.rejected),
         f"[red]{state.failed}[/red]" if state.failed else "0",
         f"[cyan]{state.pending}[/cyan]" if state.pending else "0",
+    ]
+
+
+def _more(state: StageState) -> list[str]:
+    return [
         "" if state.hours is None else f"{state.hours:.3g}",
         "" if not state.rate else f"{state.rate:.3g}/s",
         "" if state.eta_seconds is None else duration(state.eta_seconds),
@@ -87,15 +119,39 @@ def _line(state: StageState) -> list[str]:
     ]
 
 
+def print_kept(kept: Kept) -> None:
+    """Who is kept and was before, and what the others are dropped for, with shares of all people."""
+    click.echo(kept_line(kept))
+    if not kept.reasons:
+        return
+    for code, count in kept.reasons.items():
+        alone = f", {kept.alone[code]:,} by nothing else" if code in kept.alone else ""
+        click.echo(f"{count:>8,}  {count / kept.people:>4.0%}  {code}{alone}")
+
+
+def kept_line(kept: Kept) -> str:
+    """People, kept, dropped in a line."""
+    was = f" (was {kept.before:,})" if kept.before is not None else ""
+    people = "1 person" if kept.people == 1 else f"{kept.people:,} people"
+    return f"{people}, kept {kept.kept:,}{was}, dropped {kept.dropped:,}" + (":" if kept.reasons else "")
+
+
 def print_data_set(row: tuple[str, ...]) -> None:
     """The run beside the data sets of the paper's table 1."""
+    console = _console()
+    if console.width < TABLE_ONE_BROKEN:
+        for known in (row, *PUBLISHED):
+            told = (f"{words} {head.lower()}" for head, words in zip(COLUMNS[1:], known[1:], strict=True))
+            console.print(f"{printable(known[0])}: {', '.join(told)}", markup=False)
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in HEADS:
-        table.add_column(head.lower(), justify="left" if head in (HEADS[0], HEADS[-1]) else "right", no_wrap=True)
+    for head in COLUMNS:
+        side: Literal["left", "right"] = "left" if head in (COLUMNS[0], COLUMNS[-1]) else "right"
+        table.add_column(head.lower(), justify=side, no_wrap=console.width >= TABLE_ONE)
     table.add_row(*map(printable, row))
     for known in PUBLISHED:
         table.add_row(*known, style="dim")
-    _console().print(table)
+    console.print(table)
 
 
 def print_outlook(run: Path, stages: Iterable[Outlook]) -> None:
@@ -135,6 +191,8 @@ def print_story(unit: str, chapters: list[Chapter]) -> None:
         _print_outcome(console, chapter)
         for row in chapter.rows:
             table = Table(box=None, show_header=False, padding=(0, 2, 0, 4))
+            for _ in range(3):
+                table.add_column(overflow="fold")
             for name, value in row.items():
                 if value is not None:
                     unit_text = KINDS[chapter.kind].schema.field(name).metadata[b"unit"].decode()
@@ -177,7 +235,7 @@ def print_models(registry: Registry) -> None:
     console = _console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("net", "purpose", "size", "licence", "here"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name, entry in registry.entries.items():
         try:
             path = registry.find(name)

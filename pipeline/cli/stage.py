@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from pipeline.base import install
 from pipeline.cli.run import end, execute
 from pipeline.cli.session import Fault, about_a_run, about_upgrades, errors_in_a_line
 from pipeline.engine.lookup import settings_class
@@ -58,7 +59,7 @@ def _program_command(name: str, cls: type[Program]) -> click.Command:
             assert isinstance(program, Program)
             missing = [module for module in program.needed_modules() if not importable(module)]
             if missing:
-                raise Fault(f'{name} needs {", ".join(missing)}: pip install "csg405[{program.extra}]"')
+                raise Fault(f"{name} needs {', '.join(missing)}: {install.with_extra(program.extra)}")
             with at_work(session.run):
                 program.run(session, **answer)
 

@@ -1,5 +1,8 @@
 """Running of stages on a terminal, with a line for each."""
 
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 
 import click
@@ -15,6 +18,8 @@ from pipeline.registry.models import Registry
 from pipeline.tables.store import Store
 
 UNMENDED_SHOWN = 10
+INDENT = 18  # where the words of a stage's line begin
+NARROWEST = 40  # columns of a terminal for which lines are broken
 
 
 def options_of(profile: Profile, workers: int | None = None, shard: str = "") -> Options:
@@ -56,14 +61,18 @@ def run_shown(
 
 
 def say(name: str, words: str) -> None:
-    """Print a stage's line."""
-    click.echo(f"{name:>16}  {words}")
+    """Print a stage's line; on a terminal, at blanks, on as many as it takes there."""
+    line = f"{name:>16}  {words}"
+    if sys.stdout.isatty():
+        width = max(NARROWEST, shutil.get_terminal_size().columns)
+        line = textwrap.fill(line, width, subsequent_indent=" " * INDENT, break_on_hyphens=False)
+    click.echo(line)
 
 
 def _line(summary: Summary) -> str:
     if not summary.pending:
         return (
-            f"nothing to do ({summary.units} units)"
+            f"nothing to do ({summary.units} units{_among(summary)})"
             if not summary.seconds
             else f"finished in {duration(summary.seconds)}"
         )
@@ -74,4 +83,12 @@ def _line(summary: Summary) -> str:
         again = f"{files} missing or changed: made again; "
     if summary.read_again:
         again += f"{summary.read_again:,} read again from disk, by today's reader; "
-    return f"{again}{summary.pending} of {summary.units} units: {tally or 'none'} in {duration(summary.seconds)}"
+    rest = ", ".join(f"{count:,} {words}" for words, count in summary.rest.items())
+    took = f" in {duration(summary.seconds)}" + (f"; {rest}" if rest else "")
+    return f"{again}{summary.pending} of {summary.units} units: {tally or 'none'}{took}"
+
+
+def _among(summary: Summary) -> str:
+    """Of units of which none is to be done, those without a result."""
+    told = [f"{count:,} {words}" for words, count in summary.rest.items() if words != "done before"]
+    return f", of them {', '.join(told)}" if told else ""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.base import install
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.runner import importable
@@ -77,7 +78,7 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
     if without:
         notes.append(f"would do without {', '.join(without)}: {advice_of(without, models)}")
     if absent := [name for name in stage.needed_modules() if not importable(name)]:
-        notes.append(f'would be skipped: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"')
+        notes.append(f"would be skipped: it needs {', '.join(absent)}: {install.with_extra(stage.extra)}")
     work = plan(stage, store, hashes).only(shard)
     if work.lost_files:
         notes.append(f"files missing or changed: {work.lost_files}, which would be made again")

@@ -65,6 +65,7 @@ class Plan:
         lost: {index: files} of the units that are pending only because a file of theirs is missing or has another size.
         old: rows of an older reader that today's may make otherwise, unless they were said to stay.
         again: indices of the units that are pending only because of that: their file is read where it lies, never fetched.
+        unchosen: how many units without a result the stage leaves out.
     """
 
     stage: Stage
@@ -80,6 +81,7 @@ class Plan:
     lost: dict[int, list[BrokenPromise]] = field(default_factory=dict)
     old: OldRows = NONE
     again: frozenset[int] = frozenset()
+    unchosen: int = 0
 
     def unit(self, index: int) -> Unit:
         """The unit with its light rows, and the addresses of its heavy ones; one whose file is read again, with its own row."""
@@ -125,6 +127,18 @@ class Plan:
         """Drop the pending units that already failed with the current fingerprint."""
         return replace(self, pending=self.pending[self.status[self.pending] != FAILED])
 
+    def rest(self) -> dict[str, int]:
+        """The units that are not pending, by what there is to tell of them; with those they make up all."""
+        there = np.delete(self.status, self.pending)
+        failed, open_ = (int(np.count_nonzero(there == name)) for name in (FAILED, "pending"))
+        counts = {
+            "done before": len(there) - failed - open_,
+            "failed before": failed,
+            self.stage.unchosen: self.unchosen,
+            "not now": open_ - self.unchosen,  # of other shards
+        }
+        return {words: count for words, count in counts.items() if count > 0}
+
     def counts(self) -> dict[str, int]:
         """Units by status."""
         counts = {name: int(np.count_nonzero(self.status == name)) for name in (OK, REJECTED, FAILED, "pending")}
@@ -158,10 +172,12 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         old, was = superseded(stage, store, values, hashes, model_hashes)
         status = np.where(old > 0, was, status)
         pending = pending[old[pending] == 0]
+    unchosen = 0
     if from_outside is None and stage.unit != ALL:
         worth = set(stage.choose(store, [units[i] for i in pending]))
+        unchosen = sum(units[i] not in worth and status[i] != FAILED for i in pending)
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
-    made = Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes)
+    made = Plan(stage, units, prints, status, attempts, failures, pending, inputs, hashes, unchosen=unchosen)
     return _with_old(_with_lost(made, store), store)
 
 

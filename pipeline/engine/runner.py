@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
-from pipeline.base.progress import Progress, log_to
+from pipeline.base.log import log_to
+from pipeline.base.progress import Progress
+from pipeline.base.pulse import listening
 from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.engine.amount import seconds_of
 from pipeline.engine.awaited import begin_anew, settle_anew
 from pipeline.engine.commits import Commits
 from pipeline.engine.inputs import check_inputs
@@ -42,7 +45,21 @@ class OutOfRoom(StageError):
 
 
 class Skipped(UserError):
-    """Raised when a package or net that a stage needs is missing; the message says how to get it."""
+    """Raised when a package or net that a stage needs is missing; the message says how to get it.
+
+    Args:
+        stage: its name.
+        lacks: what is missing, and the command that brings it.
+        story: all that there is to say, where that is more.
+    """
+
+    def __init__(self, stage: str, lacks: str, story: str = "") -> None:
+        super().__init__(stage, lacks, story)
+        self.lacks = lacks
+
+    def __str__(self) -> str:
+        stage, lacks, story = self.args
+        return f"{stage}: {story or lacks}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Summary:
         unmended: {unit: why} of those that could not be made again, because files or their sources are away; their rows stay.
         reasons: {reason: units} of `unmended`.
         unfinished: whether the stage's last step was left out for them.
+        rest: units that were not pending, by what there is to tell of them: with `pending` they make up `units`.
     """
 
     stage: str
@@ -91,6 +109,7 @@ class Summary:
     unmended: dict[str, str] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     unfinished: bool = False
+    rest: dict[str, int] = field(default_factory=dict)
 
 
 def run_stage(
@@ -102,18 +121,25 @@ def run_stage(
     or outcomes that it would build on are missing (nothing is written then), `StageError` when the stage cannot go on (bot wall,
     full disk, a net that does not load), `BadUse` when its input holds nothing. Ctrl-C commits what is done and sets `interrupted`.
     """
+    with Progress(stage.name, doing="looking at what is done") as shown:
+        return _run_shown(stage, run, models, options, store, shown)
+
+
+def _run_shown(
+    stage: Stage, run: Path, models: Registry, options: Options, store: Store | None, shown: Progress
+) -> Summary:
     missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:
-        raise Skipped(f'{stage.name} needs {", ".join(missing)}: pip install "csg405[{stage.extra}]"')
+        raise Skipped(stage.name, f"no {', '.join(missing)}: {install.with_extra(stage.extra)}")
     try:
         nets = net_files(stage, models)
     except MissingModel as error:
-        raise Skipped(f"{stage.name}: {error}") from error
+        raise Skipped(stage.name, f"no net: {error.remedy or error}", str(error)) from error
     store = store or Store(run)
     folder = store.table(stage.writes).folder
     with remaking(folder):
         begin_anew(stage, store)
-        summary = _run(stage, store, nets, models, options)
+        summary = _run(stage, store, nets, models, options, shown)
         keep_unmended(store.run, stage.name, summary.reasons, options.shard)
         if not (options.shard or options.untried or summary.interrupted):
             settle_anew(stage, store, _hashes(nets))
@@ -124,7 +150,14 @@ def _hashes(nets: Sequence[ModelFile | None]) -> list[str]:
     return [net.sha256 if net else "" for net in nets]
 
 
-def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: Registry, options: Options) -> Summary:
+def _run(
+    stage: Stage,
+    store: Store,
+    nets: Sequence[ModelFile | None],
+    models: Registry,
+    options: Options,
+    shown: Progress,
+) -> Summary:
     hashes = _hashes(nets)
     with _writable(store.run):
         stage.look(store)
@@ -144,7 +177,7 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
                 work = _wanted(plan(stage, store, hashes), options)
                 summary = _summary(work)
             check_inputs(stage, store, work)
-            _drive(stage, store, replace(work, nets=named(nets)), models, options, summary)
+            _drive(stage, store, replace(work, nets=named(nets)), models, options, summary, shown)
         finally:
             logging.getLogger().removeHandler(handler)
             handler.close()
@@ -154,7 +187,9 @@ def _run(stage: Stage, store: Store, nets: Sequence[ModelFile | None], models: R
 
 def _summary(work: Plan) -> Summary:
     units, pending = len(work.units), len(work.pending)
-    return Summary(work.stage.name, units, pending, lost_files=work.lost_files, read_again=work.read_again)
+    return Summary(
+        work.stage.name, units, pending, lost_files=work.lost_files, read_again=work.read_again, rest=work.rest()
+    )
 
 
 def _wanted(work: Plan, options: Options) -> Plan:
@@ -181,7 +216,9 @@ def _writable(run: Path) -> Iterator[None]:
         raise StageError(f"{known.detail}. What was committed is safe.") from error
 
 
-def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Options, summary: Summary) -> None:
+def _drive(
+    stage: Stage, store: Store, work: Plan, models: Registry, options: Options, summary: Summary, shown: Progress
+) -> None:
     """Hold the stage's driver hook open, run what is pending, and let the stage finish."""
     fetches = work.read_again < len(work.pending)  # else files are read where they lie, and nothing is asked of anybody
     wanted = options.web.connections if stage.resources.network and fetches else options.workers
@@ -191,10 +228,22 @@ def _drive(stage: Stage, store: Store, work: Plan, models: Registry, options: Op
     threads = max(1, options.threads // max(1, workers))
     context = Context(store.run, device, threads, models, web=options.web, opt_out=store.opt_out)
     if len(work.pending):
-        with stage.driver(context) if fetches else nullcontext({}) as given:
-            _run_units(stage, store, work, replace(context, given=given), workers, options, summary)
+        shown.doing = "getting ready"
+        with stage.driver(context) if fetches else nullcontext({}) as given, listening() as pulse:
+            shown.doing = ""
+            shown.expect(len(work.pending), _amounts(stage, store, work), pulse)
+            running = replace(context, given=given, pulse=pulse.folder)
+            _run_units(stage, store, work, running, workers, options, summary, shown)
     if not summary.interrupted and options.shard is None:
+        shown.doing = "finishing"
         _finish(stage, store, work, context, summary)
+
+
+def _amounts(stage: Stage, store: Store, work: Plan) -> dict[int, float]:
+    """{index of a pending unit: seconds of its video}; empty where units have none, and count alike."""
+    pending = work.pending.tolist()
+    seconds = seconds_of(stage, store, [work.units[index] for index in pending])
+    return {} if seconds is None else dict(zip(pending, seconds.tolist(), strict=True))
 
 
 def _finish(stage: Stage, store: Store, work: Plan, context: Context, summary: Summary) -> None:
@@ -207,7 +256,14 @@ def _finish(stage: Stage, store: Store, work: Plan, context: Context, summary: S
 
 
 def _run_units(
-    stage: Stage, store: Store, work: Plan, context: Context, workers: int, options: Options, summary: Summary
+    stage: Stage,
+    store: Store,
+    work: Plan,
+    context: Context,
+    workers: int,
+    options: Options,
+    summary: Summary,
+    shown: Progress,
 ) -> None:
     from pipeline.engine.executors.executor import Job, open_executor  # heavy: only when something is pending
 
@@ -221,17 +277,17 @@ def _run_units(
 
     results = open_executor(options.executor, Job(stage, context, workers, stopping)).results(work.pending_units())
     try:
-        with interruption, Progress(stage.name, len(work.pending)) as progress:
+        with interruption:
             for index, result in results:
                 result.replay_logs(stage.name, work.units[index])
                 if result.reason and Reason.of(result.reason).kind is ReasonClass.BLOCKED:
                     commits.add(index, result)  # the unit that was blocked is on record; on a full disk it could not be
                 _stop_if_hopeless(stage, result.reason, result.detail, result.broken)
                 commits.add(index, result)
-                progress.advance(result.status)
+                shown.advance(result.status, index)
                 if interruption.asked:
                     break
-            summary.counts = dict(progress.counts)
+            summary.counts = dict(shown.counts)
             summary.interrupted = interruption.asked
             summary.unmended, summary.reasons = commits.unmended, commits.reasons
     finally:

@@ -71,6 +71,7 @@ class Context:
         given: what the stage's `driver` hook prepared (a server's address, say).
         web: how to go to the network; None outside a profile.
         opt_out: whose videos are left out; None outside a run.
+        pulse: the folder in which workers on this machine count frames and bytes; None where nobody listens.
     """
 
     run: Path
@@ -80,6 +81,7 @@ class Context:
     given: Mapping[str, Any] = field(default_factory=dict)
     web: "Web | None" = None
     opt_out: "OptOut | None" = None
+    pulse: Path | None = None
 
     @property
     def storage(self) -> Storage:
@@ -108,6 +110,7 @@ class Stage(Settings):
     reads: ClassVar[tuple[Reads, ...]] = ()
     writes: ClassVar[str]
     unit: ClassVar[str] = ALL  # a column of the first kind read, or ALL
+    unchosen: ClassVar[str] = "held back by its gate"  # what is told of units that `choose` leaves out
     leaves: ClassVar[tuple[str, ...]] = ()  # files that `finish` writes, relative to the run, and no row names
     resources: ClassVar[Resources] = Resources()
     # Its rows, of `videos`, say how files are to be read, and which reader decided it.

@@ -15,6 +15,14 @@ def advice_of(names: Sequence[str], models: Registry) -> str:
     return "; ".join(fetch + pin)
 
 
+def commands_for(names: Sequence[str], models: Registry) -> str:
+    """The commands that bring these nets."""
+    there = [name for name in names if models.find(name)]
+    absent = [name for name in names if name not in there]
+    pins = [f"csg405 models pin {name}" for name in there]
+    return "; ".join(([f"csg405 models fetch {' '.join(absent)}"] if absent else []) + pins)
+
+
 def optional_names(stage: Stage) -> tuple[tuple[str, ...], ...]:
     """For each net without which a stage does less, the registry names that will do."""
     return stage.optional_model_names() if isinstance(stage, OptionalNets) else ()
@@ -34,7 +42,8 @@ def net_files(stage: Stage, models: Registry) -> list[ModelFile | None]:
     needed = [models.resolve(names) for names in stage.model_names()]
     optional = [(names, models.optional(names)) for names in optional_names(stage)]
     if optional and not needed and not any(file for _, file in optional):
-        raise MissingModel(f"none of its nets is here: {advice_of([names[0] for names, _ in optional], models)}")
+        wanted = [names[0] for names, _ in optional]
+        raise MissingModel(f"none of its nets is here: {advice_of(wanted, models)}", commands_for(wanted, models))
     return [*needed, *(file for _, file in optional)]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from pipeline.base.pulse import beat
 from pipeline.base.units import FPS
 from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
@@ -105,6 +106,7 @@ class GridReader:
                 convert = Fitter(source, model, self._limits, self._size, self._format)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
+                beat(frames=1)
                 yield GridFrame(n, pixels, n > begin)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base import install
 from pipeline.base.arrays import Floats32
 from pipeline.base.errors import UserError
 from pipeline.nets.session import Device, DeviceMissing, ModelRefused, open_session
@@ -43,7 +44,9 @@ def open_torchscript(path: Path, device: Device = "cpu") -> Any:
     try:
         import torch
     except ImportError as error:
-        raise DeviceMissing(f"{path.name} is TorchScript, and torch is not installed: pip install torch") from error
+        raise DeviceMissing(
+            f"{path.name} is TorchScript, and torch is not installed: {install.pip('torch')}"
+        ) from error
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceMissing(f"{path.name} should run on cuda, but torch finds no GPU")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.base import install
 from pipeline.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "cuda"]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_EXTRAS = {"cpu": "csg405[cpu]", "cuda": "csg405[gpu]"}
+_EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
 # What onnxruntime carries itself. Any other domain would need code that comes with the model.
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 
@@ -80,7 +81,7 @@ def _onnxruntime(device: Device) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DeviceMissing(f"onnxruntime is not installed: pip install '{_EXTRAS[device]}'") from error
+        raise DeviceMissing(f"onnxruntime is not installed: {install.with_extra(_EXTRAS[device])}") from error
     if _PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise DeviceMissing(f"this onnxruntime has no {_PROVIDERS[device]}: {_cuda_hint()}")
     if device == "cuda" and hasattr(onnxruntime, "preload_dlls"):
@@ -91,7 +92,7 @@ def _onnxruntime(device: Device) -> Any:
 
 def _cuda_hint() -> str:
     return (
-        "onnxruntime and onnxruntime-gpu hide each other; uninstall both, then pip install 'csg405[gpu]', "
+        f"onnxruntime and onnxruntime-gpu hide each other; uninstall both, then {install.with_extra('gpu')}, "
         "with the CUDA and cuDNN that it names"
     )
 

@@ -23,16 +23,24 @@ import filelock
 import platformdirs
 from pydantic import Field
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
+from pipeline.base.progress import doing, size, tell
 from pipeline.base.strict import Strict
 
 LARGEST_MEMBER_BYTES = 4 << 30
 
 
 class MissingModel(UserError):
-    """A net that a stage needs is not here and could not be fetched; the message says what to do."""
+    """A net that a stage needs is not here and could not be fetched; the message says what to do, `remedy` in a command."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class BadModel(UserError):
@@ -51,7 +59,9 @@ class Entry(Strict):
     member: str = Field("", description="file inside the archive that the URL gives; the hash is the member's")
     package: str = Field("", description="importable package that carries the file")
     package_file: str = Field("", description="where in that package")
-    install: str = Field("", description="command that brings the package")
+    install: str = Field("", description="what pip has to install for the package")
+    extra: str = Field("", description="extra of csg405 that brings the package")
+    install_note: str = Field("", description="what there is to know about that")
     converter: str = Field(
         "", description="module:function(file, target) that turns the file, once its hash is right, into an ONNX file"
     )
@@ -115,7 +125,7 @@ class Registry:
                     return self.checked(name, self.fetch(name))
                 except MissingModel as error:
                     problems.append(str(error))
-        raise MissingModel("; ".join(problems) or self.advice(names))
+        raise MissingModel("; ".join(problems) or self.advice(names), self.remedy(names))
 
     def optional(self, names: Sequence[str]) -> ModelFile | None:
         """As `resolve`, but None where there is none of these nets; what no hash is known of is neither used nor fetched."""
@@ -175,13 +185,23 @@ class Registry:
 
     def advice(self, names: Sequence[str]) -> str:
         """One line: how to get one of these nets."""
+        entry, remedy = self.entry(names[0]), self.remedy(names)
+        what = f"{entry.purpose} ({names[0]})"
+        if entry.package:
+            return f"{what} is missing: {remedy}" + (f" ({entry.install_note})" if entry.install_note else "")
+        if self._there_unpinned(names[0]):
+            return f"{what} is there, but no hash is recorded: {remedy}"
+        return f"{what} is missing: {remedy}, or put {entry.file} into a folder and name it with MODELS=..."
+
+    def remedy(self, names: Sequence[str]) -> str:
+        """The command that brings one of these nets."""
         entry = self.entry(names[0])
         if entry.package:
-            return f"{entry.purpose} ({names[0]}) is missing: {entry.install}"
-        if self.find(names[0]) and not self._may_use(names[0]):
-            return f"{entry.purpose} ({names[0]}) is there, but no hash is recorded: csg405 models pin {names[0]}"
-        where = f"put {entry.file} into a folder and name it with MODELS=..."
-        return f"{entry.purpose} ({names[0]}) is missing: csg405 models fetch {names[0]}, or {where}"
+            return install.with_extra(entry.extra) if entry.extra else install.pip(entry.install)
+        return f"csg405 models {'pin' if self._there_unpinned(names[0]) else 'fetch'} {names[0]}"
+
+    def _there_unpinned(self, name: str) -> bool:
+        return bool(self.find(name)) and not self._may_use(name)
 
     def fetch(self, name: str, report: "Callable[[int, int | None], None] | None" = None) -> Path:
         """Build or download a net into the cache and check it; `report(bytes so far, bytes in all)` is called now and then."""
@@ -208,12 +228,16 @@ class Registry:
     ) -> None:
         from pipeline.registry.download import download  # httpx: only when something is fetched
 
+        def told(done: int, total: int | None) -> None:
+            tell(f"fetching {name}, {size(done)}" + (f" of {size(total)}" if total else ""))
+
         headers = {"Authorization": f"Bearer {os.environ[entry.token]}"} if os.environ.get(entry.token) else {}
-        if not entry.member:
-            download(entry.url, target, entry.bytes, self._expected(name), headers, report)
-            return
         archive = self.cache / f"{entry.file}.archive"
-        download(entry.url, archive, headers=headers, report=report)
+        with doing(f"fetching {name}"):
+            if not entry.member:
+                download(entry.url, target, entry.bytes, self._expected(name), headers, report or told)
+                return
+            download(entry.url, archive, headers=headers, report=report or told)
         try:
             _unpack(archive, entry.member, target)
         finally:
@@ -225,7 +249,8 @@ class Registry:
     def _build(self, name: str, entry: Entry) -> Path:
         folder = self._built(entry)
         module, _, function = entry.builder.partition(":")
-        getattr(importlib.import_module(module), function)(folder)
+        with doing(f"building {name}"):
+            getattr(importlib.import_module(module), function)(folder)
         if not (folder / entry.file).is_file():
             raise MissingModel(f"{entry.builder} made no {entry.file} for {name}")
         return folder / entry.file
@@ -243,12 +268,13 @@ class Registry:
         if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
                 convert = getattr(importlib.import_module(module), function)
-                with filelock.FileLock(_folder(target.parent) / ".lock"), files.replacing(target) as temporary:
+                lock = filelock.FileLock(_folder(target.parent) / ".lock")
+                with doing(f"turning {path.name} into ONNX"), lock, files.replacing(target) as temporary:
                     convert(path, temporary)
             except ImportError as error:
                 raise MissingModel(
                     f"{entry.purpose}: {path.name} is turned into ONNX once, and that needs {error.name}: "
-                    f"pip install {error.name}, or name a folder with {target.name} in it"
+                    f"{install.pip(str(error.name))}, or name a folder with {target.name} in it"
                 ) from error
         return target
 

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
+from pipeline.base.pulse import beat
 from pipeline.media.video import ffmpeg_exe
 from pipeline.theatre import voice
 from pipeline.theatre.film import Film
@@ -70,6 +71,7 @@ def _write(film: Film, path: Path, suffix: str, start: Fraction = Fraction(0), e
             waiting = _sound_packets(sound, film, start, end)
         base = video.codec_context.time_base
         for time, picture in film.pictures(start, end):
+            beat(frames=1)
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(
                 format="yuv420p", dst_colorspace="ITU601"
             )

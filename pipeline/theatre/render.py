@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.errors import StageError
+from pipeline.base.pulse import count_into
 from pipeline.theatre.coding import CRF, PRESET, write_film
 from pipeline.theatre.film import Film, Truth
 from pipeline.theatre.programme import PROGRAMMES, take_named
@@ -85,7 +86,12 @@ def _playlist(folder: Path, programme: str) -> None:
 
 
 def build(
-    folder: Path, seed: int = 405, workers: int = 2, progress: Progress | None = None, programme: str = "demo"
+    folder: Path,
+    seed: int = 405,
+    workers: int = 2,
+    progress: Progress | None = None,
+    programme: str = "demo",
+    pulse: Path | None = None,
 ) -> Path:
     """Render whatever is missing or out of date.
 
@@ -95,6 +101,7 @@ def build(
         workers: processes; 1 renders in this one.
         progress: called with (name of the take just done, done, to do).
         programme: a key of `PROGRAMMES`.
+        pulse: where the processes count the pictures that they have drawn.
 
     Returns:
         The folder.
@@ -111,7 +118,7 @@ def build(
                 progress(take.name, done, len(todo))
     else:
         try:
-            for done, name in enumerate(_rendered(folder, [take.name for take in todo], seed, workers), 1):
+            for done, name in enumerate(_rendered(folder, [take.name for take in todo], seed, workers, pulse), 1):
                 if progress:
                     progress(name, done, len(todo))
         except BrokenProcessPool:
@@ -123,16 +130,17 @@ def build(
     return folder
 
 
-def _rendered(folder: Path, names: list[str], seed: int, workers: int) -> Iterator[str]:
+def _rendered(folder: Path, names: list[str], seed: int, workers: int, pulse: Path | None) -> Iterator[str]:
     """Render takes side by side and yield their names as they end. Raises BrokenProcessPool when a worker was killed."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(names)), mp_context=context, initializer=_end_with_us) as pool:
+    with ProcessPoolExecutor(min(workers, len(names)), context, _begin, (pulse,)) as pool:
         for future in as_completed([pool.submit(render, folder, name, seed) for name in names]):
             yield future.result()
 
 
-def _end_with_us() -> None:
+def _begin(pulse: Path | None) -> None:
     """First code of a worker: it would wait for takes for ever when who started it was killed."""
+    count_into(pulse)
 
     def watch() -> None:
         parent = multiprocessing.parent_process()

@@ -51,6 +51,7 @@ class StageState:
         lost_files: how many of its files are missing or have another size.
         freed: units that could not be made anew, because their source was freed; their rows stay.
         old_reader: what there is to know of files that an older reader looked at, as a clause; "" where there are none.
+        unchosen: units without a result that the stage leaves out, as its gate holds them back; `why_unchosen` says it in words.
     """
 
     stage: str
@@ -71,6 +72,8 @@ class StageState:
     lost_files: int = 0
     freed: int = 0
     old_reader: str = ""
+    unchosen: int = 0
+    why_unchosen: str = ""
 
 
 def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
@@ -104,9 +107,11 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         state.lost_files = work.lost_files + len(broken_leaves(stage, store))
         state.freed = min(state.pending, unmended(store.run, stage.name)[Reason.SOURCE_DISCARDED.code])
         state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
+        state.unchosen, state.why_unchosen = work.unchosen, stage.unchosen if work.unchosen else ""
         state.old_reader = _old_reader(stage, store, work)
     except (MissingModel, OSError) as error:
-        state.note = str(error)
+        remedy = error.remedy if isinstance(error, MissingModel) else ""
+        state.note = f"no net: {remedy}" if remedy else str(error)
         _count(state, won)
     _measure(state, stage.writes, store, won)
     return state

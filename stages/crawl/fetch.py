@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.links import pace_host
+from pipeline.base.pulse import beat
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
@@ -102,6 +103,7 @@ class _Attempt:
     def __init__(self, url: str, folder: Path, settings: FetchSettings, known: Callable[[Info], None]) -> None:
         self._url, self._folder, self._settings, self._known = url, folder, settings, known
         self._looked = 0.0
+        self._came: dict[str, int] = {}  # of each file, bytes
         self._log = _Log()
         self.length_was_known = True
 
@@ -215,9 +217,16 @@ class _Attempt:
             return
         if state.get("total_bytes") is None:
             self.length_was_known = False
+        self._count(str(state.get("tmpfilename")), int(state.get("downloaded_bytes") or 0))
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._looked = time.monotonic()
             check_room(self._settings.run, self._settings.web)
+
+    def _count(self, file: str, so_far: int) -> None:
+        """Count what came since the last call; of a file that is continued, what was there before did not come now."""
+        before = self._came.get(file, so_far)
+        self._came[file] = so_far
+        beat(fetched=max(0, so_far - before))
 
 
 def _empty(folder: Path) -> None:

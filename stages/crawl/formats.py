@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.base import install
 from pipeline.base.reasons import Failure, Reason, Reject
 
 Format = dict[str, Any]
@@ -41,9 +42,10 @@ def choose(formats: Sequence[Format], settings: FormatSettings) -> tuple[Format,
     pictures = [f for f in formats if f.get("vcodec") != "none" and f.get("ext") != "mhtml" and not f.get("has_drm")]
     if not pictures:
         if any(f.get("ext") == "mhtml" for f in formats):
+            update = install.pip('-U "yt-dlp[default,deno]"', constrained=False)
             raise Failure(
                 Reason.EXTRACTOR_BROKEN,
-                'only still pictures were offered: pip install -U "yt-dlp[default,deno]", or give it a PO token',
+                f"only still pictures were offered: {update}, or give it a PO token",
             )
         raise Reject(Reason.NO_VIDEO, "only sound is offered")
     least = settings.min_height_px * (1 - _TOLERANCE)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.settings import BackendSettings
+from pipeline.base import install
 from pipeline.base.hashes import sha256_of
 from pipeline.engine.runner import importable
 from pipeline.engine.session import Session
@@ -110,7 +111,7 @@ def _nets(choices: Mapping[str, tuple[str, ...]], session: Session) -> tuple[dic
         if net is None:
             lacking[name] = session.models.advice(names) if names else "left out by the settings"
         elif net.path.suffix in (".pt", ".pth") and not importable("torch"):
-            lacking[name] = f"{net.path.name} needs torch: pip install torch"
+            lacking[name] = f"{net.path.name} needs torch: {install.pip('torch')}"
         else:
             here[name] = net.sha256
     return here, lacking

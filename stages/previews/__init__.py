@@ -32,6 +32,7 @@ class Previews(PreviewsSettings, Stage):
         Reads("samples", ("video", "video_sha256", "keypoints", "scores")),
     )
     writes: ClassVar[str] = "previews"
+    unchosen: ClassVar[str] = "with nothing to show"
     unit: ClassVar[str] = "video_id"
     resources: ClassVar[Resources] = Resources(seconds=900)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 
-from pipeline.base.progress import redactor
+from pipeline.base.log import redactor
 from pipeline.base.reasons import Failure, Reason
 from stages.speech_types import manifest, names, prompt, server
 from stages.speech_types.errors import Unusable, explained

@@ -5,7 +5,7 @@ from typing import Any
 import openai
 from pydantic import ValidationError
 
-from pipeline.base.progress import redact
+from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason
 from stages.speech_types.names import clean
 

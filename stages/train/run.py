@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.base.progress import log_to
+from pipeline.base.log import log_to
 from pipeline.engine.devices import torch_device
 from pipeline.engine.session import Session
 from pipeline.model.training.loop import train

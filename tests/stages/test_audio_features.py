@@ -1,11 +1,13 @@
 """Audio features of kept samples: once a clip, in float16, named, and what a missing package or net means."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.base import install
 from pipeline.engine import runner
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -82,7 +84,7 @@ def test_clips_of_one_length_go_together() -> None:
 def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry(cache=tmp_path, download=False)
     monkeypatch.setattr(runner, "importable", lambda name: name != "transformers")
-    with pytest.raises(runner.Skipped, match=r"needs transformers: pip install \"csg405\[train\]\""):
+    with pytest.raises(runner.Skipped, match=re.escape(f"no transformers: {install.with_extra('train')}")):
         runner.run_stage(AudioFeatures(), tmp_path, registry)
     monkeypatch.setattr(runner, "importable", lambda name: True)
     with pytest.raises(runner.Skipped, match="csg405 models fetch wav2vec2"):

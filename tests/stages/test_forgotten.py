@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
-from pipeline.base.progress import log_to
+from pipeline.base.log import log_to
 from pipeline.engine.runner import Options
 from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, compact

@@ -9,9 +9,9 @@ import time
 import traceback
 from pathlib import Path
 
-from pipeline.base import files
+from pipeline.base import files, pulse
 from pipeline.base.damage import Damaged
-from pipeline.base.progress import redact
+from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
@@ -54,13 +54,16 @@ class Worker:
         self.logs = UnitLogs()
         self._work: Work | None = None
         self._files = CrawledFiles(context.run)
+        pulse.count_into(context.pulse)
 
     def run(self, unit: Unit) -> Result:
         """Process a unit into a result; whatever the stage raises becomes one, `SystemExit` too."""
         self.logs.records = []
+        pulse.begin_unit()
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._result(unit)
         self.deadline = float("inf")
+        pulse.begin_unit()
         result.detail = bounded(redact(result.detail))
         result.wall_seconds = time.perf_counter() - wall
         result.cpu_seconds = _cpu_seconds() - cpu
@@ -72,7 +75,8 @@ class Worker:
     def _result(self, unit: Unit) -> Result:
         try:
             if self._work is None:
-                self._work = self.stage.worker(self.context)
+                with pulse.loading():
+                    self._work = self.stage.worker(self.context)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the driver must hear of it
             return Result(FAILED, Reason.EXCEPTION.code, f"{self.stage.name} cannot start: {error}", broken=True)
         return self._guarded(self._work, unit)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.base import install
 from pipeline.base.arrays import Floats32, Floats64, Picture
 from pipeline.nets.environ import variables
 from pipeline.nets.face.attributes import LABELS, Attribute
@@ -31,7 +32,7 @@ def import_deepface() -> Any:
     try:
         from deepface import DeepFace
     except ImportError as error:
-        raise ImportError(f"the backend deepface needs {error.name}: pip install 'csg405[attributes]'") from error
+        raise ImportError(f"the backend deepface needs {error.name}: {install.with_extra('attributes')}") from error
     return DeepFace
 
 

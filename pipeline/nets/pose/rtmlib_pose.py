@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.base import install
 from pipeline.base.arrays import Picture
 from pipeline.nets.pose.dwpose import Crop, Pose
 from pipeline.nets.session import Device, check_model
@@ -42,7 +43,7 @@ class RtmlibPose:
         try:
             from rtmlib import RTMPose
         except ImportError as error:
-            raise RuntimeError("rtmlib is not installed: pip install --no-deps rtmlib==0.0.16 tqdm") from error
+            raise RuntimeError(f"rtmlib is not installed: {install.pip('--no-deps rtmlib==0.0.16 tqdm')}") from error
         check_model(Path(model).read_bytes(), str(model))
         self.footage = footage
         with contextlib.redirect_stdout(io.StringIO()):  # it announces itself

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base import install
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.sound.segmentation import WINDOW_SECONDS, bits_of, checked_wave, to_multilabel, two_highest
 from pipeline.nets.sound.torchaudio import mark_extension_absent
@@ -23,7 +24,7 @@ def import_pyannote() -> Any:
             warnings.simplefilter("ignore")  # that files cannot be decoded by torchcodec: waves come decoded
             import pyannote.audio
     except ImportError as error:
-        raise ImportError(f"the backend pyannote needs {error.name}: pip install 'csg405[speech]'") from error
+        raise ImportError(f"the backend pyannote needs {error.name}: {install.with_extra('speech')}") from error
     return pyannote.audio
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pipeline.base.units import SAMPLE_RATE
+from pipeline.base.pulse import beat
+from pipeline.base.units import SAMPLE_RATE, SAMPLES_PER_FRAME
 from pipeline.nets.sound.voices import FRAME_FIELD, FRAME_STEP, OverlapAdd, Voices
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class SegmentationNet:
             total.add(two_highest(activity))
             speaking[done : done + len(windows)] = bits_of(activity)
             done += len(windows)
+            beat(frames=len(windows) * self.step // SAMPLES_PER_FRAME)
         return Voices(total.average(len(wave)), speaking, total.starts, len(wave))
 
     def scores(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:

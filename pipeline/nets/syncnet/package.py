@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
+from pipeline.base import install
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.nets.syncnet.net import samples_of
 from pipeline.nets.syncnet.score import MAX_SHIFT, Score, distances, score
 
-INSTALL = "pip install 'csg405[sync]', then pip install --no-deps syncnet-python==0.2.3"
+INSTALL = f"{install.with_extra('sync')}, then {install.pip('--no-deps syncnet-python==0.2.3')}"
 
 
 def import_syncnet() -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.ids import safe_video_id
+from pipeline.base.pulse import beat
 from pipeline.base.reasons import Failure, Reason
 from pipeline.sources.local.state import EDGE_BYTES, FileState, edge_starts
 
@@ -93,6 +94,7 @@ def _read(path: Path, size: int, stop: threading.Event | None) -> tuple[str, str
             for start, edge in edges.items():
                 edge += piece[:count][max(0, start - at) : max(0, start + EDGE_BYTES - at)]
             at += count
+            beat(read=count)
             if stop is not None and stop.is_set():
                 raise Stopped
     return whole.hexdigest(), hashlib.sha256(b"".join(edges.values())).hexdigest()

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from pipeline.base import install
 from pipeline.base.errors import StageError
 
 KNOWN_VERSION = "2026.10.26"  # the one that docker/constraints-cpu.txt pins: the tests have seen it work
-UPDATE = 'pip install -U "yt-dlp[default,deno]"'  # with the challenge solver of its own version, and what runs it
-KNOWN_GOOD = f'pip install "yt-dlp[default,deno]=={KNOWN_VERSION}"'
+# with the challenge solver of its own version, and what runs it
+UPDATE = install.pip('-U "yt-dlp[default,deno]"', constrained=False)
+KNOWN_GOOD = install.pip(f'"yt-dlp[default,deno]=={KNOWN_VERSION}"', constrained=False)
 
 
 @dataclass(frozen=True)

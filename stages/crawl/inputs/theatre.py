@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline import theatre
+from pipeline.base.progress import Progress
+from pipeline.base.pulse import listening
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -46,7 +48,14 @@ class Theatre(Input):
 
         check_ready(context.web or Web())
         folder = context.run / "theatre"
-        theatre.build(folder, programme=self._programme)
+        with listening() as pulse, Progress("drawing", doing="the demo's footage") as progress:
+            progress.listen(pulse)
+
+            def drawn(_: str, done: int, takes: int) -> None:
+                progress.resize(takes)
+                progress.advance("takes")
+
+            theatre.build(folder, programme=self._programme, progress=drawn, pulse=pulse.folder)
         with server.serve(folder) as address:
             yield {"theatre_url": address}
 

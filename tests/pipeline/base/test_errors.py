@@ -42,6 +42,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Damaged": (Damage("tables/x", "what is wrong, and what to do"), Path("run")),
     "Failure": (Reason.NETWORK, "what is wrong, and what to do"),
     "Reject": (Reason.GONE, "what is wrong, and what to do"),
+    "Skipped": ("a stage", "what is wrong, and what to do"),
 }
 
 

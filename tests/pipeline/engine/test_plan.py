@@ -246,6 +246,20 @@ def test_a_stage_may_choose_among_its_units(run: Path) -> None:
     assert pending(Choosy(), run) == ["file:b"]
 
 
+def test_what_is_told_of_units_adds_up(run: Path) -> None:
+    first = go(Choosy(), run)
+    assert (first.units, first.pending, first.rest) == (2, 1, {"held back by its gate": 1})
+    again = go(Choosy(), run)
+    assert (again.units, again.pending, again.rest) == (2, 0, {"done before": 1, "held back by its gate": 1})
+    crawl = toys.ToyCrawl(units=("a", "b", "raise-1", "c", "reject-1"))
+    for _ in range(MAX_ATTEMPTS):
+        part = go(crawl, run, runner.Options(workers=0, shard=(0, 2)))
+        assert part.units == part.pending + sum(part.rest.values())
+        whole = go(crawl, run)
+        assert whole.units == whole.pending + sum(whole.rest.values())
+    assert go(crawl, run).rest == {"done before": 4, "failed before": 1}
+
+
 # Hashes
 
 texts = st.lists(st.one_of(st.none(), st.text(max_size=40)), max_size=30)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.base.errors import StageError
 from pipeline.engine import commits
 from pipeline.engine.runner import Options, OutOfRoom, Skipped, run_stage
@@ -213,7 +214,7 @@ def test_every_outcome_of_a_bad_unit_is_kept(tmp_path: Path) -> None:
 def test_missing_packages_and_nets_skip_a_stage_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys.ToyCrawl, "modules", ("numpy", "no_such_package.inside"))
     monkeypatch.setattr(toys.ToyCrawl, "extra", "speech")
-    with pytest.raises(Skipped, match=r'no_such_package.inside: pip install "csg405\[speech\]"'):
+    with pytest.raises(Skipped, match=re.escape(f"no_such_package.inside: {install.with_extra('speech')}")):
         go(toys.ToyCrawl(), tmp_path)
     monkeypatch.undo()
     monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("no_such_net",),))
@@ -364,8 +365,8 @@ def test_a_broken_stamp_only_costs_another_finish(tmp_path: Path) -> None:
 
 
 def test_logs_are_json_lines_that_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.base.progress.LOG_BYTES", 2000)
-    monkeypatch.setattr("pipeline.base.progress.LOG_FILES", 2)
+    monkeypatch.setattr("pipeline.base.log.LOG_BYTES", 2000)
+    monkeypatch.setattr("pipeline.base.log.LOG_FILES", 2)
     go(toys.ToyCrawl(units=("raise", "odd", *(f"u{n}" for n in range(30)))), tmp_path)
     names = sorted(p.name for p in (tmp_path / "logs").iterdir())
     assert names == ["toy_crawl.jsonl", "toy_crawl.jsonl.1", "toy_crawl.jsonl.2"]

@@ -1,4 +1,5 @@
 import builtins
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -6,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from pipeline.base import install
 from pipeline.nets.session import DeviceMissing, ModelRefused, check_model, open_session
 from tests.pipeline.nets.fakes import asset
 
@@ -144,7 +146,7 @@ def test_no_cuda_is_said_and_never_replaced() -> None:
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("there is a CUDA provider here")
-    with pytest.raises(DeviceMissing, match=r"csg405\[gpu\]"):
+    with pytest.raises(DeviceMissing, match=re.escape(install.with_extra("gpu"))):
         open_session(model(), "cuda")
 
 
@@ -166,7 +168,7 @@ def test_no_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DeviceMissing, match=r"pip install 'csg405\[cpu\]'"):
+    with pytest.raises(DeviceMissing, match=re.escape(install.with_extra("cpu"))):
         open_session(model())
     with pytest.raises(ValueError, match="device"):
         open_session(model(), "tpu")

@@ -1,5 +1,6 @@
 """TransNet V2 against the package that brings its weights."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.base import install
 from pipeline.nets.session import open_session
 from pipeline.nets.transnet import HEIGHT, WIDTH, TransNet, convert, to_onnx
 from pipeline.registry.models import MissingModel, Registry
@@ -84,5 +86,5 @@ def test_other_nets_are_refused() -> None:
 
 def test_where_the_package_is_missing_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.registry.models.util.find_spec", lambda name: None)
-    with pytest.raises(MissingModel, match=r"\(transnetv2\) is missing: pip install .*'\.\[shots\]'"):
+    with pytest.raises(MissingModel, match=re.escape(f"(transnetv2) is missing: {install.with_extra('shots')}")):
         Registry(cache=tmp_path).resolve(["transnetv2"])

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipeline.base import install
 from pipeline.registry import models as registry
 from pipeline.registry.download import DownloadError, download
 from pipeline.registry.models import BadModel, Entry, MissingModel, Registry, load_entries
@@ -380,7 +381,7 @@ def test_a_net_in_another_form_is_converted_once(make: Make, tmp_path: Path, ser
 
 def test_what_a_converter_needs_is_told(make: Make, server: Server) -> None:
     server.body = BODY
-    with pytest.raises(MissingModel, match="pip install no_such_package"):
+    with pytest.raises(MissingModel, match=re.escape(install.pip("no_such_package"))):
         make(sha256=SHA256, converter="no_such_package:convert").resolve(["net"])
 
 

@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.base import install
 from pipeline.nets.face.attributes import AttributeNet, ages
 from pipeline.nets.face.deepface import ACTIONS, DeepFaceReference
 from pipeline.nets.face.identity import IdentityNet
@@ -99,5 +101,7 @@ def test_without_the_package_it_says_what_to_install(nets: dict[str, Path], monk
     for name in [name for name in sys.modules if name.partition(".")[0] == "deepface"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"the backend deepface needs deepface: pip install 'csg405\[attributes\]'"):
+    with pytest.raises(
+        ImportError, match=re.escape(f"the backend deepface needs deepface: {install.with_extra('attributes')}")
+    ):
         DeepFaceReference({"gender": nets["gender"]})
