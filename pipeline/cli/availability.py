@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import about_a_run
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.session import Session
 from pipeline.views.availability import summary
 
@@ -16,7 +16,8 @@ from pipeline.views.availability import summary
 def availability(probe: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
     stages = ["probe", "availability"] if probe else ["availability"]
-    session = Session(**given, targets=stages)
+    builds = probe or given["input_"] or given["manifest"]  # which are enough to count what is wanted
+    session = Session(**given, targets=stages) if builds else there(given, stages)
     execute(session, stages, redo=True)  # the page is written anew whenever it is asked for
     for line in summary(session.run):
         click.echo(line)

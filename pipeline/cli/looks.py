@@ -10,7 +10,7 @@ import click
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.cli.screen import print_data_set, print_funnel, print_story
-from pipeline.cli.session import Fault, about_a_run
+from pipeline.cli.session import Fault, about_a_run, there
 from pipeline.engine.endings import ending
 from pipeline.engine.session import Session
 from pipeline.tables.opt_out import RUN_LIST
@@ -26,7 +26,7 @@ from pipeline.views.table_one import row
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool, **given: Any) -> None:
     """The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage."""
-    session = Session(**given)
+    session = there(given)
     store = looking(session)
     if not as_json:
         show_funnel(session, store)
@@ -71,7 +71,7 @@ def show_data_set(session: Session, store: Store) -> None:
 @about_a_run
 def show(unit: str, **given: Any) -> None:
     """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
-    session = Session(**given)
+    session = there(given)
     store = looking(session)
     chapters = story(store, unit)
     tell_damages(store)
@@ -87,7 +87,7 @@ def show(unit: str, **given: Any) -> None:
 @click.option("--exit-code", is_flag=True, help="End with 3 when units failed that should not have.")
 def failed(targets: Sequence[str], limit: int, exit_code: bool, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened; of all stages, or of those of some targets."""
-    session = Session(**given, targets=targets)
+    session = there(given, targets)
     store = looking(session)
     stages = session.profile.expand(targets)
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]

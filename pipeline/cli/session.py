@@ -1,13 +1,16 @@
 """What the commands share: the options about a run, and errors in one line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UserError
+
+if TYPE_CHECKING:
+    from pipeline.engine.session import Session
 
 BAD_USE, STOPPED, INTERRUPTED = BadUse.exit_code, UserError.exit_code, Interrupted.exit_code
 
@@ -64,6 +67,16 @@ def about_a_run(function: Any) -> Any:
     for option in reversed(options):  # decorators apply from the last one up
         function = option(function)
     return function
+
+
+def there(given: dict[str, Any], targets: Sequence[str] = ()) -> "Session":
+    """The session of a command that works on a run that is there already. Raises BadUse for a folder that is no run."""
+    from pipeline.engine.runs import check_is_run  # `--help` loads no profile
+    from pipeline.engine.session import Session
+
+    session = Session(**given, targets=targets)
+    check_is_run(session.run)
+    return session
 
 
 def about_upgrades(function: Any) -> Any:

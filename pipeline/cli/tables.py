@@ -11,9 +11,8 @@ from pyarrow import csv
 
 from pipeline.base import files
 from pipeline.cli.looks import looking, tell_damages
-from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run
+from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.refetch import wanted_again
-from pipeline.engine.session import Session
 from pipeline.engine.upkeep import collect, waste
 from pipeline.engine.upkeep import compact as join
 from pipeline.tables import retry as again
@@ -32,7 +31,7 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
     """Forget rejections or failures, so that the next run tries those units again."""
     if not reason and not all_failed and not refetch:
         raise Fault("say what to retry: --reason CODE, --all-failed, or --refetch", BAD_USE)
-    session = Session(**given)
+    session = there(given)
     store = session.store
     counts: Counter[str] = Counter()
     try:
@@ -57,7 +56,7 @@ def table(kind: str, out: Path, **given: Any) -> None:
     _known_kind(kind)
     spec = KINDS[kind]
     light = [name for name in spec.schema.names if name not in spec.heavy]
-    store = looking(Session(**given))
+    store = looking(there(given))
     with files.replacing(out) as temporary:
         if out.suffix == ".csv":
             rows, stores = read_everywhere(store, kind, light)
@@ -81,7 +80,7 @@ def _known_kind(kind: str) -> None:
 @about_a_run
 def compact(kinds: Sequence[str], **given: Any) -> None:
     """Join small parts of tables into large ones; safe to kill."""
-    store = Session(**given).store
+    store = there(given).store
     for kind in kinds:
         _known_kind(kind)
     for kind in kinds or store.kinds:
@@ -94,7 +93,7 @@ def compact(kinds: Sequence[str], **given: Any) -> None:
 @about_a_run
 def gc(dry_run: bool, **given: Any) -> None:
     """Remove files that no winning row needs; safe to kill."""
-    store = Session(**given).store
+    store = there(given).store
     for path in unknown(store.run):
         click.echo(f"left alone, since no list of a run's folders has it: {path}", err=True)
     if dry_run:

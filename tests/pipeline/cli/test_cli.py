@@ -93,7 +93,6 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
         (["run", "crawl", "--workers", "-1"], 2, "workers"),
         (["run", "crawl", "--set", "toy_split.x=3"], 2, "--set toy_split.x=3: stages.toy_split.x: unknown setting"),
         (["run", "crawl", "--models", "/no/such/folder"], 2, "MODELS=/no/such/folder is not a folder"),
-        (["show", "nobody"], 1, "knows nothing of nobody"),
         (["retry"], 2, "say what to retry: --reason CODE, --all-failed, or --refetch"),
         (["retry", "--reason", "boredom"], 2, "no reason has the code 'boredom'"),
         (["table", "people", "--out", "x.parquet"], 2, "no table is called 'people'; known: types, sources"),
@@ -103,6 +102,7 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
     ],
 )
 def test_misuse_is_told_in_a_line(toy: Toys, arguments: list[str], code: int, words: str) -> None:
+    (toy.run / "tables").mkdir(parents=True)  # of a folder that is no run nothing else would be told
     said = toy(*arguments, code=code)
     assert words in said and "Traceback" not in said
 
@@ -150,10 +150,28 @@ def test_the_funnel_counts_everything(done: Toys) -> None:
     assert states["toy_annotate"]["bytes"] > 0
 
 
-def test_the_funnel_of_a_run_that_never_began(toy: Toys) -> None:
-    states = json.loads(toy("status", "--json"))["stages"]
-    assert [s["pending"] for s in states] == [6, 0, 0, 0, 1, 0]
-    assert "toy_crawl" in toy("status") and not toy.run.exists()
+LOOKING = [
+    ["status"],
+    ["show", "a"],
+    ["failed"],
+    ["check"],
+    ["availability"],
+    ["retry", "--all-failed"],
+    ["table", "videos", "--out", "x.csv"],
+    ["compact"],
+    ["gc", "--dry-run"],
+    ["discard", "raw"],
+    ["opt-out", "yt:aaaaaaaaaaa"],
+]
+
+
+@pytest.mark.parametrize("command", LOOKING, ids=lambda command: str(command[0]))
+def test_what_looks_at_a_run_begins_none(toy: Toys, command: list[str]) -> None:
+    (toy.run.parent / "mine" / "tables").mkdir(parents=True)
+    (toy.run.parent / "no run").mkdir()
+    said = toy(*command, code=2)
+    assert f"Error: {toy.run} is no run; runs that are there" in said and f"\n  {toy.run.parent / 'mine'}\n" in said
+    assert "no run\n" not in said.partition("\n")[2] and not toy.run.exists()
 
 
 @pytest.mark.parametrize("unit", ["file:a", "a", "file:a/0+250", "file:a/0+250#0"])
