@@ -1,14 +1,13 @@
 """Commands that look at a run and change nothing: `status`, `show`, `failed`."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import click
 
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.cli.printing import echo_json, print_vitals
 from pipeline.cli.screen import print_data_set, print_funnel, print_story
 from pipeline.cli.session import Fault, about_a_run, there
 from pipeline.engine.endings import ending
@@ -19,6 +18,7 @@ from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
 from pipeline.views.table_one import row
+from pipeline.views.vitals import vitals
 
 
 @click.command()
@@ -28,15 +28,18 @@ def status(as_json: bool, **given: Any) -> None:
     """The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage."""
     session = there(given)
     store = looking(session)
-    if not as_json:
-        show_funnel(session, store)
-        show_data_set(session, store)
-        tell_damages(store)
-        return
     states = funnel(session.profile, session.run, session.models.looking(), store)
-    told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(store)]}
-    missing = {"damages": [str(damage) for damage in (store.damages or {}).values()]}
-    click.echo(json.dumps({**told, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
+    others, folders = evaluations(store), bytes_on_disk(session.run)
+    found = vitals(session.profile, store, states, folders)
+    if as_json:
+        damages = [str(damage) for damage in (store.damages or {}).values()]
+        about = {"run": str(session.run), "profile": session.profile.name, **vars(found)}
+        echo_json({"stages": states, "evaluations": others, "bytes": folders, "damages": damages, **about})
+        return
+    print_funnel(session.run, [*states, *others], folders)
+    show_data_set(session, store)
+    print_vitals(session.run, found)
+    tell_damages(store)
 
 
 def looking(session: Session) -> Store:

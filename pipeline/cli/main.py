@@ -13,6 +13,10 @@ COMMANDS = {
         "pipeline.cli.looks:status",
         "The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage.",
     ),
+    "runs": Lazy(
+        "pipeline.cli.runs:list_runs",
+        "The runs below a folder (runs/ by default): what each holds, when it changed, who is at work on it.",
+    ),
     "show": Lazy(
         "pipeline.cli.looks:show",
         "The whole story of a video, clip or person: every stage, measure, threshold and reason.",
