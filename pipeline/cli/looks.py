@@ -7,6 +7,7 @@ import click
 
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.cli import complete
 from pipeline.cli.printing import echo_json, print_vitals
 from pipeline.cli.screen import print_data_set, print_funnel, print_story
 from pipeline.cli.session import Fault, about_a_run, there
@@ -84,7 +85,7 @@ def show(unit: str, **given: Any) -> None:
 
 
 @click.command()
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, shell_complete=complete.targets)
 @about_a_run
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
 @click.option("--exit-code", is_flag=True, help="End with 3 when units failed that should not have.")

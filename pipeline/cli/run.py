@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli import complete
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import looking, show_data_set, show_funnel, tell_damages
 from pipeline.cli.screen import print_outlook
@@ -25,7 +26,7 @@ from pipeline.tables.lock import Occupied
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
+@click.argument("targets", nargs=-1, required=True, shell_complete=complete.targets)
 @about_a_run
 @click.option(
     "--workers",

@@ -8,6 +8,7 @@ import click
 
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UserError
+from pipeline.cli import complete
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
@@ -40,9 +41,17 @@ def about_a_run(function: Any) -> Any:
             "--profile",
             "-p",
             default="",
+            shell_complete=complete.profiles,
             help="Profile name, or a TOML file; by default the run's own, else that of CSG405_PROFILE.",
         ),
-        click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
+        click.option(
+            "--run",
+            "-r",
+            "run_folder",
+            default="",
+            shell_complete=complete.runs,
+            help="Run folder; runs/PROFILE by default.",
+        ),
         click.option("--input", "-i", "input_", **_ONCE, help="Folder of videos, or a list of links."),
         click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
         click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from pipeline.base import files
+from pipeline.cli import complete
 from pipeline.cli.looks import looking, tell_damages
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.refetch import wanted_again
@@ -23,8 +24,8 @@ from pipeline.tables.stores import read_everywhere
 
 @click.command()
 @about_a_run
-@click.option("--reason", multiple=True, help="Reason code; several may be given.")
-@click.option("--stage", "stages", multiple=True, help="Only of these stages.")
+@click.option("--reason", multiple=True, shell_complete=complete.reasons, help="Reason code; several may be given.")
+@click.option("--stage", "stages", multiple=True, shell_complete=complete.stages, help="Only of these stages.")
 @click.option("--all-failed", is_flag=True, help="Everything that failed.")
 @click.option("--refetch", is_flag=True, help="What waits for a source that was freed; `run crawl` fetches it again.")
 def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetch: bool, **given: Any) -> None:
@@ -48,7 +49,7 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
 
 
 @click.command()
-@click.argument("kind")
+@click.argument("kind", shell_complete=complete.kinds)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help=".parquet or .csv")
 @about_a_run
 def table(kind: str, out: Path, **given: Any) -> None:
@@ -76,7 +77,7 @@ def _known_kind(kind: str) -> None:
 
 
 @click.command()
-@click.argument("kinds", nargs=-1)
+@click.argument("kinds", nargs=-1, shell_complete=complete.kinds)
 @about_a_run
 def compact(kinds: Sequence[str], **given: Any) -> None:
     """Join small parts of tables into large ones; safe to kill."""

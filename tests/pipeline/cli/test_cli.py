@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from pipeline.base.errors import BadUse
@@ -113,12 +113,58 @@ def test_every_command_explains_itself(command: str) -> None:
     assert found.exit_code == 0 and len(found.output.splitlines()) > 3
 
 
-def test_the_list_of_commands_says_what_they_say() -> None:
+def test_the_list_of_commands_names_each_once_in_a_line_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    placed = [name for names in cli.SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted(cli.COMMANDS), "each has its section"
+    lines = invoke("--help").output.splitlines()
+    assert max(map(len, lines)) <= 80
     for name, lazy in cli.COMMANDS.items():
-        command = lazy.load()
-        assert command.name == name
-        for limit in (45, 1000):
-            assert click.Command(None, help=lazy.summary).get_short_help_str(limit) == command.get_short_help_str(limit)
+        assert lazy.load().name == name
+        assert sum(line.split() == [name, *lazy.summary.split()] for line in lines) == 1, "in one line, and not cut"
+    assert [line for line in lines if line in {f"{title}:" for title in cli.SECTIONS}] == [
+        f"{title}:" for title in cli.SECTIONS
+    ]
+
+
+def test_options_name_their_choices() -> None:
+    said = " ".join(invoke("evaluate", "--help").output.split())
+    assert "--backend [skeleton|stableanimator|echomimicv2|echomimicv2-acc|mimicmotion]" in said
+    assert "--protocol [csg405|pats|ted]" in said and "--method [ours|transfer|folder]" in said
+    assert "--seed INTEGER" in said and "[0<=x<2147483648; default: 0]" in said and "--fit true|false" in said
+    assert "[of: paired, unpaired;" in said and "--backend-weights TABLE" in said
+    wrong = invoke("evaluate", "--backend", "magic")
+    assert wrong.exit_code == 2 and "'magic' is not one of 'skeleton', 'stableanimator'" in wrong.output
+
+
+@pytest.mark.parametrize(("shell", "words"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete")])
+def test_a_shell_is_told_how_to_complete(shell: str, words: str) -> None:
+    found = invoke("completion", shell)
+    assert found.exit_code == 0 and words in found.output and "_CSG405_COMPLETE" in found.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["re"], {"release", "report", "retry"}),
+        (["run", "a"], {"annotate", "audio_features", "availability", "attributes"}),
+        (["run", "crawl", "cr"], set()),  # it is given already
+        (["status", "--profile", "de"], {"demo"}),
+        (["status", "--run", "runs/t"], {"runs/toys"}),
+        (["status", "--run", "other"], {"other/mine"}),
+        (["retry", "--reason", "no_spe"], {"no_speech"}),
+        (["table", "pos"], {"pose_measures"}),
+        (["generate", "--sampler", "d"], {"ddim", "dpm"}),
+    ],
+)
+def test_a_shell_completes(
+    typed: list[str], expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in ("runs/toys", "other/mine"):
+        (tmp_path / run / "tables").mkdir(parents=True)
+    completed = ShellComplete(cli.main, {}, "csg405", "_CSG405_COMPLETE").get_completions(typed[:-1], typed[-1])
+    assert {item.value for item in completed} == expected
 
 
 def test_help_loads_no_command() -> None:
