@@ -24,6 +24,7 @@ COMMANDS = {
     "train": Lazy(STAGE, "Train the audio-to-skeleton model on the shards", "train"),
     "generate": Lazy(STAGE, "A motion of a voice, and a video of it", "generate"),
     "evaluate": Lazy(STAGE, "Score generated videos as the paper's table 2 does", "evaluate"),
+    "doctor": Lazy("pipeline.cli.doctor:doctor", "Whether this machine has what a run needs, and what to do"),
     "models": Lazy("pipeline.cli.catalogue:models", "The nets: which there are, which are here; fetch, pin"),
     "profile": Lazy("pipeline.cli.catalogue:profile", "Profiles: what runs, with which settings; list, show"),
     "completion": Lazy("pipeline.cli.completion:completion", "What makes bash, zsh or fish complete commands"),
@@ -34,7 +35,7 @@ SECTIONS = {
     "Mend": ["check", "retry", "opt-out", "compact", "gc"],
     "Publish": ["release"],
     "Learn": ["train", "generate", "evaluate"],
-    "Set up": ["models", "profile", "completion"],
+    "Set up": ["doctor", "models", "profile", "completion"],
 }
 
 
