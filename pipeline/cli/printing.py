@@ -1,8 +1,9 @@
 """What commands print that is no table: JSON for programs, and how a run is, in lines of at most 80 columns."""
 
 import json
+import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +16,30 @@ from pipeline.base.progress import duration
 from pipeline.base.text import printable
 from pipeline.cli.screen import size
 from pipeline.tables.drivers import Driver
+from pipeline.views.find import Match
 from pipeline.views.vitals import Vitals
 
 COLUMNS = 80
+MATCHES_SHOWN = 30
 
 
 def echo_json(told: Any) -> None:
-    """Print JSON: times as ISO 8601 in UTC, data classes as objects."""
-    click.echo(json.dumps(told, indent=1, default=_plain))
+    """Print JSON: times as ISO 8601 in UTC, data classes as objects, and null for numbers that JSON does not know."""
+    click.echo(json.dumps(_plain(told), indent=1, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def when(at: datetime) -> str:
@@ -82,3 +93,15 @@ def _lines(found: Vitals) -> Iterator[tuple[str, str]]:
             "requests",
             f"about {pace.left_this_hour} of {pace.requests_per_hour:g} left this hour for {pace.host}{wait}",
         )
+
+
+def print_matches(words: str, matches: Sequence[Match]) -> None:
+    """List what somebody may have meant."""
+    click.echo(f"{len(matches):,} match {printable(words)!r}:")
+    for one in matches[:MATCHES_SHOWN]:
+        about = f"{one.title} ({one.source})" if one.title and one.source != one.unit else one.title or one.source
+        click.echo(f"  {printable(one.unit)}")
+        if about:
+            click.echo("      " + textwrap.shorten(printable(about), COLUMNS - 6, placeholder=" ..."))
+    if len(matches) > MATCHES_SHOWN:
+        click.echo(f"  and {len(matches) - MATCHES_SHOWN:,} more: --json lists them all")

@@ -20,6 +20,7 @@ from pipeline.tables import retry as again
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.run_folder import unknown
 from pipeline.tables.stores import read_everywhere
+from pipeline.views.spreadsheet import as_cells, cell_columns
 
 
 @click.command()
@@ -51,22 +52,31 @@ def retry(reason: Sequence[str], stages: Sequence[str], all_failed: bool, refetc
 @click.command()
 @click.argument("kind", shell_complete=complete.kinds)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help=".parquet or .csv")
+@click.option("--verbatim", is_flag=True, help="In CSV, leave text as it is, also where a spreadsheet would run it.")
 @about_a_run
-def table(kind: str, out: Path, **given: Any) -> None:
-    """Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the store's name."""
+def table(kind: str, out: Path, verbatim: bool, **given: Any) -> None:
+    """Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the store's name.
+
+    Parquet holds every column. CSV holds what fits into cells: lists, such as reasons, as JSON, and nothing that is a number a
+    frame. Text that begins with = + - @ gets an apostrophe before it, since spreadsheets run such cells as formulas and titles
+    come from elsewhere; numbers stay as they are. For programs that read the CSV: --verbatim.
+    """
     _known_kind(kind)
+    if out.suffix not in (".parquet", ".csv"):
+        raise Fault(f"--out {out}: a table is written as .parquet or .csv", BAD_USE)
     spec = KINDS[kind]
-    light = [name for name in spec.schema.names if name not in spec.heavy]
+    columns = cell_columns(spec) if out.suffix == ".csv" else spec.schema.names
     store = looking(there(given))
+    rows, stores = read_everywhere(store, kind, columns)
     with files.replacing(out) as temporary:
         if out.suffix == ".csv":
-            rows, stores = read_everywhere(store, kind, light)
-            csv.write_csv(rows, temporary)
+            csv.write_csv(as_cells(rows, verbatim=verbatim), temporary)
         else:
-            rows, stores = read_everywhere(store, kind)
             pq.write_table(rows, temporary, compression="zstd")
     others = f", from {', '.join(stores)}" if any(stores) else ""
     click.echo(f"{len(rows)} rows of {kind} in {out}{others}")
+    if left := [name for name in spec.schema.names if name not in columns]:
+        click.echo(f"only in .parquet: {', '.join(left)}")
     if tell_damages(store):
         raise SystemExit(STOPPED)  # a script must not take what is there for all
 
