@@ -9,6 +9,7 @@ from pipeline.cli.printing import echo_json, when, who, wrapped
 from pipeline.cli.screen import size
 from pipeline.cli.session import BAD_USE, Fault
 from pipeline.engine.runs import USUAL
+from pipeline.sources.local.several import each
 from pipeline.views.runs import RunLine, runs
 
 
@@ -35,7 +36,7 @@ def _print(line: RunLine) -> None:
     changed = f", changed {when(line.changed)}" if line.changed else ""
     click.echo(f"  {kept}, {line.kept_hours:.3g} hours, {size(line.bytes)}{changed}")
     rows = [
-        *([("  input", line.input)] if line.input else []),
+        *([("  input", ", ".join(each(line.input)))] if line.input else []),
         *(("  at work", who(driver)) for driver in line.drivers),
         *([("  problem", line.problem)] if line.problem else []),
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,6 +32,16 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
     return given[0] if given else ""
 
 
+def _one_input(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str:
+    """Several folders as one input; a list of links stands alone."""
+    from pipeline.sources.local.several import BETWEEN, joined
+
+    for one in given if len(given) > 1 else ():
+        if BETWEEN in one or not Path(one).expanduser().exists():
+            raise click.BadParameter(f"of several inputs each is a folder of videos, or a video: {one!r}", param=option)
+    return joined(given)
+
+
 _ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one}
 
 
@@ -52,7 +63,14 @@ def about_a_run(function: Any) -> Any:
             shell_complete=complete.runs,
             help="Run folder; runs/PROFILE by default.",
         ),
-        click.option("--input", "-i", "input_", **_ONCE, help="Folder of videos, or a list of links."),
+        click.option(
+            "--input",
+            "-i",
+            "input_",
+            multiple=True,
+            callback=_one_input,
+            help="Folder of videos (several may be given), or a list of links.",
+        ),
         click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
         click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
         click.option(

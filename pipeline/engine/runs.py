@@ -7,11 +7,14 @@ from pipeline.engine.chosen import CHOSEN, KEPT
 
 USUAL = Path("runs")  # where a run goes that nobody named
 _SHOWN = 20
+# What stages and programs leave; programs, which may start from shards of elsewhere, keep no settings.
+_WORKED_IN = ("tables", "evaluation", "training", "generated", "finetuning", "ablation")
 
 
 def is_run(folder: Path) -> bool:
     """Whether a command that builds has ever worked in a folder."""
-    return (folder / KEPT).is_file() or (folder / CHOSEN).is_file() or (folder / "tables").is_dir()
+    chosen = any((folder / name).is_file() for name in (KEPT, CHOSEN))
+    return chosen or any((folder / name).is_dir() for name in _WORKED_IN)
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -475,8 +475,20 @@ def test_a_stages_settings_are_options_of_its_own_command(tmp_path: Path) -> Non
     assert wrong.returncode == 2 and "speech_types.count" in wrong.stderr
 
 
-@pytest.mark.parametrize("option", ["--input", "--manifest"])
-def test_what_a_run_has_one_of_is_given_once(option: str) -> None:
+def test_what_a_run_has_one_of_is_given_once() -> None:
     """Click takes the last of several: the others would be left out in silence."""
-    ended = CliRunner().invoke(cli.main, ["status", option, "a", option, "b"])
+    ended = CliRunner().invoke(cli.main, ["status", "--manifest", "a", "--manifest", "b"])
     assert ended.exit_code == 2 and "given 2 times, and a run has one: a, b" in " ".join(ended.output.split())
+
+
+def test_several_folders_may_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "talk.mp4").write_bytes(name.encode())
+    given = ["run", "crawl", "--dry-run", "--profile", "folder"]
+    found = invoke(*given, "--input", "one", "--input", "two")
+    assert found.exit_code == 0 and "would do 2 of 2 units" in found.output, found.output
+    assert "one/talk.mp4" in found.output and "two/talk.mp4" in found.output
+    wrong = invoke(*given, "--input", "one", "--input", "https://youtu.be/aaaaaaaaaaa")
+    assert wrong.exit_code == 2 and "of several inputs each is a folder of videos" in " ".join(wrong.output.split())
