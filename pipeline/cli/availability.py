@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli.printing import fitting
 from pipeline.cli.run import end, execute
 from pipeline.cli.session import about_a_run, there
 from pipeline.engine.session import Session
@@ -27,6 +28,6 @@ def availability(probe: bool, as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo((session.run / JSON).read_text(encoding="utf-8"), nl=False)
     for line in () if as_json else summary(session.run):
-        click.echo(line)
+        click.echo(line if line.startswith(("page: ", "rows: ")) else fitting(line))
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         end(session, stages)

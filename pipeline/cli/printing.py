@@ -53,6 +53,12 @@ def who(driver: Driver) -> str:
     return f"{printable(driver.writes)}{since}, process {driver.pid} on {printable(driver.host)}"
 
 
+def fitting(line: str, indent: int = 18) -> str:
+    """A line, broken at blanks where it has more than 80 columns."""
+    more = " " * indent
+    return textwrap.fill(line, COLUMNS, subsequent_indent=more, break_long_words=False, break_on_hyphens=False)
+
+
 def wrapped(head: str, text: str, columns: int = COLUMNS) -> str:
     """A head and a text beside it, broken into lines where it is too long; a word that is longer stays whole."""
     first = f"{head + ':':<14}"
