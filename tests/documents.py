@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipeline.base.reasons import Reason
+from pipeline.cli.main import SECTIONS as SECTIONS_OF_COMMANDS
 from pipeline.cli.main import main
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import SECTIONS, Profile, as_toml, load, shipped
@@ -209,21 +210,24 @@ def _profiles() -> tuple[Profile, ...]:
 
 
 def commands() -> str:
-    """Every command of `csg405`, with what it does."""
-    return table(("command", "what"), _commands(main, "csg405"))
+    """Every command of `csg405`, by what one wants."""
+    rows = [
+        (section if place == 0 else "", *row)
+        for section, names in SECTIONS_OF_COMMANDS.items()
+        for place, row in enumerate(row for name in names for row in _command(main, name, "csg405"))
+    ]
+    return table(("to", "command", "what"), rows)
 
 
-def _commands(group: click.Group, path: str) -> Iterator[tuple[str, str]]:
+def _command(group: click.Group, name: str, path: str) -> Iterator[tuple[str, str]]:
     context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None, name
-        arguments = [
-            parameter.make_metavar(context) for parameter in command.params if isinstance(parameter, click.Argument)
-        ]
-        yield code(" ".join([path, name, *arguments])), (command.help or "").split("\n\n")[0]
-        if isinstance(command, click.Group):
-            yield from _commands(command, f"{path} {name}")
+    command = group.get_command(context, name)
+    assert command is not None, name
+    arguments = [one.make_metavar(context) for one in command.params if isinstance(one, click.Argument)]
+    yield code(" ".join([path, name, *arguments])), (command.help or "").split("\n\n")[0]
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            yield from _command(command, below, f"{path} {name}")
 
 
 def targets() -> str:

@@ -1,23 +1,33 @@
 """`csg405 availability`: what of the videos and clips still exists."""
 
+import contextlib
+import sys
 from typing import Any
 
 import click
 
+from pipeline.cli.printing import fitting
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import about_a_run
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.session import Session
-from pipeline.views.availability import summary
+from pipeline.views.availability.formats import JSON, summary
 
 
 @click.command()
 @click.option("--probe", is_flag=True, help="Ask the sites first, at the pace of a search; nothing is downloaded.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @about_a_run
-def availability(probe: bool, **given: Any) -> None:
+def availability(probe: bool, as_json: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
     stages = ["probe", "availability"] if probe else ["availability"]
-    session = Session(**given, targets=stages)
-    execute(session, stages, redo=True)  # the page is written anew whenever it is asked for
-    for line in summary(session.run):
-        click.echo(line)
-    end(session, stages)
+    builds = probe or given["input_"] or given["manifest"]  # which are enough to count what is wanted
+    session = Session(**given, targets=stages) if builds else there(given, stages)
+    # the page is written anew whenever it is asked for; what is said on the way is no JSON
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        execute(session, stages, redo=True)
+    if as_json:
+        click.echo((session.run / JSON).read_text(encoding="utf-8"), nl=False)
+    for line in () if as_json else summary(session.run):
+        click.echo(line if line.startswith(("page: ", "rows: ")) else fitting(line))
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        end(session, stages)

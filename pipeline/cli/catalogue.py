@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.cli import complete
 from pipeline.cli.screen import print_models
 from pipeline.cli.session import BAD_USE, Fault
 from pipeline.engine.profile import ProfileError, load, shipped
@@ -72,7 +73,7 @@ def list_profiles() -> None:
 
 
 @profile.command("show")
-@click.argument("name", default="folder")
+@click.argument("name", default="folder", shell_complete=complete.profiles)
 @click.option("--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE")
 def show_profile(name: str, sets: Sequence[str]) -> None:
     """A profile as annotated TOML: every setting, its value, unit and meaning."""

@@ -10,7 +10,7 @@ import click
 
 from pipeline.base.damage import Damage, run_option
 from pipeline.base.progress import duration
-from pipeline.cli.session import STOPPED, about_a_run
+from pipeline.cli.session import STOPPED, about_a_run, there
 from pipeline.engine import check as results
 from pipeline.engine.session import Session
 from pipeline.tables import check as tables
@@ -38,7 +38,7 @@ UNITS_SHOWN = 3
 @about_a_run
 def check(deep: bool, aside: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Compare a run with what was promised: what is missing or damaged, what makes it anew, what cannot come back."""
-    session = Session(**given)
+    session = there(given)
     found = damages(session, deep, whole_tables=deep or aside)
     if as_json:
         click.echo(json.dumps({"damages": [asdict(one) for one in found]}, indent=1))

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pipeline.base.progress import size
-from pipeline.cli.session import about_a_run
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.discard import free
 from pipeline.engine.session import Session
 
@@ -16,7 +16,7 @@ from pipeline.engine.session import Session
 @about_a_run
 def discard(what: str, dry_run: bool, **given: Any) -> None:
     """Free the downloads that every stage of the profile is done with; `retry --refetch` brings them back."""
-    discard_sources(Session(**given), dry_run=dry_run)
+    discard_sources(there(given), dry_run=dry_run)
 
 
 def discard_sources(session: Session, *, dry_run: bool = False, terse: bool = False) -> bool:

@@ -1,11 +1,12 @@
 """A group of commands that are loaded when they are called, so that each imports what it needs at its top."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pipeline.cli.session import Guarded
 
@@ -16,16 +17,19 @@ class Lazy:
 
     Attributes:
         where: "module:attribute".
-        summary: its line in the group's help, the first sentence of its own; a test compares them.
+        summary: its line in the group's help.
+        stage: the stage or program of which it is the command; the attribute then makes it of the name.
     """
 
     where: str
     summary: str
+    stage: str = ""
 
     def load(self) -> click.Command:
         """The command itself."""
         module, _, attribute = self.where.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        found = getattr(importlib.import_module(module), attribute)
+        command = found(self.stage) if self.stage else found
         assert isinstance(command, click.Command), self.where
         return command
 
@@ -35,11 +39,18 @@ class LazyGroup(Guarded):
 
     Args:
         lazy: the commands, by name.
+        sections: {what one wants: names of the commands for it}; what stands in none comes last.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        lazy: Mapping[str, Lazy] | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **more: Any,
+    ) -> None:
         super().__init__(*args, **more)
-        self.lazy = dict(lazy or {})
+        self.lazy, self.sections = dict(lazy or {}), dict(sections or {})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, sorted."""
@@ -51,12 +62,19 @@ class LazyGroup(Guarded):
         return found.load() if found else super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the lines of all commands without loading one."""
-        limit = formatter.width - 6 - max(map(len, self.lazy))
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _shortened(self.lazy[name].summary, limit)) for name in sorted(self.lazy)])
+        """Write the lines of all commands, section by section, without loading one."""
+        placed = {name for names in self.sections.values() for name in names}
+        sections = {**self.sections, "More": [name for name in sorted(self.lazy) if name not in placed]}
+        width = max(map(len, self.lazy))
+        for title, names in sections.items():
+            rows = [(f"{name:<{width}}", self.lazy[name].summary) for name in names if name in self.lazy]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
-
-def _shortened(summary: str, limit: int) -> str:
-    """A summary as click shortens that of a command which it has loaded."""
-    return click.Command(None, help=summary).get_short_help_str(limit)
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands with their lines, without loading one; options as click does."""
+        if incomplete and not incomplete[0].isalnum():
+            return click.Command.shell_complete(self, ctx, incomplete)
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [CompletionItem(name, help=self.lazy[name].summary if name in self.lazy else None) for name in names]

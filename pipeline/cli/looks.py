@@ -1,8 +1,6 @@
 """Commands that look at a run and change nothing: `status`, `show`, `failed`."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -10,17 +8,24 @@ import click
 from pipeline.base.progress import Progress
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
+from pipeline.cli import complete
+from pipeline.cli.printing import echo_json, print_matches, print_vitals
 from pipeline.cli.screen import print_data_set, print_funnel, print_kept, print_story
-from pipeline.cli.session import Fault, about_a_run
+from pipeline.cli.session import Fault, about_a_run, there
 from pipeline.engine.endings import ending
 from pipeline.engine.session import Session
 from pipeline.tables.opt_out import RUN_LIST
 from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
+from pipeline.views.find import find
 from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
 from pipeline.views.table_one import row
 from pipeline.views.verdicts import kept_of
+from pipeline.views.vitals import vitals
+
+_OF_FAILURES = ("stage", "unit", "reason", "detail", "attempt", "at", "host", "versions")
+_LINES = 50
 
 
 @click.command()
@@ -28,26 +33,34 @@ from pipeline.views.verdicts import kept_of
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool, **given: Any) -> None:
     """The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage."""
-    session = Session(**given)
+    session = there(given)
     store = looking(session)
-    if not as_json:
-        show_funnel(session, store)
-        show_data_set(session, store)
-        show_kept(store)
-        tell_damages(store)
-        return
     states = funnel(session.profile, session.run, session.models.looking(), store)
-    told = {"stages": [asdict(s) for s in states], "evaluations": [asdict(s) for s in evaluations(store)]}
+    others, folders = evaluations(store), bytes_on_disk(session.run)
+    found = vitals(session.profile, store, states, folders)
     kept = kept_of(store)
-    verdicts = {"verdicts": kept.told() if kept else None}
-    missing = {"damages": [str(damage) for damage in (store.damages or {}).values()]}
-    click.echo(json.dumps({**told, **verdicts, "bytes": bytes_on_disk(session.run), **missing}, indent=1))
+    if as_json:
+        about = {"run": str(session.run), "profile": session.profile.name, **vars(found)}
+        told = {"stages": states, "evaluations": others, "verdicts": kept.told() if kept else None}
+        echo_json({**told, "bytes": folders, "damages": damages_of(store), **about})
+        return
+    print_funnel(session.run, [*states, *others], folders)
+    show_data_set(session, store)
+    if kept:
+        print_kept(kept)
+    print_vitals(session.run, found)
+    tell_damages(store)
 
 
 def looking(session: Session) -> Store:
     """The run's tables for commands that only look: what is missing from them is gathered, and the rest is read."""
     gone = forgotten(session.run, session.opt_out)
     return Store(session.run, session.opt_out, damages={gone.path: gone} if gone else {})
+
+
+def damages_of(store: Store) -> list[str]:
+    """What was missing from the tables that were looked at."""
+    return [str(damage) for damage in (store.damages or {}).values()]
 
 
 def tell_damages(store: Store) -> bool:
@@ -80,35 +93,57 @@ def show_kept(store: Store) -> None:
 
 
 @click.command()
-@click.argument("unit")
+@click.argument("words", nargs=-1, required=True, metavar="UNIT")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @about_a_run
-def show(unit: str, **given: Any) -> None:
-    """The whole story of a video, clip or person: every stage, measure, threshold and reason."""
-    session = Session(**given)
+def show(words: Sequence[str], as_json: bool, **given: Any) -> None:
+    """The whole story of a video, clip or person: every stage, measure, threshold and reason.
+
+    UNIT is an id or its beginning, a link, the name of a file (the source's, a clip's, a preview's), or a part of a title. Where
+    several match they are listed.
+    """
+    session = there(given)
     store = looking(session)
-    chapters = story(store, unit)
+    wanted = " ".join(words)
+    matches = find(store, wanted)
+    chapters = story(store, matches[0].unit) if len(matches) == 1 else []
+    if as_json:
+        unit = matches[0].unit if len(matches) == 1 else None
+        echo_json({"unit": unit, "matches": matches, "chapters": chapters, "damages": damages_of(store)})
     tell_damages(store)
-    if not chapters:
-        raise Fault(f"{session.run} knows nothing of {unit}")
-    print_story(unit, chapters)
+    if not matches:
+        raise Fault(f"{session.run} knows nothing of {printable(wanted)}")
+    if not as_json and chapters:
+        print_story(matches[0].unit, chapters)
+    elif not as_json:
+        print_matches(wanted, matches)
 
 
 @click.command()
-@click.argument("targets", nargs=-1)
+@click.argument("targets", nargs=-1, shell_complete=complete.targets)
 @about_a_run
-@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Lines at most.")
+@click.option("--limit", type=click.IntRange(0), default=None, help="Lines at most; 50 by default, all with --json.")
 @click.option("--exit-code", is_flag=True, help="End with 3 when units failed that should not have.")
-def failed(targets: Sequence[str], limit: int, exit_code: bool, **given: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def failed(targets: Sequence[str], limit: int | None, exit_code: bool, as_json: bool, **given: Any) -> None:
     """Units that failed, with stage, reason and what happened; of all stages, or of those of some targets."""
-    session = Session(**given, targets=targets)
+    session = there(given, targets)
     store = looking(session)
     stages = session.profile.expand(targets)
     found = [o for kind in store.kinds for o in store.outcomes(kind).to_pylist() if o["status"] == FAILED]
     found = [o for o in found if not targets or o["stage"] in stages]
+    if as_json:
+        shown = [{name: one[name] for name in _OF_FAILURES} for one in found[:limit]]
+        echo_json({"failed": shown, "count": len(found), "damages": damages_of(store)})
+    else:
+        _print_failed(found, _LINES if limit is None else limit)
+    tell_damages(store)
+    if exit_code:
+        ending(session.profile, stages or session.profile.all_stages, store).raise_failed()
+
+
+def _print_failed(found: Sequence[dict[str, Any]], limit: int) -> None:
     for one in found[:limit]:
         unit = printable(one["unit"])  # a file's name may hold what terminals obey
         click.echo(f"{one['stage']:>16}  {unit}  {one['reason']}  x{one['attempt']}: {one['detail']}")
     click.echo(f"{len(found)} failed" + (f", {limit} shown" if len(found) > limit else ""))
-    tell_damages(store)
-    if exit_code:
-        ending(session.profile, stages or session.profile.all_stages, store).raise_failed()

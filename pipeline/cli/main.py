@@ -4,58 +4,45 @@ import click
 
 from pipeline.cli.lazy import Lazy, LazyGroup
 
+STAGE = "pipeline.cli.stage:command_of"
 COMMANDS = {
-    "run": Lazy(
-        "pipeline.cli.run:run",
-        "Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again.",
-    ),
-    "status": Lazy(
-        "pipeline.cli.looks:status",
-        "The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage.",
-    ),
-    "show": Lazy(
-        "pipeline.cli.looks:show",
-        "The whole story of a video, clip or person: every stage, measure, threshold and reason.",
-    ),
-    "failed": Lazy(
-        "pipeline.cli.looks:failed",
-        "Units that failed, with stage, reason and what happened; of all stages, or of those of some targets.",
-    ),
-    "check": Lazy(
-        "pipeline.cli.check:check",
-        "Compare a run with what was promised: what is missing or damaged, what makes it anew, what cannot come back.",
-    ),
-    "availability": Lazy(
-        "pipeline.cli.availability:availability",
-        "Of N videos and M clips: how many live, dead and of what, blocked, unknown.",
-    ),
-    "retry": Lazy(
-        "pipeline.cli.tables:retry",
-        "Forget rejections or failures, so that the next run tries those units again.",
-    ),
-    "discard": Lazy(
-        "pipeline.cli.discard:discard",
-        "Free the downloads that every stage of the profile is done with; `retry --refetch` brings them back.",
-    ),
-    "opt-out": Lazy(
-        "pipeline.cli.opt_out:opt_out",
-        "Leave videos (yt:ID, a link) and channels (id, @handle, name, a link) out of a run, and remove what is there.",
-    ),
-    "table": Lazy(
-        "pipeline.cli.tables:table",
-        "Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the "
-        "store's name.",
-    ),
-    "compact": Lazy("pipeline.cli.tables:compact", "Join small parts of tables into large ones; safe to kill."),
-    "gc": Lazy("pipeline.cli.tables:gc", "Remove files that no winning row needs; safe to kill."),
-    "models": Lazy("pipeline.cli.catalogue:models", "The nets: which there are, which are here; `fetch` and `pin`."),
-    "profile": Lazy("pipeline.cli.catalogue:profile", "Profiles: what runs, with which settings."),
+    "run": Lazy("pipeline.cli.run:run", "Run crawl, annotate, filter or single stages, or go on with it"),
+    "discard": Lazy("pipeline.cli.discard:discard", "Free downloads of which nothing more is needed"),
+    "status": Lazy("pipeline.cli.looks:status", "How far each stage is, and whether the run is well"),
+    "runs": Lazy("pipeline.cli.runs:list_runs", "The runs that are there: what each holds, who is at work"),
+    "show": Lazy("pipeline.cli.looks:show", "The whole story of a video, clip or person"),
+    "failed": Lazy("pipeline.cli.looks:failed", "What failed, at which stage, and why"),
+    "availability": Lazy("pipeline.cli.availability:availability", "Which videos and clips still exist"),
+    "report": Lazy(STAGE, "The page about a run: kept and dropped people, and why", "report"),
+    "table": Lazy("pipeline.cli.tables:table", "Write a table to one file, Parquet or CSV"),
+    "check": Lazy("pipeline.cli.check:check", "What is missing or damaged, and what makes it anew"),
+    "retry": Lazy("pipeline.cli.tables:retry", "Forget failures or rejections, so that they are tried again"),
+    "opt-out": Lazy("pipeline.cli.opt_out:opt_out", "Leave videos and channels out, and remove what is there"),
+    "compact": Lazy("pipeline.cli.tables:compact", "Join small parts of tables into large ones"),
+    "gc": Lazy("pipeline.cli.tables:gc", "Remove files that no winning row needs"),
+    "release": Lazy(STAGE, "What may be published: links, boxes, skeletons, measures", "release"),
+    "train": Lazy(STAGE, "Train the audio-to-skeleton model on the shards", "train"),
+    "generate": Lazy(STAGE, "A motion of a voice, and a video of it", "generate"),
+    "evaluate": Lazy(STAGE, "Score generated videos as the paper's table 2 does", "evaluate"),
+    "doctor": Lazy("pipeline.cli.doctor:doctor", "Whether this machine has what a run needs, and what to do"),
+    "models": Lazy("pipeline.cli.catalogue:models", "The nets: which there are, which are here; fetch, pin"),
+    "profile": Lazy("pipeline.cli.catalogue:profile", "Profiles: what runs, with which settings; list, show"),
+    "completion": Lazy("pipeline.cli.completion:completion", "What makes bash, zsh or fish complete commands"),
+}
+SECTIONS = {
+    "Build": ["run", "discard"],
+    "Look": ["status", "runs", "show", "failed", "report", "availability", "table"],
+    "Mend": ["check", "retry", "opt-out", "compact", "gc"],
+    "Publish": ["release"],
+    "Learn": ["train", "generate", "evaluate"],
+    "Set up": ["doctor", "models", "profile", "completion"],
 }
 
 
 @click.group(
     cls=LazyGroup,
     lazy=COMMANDS,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 @click.version_option(package_name="csg405")

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run
+from pipeline.cli.session import STOPPED, about_a_run
+from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
 from pipeline.shards.removal import remove_from_run
 from pipeline.tables import opt_out_seen as seen
@@ -32,8 +33,8 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], let_in: bool, **given
     lets nobody in. Who is taken off on purpose comes back by --let-in.
     """
     session = Session(**given)
-    if not session.run.is_dir():
-        raise Fault(f"{session.run} is no run", BAD_USE)
+    if not session.run.is_dir():  # a list may be written into a folder before anything is crawled
+        check_is_run(session.run)
     wanted = [*entries, *(entry for path in lists for _, entry in listed(path))]
     if let_in:
         click.echo(f"{seen.let_in(session.run, session.opt_out):,} names are on no list any more, and may come back")

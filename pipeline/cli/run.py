@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from pipeline.base.progress import Progress
+from pipeline.cli import complete
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import looking, show_data_set, show_funnel, show_kept, tell_damages
+from pipeline.cli.on_end import telling_the_end
 from pipeline.cli.screen import kept_line, print_outlook
 from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
 from pipeline.engine.changes import changes, consequences
@@ -27,7 +29,7 @@ from pipeline.views.verdicts import VERDICTS, kept_of
 
 
 @click.command()
-@click.argument("targets", nargs=-1, required=True)
+@click.argument("targets", nargs=-1, required=True, shell_complete=complete.targets)
 @about_a_run
 @click.option(
     "--workers",
@@ -49,6 +51,12 @@ from pipeline.views.verdicts import VERDICTS, kept_of
     help="A target that ran before, as part of the same job: units that failed in it count at the end too.",
 )
 @about_upgrades
+@click.option(
+    "--on-end",
+    default="",
+    metavar="COMMAND",
+    help="Shell command for the end, however it ends; CSG405_EXIT_CODE, _MESSAGE, _RUN, _PROFILE, _TARGETS tell it.",
+)
 @click.option("--funnel", "with_funnel", is_flag=True, help="Print the funnel at the end, as `status` does.")
 def run(
     targets: Sequence[str],
@@ -58,6 +66,7 @@ def run(
     follow: bool,
     discard: str | None,
     after: Sequence[str],
+    on_end: str,
     with_funnel: bool,
     redo: bool,
     keep: bool,
@@ -71,17 +80,18 @@ def run(
         return
     if shard and (follow or discard):
         raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
-    execute(session, targets, workers, shard, follow=follow, discard=bool(discard), redo=redo, keep=keep)
-    if with_funnel:
-        store = looking(session)
-        show_funnel(session, store)
-        show_data_set(session, store)
-        show_kept(store)
-        tell_damages(store)
-        report = session.run / "report" / "index.html"
-        if report.is_file():
-            click.echo(f"report: {report.resolve().as_uri()}")
-    end(session, [*after, *targets], shard)
+    with telling_the_end(on_end, session, targets):
+        execute(session, targets, workers, shard, follow=follow, discard=bool(discard), redo=redo, keep=keep)
+        if with_funnel:
+            store = looking(session)
+            show_funnel(session, store)
+            show_data_set(session, store)
+            show_kept(store)
+            tell_damages(store)
+            report = session.run / "report" / "index.html"
+            if report.is_file():
+                click.echo(f"report: {report.resolve().as_uri()}")
+        end(session, [*after, *targets], shard)
 
 
 def end(session: Session, targets: Sequence[str], shard: str = "") -> None:

@@ -1,13 +1,18 @@
 """What the commands share: the options about a run, and errors in one line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UserError
+from pipeline.cli import complete
+
+if TYPE_CHECKING:
+    from pipeline.engine.session import Session
 
 BAD_USE, STOPPED, INTERRUPTED = BadUse.exit_code, UserError.exit_code, Interrupted.exit_code
 
@@ -27,6 +32,16 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
     return given[0] if given else ""
 
 
+def _one_input(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str:
+    """Several folders as one input; a list of links stands alone."""
+    from pipeline.sources.local.several import BETWEEN, joined
+
+    for one in given if len(given) > 1 else ():
+        if BETWEEN in one or not Path(one).expanduser().exists():
+            raise click.BadParameter(f"of several inputs each is a folder of videos, or a video: {one!r}", param=option)
+    return joined(given)
+
+
 _ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one}
 
 
@@ -37,10 +52,25 @@ def about_a_run(function: Any) -> Any:
             "--profile",
             "-p",
             default="",
+            shell_complete=complete.profiles,
             help="Profile name, or a TOML file; by default the run's own, else that of CSG405_PROFILE.",
         ),
-        click.option("--run", "-r", "run_folder", default="", help="Run folder; runs/PROFILE by default."),
-        click.option("--input", "-i", "input_", **_ONCE, help="Folder of videos, or a list of links."),
+        click.option(
+            "--run",
+            "-r",
+            "run_folder",
+            default="",
+            shell_complete=complete.runs,
+            help="Run folder; runs/PROFILE by default.",
+        ),
+        click.option(
+            "--input",
+            "-i",
+            "input_",
+            multiple=True,
+            callback=_one_input,
+            help="Folder of videos (several may be given), or a list of links.",
+        ),
         click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
         click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
         click.option(
@@ -64,6 +94,16 @@ def about_a_run(function: Any) -> Any:
     for option in reversed(options):  # decorators apply from the last one up
         function = option(function)
     return function
+
+
+def there(given: dict[str, Any], targets: Sequence[str] = ()) -> "Session":
+    """The session of a command that works on a run that is there already. Raises BadUse for a folder that is no run."""
+    from pipeline.engine.runs import check_is_run  # `--help` loads no profile
+    from pipeline.engine.session import Session
+
+    session = Session(**given, targets=targets)
+    check_is_run(session.run)
+    return session
 
 
 def about_upgrades(function: Any) -> Any:

@@ -5,12 +5,15 @@ from typing import Any
 import click
 
 from pipeline.base import install
+from pipeline.cli.options import flag, option_of
 from pipeline.cli.run import end, execute
 from pipeline.cli.session import Fault, about_a_run, about_upgrades, errors_in_a_line
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.program import Program, StagedProgram
 from pipeline.engine.runner import importable
+from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
+from pipeline.engine.stage import ALL, Stage
 from pipeline.tables.lock import program as at_work
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -26,13 +29,14 @@ def command_of(name: str) -> click.Command:
     ]
     taken = {option for parameter in made.params for option in parameter.opts}
     for key, field in cls.model_fields.items():
-        if _flag(key) not in taken:
-            click.option(_flag(key), SETTING + key, metavar="VALUE", help=field.description)(made)
+        if flag(key) not in taken:
+            option_of(key, field, SETTING + key)(made)
+    made.name = name
     return made
 
 
 def _stage_command(name: str) -> click.Command:
-    @click.command(context_settings=_HELP, help=f"Run the stage {name}.")
+    @click.command(context_settings=_HELP, help=f"Run the stage {name}: {settings_class(name).summary}.")
     @about_a_run
     @click.option("--workers", type=click.IntRange(0), default=None, metavar="N", help="Processes; 0 runs in this one.")
     @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
@@ -40,10 +44,17 @@ def _stage_command(name: str) -> click.Command:
     def command(workers: int | None, shard: str, redo: bool, keep: bool, **given: Any) -> None:
         with errors_in_a_line():
             session = _session(name, given)
+            if _sums_up(session.profile.stage(name)):
+                check_is_run(session.run)
             execute(session, [name], workers, shard, redo=redo, keep=keep)
             end(session, [name], shard)
 
     return command
+
+
+def _sums_up(stage: Stage) -> bool:
+    """Whether a stage only looks at what others made, as a report does: without a run there is nothing to look at."""
+    return bool(stage.reads) and stage.unit == ALL
 
 
 def _program_command(name: str, cls: type[Program]) -> click.Command:
@@ -73,7 +84,3 @@ def _session(name: str, given: dict[str, Any], *, beside: bool = False) -> Sessi
         value = given.pop(key)
         sets += [f"{name}.{key.removeprefix(SETTING)}={value}"] if value is not None else []
     return Session(**given, sets=sets, targets=[name], beside=beside)
-
-
-def _flag(key: str) -> str:
-    return f"--{key.replace('_', '-')}"

@@ -14,6 +14,7 @@ from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of,
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
+from pipeline.sources.local.several import each, joined
 
 if TYPE_CHECKING:
     from pipeline.tables.opt_out import OptOut
@@ -192,7 +193,7 @@ class Session:
         options = [] if now.profile == before.profile else ["--profile", now.profile]
         for name in ("input", "manifest", "poses", "models"):
             if (value := getattr(now, name)) != getattr(before, name):
-                options += [f"--{name}", value] if value else ["--reset", name]
+                options += [word for one in each(value) for word in (f"--{name}", one)] if value else ["--reset", name]
         options += [word for key in before.sets if key not in now.sets for word in ("--reset", key)]
         for key, value in now.sets.items():
             stage, _, setting = key.partition(".")
@@ -268,9 +269,9 @@ def _same_file(reference: str, path: Path) -> bool:
 
 
 def _place(text: str) -> str:
-    """A path or link as a run remembers it: a path that exists is made absolute."""
-    path = Path(text).expanduser()
-    return str(path.absolute()) if text and path.exists() else text
+    """A path, several, or a link as a run remembers it: a path that exists is made absolute."""
+    paths = [(one, Path(one).expanduser()) for one in each(text)]
+    return joined([str(path.absolute()) if one and path.exists() else one for one, path in paths])
 
 
 def _quoted(text: str) -> str:

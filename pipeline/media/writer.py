@@ -19,6 +19,7 @@ from pipeline.base.files import failure_of
 from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import FPS, SAMPLE_RATE
 
+VIDEO_CODEC, AUDIO_CODEC = "libx264", "aac"  # of clips; ffmpeg has to have them
 _STDERR_KEPT = 2000
 _PIPE_BYTES = (
     1 << 20
@@ -91,8 +92,8 @@ def write_video(
     size: tuple[int, int],
     fps: Fraction = Fraction(FPS),
     sound_rate: int = SAMPLE_RATE,
-    video_codec: str = "libx264",
-    audio_codec: str = "aac",
+    video_codec: str = VIDEO_CODEC,
+    audio_codec: str = AUDIO_CODEC,
     pixel_format: str = "yuv420p",
     options: Mapping[str, Any] | None = None,
     threads: int = 0,
@@ -150,7 +151,7 @@ def _output_options(
         "flags:a": "+bitexact",
         "vf": _TO_BT709,
     }
-    if video_codec == "libx264":
+    if video_codec == VIDEO_CODEC:
         # Without B-frames decoding order is presentation order: no reader needs the edit list to find picture 0.
         chosen |= {"bf": 0, "g": 50}
     return chosen | dict(options or {})

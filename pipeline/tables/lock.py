@@ -76,6 +76,17 @@ def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def held_here(run: Path, name: str) -> bool:
+    """Whether a process of this machine drives a kind, or the shard of it that lock files name so; see `at_work`."""
+    folder = run / "locks"
+    with _gate(folder / f"{name.partition('.')[0]}.gate"):
+        try:
+            with _locked(folder, name):
+                return False
+        except Occupied:
+            return True
+
+
 @contextmanager
 def program(run: Path) -> Iterator[None]:
     """Be one of the programs at work on a run (training, generating, evaluating ...): as many as like, but no opt-out beside them.
@@ -193,8 +204,9 @@ def _beating_now(beats: dict[str, Path]) -> list[str]:
 @contextmanager
 def _beating(path: Path) -> Iterator[None]:
     stop = threading.Event()
-    _beat(path)
-    thread = threading.Thread(target=_keep_beating, args=(path, stop), daemon=True)
+    since = time.time()
+    _beat(path, since)
+    thread = threading.Thread(target=_keep_beating, args=(path, since, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -204,17 +216,17 @@ def _beating(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _beat(path: Path) -> None:
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()})
+def _beat(path: Path, since: float) -> None:
+    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since, "time": time.time()})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(path)  # not fsynced: a heartbeat need not survive a power cut
 
 
-def _keep_beating(path: Path, stop: threading.Event) -> None:
+def _keep_beating(path: Path, since: float, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
         try:
-            _beat(path)
+            _beat(path, since)
         except OSError:
             continue  # a full disk is reported where it matters: by the commit
 

@@ -56,10 +56,9 @@ class Stages:
         """The stage that makes the method's videos, of the subjects in the folder `place`."""
         model, digest = "", ""
         if self._settings.method == "ours":
-            from pipeline.model.training.checkpoint import weights_of  # torch, which the other methods do without
+            from pipeline.model.training.checkpoint import model_of, weights_of  # torch, which other methods do without
 
-            trained = self._settings.model or self._session.run / "training" / "model"
-            weights = weights_of(Path(trained))
+            weights = weights_of(model_of(self._settings.model, self._session.run / "training"))
             model, digest = str(weights), sha256_of(weights)
         shared = (*BackendSettings.model_fields, *SamplingSettings.model_fields, "method", "fit")
         same = {name: getattr(self._settings, name) for name in shared}

@@ -1,7 +1,5 @@
 """Motions that the trained model makes of a voice."""
 
-from pathlib import Path
-
 import click
 
 from pipeline.base.progress import Progress
@@ -10,7 +8,7 @@ from pipeline.engine.session import Session
 from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
 from pipeline.model.generation.outputs import PersonMotion
 from pipeline.model.generation.placement import place
-from pipeline.model.training.checkpoint import weights_of
+from pipeline.model.training.checkpoint import model_of, weights_of
 from stages.generate.film import ready
 from stages.generate.inputs import find_inputs
 from stages.generate.motion import Motion
@@ -19,7 +17,7 @@ from stages.generate.settings import GenerateSettings
 
 def generated(settings: GenerateSettings, session: Session) -> Motion:
     """Generate a motion from a voice, led by a reference. Raises BadInput."""
-    weights = weights_of(Path(settings.model) if settings.model else session.run / "training" / "model")
+    weights = weights_of(model_of(settings.model, session.run / "training"))
     model = AudioToSkeleton.load(weights, torch_device(session.profile))
     person, voice = find_inputs(settings, session, model.audio_of)
     ready(settings, person, dry_run=settings.dry_run)

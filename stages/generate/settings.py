@@ -14,7 +14,8 @@ class InputSettings(Strict):
     """The model, a reference, a voice, and the file that is written."""
 
     model: str = Field(
-        "", description="weights, a checkpoint, or a training folder; the run's `training/model` by default"
+        "",
+        description="weights, a checkpoint, a training folder, or the name of a model of the run; `model` by default",
     )
     image: str = Field("", description="picture of the reference: PNG, JPEG or WebP")
     skeleton: str = Field("", description="or its skeleton: .npz with keypoints (133, 2) or (F, 133, 2), scores, size")

@@ -285,7 +285,8 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
         raise CacheError(
             f"no clip in the split {made_from['split']} of {opened.folder} has audio features"
             + (f" ({lists.silent} without)" if lists.silent else "")
-            + ": run `make filter` with the stage audio_features"
+            + ": run `make filter` with the stage audio_features; without its net and torch: "
+            "`make filter SET=audio_features.features=logmel768`"
         )
     np.savez(folder / CLIPS, **lists.arrays())
     index = {

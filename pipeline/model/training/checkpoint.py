@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 STATE, MODEL, AVERAGE, OPTIMIZER = "state.json", "model.safetensors", "average.safetensors", "optimizer.safetensors"
 PREFIX = "step-"
+DEFAULT = "model"  # the name of a training to which nobody gives one
 
 
 def name_of(step: int) -> str:
@@ -157,6 +158,32 @@ def weights_of(path: Path) -> Path:
     if source is None:
         raise BadModel(f"{path} holds no model: train one with `make train`, or name another with --model")
     return source / AVERAGE if (source / AVERAGE).is_file() else source / MODEL
+
+
+def model_of(text: str, trainings: Path) -> Path:
+    """The model that somebody names: a path, or the name of a training of the run; `model` where nothing is said.
+
+    Args:
+        text: what was said.
+        trainings: the folder of the run's trainings; need not be there.
+
+    Raises:
+        BadModel: it is neither.
+    """
+    path = Path(text).expanduser()
+    if text and (path.exists() or len(path.parts) > 1):
+        return path
+    there = sorted(path.parent.name for path in trainings.glob("*/checkpoints"))
+    if (text or DEFAULT) in there:
+        return trainings / (text or DEFAULT)
+    named = (
+        f"models of this run: {', '.join(there)}" if there else f"{trainings} holds none: train one with `make train`"
+    )
+    if text:
+        raise BadModel(f"--model {text}: no file or folder of this path, and no model of this name; {named}")
+    if there:
+        raise BadModel(f"{trainings / DEFAULT} holds no model: name one with --model; {named}")
+    return trainings / DEFAULT
 
 
 def _take(into: AudioToSkeleton, path: Path) -> None:

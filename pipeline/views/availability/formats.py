@@ -84,7 +84,7 @@ def summary(run: Path) -> list[str]:
         lines.append(f"last looked: {days[0]} to {days[-1]}" if len(days) > 1 else f"last looked: {days[0]}")
     if videos["states"].get(NEVER) or videos["states"].get(UNKNOWN) or videos["states"].get(BLOCKED):
         lines.append("`csg405 availability --probe` asks for those that nobody could tell of")
-    lines.append(f"page: {(run / PAGE).resolve().as_uri()}   rows: {run / ROWS}")
+    lines += [f"page: {(run / PAGE).resolve().as_uri()}", f"rows: {run / ROWS}"]
     return lines
 
 

@@ -59,8 +59,12 @@ class Folder(Input):
 
     def files(self) -> list[Found]:
         """The files, in the order of the folder."""
-        found = _walked(Path(self.text).absolute())
-        return [Found(name, path, state_or_none(path) if _is_utf8(path) else None) for name, path in found]
+        found = walked(Path(self.text).absolute())
+        return [Found(name, path, state_or_none(path) if is_utf8(path) else None) for name, path in found]
+
+    def path_of(self, unit: str) -> Path:
+        """Where the file of a new unit lies. Raises Reject where that would be outside of what was given."""
+        return local_path(self.text, unit)
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
@@ -84,8 +88,8 @@ class Folder(Input):
                 Reason.SOURCE_CHANGED, f"{unit.id.rpartition(MARK)[0]} could not be read as long as it changes"
             )
         given = worker.given.get("files", {}).get(unit.id)
-        path, run = Path(given.path) if given else local_path(self.text, unit.id), worker.run
-        if not _is_utf8(path):
+        path, run = Path(given.path) if given else self.path_of(unit.id), worker.run
+        if not is_utf8(path):
             raise Reject(
                 Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit.id[:80]})"
             )
@@ -109,20 +113,20 @@ def folder_units(text: str) -> list[str]:
 
     Names with control characters or without a Unicode reading are percent-encoded. Hidden files and folders are left out.
     """
-    return [name for name, _ in _walked(Path(text))]
+    return [name for name, _ in walked(Path(text))]
 
 
-def _walked(root: Path) -> Iterator[tuple[str, Path]]:
-    """(name as a unit, path) of each file."""
+def walked(root: Path) -> Iterator[tuple[str, Path]]:
+    """(name as a unit, path) of each video of a folder, or of one file."""
     if root.is_file():
-        yield _encoded(root.name), root
+        yield encoded(root.name), root
         return
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES:
                 path = Path(folder) / name
-                yield _encoded(path.relative_to(root).as_posix()), path
+                yield encoded(path.relative_to(root).as_posix()), path
 
 
 def local_path(text: str, unit: str) -> Path:
@@ -139,11 +143,12 @@ def local_path(text: str, unit: str) -> Path:
     return root / unit
 
 
-def _is_utf8(path: Path) -> bool:
+def is_utf8(path: Path) -> bool:
+    """Whether tables can hold a path."""
     return str(path).encode("utf-8", "replace") == os.fsencode(path)
 
 
-def _encoded(name: str) -> str:
+def encoded(name: str) -> str:
     """A name that every table can hold: itself where it is plain text, percent-encoded where it is not."""
     if name.isprintable() and not re.search("[\ud800-\udfff]", name):
         return name

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from pipeline.base import install
@@ -94,7 +94,6 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
         (["run", "crawl", "--workers", "-1"], 2, "workers"),
         (["run", "crawl", "--set", "toy_split.x=3"], 2, "--set toy_split.x=3: stages.toy_split.x: unknown setting"),
         (["run", "crawl", "--models", "/no/such/folder"], 2, "MODELS=/no/such/folder is not a folder"),
-        (["show", "nobody"], 1, "knows nothing of nobody"),
         (["retry"], 2, "say what to retry: --reason CODE, --all-failed, or --refetch"),
         (["retry", "--reason", "boredom"], 2, "no reason has the code 'boredom'"),
         (["table", "people", "--out", "x.parquet"], 2, "no table is called 'people'; known: types, sources"),
@@ -104,6 +103,7 @@ def test_a_run_folder_knows_its_profile(done: Toys) -> None:
     ],
 )
 def test_misuse_is_told_in_a_line(toy: Toys, arguments: list[str], code: int, words: str) -> None:
+    (toy.run / "tables").mkdir(parents=True)  # of a folder that is no run nothing else would be told
     said = toy(*arguments, code=code)
     assert words in said and "Traceback" not in said
 
@@ -114,12 +114,58 @@ def test_every_command_explains_itself(command: str) -> None:
     assert found.exit_code == 0 and len(found.output.splitlines()) > 3
 
 
-def test_the_list_of_commands_says_what_they_say() -> None:
+def test_the_list_of_commands_names_each_once_in_a_line_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    placed = [name for names in cli.SECTIONS.values() for name in names]
+    assert sorted(placed) == sorted(cli.COMMANDS), "each has its section"
+    lines = invoke("--help").output.splitlines()
+    assert max(map(len, lines)) <= 80
     for name, lazy in cli.COMMANDS.items():
-        command = lazy.load()
-        assert command.name == name
-        for limit in (45, 1000):
-            assert click.Command(None, help=lazy.summary).get_short_help_str(limit) == command.get_short_help_str(limit)
+        assert lazy.load().name == name
+        assert sum(line.split() == [name, *lazy.summary.split()] for line in lines) == 1, "in one line, and not cut"
+    assert [line for line in lines if line in {f"{title}:" for title in cli.SECTIONS}] == [
+        f"{title}:" for title in cli.SECTIONS
+    ]
+
+
+def test_options_name_their_choices() -> None:
+    said = " ".join(invoke("evaluate", "--help").output.split())
+    assert "--backend [skeleton|stableanimator|echomimicv2|echomimicv2-acc|mimicmotion]" in said
+    assert "--protocol [csg405|pats|ted]" in said and "--method [ours|transfer|folder]" in said
+    assert "--seed INTEGER" in said and "[0<=x<2147483648; default: 0]" in said and "--fit true|false" in said
+    assert "[of: paired, unpaired;" in said and "--backend-weights TABLE" in said
+    wrong = invoke("evaluate", "--backend", "magic")
+    assert wrong.exit_code == 2 and "'magic' is not one of 'skeleton', 'stableanimator'" in wrong.output
+
+
+@pytest.mark.parametrize(("shell", "words"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete")])
+def test_a_shell_is_told_how_to_complete(shell: str, words: str) -> None:
+    found = invoke("completion", shell)
+    assert found.exit_code == 0 and words in found.output and "_CSG405_COMPLETE" in found.output
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["re"], {"release", "report", "retry"}),
+        (["run", "a"], {"annotate", "audio_features", "availability", "attributes"}),
+        (["run", "crawl", "cr"], set()),  # it is given already
+        (["status", "--profile", "de"], {"demo"}),
+        (["status", "--run", "runs/t"], {"runs/toys"}),
+        (["status", "--run", "other"], {"other/mine"}),
+        (["retry", "--reason", "no_spe"], {"no_speech"}),
+        (["table", "pos"], {"pose_measures"}),
+        (["generate", "--sampler", "d"], {"ddim", "dpm"}),
+    ],
+)
+def test_a_shell_completes(
+    typed: list[str], expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in ("runs/toys", "other/mine"):
+        (tmp_path / run / "tables").mkdir(parents=True)
+    completed = ShellComplete(cli.main, {}, "csg405", "_CSG405_COMPLETE").get_completions(typed[:-1], typed[-1])
+    assert {item.value for item in completed} == expected
 
 
 def test_help_loads_no_command() -> None:
@@ -151,10 +197,28 @@ def test_the_funnel_counts_everything(done: Toys) -> None:
     assert states["toy_annotate"]["bytes"] > 0
 
 
-def test_the_funnel_of_a_run_that_never_began(toy: Toys) -> None:
-    states = json.loads(toy("status", "--json"))["stages"]
-    assert [s["pending"] for s in states] == [6, 0, 0, 0, 1, 0]
-    assert "toy_crawl" in toy("status") and not toy.run.exists()
+LOOKING = [
+    ["status"],
+    ["show", "a"],
+    ["failed"],
+    ["check"],
+    ["availability"],
+    ["retry", "--all-failed"],
+    ["table", "videos", "--out", "x.csv"],
+    ["compact"],
+    ["gc", "--dry-run"],
+    ["discard", "raw"],
+    ["opt-out", "yt:aaaaaaaaaaa"],
+]
+
+
+@pytest.mark.parametrize("command", LOOKING, ids=lambda command: str(command[0]))
+def test_what_looks_at_a_run_begins_none(toy: Toys, command: list[str]) -> None:
+    (toy.run.parent / "mine" / "tables").mkdir(parents=True)
+    (toy.run.parent / "no run").mkdir()
+    said = toy(*command, code=2)
+    assert f"Error: {toy.run} is no run; runs that are there" in said and f"\n  {toy.run.parent / 'mine'}\n" in said
+    assert "no run\n" not in said.partition("\n")[2] and not toy.run.exists()
 
 
 @pytest.mark.parametrize("unit", ["file:a", "a", "file:a/0+250", "file:a/0+250#0"])
@@ -411,8 +475,20 @@ def test_a_stages_settings_are_options_of_its_own_command(tmp_path: Path) -> Non
     assert wrong.returncode == 2 and "speech_types.count" in wrong.stderr
 
 
-@pytest.mark.parametrize("option", ["--input", "--manifest"])
-def test_what_a_run_has_one_of_is_given_once(option: str) -> None:
+def test_what_a_run_has_one_of_is_given_once() -> None:
     """Click takes the last of several: the others would be left out in silence."""
-    ended = CliRunner().invoke(cli.main, ["status", option, "a", option, "b"])
+    ended = CliRunner().invoke(cli.main, ["status", "--manifest", "a", "--manifest", "b"])
     assert ended.exit_code == 2 and "given 2 times, and a run has one: a, b" in " ".join(ended.output.split())
+
+
+def test_several_folders_may_be_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "talk.mp4").write_bytes(name.encode())
+    given = ["run", "crawl", "--dry-run", "--profile", "folder"]
+    found = invoke(*given, "--input", "one", "--input", "two")
+    assert found.exit_code == 0 and "would do 2 of 2 units" in found.output, found.output
+    assert "one/talk.mp4" in found.output and "two/talk.mp4" in found.output
+    wrong = invoke(*given, "--input", "one", "--input", "https://youtu.be/aaaaaaaaaaa")
+    assert wrong.exit_code == 2 and "of several inputs each is a folder of videos" in " ".join(wrong.output.split())

@@ -270,3 +270,23 @@ def test_what_the_disk_refuses_is_an_error_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         save_tensors({"x": torch.zeros(4)}, tmp_path / "nowhere" / "x.safetensors")
     assert caught.value.errno == errno.ENOENT
+
+
+def test_a_model_is_named_by_path_or_by_its_name_in_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    trainings = tmp_path / "training"
+    assert checkpoint.model_of("", trainings) == trainings / "model", "which says itself that it is not there"
+    with pytest.raises(BadModel, match=r"--model paper: no file or folder .* holds none: train one"):
+        checkpoint.model_of("paper", trainings)
+    for name in ("paper", "small"):
+        (trainings / name / "checkpoints").mkdir(parents=True)
+    assert checkpoint.model_of("paper", trainings) == trainings / "paper"
+    with pytest.raises(BadModel, match=r"--model papr: .*models of this run: paper, small$"):
+        checkpoint.model_of("papr", trainings)
+    with pytest.raises(BadModel, match=r"training/model holds no model: name one with --model; .*paper, small$"):
+        checkpoint.model_of("", trainings)
+    (tmp_path / "small").touch()
+    assert checkpoint.model_of("small", trainings) == Path("small"), "a path that is there comes first"
+    assert checkpoint.model_of("else/where", trainings) == Path("else/where")
+    (trainings / "model" / "checkpoints").mkdir(parents=True)
+    assert checkpoint.model_of("", trainings) == trainings / "model"

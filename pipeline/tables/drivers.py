@@ -1,0 +1,70 @@
+"""Who is at work on a run, as heartbeats and locks say; for commands that look and never wait."""
+
+import socket
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.base import files
+from pipeline.tables.lock import BEAT_SECONDS, BEATS_MISSED, Occupied, held_here
+
+_ENDING = ".heartbeat.json"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A process that writes a table.
+
+    Attributes:
+        writes: the kind, or the shard of it: `videos`, `videos.0-of-2`.
+        since: when it began; None where an older version beats.
+        seen: its last sign of life, by its own clock.
+    """
+
+    writes: str
+    pid: int
+    host: str
+    since: datetime | None
+    seen: datetime
+
+    @property
+    def kind(self) -> str:
+        """The table kind, whatever the shard."""
+        return self.writes.partition(".")[0]
+
+
+def drivers(run: Path) -> list[Driver]:
+    """Drivers that are alive: on this machine they hold their lock, on another one their heartbeat is fresh by both clocks."""
+    found = []
+    for path in sorted((run / "locks").glob(f"*{_ENDING}")):
+        beat, name = files.read_object(path), path.name.removesuffix(_ENDING)
+        known = _driver(name, beat)
+        if known and _alive(run, known):
+            found.append(known)
+    return found
+
+
+def _driver(name: str, beat: dict[str, Any]) -> Driver | None:
+    numbers = [beat.get(key) for key in ("pid", "time")]
+    if not all(isinstance(number, int | float) for number in numbers):
+        return None  # cut short, or from elsewhere
+    since = beat.get("since")
+    return Driver(
+        name,
+        int(beat["pid"]),
+        str(beat.get("host")),
+        datetime.fromtimestamp(since, UTC) if isinstance(since, int | float) else None,
+        datetime.fromtimestamp(beat["time"], UTC),
+    )
+
+
+def _alive(run: Path, driver: Driver) -> bool:
+    fresh = abs(time.time() - driver.seen.timestamp()) < BEATS_MISSED * BEAT_SECONDS
+    if driver.host != socket.gethostname():
+        return fresh
+    try:
+        return held_here(run, driver.writes)
+    except (OSError, Occupied):  # a disk that is read only takes no lock, or many processes are starting
+        return fresh
