@@ -41,6 +41,15 @@ COMMANDS = {
         "pipeline.cli.opt_out:opt_out",
         "Leave videos (yt:ID, a link) and channels (id, @handle, name, a link) out of a run, and remove what is there.",
     ),
+    "release": Lazy(
+        "pipeline.cli.release:release",
+        "Write what may be published of a run: links, boxes, skeletons, measures, splits, a card; no footage, no sound.",
+    ),
+    "takedown": Lazy(
+        "pipeline.cli.release:takedown",
+        "Take persons, clips, videos (ids or links) and channels out of a published release: writes a new version "
+        "without them.",
+    ),
     "table": Lazy(
         "pipeline.cli.tables:table",
         "Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the "
