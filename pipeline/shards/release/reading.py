@@ -57,8 +57,9 @@ class Released:
     sha256: str
 
     def files(self, table: str) -> list[str]:
-        """The files of a table."""
-        return [path for path in sorted(self.listed) if path.partition("/")[0] == table]
+        """The files of a table, in the order of the splits."""
+        found = [path for path in sorted(self.listed) if path.partition("/")[0] == table]
+        return sorted(found, key=lambda path: RELEASE_SPLITS.index(re.split(r"[-.]", path.partition("/")[2])[0]))
 
     def check(self, path: str) -> Path:
         """A listed file, if it is the one that the index means. Raises ShardError."""
