@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pipeline.base import files
 from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
+from pipeline.base.process import prepare
 from pipeline.base.progress import Progress, log_to
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.awaited import begin_anew, settle_anew
@@ -211,6 +212,7 @@ def _run_units(
 ) -> None:
     from pipeline.engine.executors.executor import Job, open_executor  # heavy: only when something is pending
 
+    prepare()  # workers inherit it, whoever called us
     commits = Commits(stage, store, work)
     interruption = Interrupt()
 
