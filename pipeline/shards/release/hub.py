@@ -1,4 +1,4 @@
-"""What the Hugging Face Hub and `datasets` read: features by Arrow types, configurations, and the head of a data set card."""
+"""The head of a data set card as the Hugging Face Hub reads it: licence, size, tags, configurations, features."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,8 @@ import pyarrow as pa
 
 from pipeline.base import yaml
 from pipeline.base.text import printable
-from pipeline.base.units import SAMPLE_RATE
+from pipeline.shards.features import features
 
-AUDIO = {"dtype": {"audio": {"sampling_rate": SAMPLE_RATE}}}
-_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16"}
 _SIZES = (
     (1_000, "n<1K"),
     (10_000, "1K<n<10K"),
@@ -36,29 +34,6 @@ _LICENCES = frozenset(
     )
 )
 _LANGUAGE = re.compile(r"[a-z]{2,3}", re.ASCII)
-
-
-def features(schema: pa.Schema, special: Mapping[str, Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
-    """The features of a table as the card's `dataset_info` lists them.
-
-    Args:
-        schema: the Parquet files' columns.
-        special: column -> its feature, where the type does not say it: `AUDIO` for FLAC bytes.
-    """
-    return [{"name": field.name, **((special or {}).get(field.name) or _feature(field.type))} for field in schema]
-
-
-def _feature(kind: pa.DataType) -> dict[str, Any]:
-    if pa.types.is_fixed_size_list(kind):
-        return {"list": _inner(kind.value_type), "length": kind.list_size}
-    if pa.types.is_list(kind):
-        return {"list": _inner(kind.value_type)}
-    return {"dtype": _NAMES.get(str(kind), str(kind))}
-
-
-def _inner(kind: pa.DataType) -> Any:
-    feature = _feature(kind)
-    return feature["dtype"] if list(feature) == ["dtype"] else feature
 
 
 def head(
