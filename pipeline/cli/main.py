@@ -50,6 +50,10 @@ COMMANDS = {
         "Take persons, clips, videos (ids or links) and channels out of a published release: writes a new version "
         "without them.",
     ),
+    "export": Lazy(
+        "pipeline.cli.export:export",
+        "Write the shards of a run in another form: `webdataset`, tar files of json, npy, flac and mp4.",
+    ),
     "table": Lazy(
         "pipeline.cli.tables:table",
         "Write a table's clean rows (winning, live, without bookkeeping) to one file, those of evaluations with the "
