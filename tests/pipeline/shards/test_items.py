@@ -1,7 +1,12 @@
 """Reading shards as items: the same arrays by iterating and by index, pictures and drawings, a film, and a torch Dataset."""
 
 import json
+import os
 import pickle
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,12 @@ from pipeline.base.hashes import sha256_of
 from pipeline.media.audio import to_flac
 from pipeline.media.video import GridReader, write_clip
 from pipeline.shards import Item, Shards, open_shards
-from pipeline.shards.format import ShardError
+from pipeline.shards.format import ShardError, shard_schema
+from pipeline.shards.index import write_index
 from pipeline.shards.write import write_shard
 from tests.pipeline.shards.test_shard import row
 
+ROOT = Path(__file__).parents[3]
 FRAMES = 20
 COUNTS = {"train-00000-of-00002.parquet": 18, "train-00001-of-00002.parquet": 3, "test-00000-of-00002.parquet": 1}
 
@@ -122,8 +129,6 @@ def test_a_clip_that_is_not_here_says_so(run: Path, video: str | None, problem: 
 
 
 def test_a_damaged_file_is_refused_by_index_too(run: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = Path(shutil.copytree(run / "shards", tmp_path / "shards"))
     path = folder / "train-00000-of-00002.parquet"
     data = bytearray(path.read_bytes())
@@ -158,3 +163,44 @@ def test_workers_of_a_loader_read_them(shards: Shards) -> None:
     )
     found = [name for batch in loader for name in batch["clip_id"]]
     assert found == [item.row["clip_id"] for item in shards]
+
+
+def test_the_example_of_the_readme_works_from_a_plain_python(run: Path, tmp_path: Path) -> None:
+    readme = (ROOT / "pipeline" / "shards" / "README.md").read_text(encoding="utf-8")
+    example = next(code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "open_shards" in code)
+    assert len([line for line in example.splitlines() if line and not line.startswith("from ")]) == 5
+    shutil.copytree(run, tmp_path / "runs" / "demo")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"({FRAMES}, 133, 2) 0.0 ({FRAMES * 640},)\n"
+    assert b"mp4a" in (tmp_path / "first.mp4").read_bytes()
+
+
+def test_other_readers_take_the_folder(run: Path) -> None:
+    polars, duckdb, pandas = map(pytest.importorskip, ("polars", "duckdb", "pandas"))
+    folder, count = run / "shards", sum(COUNTS.values())
+    assert polars.read_parquet(f"{folder}/*.parquet").height == count
+    assert polars.scan_parquet(folder, hidden_file_prefix=["_", "."]).collect().height == count
+    assert duckdb.sql(f"select count(*) from '{folder}/*.parquet'").fetchall() == [(count,)]
+    assert len(pandas.read_parquet(folder)) == count
+
+
+def test_datasets_takes_the_folder_with_its_splits_and_sound(run: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    folder = Path(shutil.copytree(run / "shards", tmp_path / "shards"))
+    index = json.loads((folder / "_index.json").read_text())
+    write_index(folder, {**index, "columns": [{"name": name} for name in shard_schema().names]})
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 21, "test": 1}
+    features = loaded["test"].features
+    assert features["audio"] == datasets.Audio(sampling_rate=16_000)
+    as_typed = datasets.Features.from_arrow_schema(shard_schema())
+    assert {name: features[name] for name in features if name != "audio"} == {
+        name: as_typed[name] for name in as_typed if name != "audio"
+    }
+    undecoded = loaded["test"].cast_column("audio", datasets.Audio(sampling_rate=16_000, decode=False))
+    [item] = open_shards(folder, "test")
+    assert undecoded[0]["audio"]["bytes"] == item["audio"]
+    write_index(folder, {**index, "files": []})
+    assert not (folder / ".huggingface.yaml").exists()
