@@ -5,7 +5,7 @@
 #   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
 #             A run remembers all of these (but DRY), however it is named; a call that changes one says what has to be done again.
 #   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
-#   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights
+#   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights; OUT also copies a release
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
@@ -64,7 +64,7 @@ HOW = $(ANSWER) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),
 CSG := $(BIN)/csg405
 # csg405 ends with 3 when all was tried and units failed. Targets before the last one of the call go on then; the last one tells what
 # failed in all of them, and ends as failed.
-GOALS = $(filter crawl annotate filter rebuild train generate evaluate availability status,$(MAKECMDGOALS))
+GOALS = $(filter crawl annotate filter rebuild train generate evaluate release availability status,$(MAKECMDGOALS))
 LAST = $(lastword $(GOALS))
 BEFORE = $(if $(filter-out $(LAST),$(filter rebuild,$(GOALS))),crawl annotate filter,$(filter crawl annotate filter,$(filter-out $(LAST),$(GOALS))))
 IS_LAST = $(filter $@,$(LAST))
@@ -90,7 +90,7 @@ READY_DEV := $(VENV)/.ready-dev
 
 # The targets of one call build on each other: with -j too, one after the other.
 .NOTPARALLEL:
-.PHONY: help setup crawl annotate filter rebuild train generate evaluate ablation availability status test test-slow bench docs lint clean
+.PHONY: help setup crawl annotate filter rebuild train generate evaluate release ablation availability status test test-slow bench docs lint clean
 
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value] [RESET=stage.key]"
@@ -164,6 +164,9 @@ evaluate: $(READY_EVALUATE) ## table 2: METHOD=ours|transfer|folder PROTOCOL=csg
 	@$(BIN)/python -m stages.evaluate $(ANSWER) $(FLAGS) $(FILMED) $(if $(value METHOD),--method $(call quoted,METHOD)) \
 		$(if $(value PROTOCOL),--protocol $(call quoted,PROTOCOL)) $(if $(value MODEL),--model $(call quoted,MODEL)) \
 		$(if $(value SOURCE),--source $(call quoted,SOURCE)) $(if $(value FOLDER),--folder $(call quoted,FOLDER)) $(TELL)
+
+release: $(READY) ## what may be published of a run, for the Hugging Face Hub and for rebuilds: [OUT=folder] SET="release.contact=... release.licence=..."
+	@$(CSG) release $(ANSWER) $(FLAGS) $(if $(value OUT),--out $(call quoted,OUT)) $(TELL)
 
 ablation: $(READY_TRAIN) ## table 3 on planted skeletons and sound: what reference, concat and local coordinates are worth
 	@$(BIN)/python -m stages.ablation $(FLAGS)

@@ -1,3 +1,5 @@
 """The stages, named as in the paper; each runs as `python -m stages.NAME` (see `stages/README.md`)."""
 
-import pipeline  # noqa: F401 - what it sets has to be set before a stage imports numpy
+from pipeline.base.process import prepare
+
+prepare()  # before a stage imports numpy: `python -m` loads this package before the stage's own

@@ -13,8 +13,10 @@ from hypothesis import settings
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import pipeline  # noqa: F401 - what it sets has to be set before a test imports numpy
+from pipeline.base.process import prepare
 from tests.encoders import scheduled_ordinarily
+
+prepare()  # as commands do, before a test imports numpy
 
 # The same examples every time: a change that breaks something fails at once, and one that does not never fails by luck.
 settings.register_profile("csg405", derandomize=True, deadline=None)

@@ -17,6 +17,7 @@ from pipeline.base import files, install
 from pipeline.base.errors import BadUse, StageError, UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.log import log_to
+from pipeline.base.process import prepare
 from pipeline.base.progress import Progress
 from pipeline.base.pulse import listening
 from pipeline.base.reasons import Reason, ReasonClass
@@ -267,6 +268,7 @@ def _run_units(
 ) -> None:
     from pipeline.engine.executors.executor import Job, open_executor  # heavy: only when something is pending
 
+    prepare()  # workers inherit it, whoever called us
     commits = Commits(stage, store, work)
     interruption = Interrupt()
 

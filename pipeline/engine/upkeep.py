@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base import files
 from pipeline.shards import removal
+from pipeline.shards.features import HUB
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
 from pipeline.tables import people, pointer, run_folder
@@ -255,7 +256,7 @@ def _kept(key: str, there: Container[str]) -> bool:
     path = PurePosixPath(key)
     removing = path.name.startswith(removal.TEMPORARY) and str(path.with_name(removal.JOURNAL)) in there
     listed = path.name.startswith(files.TEMPORARY)  # as a leftover
-    return removing or listed or path.name in (INDEX, removal.JOURNAL) or path.suffix == ".owner"
+    return removing or listed or path.name in (INDEX, HUB, removal.JOURNAL) or path.suffix == ".owner"
 
 
 def _paths(store: Store, kind: str) -> list[str]:

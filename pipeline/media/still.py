@@ -1,15 +1,17 @@
 """Reads one picture file: PNG, JPEG or WebP, of bounded size."""
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.process import MOST_PICTURE_PIXELS
 from pipeline.base.reasons import Reason, Reject
 
-MAX_BYTES = 64 << 20  # of the file; how many pixels it may hold is set for OpenCV in pipeline/__init__.py
+MAX_BYTES = (
+    64 << 20
+)  # of the file; OpenCV refuses too many pixels before it decodes them, in processes that `prepare` set up
 _MAGIC = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP"}
 
 
@@ -34,8 +36,15 @@ def read_picture(path: str | Path) -> NDArray[np.uint8]:
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than it is allowed
-        most = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"]) / 1e6
-        raise Reject(Reason.TOO_LARGE, f"{path} has more than {most:.0f} million pixels: scale it down") from error
+        raise _too_many(path) from error
+    if bgr is not None and bgr.shape[0] * bgr.shape[1] > MOST_PICTURE_PIXELS:
+        raise _too_many(path)
     if bgr is None:
         raise Reject(Reason.NOT_MEDIA, f"{path} does not decode: it is cut short or damaged")
     return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def _too_many(path: Path) -> Reject:
+    return Reject(
+        Reason.TOO_LARGE, f"{path} has more than {MOST_PICTURE_PIXELS / 1e6:.0f} million pixels: scale it down"
+    )

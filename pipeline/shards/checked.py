@@ -53,10 +53,10 @@ class Reader:
             ShardError: the shard is damaged, or not what the format promises.
         """
         with opened(self.path) as file:
-            with _told(self.path):
-                parquet = _parquet(file)
-                about, schema = parquet.metadata, parquet.schema_arrow
-                groups = groups_of(file, parquet, about.num_rows if self.rows is None else self.rows)
+            with damage_told(self.path):
+                parquet = parquet_of(file)
+                schema = parquet.schema_arrow
+                groups = self._groups(file, parquet)
             names = [name for name in schema.names if columns is None or name in columns]
             whole = any(name in (*HEAVY, "audio") for name in names)
             if whole:
@@ -68,11 +68,35 @@ class Reader:
             if whole:
                 self.sha256 = file.sha256()
 
+    def group_rows(self) -> list[int]:
+        """Rows of each row group, as the footer has them. Raises ShardError."""
+        with opened(self.path) as file, damage_told(self.path):
+            return [group.rows for group in self._groups(file, parquet_of(file))]
+
+    def group(self, number: int, columns: Sequence[str] | None = None) -> list[pa.Table]:
+        """One row group, checked as `tables` checks it, but for the hash of the file.
+
+        Raises:
+            ShardError: the shard is damaged, or not what the format promises.
+        """
+        self.seen.clear()
+        with opened(self.path) as file:
+            with damage_told(self.path):
+                parquet = parquet_of(file)
+                group = self._groups(file, parquet)[number]
+            names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+            names += [name for name in KEYS if name not in names]
+            file.hold(group.start, group.stop)
+            return list(self._group(file, parquet, number, group, names))
+
+    def _groups(self, file: ShardFile, parquet: pq.ParquetFile) -> list[Group]:
+        return groups_of(file, parquet, parquet.metadata.num_rows if self.rows is None else self.rows)
+
     def _group(
         self, file: ShardFile, parquet: pq.ParquetFile, number: int, group: Group, names: list[str]
     ) -> Iterator[pa.Table]:
         where, schema = f"{self.path}: row group {number}", parquet.schema_arrow
-        with _told(self.path):
+        with damage_told(self.path):
             frames = 0
             if "frames" in names:
                 Promise(where, group, 0).check_pages(file, ["frames"], schema)
@@ -84,7 +108,7 @@ class Reader:
                 promise.check_numbers(schema)
             promise.check_pages(file, names, schema)
         for table in self._decoded(parquet, number, names, promise):
-            with _told(self.path):
+            with damage_told(self.path):
                 rows = Rows(self.path, table)
                 rows.check()
                 if {"clip_id", "person"} <= rows.columns.keys():
@@ -93,13 +117,13 @@ class Reader:
 
     def _decoded(self, parquet: pq.ParquetFile, number: int, names: list[str], promise: Promise) -> Iterator[pa.Table]:
         if promise.bytes_of(names, parquet.schema_arrow) <= _AT_ONCE_BYTES:
-            with _told(self.path):
+            with damage_told(self.path):
                 table = parquet.read_row_group(number, columns=names, use_threads=False)
             yield table
             return
         batches = parquet.iter_batches(1, row_groups=[number], columns=names, use_threads=False)
         while True:
-            with _told(self.path):
+            with damage_told(self.path):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -112,7 +136,7 @@ class Reader:
             self.seen.add(name)
 
 
-def _parquet(file: ShardFile) -> pq.ParquetFile:
+def parquet_of(file: ShardFile) -> pq.ParquetFile:
     return pq.ParquetFile(
         pa.PythonFile(file, mode="r"),
         pre_buffer=False,
@@ -124,7 +148,7 @@ def _parquet(file: ShardFile) -> pq.ParquetFile:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def damage_told(path: Path) -> Iterator[None]:
     """Whatever Arrow says of damaged bytes, as ShardError."""
     try:
         yield

@@ -24,8 +24,8 @@ _REPEATED_BYTES = 128 << 20  # of such columns together, were each value the lon
 _LIST_LENGTH = 1024  # of what is no list over frames: a crop box has 4
 _SAMPLE_BYTES = 4  # of FLAC, at most; 16-bit sound takes 2
 _FLAC_HEAD = 64 << 10
-_CODECS = ("ZSTD", "UNCOMPRESSED", "SNAPPY")  # what shards are written with, and what other programs take
-_ENCODINGS = {0: "PLAIN", 2: "PLAIN_DICTIONARY", 3: "RLE", 8: "RLE_DICTIONARY", 9: "BYTE_STREAM_SPLIT"}
+CODECS = ("ZSTD", "UNCOMPRESSED", "SNAPPY")  # what shards are written with, and what other programs take
+ENCODINGS = {0: "PLAIN", 2: "PLAIN_DICTIONARY", 3: "RLE", 8: "RLE_DICTIONARY", 9: "BYTE_STREAM_SPLIT"}
 _FEWEST_COLUMNS = frozenset(shard_schema().names[: shard_schema().names.index("channel") + 1]) - SINCE_MINOR_VERSIONS
 
 
@@ -121,7 +121,7 @@ def _chunk(where: str, name: str, column: pq.ColumnChunkMetaData, first: int, la
     stop = start + column.total_compressed_size
     if column.file_path or not first <= start <= stop <= last:
         raise ShardError(f"{where}: column {name} leads out of its place in the file")
-    if column.compression not in _CODECS:
+    if column.compression not in CODECS:
         raise ShardError(
             f"{where}: column {name} is packed by {column.compression}, shards by zstd, snappy or not at all"
         )
@@ -181,7 +181,7 @@ class Promise:
         return found
 
     def _check_page(self, name: str, chunk: Chunk, page: Page) -> None:
-        if page.encoding not in _ENCODINGS:
+        if page.encoding not in ENCODINGS:
             self._refuse(name, f"is encoded as no shard is ({page.encoding})")
         if page.kind == DICTIONARY and page.values > chunk.values:
             self._refuse(name, f"has a dictionary of {page.values} entries for {chunk.values} values")

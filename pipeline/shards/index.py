@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from pipeline.base import files
 from pipeline.base.text import printable
+from pipeline.shards.features import write_hub
 from pipeline.shards.format import SPLITS, ShardError, check_version
 
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
@@ -39,7 +40,8 @@ def _totals(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def write_index(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write `_index.json` atomically."""
+    """Write `_index.json` atomically, and before it what Hugging Face `datasets` reads in its place."""
+    write_hub(folder, content)
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     files.write_text(folder / INDEX, text + "\n")
 

@@ -57,9 +57,14 @@ class ShardFile:
         """Hash up to `stop`, and hold from `start` on."""
         self._window, self._start = memoryview(b""), 0  # before the next one is allocated
         self._hash_until(start)
-        self._window, self._start = self._exactly(start, stop - start), start
+        self.hold(start, stop)
         self._digest.update(self._window[self._hashed - start :])
         self._hashed = max(self._hashed, stop)
+
+    def hold(self, start: int, stop: int) -> None:
+        """Load the bytes from `start` to `stop`, without hashing them."""
+        self._window, self._start = memoryview(b""), 0
+        self._window, self._start = self._exactly(start, stop - start), start
 
     def sha256(self) -> str:
         """Of the whole file, in hex; what was not hashed yet is read."""

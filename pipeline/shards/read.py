@@ -5,29 +5,42 @@ refuses a folder whose index does not fit its files.
 """
 
 import io
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import soundfile
 from numpy.typing import NDArray
 
+from pipeline.base.hashes import sha256_of
 from pipeline.base.text import printable
 from pipeline.shards import removal
 from pipeline.shards.checked import Reader
 from pipeline.shards.format import SPLITS, ShardError
 from pipeline.shards.index import INDEX, check_same, read_index
+from pipeline.shards.item import Item
 from pipeline.shards.rows import whole
 from pipeline.skeleton.layout import K
 from pipeline.tables.arrow import to_python
 
+if TYPE_CHECKING:
+    from pipeline.shards.torch_dataset import ShardDataset
+
+
+_HELD = 2  # row groups of 16 clips, 10 to 25 MB each, so that a walk over neighbours decodes each once
+
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of a run, or of one split.
+    """The shards of a run, or of one split: iterated and indexed, they give an `Item` a row.
+
+    An index fetches one row group of 16 clips, and the whole file is hashed once before its first: whoever shuffles millions of
+    times wants `pipeline.model.training.cache`.
 
     Attributes:
         folder: where `_index.json` lies.
@@ -40,6 +53,52 @@ class Shards:
     paths: tuple[Path, ...]
     index: Mapping[str, Any]
     read: dict[str, str] = field(default_factory=dict, compare=False)
+    _held: dict[tuple[str, int, Any], list[dict[str, Any]]] = field(default_factory=dict, compare=False, repr=False)
+    _ends: dict[str, list[int]] = field(default_factory=dict, compare=False, repr=False)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Items, in the order of the files. Raises ShardError as `rows`."""
+        return (Item(row, self.folder) for row in self.rows())
+
+    def __getitem__(self, number: int) -> Item:
+        """The item at a place, from the end when negative. Raises IndexError, and ShardError as `rows`."""
+        return Item(self.row(number), self.folder)
+
+    def row(self, number: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
+        """One row, as `rows` gives them. Raises IndexError, and ShardError as `rows`."""
+        place = number + len(self) if number < 0 else number
+        if not 0 <= place < len(self):
+            raise IndexError(f"item {number} of {len(self)}")
+        listed = {entry["path"]: entry for entry in self.index["files"]}
+        for path in self.paths:
+            if place < listed[path.name]["rows"]:
+                return self._row(path, place, listed[path.name], None if columns is None else tuple(columns))
+            place -= listed[path.name]["rows"]
+        raise AssertionError(number)
+
+    def unread(self) -> "Shards":
+        """The same without what was read of it so far: to be sent to another process."""
+        return Shards(self.folder, self.paths, self.index)
+
+    def torch(self, columns: Sequence[str] = ("keypoints", "scores", "sound")) -> "ShardDataset":
+        """A map-style torch Dataset of these items; see `pipeline.shards.torch_dataset`."""
+        from pipeline.shards.torch_dataset import ShardDataset
+
+        return ShardDataset(self, columns)
+
+    def _row(self, path: Path, place: int, entry: Mapping[str, Any], columns: tuple[str, ...] | None) -> dict[str, Any]:
+        reader = Reader(path, entry["rows"])
+        if path.name not in self._ends:
+            check_same(path, sha256_of(path), entry["sha256"])
+            self._ends[path.name] = list(accumulate(reader.group_rows()))
+        ends = self._ends[path.name]
+        group = bisect_right(ends, place)
+        key = (path.name, group, columns)
+        if key not in self._held:
+            while len(self._held) >= _HELD:
+                del self._held[next(iter(self._held))]
+            self._held[key] = [row for table in reader.group(group, columns) for row in as_rows(table)]
+        return self._held[key][place - (ends[group - 1] if group else 0)]
 
     def __len__(self) -> int:
         names = {path.name for path in self.paths}
@@ -78,7 +137,7 @@ def as_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
         yield {name: column[number] for name, column in values.items()}
 
 
-def open_shards(folder: Path, split: str | None = None) -> Shards:
+def open_shards(folder: str | Path, split: str | None = None) -> Shards:
     """Open a folder of shards.
 
     Args:

@@ -65,7 +65,10 @@ def parse(text: str) -> OptOut:
 
 def _channel_of(link: str) -> str | None:
     """The id, @handle or old name in a link to a YouTube channel; None when it is something else."""
-    parts = urlsplit(link)
+    try:
+        parts = urlsplit(link)
+    except ValueError:  # brackets that hold no address
+        return None
     if not re.fullmatch(r"(www\.|m\.)?youtube\.com", (parts.hostname or "").lower()):
         return None
     steps = [unquote(step) for step in parts.path.split("/") if step]

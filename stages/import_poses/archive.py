@@ -36,6 +36,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _LOCAL_MAGIC = b"PK\x03\x04"
 _UTF8 = 0x800
 _TAIL_BYTES = 256 << 10
+_VERSIONS = ("1", VERSION.split(".")[0])  # of releases; skeletons are the same in both
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def form_of(path: Path) -> tuple[Form, tuple[Path, ...]]:
     """What an archive is, and its files in order. Raises StageError when there is none, or a part is missing."""
     path = Path(path)
     skeletons = skeletons_of(path)
-    if skeletons is not None and skeletons.is_file():
-        return "release", (skeletons,)
+    if skeletons and all(map(Path.is_file, skeletons)):
+        return "release", skeletons
     if path.is_dir():
         zips = [p for p in sorted(path.iterdir()) if ".zip.part" in p.name or p.suffix == ".zip"]
         if not zips:
@@ -77,10 +78,17 @@ def identity(path: Path) -> str:
     if form == "folder":
         listed = (f"{name} {size}" for name, _, size in sorted(_walk(paths[0])))
         return f"folder {digest(*listed):016x}"
+    if form == "release" and len(paths) > 1:
+        return f"release {digest(*(_tail((one,)) for one in paths)):016x}"
+    return f"{form} {_tail(paths)}"
+
+
+def _tail(paths: tuple[Path, ...]) -> str:
+    """The size of files taken as one, and a hash of its last bytes."""
     with open_joined(paths) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
-        return f"{form} {size} {digest(file.read()):016x}"
+        return f"{size} {digest(file.read()):016x}"
 
 
 def build(path: Path, folder: Path, limits: Limits) -> Archive:
@@ -176,19 +184,28 @@ def _walk(root: Path) -> Iterator[tuple[str, bool, int]]:
 
 
 def _index_release(paths: tuple[Path, ...], limits: Limits) -> Index:
+    """Where each row of each file is: `offset` is its number in the file, `size` the file's."""
+    rows: list[tuple[str, Entry]] = []
+    for file, path in enumerate(paths):
+        clips = _released_clips(path, limits)
+        rows += ((release_key(clip), Entry(clip, offset=at, size=file)) for at, clip in enumerate(clips))
+        if len(rows) > limits.members:
+            raise StageError(f"{path} holds, with the files before it, {len(rows)} rows, limit {limits.members}")
+    return Index.of(rows, unique=False)
+
+
+def _released_clips(path: Path, limits: Limits) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(paths[0]) as file:
+        with pq.ParquetFile(path) as file:
             version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()
-            if version.split(".")[0] != VERSION.split(".")[0]:
-                raise StageError(f"{paths[0]} has the form {version} of released skeletons, and this reads {VERSION}")
-            _check_release(paths[0], file, limits)
-            clips = file.read(columns=["clip_id"])["clip_id"].to_pylist()
+            if version.split(".")[0] not in _VERSIONS:
+                raise StageError(f"{path} has the form {version} of released skeletons, and this reads {VERSION}")
+            _check_release(path, file, limits)
+            return [clip or "" for clip in file.read(columns=["clip_id"])["clip_id"].to_pylist()]
     except (OSError, ValueError, KeyError) as error:
-        raise StageError(f"{paths[0]} holds no released skeletons: {error}") from None
-    rows = ((release_key(clip or ""), Entry(clip or "", offset=number)) for number, clip in enumerate(clips))
-    return Index.of(rows, unique=False)
+        raise StageError(f"{path} holds no released skeletons: {error}") from None
 
 
 def _check_release(path: Path, file: "pq.ParquetFile", limits: Limits) -> None:

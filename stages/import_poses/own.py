@@ -23,8 +23,8 @@ def rows(reader: Reader, unit: Unit) -> Iterator[Row]:
         Reject: BAD_POSES when the release has no skeleton of this clip, or what it has does not fit.
     """
     clip, video = unit.row("clips"), unit.row("videos")
-    path = str(reader.archive.paths[0])
-    released = read_places([(path, entry.offset) for entry in reader.rows(clip["clip_id"])], COLUMNS)
+    files = [str(path) for path in reader.archive.paths]
+    released = read_places([(files[entry.size], entry.offset) for entry in reader.rows(clip["clip_id"])], COLUMNS)
     longer = [row for row in released if _length(row) >= clip["frames"]]
     length = min((_length(row) for row in longer), default=0)
     people = [row for row in longer if _length(row) == length]

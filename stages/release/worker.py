@@ -5,13 +5,11 @@ from collections.abc import Iterator
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.shards.release import CARD, FOLDER, INDEX, LINKS, MEASURES, SKELETONS
+from pipeline.shards.release import FOLDER, INDEX
 from pipeline.tables.results import listing_of, write_listing
 from pipeline.tables.store import Store
 from stages.release.settings import ReleaseSettings
 from stages.release.write import write
-
-FILES = (CARD, INDEX, LINKS, MEASURES, SKELETONS)
 
 
 class ReleaseWriter:
@@ -24,7 +22,7 @@ class ReleaseWriter:
         """Yield the release's row, once its files are written."""
         run = self._context.run
         counts = write(Store(run, self._context.opt_out), self._settings)
-        written = listing_of(run, [run / FOLDER / name for name in FILES])
+        written = listing_of(run, [path for path in (run / FOLDER).rglob("*") if path.is_file()])
         yield {
             "release": "release",
             "path": f"{FOLDER}/{INDEX}",

@@ -10,6 +10,7 @@ from pipeline.base.units import Row
 from pipeline.base.version import version_of
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.shards import removal
+from pipeline.shards.features import HUB
 from pipeline.shards.format import VERSION, shard_measures, shard_schema
 from pipeline.shards.index import INDEX, build_index, write_index
 from pipeline.tables.kinds import KINDS
@@ -56,7 +57,7 @@ class Shards(ShardsSettings, Stage):
     reads: ClassVar[tuple[Reads, ...]] = _reads()
     writes: ClassVar[str] = "shards"
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8)
-    leaves: ClassVar[tuple[str, ...]] = (f"{FOLDER}/{INDEX}",)
+    leaves: ClassVar[tuple[str, ...]] = (f"{FOLDER}/{INDEX}", f"{FOLDER}/{HUB}")
 
     def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
         return units(self, tables)

@@ -88,6 +88,18 @@ def links(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "release" / "links.jsonl").read_text().splitlines()]
 
 
+def released(run: Path, table: str, split: str = "train") -> Path:
+    """The only file of a table that the planted run has: it has no shards, and so no splits."""
+    [path] = (run / "release" / table).glob("*.parquet")
+    assert path.name.startswith(split)
+    return path
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    folder = run / "release"
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_links_are_those_of_kept_speakers(run: Path) -> None:
     found = links(run)
     assert [(link["video_id"], link["first_frame"], link["person"]) for link in found] == [
@@ -116,7 +128,7 @@ def test_links_are_those_of_kept_speakers(run: Path) -> None:
 
 
 def test_measures_stand_beside_their_speaker(run: Path) -> None:
-    table = pq.read_table(run / "release" / "measures.parquet")
+    table = pq.read_table(released(run, "measures"))
     assert table["person_id"].to_pylist() == [person_id(1), person_id(1, person=1), person_id(1, 200), person_id(2, 10)]
     assert table["yaw_degrees"].to_pylist() == [5.5, 6.5, 5.5, 5.5]
     assert table["speech_share"].to_pylist() == [0.75, 0.75, None, None]
@@ -127,17 +139,17 @@ def test_guesses_about_faces_are_not_published(run: Path, tmp_path: Path) -> Non
     """Neither columns nor values: a run that has them publishes, byte for byte, what one without them does."""
     folder = tmp_path / "planted" / "run"
     shutil.copytree(run, folder)
-    before = (folder / "release" / "measures.parquet").read_bytes()
+    before = released(folder, "measures").read_bytes()
     store = Store(folder)
     guesses = {"gender": "male", "age_years": 43.0, "ethnicity": "White", "emotion": "Sad", "identity": [0.6, 0.8]}
     with fake_run.together(store):
         add(store, "attributes", [{**ids(1), **guesses}])
         add(store, "speakers", [{**ids(1), "speaker": "s0123456789ab", "speaker_samples": 1}])
     fake_run.run(Release(), folder)
-    assert (folder / "release" / "measures.parquet").read_bytes() == before
+    assert released(folder, "measures").read_bytes() == before
     private = {*KINDS["attributes"].schema.names, *KINDS["speakers"].schema.names} - set(ids(1))
-    assert not private & set(pq.read_table(folder / "release" / "measures.parquet").column_names)
-    content = b"".join(path.read_bytes() for path in (folder / "release").iterdir() if path.is_file())
+    assert not private & set(pq.read_table(released(folder, "measures")).column_names)
+    content = b"".join(files_of(folder).values())
     assert b"s0123456789ab" not in content
 
 
@@ -146,26 +158,51 @@ def test_index_lists_the_files_with_their_hashes(run: Path) -> None:
     index = json.loads((folder / "index.json").read_text())
     assert (index["speakers"], index["clips"], index["videos"]) == (4, 3, 2)
     assert index["hours"] == pytest.approx(4 * FRAMES / 25 / 3600)
-    assert {entry["path"] for entry in index["files"]} | {"index.json"} == {path.name for path in folder.iterdir()}
+    assert index["without_link"] == 1 and index["splits"] == {"train": 4}
+    assert {entry["path"] for entry in index["files"]} | {"index.json"} == set(files_of(run))
+    sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert sums == {e["path"]: e["sha256"] for e in index["files"] if e["path"] != "SHA256SUMS"}
     for entry in index["files"]:
         content = (folder / entry["path"]).read_bytes()
         assert (entry["bytes"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_nothing_else_is_in_it(run: Path) -> None:
-    names = {path.name for path in (run / "release").iterdir()}
-    assert names == {"README.md", "index.json", "links.jsonl", "measures.parquet", "skeletons.parquet"}
-    for path in (run / "release").iterdir():
-        assert SECRET.encode() not in path.read_bytes()
-    columns = {name for path in (run / "release").glob("*.parquet") for name in pq.read_schema(path).names}
+    tables = {
+        "links/train.parquet",
+        "skeletons/train-00000.parquet",
+        "measures/train.parquet",
+        "availability/train.parquet",
+    }
+    found = files_of(run)
+    assert set(found) == {"README.md", "index.json", "croissant.json", "SHA256SUMS", "links.jsonl", *tables}
+    for content in found.values():
+        assert SECRET.encode() not in content
+    columns = {name for path in (run / "release").rglob("*.parquet") for name in pq.read_schema(path).names}
     assert not columns & {"audio", "audio_features", "video", "title", "channel", "gender", "age", "emotion", "path"}
+
+
+def test_the_same_links_stand_in_parquet(run: Path) -> None:
+    rows = pq.read_table(released(run, "links")).to_pylist()
+    for row, line in zip(rows, links(run), strict=True):
+        assert line.items() <= row.items() and row["split"] == "train"
+        assert row["person_id"] == f"{row['clip_id']}#{row['person']}"
+    states = pq.read_table(released(run, "availability")).to_pylist()
+    assert [(state["video_id"], state["state"]) for state in states] == [
+        (video_id(1), "never checked"),  # no stage crawled it
+        (video_id(2), "no link"),
+    ]
 
 
 def test_the_card_counts_and_escapes(run: Path) -> None:
     card = (run / "release" / "README.md").read_text()
-    assert "4 speakers in 3 clips of 2 videos" in card and "1 skeletons came smoothed" in card
+    assert (
+        "4 speakers in 3 clips of 2 videos" in card
+        and "**1 of the 4 speakers have no link**" in card
+        and "1 skeletons came smoothed" in card
+    )
     assert r"| CC BY \<b\>\| | 1 |" in card and "| Panel Forum | 1 |" in card and "| unknown | 1 |" in card
-    assert "{" not in card
+    assert "no address was set" in card and "{title}" not in card and "None: this is the first version." in card
 
 
 def test_the_card_names_licence_contact_and_settings_but_no_place(run: Path) -> None:
@@ -175,7 +212,8 @@ def test_the_card_names_licence_contact_and_settings_but_no_place(run: Path) -> 
     card = (run / "release" / "README.md").read_text()
     assert "These files themselves: CC BY 4.0." in card and "write to us@example.org" in card and "# Ours" in card
     index = json.loads((run / "release" / "index.json").read_text())
-    assert index["settings"]["export"]["crf"] == 21 and set(index["settings"]) == {"judge", "export"}
+    said = index["about"]
+    assert said["settings"]["export"]["crf"] == 21 and set(said["settings"]) == {"judge", "export"}
     assert str(run) not in card + json.dumps(index)
 
 
@@ -193,7 +231,7 @@ def rebuilt(run: Path, folder: Path, **video: Any) -> Store:
             assert not isinstance(placed, Problem)
             clips[placed["clip_id"]] = placed
         add(store, "clips", clips.values())
-    stage = ImportPoses(archive=run / "release" / "skeletons.parquet")
+    stage = ImportPoses(archive=run / "release")
     with stage.driver(Context(folder)) as given:
         work = plan(stage, store)
         worker = stage.worker(Context(folder, given=given))
@@ -250,7 +288,7 @@ def test_what_the_release_does_not_have_is_refused(run: Path) -> None:
 
 def changed(run: Path, name: str, values: Any) -> None:
     """Another column in the released skeletons; its type is the values' own."""
-    path = run / "release" / "skeletons.parquet"
+    path = released(run, "skeletons")
     table = pq.read_table(path)
     at = table.schema.get_field_index(name)
     pq.write_table(table.set_column(at, table.schema.field(name).with_type(values.type), values), path)
@@ -267,7 +305,7 @@ def test_skeletons_of_other_hands_are_checked(run: Path) -> None:
     changed(run, "keypoints", pa.array(["x"] * 4))
     with pytest.raises(StageError, match="keypoints missing or of another type"):
         imported(run, clip)
-    (run / "release" / "skeletons.parquet").write_bytes(b"PAR1 and nothing else")
+    released(run, "skeletons").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(StageError, match="no released skeletons"):
         imported(run, clip)
 
@@ -285,11 +323,11 @@ def test_it_is_written_again_only_when_something_of_it_changes(run: Path) -> Non
 
 
 def test_the_same_rows_give_the_same_bytes(run: Path) -> None:
-    before = {path.name: path.read_bytes() for path in (run / "release").iterdir()}
+    before = files_of(run)
     stage = Release()
     worker = stage.worker(Context(run))
     list(worker.process(Unit("all", {})))
-    assert {path.name: path.read_bytes() for path in (run / "release").iterdir()} == before
+    assert files_of(run) == before
 
 
 def test_a_video_that_opted_out_leaves(run: Path) -> None:
@@ -302,5 +340,5 @@ def test_a_video_that_opted_out_leaves(run: Path) -> None:
 def test_a_run_that_kept_nobody_releases_nobody(tmp_path: Path) -> None:
     assert fake_run.run(Release(), tmp_path) == ["all"]
     assert (tmp_path / "release" / "links.jsonl").read_text() == ""
-    assert pq.read_table(tmp_path / "release" / "skeletons.parquet").num_rows == 0
+    assert pq.read_table(released(tmp_path, "skeletons")).num_rows == 0
     assert "0 speakers in 0 clips" in (tmp_path / "release" / "README.md").read_text()

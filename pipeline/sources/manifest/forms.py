@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.ids import check_url
 from pipeline.base.links import normalised, watch_page
 from pipeline.base.units import FPS
 from pipeline.sources.manifest.celebrities import celebrity_rows
@@ -147,7 +146,7 @@ def _released(line: int, piece: str | BadRow) -> ManifestRow:
     video_id = video_id_of(entry.get("video_id"))
     url = entry.get("url")
     if url is not None:
-        url = normalised(check_url(url))
+        url = normalised(url)  # where it leads is checked when it is requested
     elif video_id.startswith("yt:"):
         url = watch_page(video_id[3:])
     first, frames = (_whole(entry.get(key), key) for key in ("first_frame", "frames"))

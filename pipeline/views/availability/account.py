@@ -168,6 +168,14 @@ def account(store: "Store", manifest: str = "") -> Account:
     return Account(store.run.resolve().name, listed, clips, kept, dict(sorted(days.items())), rows.name, rows.bad_lines)
 
 
+def last_seen(store: "Store") -> dict[str, Evidence]:
+    """Source -> the evidence that counts, of every source that was ever looked at."""
+    collected: dict[str, list[Evidence]] = defaultdict(list)
+    for link, evidence in [*_checked(store), *_crawled(store)]:
+        collected[link].append(evidence)
+    return {link: _counts(seen) for link, seen in collected.items()}
+
+
 def _counts(seen: Sequence[Evidence]) -> Evidence:
     """The newest evidence that decides; else the newest."""
     return max(seen, key=lambda one: (one.state in _DECIDES, one.day, one.by == "check"))

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from stages.release.card import text as card
+from stages.release.contents import Counts
 
 from pipeline.registry.models import ModelFile, Registry
 from pipeline.tables.outcome import Outcome
 from pipeline.tables.store import Store
 from pipeline.views.nets import UNKNOWN, MadeBy, as_json, made_by
-from stages.release.card import text as card
-from stages.release.contents import Counts
 from stages.release.settings import ReleaseSettings
 from tests.pipeline.cli.toy_run import ToyRun
 from tests.pipeline.engine import toys as toy_stages
