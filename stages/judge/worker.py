@@ -133,7 +133,7 @@ def _another_matched(overlap: float | None) -> str:
 
 def _detail(check: Threshold, value: float, limit: float, table: pd.DataFrame, row: int) -> str:
     """`shoulder_width_px 38.2 px < 60`."""
-    text = " ".join(filter(None, (check.measure, f"{value:.4g}", check.unit, check.sign, f"{limit:g}")))
+    text = check.words(value, limit)
     worst = table["worst_joint"].iloc[row] if check.measure == "upper_body_share" else None
     if isinstance(worst, str) and worst:
         text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"
