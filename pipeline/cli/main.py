@@ -13,6 +13,10 @@ COMMANDS = {
         "pipeline.cli.looks:status",
         "The funnel: units, ok, rejected, failed, pending, hours, rate, time left, bytes, stage by stage.",
     ),
+    "report": Lazy(
+        "pipeline.cli.report:report",
+        "Where the page about a run lies; with --serve, show it to a browser on this machine or through ssh.",
+    ),
     "show": Lazy(
         "pipeline.cli.looks:show",
         "The whole story of a video, clip or person: every stage, measure, threshold and reason.",

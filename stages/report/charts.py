@@ -108,10 +108,16 @@ def _histogram(
 
 
 def label(name: str) -> str:
-    """A measure's name for people: the unit stands beside it and is not said twice."""
+    """A measure's name for people: without its unit, which stands beside it, unless two measures would have one name."""
+    short = _without_unit(name)
+    shared = sum(_without_unit(field.name) == short for field in measures()) > 1
+    return (name if shared else short).replace("_", " ")
+
+
+def _without_unit(name: str) -> str:
     for suffix in ("_px", "_degrees", "_dbfs", "_seconds", "_share", "_frames"):
         name = name.removesuffix(suffix)
-    return name.replace("_", " ")
+    return name
 
 
 def _short(value: float) -> str:

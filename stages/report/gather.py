@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -35,6 +35,23 @@ _VIDEO = [
 _IDS = ("person_id", "clip_id", "video_id")
 
 
+class Preview(NamedTuple):
+    """What there is to look at of a person, clip or video: paths relative to the run folder.
+
+    Attributes:
+        path: a strip of `tiles` pictures (None: made before they were counted).
+        loop: a still of the exported clip.
+        clip: a small film of what was dropped.
+        pose: the skeleton of the film, or of the exported clip, as a script.
+    """
+
+    path: str
+    loop: str | None = None
+    tiles: int | None = None
+    clip: str | None = None
+    pose: str | None = None
+
+
 @dataclass(frozen=True)
 class RunTables:
     """The run's tables as data frames, without the heavy columns.
@@ -46,6 +63,7 @@ class RunTables:
         outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
         nets: which nets made the rows.
+        footage: whether the page shows pictures and plays sound.
     """
 
     name: str
@@ -53,12 +71,13 @@ class RunTables:
     videos: pd.DataFrame
     clips: pd.DataFrame
     people: pd.DataFrame
-    previews: dict[str, str]
+    previews: dict[str, Preview]
     shards: pd.DataFrame
     outcomes: pd.DataFrame
     row: tuple[str, ...]
     attributes: dict[str, list[Share]]
     nets: list[MadeBy]
+    footage: bool = True
 
     @property
     def kept(self) -> pd.DataFrame:
@@ -119,7 +138,7 @@ def gather(store: "Store") -> RunTables:
     videos = _read(store, "videos", _VIDEO)
     clips = _read(store, "clips", ["clip_id", "video_id", "start_seconds", "frames"])
     clips["seconds"] = clips["frames"].astype("float64") / FPS
-    previews = _read(store, "previews", ["preview_id", "path"])
+    previews = store.read("previews", ["preview_id", *Preview._fields]).to_pylist()
     path = store.run / "profile.toml"
     profile = toml.read(path) if path.is_file() else {}
     side = profile.get("stages", {}).get("export", {}).get("side_px")
@@ -129,7 +148,7 @@ def gather(store: "Store") -> RunTables:
         videos=videos,
         clips=clips,
         people=_people(store, videos, clips),
-        previews=dict(zip(previews["preview_id"], previews["path"], strict=True)),
+        previews={row.pop("preview_id"): Preview(**row) for row in previews},
         shards=_read(store, "shards", ["bucket", "split", "rows", "seconds", "bytes"]),
         outcomes=_outcomes(store),
         row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,17 @@ import pandas as pd
 
 from pipeline.base import files
 from pipeline.base.version import version_of
+from pipeline.skeleton.draw import strokes
 from pipeline.views import table_one
 from pipeline.views.table_one import DASH
 from stages.report import charts, funnel, gather
+from stages.report.films import film_of
 from stages.report.gather import RunTables
 from stages.report.settings import ReportSettings
 
 Record = dict[str, Any]
 # Plain scripts, joined in this order into `app.js`: modules do not load from file://.
-SCRIPTS = ("data", "strips", "gallery", "details", "start")
+SCRIPTS = ("data", "skeleton", "player", "controls", "gallery", "details", "start")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Group:
 def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
     """Write the folder; `index.html` comes last, and data files of an older page go."""
     data = folder / "data"
+    tables = tables if settings.footage else without_footage(tables)
     kept = list(_write_kept(data, tables, settings.clips_a_file))
     groups = list(_write_dropped(data, tables, settings.dropped_a_reason))
     fields = [_described(field, tables.limits) for field in gather.measures()]
@@ -49,6 +52,7 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
         "fields": fields,
         "kept": {"count": len(tables.kept), "size": settings.clips_a_file},
         "reasons": {group.code: group.text for group in groups} | _sentences(tables),
+        "skeleton": strokes(),
     }
     _write_script(data / "summary.js", "CSG.summary = " + _json(summary) + ";\n")
     written = {"summary.js", *(f"{name}.js" for name in kept), *(f"{group.file}.js" for group in groups)}
@@ -58,6 +62,11 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
     for path in data.glob("*.js"):
         if path.name not in written:
             path.unlink()
+
+
+def without_footage(tables: RunTables) -> RunTables:
+    """The same without pictures and sound."""
+    return replace(tables, previews={}, footage=False)
 
 
 def script() -> str:
@@ -165,7 +174,7 @@ def _write_dropped(data: Path, tables: RunTables, limit: int) -> Iterator[Group]
 
 def _person(row: Record, tables: RunTables) -> Record:
     """One person's card: short keys, because there may be 200,000 of them."""
-    preview = tables.previews.get(row["person_id"])
+    sample = row["sample"] if tables.footage else None
     return {
         "i": row["person_id"],
         "t": row["title"] or row["video_id"],
@@ -173,9 +182,7 @@ def _person(row: Record, tables: RunTables) -> Record:
         "u": link(row["url"], row["start_seconds"]),
         "s": row["start_seconds"],
         "n": row["seconds"],
-        "p": _up(preview),
-        "l": _up(preview.removesuffix(".webp") + ".loop.webp") if preview and row["sample"] else None,
-        "v": _up(row["sample"]),
+        **film_of(tables.previews.get(row["person_id"]), sample),
         "k": row["keep"],
         "o": row["overridden"],
         "r": row["reasons"],
@@ -205,18 +212,13 @@ def _refused(rows: pd.DataFrame, tables: RunTables) -> list[Record]:
                 "u": link(video.get("url") or unit, clip.get("start_seconds")),
                 "s": clip.get("start_seconds"),
                 "n": clip.get("seconds", video.get("duration_seconds")),
-                "p": _up(tables.previews.get(unit)),
+                **film_of(tables.previews.get(unit)),
                 "k": False,
                 "r": [row["reason"]],
                 "d": [row["detail"]],
             }
         )
     return records
-
-
-def _up(path: str | None) -> str | None:
-    """A path of the run folder as seen from the report's folder."""
-    return None if path is None else f"../{path}"
 
 
 def _dicts(table: pd.DataFrame) -> list[Record]:

@@ -121,7 +121,9 @@ def test_each_reason_gets_its_share_of_videos(tmp_path: Path) -> None:
 def test_all_kept_ones_are_drawn_and_few_of_the_dropped(tmp_path: Path) -> None:
     drawer = PreviewDrawer(PreviewsSettings(dropped_a_video=2), Context(tmp_path))
     persons = [{"person_id": fake_run.person_id(1, first=n)} for n in range(10)]
-    verdicts = [{**row, "keep": n < 4, "reasons": [] if n < 4 else ["silent"], "details": []} for n, row in enumerate(persons)]
+    verdicts = [
+        {**row, "keep": n < 4, "reasons": [] if n < 4 else ["silent"], "details": []} for n, row in enumerate(persons)
+    ]
     shown = list(drawer._people(Unit("v", {"verdicts": verdicts}), persons))
     assert len(shown) == 4 + 2
 

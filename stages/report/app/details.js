@@ -1,21 +1,21 @@
 // Details.
 
-let timer = 0;
-
 async function openDetails(place) {
   const box = document.getElementById("details");
   const record = place.kept ? await keptRecord(place.index) : (await CSG.load(place.file))[place.index];
   if (!record) return;
   const count = place.kept ? CSG.summary.kept.count : CSG.files.get(place.file).length;
-  clearInterval(timer);
+  stopPlaying();
   box.replaceChildren(head(record, place, count), inside(record));
   history.replaceState(null, "", `#${place.kept ? "kept" : place.file}/${place.index}`);
   if (!box.open) box.showModal();
   box.scrollTop = 0;
+  const film = box.querySelector(".player.large");
+  if (film && film.play) film.play();
   box.onkeydown = (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     const target = place.index + (step || 0);
-    if (!step || event.target.tagName === "VIDEO" || target < 0 || target >= count) return;
+    if (!step || event.target.tagName === "INPUT" || target < 0 || target >= count) return;
     event.preventDefault();
     openDetails({ ...place, index: target });
   };
@@ -54,15 +54,29 @@ function head(record, place, count) {
   return bar;
 }
 
+// What speaks against somebody stands beside the film; what is within its limits comes after.
 function inside(record) {
   const body = make("div", "inside");
-  if (record.v || record.l) body.append(moving(record));
+  const top = make("div", "stagebox");
+  const against = make("div", "against");
+  const reasons = why(record);
+  if (reasons.childElementCount) against.append(reasons);
+  const [out, rest] = record.m ? facts(record) : [];
+  if (out && out.childElementCount) against.append(out);
+  if (record.v || record.p) top.append(player(record, true));
+  if (against.childElementCount) top.append(against);
+  body.append(top);
   if (record.p) {
     const strip = make("img", "strip");
     strip.alt = "pictures of the clip, in order";
     strip.src = encodeURI(record.p);
     body.append(strip);
   }
+  if (rest) body.append(rest);
+  return body;
+}
+
+function why(record) {
   const reasons = make("ul", "why");
   record.r.forEach((code, i) => {
     const item = make("li", "", CSG.summary.reasons[code] || code.replaceAll("_", " "));
@@ -70,13 +84,17 @@ function inside(record) {
     reasons.append(item);
   });
   if (record.o) reasons.append(make("li", "", record.k ? "a person decided to keep it" : "a person decided to drop it"));
-  if (reasons.childElementCount) body.append(reasons);
-  if (record.m) body.append(facts(record));
-  return body;
+  if (record.q && record.q.length) {
+    const item = make("li", "open-question", "Not measured, so not judged");
+    item.append(make("small", "", record.q.map((name) => name.replaceAll("_", " ")).join(", ")));
+    reasons.append(item);
+  }
+  return reasons;
 }
 
+// The facts beyond their limits, and the others.
 function facts(record) {
-  const list = make("dl", "facts");
+  const [beyond, within] = [make("dl", "facts beyond"), make("dl", "facts")];
   const add = (name, text, value, unit, out) => {
     const row = make("div", out ? "fact out" : "fact");
     const label = make("dt", "", name);
@@ -84,7 +102,7 @@ function facts(record) {
     const shown = make("dd", "", value === null ? "not measured" : value === true ? "yes" : value === false ? "no" : number(value));
     if (value !== null && unit) shown.append(make("small", "", unit));
     row.append(label, shown);
-    list.append(row);
+    (out ? beyond : within).append(row);
   };
   CSG.summary.fields.forEach(([name, unit, text, side, limit], i) => {
     const value = record.m[i];
@@ -93,5 +111,5 @@ function facts(record) {
     add(name, text, value === undefined ? null : value, note, out);
   });
   if (record.b) add("crop box", "x1, y1, x2, y2, half open", record.b.join(", "), "px");
-  return list;
+  return [beyond, within];
 }

@@ -4,30 +4,18 @@ const PAGE = 48; // cards on a page of the kept sheet
 const STEP = 24; // cards of a group that "more" adds
 
 function card(record, square, open) {
-  const node = make("button", "card");
-  node.type = "button";
-  const frame = make("span", "frame");
-  const path = (square && record.l) || record.p;
-  if (path) {
-    const moving = roll(path, square && Boolean(record.l));
-    frame.append(moving);
-    let timer = 0;
-    if (square && record.l && !calm) {
-      node.addEventListener("pointerenter", () => { timer = play(moving); });
-      node.addEventListener("pointerleave", () => { clearInterval(timer); moving.show(0); });
-    } else {
-      frame.addEventListener("pointermove", (event) => moving.show(event.offsetX / frame.clientWidth));
-      frame.addEventListener("pointerleave", () => moving.show(0));
-    }
-  } else {
-    frame.append(make("span", "none", "no picture"));
-  }
-  if (record.n) frame.append(make("span", "time", `${number(record.n)} s`));
-  node.append(frame, make("span", "name", record.t));
+  const node = make("div", "card");
+  const screen = player(record);
+  if (record.n) screen.firstChild.append(make("span", "time", `${number(record.n)} s`));
+  screen.addEventListener("click", open); // keys and readers have the button below
+  const button = make("button", "open");
+  button.type = "button";
+  button.append(make("span", "name", record.t));
   const sub = square ? [record.c, clock(record.s)].filter(Boolean).join(" · ") : (record.d || []).filter(Boolean).join("; ");
-  node.append(make("span", "sub", sub || record.i));
-  node.title = record.i;
-  node.addEventListener("click", open);
+  button.append(make("span", "sub", sub || record.i));
+  button.title = record.i;
+  button.addEventListener("click", open);
+  node.append(screen, button);
   return node;
 }
 
@@ -47,7 +35,9 @@ async function showPage(page) {
     const record = await keptRecord(index);
     if (record) cards.push(card(record, true, () => openDetails({ kept: true, index })));
   }
+  stopPlaying();
   sheet.replaceChildren(...cards);
+  rove(sheet);
   pager(page, Math.ceil(count / PAGE));
 }
 
@@ -93,6 +83,7 @@ async function fillGroup(sheet) {
     const left = records.length - sheet.childElementCount;
     more.textContent = `Show ${Math.min(left, STEP)} more`;
     more.hidden = left <= 0;
+    rove(sheet);
   };
   more.addEventListener("click", add);
   sheet.after(more);

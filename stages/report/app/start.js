@@ -2,7 +2,8 @@ function start() {
   const box = document.getElementById("details");
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
   box.addEventListener("close", () => {
-    clearInterval(timer);
+    if (box.open) return; // opened again before it was told
+    stopPlaying();
     box.replaceChildren();
     history.replaceState(null, "", location.pathname + location.search);
   });
