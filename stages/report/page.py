@@ -22,6 +22,8 @@ from stages.report.gather import RunTables
 from stages.report.settings import ReportSettings
 
 Record = dict[str, Any]
+# Plain scripts, joined in this order into `app.js`: modules do not load from file://.
+SCRIPTS = ("data", "strips", "gallery", "details", "start")
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,21 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
     }
     _write_script(data / "summary.js", "CSG.summary = " + _json(summary) + ";\n")
     written = {"summary.js", *(f"{name}.js" for name in kept), *(f"{group.file}.js" for group in groups)}
-    for name in ("style.css", "app.js"):
-        files.write_text(folder / name, package_files("stages.report").joinpath(name).read_text(encoding="utf-8"))
+    files.write_text(folder / "style.css", _packed("style.css"))
+    files.write_text(folder / "app.js", script())
     files.write_text(folder / "index.html", render(tables, settings, groups))
     for path in data.glob("*.js"):
         if path.name not in written:
             path.unlink()
+
+
+def script() -> str:
+    """The page's script: all of `app/`, as one strict script."""
+    return '"use strict";\n' + "\n".join(_packed(f"app/{name}.js") for name in SCRIPTS)
+
+
+def _packed(name: str) -> str:
+    return package_files("stages.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group]) -> str:
