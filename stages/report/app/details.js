@@ -1,27 +1,41 @@
-// Details.
+// One person, or one thing that was refused, in a window of its own.
 
-let timer = 0;
+let shown = null; // the moving picture, which is stopped when the window closes
 
-async function openDetails(place) {
-  const box = document.getElementById("details");
-  const record = place.kept ? await keptRecord(place.index) : (await CSG.load(place.file))[place.index];
+// The person at this place of the gallery's list.
+async function openPerson(at) {
+  const index = Gallery.list[at];
+  const record = index === undefined ? null : await CSG.record(index);
   if (!record) return;
-  const count = place.kept ? CSG.summary.kept.count : CSG.files.get(place.file).length;
-  clearInterval(timer);
-  box.replaceChildren(head(record, place, count), inside(record));
-  history.replaceState(null, "", `#${place.kept ? "kept" : place.file}/${place.index}`);
+  const go = (step) => (Gallery.list[at + step] === undefined ? null : () => openPerson(at + step));
+  openRecord(record, { back: go(-1), on: go(1), index });
+  history.replaceState(null, "", `#person=${encodeURIComponent(record.i)}`);
+}
+
+function openRecord(record, { back = null, on = null, index = null } = {}) {
+  const box = document.getElementById("details");
+  if (shown && shown.stop) shown.stop();
+  shown = moving(record);
+  const body = make("div", "inside");
+  if (shown) body.append(shown);
+  const votes = index === null ? null : voting(record.i);
+  if (votes) body.append(votes);
+  body.append(...against(record, index));
+  if (record.m) body.append(facts(record));
+  box.replaceChildren(head(record, back, on), body);
   if (!box.open) box.showModal();
   box.scrollTop = 0;
   box.onkeydown = (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const target = place.index + (step || 0);
-    if (!step || event.target.tagName === "VIDEO" || target < 0 || target >= count) return;
-    event.preventDefault();
-    openDetails({ ...place, index: target });
+    if (event.target.closest("input, video") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowLeft: back, ArrowRight: on }[event.key];
+    const verdict = votes && Object.keys(VERDICTS).find((name) => name[0] === event.key);
+    if (verdict) { vote(record.i, verdict); votes.show(); }
+    if (step) step();
+    if (step || verdict) event.preventDefault();
   };
 }
 
-function head(record, place, count) {
+function head(record, back, on) {
   const bar = make("div", "sheet-head");
   const title = make("div");
   title.append(make("h3", "", record.t));
@@ -38,41 +52,34 @@ function head(record, place, count) {
   }
   title.append(line, make("p", "id", record.i));
   const tools = make("div", "tools");
-  const button = (text, label, act, off) => {
-    const node = make("button", "", text);
-    node.type = "button";
-    node.setAttribute("aria-label", label);
-    node.disabled = Boolean(off);
+  const close = () => document.getElementById("details").close();
+  [["‹", "previous", back], ["›", "next", on], ["✕", "close", close]].forEach(([text, label, act]) => {
+    const node = button(text, act, label);
+    node.disabled = !act;
     node.autofocus = label === "close";
-    node.addEventListener("click", act);
     tools.append(node);
-  };
-  button("‹", "previous", () => openDetails({ ...place, index: place.index - 1 }), place.index <= 0);
-  button("›", "next", () => openDetails({ ...place, index: place.index + 1 }), place.index >= count - 1);
-  button("✕", "close", () => document.getElementById("details").close());
+  });
   bar.append(title, tools);
   return bar;
 }
 
-function inside(record) {
-  const body = make("div", "inside");
-  if (record.v || record.l) body.append(moving(record));
-  if (record.p) {
-    const strip = make("img", "strip");
-    strip.alt = "pictures of the clip, in order";
-    strip.src = encodeURI(record.p);
-    body.append(strip);
-  }
-  const reasons = make("ul", "why");
+// What speaks against it: by the run, and, where thresholds were moved, now.
+function against(record, index) {
+  const sentences = new Map(CSG.summary.reasons);
+  const list = make("ul", "why");
   record.r.forEach((code, i) => {
-    const item = make("li", "", CSG.summary.reasons[code] || code.replaceAll("_", " "));
+    const item = make("li", "", sentences.get(code) || code.replaceAll("_", " "));
     if (record.d && record.d[i]) item.append(make("small", "mono", record.d[i]));
-    reasons.append(item);
+    list.append(item);
   });
-  if (record.o) reasons.append(make("li", "", record.k ? "a person decided to keep it" : "a person decided to drop it"));
-  if (reasons.childElementCount) body.append(reasons);
-  if (record.m) body.append(facts(record));
-  return body;
+  if (record.o) list.append(make("li", "", record.k ? "a person decided to keep it" : "a person decided to drop it"));
+  const found = list.childElementCount ? [list] : [];
+  if (index !== null && Argue.totals) {
+    const now = Argue.recount.kept[index] ? "kept" : `dropped: ${codesOf(Argue.recount.against(index)).map((code) => sentences.get(code)).join("; ")}`;
+    found.push(make("p", "note now-line", `With the thresholds and votes as they are on this page: ${now}.`));
+  }
+  if (record.q && record.q.length) found.push(make("p", "note", `Not measured: ${record.q.map((name) => name.replaceAll("_", " ")).join(", ")}.`));
+  return found;
 }
 
 function facts(record) {
@@ -81,17 +88,24 @@ function facts(record) {
     const row = make("div", out ? "fact out" : "fact");
     const label = make("dt", "", name);
     label.title = text;
-    const shown = make("dd", "", value === null ? "not measured" : value === true ? "yes" : value === false ? "no" : number(value));
-    if (value !== null && unit) shown.append(make("small", "", unit));
-    row.append(label, shown);
+    const value_ = make("dd", "", value === null ? "not measured" : value === true ? "yes" : value === false ? "no" : number(value));
+    if (value !== null && unit) value_.append(make("small", "", unit));
+    row.append(label, value_);
     list.append(row);
   };
-  CSG.summary.fields.forEach(([name, unit, text, side, limit], i) => {
+  const limits = new Map(CSG.summary.thresholds.map((check) => [check.measure, check]));
+  CSG.summary.fields.forEach(([measure, name, unit, text], i) => {
     const value = record.m[i];
-    const out = typeof value === "number" && limit !== null && (side === "min" ? value < limit : value > limit);
-    const note = limit === null ? unit : `${unit} (${side === "min" ? "≥" : "≤"} ${number(limit)})`;
+    const check = limits.get(measure);
+    const limit = check ? limitOf(check) : null;
+    const out = typeof value === "number" && limit !== null && (check.side === "min" ? value < limit : value > limit);
+    const note = limit === null ? unit : `${unit} (${check.side === "min" ? "≥" : "≤"} ${number(limit)})`;
     add(name, text, value === undefined ? null : value, note, out);
   });
   if (record.b) add("crop box", "x1, y1, x2, y2, half open", record.b.join(", "), "px");
   return list;
+}
+
+function limitOf(check) {
+  return Argue.recount ? Argue.recount.limits.get(check) : check.limit;
 }

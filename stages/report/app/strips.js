@@ -1,4 +1,4 @@
-// The moving pictures of cards and details, until player.js is there: everything else asks `moving` and `roll` alone.
+// The moving pictures: cards ask `pictureOf`, details ask `moving`, and nothing else here is known outside this file.
 
 // A row of pictures behind a square window: the pointer's place chooses the picture, and time does while it rests.
 function roll(path, square) {
@@ -29,7 +29,27 @@ function play(node) {
   }, 200);
 }
 
+// What a card shows of a record, or null; it moves while the pointer is over the card.
+function pictureOf(record, node, frame) {
+  const path = record.l || record.p;
+  if (!path) return null;
+  const box = make("span", record.l ? "still square" : "still");
+  const pictures = roll(path, Boolean(record.l));
+  box.append(pictures);
+  let timer_ = 0;
+  if (record.l && !calm) {
+    node.addEventListener("pointerenter", () => { timer_ = play(pictures); });
+    node.addEventListener("pointerleave", () => { clearInterval(timer_); pictures.show(0); });
+  } else {
+    frame.addEventListener("pointermove", (event) => pictures.show(event.offsetX / frame.clientWidth));
+    frame.addEventListener("pointerleave", () => pictures.show(0));
+  }
+  return box;
+}
+
+// What the details show of a record, or null.
 function moving(record) {
+  if (!record.v && !record.l && !record.p) return null;
   const box = make("div", "stagebox");
   if (record.v) {
     const video = make("video");
@@ -43,7 +63,18 @@ function moving(record) {
     const pictures = roll(record.l, true);
     figure.append(pictures);
     box.append(figure);
-    if (!calm) timer = play(pictures);
+    if (!calm) box.stop = stopping(play(pictures));
   }
-  return box;
+  if (!record.p) return box;
+  const strip = make("img", "strip");
+  strip.alt = "pictures of the clip, in order";
+  strip.src = encodeURI(record.p);
+  const both = make("div");
+  both.append(box, strip);
+  both.stop = box.stop;
+  return both;
+}
+
+function stopping(timer_) {
+  return () => clearInterval(timer_);
 }
