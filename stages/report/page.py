@@ -46,7 +46,7 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
     groups = list(_write_refused(data, tables, settings.dropped_a_reason))
     _write_script(data / "summary.js", "CSG.summary = " + _json(_summary(tables, settings)) + ";\n")
     written = {"summary.js", *(f"{name}.js" for name in pieces), *(f"{group.file}.js" for group in groups)}
-    files.write_text(folder / "style.css", _packed("style.css"))
+    files.write_text(folder / "style.css", _packed("style.css") + _packed("argue.css"))
     files.write_text(folder / "app.js", script())
     files.write_text(folder / "index.html", render(tables, settings, groups))
     for path in data.glob("*.js"):

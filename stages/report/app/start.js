@@ -1,5 +1,13 @@
 // What happens when the page is there: the figures in it stand by themselves, everything else comes when it is near or idle.
 
+// What is wider than the window is scrolled by keys too, where nothing in it takes the focus.
+function scrollable() {
+  document.querySelectorAll(".scroll").forEach((box) => {
+    if (box.scrollWidth > box.clientWidth && !box.querySelector("a")) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  });
+}
+
 async function start() {
   const box = document.getElementById("details");
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
@@ -18,6 +26,8 @@ async function start() {
     fillGroup(entry.target);
   }), { rootMargin: "600px" });
   document.querySelectorAll("[data-file]").forEach((sheet) => near.observe(sheet));
+  scrollable();
+  addEventListener("resize", scrollable);
   if (!CSG.summary.people.count) return;
   Votes.start();
   await new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); }); // after the first paint

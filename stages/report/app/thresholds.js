@@ -84,6 +84,13 @@ function limitText(value) {
   return value === null ? "off" : String(value);
 }
 
+// The name of a setting, that may be broken after an underscore.
+function setting(check) {
+  const name = make("code");
+  `judge.${check.setting}`.split(/(?<=_)/).forEach((part) => name.append(part, make("wbr")));
+  return name;
+}
+
 class Limit {
   static over(figure) {
     const check = CSG.summary.thresholds.find((one) => one.measure === figure.dataset.measure && one.measured);
@@ -138,7 +145,7 @@ class Limit {
     this.back = button("↺", () => this.to(check.limit), `judge.${check.setting}: back to the run's`);
     this.note = make("small", "effect");
     const row = make("div", "limit-row");
-    row.append(make("code", "", `judge.${check.setting}`), this.field, this.on, this.back);
+    row.append(setting(check), this.field, this.on, this.back);
     this.figure.addEventListener("focusin", () => Argue.limits.forEach((limit) => limit.reachable(limit === this)));
     this.figure.append(row, this.note);
   }
@@ -232,8 +239,9 @@ class Limit {
     this.field.value = value === null ? "" : value;
     this.field.placeholder = "off";
     this.on.textContent = value === null ? "off" : "on";
-    this.on.setAttribute("aria-pressed", String(value !== null));
-    this.on.setAttribute("aria-label", `judge.${check.setting}: on`);
+    this.on.setAttribute("role", "switch");
+    this.on.setAttribute("aria-checked", String(value !== null));
+    this.on.setAttribute("aria-label", `judge.${check.setting} is ${this.on.textContent}`);
     this.back.disabled = value === check.limit;
     this.slider.setAttribute("aria-valuemin", this.low);
     this.slider.setAttribute("aria-valuemax", this.high);
@@ -312,14 +320,14 @@ function panel() {
     button("thresholds.toml", () => save("thresholds.toml", "application/toml", thresholdsFile())),
     button("overrides.csv", () => save("overrides.csv", "text/csv", Votes.csv())),
   );
-  const notes = make("div", "notes");
-  notes.dataset.notes = "";
-  box.replaceChildren(figures, tools, notes);
+  const said = make("div", "notes");
+  said.dataset.notes = "";
+  box.replaceChildren(figures, tools);
   box.hidden = false;
-  const command = make("p", "note command");
-  command.dataset.command = "";
+  const line = make("p", "note command");
+  line.dataset.command = "";
   const details = document.querySelector("[data-how]");
-  details.append(command, votesTools());
+  details.append(said, line, votesTools());
 }
 
 function votesTools() {
