@@ -33,6 +33,9 @@ _VIDEO = [
     "footage",
 ]
 _IDS = ("person_id", "clip_id", "video_id")
+OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
+# Measured of those alone whom the gate lets through: {kind: its measures}.
+COSTLY = {kind: tuple(KINDS[kind].schema.names) for kind in ("overlaps", "same_faces", "lip_syncs")}
 
 
 class Preview(NamedTuple):
@@ -59,7 +62,8 @@ class RunTables:
     Attributes:
         name: the run folder's.
         profile: the resolved profile that the run left, {} when there is none.
-        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview.
+        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview, and
+            whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
         outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
         nets: which nets made the rows.
@@ -87,6 +91,13 @@ class RunTables:
     @property
     def dropped(self) -> pd.DataFrame:
         return self.people[~self.people["keep"]]
+
+    @property
+    def judge(self) -> dict[str, Any]:
+        """The settings of `judge`, as the run's profile has them; those that it leaves out are as usual."""
+        found = self.profile.get("stages", {}).get("judge", {})
+        usual = {name: field.get_default() for name, field in settings_class("judge").model_fields.items()}
+        return usual | {name: value for name, value in found.items() if name in usual}
 
     @property
     def limits(self) -> dict[str, tuple[str, float]]:
@@ -171,10 +182,14 @@ def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.Dat
         key = KINDS[kind].key
         names = [name for name in KINDS[kind].schema.names if name in wanted]
         more = [key, "crop_box"] if kind == "pose_measures" else [key]
-        table = table.merge(_read(store, kind, [*more, *names]), on=key, how="left")
+        rows = _read(store, kind, [*more, *names])
+        if kind in COSTLY:
+            table[f"in_{kind}"] = table[key].isin(rows[key])
+        table = table.merge(rows, on=key, how="left")
     samples = _read(store, "samples", ["person_id", "video"]).rename(columns={"video": "sample"})
     table = table.merge(samples, on="person_id", how="left")
-    return table.sort_values(["video_id", "start_seconds", "person"], kind="stable").reset_index(drop=True)
+    order = ["video_id", "start_seconds", "clip_id", "person"]
+    return table.sort_values(order, kind="stable").reset_index(drop=True)
 
 
 def _outcomes(store: "Store") -> pd.DataFrame:

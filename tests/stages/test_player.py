@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="no Chro
 WRIST = 9
 FRAMES = fake_run.FRAMES
 SOURCE, SIDE = (640, 360), 512
+KEPT, DROPPED = 0, 1  # cards
 
 
 def path_of_dot(size: tuple[int, int]) -> np.ndarray:
@@ -88,9 +89,7 @@ def page(run: Path) -> Iterator[Page]:
             page = browser.page()
             page.size(1280, 900)
             page.open(f"http://127.0.0.1:{server.server_address[1]}/")
-            page.wait("document.querySelector('.card')")
-            page.run("document.getElementById('dropped').scrollIntoView()")  # groups are filled when they come near
-            page.wait("document.querySelectorAll('.card').length === 3")
+            page.wait("'ready' in document.documentElement.dataset && document.querySelectorAll('.card').length === 3")
             yield page
     finally:
         server.shutdown()
@@ -116,9 +115,9 @@ FOUND = """(() => {
 })()"""
 
 
-def opened(page: Page, sheet: str, scale: float) -> None:
+def opened(page: Page, number: int, scale: float) -> None:
     page.size(1280, 900, scale)
-    page.run(f"document.querySelector('{sheet} .card .open').click()")
+    page.run(f"document.querySelectorAll('.card')[{number}].click()")
     page.wait("showing && showing.large && showing.canvas.isConnected && showing.pose")
 
 
@@ -127,15 +126,15 @@ def closed(page: Page) -> None:
     page.wait("!document.querySelector('.player.large')")
 
 
-@pytest.mark.parametrize("sheet", [".square", ".wide"])
+@pytest.mark.parametrize("number", [KEPT, DROPPED])
 @pytest.mark.parametrize("scale", [1, 2.5])
-def test_the_joint_lies_on_the_dot(page: Page, sheet: str, scale: float) -> None:
-    opened(page, sheet, scale)
-    size = (SIDE, SIDE) if sheet == ".square" else SOURCE
+def test_the_joint_lies_on_the_dot(page: Page, number: int, scale: float) -> None:
+    opened(page, number, scale)
+    size = (SIDE, SIDE) if number == KEPT else SOURCE
     box = page.run(
         "(({ pose, video }) => { const { box } = pose; pose.box = null; video.pause(); return box; })(showing)"
     )
-    assert box == (None if sheet == ".square" else [84, 0, 300, 216]), "in pixels of the small film"
+    assert box == (None if number == KEPT else [84, 0, 300, 216]), "in pixels of the small film"
     for frame in (0, 1, 17, 64, FRAMES - 1):
         page.run(f"showing.go({frame})")
         page.wait(f"showing.frame === {frame}")
@@ -151,7 +150,7 @@ def test_the_joint_lies_on_the_dot(page: Page, sheet: str, scale: float) -> None
 
 
 def test_the_skeleton_keeps_step_while_it_plays(page: Page) -> None:
-    opened(page, ".wide", 1)
+    opened(page, DROPPED, 1)
     page.run("showing.pose.box = null")
     off = page.run(f"""new Promise((done) => {{
         const found = [];
@@ -170,14 +169,14 @@ def test_the_skeleton_keeps_step_while_it_plays(page: Page) -> None:
 
 
 def test_keys(page: Page) -> None:
-    opened(page, ".wide", 1)
+    opened(page, DROPPED, 1)
     page.wait("!showing.video.paused && showing.frame > 2")
     assert page.run("showing.video.muted"), "it begins without sound"
     page.press("m")
     page.wait("!showing.video.muted && !showing.video.paused")
     page.press("m")
     page.wait("showing.video.muted")
-    page.press("k")
+    page.press("p")
     page.wait("showing.video.paused")
     page.run("showing.go(40)")
     page.wait("showing.frame === 40")
@@ -193,15 +192,19 @@ def test_keys(page: Page) -> None:
     page.wait("!chosen.skeleton")
     page.press("s")
     page.run("document.querySelector('.controls input').focus()")
-    page.press("k")
+    page.press("p")
     page.wait("!showing.video.paused")
     closed(page)
 
 
 def test_hover_plays_one_film_without_sound_and_leaving_releases_it(page: Page) -> None:
     page.size(1280, 900)
-    place = """(number => { const card = document.querySelectorAll('.card .screen')[number]; card.scrollIntoView({behavior: 'instant', block: 'center'});
-        const box = card.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })"""
+    place = """(number => {
+        const card = document.querySelectorAll('.card .screen')[number];
+        card.scrollIntoView({behavior: 'instant', block: 'center'});
+        const box = card.getBoundingClientRect();
+        return [box.x + box.width / 2, box.y + box.height / 2];
+    })"""
     page.move(*page.run(f"{place}(0)"))
     page.wait("showing && !showing.video.paused && showing.frame > 1")
     assert page.run("showing.video.muted")
@@ -210,28 +213,32 @@ def test_hover_plays_one_film_without_sound_and_leaving_releases_it(page: Page) 
     page.wait("showing && showing !== first && showing.frame > 1")
     assert page.run("!first.video.getAttribute('src') && !first.canvas.isConnected && first.closed")
     assert page.run("document.querySelectorAll('canvas').length") == 1
-    button = page.run("""(() => { const box = showing.node.querySelector('.sound').getBoundingClientRect();
+    button = page.run("""(() => { const box = document.querySelector('.sound').getBoundingClientRect();
         return [box.x + box.width / 2, box.y + box.height / 2]; })()""")
     page.click(*button)
     page.wait("showing && !showing.video.muted && !showing.video.paused")
     assert not page.run("document.getElementById('details').open"), "the button is no way into details"
     page.move(5, 5)
-    page.wait("showing === null && !document.querySelector('canvas')")
+    page.wait("showing === null && !document.querySelector('canvas, .sound')")
 
 
-def test_focus_plays_and_a_sheet_is_one_tab_stop(page: Page) -> None:
-    page.run("document.querySelector('.square .open').focus()")
-    page.wait("showing && !showing.video.paused")
-    assert page.run("[...document.querySelectorAll('.square .open')].map((one) => one.tabIndex)") == [0, -1]
+def test_focus_plays_and_keys_go_from_card_to_card(page: Page) -> None:
+    page.run("document.querySelector('[data-tools] input[type=search]').focus()")
+    while page.run("!document.activeElement.matches('.card')"):
+        page.press("Tab")
+    page.wait("showing && !showing.video.paused && document.activeElement.contains(showing.node)")
+    assert page.run("[...document.querySelectorAll('.card')].map((one) => one.tabIndex)") == [0, -1, -1]
+    page.press("m")
+    page.wait("!showing.video.muted")
     page.press("ArrowRight")
-    page.wait(
-        "document.activeElement === document.querySelectorAll('.square .open')[1] && showing && showing.frame > 0"
-    )
-    assert page.run("[...document.querySelectorAll('.square .open')].map((one) => one.tabIndex)") == [-1, 0]
+    page.wait("showing && document.querySelectorAll('.card')[1].contains(showing.node) && showing.frame > 0")
+    assert page.run("showing.video.muted"), "each begins without sound"
     page.press("Enter")
     page.wait("showing && showing.large")
     page.press("ArrowLeft")
-    page.wait("location.hash.endsWith('/0') && showing && showing.large")
+    page.wait(
+        "decodeURIComponent(location.hash).endsWith('1/0+130#0') && showing && showing.large && showing.frame > 0"
+    )
     closed(page)
     page.run("document.activeElement.blur()")
 

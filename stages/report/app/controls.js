@@ -12,20 +12,38 @@ function act(node, text, label, does) {
   return button;
 }
 
-// Of a card: out of the tab order, where M does the same for whoever has no pointer.
-function soundButton(node) {
-  const button = act(node, "", "sound (M)", (film) => film.sound());
-  button.className = "sound";
-  button.tabIndex = -1;
-  button.setAttribute("aria-pressed", "false");
-  node.tell = (film) => button.setAttribute("aria-pressed", String(Boolean(film) && !film.video.muted));
-  return button;
+// Of cards, which are buttons themselves and hold no other: one button that lies over the picture that plays. M does the same.
+const soundButton = (() => {
+  let node = null;
+  return () => {
+    if (node) return node;
+    node = make("button", "sound");
+    node.type = "button";
+    node.tabIndex = -1;
+    node.setAttribute("aria-label", "sound");
+    node.title = "sound (M)";
+    node.addEventListener("click", () => { if (showing) showing.sound(); });
+    node.addEventListener("pointerleave", (event) => {
+      if (showing && !showing.large && !showing.node.parentElement.contains(event.relatedTarget)) stopPlaying();
+    });
+    return node;
+  };
+})();
+
+function offerSound(film) {
+  const node = soundButton();
+  if (!film) { node.remove(); return; }
+  const box = film.screen.getBoundingClientRect();
+  node.style.left = `${box.right + scrollX - 36}px`;
+  node.style.top = `${box.top + scrollY + 6}px`;
+  node.setAttribute("aria-pressed", String(!film.video.muted));
+  if (!node.isConnected) document.body.append(node);
 }
 
 // Of the large player.
 function controls(node) {
   const bar = make("div", "controls");
-  const play = act(node, "Play", "play or pause (K)", (film) => film.toggle());
+  const play = act(node, "Play", "play or pause (P)", (film) => film.toggle());
   const back = act(node, "−1", "a frame back (,)", (film) => film.step(-1));
   const on = act(node, "+1", "a frame on (.)", (film) => film.step(1));
   const slow = act(node, "½ speed", "half speed (H)", (film) => film.speed(!chosen.slow));
@@ -54,7 +72,7 @@ function controls(node) {
 const KEYS = {
   m: (film) => film.sound(),
   s: (film) => { chosen.skeleton = !chosen.skeleton; film.draw(); },
-  k: (film) => film.toggle(),
+  p: (film) => film.toggle(),
   h: (film) => film.speed(!chosen.slow),
   ",": (film) => film.step(-1),
   ".": (film) => film.step(1),
@@ -69,8 +87,8 @@ function playerFor(target) {
   const large = document.querySelector("dialog[open] .player.large");
   if (large) return large;
   if (showing) return showing.node;
-  const card = target.closest(".card");
-  return card && card.querySelector(".player");
+  const card_ = target.closest(".card");
+  return card_ && card_.player;
 }
 
 addEventListener("keydown", (event) => {
@@ -81,37 +99,3 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   does(node.play());
 });
-
-// Focus plays as the pointer does; what loses it is released.
-addEventListener("focusin", (event) => {
-  const card = event.target.closest(".card");
-  const node = card && card.querySelector(".player");
-  if (node && node.play && !calm) node.play();
-  else if (showing && !showing.large && !card) stopPlaying();
-});
-
-addEventListener("focusout", (event) => {
-  const card = event.target.closest(".card");
-  if (card && showing && card.contains(showing.node) && !card.contains(event.relatedTarget)) stopPlaying();
-});
-
-// One tab stop a sheet: arrows, Home and End go from card to card.
-function rove(sheet) {
-  const stops = () => [...sheet.querySelectorAll(".card > .open")];
-  const only = (stop) => stops().forEach((one) => { one.tabIndex = one === stop ? 0 : -1; });
-  const current = stops().find((one) => one.tabIndex === 0 && one === document.activeElement) || stops()[0];
-  if (current) only(current);
-  if (sheet.roving) return;
-  sheet.roving = true;
-  sheet.addEventListener("focusin", (event) => { if (event.target.matches(".open")) only(event.target); });
-  sheet.addEventListener("keydown", (event) => {
-    const all = stops();
-    const at = all.indexOf(event.target);
-    if (at < 0) return;
-    const line = all.filter((one) => one.getBoundingClientRect().top === all[0].getBoundingClientRect().top).length;
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - line, ArrowDown: at + line, Home: 0, End: all.length - 1 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    if (all[to]) all[to].focus();
-  });
-}

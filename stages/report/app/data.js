@@ -3,13 +3,15 @@
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+const CHUNKS = 64; // files of cards that are held at a time
+
 const CSG = {
   summary: null,
-  files: new Map(), // name -> records
+  files: new Map(), // name -> what it holds, as long as it is needed
   waiting: new Map(), // name -> [resolve, ...]
-  add(name, records) {
-    this.files.set(name, records);
-    (this.waiting.get(name) || []).forEach((resolve) => resolve(records));
+  add(name, value) {
+    this.files.set(name, value);
+    (this.waiting.get(name) || []).forEach((resolve) => resolve(value));
     this.waiting.delete(name);
   },
   load(name) {
@@ -20,11 +22,39 @@ const CSG = {
       if (!first) return;
       const script = document.createElement("script");
       script.src = `data/${encodeURIComponent(name)}.js`;
-      script.onerror = () => this.add(name, []);
+      script.onload = () => script.remove();
+      script.onerror = () => { script.remove(); this.add(name, null); };
       document.head.append(script);
     });
   },
+  // What is unpacked at once need not stay as text.
+  async take(name) {
+    const value = await this.load(name);
+    this.files.delete(name);
+    return value;
+  },
+  // The card of one of everybody: the files that were asked for longest ago make room.
+  async record(index) {
+    const { size } = this.summary.people;
+    const name = `people-${Math.floor(index / size)}`;
+    const records = (await this.load(name)) || [];
+    this.files.delete(name);
+    this.files.set(name, records);
+    const held = [...this.files.keys()].filter((key) => /^people-\d/.test(key));
+    held.slice(0, Math.max(0, held.length - CHUNKS)).forEach((key) => this.files.delete(key));
+    return records[index % size];
+  },
 };
+
+const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array };
+
+// [type, base64 of little-endian bytes] -> numbers
+function unpack([type, text]) {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i += 1) bytes[i] = raw.charCodeAt(i);
+  return new ARRAYS[type](bytes.buffer);
+}
 
 function make(tag, className, text) {
   const node = document.createElement(tag);
@@ -53,4 +83,36 @@ function number(value) {
   if (typeof value !== "number") return String(value);
   if (Number.isInteger(value)) return value.toLocaleString("en");
   return Number(value.toPrecision(3)).toString();
+}
+
+function count(value) {
+  return value.toLocaleString("en");
+}
+
+function signed(value) {
+  return `${value < 0 ? "−" : "+"}${count(Math.abs(value))}`;
+}
+
+function hours(seconds) {
+  if (seconds >= 36000) return `${(seconds / 3600).toLocaleString("en", { maximumFractionDigits: seconds < 360000 ? 1 : 0 })} h`;
+  if (seconds >= 3600) return `${(seconds / 3600).toFixed(2)} h`;
+  const whole = Math.round(seconds);
+  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
+}
+
+function button(text, act, label) {
+  const node = make("button", "", text);
+  node.type = "button";
+  if (label) node.setAttribute("aria-label", label);
+  if (act) node.addEventListener("click", act);
+  return node;
+}
+
+// Hands a text to the browser as a file to save.
+function save(name, type, text) {
+  const anchor = make("a");
+  anchor.href = URL.createObjectURL(new Blob([text], { type }));
+  anchor.download = name;
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
 }

@@ -1,17 +1,37 @@
-// Moving pictures: one canvas with the film and the skeleton in step. At most one film is open at a time; one that is left is
-// released, so that a page of any length holds one. Hover or focus plays, muted; keys: M sound, S skeleton, K play or pause,
-// "," and "." a frame back and on, H half speed.
+// Moving pictures: one canvas with the film and the skeleton in step. At most one film is open at a time, and one that is left is
+// released, whatever the page's length. Cards ask `pictureOf`, details ask `moving`; keys and buttons are in controls.js.
 
-const FPS = 25;
 const GAP = 4; // pixels between the pictures of a strip
 const chosen = { skeleton: true, slow: false, sound: false }; // sound: of the large player alone, cards begin muted
 let showing = null; // the film that is open
 
+// What a card shows of a record, or null: it plays, without sound, while the pointer is over the card or the focus on it.
+function pictureOf(record, card_) {
+  const node = player(record);
+  if (!node || !node.play) return node;
+  card_.player = node;
+  card_.addEventListener("pointerenter", () => { if (!calm) node.play(); });
+  card_.addEventListener("pointerleave", (event) => { if (event.relatedTarget !== soundButton()) stopPlaying(node); });
+  card_.addEventListener("focus", () => { if (!calm && card_.matches(":focus-visible")) node.play(); });
+  card_.addEventListener("blur", () => stopPlaying(node));
+  return node;
+}
+
+// What the details show of a record, or null; it plays at once, unless less motion is wanted.
+function moving(record) {
+  const node = player(record, true);
+  if (node && node.play) requestAnimationFrame(() => { if (node.isConnected) node.play(); });
+  return node;
+}
+
+// A picture of a record with a method `play` where there is a film, and `stop`.
 function player(record, large = false) {
-  const node = make("div", large ? "player large" : "player");
-  const screen = make("div", "screen");
-  screen.append(poster(record, large));
+  if (!record.p && !record.l && !record.v) return null;
+  const node = make(large ? "div" : "span", large ? "player large" : "player");
+  const screen = make(large ? "div" : "span", "screen");
+  screen.append(poster(record));
   node.append(screen);
+  node.stop = () => stopPlaying(node);
   if (!record.v) return node;
   node.play = () => {
     if (showing && showing.node === node) return showing;
@@ -20,9 +40,6 @@ function player(record, large = false) {
     return showing;
   };
   if (large) node.append(controls(node));
-  else node.append(soundButton(node));
-  node.addEventListener("pointerenter", () => { if (!large && !calm) node.play(); });
-  node.addEventListener("pointerleave", () => { if (!large) stopPlaying(node); });
   return node;
 }
 
@@ -35,7 +52,7 @@ function stopPlaying(node) {
 }
 
 // One picture of the strip, whole, whatever its shape; the pointer's place chooses which where there is no film.
-function poster(record, large) {
+function poster(record) {
   const node = make("span", "poster");
   const square = Boolean(record.l);
   const path = square ? record.l : record.p;
@@ -48,7 +65,7 @@ function poster(record, large) {
     const count = (!square && record.h) || Math.max(1, Math.round(square ? wide / tall : wide / ((tall * 16) / 9)));
     const tile = (wide - gap * (count - 1)) / count;
     node.style.aspectRatio = `${tile} / ${tall}`;
-    const frame = square && !large ? 1 : 16 / 9;
+    const frame = 16 / 9;
     node.classList.add(Math.abs(tile / tall / frame - 1) < 0.01 ? "fills" : tile < tall * frame ? "tall" : "wide");
     node.style.backgroundSize = `${(100 * wide) / tile}% 100%`;
     node.style.backgroundImage = picture(path);
@@ -88,6 +105,7 @@ class Showing {
       this.draw();
     });
     this.resized = new ResizeObserver(() => this.draw());
+    if (!large) offerSound(this);
   }
 
   begin() {
@@ -175,7 +193,8 @@ class Showing {
   }
 
   tell() {
-    if (!this.closed && this.node.tell) this.node.tell(this);
+    if (this.large) this.node.tell(this.closed ? null : this);
+    else offerSound(this.closed ? null : this);
   }
 
   fail() {
@@ -192,7 +211,7 @@ class Showing {
     this.video.pause();
     this.video.removeAttribute("src");
     this.video.load();
-    if (this.node.tell) this.node.tell(null);
+    this.tell();
   }
 }
 
