@@ -100,7 +100,7 @@ def _histogram(
     return Histogram(
         measure=field.name,
         name=label(field.name),
-        unit=notes["unit"],
+        unit=unit_beside(field),
         text=notes["text"],
         ends=(float(low), float(high)),
         bars=bars,
@@ -117,9 +117,18 @@ def _histogram(
 
 def label(name: str) -> str:
     """A measure's name for people: without its unit, which stands beside it, unless two measures would have one name."""
+    return (name if _shared(name) else _without_unit(name)).replace("_", " ")
+
+
+def unit_beside(field: pa.Field) -> str:
+    """A measure's unit; "" where its name says it already."""
+    unit = str(field.metadata[b"unit"].decode())
+    return "" if _shared(field.name) and _without_unit(field.name) != field.name else unit
+
+
+def _shared(name: str) -> bool:
     short = _without_unit(name)
-    shared = sum(_without_unit(field.name) == short for field in measures()) > 1
-    return (name if shared else short).replace("_", " ")
+    return sum(_without_unit(field.name) == short for field in measures()) > 1
 
 
 def _without_unit(name: str) -> str:

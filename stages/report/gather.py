@@ -64,7 +64,8 @@ class RunTables:
         profile: the resolved profile that the run left, {} when there is none.
         people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview, and
             whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
-        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
+        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds, cpu_seconds,
+            gpu_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
         nets: which nets made the rows.
         footage: whether the page shows pictures and plays sound.
@@ -193,7 +194,18 @@ def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.Dat
 
 
 def _outcomes(store: "Store") -> pd.DataFrame:
-    columns = ["unit", "stage", "status", "reason", "detail", "attempt", "at", "wall_seconds"]
+    columns = [
+        "unit",
+        "stage",
+        "status",
+        "reason",
+        "detail",
+        "attempt",
+        "at",
+        "wall_seconds",
+        "cpu_seconds",
+        "gpu_seconds",
+    ]
     tables = []
     for kind in store.kinds:
         if kind != "reports":

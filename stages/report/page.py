@@ -19,13 +19,29 @@ from pipeline.skeleton.draw import strokes
 from pipeline.views import table_one
 from pipeline.views.table_one import DASH
 from stages.report import charts, funnel, gather, people, sheets
+from stages.report.costs import costs
+from stages.report.figure_two import distributions
 from stages.report.films import film_of
 from stages.report.gather import RunTables
 from stages.report.settings import ReportSettings
+from stages.report.unmeasured import Unmeasured
 
 Record = dict[str, Any]
 # Plain scripts, joined in this order into `app.js`: modules do not load from file://.
-SCRIPTS = ("data", "skeleton", "player", "controls", "recount", "votes", "thresholds", "gallery", "details", "start")
+SCRIPTS = (
+    "data",
+    "skeleton",
+    "player",
+    "controls",
+    "recount",
+    "votes",
+    "thresholds",
+    "gallery",
+    "details",
+    "downloads",
+    "start",
+)
+_FINDS_PEOPLE = ("annotate", "import_poses")
 STYLES = ("style.css", "argue.css", "player.css")
 
 
@@ -42,7 +58,7 @@ class Group:
     file: str
 
 
-def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
+def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured: Sequence[Unmeasured] = ()) -> None:
     """Write the folder; `index.html` comes last, and data files of an older page go."""
     data = folder / "data"
     tables = tables if settings.footage else without_footage(tables)
@@ -52,7 +68,7 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
     written = {"summary.js", *(f"{name}.js" for name in pieces), *(f"{group.file}.js" for group in groups)}
     files.write_text(folder / "style.css", "".join(map(_packed, STYLES)))
     files.write_text(folder / "app.js", script())
-    files.write_text(folder / "index.html", render(tables, settings, groups))
+    files.write_text(folder / "index.html", render(tables, settings, groups, unmeasured))
     for path in data.glob("*.js"):
         if path.name not in written:
             path.unlink()
@@ -65,7 +81,7 @@ def _summary(tables: RunTables, settings: ReportSettings) -> Record:
         "run": tables.name,
         "fields": [_described(field) for field in gather.measures()],
         "columns": [
-            [field.name, charts.label(field.name), field.metadata[b"unit"].decode()] for field in sheets.numeric(tables)
+            [field.name, charts.label(field.name), charts.unit_beside(field)] for field in sheets.numeric(tables)
         ],
         "people": {"count": len(tables.people), "size": settings.clips_a_file},
         "reasons": [[code, funnel.sentence(code)] for code in codes],
@@ -90,7 +106,9 @@ def _packed(name: str) -> str:
     return package_files("stages.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group]) -> str:
+def render(
+    tables: RunTables, settings: ReportSettings, groups: Sequence[Group], unmeasured: Sequence[Unmeasured] = ()
+) -> str:
     """The page as HTML; every value is escaped by the template engine."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.report", ""),
@@ -117,9 +135,12 @@ def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group])
         heads=table_one.HEADS,
         published=table_one.PUBLISHED,
         row=tables.row,
-        attributes=tables.attributes,
+        attributes=distributions(tables),
+        guessed=set(tables.attributes),
+        unmeasured=unmeasured,
+        annotated_by=[made for made in tables.nets if made.stage in _FINDS_PEOPLE],
         failed=_failed(tables, settings.failed_shown),
-        stages=_stages(tables),
+        costs=costs(tables),
     )
 
 
@@ -263,7 +284,7 @@ def _json(value: Any) -> str:
 
 def _described(field: Any) -> list[str]:
     notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
-    return [field.name, charts.label(field.name), notes["unit"], notes["text"]]
+    return [field.name, charts.label(field.name), charts.unit_beside(field), notes["text"]]
 
 
 def _splits(tables: RunTables) -> list[tuple[str, int, float]]:
@@ -286,22 +307,6 @@ def _failed(tables: RunTables, limit: int) -> tuple[int, list[Record]]:
     rows = tables.outcomes[tables.outcomes["status"].eq("failed")]
     listed = [row | {"text": funnel.sentence(row["reason"])} for row in _dicts(rows.head(limit))]
     return len(rows), listed
-
-
-def _stages(tables: RunTables) -> list[Record]:
-    """Per stage: units by status, and the seconds that they took."""
-    result = []
-    for name, rows in tables.outcomes.groupby("stage", sort=False):
-        counts = rows["status"].value_counts()
-        result.append(
-            {
-                "name": name,
-                **{status: int(counts.get(status, 0)) for status in ("ok", "rejected", "failed")},
-                "seconds": float(rows["wall_seconds"].sum()),
-                "last": rows["at"].max(),
-            }
-        )
-    return result
 
 
 def _count(number: int) -> str:

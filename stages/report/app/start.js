@@ -27,6 +27,7 @@ async function start() {
     fillGroup(entry.target);
   }), { rootMargin: "600px" });
   document.querySelectorAll("[data-file]").forEach((sheet) => near.observe(sheet));
+  downloads();
   scrollable();
   addEventListener("resize", scrollable);
   if (!CSG.summary.people.count) return;
