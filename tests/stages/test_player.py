@@ -1,8 +1,10 @@
 """The player of the report in a browser: the skeleton lies on the right pixels, sound on demand, one film at a time."""
 
+import csv
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.video import write_clip
 from pipeline.tables.store import Store
+from pipeline.views import table_one
 from pipeline.views.server import serve
 from stages.previews import Previews
 from stages.report import Report
@@ -241,6 +244,30 @@ def test_focus_plays_and_keys_go_from_card_to_card(page: Page) -> None:
     )
     closed(page)
     page.run("document.activeElement.blur()")
+
+
+def saved(page: Page, name: str, kind: str) -> str:
+    """What the button gives to the browser to save."""
+    return page.run(f"""new Promise((done) => {{
+        const real = URL.createObjectURL;
+        URL.createObjectURL = (blob) => {{ URL.createObjectURL = real; blob.text().then(done); return "#"; }};
+        [...document.querySelectorAll('.save button')].find((one) => one.getAttribute('aria-label') === '{name} as {kind}').click();
+    }})""")
+
+
+def test_tables_and_figures_are_saved_as_they_stand(page: Page, run: Path) -> None:
+    rows = list(csv.reader(saved(page, "table-1", "CSV").splitlines()))
+    assert tuple(rows[0]) == table_one.HEADS
+    assert rows[1:] == [list(table_one.row(Store(run))), *map(list, table_one.PUBLISHED)]
+    figure = list(csv.reader(saved(page, "figure-2", "CSV").splitlines()))
+    assert figure == [["Clip length", "5 to 6 s", "", "100.0 %"]]
+    bars = list(csv.reader(saved(page, "measures", "CSV").splitlines()))
+    assert bars[0] == ["measure", "values", "kept", "dropped"]
+    assert sum(int(bar[2]) for bar in bars[1:] if bar[0] == "yaw_degrees") == 2
+    assert sum(int(bar[3]) for bar in bars[1:] if bar[0] == "yaw_degrees") == 1
+    for name, words in (("table-1", "147,550"), ("figure-2", "5 to 6 s"), ("measures", "yaw")):
+        root = ElementTree.fromstring(saved(page, name, "SVG"))
+        assert words in [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
 def test_nothing_leaves_the_page_and_nothing_fails(page: Page) -> None:
