@@ -13,7 +13,7 @@ COMMANDS = {
     "show": Lazy("pipeline.cli.looks:show", "The whole story of a video, clip or person"),
     "failed": Lazy("pipeline.cli.looks:failed", "What failed, at which stage, and why"),
     "availability": Lazy("pipeline.cli.availability:availability", "Which videos and clips still exist"),
-    "report": Lazy(STAGE, "The page about a run: kept and dropped people, and why", "report"),
+    "report": Lazy("pipeline.cli.report:report", "The page about a run: where it lies; --serve shows it"),
     "table": Lazy("pipeline.cli.tables:table", "Write a table to one file, Parquet or CSV"),
     "check": Lazy("pipeline.cli.check:check", "What is missing or damaged, and what makes it anew"),
     "retry": Lazy("pipeline.cli.tables:retry", "Forget failures or rejections, so that they are tried again"),

@@ -1,5 +1,6 @@
 """Thresholds over stored measures, each declared once, as the settings field that holds its limit."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _MARK = "threshold"  # in the `json_schema_extra` of a field
 _RANK = {reason: rank for rank, reason in enumerate(Reason)}
+_NUMBER = r"(-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf))"
+_SAID = re.compile(rf"\w+ {_NUMBER} (?:[^;<>]+ )?[<>] {_NUMBER}")  # as `Threshold.words`
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,22 @@ class Threshold:
         """How a value that is dropped compares with the limit."""
         return "<" if self.side == "min" else ">"
 
+    def words(self, value: float, limit: float) -> str:
+        """A value beyond the limit, in the words of a verdict's details: `shoulder_width_px 38.2 px < 60`."""
+        return " ".join(filter(None, (self.measure, f"{value:.4g}", self.unit, self.sign, f"{limit:g}")))
+
     def fails(self, values: "np.ndarray", limit: float) -> "np.ndarray":
         """(rows,) bool of (rows,) values: on the wrong side of the limit. One that equals it passes, and so does NaN."""
         return values < limit if self.side == "min" else values > limit
+
+
+def excess(details: str) -> float:
+    """How far the values in a verdict's details lie beyond their limits, as a share of the limit: the largest of them.
+
+    Infinite where the text holds no value with a limit, such as `has_audio false`. A limit of 0 counts as 1.
+    """
+    pairs = [(float(value), float(limit)) for value, limit in _SAID.findall(details)]
+    return max((abs(value - limit) / (abs(limit) or 1.0) for value, limit in pairs), default=float("inf"))
 
 
 def at_least(measure: str, default: float | None, reason: Reason, text: str, kind: str = "pose_measures") -> Any:

@@ -6,6 +6,7 @@ RGB order as StableAnimator reads it: the limb to the right shoulder is red.
 import colorsys
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,9 @@ _HAND_COLORS = tuple(
     tuple(round(255 * v) for v in colorsys.hsv_to_rgb(i / len(layout.HAND_EDGES), 1, 1)) for i in range(20)
 )
 _HANDS = (layout.LEFT_HAND, layout.RIGHT_HAND)
+_LIMB, _FACE_LINE, _HAND_LINE, _JOINT = 1.9, 0.6, 0.9, 1.7  # over pictures: widths of lines, radius of joints, in units
+_OUTLINE = 0.9  # by which outlines are wider
+_FACE_COLOR: Colour = (245, 245, 245)
 _TURN = np.linspace(0, 2 * np.pi, 36, endpoint=False)[:, None]
 _COSINE, _SINE = np.cos(_TURN), np.sin(_TURN)
 _FAR = 20_000.0  # pixels; what lies further off is drawn there, because OpenCV's coordinates are 32-bit
@@ -58,6 +62,32 @@ def draw(
     if background is None:
         return _on_black(points, np.clip(np.nan_to_num(scores), 0, 1), size)
     return _over(points, background)
+
+
+def strokes() -> dict[str, Any]:
+    """What is drawn over a picture, for programs that draw it themselves, such as the report's page.
+
+    Returns:
+        shoulders: [left, right] joints, whose mean is joint 133, the neck. lines: [from, to, "#rrggbb", width, outline];
+        dots: [joint, "#rrggbb", radius, outline]. Sizes are in units of the smaller of the picture's sides and 1.4 times the
+        person's extent, divided by 260, from 0.8 to 8 pixels; outlines of what is seen come first, wider by `outline`.
+    """
+    order = [layout.K if joint < 0 else joint for joint in layout.OPENPOSE_18]
+    lines = [
+        [order[a], order[b], _hex(_soft(color)), _LIMB, _OUTLINE]
+        for (a, b), color in zip(layout.OPENPOSE_EDGES, _WHEEL, strict=False)
+    ]
+    face = layout.FACE.start
+    lines += [[face + a, face + b, _hex(_FACE_COLOR), _FACE_LINE, 0.6 * _OUTLINE] for a, b in layout.FACE_EDGES]
+    for hand in _HANDS:
+        for (a, b), hue in zip(layout.HAND_EDGES, _HAND_COLORS, strict=True):
+            lines.append([hand.start + a, hand.start + b, _hex(_soft(hue)), _HAND_LINE, _OUTLINE])
+    dots = [[joint, _hex(_soft(color, 0.5)), _JOINT, _OUTLINE / 2] for joint, color in zip(order, _WHEEL, strict=True)]
+    return {"shoulders": [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER], "lines": lines, "dots": dots}
+
+
+def _hex(color: tuple[int, ...]) -> str:
+    return "#" + "".join(f"{value:02x}" for value in color)
 
 
 def _on_black(points: NDArray[np.floating], scores: NDArray[np.floating], size: tuple[int, int]) -> Picture:
@@ -97,20 +127,20 @@ def _over(points: NDArray[np.floating], background: Picture) -> Picture:
 
 
 def _strokes(layer: Picture, points: NDArray[np.floating], unit: float, *, outline: bool) -> None:
-    more, shade = (0.9 * unit, True) if outline else (0.0, False)
+    more, shade = (_OUTLINE * unit, True) if outline else (0.0, False)
     dark: Colour = (18, 18, 24)
     joints = layout.openpose_18(points, np.ones(layout.K))[0].tolist()
     places = points.tolist()
     for (a, b), color in zip(layout.OPENPOSE_EDGES, _WHEEL, strict=False):
-        _line(layer, joints[a], joints[b], 1.9 * unit + more, dark if shade else _soft(color))
+        _line(layer, joints[a], joints[b], _LIMB * unit + more, dark if shade else _soft(color))
     for a, b in layout.FACE_EDGES:
         p, q = places[layout.FACE.start + a], places[layout.FACE.start + b]
-        _line(layer, p, q, 0.6 * unit + 0.6 * more, dark if shade else (245, 245, 245))
+        _line(layer, p, q, _FACE_LINE * unit + 0.6 * more, dark if shade else _FACE_COLOR)
     for hand in _HANDS:
         for (p, q, _), hue in zip(_hand_edges(places[hand], [1.0] * 21), _HAND_COLORS, strict=True):
-            _line(layer, p, q, 0.9 * unit + more, dark if shade else _soft(hue))
+            _line(layer, p, q, _HAND_LINE * unit + more, dark if shade else _soft(hue))
     for joint, color in zip(joints, _WHEEL, strict=True):
-        _dot(layer, joint, 1.7 * unit + more / 2, dark if shade else _soft(color, 0.5))
+        _dot(layer, joint, _JOINT * unit + more / 2, dark if shade else _soft(color, 0.5))
 
 
 def _hand_edges(hand: Sequence[Point], scores: Sequence[float]) -> Iterator[tuple[Point, Point, float]]:

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pipeline.engine.overrides import read_overrides
 from pipeline.engine.stage import Context, Reads, Resources, Stage
-from stages.judge.overrides import read_overrides
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class Judge(JudgeSettings, Stage):
     resources: ClassVar[Resources] = Resources(one_worker=True)
 
     def result_settings(self) -> dict[str, Any]:
-        """The settings, and the content of the overrides file."""
-        return {**super().result_settings(), "overrides": [vars(o) for o in read_overrides(self.overrides)]}
+        """The settings, and the decisions of the overrides file: a note of `unsure` makes nothing new."""
+        decisions = [vars(override) for override in read_overrides(self.overrides) if override.decides]
+        return {**super().result_settings(), "overrides": decisions}
 
     def worker(self, context: Context) -> "JudgeWorker":
         from stages.judge.worker import JudgeWorker

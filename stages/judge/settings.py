@@ -185,7 +185,7 @@ class JudgeSettings(Thresholds):
     )
     overrides: Path | None = Field(
         None,
-        description="CSV of people's decisions: id (person, clip or video), verdict (keep or drop), who, why",
+        description="CSV of people's decisions: id (person, clip or video), verdict (keep, drop; unsure decides nothing), who, why",
         json_schema_extra=runtime(),  # where the file lies changes nothing; its content is in `result_settings`
     )
 

@@ -7,10 +7,10 @@ import pandas as pd
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import Row
+from pipeline.engine.overrides import Override, override_of, read_overrides, tell_of
 from pipeline.engine.thresholds import Threshold
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
-from stages.judge.overrides import Override, override_of, read_overrides, warn_of_strangers
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
@@ -58,7 +58,7 @@ class JudgeWorker:
             return
         findings = self._findings(_joined(unit))
         overrides = {override.id: override for override in read_overrides(self._settings.overrides)}
-        warn_of_strangers(overrides, persons)
+        tell_of(overrides, persons)
         for i, person in enumerate(persons):
             override = override_of(person, overrides)
             yield _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
@@ -133,7 +133,7 @@ def _another_matched(overlap: float | None) -> str:
 
 def _detail(check: Threshold, value: float, limit: float, table: pd.DataFrame, row: int) -> str:
     """`shoulder_width_px 38.2 px < 60`."""
-    text = " ".join(filter(None, (check.measure, f"{value:.4g}", check.unit, check.sign, f"{limit:g}")))
+    text = check.words(value, limit)
     worst = table["worst_joint"].iloc[row] if check.measure == "upper_body_share" else None
     if isinstance(worst, str) and worst:
         text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"

@@ -1,34 +1,39 @@
-"""Small pictures for the report: what was kept with its skeleton drawn, and a sample of what was dropped."""
+"""What the report shows and plays: of what was kept, and of a sample of what was dropped."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
-from pipeline.media.columns import PICTURE_COLUMNS
-from stages.previews.paths import FOLDER, loop_path
-from stages.previews.settings import PreviewsSettings, draw_order
+from pipeline.media.columns import FILM_COLUMNS
+from stages.previews.chosen import FARTHEST, draw_order, first_reason, nearness
+from stages.previews.paths import FOLDER, SUFFIXES, loop_path
+from stages.previews.settings import PreviewsSettings
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
 
 
 class Previews(PreviewsSettings, Stage):
-    """A contact strip a person, clip or video; for a kept person also a row of pictures of the exported clip.
+    """A strip of pictures a person, clip or video, and what the report plays of it.
 
-    A unit is a video, so that a file is opened once; which videos are worth it is drawn by a seeded hash: those with kept
-    people, and as many others as give each reason its share of pictures.
+    Of a kept person that is the exported clip, where it lies; of anything dropped a small film with the sound that was measured.
+    The skeleton lies beside it as a script. A unit is a video, so that a file is opened once; which videos are worth it is
+    decided over the whole run: those with kept people, and of the others, for each reason, those nearest to being kept and some
+    that are drawn by a seeded hash.
     """
 
     name: ClassVar[str] = "previews"
-    version: ClassVar[int] = 1
-    summary: ClassVar[str] = "small pictures of what was kept, and of a sample of what was dropped"
+    version: ClassVar[int] = 2
+    summary: ClassVar[str] = "what the report shows and plays: of what was kept, and of a sample of what was dropped"
     reads: ClassVar[tuple[Reads, ...]] = (
-        Reads("videos", ("path", "sha256", "grid_frames", *PICTURE_COLUMNS)),
+        Reads("videos", ("path", "sha256", "grid_frames", "audio_codec", *FILM_COLUMNS)),
         Reads("clips", ("clip_id", "first_frame", "frames")),
         Reads("persons", ("clip_id", "keypoints", "scores")),
         Reads("pose_measures", ("crop_box",)),
-        Reads("verdicts", ("keep", "reasons")),
+        Reads("verdicts", ("keep", "reasons", "details")),
         Reads("samples", ("video", "video_sha256", "keypoints", "scores")),
     )
     writes: ClassVar[str] = "previews"
@@ -39,24 +44,36 @@ class Previews(PreviewsSettings, Stage):
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         """The videos that hold something to show, among `units`."""
         chosen: set[str] = set()
-        waiting: dict[str, Counter[str]] = defaultdict(Counter)  # reason -> dropped ones of each video
-        for row in store.read("verdicts", ["video_id", "keep", "reasons"]).to_pylist():
+        waiting: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)  # reason -> video -> its nearest person
+        room: dict[str, dict[str, int]] = defaultdict(
+            lambda: defaultdict(int)
+        )  # reason -> video -> what would be shown
+
+        def add(reason: str, video: str, near: tuple[int, float]) -> None:
+            waiting[reason][video] = min(near, waiting[reason].get(video, near))
+            room[reason][video] = min(room[reason][video] + 1, self.dropped_a_video)
+
+        for row in store.read("verdicts", ["video_id", "keep", "reasons", "details"]).to_pylist():
             if row["keep"]:
                 chosen.add(row["video_id"])
             else:
-                waiting[next(iter(row["reasons"] or ()), "")][row["video_id"]] += 1
+                add(first_reason(row), row["video_id"], nearness(row))
         for kind in ("clips", "persons"):
             for row in store.outcomes(kind).select(["unit", "status", "reason"]).to_pylist():
                 if row["status"] == "rejected":
-                    waiting[row["reason"]][row["unit"].split("/")[0]] += 1
-        for videos in waiting.values():
-            shown = 0
-            for video in sorted(videos, key=lambda video: draw_order(self.seed, video)):
-                if shown >= self.dropped_a_reason:
-                    break
-                chosen.add(video)
-                shown += min(videos[video], self.dropped_a_video)
+                    add(row["reason"], row["unit"].split("/")[0], FARTHEST)
+        for reason, videos in waiting.items():
+            chosen.update(self._shown(videos, room[reason]))
         return [unit for unit in units if unit in chosen]
+
+    def _shown(self, videos: dict[str, tuple[int, float]], room: dict[str, int]) -> Iterator[str]:
+        """Videos that together hold about `dropped_a_reason` of what one reason dropped."""
+        near = self.dropped_a_reason * self.nearest_share
+        order = sorted(videos, key=lambda video: (videos[video], draw_order(self.seed, video)))
+        first = list(_as_many(order, room, near))
+        lots = sorted(set(videos) - set(first), key=lambda video: draw_order(self.seed, video))
+        left = self.dropped_a_reason - sum(room[video] for video in first)
+        return chain(first, _as_many(lots, room, left))
 
     def worker(self, context: Context) -> Work:
         from stages.previews.worker import PreviewDrawer
@@ -64,10 +81,22 @@ class Previews(PreviewsSettings, Stage):
         return PreviewDrawer(self, context)
 
     def finish(self, context: Context, store: "Store") -> None:
-        """Remove pictures that no row names."""
-        strips = [Path(path) for path in store.read("previews", ["path"])["path"].to_pylist()]
-        named = {path.name for path in strips} | {loop_path(path).name for path in strips}
+        """Remove what no row names."""
+        named: set[str] = set()
+        for row in store.read("previews", ["path", "loop", "clip", "pose"]).to_pylist():
+            loop = row["loop"] or loop_path(Path(row["path"])).as_posix()  # rows of older versions do not name it
+            named |= {PurePosixPath(path).name for path in (row["path"], loop, row["clip"], row["pose"]) if path}
         for entry in context.storage.list(FOLDER):
             name = PurePosixPath(entry.key).name
-            if name.endswith(".webp") and name not in named:
+            if name.endswith(SUFFIXES) and name not in named:
                 context.storage.delete(entry.key)
+
+
+def _as_many(videos: Iterable[str], room: dict[str, int], count: float) -> Iterator[str]:
+    """Videos in order, until what they show comes to this many."""
+    shown = 0
+    for video in videos:
+        if shown >= count:
+            return
+        yield video
+        shown += room[video]

@@ -32,9 +32,13 @@ def scene(
 
 
 def resized(picture: Picture, height: int) -> Picture:
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    how = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
+    return resized_to(picture, (max(1, round(picture.shape[1] * height / picture.shape[0])), height))
+
+
+def resized_to(picture: Picture, size: tuple[int, int]) -> Picture:
+    """A picture of (width, height)."""
+    how = cv2.INTER_AREA if size[1] < picture.shape[0] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=how), np.uint8)
 
 
 def side_by_side(tiles: list[Picture], gap: int = 4) -> Picture:

@@ -1,133 +1,172 @@
-"""Draws the previews of a video."""
+"""Makes the previews of a video."""
 
 import hashlib
-import logging
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
+import numpy as np
 
-from pipeline.base.arrays import Picture
-from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.base.units import Row
+from pipeline.base.arrays import Floats32, Picture
+from pipeline.base.units import FPS, Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.reading import AS_IT_STANDS, Reading
-from pipeline.media.video import GridReader
+from pipeline.media.reading import Reading
 from pipeline.skeleton.draw import draw
-from stages.previews.paths import loop_path, strip_path
+from stages.previews import pose
+from stages.previews.chosen import draw_order, dropped_by_reason, nearness, picked
+from stages.previews.film import Filmer, Source, Span, even_size
+from stages.previews.paths import clip_path, loop_path, pose_path, strip_path
 from stages.previews.pictures import resized, scene, side_by_side, skeleton_at
-from stages.previews.settings import PreviewsSettings, draw_order
-
-log = logging.getLogger(__name__)
-
-
-class Source(NamedTuple):
-    """A file, and how it is to be read."""
-
-    path: Path
-    reading: Reading = AS_IT_STANDS
+from stages.previews.settings import PreviewsSettings
 
 
 class PreviewDrawer:
-    """Opens a video once, and draws what is worth showing of it."""
+    """Makes what the report shows of a video: strips of pictures, small films with sound, skeletons."""
 
     def __init__(self, settings: PreviewsSettings, context: Context) -> None:
-        self._settings, self._storage, self._threads = settings, context.storage, context.threads
+        self._settings, self._storage = settings, context.storage
+        self._filmer = Filmer(settings, context)
+        self._filmed: tuple[str, Span, Row] | None = None  # the last clip: several people may be dropped in one
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        """Yield a row for each person, clip or video that is drawn."""
+        """Yield a row for each person, clip or video that is shown."""
         video = unit.row("videos")
-        source = Source(self._storage.local(video["path"]), Reading.of(video))
+        source = Source(self._storage.local(video["path"]), Reading.of(video), bool(video["audio_codec"]))
         clips = {row["clip_id"]: row for row in unit.rows("clips")}
         persons = unit.rows("persons")
-        shown = [*self._people(unit, persons)]
-        empty = sorted(set(clips) - {person["clip_id"] for person in persons}, key=self._order)
         boxes = {row["person_id"]: row["crop_box"] for row in unit.rows("pose_measures")}
         samples = {row["person_id"]: row for row in unit.rows("samples")}
-        for person in shown:
-            clip, sample = clips[person["clip_id"]], samples.get(person["person_id"])
-            strip = self._strip(source, clip["first_frame"], clip["frames"], person, boxes.get(person["person_id"]))
-            loop = self._loop(sample) if sample else None
-            yield from self._written(unit.id, person["person_id"], strip, loop)
+        for person in self._people(unit, persons):
+            clip, person_id = clips[person["clip_id"]], person["person_id"]
+            span = self._span(source, clip["first_frame"], clip["frames"])
+            if person_id in samples:
+                yield from self._kept(unit.id, person, samples[person_id], span, boxes.get(person_id))
+            else:
+                yield from self._dropped(unit.id, person, span, boxes.get(person_id))
+        empty = sorted(set(clips) - {person["clip_id"] for person in persons}, key=self._order)
         for clip_id in empty[: self._settings.dropped_a_video]:
             clip = clips[clip_id]
-            yield from self._written(unit.id, clip_id, self._strip(source, clip["first_frame"], clip["frames"]))
+            yield from self._plain(unit.id, clip_id, self._span(source, clip["first_frame"], clip["frames"]))
         if not clips:
-            yield from self._written(unit.id, unit.id, self._strip(source, 0, video["grid_frames"] or 1))
+            yield from self._plain(unit.id, unit.id, self._span(source, 0, video["grid_frames"] or 1))
 
-    def _people(self, unit: Unit, persons: list[Row]) -> Iterator[Row]:
-        """The kept ones, and a few of the dropped ones for each first reason."""
-        verdicts = {row["person_id"]: row for row in unit.rows("verdicts")}
-        taken: Counter[str] = Counter()
-        for person in sorted(persons, key=lambda person: self._order(person["person_id"])):
-            verdict = verdicts.get(person["person_id"])
-            if verdict is None:
-                continue
-            reason = next(iter(verdict["reasons"] or ()), "")
-            taken[reason] += not verdict["keep"]
-            if verdict["keep"] or taken[reason] <= self._settings.dropped_a_video:
-                yield person
+    def _people(self, unit: Unit, persons: list[Row]) -> list[Row]:
+        """The kept ones, and a few of the dropped ones for each first reason; people of one clip follow each other."""
+        verdicts = unit.rows("verdicts")
+        shown = {row["person_id"] for row in verdicts if row["keep"]}
+        count, share = self._settings.dropped_a_video, self._settings.nearest_share
+        for dropped in dropped_by_reason(verdicts).values():
+            candidates = ((row["person_id"], nearness(row)) for row in dropped)
+            shown.update(picked(candidates, count, share, self._settings.seed))
+        return sorted((row for row in persons if row["person_id"] in shown), key=lambda row: str(row["person_id"]))
 
-    def _strip(
-        self, source: Source, first: int, frames: int, person: Row | None = None, box: list[int] | None = None
-    ) -> Picture | None:
-        """Pictures of a clip side by side, (strip_height_px, any, 3); None when none of them decodes."""
-        tiles = []
-        for number in range(self._settings.strip_frames):
-            offset = int((number + 0.5) * frames / self._settings.strip_frames)
-            pixels = next(iter(self._pictures(source, first + offset, 1)), None)
-            if pixels is not None:
-                drawn = scene(pixels, 2 * self._settings.strip_height_px, *skeleton_at(person, offset), box)
-                tiles.append(resized(drawn, height=self._settings.strip_height_px))
-        return side_by_side(tiles) if tiles else None
+    def _span(self, source: Source, first: int, frames: int) -> Span:
+        tiles = self._settings.strip_frames
+        return Span(source, first, frames, tuple(int((n + 0.5) * frames / tiles) for n in range(tiles)))
 
-    def _loop(self, sample: Row) -> Picture | None:
-        """Pictures from the middle of an exported clip with its skeleton, side by side."""
-        frames, step = len(sample["scores"]), self._settings.loop_step_frames
-        shown = self._settings.loop_frames * step
-        first = max(0, (frames - shown) // 2)
-        tiles = []
-        for number, pixels in enumerate(self._pictures(Source(self._storage.local(sample["video"])), first, shown)):
-            if number % step == 0:
-                drawn = draw(*skeleton_at(sample, first + number), background=pixels)
-                tiles.append(resized(drawn, height=self._settings.loop_side_px))
-        return side_by_side(tiles, gap=0) if tiles else None
+    def _kept(self, video_id: str, person: Row, sample: Row, span: Span, box: list[int] | None) -> Iterator[Row]:
+        """A strip of the source; of the exported clip, which is played where it lies, a still and the skeleton."""
+        self._filmer.glimpse(span)
+        for row in self._stripped(video_id, person["person_id"], span, person, box):
+            still, size = self._still(sample)
+            if still is None:
+                yield row
+            else:
+                row |= self._save_picture("loop", loop_path(Path(row["path"])), still)
+                yield row | self._save_pose(person["person_id"], _points(sample), _scores(sample), size)
 
-    def _pictures(self, source: Source, first: int, frames: int) -> Iterator[Picture]:
-        """Grid pictures; fewer, or none, when the file ends early or does not decode: a preview is not worth a failure."""
-        try:
-            with GridReader(source.path, first, frames, threads=self._threads, reading=source.reading) as reader:
-                for frame in reader:
-                    yield frame.pixels
-        except (Reject, Failure) as error:
-            if error.reason in (Reason.SOURCE_DISCARDED, Reason.SOURCE_MISSING):  # made when the source is back
-                raise
-            log.info("no picture of %s: %s", source.path.name, error)
+    def _dropped(self, video_id: str, person: Row, span: Span, box: list[int] | None) -> Iterator[Row]:
+        """A strip, the film of the clip, and the skeleton in the pixels of that film."""
+        span, filmed = self._film(person["clip_id"], span)
+        for row in self._stripped(video_id, person["person_id"], span, person, box):
+            yield row | filmed | (self._pose_on_film(person, span, box) if filmed else {})
 
-    def _written(
-        self, video_id: str, identity: str, strip: Picture | None, loop: Picture | None = None
+    def _plain(self, video_id: str, identity: str, span: Span) -> Iterator[Row]:
+        """What holds nobody: a strip and a film."""
+        span, filmed = self._film(identity, span)
+        for row in self._stripped(video_id, identity, span):
+            yield row | filmed
+
+    def _film(self, identity: str, span: Span) -> tuple[Span, Row]:
+        """The span as it was read, with the pictures of its strip, and the columns of its film."""
+        if self._filmed is not None and self._filmed[0] == identity:
+            return self._filmed[1:]
+        path = clip_path(identity).as_posix()
+        made = self._filmer.write(path, span)
+        row: Row = {} if made is None else {"clip": path, "clip_bytes": made[0], "clip_sha256": made[1]}
+        if made is not None and span.frames > self._settings.clip_max_seconds * FPS:
+            span.kept.clear()  # the strip goes on past the film's end
+            self._filmer.glimpse(span)
+        self._filmed = identity, span, row
+        return span, row
+
+    def _stripped(
+        self, video_id: str, identity: str, span: Span, person: Row | None = None, box: list[int] | None = None
     ) -> Iterator[Row]:
-        if strip is None:
-            return
-        path = strip_path(identity)
-        row: Row = {"preview_id": identity, "video_id": video_id, "path": path.as_posix()}
-        row["bytes"], row["sha256"] = self._save(path, strip)
-        if loop is not None:
-            row["loop"] = loop_path(path).as_posix()
-            row["loop_bytes"], row["loop_sha256"] = self._save(loop_path(path), loop)
-        yield row
+        """The row of a strip, (strip_height_px, any, 3); none where no picture decodes."""
+        height, tiles = self._settings.strip_height_px, []
+        for offset, pixels in sorted(span.kept.items()):
+            tiles.append(resized(scene(pixels, 2 * height, *skeleton_at(person, offset), box), height=height))
+        if tiles:
+            row: Row = {"preview_id": identity, "video_id": video_id, "tiles": len(tiles)}
+            yield row | self._save_picture("path", strip_path(identity), side_by_side(tiles))
 
-    def _save(self, path: Path, picture: Picture) -> tuple[int, str]:
-        """Write a picture; returns its size in bytes and its sha256."""
+    def _still(self, sample: Row) -> tuple[Picture | None, tuple[int, int]]:
+        """Pictures from the middle of an exported clip with its skeleton, side by side; and the clip's (width, height)."""
+        step, frames = self._settings.loop_step_frames, len(sample["scores"])
+        shown = (self._settings.loop_frames - 1) * step + 1
+        span = Span(Source(self._storage.local(sample["video"])), max(0, (frames - shown) // 2), shown)
+        tiles = []
+        for number, frame in enumerate(self._filmer.pictures(span.source, span.first, shown)):
+            span.note(frame)
+            if number % step == 0:
+                drawn = draw(*skeleton_at(sample, span.first + number), background=frame.pixels)
+                tiles.append(resized(drawn, height=self._settings.loop_side_px))
+        return side_by_side(tiles, gap=0) if tiles else None, span.size
+
+    def _pose_on_film(self, person: Row, span: Span, box: list[int] | None) -> Row:
+        """The columns of a dropped person's skeleton, as long as the film."""
+        width, height = small = even_size(span.size, self._settings.clip_height_px)
+        scale = np.array([width / span.size[0], height / span.size[1]], np.float32)
+        frames = int(self._settings.clip_max_seconds * FPS)
+        points = (_points(person)[:frames] + np.float32(0.5)) * scale - np.float32(0.5)
+        corners = None if box is None else [float(edge * scale[i % 2]) for i, edge in enumerate(box)]
+        return self._save_pose(person["person_id"], points, _scores(person)[:frames], small, corners)
+
+    def _save_pose(
+        self,
+        person_id: str,
+        points: Floats32,
+        scores: Floats32,
+        size: tuple[int, int],
+        box: list[float] | None = None,
+    ) -> Row:
+        """Write a skeleton and return its columns; the page asks for it by the name of its file."""
+        path = pose_path(person_id)
+        return self._save("pose", path, pose.script(path.name.split(".")[0], points, scores, size, box))
+
+    def _save_picture(self, column: str, path: Path, picture: Picture) -> Row:
         done, data = cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, self._settings.quality])
         if not done:
             raise RuntimeError(f"a picture of shape {picture.shape} could not be encoded")
+        return self._save(column, path, data.tobytes())
+
+    def _save(self, column: str, path: Path, data: bytes) -> Row:
+        """Write a file; returns the columns that name it."""
         with self._storage.writing(path.as_posix()) as temporary:
-            temporary.write_bytes(data.tobytes())
-        return data.nbytes, hashlib.sha256(data.tobytes()).hexdigest()
+            temporary.write_bytes(data)
+        stem = "" if column == "path" else f"{column}_"
+        return {column: path.as_posix(), f"{stem}bytes": len(data), f"{stem}sha256": hashlib.sha256(data).hexdigest()}
 
     def _order(self, identity: str) -> bytes:
         return draw_order(self._settings.seed, identity)
+
+
+def _points(row: Row) -> Floats32:
+    """(F, 133, 2) keypoints of a row of `persons` or `samples`."""
+    return np.asarray(row["keypoints"], np.float32).reshape(len(row["scores"]), -1, 2)
+
+
+def _scores(row: Row) -> Floats32:
+    return np.asarray(row["scores"], np.float32)

@@ -14,12 +14,13 @@ WIDTH, HEIGHT = 300.0, 84.0
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the chart in its own units: x, width, and the heights of kept and dropped."""
+    """A bar of the chart in its own units: x, width, and the heights of kept and dropped; `range` is what values it holds."""
 
     x: float
     width: float
     kept: float
     dropped: float
+    range: str
     label: str
 
 
@@ -28,13 +29,16 @@ class Histogram:
     """One measure over all people who have it.
 
     Attributes:
+        ends: the values at the left and right ends of the x axis.
         limit: the threshold's place on the x axis and its text, or None.
         side: "min" drops what lies left of the threshold, "max" what lies right of it.
     """
 
+    measure: str
     name: str
     unit: str
     text: str
+    ends: tuple[float, float]
     bars: list[Bar]
     low: str
     high: str
@@ -46,15 +50,16 @@ class Histogram:
     unmeasured: int
 
 
-def histograms(tables: RunTables) -> list[Histogram]:
-    """The measures worth looking at, those with a threshold first.
+def histograms(tables: RunTables, *, off: bool = False) -> list[Histogram]:
+    """The measures worth looking at, those with a threshold first; with `off` the others that could have one.
 
     One whose threshold is on by default is shown also when the profile switched it off: its values say what that let through.
     """
     limits = tables.limits
     fields = {field.name: field for field in measures()}
     usual = {threshold.measure for threshold in judged() if threshold.default is not None}
-    wanted = [name for name in fields if name in limits or name in usual]
+    could = {threshold.measure for threshold in judged()} if off else usual | limits.keys()
+    wanted = [name for name in fields if name in could and (not off or name not in usual | limits.keys())]
     wanted.sort(key=lambda name: (name not in limits, list(fields).index(name)))
     keep = tables.people["keep"].to_numpy(bool)
     charts = []
@@ -86,15 +91,18 @@ def _histogram(
             step - 1,
             k * scale,
             d * scale,
+            f"{_short(edges[i])} to {_short(edges[i + 1])}",
             f"{_short(edges[i])} to {_short(edges[i + 1])}: {k} kept, {d} dropped",
         )
         for i, (k, d) in enumerate(zip(kept.tolist(), dropped.tolist(), strict=True))
     ]
     notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
     return Histogram(
+        measure=field.name,
         name=label(field.name),
-        unit=notes["unit"],
+        unit=unit_beside(field),
         text=notes["text"],
+        ends=(float(low), float(high)),
         bars=bars,
         low=_short(low),
         high=_short(high),
@@ -108,10 +116,25 @@ def _histogram(
 
 
 def label(name: str) -> str:
-    """A measure's name for people: the unit stands beside it and is not said twice."""
+    """A measure's name for people: without its unit, which stands beside it, unless two measures would have one name."""
+    return (name if _shared(name) else _without_unit(name)).replace("_", " ")
+
+
+def unit_beside(field: pa.Field) -> str:
+    """A measure's unit; "" where its name says it already."""
+    unit = str(field.metadata[b"unit"].decode())
+    return "" if _shared(field.name) and _without_unit(field.name) != field.name else unit
+
+
+def _shared(name: str) -> bool:
+    short = _without_unit(name)
+    return sum(_without_unit(field.name) == short for field in measures()) > 1
+
+
+def _without_unit(name: str) -> str:
     for suffix in ("_px", "_degrees", "_dbfs", "_seconds", "_share", "_frames"):
         name = name.removesuffix(suffix)
-    return name.replace("_", " ")
+    return name
 
 
 def _short(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -33,6 +33,26 @@ _VIDEO = [
     "footage",
 ]
 _IDS = ("person_id", "clip_id", "video_id")
+OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
+# Measured of those alone whom the gate lets through: {kind: its measures}.
+COSTLY = {kind: tuple(KINDS[kind].schema.names) for kind in ("overlaps", "same_faces", "lip_syncs")}
+
+
+class Preview(NamedTuple):
+    """What there is to look at of a person, clip or video: paths relative to the run folder.
+
+    Attributes:
+        path: a strip of `tiles` pictures (None: made before they were counted).
+        loop: a still of the exported clip.
+        clip: a small film of what was dropped.
+        pose: the skeleton of the film, or of the exported clip, as a script.
+    """
+
+    path: str
+    loop: str | None = None
+    tiles: int | None = None
+    clip: str | None = None
+    pose: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +62,13 @@ class RunTables:
     Attributes:
         name: the run folder's.
         profile: the resolved profile that the run left, {} when there is none.
-        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview.
-        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds.
+        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview, and
+            whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
+        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds, cpu_seconds,
+            gpu_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
         nets: which nets made the rows.
+        footage: whether the page shows pictures and plays sound.
     """
 
     name: str
@@ -53,12 +76,13 @@ class RunTables:
     videos: pd.DataFrame
     clips: pd.DataFrame
     people: pd.DataFrame
-    previews: dict[str, str]
+    previews: dict[str, Preview]
     shards: pd.DataFrame
     outcomes: pd.DataFrame
     row: tuple[str, ...]
     attributes: dict[str, list[Share]]
     nets: list[MadeBy]
+    footage: bool = True
 
     @property
     def kept(self) -> pd.DataFrame:
@@ -68,6 +92,13 @@ class RunTables:
     @property
     def dropped(self) -> pd.DataFrame:
         return self.people[~self.people["keep"]]
+
+    @property
+    def judge(self) -> dict[str, Any]:
+        """The settings of `judge`, as the run's profile has them; those that it leaves out are as usual."""
+        found = self.profile.get("stages", {}).get("judge", {})
+        usual = {name: field.get_default() for name, field in settings_class("judge").model_fields.items()}
+        return usual | {name: value for name, value in found.items() if name in usual}
 
     @property
     def limits(self) -> dict[str, tuple[str, float]]:
@@ -119,7 +150,7 @@ def gather(store: "Store") -> RunTables:
     videos = _read(store, "videos", _VIDEO)
     clips = _read(store, "clips", ["clip_id", "video_id", "start_seconds", "frames"])
     clips["seconds"] = clips["frames"].astype("float64") / FPS
-    previews = _read(store, "previews", ["preview_id", "path"])
+    previews = store.read("previews", ["preview_id", *Preview._fields]).to_pylist()
     path = store.run / "profile.toml"
     profile = toml.read(path) if path.is_file() else {}
     side = profile.get("stages", {}).get("export", {}).get("side_px")
@@ -129,7 +160,7 @@ def gather(store: "Store") -> RunTables:
         videos=videos,
         clips=clips,
         people=_people(store, videos, clips),
-        previews=dict(zip(previews["preview_id"], previews["path"], strict=True)),
+        previews={row.pop("preview_id"): Preview(**row) for row in previews},
         shards=_read(store, "shards", ["bucket", "split", "rows", "seconds", "bytes"]),
         outcomes=_outcomes(store),
         row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),
@@ -152,14 +183,29 @@ def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.Dat
         key = KINDS[kind].key
         names = [name for name in KINDS[kind].schema.names if name in wanted]
         more = [key, "crop_box"] if kind == "pose_measures" else [key]
-        table = table.merge(_read(store, kind, [*more, *names]), on=key, how="left")
+        rows = _read(store, kind, [*more, *names])
+        if kind in COSTLY:
+            table[f"in_{kind}"] = table[key].isin(rows[key])
+        table = table.merge(rows, on=key, how="left")
     samples = _read(store, "samples", ["person_id", "video"]).rename(columns={"video": "sample"})
     table = table.merge(samples, on="person_id", how="left")
-    return table.sort_values(["video_id", "start_seconds", "person"], kind="stable").reset_index(drop=True)
+    order = ["video_id", "start_seconds", "clip_id", "person"]
+    return table.sort_values(order, kind="stable").reset_index(drop=True)
 
 
 def _outcomes(store: "Store") -> pd.DataFrame:
-    columns = ["unit", "stage", "status", "reason", "detail", "attempt", "at", "wall_seconds"]
+    columns = [
+        "unit",
+        "stage",
+        "status",
+        "reason",
+        "detail",
+        "attempt",
+        "at",
+        "wall_seconds",
+        "cpu_seconds",
+        "gpu_seconds",
+    ]
     tables = []
     for kind in store.kinds:
         if kind != "reports":

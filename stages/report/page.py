@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,39 @@ import pandas as pd
 
 from pipeline.base import files
 from pipeline.base.version import version_of
+from pipeline.skeleton.draw import strokes
 from pipeline.views import table_one
 from pipeline.views.table_one import DASH
-from stages.report import charts, funnel, gather
+from stages.report import charts, funnel, gather, people, sheets
+from stages.report.costs import costs
+from stages.report.figure_two import distributions
+from stages.report.films import film_of
 from stages.report.gather import RunTables
 from stages.report.settings import ReportSettings
+from stages.report.unmeasured import Unmeasured
 
 Record = dict[str, Any]
+# Plain scripts, joined in this order into `app.js`: modules do not load from file://.
+SCRIPTS = (
+    "data",
+    "skeleton",
+    "player",
+    "controls",
+    "recount",
+    "votes",
+    "thresholds",
+    "gallery",
+    "details",
+    "downloads",
+    "start",
+)
+_FINDS_PEOPLE = ("annotate", "import_poses")
+STYLES = ("style.css", "argue.css", "player.css")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Dropped units of one reason: what the page says of them, and the data file that holds some."""
+    """Units refused for one reason: what the page says of them, and the data file that holds some."""
 
     code: str
     text: str
@@ -37,28 +58,57 @@ class Group:
     file: str
 
 
-def write(folder: Path, tables: RunTables, settings: ReportSettings) -> None:
+def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured: Sequence[Unmeasured] = ()) -> None:
     """Write the folder; `index.html` comes last, and data files of an older page go."""
     data = folder / "data"
-    kept = list(_write_kept(data, tables, settings.clips_a_file))
-    groups = list(_write_dropped(data, tables, settings.dropped_a_reason))
-    fields = [_described(field, tables.limits) for field in gather.measures()]
-    summary = {
-        "fields": fields,
-        "kept": {"count": len(tables.kept), "size": settings.clips_a_file},
-        "reasons": {group.code: group.text for group in groups} | _sentences(tables),
-    }
-    _write_script(data / "summary.js", "CSG.summary = " + _json(summary) + ";\n")
-    written = {"summary.js", *(f"{name}.js" for name in kept), *(f"{group.file}.js" for group in groups)}
-    for name in ("style.css", "app.js"):
-        files.write_text(folder / name, package_files("stages.report").joinpath(name).read_text(encoding="utf-8"))
-    files.write_text(folder / "index.html", render(tables, settings, groups))
+    tables = tables if settings.footage else without_footage(tables)
+    pieces = list(_write_people(data, tables, settings.clips_a_file))
+    groups = list(_write_refused(data, tables, settings.dropped_a_reason))
+    _write_script(data / "summary.js", "CSG.summary = " + _json(_summary(tables, settings)) + ";\n")
+    written = {"summary.js", *(f"{name}.js" for name in pieces), *(f"{group.file}.js" for group in groups)}
+    files.write_text(folder / "style.css", "".join(map(_packed, STYLES)))
+    files.write_text(folder / "app.js", script())
+    files.write_text(folder / "index.html", render(tables, settings, groups, unmeasured))
     for path in data.glob("*.js"):
         if path.name not in written:
             path.unlink()
 
 
-def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group]) -> str:
+def _summary(tables: RunTables, settings: ReportSettings) -> Record:
+    """What the page's script knows before it loads anything else."""
+    codes = people.reasons_of(tables)
+    return {
+        "run": tables.name,
+        "fields": [_described(field) for field in gather.measures()],
+        "columns": [
+            [field.name, charts.label(field.name), charts.unit_beside(field)] for field in sheets.numeric(tables)
+        ],
+        "people": {"count": len(tables.people), "size": settings.clips_a_file},
+        "reasons": [[code, funnel.sentence(code)] for code in codes],
+        "thresholds": sheets.thresholds_of(tables),
+        "costly": sheets.costly_of(tables),
+        "decisions": sheets.decisions_of(tables),
+        "skeleton": strokes(),
+    }
+
+
+def without_footage(tables: RunTables) -> RunTables:
+    """The same without pictures and sound."""
+    return replace(tables, previews={}, footage=False)
+
+
+def script() -> str:
+    """The page's script: all of `app/`, as one strict script."""
+    return '"use strict";\n' + "\n".join(_packed(f"app/{name}.js") for name in SCRIPTS)
+
+
+def _packed(name: str) -> str:
+    return package_files("stages.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def render(
+    tables: RunTables, settings: ReportSettings, groups: Sequence[Group], unmeasured: Sequence[Unmeasured] = ()
+) -> str:
     """The page as HTML; every value is escaped by the template engine."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stages.report", ""),
@@ -77,6 +127,7 @@ def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group])
         widest=max([step.entered_seconds for step in steps] or [1]) or 1,
         totals=funnel.totals(tables.dropped),
         histograms=charts.histograms(tables),
+        off=charts.histograms(tables, off=True),
         chart=(charts.WIDTH, charts.HEIGHT),
         groups=groups,
         splits=_splits(tables),
@@ -84,9 +135,12 @@ def render(tables: RunTables, settings: ReportSettings, groups: Sequence[Group])
         heads=table_one.HEADS,
         published=table_one.PUBLISHED,
         row=tables.row,
-        attributes=tables.attributes,
+        attributes=distributions(tables),
+        guessed=set(tables.attributes),
+        unmeasured=unmeasured,
+        annotated_by=[made for made in tables.nets if made.stage in _FINDS_PEOPLE],
         failed=_failed(tables, settings.failed_shown),
-        stages=_stages(tables),
+        costs=costs(tables),
     )
 
 
@@ -118,43 +172,39 @@ def link(url: str | None, start_seconds: float | None = None) -> str | None:
     return url
 
 
-def _write_kept(data: Path, tables: RunTables, size: int) -> Iterator[str]:
-    kept = tables.kept
-    for number, first in enumerate(range(0, len(kept), size)):
-        name = f"kept-{number}"
-        _write_data(data, name, [_person(row, tables) for row in _dicts(kept.iloc[first : first + size])])
+def _write_people(data: Path, tables: RunTables, size: int) -> Iterator[str]:
+    """The data files of everybody judged: their columns, and their cards in pieces."""
+    if not len(tables.people):
+        return
+    for name, value in sheets.scripts(tables):
+        _write_data(data, name, value)
+        yield name
+    for number, first in enumerate(range(0, len(tables.people), size)):
+        name = f"people-{number}"
+        rows = _dicts(tables.people.iloc[first : first + size])
+        _write_data(data, name, [_person(row, tables) for row in rows])
         yield name
 
 
-def _write_dropped(data: Path, tables: RunTables, limit: int) -> Iterator[Group]:
-    """A data file a reason: people by their first reason, then what was refused before or after the verdicts."""
-    records: dict[str, list[Record]] = {}
-    seconds: dict[str, float] = {}
-    totals: dict[str, int] = {}
-    for code, rows in tables.dropped.groupby("reason", sort=False):
-        totals[str(code)], seconds[str(code)] = len(rows), float(rows["seconds"].sum())
-        drawn = rows["person_id"].isin(tables.previews.keys())
-        chosen = pd.concat([rows[drawn], rows[~drawn]]).head(limit)
-        records[str(code)] = [_person(row, tables) for row in _dicts(chosen)]
+def _write_refused(data: Path, tables: RunTables, limit: int) -> Iterator[Group]:
+    """A data file a reason for which videos, clips or links were refused before there was anybody to judge."""
     refused = tables.outcomes[tables.outcomes["status"].eq("rejected")]
     lengths = tables.seconds
-    for code, rows in refused.groupby("reason", sort=False):
+    groups = sorted(refused.groupby("reason"), key=lambda item: (-len(item[1]), str(item[0])))
+    for reason, rows in groups:
+        code = str(reason)
         drawn = rows["unit"].isin(tables.previews.keys())
-        others = _refused(pd.concat([rows[drawn], rows[~drawn]]).head(limit), tables)
-        known = records.setdefault(str(code), [])
-        known += others[: max(0, limit - len(known))]
-        totals[str(code)] = totals.get(str(code), 0) + len(rows)
-        seconds[str(code)] = seconds.get(str(code), 0.0) + sum(lengths.get(unit, 0.0) for unit in rows["unit"])
-    for code in sorted(totals, key=lambda code: (-totals[code], code)):
-        file = "dropped-" + "".join(c if c.isalnum() or c == "_" else "-" for c in code)
-        _write_data(data, file, records[code])
+        records = _refused(pd.concat([rows[drawn], rows[~drawn]]).head(limit), tables)
+        file = "refused-" + "".join(c if c.isalnum() or c == "_" else "-" for c in code)
+        _write_data(data, file, records)
+        seconds = sum(lengths.get(unit, 0.0) for unit in rows["unit"])
         text, kind = funnel.sentence(code), funnel.reason_kind(code)
-        yield Group(code, text, kind, totals[code], seconds[code], len(records[code]), file)
+        yield Group(code, text, kind, len(rows), seconds, len(records), file)
 
 
 def _person(row: Record, tables: RunTables) -> Record:
     """One person's card: short keys, because there may be 200,000 of them."""
-    preview = tables.previews.get(row["person_id"])
+    sample = row["sample"] if tables.footage else None
     return {
         "i": row["person_id"],
         "t": row["title"] or row["video_id"],
@@ -162,9 +212,7 @@ def _person(row: Record, tables: RunTables) -> Record:
         "u": link(row["url"], row["start_seconds"]),
         "s": row["start_seconds"],
         "n": row["seconds"],
-        "p": _up(preview),
-        "l": _up(preview.removesuffix(".webp") + ".loop.webp") if preview and row["sample"] else None,
-        "v": _up(row["sample"]),
+        **film_of(tables.previews.get(row["person_id"]), sample),
         "k": row["keep"],
         "o": row["overridden"],
         "r": row["reasons"],
@@ -194,18 +242,13 @@ def _refused(rows: pd.DataFrame, tables: RunTables) -> list[Record]:
                 "u": link(video.get("url") or unit, clip.get("start_seconds")),
                 "s": clip.get("start_seconds"),
                 "n": clip.get("seconds", video.get("duration_seconds")),
-                "p": _up(tables.previews.get(unit)),
+                **film_of(tables.previews.get(unit)),
                 "k": False,
                 "r": [row["reason"]],
                 "d": [row["detail"]],
             }
         )
     return records
-
-
-def _up(path: str | None) -> str | None:
-    """A path of the run folder as seen from the report's folder."""
-    return None if path is None else f"../{path}"
 
 
 def _dicts(table: pd.DataFrame) -> list[Record]:
@@ -225,8 +268,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write_data(data: Path, name: str, records: list[Record]) -> None:
-    _write_script(data / f"{name}.js", f"CSG.add({_json(name)}, {_json(records)});\n")
+def _write_data(data: Path, name: str, value: Any) -> None:
+    _write_script(data / f"{name}.js", f"CSG.add({_json(name)}, {_json(value)});\n")
 
 
 def _write_script(path: Path, text: str) -> None:
@@ -239,15 +282,9 @@ def _json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _described(field: Any, limits: dict[str, tuple[str, float]]) -> list[Any]:
+def _described(field: Any) -> list[str]:
     notes = {key.decode(): value.decode() for key, value in field.metadata.items()}
-    side, limit = limits.get(field.name, ("", None))
-    return [charts.label(field.name), notes["unit"], notes["text"], side, limit]
-
-
-def _sentences(tables: RunTables) -> dict[str, str]:
-    codes = {code for reasons in tables.dropped["reasons"] for code in reasons}
-    return {code: funnel.sentence(code) for code in codes}
+    return [field.name, charts.label(field.name), charts.unit_beside(field), notes["text"]]
 
 
 def _splits(tables: RunTables) -> list[tuple[str, int, float]]:
@@ -270,22 +307,6 @@ def _failed(tables: RunTables, limit: int) -> tuple[int, list[Record]]:
     rows = tables.outcomes[tables.outcomes["status"].eq("failed")]
     listed = [row | {"text": funnel.sentence(row["reason"])} for row in _dicts(rows.head(limit))]
     return len(rows), listed
-
-
-def _stages(tables: RunTables) -> list[Record]:
-    """Per stage: units by status, and the seconds that they took."""
-    result = []
-    for name, rows in tables.outcomes.groupby("stage", sort=False):
-        counts = rows["status"].value_counts()
-        result.append(
-            {
-                "name": name,
-                **{status: int(counts.get(status, 0)) for status in ("ok", "rejected", "failed")},
-                "seconds": float(rows["wall_seconds"].sum()),
-                "last": rows["at"].max(),
-            }
-        )
-    return result
 
 
 def _count(number: int) -> str:

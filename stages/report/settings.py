@@ -12,3 +12,6 @@ class ReportSettings(Settings):
     clips_a_file: int = Field(240, ge=10, le=5000, description="kept clips in one data file, loaded when looked at")
     dropped_a_reason: int = Field(200, ge=0, description="dropped clips shown for each reason, at most")
     failed_shown: int = Field(300, ge=0, description="failed units listed, at most")
+    footage: bool = Field(
+        True, description="show pictures and play sound; off for a page to pass on, which needs no other folder"
+    )

@@ -9,6 +9,7 @@ from pipeline.tables.results import listing_of, write_listing
 from pipeline.tables.store import Store
 from stages.report import gather, page
 from stages.report.settings import ReportSettings
+from stages.report.unmeasured import unmeasured
 
 FOLDER = "report"
 PAGE = f"{FOLDER}/index.html"
@@ -23,6 +24,7 @@ class ReportWriter:
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the page's row, once it is written."""
         run = self._context.run
-        page.write(run / FOLDER, gather.gather(Store(run, self._context.opt_out)), self._settings)
+        tables = gather.gather(Store(run, self._context.opt_out))
+        page.write(run / FOLDER, tables, self._settings, unmeasured(tables, self._context.models))
         written = listing_of(run, (path for path in (run / FOLDER).rglob("[!.]*") if path.is_file()))
         yield {"report": "report", "path": PAGE, "files": write_listing(written)}

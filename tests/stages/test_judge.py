@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from annotated_types import Le
 
+from pipeline.engine.overrides import read_overrides
 from pipeline.engine.profile import load
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from stages.judge import CHECKS, Judge
-from stages.judge.overrides import read_overrides
 
 OFF = {check.setting: None for check in CHECKS}
 GOOD_POSE = {check.measure: 1.0 for check in CHECKS if check.kind == "pose_measures"}
@@ -154,6 +154,27 @@ def test_the_most_specific_override_wins_and_the_last_line(tmp_path: Path) -> No
     lines = [f"{PERSON['video_id']},drop", f"{PERSON['person_id']},drop", f"{PERSON['person_id']},KEEP"]
     path.write_text("\n".join(["id,verdict", *lines]))
     assert verdict(Judge(**OFF, overrides=path))["keep"]
+
+
+def test_unsure_is_a_note_that_decides_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "overrides.csv"
+    lines = [
+        f"{PERSON['video_id']},drop,Bo,logo",
+        f"{PERSON['person_id']},unsure,Ann,blurred?",
+        "file:9/9+9#9,unsure,,",
+    ]
+    path.write_text("\n".join(["id,verdict,who,why", *lines]))
+    judge = Judge(**OFF, overrides=path)
+    caplog.set_level("INFO")
+    row = verdict(judge)
+    assert (row["keep"], row["details"]) == (False, ["dropped by Bo: logo"]), "the video's decision stands"
+    assert "1 overrides match nothing in this run, for example file:9/9+9#9" in caplog.text
+    assert "2 overrides say unsure" in caplog.text
+    path.write_text("\n".join(["id,verdict,who,why", *lines[:1]]))
+    assert judge.result_settings() == Judge(**OFF, overrides=path).result_settings()
+    path.write_text("\n".join(["id,verdict", f"{PERSON['person_id']},unsure"]))
+    row = verdict(judge)
+    assert (row["keep"], row["overridden"]) == (True, False)
 
 
 def test_what_overrides_say_is_part_of_the_settings_and_where_they_lie_is_not(tmp_path: Path) -> None:

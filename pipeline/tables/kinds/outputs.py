@@ -18,6 +18,18 @@ PREVIEWS = Kind(
         ),
         column("loop_bytes", pa.int64(), "B", ""),
         column("loop_sha256", S, "hex", ""),
+        column("tiles", I, "", "pictures side by side in `path`; null in rows of older versions"),
+        column(
+            "clip",
+            S,
+            "path",
+            "small mp4 with sound of what was dropped; null for kept people, who have `samples.video`",
+        ),
+        column("clip_bytes", pa.int64(), "B", ""),
+        column("clip_sha256", S, "hex", ""),
+        column("pose", S, "path", "script with the skeleton in the pixels of that film; null where there is no person"),
+        column("pose_bytes", pa.int64(), "B", ""),
+        column("pose_sha256", S, "hex", ""),
     ),
 )
 

@@ -7,7 +7,8 @@ import pytest
 from pydantic import BaseModel
 
 from pipeline.base.reasons import Reason
-from pipeline.engine.thresholds import Threshold, at_least, at_most, thresholds
+from pipeline.engine.lookup import settings_class
+from pipeline.engine.thresholds import Threshold, at_least, at_most, excess, thresholds
 
 
 class Some(BaseModel):
@@ -59,3 +60,15 @@ def test_a_setting_that_is_not_called_as_its_threshold_is_refused() -> None:
 
     with pytest.raises(ValueError, match="max_jitter holds a threshold that is called min_jitter"):
         thresholds(Wrong)
+
+
+def test_details_say_how_far_beyond_a_limit_a_value_lies() -> None:
+    for check in thresholds(settings_class("judge")):
+        assert excess(check.words(1.5, 2)) == 0.25
+        assert excess(check.words(-1e-7, -0.5)) == pytest.approx(1)
+    assert excess("overlap_share 0.7594 share > 0.02") == pytest.approx(36.97)
+    assert excess("face_agreement_margin -0.2 cosine < 0") == 0.2, "a limit of 0 counts as 1"
+    assert excess("upper_body_share 0.7 share < 0.8 (nose seen in 84%); wrists_share 0.1 share < 0.5") == pytest.approx(
+        0.8
+    )
+    assert excess("has_audio false") == float("inf")
