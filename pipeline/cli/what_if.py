@@ -46,7 +46,9 @@ def _judge_alone(sets: Sequence[str], settings: str) -> None:
     """Raise Fault where other stages are told something: what they would measure then is not known."""
     keys = [assigned(text)[0] for text in sets] + (list(settings_of(Path(settings))) if settings else [])
     if others := [key for key in keys if not key.startswith(f"{JUDGE}.")]:
-        raise Fault(f"{others[0]} is no setting of judge: what-if judges what was measured, and measures nothing", BAD_USE)
+        raise Fault(
+            f"{others[0]} is no setting of judge: what-if judges what was measured, and measures nothing", BAD_USE
+        )
 
 
 def _changes(session: Session) -> list[str]:

@@ -15,7 +15,7 @@ const Argue = {
     await gatherPeople();
     this.recount = new Recount(EVERYBODY, thresholds, reasons);
     const set = thresholds.filter((check) => check.limit !== null);
-    await Promise.all(set.map((check) => this.fetch(check)));
+    await Promise.all(set.map((check) => this.bring(check)));
     set.forEach((check) => this.recount.set(check, check.limit));
     this.strangers = Votes.apply(this.recount.forced);
     Votes.changedNow.push(() => { this.strangers = Votes.apply(this.recount.forced); this.count(); });
@@ -25,7 +25,7 @@ const Argue = {
     this.count();
   },
 
-  async fetch(check) {
+  async bring(check) {
     if (!check.measured || this.recount.measures.has(check)) return;
     this.recount.add(check, await measureOf(check.measure));
   },
@@ -47,7 +47,7 @@ const Argue = {
   },
 
   async set(check, limit) {
-    await this.fetch(check);
+    await this.bring(check);
     this.recount.set(check, limit);
     this.count();
   },
@@ -213,7 +213,7 @@ class Limit {
   // Moves the limit; by hand it falls on round numbers. Beyond what the setting takes it stays at the end of that.
   async to(value, byHand = false) {
     const { check } = this;
-    await Argue.fetch(check);
+    await Argue.bring(check);
     let limit = value;
     if (limit !== null) {
       if (byHand) limit = this.#round(limit);
