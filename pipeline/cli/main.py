@@ -14,6 +14,7 @@ COMMANDS = {
     "failed": Lazy("pipeline.cli.looks:failed", "What failed, at which stage, and why"),
     "availability": Lazy("pipeline.cli.availability:availability", "Which videos and clips still exist"),
     "report": Lazy("pipeline.cli.report:report", "The page about a run: where it lies; --serve shows it"),
+    "what-if": Lazy("pipeline.cli.what_if:command", "Who would be kept with other thresholds"),
     "table": Lazy("pipeline.cli.tables:table", "Write a table to one file, Parquet or CSV"),
     "check": Lazy("pipeline.cli.check:check", "What is missing or damaged, and what makes it anew"),
     "retry": Lazy("pipeline.cli.tables:retry", "Forget failures or rejections, so that they are tried again"),
@@ -33,7 +34,7 @@ COMMANDS = {
 }
 SECTIONS = {
     "Build": ["run", "discard"],
-    "Look": ["status", "runs", "show", "failed", "report", "availability", "table"],
+    "Look": ["status", "runs", "show", "failed", "report", "what-if", "availability", "table"],
     "Mend": ["check", "retry", "opt-out", "compact", "gc"],
     "Publish": ["release", "takedown", "export"],
     "Learn": ["train", "generate", "evaluate"],

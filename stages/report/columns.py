@@ -25,9 +25,9 @@ class Column:
 
     Attributes:
         codes: (people,) places among the levels, or NULL, or NOT_ASKED.
-        levels: (levels,) sorted. With `exact` they are the distinct values, and a code is the place of its own. Else they are edges:
-            a code is the number of edges at or below the value ("min") or below it ("max"), so that a threshold on an edge drops
-            the same people as among the values themselves.
+        levels: (levels,) sorted. With `exact` they are the distinct values, and a code is the place of its own. Else they are
+            edges: a code is the number of edges at or below the value ("min") or below it ("max"), so that a threshold on an edge
+            drops the same people as among the values themselves.
         exact: whether any threshold can be compared, and not the edges alone.
     """
 

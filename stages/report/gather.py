@@ -62,8 +62,8 @@ class RunTables:
     Attributes:
         name: the run folder's.
         profile: the resolved profile that the run left, {} when there is none.
-        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview, and
-            whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
+        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview,
+            and whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
         outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds, cpu_seconds,
             gpu_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
