@@ -10,19 +10,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from pipeline.base.errors import StageError
+from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
+from pipeline.cli.main import main
 from pipeline.engine.plan import plan
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.shards.index import build_index, write_index
 from pipeline.shards.release import COLUMNS
+from pipeline.shards.write import write_shard
 from pipeline.sources.manifest import Problem, place, read_manifest
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.store import Store
 from stages.import_poses import ImportPoses
 from stages.release import Release
+from tests.pipeline.shards.test_shard import row as shard_row
 from tests.stages import fake_run
 from tests.stages.fake_run import FRAMES, add, add_clip, add_video, clip_id, ids, judge, person_id, video_id
 
@@ -342,3 +348,34 @@ def test_a_run_that_kept_nobody_releases_nobody(tmp_path: Path) -> None:
     assert (tmp_path / "release" / "links.jsonl").read_text() == ""
     assert pq.read_table(released(tmp_path, "skeletons")).num_rows == 0
     assert "0 speakers in 0 clips" in (tmp_path / "release" / "README.md").read_text()
+
+
+def test_the_command_says_what_it_wrote_what_is_missing_and_what_comes_next(run: Path, tmp_path: Path) -> None:
+    call = ["release", "--run", str(run), "--out", str(tmp_path / "my copy")]
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 0, done.output
+    assert "release 1.0.0: 4 speakers in 3 clips of 2 videos" in done.output and "(train 4)" in done.output
+    for warning in ("1 of 4 speakers have no link", "no address where people ask", "no licence"):
+        assert f"warning: {warning}" in done.output
+    assert f"hf upload USER/NAME '{tmp_path / 'my copy'}' . --repo-type dataset" in done.output
+    assert (tmp_path / "my copy" / "index.json").read_bytes() == (run / "release" / "index.json").read_bytes()
+    again = CliRunner().invoke(main, call)
+    assert again.exit_code == 2 and "is there already" in again.output
+    told = CliRunner().invoke(main, [*call[:3], "--set", "contact=out@example.org", "--set", "release.licence=MIT"])
+    assert told.exit_code == 0 and "no address" not in told.output and "no licence" not in told.output
+
+
+def test_splits_are_those_of_the_shards(run: Path) -> None:
+    """A kept speaker whose video no shard holds is in no split, and says so."""
+    store = Store(run)
+    name = "test-00000-of-00001.parquet"
+    about = {"bucket": "test-00000", "split": "test", "path": f"shards/{name}", "rows": 1, "seconds": 1.0}
+    write_shard(run / "shards" / name, [shard_row(1)])
+    size, sha256 = (run / "shards" / name).stat().st_size, sha256_of(run / "shards" / name)
+    entry = {**about, "path": name, "bytes": size, "sha256": sha256}
+    write_index(run / "shards", build_index([entry], [], version="1.2"))
+    add(store, "shards", [{**about, "bytes": size, "sha256": sha256}])
+    assert fake_run.run(Release(), run) == ["all"]
+    found = {path.stem: pq.read_table(path)["video_id"].to_pylist() for path in (run / "release" / "links").iterdir()}
+    assert found == {"test": [video_id(1)] * 3, "unassigned": [video_id(2)]}
+    assert "| unassigned | 1 |" in (run / "release" / "README.md").read_text()

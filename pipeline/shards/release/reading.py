@@ -18,6 +18,7 @@ from pipeline.shards.pages import DICTIONARY, BadPage, pages
 from pipeline.shards.release import (
     CARD,
     CROISSANT,
+    IDS,
     INDEX,
     LINKS,
     RELEASE_SPLITS,
@@ -125,7 +126,10 @@ def tables_of(path: Path, table: str, columns: list[str] | None = None) -> Itera
             raise ShardError(f"{path} has no column {missing[0]}: {_AGAIN}")
         for number in range(parquet.metadata.num_row_groups):
             _check_group(file, parquet.metadata.row_group(number), table, f"{path}: row group {number}")
-            yield parquet.read_row_group(number, columns=columns, use_threads=False)
+            rows = parquet.read_row_group(number, columns=columns, use_threads=False)
+            if any(rows[name].null_count for name in IDS if name in rows.column_names):
+                raise ShardError(f"{path} has rows without an id: {_AGAIN}")
+            yield rows
 
 
 def _check_group(file: ShardFile, group: Any, table: str, where: str) -> None:

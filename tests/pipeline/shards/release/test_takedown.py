@@ -224,3 +224,13 @@ def test_a_strangers_metadata_does_not_reach_the_new_version(published: Path, tm
     takedown(published, wanted_of([VIDEOS[0]]), tmp_path / "new")
     assert VIDEOS[0] in everything(published) and VIDEOS[0][3:] not in everything(tmp_path / "new")
     assert url_of(0) not in everything(tmp_path / "new")
+
+
+def test_rows_without_an_id_are_refused(published: Path, tmp_path: Path) -> None:
+    path = published / "links" / "test.parquet"
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("person_id")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array([None], pa.string())), path)
+    relisted(published)
+    with pytest.raises(ShardError, match="rows without an id"):
+        takedown(published, wanted_of([VIDEOS[0]]), tmp_path / "new")
