@@ -208,6 +208,8 @@ LOOKING = [
     ["gc", "--dry-run"],
     ["discard", "raw"],
     ["opt-out", "yt:aaaaaaaaaaa"],
+    ["report"],
+    ["release"],
 ]
 
 
