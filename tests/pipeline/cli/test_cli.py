@@ -202,6 +202,7 @@ LOOKING = [
     ["failed"],
     ["check"],
     ["availability"],
+    ["availability", "--probe"],
     ["retry", "--all-failed"],
     ["table", "videos", "--out", "x.csv"],
     ["compact"],
@@ -213,7 +214,7 @@ LOOKING = [
 ]
 
 
-@pytest.mark.parametrize("command", LOOKING, ids=lambda command: str(command[0]))
+@pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_what_looks_at_a_run_begins_none(toy: Toys, command: list[str]) -> None:
     (toy.run.parent / "mine" / "tables").mkdir(parents=True)
     (toy.run.parent / "no run").mkdir()
