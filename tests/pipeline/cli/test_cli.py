@@ -167,6 +167,15 @@ def test_a_shell_completes(
     assert {item.value for item in completed} == expected
 
 
+@pytest.mark.parametrize(
+    "typed", [["run", "--input"], ["status", "-m"], ["generate", "--image"], ["run", "crawl", "--profile", "mi"]]
+)
+def test_a_shell_completes_paths_itself(typed: list[str]) -> None:
+    *before, begun = typed if len(typed) == 4 else [*typed, "fi"]
+    completed = ShellComplete(cli.main, {}, "csg405", "_CSG405_COMPLETE").get_completions(before, begun)
+    assert [item.type for item in completed] == ["file"]
+
+
 def test_help_loads_no_command() -> None:
     code = "import runpy, sys\nsys.argv = ['csg405', '--help']\ntry: runpy.run_module('pipeline.cli')\nexcept SystemExit: pass\n"
     code += "print(*sys.modules, file=sys.stderr)"
