@@ -8,7 +8,8 @@ import click
 
 from pipeline.cli.printing import fitting
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import about_a_run, there
+from pipeline.cli.session import about_a_run
+from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
 from pipeline.views.availability.formats import JSON, summary
 
@@ -20,14 +21,21 @@ from pipeline.views.availability.formats import JSON, summary
 def availability(probe: bool, as_json: bool, **given: Any) -> None:
     """Of N videos and M clips: how many live, dead and of what, blocked, unknown. Leaves JSON, rows and a page."""
     stages = ["probe", "availability"] if probe else ["availability"]
-    builds = probe or given["input_"] or given["manifest"]  # which are enough to count what is wanted
-    session = Session(**given, targets=stages) if builds else there(given, stages)
-    # the page is written anew whenever it is asked for; what is said on the way is no JSON
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+    session = Session(**given, targets=stages)
+    listed = any(getattr(session.profile.stage(name), "manifest", "") for name in stages)
+    if not (listed or given["input_"]):  # a list is enough to count what is wanted, and to ask for it
+        check_is_run(session.run)
+    # the page is written anew whenever it is asked for
+    with _no_json(as_json):
         execute(session, stages, redo=True)
     if as_json:
         click.echo((session.run / JSON).read_text(encoding="utf-8"), nl=False)
     for line in () if as_json else summary(session.run):
         click.echo(line if line.startswith(("page: ", "rows: ")) else fitting(line))
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+    with _no_json(as_json):
         end(session, stages)
+
+
+def _no_json(as_json: bool) -> contextlib.AbstractContextManager[Any]:
+    """Where what is said goes that is no JSON: to the standard error, if programs read the other."""
+    return contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()

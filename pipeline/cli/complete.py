@@ -13,6 +13,11 @@ _BESIDE = ("probe", "availability", "release")  # stages that run only when aske
 _FILES = [CompletionItem("", type="file")]  # the shell's own completion of paths
 
 
+def paths(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Files and folders, as the shell itself completes them."""
+    return _FILES
+
+
 def profiles(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
     """Profiles that come with the project; a path once it looks like one."""
     from pipeline.engine.profile import shipped

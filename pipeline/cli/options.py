@@ -7,6 +7,8 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from pipeline.cli import complete
+
 _LONGEST_DEFAULT = 40
 
 
@@ -27,7 +29,10 @@ def option_of(key: str, field: FieldInfo, parameter: str) -> Any:
     only = get_origin(_without_none(field.annotation)) is Literal
     kind = click.Choice(names) if names and only else None
     metavar = None if kind else kind_of(field)
-    return click.option(flag(key), parameter, type=kind, metavar=metavar, help=_help(field, [] if only else names))
+    more: dict[str, Any] = {"shell_complete": complete.paths} if metavar == "TEXT" else {}  # most are names of files
+    return click.option(
+        flag(key), parameter, type=kind, metavar=metavar, help=_help(field, [] if only else names), **more
+    )
 
 
 def choices(annotation: Any) -> list[str]:

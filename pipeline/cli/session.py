@@ -42,7 +42,7 @@ def _one_input(_: click.Context, option: click.Parameter, given: tuple[str, ...]
     return joined(given)
 
 
-_ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one}
+_ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one, "shell_complete": complete.paths}
 
 
 def about_a_run(function: Any) -> Any:
@@ -69,20 +69,32 @@ def about_a_run(function: Any) -> Any:
             "input_",
             multiple=True,
             callback=_one_input,
+            shell_complete=complete.paths,
             help="Folder of videos (several may be given), or a list of links.",
         ),
         click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
-        click.option("--poses", default="", metavar="ZIP", help="Released poses, in place of annotating anew."),
+        click.option(
+            "--poses",
+            default="",
+            metavar="ZIP",
+            shell_complete=complete.paths,
+            help="Released poses, in place of annotating anew.",
+        ),
         click.option(
             "--models",
             default="",
+            shell_complete=complete.paths,
             help="Folder that is searched for nets first; by default the run's own, else that of CSG405_MODELS.",
         ),
         click.option(
             "--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting; the run remembers it."
         ),
         click.option(
-            "--settings", default="", metavar="FILE", help="Change settings by a TOML file; --set goes before it."
+            "--settings",
+            default="",
+            metavar="FILE",
+            shell_complete=complete.paths,
+            help="Change settings by a TOML file; --set goes before it.",
         ),
         click.option(
             "--reset",

@@ -51,16 +51,16 @@ def find(store: Store, words: str) -> list[Match]:
 
 
 def _ids(store: Store, words: str) -> Iterator[str]:
-    if words in store.opted_out.to_pylist() or any(words in _keys(store, kind) for kind in _CONTAINERS):
+    if _holds(store.opted_out, words) or any(_holds(store.keys(kind), words) for kind in _CONTAINERS):
         yield words
 
 
 def _linked(store: Store, videos: list[dict[str, Any]], words: str) -> Iterator[str]:
-    if (video := video_id_of(words)) and (video in _keys(store, "videos") or video in store.opted_out.to_pylist()):
+    if (video := video_id_of(words)) and (_holds(store.keys("videos"), video) or _holds(store.opted_out, video)):
         yield video
     if found := [row["video_id"] for row in videos if words in (row["source"], row["url"], row["path"])]:
         yield from found
-    elif any(words in _units(store, kind) for kind in store.kinds):
+    elif any(_holds(store.outcomes(kind)["unit"], words) for kind in store.kinds):
         yield words  # a source that failed or was rejected
 
 
@@ -70,12 +70,13 @@ def _named(store: Store, videos: list[dict[str, Any]], words: str) -> Iterator[s
     for kind, (unit, column) in _FILES.items():
         rows = store.read(kind, [unit, column]).to_pylist()
         yield from (row[unit] for row in rows if name in _names(row[column]))
-    yield from (unit for unit in _units(store, "videos") if name in _names(unit) and not _has_video(videos, unit))
+    yield from (unit for unit in _sources_without_video(store, videos) if name in _names(unit))
 
 
 def _begun(store: Store, words: str) -> Iterator[str]:
     for kind in _CONTAINERS:
-        if found := [key for key in _keys(store, kind) if key.startswith(words)]:
+        keys = store.keys(kind)
+        if found := keys.filter(pc.starts_with(keys, words)).to_pylist():
             yield from found
             return
 
@@ -85,7 +86,7 @@ def _partly(store: Store, videos: list[dict[str, Any]], words: str) -> Iterator[
     for row in videos:
         if any(part in _folded(row[column] or "") for column in ("title", "source")):
             yield row["video_id"]
-    yield from (unit for unit in _units(store, "videos") if part in _folded(unit) and not _has_video(videos, unit))
+    yield from (unit for unit in _sources_without_video(store, videos) if part in _folded(unit))
 
 
 def _described(units: list[str], videos: list[dict[str, Any]]) -> list[Match]:
@@ -94,19 +95,16 @@ def _described(units: list[str], videos: list[dict[str, Any]]) -> list[Match]:
     return [Match(unit, row.get("title") or "", row.get("source") or "") for unit, row in rows]
 
 
-def _keys(store: Store, kind: str) -> list[str]:
-    keys: list[str] = store.keys(kind).to_pylist()
-    return keys
+def _holds(texts: Any, words: str) -> bool:
+    """Whether an Arrow array holds a text."""
+    return bool(pc.any(pc.equal(texts, words)).as_py())
 
 
-def _units(store: Store, kind: str) -> list[str]:
-    outcomes = store.outcomes(kind)["unit"]
-    return [unit for unit in pc.unique(outcomes).to_pylist() if unit != "all"]
-
-
-def _has_video(videos: list[dict[str, Any]], unit: str) -> bool:
-    """Whether a source became a video, which is found by its own id."""
-    return any(row["source"] == unit for row in videos)
+def _sources_without_video(store: Store, videos: list[dict[str, Any]]) -> list[str]:
+    """Sources that failed or were rejected: the others are found by their videos."""
+    made = {row["source"] for row in videos}
+    units: list[str] = store.outcomes("videos")["unit"].to_pylist()
+    return [unit for unit in units if unit not in made]
 
 
 def _names(*paths: str | None) -> set[str]:

@@ -12,6 +12,7 @@ from pipeline.engine.chosen import chosen_of, kept_of
 from pipeline.engine.runs import runs_in
 from pipeline.tables.drivers import Driver, drivers
 from pipeline.tables.opt_out import of_run
+from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
 from pipeline.views.vitals import kept_hours
@@ -56,7 +57,9 @@ def _line(run: Path) -> RunLine:
         kept, chosen = kept_of(run), chosen_of(run)
         line.profile = chosen.name if chosen else str(kept.get("name", ""))
         line.input = (chosen.input or chosen.manifest) if chosen else ""
-        store = Store(run, of_run(run, str(kept.get("opt_out", ""))), damages={})
+        out = of_run(run, str(kept.get("opt_out", "")))
+        gone = forgotten(run, out)
+        store = Store(run, out, damages={gone.path: gone} if gone else {})
         keep = store.read("verdicts", ["keep"])["keep"]
         if len(keep):
             line.people, line.kept = len(keep), int(pc.sum(keep).as_py() or 0)

@@ -6,6 +6,7 @@ import click
 
 from pipeline.base.log import log_to
 from pipeline.engine.devices import torch_device
+from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
 from pipeline.model.training.loop import train
 from pipeline.shards.read import open_shards
@@ -19,6 +20,8 @@ FOLDER = "training"
 def run(settings: TrainSettings, session: Session) -> None:
     """Train, or go on training; the model ends up in `training/<model_name>`."""
     shards = Path(settings.shards) if settings.shards else storage_of(session.run).local("shards")
+    if not settings.shards and not shards.is_dir():
+        check_is_run(session.run)
     caches = Path(settings.cache) if settings.cache else session.run / "cache"
     if not people.inside(session.run, caches):
         rows = open_shards(shards).rows(("video_id",))

@@ -52,6 +52,9 @@ def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
 
 
 def test_without_shards_it_says_what_makes_them(tmp_path: Path) -> None:
+    nowhere = _here(tmp_path / "nowhere")
+    assert nowhere.exit_code == 2 and "is no run" in nowhere.stderr and not (tmp_path / "nowhere").exists()
+    (tmp_path / "tables").mkdir()
     found = _here(tmp_path)
     assert found.exit_code == 1 and isinstance(found.exception, SystemExit)
     assert "_index.json is missing: the stage `shards` has not finished here" in found.stderr

@@ -168,6 +168,15 @@ def test_a_shell_completes(
     assert {item.value for item in completed} == expected
 
 
+@pytest.mark.parametrize(
+    "typed", [["run", "--input"], ["status", "-m"], ["generate", "--image"], ["run", "crawl", "--profile", "mi"]]
+)
+def test_a_shell_completes_paths_itself(typed: list[str]) -> None:
+    *before, begun = typed if len(typed) == 4 else [*typed, "fi"]
+    completed = ShellComplete(cli.main, {}, "csg405", "_CSG405_COMPLETE").get_completions(before, begun)
+    assert [item.type for item in completed] == ["file"]
+
+
 def test_help_loads_no_command() -> None:
     code = "import runpy, sys\nsys.argv = ['csg405', '--help']\ntry: runpy.run_module('pipeline.cli')\nexcept SystemExit: pass\n"
     code += "print(*sys.modules, file=sys.stderr)"
@@ -203,16 +212,19 @@ LOOKING = [
     ["failed"],
     ["check"],
     ["availability"],
+    ["availability", "--probe"],
     ["retry", "--all-failed"],
     ["table", "videos", "--out", "x.csv"],
     ["compact"],
     ["gc", "--dry-run"],
     ["discard", "raw"],
     ["opt-out", "yt:aaaaaaaaaaa"],
+    ["report"],
+    ["release"],
 ]
 
 
-@pytest.mark.parametrize("command", LOOKING, ids=lambda command: str(command[0]))
+@pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_what_looks_at_a_run_begins_none(toy: Toys, command: list[str]) -> None:
     (toy.run.parent / "mine" / "tables").mkdir(parents=True)
     (toy.run.parent / "no run").mkdir()

@@ -133,6 +133,18 @@ def test_a_gpu_that_is_wanted_and_not_there(monkeypatch: pytest.MonkeyPatch) -> 
     assert status_of(accelerators.gpu(wanted), "gpu", "H200, 143771 MiB, 580") == OK
 
 
+def test_cards_as_nvidia_smi_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for script, cards in (
+        ("echo 'NVIDIA H200, 143771 MiB, 580.95'; echo", ["NVIDIA H200, 143771 MiB, 580.95"]),
+        ("exit 9", []),
+    ):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        assert accelerators._cards() == cards
+
+
 def test_nets_that_are_not_here_or_are_not_what_they_should_be(tmp_path: Path) -> None:
     folder = load("folder")
     found = list(nets.nets(folder, Registry(cache=tmp_path, download=False)))
