@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pipeline.base.progress import Progress
 from pipeline.cli.session import Guarded
 
 
@@ -25,7 +26,8 @@ class Lazy:
     def load(self) -> click.Command:
         """The command itself."""
         module, _, attribute = self.where.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        with Progress("csg405", doing="starting"):
+            command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command), self.where
         return command
 

@@ -64,7 +64,8 @@ def run(
     **given: Any,
 ) -> None:
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
-    session = Session(**given, targets=targets)
+    with Progress("run", doing="reading the profile"):
+        session = Session(**given, targets=targets)
     if dry_run:
         tell_changes(session, targets, session.models.looking())
         look_ahead(session, targets, shard)

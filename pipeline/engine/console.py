@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import Interrupted
-from pipeline.base.progress import duration
+from pipeline.base.progress import duration, saw
 from pipeline.base.text import printable
 from pipeline.engine.devices import cores, device_of, shard_of, workers_of
 from pipeline.engine.profile import Profile
@@ -67,6 +67,7 @@ def say(name: str, words: str) -> None:
         width = max(NARROWEST, shutil.get_terminal_size().columns)
         line = textwrap.fill(line, width, subsequent_indent=" " * INDENT, break_on_hyphens=False)
     click.echo(line)
+    saw()
 
 
 def _line(summary: Summary) -> str:
