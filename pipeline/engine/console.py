@@ -62,12 +62,16 @@ def run_shown(
 
 def say(name: str, words: str) -> None:
     """Print a stage's line; on a terminal, at blanks, on as many as it takes there."""
-    line = f"{name:>16}  {words}"
-    if sys.stdout.isatty():
-        width = max(NARROWEST, shutil.get_terminal_size().columns)
-        line = textwrap.fill(line, width, subsequent_indent=" " * INDENT, break_on_hyphens=False)
-    click.echo(line)
+    click.echo(fitted(f"{name:>16}  {words}", INDENT))
     saw()
+
+
+def fitted(line: str, indent: int = 0) -> str:
+    """A line, broken at blanks into as many as it takes on the terminal; as it is where there is none."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False)
 
 
 def _line(summary: Summary) -> str:
