@@ -14,10 +14,11 @@ from pipeline.base.pulse import Beats, Pulse
 from pipeline.base.units import FPS
 
 LINE_SECONDS = 30.0
-FIRST_SECONDS = 0.5  # what ends before needs no bar
+QUIET_SECONDS = 0.5  # without a line or a bar; what ends before needs none
 LOOK_SECONDS = 0.2  # between two looks at what processes have counted
 
 _open: list["Progress"] = []  # those that are shown, the innermost last: a terminal has room for one
+_seen = time.monotonic()  # when the user last saw something; the command began when this module was read
 
 
 class Progress:
@@ -152,14 +153,21 @@ class Progress:
     def _showing(self, ended: threading.Event) -> None:
         """Show it until it ended; in a thread of its own, for the work may say nothing for minutes."""
         moving = self.stream.isatty() and os.environ.get("TERM") != "dumb"
-        if moving and not ended.wait(FIRST_SECONDS):
+        if moving and not ended.wait(max(0.0, _seen + QUIET_SECONDS - time.monotonic())):
             from pipeline.base.bar import showing  # rich takes a while, and most commands need none
 
             with showing(self):
                 ended.wait()
+            saw()
         while not ended.wait(LINE_SECONDS):
             with suppress(ValueError, OSError):  # the stream was closed
                 print(f"{self.name}: {self.line()}", file=self.stream, flush=True)
+
+
+def saw() -> None:
+    """Note that the user has just seen something."""
+    global _seen
+    _seen = time.monotonic()
 
 
 @contextmanager

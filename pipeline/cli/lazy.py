@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from pipeline.base.progress import Progress
 from pipeline.cli.session import Guarded
 
 
@@ -28,8 +29,9 @@ class Lazy:
     def load(self) -> click.Command:
         """The command itself."""
         module, _, attribute = self.where.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-        command = found(self.stage) if self.stage else found
+        with Progress("csg405", doing="starting"):
+            found = getattr(importlib.import_module(module), attribute)
+            command = found(self.stage) if self.stage else found
         assert isinstance(command, click.Command), self.where
         return command
 

@@ -11,10 +11,10 @@ from pipeline.cli import complete
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import looking, show_data_set, show_funnel, show_kept, tell_damages
 from pipeline.cli.on_end import telling_the_end
-from pipeline.cli.screen import kept_line, print_outlook
+from pipeline.cli.screen import kept_sentence, print_outlook
 from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
 from pipeline.engine.changes import changes, consequences
-from pipeline.engine.console import options_of, run_shown, say
+from pipeline.engine.console import fitted, options_of, run_shown, say
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
@@ -73,7 +73,8 @@ def run(
     **given: Any,
 ) -> None:
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
-    session = Session(**given, targets=targets)
+    with Progress("run", doing="reading the profile"):
+        session = Session(**given, targets=targets)
     if dry_run:
         tell_changes(session, targets, session.models.looking())
         look_ahead(session, targets, shard)
@@ -98,7 +99,7 @@ def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
     """Print the last line of a run of these targets. Raises UnitsFailed where units failed that should not have."""
     ended = ending(session.profile, session.profile.expand(targets), session.store, shard_of(shard))
     ended.raise_failed()
-    click.echo(ended.line())
+    click.echo(fitted(ended.line()))
 
 
 def tell_changes(session: Session, targets: Sequence[str], models: Registry) -> list[Upgrade | NewReader]:
@@ -181,7 +182,7 @@ def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool
     try:
         summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
         if stage.writes == VERDICTS and summary.pending and (kept := kept_of(session.store)):
-            say("", kept_line(kept).rstrip(":"))
+            say("", kept_sentence(kept))
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip

@@ -129,6 +129,12 @@ def print_kept(kept: Kept) -> None:
         click.echo(f"{count:>8,}  {count / kept.people:>4.0%}  {code}{alone}")
 
 
+def kept_sentence(kept: Kept) -> str:
+    """The same in a sentence."""
+    shares = ", ".join(f"{code} {count:,} ({count / kept.people:.0%})" for code, count in kept.reasons.items())
+    return " ".join(filter(None, (kept_line(kept), shares)))
+
+
 def kept_line(kept: Kept) -> str:
     """People, kept, dropped in a line."""
     was = f" (was {kept.before:,})" if kept.before is not None else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import Interrupted
-from pipeline.base.progress import duration
+from pipeline.base.progress import duration, saw
 from pipeline.base.text import printable
 from pipeline.engine.devices import cores, device_of, shard_of, workers_of
 from pipeline.engine.profile import Profile
@@ -62,11 +62,16 @@ def run_shown(
 
 def say(name: str, words: str) -> None:
     """Print a stage's line; on a terminal, at blanks, on as many as it takes there."""
-    line = f"{name:>16}  {words}"
-    if sys.stdout.isatty():
-        width = max(NARROWEST, shutil.get_terminal_size().columns)
-        line = textwrap.fill(line, width, subsequent_indent=" " * INDENT, break_on_hyphens=False)
-    click.echo(line)
+    click.echo(fitted(f"{name:>16}  {words}", INDENT))
+    saw()
+
+
+def fitted(line: str, indent: int = 0) -> str:
+    """A line, broken at blanks into as many as it takes on the terminal; as it is where there is none."""
+    if not sys.stdout.isatty():
+        return line
+    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    return textwrap.fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False)
 
 
 def _line(summary: Summary) -> str:

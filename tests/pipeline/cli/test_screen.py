@@ -65,3 +65,6 @@ def test_who_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
         "       7   23%  late_sound, 2 by nothing else",
         "       6   20%  upper_body_incomplete",
     ]
+    sentence = "30 people, kept 17 (was 12), dropped 13: late_sound 7 (23%), upper_body_incomplete 6 (20%)"
+    assert screen.kept_sentence(kept) == sentence
+    assert screen.kept_sentence(Kept(1, 1)) == "1 person, kept 1, dropped 0"

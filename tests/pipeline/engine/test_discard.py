@@ -200,7 +200,7 @@ def test_what_was_never_made_of_a_freed_source_waits_as_a_failure(csg: Command, 
     path.unlink()
     assert "toy_look  2 of 2 units: 2 failed" in csg("run", "filter")
     assert {o["reason"] for o in outcomes(csg.run, "sound_measures").values()} == {"source_discarded"}
-    assert "toy_look  nothing to do (2 units)" in csg("run", "filter"), "they wait"
+    assert "toy_look  nothing to do (2 units, of them 2 failed before)" in csg("run", "filter"), "they wait"
     said = csg("retry", "--refetch")
     assert "1 units of videos will be tried again" in said and "2 units of sound_measures" in said
     assert "toy_look  nothing to do (0 units)" in csg("run", "filter"), "the video is not back yet"
