@@ -25,6 +25,10 @@ COMMANDS = {
         "pipeline.cli.looks:failed",
         "Units that failed, with stage, reason and what happened; of all stages, or of those of some targets.",
     ),
+    "what-if": Lazy(
+        "pipeline.cli.what_if:command",
+        "Say who would be kept with other settings of judge; nothing is written, no shard is touched.",
+    ),
     "check": Lazy(
         "pipeline.cli.check:check",
         "Compare a run with what was promised: what is missing or damaged, what makes it anew, what cannot come back.",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -62,10 +63,10 @@ class RunTables:
     Attributes:
         name: the run folder's.
         profile: the resolved profile that the run left, {} when there is none.
-        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview, and
-            whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
-        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds, cpu_seconds,
-            gpu_seconds.
+        people: one row a judged person: ids, title ... of its video, times of its clip, every measure, verdict, sample, preview,
+            and whether there is a row of each costly kind (`in_overlaps` ...). People of one clip stand together.
+        outcomes: one row a unit of each stage: kind, unit, stage, status, reason, detail, attempt, at, wall_seconds,
+            cpu_seconds, gpu_seconds.
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
         nets: which nets made the rows.
         footage: whether the page shows pictures and plays sound.
@@ -130,6 +131,7 @@ class RunTables:
         return None if at.empty else at.max().to_pydatetime()
 
 
+@cache
 def measures() -> list[pa.Field]:
     """The measures of a person and of its clip's sound, in the order of the tables."""
     return [

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import jinja2
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.base import files
@@ -253,19 +254,33 @@ def _refused(rows: pd.DataFrame, tables: RunTables) -> list[Record]:
 
 def _dicts(table: pd.DataFrame) -> list[Record]:
     """Rows as dicts with plain values; NaN and NaT are None."""
-    return [{str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    names = [str(name) for name in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(_plain(table[name]) for name in table), strict=True)]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if value is pd.NaT or value is pd.NA:
-        return None
-    return value
+def _plain(column: "pd.Series[Any]") -> list[Any]:
+    """The values of a column as JSON knows them, floats to six digits."""
+    if column.dtype.kind == "f":
+        values = column.to_numpy()
+        return [value if known else None for value, known in zip(_six_digits(values), np.isfinite(values), strict=True)]
+    missing = column.isna().tolist()
+    return [
+        None if gone else value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for value, gone in zip(column.tolist(), missing, strict=True)
+    ]
+
+
+def _six_digits(values: npt.NDArray[np.float64]) -> list[float]:
+    """Rounded to six significant digits, all at once: there may be ten million of them."""
+    with np.errstate(all="ignore"):
+        size = np.floor(np.log10(np.abs(values)))
+    digits = np.where(np.isfinite(size), 5 - size, 0).clip(-290, 290)
+    up, down = (
+        10.0 ** digits.clip(0),
+        10.0 ** (-digits).clip(0),
+    )  # of which one is 1, so that each quotient is rounded once
+    rounded: list[float] = (np.round(values * up / down) / up * down).tolist()
+    return rounded
 
 
 def _write_data(data: Path, name: str, value: Any) -> None:

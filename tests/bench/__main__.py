@@ -1,6 +1,6 @@
 """Speed against peers and limits, as one table and as JSON.
 
-python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train]
+python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train] [report]
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
@@ -27,7 +27,19 @@ from typing import Any
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
 TRIALS = ("shots", "overlap_defaults", "trust")  # by name alone: counts, not speed; minutes, and an hour or two
-BENCHES = ("machine", "crawl", "split", "annotate", "overlap", "lip_sync", "export", "storage", "speakers", "train")
+BENCHES = (
+    "machine",
+    "crawl",
+    "split",
+    "annotate",
+    "overlap",
+    "lip_sync",
+    "export",
+    "storage",
+    "speakers",
+    "train",
+    "report",
+)
 PACKAGES = (
     "accelerate",
     "csg405",

@@ -27,7 +27,7 @@ def made(run: Path, **settings) -> str:
     return (run / "report/index.html").read_text()
 
 
-def data(run: Path, name: str) -> list[dict]:
+def data(run: Path, name: str):
     text = (run / f"report/data/{name}.js").read_text()
     match = re.fullmatch(r'CSG\.add\("([\w-]+)", (.*)\);\n', text)
     assert match
@@ -94,7 +94,7 @@ def test_what_would_return_without_a_reason(store: Store) -> None:
 
 def test_records_carry_times_measures_reasons_and_pictures(store: Store) -> None:
     made(store.run)
-    first, second = data(store.run, "kept-0")
+    first, second, dropped = data(store.run, "people-0")
     assert first["i"] == fake_run.person_id(1)
     assert first["p"] == "../previews/a.webp"
     assert first["l"] == "../previews/a.loop.webp"
@@ -104,12 +104,11 @@ def test_records_carry_times_measures_reasons_and_pictures(store: Store) -> None
     names = [field.name for field in gather.measures()]
     assert first["m"][names.index("yaw_degrees")] == 6.0
     assert first["m"][names.index("jitter")] is None
-    (dropped,) = data(store.run, "dropped-side_view")
     assert dropped["r"] == ["side_view", "static_pose"]
     assert dropped["d"][0] == "yaw_degrees 70 deg > 50"
     assert dropped["u"] == "https://www.youtube.com/watch?v=abc&t=4s"
-    assert data(store.run, "dropped-no_person")[0]["i"] == fake_run.clip_id(2, 300)
-    assert data(store.run, "dropped-gone")[0]["t"] == "https://example.org/x"
+    assert data(store.run, "refused-no_person")[0]["i"] == fake_run.clip_id(2, 300)
+    assert data(store.run, "refused-gone")[0]["t"] == "https://example.org/x"
 
 
 def test_licences_of_kept_clips_are_counted(store: Store) -> None:
@@ -131,7 +130,8 @@ def test_hostile_words_are_inert(store: Store) -> None:
         text = path.read_text()
         assert not set("<>&\u2028") & set(text)
         assert "javascript:" not in text
-    assert data(store.run, "kept-0")[0]["t"] == HOSTILE
+    assert data(store.run, "people-0")[0]["t"] == HOSTILE
+    assert data(store.run, "videos")["channels"][0] == HOSTILE
 
 
 def test_the_script_never_writes_html() -> None:
@@ -170,7 +170,7 @@ def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
     html = made(tmp_path)
     assert "Nothing has run yet" in html
     assert "No clip was kept" in html
-    assert not list((tmp_path / "report/data").glob("kept-*"))
+    assert [path.name for path in (tmp_path / "report/data").iterdir()] == ["summary.js"]
 
 
 def test_a_run_with_only_rejects_has_a_page(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_run_with_only_rejects_has_a_page(tmp_path: Path) -> None:
     fake_run.refuse(store, "clips", fake_run.video_id(1), "too_short", "longest shot 3 s")
     html = made(tmp_path)
     assert "no shot is long enough for a clip" in html
-    assert len(data(tmp_path, "dropped-too_short")) == 1
+    assert len(data(tmp_path, "refused-too_short")) == 1
 
 
 def test_large_sheets_come_in_pieces(tmp_path: Path) -> None:
@@ -189,21 +189,25 @@ def test_large_sheets_come_in_pieces(tmp_path: Path) -> None:
         fake_run.add_video(store, 2)
         for first in range(0, 9000, 1000):
             fake_run.add_person(store, 2, first, keep=False, reasons=["side_view"], details=["yaw"])
+        for video in range(3, 12):
+            fake_run.add_video(store, video)
+            fake_run.refuse(store, "clips", fake_run.video_id(video), "too_short")
     html = made(tmp_path, clips_a_file=10, dropped_a_reason=4)
-    assert [len(data(tmp_path, f"kept-{n}")) for n in range(3)] == [10, 10, 5]
-    assert [row["s"] for row in data(tmp_path, "kept-0")] == [40.0 * n for n in range(10)], "in order of time"
-    assert len(data(tmp_path, "dropped-side_view")) == 4
+    pieces = [data(tmp_path, f"people-{n}") for n in range(4)]
+    assert [len(piece) for piece in pieces] == [10, 10, 10, 4]
+    assert [row["s"] for row in pieces[0]] == [40.0 * n for n in range(10)], "in order of time"
+    assert [row["k"] for row in pieces[2]] == [True] * 5 + [False] * 5
+    assert len(data(tmp_path, "refused-too_short")) == 4
     assert "4 of them shown" in html
     assert html.count("<button") <= 2, "cards are made when they are looked at"
 
 
 def test_data_of_an_older_page_goes(store: Store) -> None:
-    made(store.run)
-    fake_run.judge(store, 1, keep=False, reasons=["silent"], details=["-70"], attempt=2)
-    fake_run.judge(store, 1, 200, keep=False, reasons=["silent"], details=["-70"], attempt=2)
+    made(store.run, clips_a_file=10)
+    (store.run / "report/data/kept-0.js").write_text("of an older page")
     made(store.run)
     assert not (store.run / "report/data/kept-0.js").exists()
-    assert len(data(store.run, "dropped-silent")) == 2
+    assert len(data(store.run, "people-0")) == 3
 
 
 def test_thresholds_come_from_the_profile_of_the_run(store: Store) -> None:

@@ -19,7 +19,11 @@ const Gallery = {
     this.sheet = document.querySelector("[data-sheet]");
     if (!this.sheet) return;
     this.tools();
-    Argue.moved.push(() => this.refresh());
+    Argue.moved.push(() => { this.stale = true; if (this.seen) this.refresh(); });
+    new IntersectionObserver(([entry]) => {
+      this.seen = entry.isIntersecting;
+      if (this.seen && this.stale) this.refresh();
+    }, { rootMargin: "600px" }).observe(document.getElementById("people"));
     this.sheet.addEventListener("keydown", (event) => this.key(event));
   },
 
@@ -81,6 +85,7 @@ const Gallery = {
   async refresh() {
     if (!this.sheet || !Argue.totals) return;
     const turn = ++this.turn;
+    this.stale = false;
     const { measure, order } = this.wanted;
     const [filter, sorter] = await Promise.all([measure, order.startsWith("by ") ? order.slice(3) : ""].map((name) => name && measureOf(name)));
     if (turn !== this.turn) return;
@@ -152,7 +157,7 @@ const Gallery = {
     else if (order === "nearest") found = byKeys(n, this.distances());
     else if (order === "sample") found = byKeys(n, (i) => scrambled(i, Number(seed) || 0));
     else if (order === "length") found = byKeys(n, (i) => EVERYBODY.frames[i]);
-    else found = Uint32Array.from({ length: n }, (_, i) => i);
+    else found = byKeys(n, null);
     if (down && !measure) found.reverse();
     return found;
   },
@@ -167,9 +172,11 @@ const Gallery = {
       const limit = recount.limits.get(check);
       const measure = recount.measures.get(check);
       if (limit === null || !measure || (chosen >= 0 && check.reason !== chosen)) continue;
-      const far = Float64Array.from(measure.levels, (level) => Math.abs(level - limit) / (high - low || 1));
+      const { codes, levels } = measure;
       for (let i = 0; i < found.length; i += 1) {
-        if (recount.fails(check, i)) found[i] = Math.min(found[i], far[Math.min(measure.codes[i], far.length - 1)]);
+        if (!recount.mask[i] || !recount.fails(check, i)) continue;
+        const far = Math.abs(levels[Math.min(codes[i], levels.length - 1)] - limit) / (high - low || 1);
+        if (far < found[i]) found[i] = far;
       }
     }
     return (i) => Math.min(2 ** 26 - 1, Math.round(found[i] * 2 ** 20));
@@ -251,8 +258,12 @@ function byCodes({ codes }, down) {
 // Everybody by whole keys below 2 ** 28, and in the run's order among equals.
 function byKeys(n, key) {
   const room = 2 ** 24;
-  const keys = Float64Array.from({ length: n }, (_, i) => key(i) * room + i).sort();
-  return Uint32Array.from(keys, (value) => value % room);
+  const found = new Uint32Array(n);
+  const keys = new Float64Array(key ? n : 0);
+  for (let i = 0; i < keys.length; i += 1) keys[i] = key(i) * room + i;
+  keys.sort();
+  for (let i = 0; i < n; i += 1) found[i] = key ? keys[i] % room : i;
+  return found;
 }
 
 // A number below 2 ** 28 that looks like chance, and is the same for the same seed.

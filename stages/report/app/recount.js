@@ -49,6 +49,7 @@ class Measure {
   }
 }
 
+// Figures are kept up to date person by person: `#weigh` adds or takes all that one contributes.
 class Recount {
   // thresholds: of the summary; they take part once `add` brings their measure.
   constructor(people, thresholds, reasons) {
@@ -65,6 +66,8 @@ class Recount {
     this.kept = new Uint8Array(n);
     this.notMeasured = reasons.findIndex(([code]) => code === "not_measured");
     this.overridden = reasons.findIndex(([code]) => code === "overridden");
+    this.asked = 0; // bits of the flags of costly kinds on which there is a limit
+    this.all();
   }
 
   add(check, measure) {
@@ -76,6 +79,7 @@ class Recount {
   set(check, limit) {
     const measure = this.measures.get(check);
     this.limits.set(check, limit);
+    this.#ask();
     if (!measure) return;
     const before = this.cuts.get(check);
     const after = measure.cut(limit);
@@ -86,6 +90,16 @@ class Recount {
     this.#move(measure.codes, low, Math.max(before, after) - low, check, worse ? 1 : -1);
   }
 
+  #ask() {
+    let bits = 0;
+    this.limits.forEach((limit, check) => {
+      if (limit !== null && check.kind !== null) bits |= FLAG.costly << check.kind;
+    });
+    if (bits === this.asked) return;
+    this.asked = bits;
+    this.all();
+  }
+
   // Adds or takes a failure where the code lies in [low, low + span).
   #move(codes, low, span, check, step) {
     const { failed, sum, mask } = this;
@@ -93,12 +107,13 @@ class Recount {
     const bit = 1 << check.reason;
     const at = step * this.thresholds.indexOf(check);
     for (let i = 0; i < codes.length; i += 1) {
-      const above = codes[i] - low;
-      if (above < 0 || above >= span) continue;
+      if (((codes[i] - low) >>> 0) >= span) continue;
+      this.#weigh(i, -1);
       failed[i] += step;
       sum[i] += at;
       own[i] += step;
       mask[i] = own[i] ? mask[i] | bit : mask[i] & ~bit;
+      this.#weigh(i, 1);
     }
   }
 
@@ -116,59 +131,53 @@ class Recount {
     return this.forced[index] === DROP ? (found | (1 << this.overridden)) >>> 0 : found;
   }
 
-  // Bits of the flags of costly kinds that a threshold asks for now.
-  #asked() {
-    let bits = 0;
-    this.limits.forEach((limit, check) => {
-      if (limit !== null && check.kind !== null) bits |= FLAG.costly << check.kind;
-    });
-    return bits;
-  }
-
-  totals() {
-    const { people, kept, forced, failed, sum } = this;
-    const { clip, flags, frames, fixed } = people;
-    const asked = this.#asked();
+  // Counts everybody anew.
+  all() {
+    const { count: n, clip } = this.people;
+    this.ofClip = new Uint8Array(n ? clip[n - 1] + 1 : 0); // people kept, of each clip
     const lines = this.reasons.map(() => ({ any: 0, only: 0, frames: 0, onlyFrames: 0 }));
     const alone = new Uint32Array(this.thresholds.length);
-    const drops = new Uint32Array(this.thresholds.length);
-    const all = { people: 0, clips: 0, frames: 0, came: 0, went: 0, unmeasured: 0, byVote: 0, lines, alone, drops };
-    let last = -1;
-    for (let i = 0; i < people.count; i += 1) {
-      let against = this.against(i);
-      const stays = forced[i] ? forced[i] === KEEP : !against;
-      kept[i] = stays ? 1 : 0;
-      const was = flags[i] & FLAG.kept;
-      if (forced[i]) all.byVote += 1;
-      if (stays) {
-        all.people += 1;
-        all.frames += frames[i];
-        if (clip[i] !== last) all.clips += 1;
-        last = clip[i];
-        if (!was) all.came += 1;
-        if (flags[i] & asked) all.unmeasured += 1;
-        continue;
-      }
-      if (was) all.went += 1;
-      if (failed[i] === 1 && !fixed[i] && !forced[i] && !(flags[i] & FLAG.incomplete)) alone[sum[i]] += 1;
-      const single = (against & (against - 1)) === 0;
-      for (; against; against &= against - 1) {
-        const line = lines[31 - Math.clz32(against & -against)];
-        line.any += 1;
-        line.frames += frames[i];
-        if (single) { line.only += 1; line.onlyFrames += frames[i]; }
-      }
-    }
-    this.#count(drops);
-    return all;
+    this.figures = { people: 0, clips: 0, frames: 0, came: 0, went: 0, unmeasured: 0, byVote: 0, lines, alone };
+    for (let i = 0; i < n; i += 1) this.#weigh(i, 1);
   }
 
-  // How many each threshold speaks against.
-  #count(drops) {
-    this.thresholds.forEach((check, at) => {
+  #weigh(i, sign) {
+    const { flags, frames, clip, fixed } = this.people;
+    const { figures, forced, failed, ofClip } = this;
+    let against = this.against(i);
+    const stays = forced[i] ? forced[i] === KEEP : !against;
+    const was = flags[i] & FLAG.kept;
+    this.kept[i] = stays ? 1 : 0;
+    if (forced[i]) figures.byVote += sign;
+    if (stays) {
+      figures.people += sign;
+      figures.frames += sign * frames[i];
+      if (sign > 0 ? !ofClip[clip[i]] : ofClip[clip[i]] === 1) figures.clips += sign;
+      ofClip[clip[i]] += sign;
+      if (!was) figures.came += sign;
+      if (flags[i] & this.asked) figures.unmeasured += sign;
+      return;
+    }
+    if (was) figures.went += sign;
+    if (failed[i] === 1 && !fixed[i] && !forced[i] && !(flags[i] & FLAG.incomplete)) figures.alone[this.sum[i]] += sign;
+    const single = (against & (against - 1)) === 0;
+    for (; against; against &= against - 1) {
+      const line = figures.lines[31 - Math.clz32(against & -against)];
+      line.any += sign;
+      line.frames += sign * frames[i];
+      if (!single) continue;
+      line.only += sign;
+      line.onlyFrames += sign * frames[i];
+    }
+  }
+
+  // The figures, and how many each threshold speaks against.
+  totals() {
+    const drops = this.thresholds.map((check) => {
       const measure = this.measures.get(check);
-      if (measure && this.limits.get(check) !== null) drops[at] = below(measure, this.cuts.get(check));
+      return measure && this.limits.get(check) !== null ? below(measure, this.cuts.get(check)) : 0;
     });
+    return { ...this.figures, drops };
   }
 }
 

@@ -15,17 +15,23 @@ const Argue = {
     await gatherPeople();
     this.recount = new Recount(EVERYBODY, thresholds, reasons);
     const set = thresholds.filter((check) => check.limit !== null);
-    await Promise.all(set.map((check) => this.fetch(check)));
+    await Promise.all(set.map((check) => this.bring(check)));
     set.forEach((check) => this.recount.set(check, check.limit));
-    this.strangers = Votes.apply(this.recount.forced);
-    Votes.changedNow.push(() => { this.strangers = Votes.apply(this.recount.forced); this.count(); });
+    this.decide();
+    Votes.changedNow.push(() => { this.decide(); this.count(); });
     this.limits = [...document.querySelectorAll("figure[data-measure]")].map((figure) => Limit.over(figure)).filter(Boolean);
     this.limits.forEach((limit, at) => limit.reachable(at === 0));
+    this.watch();
     panel();
     this.count();
   },
 
-  async fetch(check) {
+  decide() {
+    this.strangers = Votes.apply(this.recount.forced);
+    this.recount.all();
+  },
+
+  async bring(check) {
     if (!check.measured || this.recount.measures.has(check)) return;
     this.recount.add(check, await measureOf(check.measure));
   },
@@ -36,18 +42,31 @@ const Argue = {
     told(this.totals);
     this.limits.forEach((limit) => limit.tell(this.totals));
     clearTimeout(this.settled);
-    this.settled = setTimeout(() => this.rest(), 120);
+    this.settled = setTimeout(() => this.rest(), 150);
   },
 
   rest() {
-    this.limits.forEach((limit) => limit.draw());
+    this.limits.forEach((limit) => { limit.stale = true; if (limit.seen) limit.draw(); });
     reasonTable(this.totals);
+    document.querySelector("[data-notes]").replaceChildren(...notes(this.totals).map((text) => make("p", "", text)));
+    document.querySelector("[data-command]").replaceChildren(...command());
     document.querySelector("[data-said]").textContent = spoken(this.totals);
     this.moved.forEach((tell) => tell());
   },
 
+  // Charts are drawn while they are on the screen, or when they come to it.
+  watch() {
+    const byFigure = new Map(this.limits.map((limit) => [limit.figure, limit]));
+    const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
+      const limit = byFigure.get(entry.target);
+      limit.seen = entry.isIntersecting;
+      if (limit.seen && limit.stale) limit.draw();
+    }), { rootMargin: "100px" });
+    byFigure.forEach((_, figure) => near.observe(figure));
+  },
+
   async set(check, limit) {
-    await this.fetch(check);
+    await this.bring(check);
     this.recount.set(check, limit);
     this.count();
   },
@@ -213,7 +232,7 @@ class Limit {
   // Moves the limit; by hand it falls on round numbers. Beyond what the setting takes it stays at the end of that.
   async to(value, byHand = false) {
     const { check } = this;
-    await Argue.fetch(check);
+    await Argue.bring(check);
     let limit = value;
     if (limit !== null) {
       if (byHand) limit = this.#round(limit);
@@ -256,7 +275,8 @@ class Limit {
     if (value !== null && this.asked !== undefined && this.asked !== value && this.last === value) {
       words.push(`${this.asked} is moved to ${value}, the nearest that can be told apart`);
     }
-    this.note.textContent = words.join(" · ");
+    const text = words.join(" · ");
+    if (text !== this.told) this.note.textContent = this.told = text;
     const limit = value === null ? "off" : `${check.side === "min" ? "at least" : "at most"} ${value} ${check.unit}`;
     this.slider.setAttribute("aria-valuetext", `${limit}; ${count(totals.people)} of ${count(EVERYBODY.count)} people kept`);
   }
@@ -265,6 +285,7 @@ class Limit {
   draw() {
     const measure = Argue.recount.measures.get(this.check);
     if (!measure || !this.bars.length) return;
+    this.stale = false;
     const bins = this.bars.length;
     const kept = new Uint32Array(bins);
     const all = new Uint32Array(bins);
@@ -363,8 +384,6 @@ function told(totals) {
   const longer = totals.frames - was.frames;
   put("hours", hours(totals.frames / FPS), beside(totals.frames, was.frames, `${longer < 0 ? "−" : "+"}${hours(Math.abs(longer) / FPS)}`));
   put("turned", `${count(totals.came)} / ${count(totals.went)}`);
-  document.querySelector("[data-notes]").replaceChildren(...notes(totals).map((text) => make("p", "", text)));
-  document.querySelector("[data-command]").replaceChildren(...command());
 }
 
 function wasKept() {
