@@ -13,10 +13,8 @@ Numbers = npt.NDArray[np.float64]
 NULL = 65_535  # not measured
 NOT_ASKED = 65_534  # a measure of sound, in a clip without sound: judge does not look at it
 MOST = 65_534  # codes of values, so that the two above stay free
-_ROUND, _RANKS = (
-    30_000,
-    30_000,
-)  # edges of a column with more distinct values than codes: round numbers, and shares of people
+# Of a column with more distinct values than codes: so many edges are round numbers, and so many part people evenly.
+_ROUND, _RANKS = 10_000, 10_000
 
 
 @dataclass(frozen=True)

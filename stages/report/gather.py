@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -130,6 +131,7 @@ class RunTables:
         return None if at.empty else at.max().to_pydatetime()
 
 
+@cache
 def measures() -> list[pa.Field]:
     """The measures of a person and of its clip's sound, in the order of the tables."""
     return [

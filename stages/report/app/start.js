@@ -12,7 +12,7 @@ async function start() {
   const box = document.getElementById("details");
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
   box.addEventListener("close", () => {
-    if (box.open) return; // opened again before it was told
+    if (box.open) return; // it was opened again before this was told
     if (shown && shown.stop) shown.stop();
     shown = null;
     box.replaceChildren();
