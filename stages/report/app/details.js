@@ -19,7 +19,7 @@ function openRecord(record, { back = null, on = null, index = null } = {}) {
   const body = make("div", "inside");
   if (shown) body.append(shown);
   const votes = index === null ? null : voting(record.i);
-  if (votes) body.append(votes);
+  if (votes) body.append(votes, alike(index));
   body.append(...against(record, index));
   if (record.m) body.append(facts(record));
   box.replaceChildren(head(record, back, on), body);
@@ -33,6 +33,18 @@ function openRecord(record, { back = null, on = null, index = null } = {}) {
     if (step) step();
     if (step || verdict) event.preventDefault();
   };
+}
+
+// Ways to everybody of the same video, or of the same speaker.
+function alike(index) {
+  const row = make("p", "alike");
+  const go = (wanted) => () => {
+    document.getElementById("details").close();
+    Gallery.ask({ who: "all", reason: "", type: "", speaker: "", video: "", words: "", measure: "", ...wanted });
+  };
+  row.append(button("All of this video", go({ video: String(EVERYBODY.video[index]) })));
+  if (EVERYBODY.speaker[index]) row.append(button("All of this speaker", go({ speaker: String(EVERYBODY.speaker[index]) })));
+  return row;
 }
 
 function head(record, back, on) {
