@@ -468,4 +468,5 @@ function reasonTable(totals) {
     return row;
   }));
   document.querySelector("[data-reasons]").hidden = !lines.length;
+  rove(body);
 }
