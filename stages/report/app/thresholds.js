@@ -60,7 +60,7 @@ const Argue = {
     const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
       const limit = byFigure.get(entry.target);
       limit.seen = entry.isIntersecting;
-      if (limit.seen && limit.stale) limit.draw();
+      if (limit.seen && limit.stale) this.bring(limit.check).then(() => limit.draw());
     }), { rootMargin: "100px" });
     byFigure.forEach((_, figure) => near.observe(figure));
   },
@@ -468,4 +468,5 @@ function reasonTable(totals) {
     return row;
   }));
   document.querySelector("[data-reasons]").hidden = !lines.length;
+  rove(body);
 }
