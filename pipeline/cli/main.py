@@ -48,6 +48,10 @@ COMMANDS = {
     ),
     "compact": Lazy("pipeline.cli.tables:compact", "Join small parts of tables into large ones; safe to kill."),
     "gc": Lazy("pipeline.cli.tables:gc", "Remove files that no winning row needs; safe to kill."),
+    "import-model": Lazy(
+        "pipeline.cli.import_model:import_model",
+        "Make a model for `generate` and `evaluate` of the authors' published audio-to-skeleton checkpoint.",
+    ),
     "models": Lazy("pipeline.cli.catalogue:models", "The nets: which there are, which are here; `fetch` and `pin`."),
     "profile": Lazy("pipeline.cli.catalogue:profile", "Profiles: what runs, with which settings."),
 }

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pipeline.base.units import SAMPLES_PER_FRAME
 from pipeline.model import diffusion
-from pipeline.model.dit import NetSettings, build
+from pipeline.model.dit import NetSettings
+from pipeline.model.net import build
 from pipeline.model.space import kept_points
 from pipeline.model.training.statistics import Statistics
 from pipeline.nets.sound.torchaudio import mark_extension_absent

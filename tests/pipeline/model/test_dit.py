@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from pipeline.model.dit import LEAD_FRAMES, Arch, NetSettings, build, parameters_of
+from pipeline.model.dit import LEAD_FRAMES, Arch, NetSettings, parameters_of
+from pipeline.model.net import build
 
 FRAMES = 12
 ARCHS: tuple[Arch, ...] = ("dit", "release")
