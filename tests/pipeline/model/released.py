@@ -89,3 +89,12 @@ def planted_inputs(count: int, frames: int) -> dict[str, Tensor]:
         name: torch.from_numpy(draw.standard_normal(size).astype(np.float32)) for name, size in sorted(sizes.items())
     }
     return given | {"step": torch.tensor([3, 70])[:count]}
+
+
+def write(folder: Path, **changed: Any) -> tuple[Path, Path, Path]:
+    """Their three files in a folder: checkpoint, mean, std; entries of the checkpoint may be changed."""
+    paths = folder / "checkpoint_3000000.pth", folder / "mean.npy", folder / "std.npy"
+    torch.save(checkpoint(**changed), paths[0])
+    for path, values in zip(paths[1:], planted_statistics(), strict=True):
+        np.save(path, values)
+    return paths
