@@ -4,6 +4,11 @@ from pathlib import Path
 
 import click
 
+from pipeline.base import files
+from pipeline.cli.session import Fault
+from pipeline.engine.runner import importable
+
+_NEEDED = ("torch", "safetensors")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -11,7 +16,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("checkpoint", type=_FILE)
 @click.option("--mean", required=True, type=_FILE, help="Their .npy of means, beside their data.")
 @click.option("--std", required=True, type=_FILE, help="Their .npy of standard deviations.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model to write, .safetensors.")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model to write, .safetensors."
+)
 @click.option(
     "--size",
     type=click.Choice(["tiny", "base", "large"]),
@@ -26,7 +33,8 @@ def import_model(checkpoint: Path, mean: Path, std: Path, out: Path, size: str) 
     shape and type must be their network's: what is not is refused by name. Voices are then heard as in their scripts, by
     wav2vec 2.0 (`csg405 models fetch wav2vec2`).
     """
-    from pipeline.base import files
+    if missing := [name for name in _NEEDED if not importable(name)]:
+        raise Fault(f'import-model needs {", ".join(missing)}: pip install "csg405[train]"')
     from pipeline.model import release_weights
     from pipeline.model.dit import parameters_of
 

@@ -276,7 +276,7 @@ def _refuse_older_encoder(settings: NetSettings, tensors: Mapping[str, Tensor], 
     null_audio = tensors.get("net.null_audio")
     if settings.arch == "release" and null_audio is not None and tuple(null_audio.shape) == (AUDIO_FEATURES,):
         raise BadModel(
-            f"{path} was trained with arch=release when that was not yet the authors' network (a reference token, other positions): "
+            f"{path} was trained with arch=release when that was not yet the authors' network (other tokens, other positions): "
             "train it anew under another model_name, or import their weights with `csg405 import-model`"
         )
 

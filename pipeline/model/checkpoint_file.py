@@ -1,6 +1,7 @@
 """Reading of a foreign PyTorch checkpoint, of which nothing is trusted."""
 
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,10 @@ from pipeline.registry.models import BadModel
 
 LARGEST_PICKLE_BYTES = 64 << 20  # what describes the tensors; that of 209 with their optimiser has 100 kB
 MOST_MEMBERS = 100_000
+_UNREADABLE = (  # what torch raises over a damaged file
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError),
+    *(OSError, EOFError, MemoryError, OverflowError, struct.error),
+)
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Any]:
@@ -27,8 +32,10 @@ def read_checkpoint(path: Path) -> Mapping[str, Any]:
         why = str(error)
         asked = why.partition("GLOBAL ")[2].split() or why.partition("Unsupported global: ")[2].split()
         what = f"it asks for {asked[0]}" if asked else "its pickle holds more than tensors and plain containers"
-        raise BadModel(f"{path} is refused, because reading it would run code or build foreign objects: {what}") from error
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, MemoryError) as error:
+        raise BadModel(
+            f"{path} is refused, because reading it would run code or build foreign objects: {what}"
+        ) from error
+    except _UNREADABLE as error:
         trouble = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadModel(f"{path} is damaged, or no PyTorch checkpoint: {trouble[:200]}") from error
     if not isinstance(held, dict):
@@ -52,7 +59,10 @@ def _check_archive(path: Path) -> None:
         raise BadModel(f"{path} is cut short, or no checkpoint as torch.save writes them ({error})") from error
     if len(members) > MOST_MEMBERS:
         raise BadModel(f"{path} has {len(members):,} members: it is no checkpoint")
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or sum(m.file_size for m in members) > size:
+    if (
+        any(member.compress_type != zipfile.ZIP_STORED for member in members)
+        or sum(m.file_size for m in members) > size
+    ):
         claimed = sum(member.file_size for member in members)
         raise BadModel(f"{path} has {size:,} bytes and unpacks to {claimed:,}: checkpoints are not compressed")
     if any(m.file_size > LARGEST_PICKLE_BYTES for m in members if m.filename.endswith(".pkl")):

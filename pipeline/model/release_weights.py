@@ -1,7 +1,7 @@
 """The authors' published weights as a model of ours: one checkpoint of their scripts and two arrays in, one safetensors file out.
 
-Nothing of the checkpoint is trusted: its pickle may build tensors and plain containers alone, and every name, shape and type must be
-the network's. The arrays are read as plain `.npy`. What is wrong is refused by name before any weight is copied.
+Nothing of the checkpoint is trusted: its pickle may build tensors and plain containers alone, and every name, shape and type must
+be the network's. The arrays are read as plain `.npy`. What is wrong is refused by name before any weight is copied.
 """
 
 from collections.abc import Iterator, Mapping
@@ -53,27 +53,33 @@ def import_model(checkpoint: Path, mean: Path, std: Path, size: str = "large") -
         BadModel: a file is damaged, or not what it should be; the message says which, and what is wrong with it.
     """
     settings = NetSettings(
-        arch="release", size=size, keypoints=KEYPOINTS, window_frames=WINDOW_FRAMES, dropout=DROPOUT  # type: ignore[arg-type]
+        arch="release",
+        size=size,
+        keypoints=KEYPOINTS,
+        window_frames=WINDOW_FRAMES,
+        dropout=DROPOUT,  # type: ignore[arg-type]
     )
     statistics = _array(mean, "mean"), _array(std, "std")
     if (statistics[1][1:] <= 0).any():
-        raise BadModel(f"{std}: a standard deviation of {statistics[1][1:].min():g} is no spread: is it the std's file?")
+        raise BadModel(
+            f"{std}: a standard deviation of {statistics[1][1:].min():g} is no spread: is it the std's file?"
+        )
     held = read_checkpoint(checkpoint)
     model = AudioToSkeleton.new(settings, RELEASE_LABEL)
     model.net.load_state_dict(_weights(held, checkpoint, model.net.state_dict(), SIZES[size][1]))
     _fill(model.space, *statistics)
     model.trained_on = {
         "settings": {"min_score": MIN_SCORE},
-        "imported": {name: sha256_of(path) for name, path in (("checkpoint", checkpoint), ("mean", mean), ("std", std))},
+        "imported": {
+            name: sha256_of(path) for name, path in (("checkpoint", checkpoint), ("mean", mean), ("std", std))
+        },
         "step": held.get("step") if isinstance(held.get("step"), int) else None,
     }
     model.net.eval()
     return model
 
 
-def _weights(
-    held: Mapping[str, Any], path: Path, own: Mapping[str, Tensor], width: int
-) -> dict[str, Tensor]:
+def _weights(held: Mapping[str, Any], path: Path, own: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
     """The checkpoint's weights by our names, after everything about them was checked."""
     theirs = held.get("model")
     if not isinstance(theirs, dict):
@@ -93,7 +99,7 @@ def _weights(
 
 
 def _troubles(found: Mapping[Any, Any], wanted: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """What keeps these tensors from being the wanted ones, kind by kind; values are looked at last, so that no false size is read."""
+    """What keeps these tensors from being the wanted ones, kind by kind; values are read last, when every size is right."""
     missing, extra = [name for name in wanted if name not in found], [name for name in found if name not in wanted]
     if missing:
         yield f"{len(missing)} tensors missing: {_listed(missing)}"

@@ -198,7 +198,7 @@ class _Run:
         return loss, norm
 
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
-        """Weighted sum of squared errors of x0 over the unmasked values; of the release's network, the sum of each sample's mean."""
+        """Weighted sum of squared errors of x0 over the unmasked values; for the release, the sum of the samples' means."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
         predicted = (self.net if net is None else net)(
             x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead

@@ -129,6 +129,6 @@ def test_an_encoder_from_before_it_was_theirs_is_refused_by_name(tmp_path: Path)
     model = AudioToSkeleton.new(NetSettings(arch="release", size="tiny", keypoints=123), "logmel768")
     model.net.null_audio = torch.nn.Parameter(torch.zeros(released.AUDIO))
     model.save(tmp_path / "model.safetensors")
-    with pytest.raises(BadModel, match="not yet the authors' network.*train it anew.*csg405 import-model") as caught:
+    with pytest.raises(BadModel, match=r"not yet the authors' network.*train it anew.*csg405 import-model") as caught:
         AudioToSkeleton.load(tmp_path / "model.safetensors")
     assert "\n" not in str(caught.value)

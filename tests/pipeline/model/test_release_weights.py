@@ -51,7 +51,12 @@ def test_the_model_is_as_theirs_and_outlives_a_file(whole: Paths, tmp_path: Path
     made.save(tmp_path / "model.safetensors")
     model = AudioToSkeleton.load(tmp_path / "model.safetensors")
     settings = model.settings
-    assert (settings.arch, settings.keypoints, settings.window_frames, settings.lead_frames) == ("release", 123, 250, 25)
+    assert (settings.arch, settings.keypoints, settings.window_frames, settings.lead_frames) == (
+        "release",
+        123,
+        250,
+        25,
+    )
     assert settings.dropout == 0.1 and not settings.neck and model.audio_of == "wav2vec2-base-960h/12/release"
     assert model.sure_score == 0.7 and model.trained_on["step"] == 3_000_000
     assert set(model.trained_on["imported"]) == {"checkpoint", "mean", "std"}
@@ -141,9 +146,15 @@ FOREIGN: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: weights(**{FINAL: torch.zeros(266, 192)}),
         r"poseFinal.weight is \(266, 192\), not \(246, 192\)",
     ),
-    "another type": (lambda: weights(**{BIAS: torch.zeros(192).half()}), r"no float32 tensors: embed_audio.bias \(float16"),
+    "another type": (
+        lambda: weights(**{BIAS: torch.zeros(192).half()}),
+        r"no float32 tensors: embed_audio.bias \(float16",
+    ),
     "no tensor": (lambda: weights(**{BIAS: [0.0] * 192}), r"no float32 tensors: embed_audio.bias \(list"),
-    "a sparse tensor": (lambda: weights(**{BIAS: torch.zeros(192).to_sparse()}), "no float32 tensors: embed_audio.bias"),
+    "a sparse tensor": (
+        lambda: weights(**{BIAS: torch.zeros(192).to_sparse()}),
+        "no float32 tensors: embed_audio.bias",
+    ),
     "NaN": (lambda: weights(**{BIAS: torch.full((192,), torch.nan)}), "not finite: embed_audio.bias"),
     "infinity": (lambda: weights(**{BIAS: torch.full((192,), torch.inf)}), "not finite: embed_audio.bias"),
     "other positions": (
@@ -155,7 +166,10 @@ FOREIGN: dict[str, tuple[Callable[[], Any], str]] = {
         r"embed_audio.bias is \(35184372088832,\), not \(192,\)",
     ),
     "another project's": (of_mdm, "no entry `model` with the weights, but input_process.weight, embed_text.weight"),
-    "another project's under the same key": (lambda: {"model": of_mdm()}, r"\d+ tensors missing: .*; 3 too many: input_process"),
+    "another project's under the same key": (
+        lambda: {"model": of_mdm()},
+        r"\d+ tensors missing: .*; 3 too many: input_process",
+    ),
     "another size": (lambda: {"model": released.planted_state(24, 1)}, "tensors missing: .*of another shape"),
     "a list": (lambda: [1, 2], "holds a list"),
     "code": (lambda: {"model": Code()}, "would run code or build foreign objects: it asks for (posix|nt|os).system"),
