@@ -64,7 +64,7 @@ class ReleaseEncoder(nn.Module):
             heard = torch.where(null[:, None, None], self.null_audio.to(heard.dtype), heard)
         heard = F.pad(heard, (0, 0, LEAD_FRAMES, 0))  # (B, 25 + F, W)
         motion = self.embed(torch.cat([lead.to(noisy.dtype), noisy], 1))  # (B, 25 + F, W)
-        time = self.time(self.pos_embed[step].to(self.time[0].weight.dtype))[:, None]  # (B, 1, W)
+        time = self.time(self.pos_embed[step])[:, None]  # (B, 1, W)
         tokens = torch.cat([time, self.mix(torch.cat([motion, heard], -1))], 1)  # (B, N, W)
         tokens = self.dropout(tokens + self.pos_embed[: tokens.shape[1]])
         absent = None if present is None else ~F.pad(present, (1 + LEAD_FRAMES, 0), value=True)  # (B, N)
