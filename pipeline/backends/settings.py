@@ -39,7 +39,8 @@ class BackendSettings(Strict):
     backend_weights: dict[str, str] = Field(
         {},
         description="its own names of its weights -> where they are, from its checkout, "
-        "such as {unet_model_name_or_path = 'finetuned/unet.pth'}",
+        "such as {unet_model_name_or_path = 'finetuned/unet.pth'}; "
+        "StableAnimator's of the paper: Hugging Face Moon-jack/Democratize-CSG",
     )
     backend_arguments: str = Field("", description="more arguments for its command line, as a shell would split them")
     backend_hours: float = Field(

@@ -27,6 +27,9 @@ COMMANDS = {
     "train": Lazy(STAGE, "Train the audio-to-skeleton model on the shards", "train"),
     "generate": Lazy(STAGE, "A motion of a voice, and a video of it", "generate"),
     "evaluate": Lazy(STAGE, "Score generated videos as the paper's table 2 does", "evaluate"),
+    "import-model": Lazy(
+        "pipeline.cli.import_model:import_model", "A checkpoint of the paper's release as a model of ours"
+    ),
     "doctor": Lazy("pipeline.cli.doctor:doctor", "Whether this machine has what a run needs, and what to do"),
     "models": Lazy("pipeline.cli.catalogue:models", "The nets: which there are, which are here; fetch, pin"),
     "profile": Lazy("pipeline.cli.catalogue:profile", "Profiles: what runs, with which settings; list, show"),
@@ -37,7 +40,7 @@ SECTIONS = {
     "Look": ["status", "runs", "show", "failed", "report", "what-if", "availability", "table"],
     "Mend": ["check", "retry", "opt-out", "compact", "gc"],
     "Publish": ["release", "takedown", "export"],
-    "Learn": ["train", "generate", "evaluate"],
+    "Learn": ["train", "import-model", "generate", "evaluate"],
     "Set up": ["doctor", "models", "profile", "completion"],
 }
 

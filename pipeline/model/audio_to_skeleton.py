@@ -16,7 +16,8 @@ from torch import Tensor
 
 from pipeline.base import files
 from pipeline.model import diffusion
-from pipeline.model.dit import DiT, NetSettings, ReleaseEncoder, build
+from pipeline.model.dit import AUDIO_FEATURES, NetSettings
+from pipeline.model.net import Net, build
 from pipeline.model.space import SkeletonSpace
 from pipeline.registry.models import BadModel
 from pipeline.skeleton.local import rooted, to_local
@@ -84,7 +85,7 @@ class AudioToSkeleton:
 
     def __init__(
         self,
-        net: DiT | ReleaseEncoder,
+        net: Net,
         space: SkeletonSpace,
         audio_of: str,
         trained_on: Mapping[str, Any] | None = None,
@@ -142,6 +143,7 @@ class AudioToSkeleton:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if header.get("sha256") != _digest(tensors, header):
                 raise BadModel(f"{path} is damaged (its content does not match its header): take another checkpoint")
+            _refuse_older_encoder(settings, tensors, path)
             with torch.random.fork_rng(devices=[]):  # the weights drawn here are overwritten
                 made = cls(build(settings), space_of(settings), header.get("audio_features_of", ""))
             made.trained_on = dict(json.loads(header.get("trained_on", "{}")))
@@ -267,6 +269,16 @@ class AudioToSkeleton:
             return weighed
 
         return diffusion.guided(both, guidance)(x_t, step)
+
+
+def _refuse_older_encoder(settings: NetSettings, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise BadModel for a model of `arch="release"` from before that network was the authors': its null vector is audio-wide."""
+    null_audio = tensors.get("net.null_audio")
+    if settings.arch == "release" and null_audio is not None and tuple(null_audio.shape) == (AUDIO_FEATURES,):
+        raise BadModel(
+            f"{path} was trained with arch=release when that was not yet the authors' network (other tokens, other positions): "
+            "train it anew under another model_name, or import their weights with `csg405 import-model`"
+        )
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:

@@ -48,6 +48,14 @@ def squared_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
     return ((predicted.float() - clean) ** 2 * counts).sum()
 
 
+def mean_by_sample(weights: Tensor) -> Tensor:
+    """Weights (B, F, C) of squared errors with those of each sample brought to a sum of 1, 0 where none counts.
+
+    With them the sum of squared errors, divided by B, is the release's loss: a mean over each sample, then over the samples.
+    """
+    return weights / weights.sum((1, 2), keepdim=True).clamp(min=1)
+
+
 def guided(predict_both: Callable[[Tensor, Tensor, bool], Tensor], scale: float) -> Predict:
     """Classifier-free guidance (Ho & Salimans 2022) on x0: unconditional + scale (conditional - unconditional).
 

@@ -2,8 +2,7 @@
 
 `DiT` is the paper's (Yang et al., ICCV 2025, section 4): a diffusion transformer (Peebles & Xie, ICCV 2023) with adaLN-zero blocks.
 The reference skeleton is concatenated along time, the audio along features; the network predicts x0, not the noise.
-`ReleaseEncoder` is what the authors' scripts train instead: a post-norm encoder that also sees the 25 frames before the window
-and takes the time step as a token.
+What the authors' scripts train instead is `pipeline.model.release_encoder`; `pipeline.model.net` builds either.
 
 Shapes: B samples, F frames at 25 fps, C = 2 K values a frame (x, y of each keypoint, z-scored; two more for the neck where it is
 modelled), A = 768 audio features a frame, W the width.
@@ -65,11 +64,6 @@ class NetSettings(Strict):
 
     def to_json(self) -> str:
         return json.dumps(self.model_dump(), sort_keys=True)
-
-
-def build(settings: NetSettings) -> "DiT | ReleaseEncoder":
-    """Build a network with random weights, drawn from torch's global generator."""
-    return DiT(settings) if settings.arch == "dit" else ReleaseEncoder(settings)
 
 
 class DiT(nn.Module):
@@ -211,59 +205,6 @@ class Block(nn.Module):
 
     def _dropped(self, values: Tensor) -> Tensor:
         return F.dropout(values, self.dropout, self.training) if self.dropout else values
-
-
-class ReleaseEncoder(nn.Module):
-    """The release's network: a post-norm encoder over [time, 25 lead frames, reference, frames].
-
-    Each frame and its audio are projected to the width, concatenated and mixed by an MLP; the other tokens carry no audio.
-    """
-
-    pos_embed: Tensor
-
-    def __init__(self, settings: NetSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        layers, width, heads = SIZES[settings.size]
-        self.null_audio = nn.Parameter(torch.randn(AUDIO_FEATURES) * 0.02)
-        self.embed = nn.Linear(settings.channels, width)
-        self.embed_audio = nn.Linear(AUDIO_FEATURES, width)
-        self.mix = nn.Sequential(
-            nn.Linear(2 * width, MLP_RATIO * width), nn.GELU(), nn.Linear(MLP_RATIO * width, width)
-        )
-        self.time = TimestepEmbedder(width)
-        layer = nn.TransformerEncoderLayer(
-            width, heads, MLP_RATIO * width, settings.dropout, "gelu", batch_first=True, norm_first=False
-        )
-        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
-        self.final = nn.Linear(width, settings.channels)
-        extra = 2 + LEAD_FRAMES  # the tokens before the frames: time, reference and lead
-        self.register_buffer("pos_embed", position_embedding(settings.window_frames + extra, width), persistent=False)
-
-    def forward(
-        self,
-        noisy: Tensor,
-        step: Tensor,
-        audio: Tensor,
-        reference: Tensor,
-        null: Tensor | None = None,
-        present: Tensor | None = None,
-        lead: Tensor | None = None,
-    ) -> Tensor:
-        """Predict x0, as `DiT.forward`; lead is (B, 25, C), the frames before the window, or None to repeat the reference."""
-        audio = with_null_audio(audio.to(noisy.dtype), self.null_audio, null)
-        if lead is None:
-            lead = reference[:, None].expand(-1, LEAD_FRAMES, -1)
-        frames = self.mix(torch.cat([self.embed(noisy), self.embed_audio(audio)], -1))  # (B, F, W)
-        ahead = [self.time(step)[:, None], self.embed(lead), self.embed(reference)[:, None]]  # (B, 1 | 25 | 1, W)
-        tokens = torch.cat([*ahead, frames], 1)  # (B, N, W)
-        tokens = tokens + self.pos_embed[: tokens.shape[1]]
-        absent = None
-        if present is not None:
-            absent = ~F.pad(present, (tokens.shape[1] - present.shape[1], 0), value=True)  # (B, N)
-        encoded = self.encoder(tokens, src_key_padding_mask=absent)
-        predicted: Tensor = self.final(encoded[:, -noisy.shape[1] :])  # (B, F, C)
-        return predicted
 
 
 class TimestepEmbedder(nn.Module):

@@ -10,8 +10,8 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import from_flac
-from pipeline.nets.sound.wav2vec import Wav2Vec, batches, logmel, to_grid
-from stages.audio_features.settings import STAND_IN, AudioFeaturesSettings
+from pipeline.nets.sound.wav2vec import Wav2Vec, batches, logmel, on_release_grid, to_grid
+from stages.audio_features.settings import RELEASE, STAND_IN, AudioFeaturesSettings
 
 
 class AudioFeaturesWorker:
@@ -50,6 +50,10 @@ class AudioFeaturesWorker:
         """(frames, 768) of each wave at 16 kHz, for as many frames as are asked of it."""
         if self._net is None:
             return [logmel(wave, count).astype(np.float16) for wave, count in zip(waves, frames, strict=True)]
+        if self._settings.features == RELEASE:
+            layer, batch = self._settings.layer, self._settings.batch
+            made = [on_release_grid(self._net, wave, n, layer, batch) for wave, n in zip(waves, frames, strict=True)]
+            return [values.astype(np.float16) for values in made]
         features: dict[int, NDArray[np.float16]] = {}
         for group in batches([len(wave) for wave in waves], self._settings.batch):
             states = self._net.features(np.stack([waves[index] for index in group]), self._settings.layer)

@@ -15,7 +15,7 @@ class Finetune(FinetuneSettings, Program):
     Whole clips or none: the same command goes on. What it prints at last is the command that fine-tunes, to be run in
     StableAnimator's checkout; the weights that it makes go to `generate` and `evaluate` as
     `--backend-weights "{unet_model_name_or_path = 'PATH', posenet_model_name_or_path = 'PATH',
-    face_encoder_model_name_or_path = 'PATH'}"`.
+    face_encoder_model_name_or_path = 'PATH'}"`. Those of the paper are public: Hugging Face `Moon-jack/Democratize-CSG`.
     """
 
     name: ClassVar[str] = "finetune"

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pipeline.base.units import SAMPLES_PER_FRAME
 from pipeline.model import diffusion
-from pipeline.model.dit import NetSettings, build
+from pipeline.model.dit import NetSettings
+from pipeline.model.net import build
 from pipeline.model.space import kept_points
 from pipeline.model.training.statistics import Statistics
 from pipeline.nets.sound.torchaudio import mark_extension_absent
@@ -68,7 +69,8 @@ class PlainLoop:
             null = torch.rand(self.batch, device=self.device) < NULL_AUDIO
             x_t = diffusion.noisy(clean, torch.randn_like(clean), t, self.bars)
             found = self.net(x_t, t, audio, reference, null, None, lead)
-            loss = diffusion.squared_error(found, clean, counts) / counts.sum()
+            weights = diffusion.mean_by_sample(counts.float())
+            loss = diffusion.squared_error(found, clean, weights) / len(counts)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -92,20 +94,21 @@ class PlainLoop:
         frames, window = len(skeleton), self.settings.window_frames
         start = int(self.random.integers(0, max(0, frames - window) + 1))
         values, sure = self._scores(skeleton)
-        lead = values[np.maximum(np.arange(start - self.settings.lead_frames, start), 0)]
+        known = np.where(sure, values, 0)
+        lead = known[np.maximum(np.arange(start - self.settings.lead_frames, start), 0)]
         if self.random.random() < LEAD_STILL:
             lead = np.repeat(lead[-1:], len(lead), 0)
-        reference = values[self.random.integers(frames)]
+        reference = known[self.random.integers(frames)]
         short = max(0, window - frames)
         clean, counts = (np.pad(x[start : start + window], ((0, short), (0, 0))) for x in (values, sure))
         heard = wave[start * SAMPLES_PER_FRAME : (start + window) * SAMPLES_PER_FRAME]
         return clean, counts, lead, reference, np.pad(heard, (0, window * SAMPLES_PER_FRAME - len(heard)))
 
     def _scores(self, skeleton: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(F, C) z-scores, zero where the score is low, and (F, C) bool."""
+        """(F, C) z-scores, and (F, C) bool: whose score is not low."""
         sure = np.repeat((skeleton[:, self.points, 2] > MIN_SCORE)[..., None], 2, -1)
         values = ((skeleton[..., :2] - self.mean) / self.std)[:, self.points]
-        return np.where(sure, values, 0).reshape(len(skeleton), -1), sure.reshape(len(skeleton), -1)
+        return values.reshape(len(skeleton), -1), sure.reshape(len(skeleton), -1)
 
 
 @contextmanager

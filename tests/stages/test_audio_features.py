@@ -81,6 +81,25 @@ def test_clips_of_one_length_go_together() -> None:
         np.testing.assert_allclose(row["audio_features"][10:100:10, 5], 2 * np.arange(10, 100, 10) - 0.625, atol=0.1)
 
 
+def test_the_releases_grid_has_a_label_and_windows_of_its_own() -> None:
+    class Alone(Net):
+        def states(self, waves: np.ndarray, layer: int) -> np.ndarray:
+            return self.features(waves, layer)
+
+    net = Alone()
+    settings = AudioFeatures(features="wav2vec2_release", batch=2)
+    rows = features(
+        AudioFeaturesWorker(settings, net),  # type: ignore[arg-type]
+        sample(0, 300, 0, noise(0, 300)),
+        sample(500, 130, 0, noise(1, 130)),
+    )
+    assert net.shapes == [(2, 160_000), (1, 160_000)]
+    assert {row["audio_features_of"] for row in rows} == {"wav2vec2-base-960h/12/release"}
+    assert rows[0]["audio_features"][:, 9].tolist() == [2 * n for n in (*range(250), *range(50))]
+    assert rows[1]["audio_features"].shape == (130, WIDTH) and rows[1]["audio_features"].dtype == np.float16
+    assert settings.model_names() == (("wav2vec2",),) and "transformers" in settings.needed_modules()
+
+
 def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry(cache=tmp_path, download=False)
     monkeypatch.setattr(runner, "importable", lambda name: name != "transformers")

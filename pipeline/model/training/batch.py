@@ -93,10 +93,22 @@ def prepare(
     space: SkeletonSpace,
     augmentation: Augmentation | None = None,
     generator: torch.Generator | None = None,
+    *,
+    keep_unsure: bool = False,
 ) -> Prepared:
-    """Turn a stored batch, already on the device of `space`, into z-scores and masks."""
+    """Turn a stored batch, already on the device of `space`, into z-scores and masks.
+
+    Args:
+        batch: as `Windows` gives it.
+        space: the model's.
+        augmentation, generator: what is changed at random, and what draws it.
+        keep_unsure: x0 keeps the values of points that do not count, as in the release: noised, the network sees them in x_t.
+            Otherwise they are 0. Reference and lead have 0 for them either way.
+    """
     local = batch["skeleton"].float() + batch["offset"][:, None]
     parts = {"": (local, batch["valid"], batch["neck"])}
+    if keep_unsure:  # the cache keeps their coordinates; those of unseen points deviate by nothing
+        parts["known"] = (local, batch["valid"] | (batch["skeleton"] != 0).any(-1), batch["neck"])
     for name in ("reference", "lead"):
         if name in batch:
             parts[name] = (batch[name], batch[f"{name}_valid"], batch[f"{name}_neck"])
@@ -106,6 +118,8 @@ def prepare(
         parts = {name: changed(*part, *change) for name, part in parts.items()}
     at = parts["reference"][2]
     clean, counts = space.encode(*parts[""], at)
+    if keep_unsure:
+        clean, _ = space.encode(*parts["known"], at)
     reference, _ = space.encode(*parts["reference"], at)
     lead = space.encode(*parts["lead"], at)[0] if "lead" in parts else None
     return Prepared(clean, counts & batch["present"][..., None], batch["audio"], reference, batch["present"], lead)

@@ -162,7 +162,13 @@ class _Run:
         """
         recipe = self.recipe
         generator = self._generator(step)
-        ready = prepare(onto(batch, self.device), self.model.space, recipe.augmentation(), self._generator(step, "cpu"))
+        ready = prepare(
+            onto(batch, self.device),
+            self.model.space,
+            recipe.augmentation(),
+            self._generator(step, "cpu"),
+            keep_unsure=recipe.as_released,
+        )
         count = len(ready.clean)
         noise = torch.randn(ready.clean.shape, generator=generator, device=self.device)
         t = torch.randint(0, diffusion.STEPS, (count,), generator=generator, device=self.device)
@@ -174,7 +180,7 @@ class _Run:
         if recipe.dropout:
             torch.manual_seed(seed_of(recipe.seed, step, self.accelerator.process_index))
         self.net.train()
-        total = (ready.counts * self.weights).sum().clamp(min=1)
+        total = count if recipe.as_released else (ready.counts * self.weights).sum().clamp(min=1)
         loss = torch.zeros((), device=self.device)
         for first in range(0, count, self.micro):
             rows = slice(first, first + self.micro)
@@ -192,12 +198,15 @@ class _Run:
         return loss, norm
 
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
-        """Weighted sum of squared errors of x0 over the unmasked values."""
+        """Weighted sum of squared errors of x0 over the unmasked values; for the release, the sum of the samples' means."""
         x_t = diffusion.noisy(ready.clean, noise, t, self.bars)
         predicted = (self.net if net is None else net)(
             x_t, t, ready.audio, ready.reference, null, ready.present, ready.lead
         )
-        return diffusion.squared_error(predicted, ready.clean, ready.counts * self.weights)
+        weights = ready.counts * self.weights
+        if self.recipe.as_released:
+            weights = diffusion.mean_by_sample(weights)
+        return diffusion.squared_error(predicted, ready.clean, weights)
 
     @contextmanager
     def _syncing(self, *, last: bool) -> Iterator[None]:

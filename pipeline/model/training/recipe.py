@@ -77,6 +77,11 @@ class Recipe(Settings):
     checkpoint_every: int = Field(5000, ge=1, description="steps", json_schema_extra=runtime())
     keep_checkpoints: int = Field(3, ge=1, description="the last so many stay", json_schema_extra=runtime())
 
+    @property
+    def as_released(self) -> bool:
+        """Whether masks and loss are those of the authors' scripts, which go with their network."""
+        return self.arch == "release"
+
     def net(self) -> "NetSettings":
         """The network's settings."""
         from pipeline.model.dit import NetSettings

@@ -34,7 +34,11 @@ class Windows(Dataset[Batch]):
         window: F.
         lead: L.
         seed: of the draws.
-        still: for validation: windows start at frame 0, and references are the clip's first frame with most of the upper body.
+        still: for validation: windows start as early as they can, and references are the clip's first frame with most of the upper
+            body.
+
+    Where there is a lead, no window starts before the lead's true frames, as in the release; a clip shorter than the lead repeats
+    its first frame.
     """
 
     def __init__(self, cache: Cache, window: int, lead: int = 0, seed: int = 0, *, still: bool = False) -> None:
@@ -92,10 +96,11 @@ class Windows(Dataset[Batch]):
         frames, first = int(self.cache.frames[clip]), int(self.cache.first[clip])
         whole = self.cache.valid[first : first + frames][:, _UPPER].sum(1)
         best = np.flatnonzero(whole == whole.max())
+        earliest = min(self.lead, frames - 1)
         if self.still:
-            return clip, 0, int(best[0])
+            return clip, earliest, int(best[0])
         rng = np.random.default_rng([self.seed, 1, number])
-        start = int(rng.integers(0, max(0, frames - self.window) + 1))
+        start = earliest + int(rng.integers(0, max(0, frames - self.window - earliest) + 1))
         return clip, start, int(best[rng.integers(len(best))])
 
     def _order(self, epoch: int) -> NDArray[np.int64]:

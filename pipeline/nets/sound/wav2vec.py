@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats32
-from pipeline.base.units import FPS, SAMPLE_RATE
+from pipeline.base.units import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 WIDTH = 768
 LAYERS = 12
 HOP, FIELD = 320, 400  # samples between two of wav2vec's frames, and samples that each sees before attention
+
+LABEL = "wav2vec2-base-960h"  # then /<layer>, and for the release's grid /release
+RELEASE_LABEL = f"{LABEL}/{LAYERS}/release"
 
 _MELS, _HOPS = 64, 4  # of the stand-in: bands, and 10-ms steps that a picture takes
 _SEED = 405
@@ -83,14 +86,49 @@ class Wav2Vec:
         Returns:
             (N, T, D), T = about 50 a second.
         """
+        return self.states(normal(np.asarray(waves, np.float32)), layer)
+
+    def states(self, waves: Floats32, layer: int = LAYERS) -> Floats32:
+        """As `features`, of waves that are taken as they are."""
         if not 1 <= layer <= self._net.config.num_hidden_layers:
             raise ValueError(f"layer {layer}: this net has layers 1 to {self._net.config.num_hidden_layers}")
-        waves = np.asarray(waves, np.float32)
-        waves = (waves - waves.mean(1, keepdims=True)) / np.sqrt(waves.var(1, keepdims=True) + 1e-7)
         with self._torch.inference_mode():
             inputs = self._torch.from_numpy(waves).to(self._device)
             states = self._net(inputs, output_hidden_states=True).hidden_states
             return np.asarray(states[layer].float().cpu().numpy())
+
+
+def normal(waves: Floats32) -> Floats32:
+    """Waves (N, samples), each brought to mean 0 and variance 1."""
+    scaled = (waves - waves.mean(1, keepdims=True)) / np.sqrt(waves.var(1, keepdims=True) + 1e-7)
+    return np.asarray(scaled, np.float32)
+
+
+def on_release_grid(net: Wav2Vec, wave: Floats32, frames: int, layer: int = LAYERS, batch: int = 1) -> Floats32:
+    """Features (frames, D) as the authors' scripts make them: each window of 10 s alone, frame n its hidden state 2 n.
+
+    Of a window's 499 states every second one is taken, 12.5 ms after n/25 s. A window that the sound does not fill has silence
+    after it, which the net hears. Each is normalised over its own sound, as in their training.
+
+    Args:
+        net: wav2vec 2.0.
+        wave: (samples,) at 16 kHz, cut or padded to the frames.
+        frames: at 25 fps, at least 1.
+        layer: as in `Wav2Vec.features`.
+        batch: windows at a time.
+    """
+    wave = np.pad(wave[: frames * SAMPLES_PER_FRAME], (0, max(0, frames * SAMPLES_PER_FRAME - len(wave))))
+    starts = range(0, frames, _PIECE_FRAMES)
+    lengths = [min(_PIECE_FRAMES, frames - first) for first in starts]
+    parts = []
+    for at in range(0, len(starts), batch):
+        windows = np.zeros((len(starts[at : at + batch]), _PIECE_FRAMES * SAMPLES_PER_FRAME), np.float32)
+        for window, first, length in zip(windows, starts[at : at + batch], lengths[at : at + batch], strict=True):
+            sound = wave[first * SAMPLES_PER_FRAME : (first + length) * SAMPLES_PER_FRAME]
+            window[: len(sound)] = normal(sound[None])[0]
+        for states, length in zip(net.states(windows, layer), lengths[at : at + batch], strict=True):
+            parts.append(states[::2][:length])
+    return np.concatenate(parts)
 
 
 def _fill(net: "torch.nn.Module", state: dict[str, Any], source: Path) -> None:
@@ -152,21 +190,25 @@ def batches(lengths: Sequence[int], most: int) -> list[list[int]]:
 
 
 def features_of(label: str, wave: Floats32, frames: int, weights: Path | None = None, device: str = "cpu") -> Floats32:
-    """(frames, 768) features of a wave of any length, made as the label says: `logmel768`, or `wav2vec2-base-960h/<layer>`.
+    """(frames, 768) features of a wave of any length, made as the label says.
 
-    wav2vec 2.0 hears pieces of 10 s with 2.5 s before and after, about as long as the clips that a model is trained on.
+    `logmel768`; `wav2vec2-base-960h/<layer>`, which hears pieces of 10 s with 2.5 s before and after, about as long as the clips
+    that a model is trained on; or `wav2vec2-base-960h/<layer>/release`, see `on_release_grid`.
 
     Raises:
         ValueError: no such label, or wav2vec 2.0 without weights.
     """
     if label == "logmel768":
         return logmel(wave, frames)
-    name, _, layer = label.partition("/")
-    if name != "wav2vec2-base-960h" or not layer.isdigit() or weights is None:
+    name, _, rest = label.partition("/")
+    layer, _, grid = rest.partition("/")
+    if name != LABEL or not layer.isdigit() or grid not in ("", "release") or weights is None:
         raise ValueError(
-            f"audio features {label!r} cannot be computed: expected logmel768 or wav2vec2-base-960h/<layer>"
+            f"audio features {label!r} cannot be computed: expected logmel768, {LABEL}/<layer> or {LABEL}/<layer>/release"
         )
     net = Wav2Vec(weights, device)
+    if grid:
+        return on_release_grid(net, wave, frames, int(layer))
     parts = []
     for first in range(0, frames, _PIECE_FRAMES):
         low, last = max(0, first - _MARGIN_FRAMES), min(frames, first + _PIECE_FRAMES)

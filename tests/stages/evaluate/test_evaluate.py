@@ -30,6 +30,7 @@ from stages.evaluate.pairs import unpaired
 from stages.evaluate.scores import Scores
 from tests.pipeline.backends import fakes
 from tests.stages.evaluate.studio import FRAMES, Studio, played, row_of, subject, video_id, write_film, write_shards
+from tests.stages.imported import imported, listening
 
 ROOT = Path(__file__).parents[3]
 WHO = {subject(0): "ada", subject(1): "ben", subject(2): "cai"}
@@ -389,6 +390,17 @@ def test_ours_beside_transfer_and_another_guidance_does_only_ours(studio: Studio
     again = studio.evaluate(**ours, guidance=1.0, fit=False, window_batch=1)
     assert again != lines and rows[2] in measured(again)
     assert set(studio.attempts("ours-skeleton", "renditions").values()) == {2}, "neither says anything of ours"
+
+
+@pytest.mark.slow
+def test_the_authors_weights_beside_transfer(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="needs csg405[train]")
+    heard = listening(monkeypatch)
+    given = {"model": str(imported(tmp_path)), "settings": ("paired",), "sampler": "ddim", "sampler_steps": 1}
+    lines = studio.evaluate(method="ours", **given)
+    assert "ours (skeleton)" in "".join(lines) and set(heard) == {(1, 160_000)} and len(heard) == 3
+    scores = studio.rows("ours-skeleton")
+    assert len(scores) == 3 and all(row["keypoint_error_px"] > 1 for row in scores.values())
 
 
 # TED-talks, and names as they are

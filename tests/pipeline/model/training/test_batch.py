@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.model.diffusion import mean_by_sample, squared_error
 from pipeline.model.space import SkeletonSpace, to_picture
 from pipeline.model.training.batch import Augmentation, changed, loss_weights, prepare
 from pipeline.model.training.cache import Cache, open_cache
@@ -50,6 +51,31 @@ def test_what_is_not_sure_is_zero_and_left_out(cache: Cache) -> None:
     assert not ready.counts[0, 125:].any()
     assert not ready.clean[0, :30, elbow].any()
     assert ready.clean[0, 30:125, elbow].abs().min() > 0
+
+
+def test_as_in_the_release_unsure_points_keep_their_values_but_do_not_count(cache: Cache) -> None:
+    windows, space = Windows(cache, 150, lead=25), _space(cache)  # of clips of 125 frames
+    batch = windows.__getitems__([0, 1, 2])
+    zeroed, kept = (prepare(batch, space, keep_unsure=keep) for keep in (False, True))
+    assert torch.equal(zeroed.counts, kept.counts) and torch.equal(zeroed.reference, kept.reference)
+    assert zeroed.lead is not None and kept.lead is not None and torch.equal(zeroed.lead, kept.lead)
+    assert torch.equal(zeroed.clean[zeroed.counts], kept.clean[kept.counts])
+    true = (batch["skeleton"].float() + batch["offset"][:, None] - space.mean) / space.std
+    elbow = slice(2 * layout.LEFT_ELBOW, 2 * layout.LEFT_ELBOW + 2)
+    unsure = batch["present"] & ~batch["valid"][..., layout.LEFT_ELBOW]
+    assert unsure.sum() == 3 * (30 - 25), "the lead is the clip's first second"
+    assert not zeroed.clean[..., elbow][unsure].any()
+    assert torch.equal(kept.clean[..., elbow][unsure], true[..., layout.LEFT_ELBOW, :][unsure])
+    assert not kept.clean[~batch["present"]].any()
+
+
+def test_in_the_release_each_sample_weighs_the_same_however_much_of_it_counts() -> None:
+    error, counts = torch.zeros(2, 10, 6), torch.zeros(2, 10, 6)
+    counts[0, :1], counts[1] = 1, 1
+    error[0], error[1] = 3.0, 1.0
+    found = squared_error(error, torch.zeros_like(error), mean_by_sample(counts)) / 2
+    assert found == pytest.approx((9 + 1) / 2)
+    assert not mean_by_sample(torch.zeros(2, 10, 6)).any()
 
 
 def test_a_face_in_the_picture_is_where_its_nose_is_sure_or_not(tmp_path: Path) -> None:

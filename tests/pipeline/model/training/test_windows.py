@@ -104,3 +104,14 @@ def test_the_reference_is_a_frame_with_most_of_the_upper_body(tmp_path: Path) ->
     drawn = {windows._pick(n)[2] for n in range(300)}
     assert drawn == set(range(100, 110))
     assert Windows(found, 40, still=True)._pick(0) == (0, 0, 100)
+
+
+def test_no_window_starts_before_the_frames_of_its_lead(cache: Cache) -> None:
+    frames = int(cache.frames.min())
+    starts = [Windows(cache, 40, lead=25, seed=5)._pick(n)[1] for n in range(60)]
+    assert min(starts) >= 25 and max(starts) > frames - 60 and len(set(starts)) > 20
+    assert Windows(cache, 40, lead=25, still=True)._pick(0)[1] == 25 and Windows(cache, 40, still=True)._pick(0)[1] == 0
+    item = Windows(cache, frames, lead=25)[0]  # which no clip fills from there
+    assert item["present"].sum() >= frames - 25 and len(torch.unique(item["lead_neck"], dim=0)) > 1
+    late = Windows(cache, 8, lead=10_000)[0]
+    assert late["present"].sum() == 1 and late["lead"].shape[0] == 10_000

@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.nets.sound.wav2vec import FIELD, HOP, WIDTH, Wav2Vec, batches, logmel, to_grid
+from pipeline.nets.sound import wav2vec
+from pipeline.nets.sound.wav2vec import (
+    FIELD,
+    HOP,
+    RELEASE_LABEL,
+    WIDTH,
+    Wav2Vec,
+    batches,
+    features_of,
+    logmel,
+    on_release_grid,
+    to_grid,
+)
 
 TINY: dict[str, Any] = {
     "hidden_size": 32,
@@ -113,3 +125,43 @@ def test_other_weights_are_refused(reference: Any, tmp_path: Path) -> None:
         Wav2Vec(saved(lacking, tmp_path / "a.safetensors"), config=TINY)
     with pytest.raises(ValueError, match="1 of other shapes"):
         Wav2Vec(saved({**state, name: state[name][:4]}, tmp_path / "b.safetensors"), config=TINY)
+
+
+def test_the_releases_grid_is_every_second_state_of_each_window_alone(reference: Any, tmp_path: Path) -> None:
+    """As the authors' scripts do it: normalise the window's sound, put silence after it, stretch 499 states over 250 frames."""
+    import torch
+
+    net = Wav2Vec(saved(reference.state_dict(), tmp_path / "net.safetensors"), config=TINY)
+    frames = 250 + 40
+    wave = np.random.default_rng(1).normal(0.02, 0.1, frames * 640 + 77).astype(np.float32)
+    found = on_release_grid(net, wave, frames, 3)
+    assert found.shape == (frames, 32)
+    for first, length in ((0, 250), (250, 40)):
+        sound = wave[first * 640 : (first + length) * 640]
+        window = np.zeros((1, 160_000), np.float32)
+        window[0, : len(sound)] = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
+        with torch.inference_mode():
+            states = reference(torch.from_numpy(window)).last_hidden_state.transpose(1, 2)
+            wanted = torch.nn.functional.interpolate(states, 250, mode="linear", align_corners=True)[0].T
+        assert states.shape[2] == 499
+        np.testing.assert_allclose(found[first : first + length], wanted[:length].numpy(), atol=1e-4)
+    np.testing.assert_allclose(on_release_grid(net, wave, frames, 3, batch=2), found, atol=1e-4)
+    longer = on_release_grid(net, wave, frames + 3, 3)
+    np.testing.assert_allclose(longer[:250], found[:250], atol=1e-4)
+    assert longer.shape == (frames + 3, 32) and np.isfinite(longer).all()
+
+
+def test_labels_say_how_features_are_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Net:
+        def __init__(self, weights: Path, device: str) -> None:
+            assert (weights, device) == (tmp_path, "cpu")
+
+        def states(self, waves: np.ndarray, layer: int) -> np.ndarray:
+            return np.repeat(np.arange(499, dtype=np.float32)[None, :, None] + 1000 * layer, WIDTH, 2)
+
+    monkeypatch.setattr(wav2vec, "Wav2Vec", Net)
+    found = features_of(RELEASE_LABEL, np.zeros(260 * 640, np.float32), 260, tmp_path)
+    assert found[:, 0].tolist() == [12_000 + 2 * n for n in (*range(250), *range(10))]
+    for label in ("wav2vec2-base-960h/12/other", "wav2vec2-base-960h/x/release", "hubert/12/release", "logmel"):
+        with pytest.raises(ValueError, match=r"cannot be computed.*<layer>/release"):
+            features_of(label, np.zeros(6400, np.float32), 10, tmp_path)

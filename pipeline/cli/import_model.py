@@ -1,0 +1,47 @@
+"""`csg405 import-model`: the authors' weights as a model of ours."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.base import files
+from pipeline.cli.session import Fault
+from pipeline.engine.runner import importable
+
+_NEEDED = ("torch", "safetensors")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("import-model")
+@click.argument("checkpoint", type=_FILE)
+@click.option("--mean", required=True, type=_FILE, help="Their .npy of means, beside their data.")
+@click.option("--std", required=True, type=_FILE, help="Their .npy of standard deviations.")
+@click.option(
+    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model to write, .safetensors."
+)
+@click.option(
+    "--size",
+    type=click.Choice(["tiny", "base", "large"]),
+    default="large",
+    show_default=True,
+    help="Of the network: large is the published one.",
+)
+def import_model(checkpoint: Path, mean: Path, std: Path, out: Path, size: str) -> None:
+    """Make a model for `generate` and `evaluate` of the authors' published audio-to-skeleton checkpoint.
+
+    CHECKPOINT is a .pth as their scripts save it. Only weights are read, nothing is unpickled that could run code, and every name,
+    shape and type must be their network's: what is not is refused by name. Voices are then heard as in their scripts, by
+    wav2vec 2.0 (`csg405 models fetch wav2vec2`).
+    """
+    if missing := [name for name in _NEEDED if not importable(name)]:
+        raise Fault(f'import-model needs {", ".join(missing)}: pip install "csg405[train]"')
+    from pipeline.model import release_weights
+    from pipeline.model.dit import parameters_of
+
+    if out.suffix != ".safetensors":
+        raise click.BadParameter(f"{out}: the name of a model ends in .safetensors", param_hint="--out")
+    files.check_writable(out.parent)
+    model = release_weights.import_model(checkpoint, mean, std, size)
+    model.save(out)
+    click.echo(f"{parameters_of(model.net):,} parameters of {checkpoint.name}, audio features {model.audio_of}")
+    click.echo(f"wrote {out}: use it with --model {out}")
