@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
-from pipeline.base import files, yaml
+from pipeline.base import files
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.shards.format import SPLITS, shard_schema
 
@@ -57,7 +58,7 @@ def write_hub(folder: Path, index: Mapping[str, Any]) -> None:
     if _names(index.get("columns")) == shard_schema().names:
         listed = features(shard_schema(), {"audio": AUDIO})
         about["dataset_info"] = [{"config_name": "default", "features": listed}]
-    files.write_text(folder / HUB, yaml.dump(about))
+    files.write_text(folder / HUB, yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _names(columns: Any) -> Sequence[Any]:

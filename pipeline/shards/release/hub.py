@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
-from pipeline.base import yaml
 from pipeline.base.text import printable
 from pipeline.shards.features import features
 
@@ -86,7 +86,7 @@ def head(
         }
         for table in files
     ]
-    return yaml.dump(about)
+    return str(yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _licence(words: str) -> dict[str, str]:
