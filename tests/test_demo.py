@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,8 @@ from pipeline.theatre.pilot import at_once
 from pipeline.theatre.said import SAID
 from stages.evaluate.table import SKELETONS, TABLE_2
 from tests.compare_runs import differences
+from tests.documents import ROOT
+from tests.test_commands_in_documents import FOUND, plain
 from tests.trials import damages
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -63,6 +67,9 @@ STAGES = (
     "previews",
     "report",
 )
+
+
+QUIET = {**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
 
 
 def csg405(*arguments: object, notes: bool = False) -> str:
@@ -341,6 +348,52 @@ def test_local_coordinates_invert_to_keypoints(demo: Path) -> None:
             back = local.from_local(motion.reshape(-1, 133, 2), neck)
             difference = np.abs(back - points.reshape(-1, 133, 2))
             assert np.nanmax(difference) <= 1 / 64
+
+
+# What stands for something of the reader's in documents, and what is of the demo.
+OF_THE_DEMO = {"RUN": "runs/demo", "FOLDER": "runs", "NAME": "demo", "judge.KEY=VALUE": "judge.max_yaw_degrees=40"}
+ELSEWHERE = (
+    "fetch",
+    "pin",
+    "--serve",
+    "import-model",
+    "train",
+    "generate",
+    "evaluate",
+    "--on-end",
+    "discard",
+    "completion",
+)
+
+
+def test_what_documents_have_readers_type_works_on_the_demo(demo: Path, tmp_path: Path) -> None:
+    """All that a machine without nets, network and a second terminal can do; the others are parsed by a test of their own."""
+    shutil.copytree(demo, tmp_path / "runs/demo")
+    person = Store(demo).read("persons", ["person_id"])["person_id"][0].as_py()
+    words = {**OF_THE_DEMO, "UNIT": person, "ENTRY": person.split("/")[0]}
+    (tmp_path / "thresholds.toml").write_text("[stages.judge]\nmin_hand_seen_share = 0.6\n")
+    said = {" ".join(words.get(word, word) for word in plain(command)) for _, command in FOUND}
+    calls = sorted(call for call in said if call.startswith("csg405 ") and not set(call.split()) & set(ELSEWHERE))
+    assert len(calls) > 20
+    for call in calls:
+        if call in ("csg405 show", "csg405 export", "csg405 takedown", "csg405 table persons", "csg405 retry"):
+            continue  # named without what they are about
+        arguments = [sys.executable, "-m", "pipeline.cli", *shlex.split(call)[1:]]
+        done = subprocess.run(
+            arguments, cwd=tmp_path, env=QUIET, capture_output=True, text=True, input="n\n", timeout=900
+        )
+        assert done.returncode == 0, f"{call}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "pipeline/shards/README.md"])
+def test_python_in_documents_runs_on_the_demo(demo: Path, tmp_path: Path, document: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert blocks
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/demo").symlink_to(demo)
+    for block in blocks:
+        done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=QUIET, capture_output=True, text=True)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
 def program(name: str, *arguments: object) -> str:
