@@ -20,6 +20,7 @@ from pipeline.cli.main import main
 from pipeline.engine.executors import EXECUTORS
 from pipeline.media.probe import probe
 from pipeline.media.video import GridReader
+from pipeline.shards.release.scan import problems
 from pipeline.skeleton import crop, layout, local
 from pipeline.tables.store import Store
 from pipeline.theatre import TAKES, take_named
@@ -339,6 +340,27 @@ def test_the_shards_are_read_by_everyone(demo: Path, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="pip install datasets")
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path))["train"]
     assert loaded.num_rows == rows
+
+
+def test_its_release_is_opened_by_everyone_and_loses_who_is_taken_down(demo: Path, tmp_path: Path) -> None:
+    datasets, duckdb, polars, croissant = map(pytest.importorskip, ("datasets", "duckdb", "polars", "mlcroissant"))
+    run, out, new = Path(shutil.copytree(demo, tmp_path / "run")), tmp_path / "published", tmp_path / "new"
+    kept = len(Store(run).read("samples", ["person_id"]))
+    assert f"{kept} speakers in" in csg405("release", "--run", run, "--out", out)
+    loaded = datasets.load_dataset(str(out), "skeletons", cache_dir=str(tmp_path / "cache"))
+    assert sum(len(rows) for rows in loaded.values()) == kept and set(loaded) == {"train", "validation", "test"}
+    assert duckdb.sql(f"select count(*) from '{out}/links/*.parquet'").fetchall() == [(kept,)]
+    assert polars.read_parquet(out / "measures").height == kept
+    described = croissant.Dataset(jsonld=str(out / "croissant.json"))
+    assert not described.metadata.ctx.issues.errors and len(list(described.records("links"))) == kept
+    assert not list(problems(out))
+
+    video = json.loads((out / "links.jsonl").read_text().splitlines()[0])["video_id"]
+    csg405("takedown", video, "--release", out, "--out", new)
+    content = b"".join(path.read_bytes() for path in new.rglob("*") if path.is_file())
+    words = str([pq.read_table(path).select(["video_id"]).to_pydict() for path in new.rglob("*.parquet")])
+    assert video.removeprefix("file:").encode() not in content and video not in words
+    assert polars.read_parquet(out / "links").filter(polars.col("video_id") == video).height > 0
 
 
 def test_local_coordinates_invert_to_keypoints(demo: Path) -> None:

@@ -98,6 +98,8 @@ def takedown(entries: Sequence[str], lists: Sequence[Path], folder: Path, out: P
     wanted = wanted_of([*entries, *(entry for path in lists for _, entry in listed(path))])
     if not any((wanted.persons, wanted.clips, wanted.videos, wanted.urls, wanted.channels)):
         raise Fault("name who is to be taken out: a person, clip, video or channel id, or a link", BAD_USE)
+    if run is not None and not (run / "tables").is_dir():
+        raise Fault(f"{run} is no run", BAD_USE)
     if wanted.channels and run is not None:
         videos = Store(run).read("videos", ["video_id", *CHANNEL_COLUMNS]).to_pylist()
         wanted = with_channels(wanted, videos)

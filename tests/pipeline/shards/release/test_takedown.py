@@ -141,6 +141,8 @@ def test_a_channel_is_looked_up_in_its_run(published: Path, tmp_path: Path) -> N
     call = ["takedown", "@teacher", "--release", str(published), "--out", str(tmp_path / "new")]
     alone = CliRunner().invoke(main, call)
     assert alone.exit_code == 2 and "add --run" in alone.output
+    nowhere = CliRunner().invoke(main, [*call, "--run", str(published)])
+    assert nowhere.exit_code == 2 and "is no run" in nowhere.output
     done = CliRunner().invoke(main, [*call, "--run", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output
     assert "version 1.0.1" in done.output and "opt-out ENTRY --run" in done.output
