@@ -70,10 +70,10 @@ IS_LAST = $(filter $@,$(LAST))
 AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
 GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
 TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
-# Measured, by du, on x86-64 Linux.
-SIZE := $(if $(GPU),about 2.5 GB to fetch and 5 GB on disk,about 420 MB to fetch and 1.4 GB on disk)
-SIZE_TRAIN := $(if $(GPU),several GB,about 300 MB to fetch and 1 GB more on disk)
-SIZE_DEV := $(if $(GPU),several GB,about 600 MB to fetch and 2 GB more on disk)
+# Measured on x86-64 Linux with Python 3.11: wheels, and `du` with compiled bytecode.
+SIZE := $(if $(GPU),several GB with CUDA,about 380 MB to fetch and 1.4 GB on disk)
+SIZE_TRAIN := $(if $(GPU),several GB with CUDA,about 250 MB to fetch and 1.2 GB more on disk)
+SIZE_DEV := $(if $(GPU),several GB with CUDA,about 1.6 GB more on disk)
 READY := $(VENV)/.ready-$(ENGINE)
 WITH_EXTRA = .[$(ENGINE),demo,$(EXTRA)]
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
@@ -114,7 +114,7 @@ $(READY_TRAIN): $(READY)
 	@touch $@
 
 $(READY_EVALUATE): $(READY_TRAIN)
-	@echo "setting up evaluation, once: 120 MB more on disk"
+	@echo "setting up evaluation, once: about 40 MB more on disk"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train,evaluate]"
 	@touch $@
 
