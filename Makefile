@@ -71,10 +71,10 @@ IS_LAST = $(filter $@,$(LAST))
 AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
 GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
 TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
-# Measured, by du, on x86-64 Linux.
-SIZE := $(if $(GPU),about 2.5 GB to fetch and 5 GB on disk,about 350 MB to fetch and 1.1 GB on disk)
-SIZE_TRAIN := $(if $(GPU),several GB,about 300 MB to fetch and 1 GB more on disk)
-SIZE_DEV := $(if $(GPU),several GB,about 600 MB to fetch and 2 GB more on disk)
+# On disk by `du` on x86-64 Linux; with a GPU, and what is to be fetched, about.
+SIZE := $(if $(GPU),several GB with CUDA,about 300 MB to fetch and 1.1 GB on disk)
+SIZE_TRAIN := $(if $(GPU),several GB with CUDA,about 250 MB to fetch and 1.1 GB more on disk)
+SIZE_DEV := $(if $(GPU),several GB with CUDA,about 1.6 GB more on disk)
 READY := $(VENV)/.ready-$(ENGINE)
 READY_WEB := $(VENV)/.ready-web-$(ENGINE)
 comma := ,
@@ -128,7 +128,7 @@ $(READY_TRAIN): $(READY)
 	@touch $@
 
 $(READY_EVALUATE): $(READY_TRAIN)
-	@echo "setting up evaluation, once: 120 MB more on disk"
+	@echo "setting up evaluation, once: about 40 MB more on disk"
 	@$(PIP) $(CONSTRAINTS) -e ".[$(ENGINE),demo,train,evaluate]"
 	@touch $@
 

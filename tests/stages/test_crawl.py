@@ -456,7 +456,7 @@ def test_the_demo_is_crawled_from_its_own_server(tmp_path: Path, film: Path, mon
 
     takes = [take.name for take in theatre.TAKES]
 
-    def build(folder: Path, programme: str) -> None:
+    def build(folder: Path, programme: str, **_: object) -> None:
         folder.mkdir(parents=True)
         for seed, take in enumerate(theatre.TAKES):
             write_film(folder / f"{take.name}.mp4", [30], seed=seed).rename(folder / take.file)
