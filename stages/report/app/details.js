@@ -37,7 +37,7 @@ function inside(record, index, votes) {
   const top = make("div", "stagebox");
   const beside = make("div", "beside");
   const [beyond, within] = record.m ? facts(record) : [];
-  beside.append(...against(record, index), ...(beyond && beyond.childElementCount ? [beyond] : []), ...(votes ? [votes] : []));
+  beside.append(...against(record, index), ...(beyond && beyond.childElementCount ? [beyond] : []), ...(votes ? [votes, alike(index)] : []));
   top.append(...(shown ? [shown] : []), ...(beside.childElementCount ? [beside] : []));
   body.append(top);
   if (record.p) {
@@ -48,6 +48,18 @@ function inside(record, index, votes) {
   }
   if (within) body.append(within);
   return body;
+}
+
+// Ways to everybody of the same video, or of the same speaker.
+function alike(index) {
+  const row = make("p", "alike");
+  const go = (wanted) => () => {
+    document.getElementById("details").close();
+    Gallery.ask({ who: "all", reason: "", type: "", speaker: "", video: "", words: "", measure: "", ...wanted });
+  };
+  row.append(button("All of this video", go({ video: String(EVERYBODY.video[index]) })));
+  if (EVERYBODY.speaker[index]) row.append(button("All of this speaker", go({ speaker: String(EVERYBODY.speaker[index]) })));
+  return row;
 }
 
 function head(record, back, on) {

@@ -2,6 +2,7 @@
 
 const PAGE = 48;
 const STEP = 24; // cards of a refused group that "more" adds
+const CHOICES = 500; // of videos or speakers in a list; the others are found by their words
 const WHO = [
   ["all", "everybody"], ["kept", "kept now"], ["dropped", "dropped now"], ["was-kept", "kept by the run"],
   ["was-dropped", "dropped by the run"], ["came", "would come"], ["went", "would go"], ["unmeasured", "kept, not all measured"],
@@ -58,14 +59,14 @@ const Gallery = {
       node.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => this.ask({ [name]: node.value }), 150); });
     };
     const { columns, reasons } = CSG.summary;
-    const some = (words) => [["", "any"], ...words.map((word, at) => [String(at), word]).filter(([, word]) => word)];
+    const some = (words) => [["", "any"], ...words.slice(0, CHOICES).map((word, at) => [String(at), word]).filter(([, word]) => word),
+      ...(words.length > CHOICES ? [["-1", `${count(words.length - CHOICES)} more: search for them`]] : [])];
     choose("who", "Show ", WHO);
     choose("reason", "Reason ", [["", "any"], ...reasons.map(([code, text]) => [code, text])]);
     type("words", "Search titles, channels, ids ", "search", "wide");
     if (EVERYBODY.types.length > 1) choose("type", "Speech type ", some(EVERYBODY.types));
-    if (EVERYBODY.speakers.length > 1) choose("speaker", "Speaker ", some(EVERYBODY.speakers.slice(0, 2000)));
-    const { ids, titles } = EVERYBODY.videos;
-    choose("video", "Video ", [["", "any"], ...ids.slice(0, 2000).map((id, at) => [String(at), titles[at]])]);
+    if (EVERYBODY.speakers.length > 1) choose("speaker", "Speaker ", some(EVERYBODY.speakers));
+    choose("video", "Video ", some(EVERYBODY.videos.titles));
     choose("measure", "Measure ", [["", "any"], ...columns.map(([name, words, unit]) => [name, unit ? `${words}, ${unit}` : words])]);
     type("from", "from ", "number", "narrow");
     type("to", "to ", "number", "narrow");
@@ -111,7 +112,6 @@ const Gallery = {
     const { flags, was } = EVERYBODY;
     const bit = reason ? 1 << CSG.summary.reasons.findIndex(([code]) => code === reason) : 0;
     const [low, high] = [from === "" ? -Infinity : Number(from), to === "" ? Infinity : Number(to)];
-    const costly = CSG.summary.costly.reduce((bits, _, at) => bits | (FLAG.costly << at), 0);
     const about_ = {
       all: () => true,
       kept: (i) => recount.kept[i],
@@ -120,7 +120,7 @@ const Gallery = {
       "was-dropped": (i) => !(flags[i] & FLAG.kept),
       came: (i) => recount.kept[i] && !(flags[i] & FLAG.kept),
       went: (i) => !recount.kept[i] && flags[i] & FLAG.kept,
-      unmeasured: (i) => recount.kept[i] && flags[i] & costly,
+      unmeasured: (i) => recount.kept[i] && flags[i] & recount.asked,
       voted: (i) => Votes.vote[i],
       keep: (i) => Votes.vote[i] === KEEP,
       drop: (i) => Votes.vote[i] === DROP,

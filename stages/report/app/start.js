@@ -8,6 +8,21 @@ function scrollable() {
   });
 }
 
+// Many links that are one tab stop: arrows go from one to the next. Called again when the links are new.
+function rove(box) {
+  const links = () => [...box.querySelectorAll("a")];
+  const reach = (at) => links().forEach((link, i) => { link.tabIndex = i === at ? 0 : -1; });
+  reach(0);
+  box.onkeydown = (event) => {
+    const at = links().indexOf(event.target);
+    const next = links()[at + ({ ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1 }[event.key] || NaN)];
+    if (at < 0 || !next) return;
+    event.preventDefault();
+    reach(links().indexOf(next));
+    next.focus();
+  };
+}
+
 async function start() {
   const box = document.getElementById("details");
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
@@ -28,6 +43,7 @@ async function start() {
   }), { rootMargin: "600px" });
   document.querySelectorAll("[data-file]").forEach((sheet) => near.observe(sheet));
   downloads();
+  document.querySelectorAll(".scroll table:has(a), .chips").forEach(rove);
   scrollable();
   addEventListener("resize", scrollable);
   if (!CSG.summary.people.count) return;

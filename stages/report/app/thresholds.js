@@ -40,13 +40,17 @@ const Argue = {
   count() {
     this.totals = this.recount.totals();
     told(this.totals);
-    this.limits.forEach((limit) => limit.tell(this.totals));
+    this.limits.forEach((limit) => { if (limit.seen) limit.tell(this.totals); });
     clearTimeout(this.settled);
     this.settled = setTimeout(() => this.rest(), 150);
   },
 
   rest() {
-    this.limits.forEach((limit) => { limit.stale = true; if (limit.seen) limit.draw(); });
+    this.limits.forEach((limit) => {
+      limit.tell(this.totals);
+      limit.stale = true;
+      if (limit.seen) limit.draw();
+    });
     reasonTable(this.totals);
     document.querySelector("[data-notes]").replaceChildren(...notes(this.totals).map((text) => make("p", "", text)));
     document.querySelector("[data-command]").replaceChildren(...command());
@@ -60,7 +64,7 @@ const Argue = {
     const near = new IntersectionObserver((entries) => entries.forEach((entry) => {
       const limit = byFigure.get(entry.target);
       limit.seen = entry.isIntersecting;
-      if (limit.seen && limit.stale) limit.draw();
+      if (limit.seen && limit.stale) this.bring(limit.check).then(() => limit.draw());
     }), { rootMargin: "100px" });
     byFigure.forEach((_, figure) => near.observe(figure));
   },
@@ -468,4 +472,5 @@ function reasonTable(totals) {
     return row;
   }));
   document.querySelector("[data-reasons]").hidden = !lines.length;
+  rove(body);
 }
