@@ -46,7 +46,8 @@ def fixed_of(tables: RunTables) -> Fixed:
 
 def is_false(column: "pd.Series[Any]") -> Flags:
     """(rows,) whether it is known, and false."""
-    return column.eq(False).fillna(False).to_numpy(bool)
+    found: Flags = column.eq(False).fillna(False).to_numpy(bool)
+    return found
 
 
 def reasons_of(tables: RunTables) -> list[str]:

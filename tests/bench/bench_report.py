@@ -124,7 +124,7 @@ def tables(folder: Path) -> RunTables:
         for check in CHECKS
         if check.setting in settings
     ]
-    reasons = [[] for _ in range(PEOPLE)]
+    reasons: list[list[str]] = [[] for _ in range(PEOPLE)]
     for check, fails in against:
         for person in np.flatnonzero(fails):
             if check.reason.code not in reasons[person]:
@@ -133,7 +133,7 @@ def tables(folder: Path) -> RunTables:
     people["details"] = [[f"{code} told in a line of its own" for code in codes] for codes in reasons]
     people["keep"] = [not codes for codes in reasons]
     people["reason"] = [codes[0] if codes else "" for codes in reasons]
-    people["sample"] = np.where(people["keep"], "clips/a.mp4", None)
+    people["sample"] = ["clips/a.mp4" if kept else None for kept in people["keep"]]
     empty = gather.gather(Store(folder))
     profile: dict[str, Any] = {"name": "bench", "stages": {"judge": settings}}
     return RunTables(**{**vars(empty), "name": "bench", "profile": profile, "people": people})

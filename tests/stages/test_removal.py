@@ -311,7 +311,7 @@ def planted(run: Path) -> dict[int, list[Path]]:
     for video in (2, 3):
         identity, dropped = fake_run.video_id(video), fake_run.person_id(video, 400)
         names = [f"raw/ab/{disk_name(identity)}{suffix}" for suffix in (".mp4", ".owner")]
-        names += [f"previews/cd/{disk_name(dropped)}{suffix}" for suffix in (".webp", ".loop.webp")]
+        names += [f"previews/cd/{disk_name(dropped)}{suffix}" for suffix in (".webp", ".loop.webp", ".pose.js", ".mp4")]
         names += [f"clips/ef/{disk_name(dropped)}.mp4"]
         found[video] = [run / name for name in names]
         for path in found[video]:
@@ -325,8 +325,8 @@ def test_a_run_loses_all_it_has_of_a_video(run: Path) -> None:
     removed = remove_from_run(run, [fake_run.video_id(3)])
     assert not any(path.exists() for path in files_of[3])
     assert all(path.exists() for path in files_of[2])
-    assert (removed.clips, removed.files, removed.bytes) == (2, 2 + 5, 2 * 3 + 5 * 4)
-    assert str(removed).startswith("2 clips out of 1 shards (0 emptied); 7 files")
+    assert (removed.clips, removed.files, removed.bytes) == (2, 2 + 7, 2 * 3 + 7 * 4)
+    assert str(removed).startswith("2 clips out of 1 shards (0 emptied); 9 files")
     assert (run / "opt_out.txt").read_text() == f"{fake_run.video_id(3)}\n"
     assert videos_in(run) == expected(3)
     assert remove_from_run(run, [fake_run.video_id(3)]) == removal.Removed()

@@ -3,7 +3,6 @@
 function act(node, text, label, does) {
   const button = make("button", "", text);
   button.type = "button";
-  button.setAttribute("aria-label", label);
   button.title = label;
   button.addEventListener("click", (event) => {
     event.stopPropagation();
@@ -43,12 +42,12 @@ function offerSound(film) {
 // Of the large player.
 function controls(node) {
   const bar = make("div", "controls");
-  const play = act(node, "Play", "play or pause (P)", (film) => film.toggle());
-  const back = act(node, "−1", "a frame back (,)", (film) => film.step(-1));
-  const on = act(node, "+1", "a frame on (.)", (film) => film.step(1));
-  const slow = act(node, "½ speed", "half speed (H)", (film) => film.speed(!chosen.slow));
-  const bones = act(node, "Skeleton", "skeleton (S)", (film) => { chosen.skeleton = !chosen.skeleton; film.draw(); });
-  const sound = act(node, "Sound", "sound (M)", (film) => film.sound());
+  const play = act(node, "Play", "play or pause: P", (film) => film.toggle());
+  const back = act(node, "−1 frame", "a frame back: ,", (film) => film.step(-1));
+  const on = act(node, "+1 frame", "a frame on: .", (film) => film.step(1));
+  const slow = act(node, "½ speed", "half speed: H", (film) => film.speed(!chosen.slow));
+  const bones = act(node, "Skeleton", "show or hide it: S", (film) => { chosen.skeleton = !chosen.skeleton; film.draw(); });
+  const sound = act(node, "Sound", "on or off: M", (film) => film.sound());
   const place = make("input");
   Object.assign(place, { type: "range", min: 0, max: 0, step: 1, value: 0 });
   place.setAttribute("aria-label", "frame");

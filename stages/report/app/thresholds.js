@@ -40,13 +40,17 @@ const Argue = {
   count() {
     this.totals = this.recount.totals();
     told(this.totals);
-    this.limits.forEach((limit) => limit.tell(this.totals));
+    this.limits.forEach((limit) => { if (limit.seen) limit.tell(this.totals); });
     clearTimeout(this.settled);
     this.settled = setTimeout(() => this.rest(), 150);
   },
 
   rest() {
-    this.limits.forEach((limit) => { limit.stale = true; if (limit.seen) limit.draw(); });
+    this.limits.forEach((limit) => {
+      limit.tell(this.totals);
+      limit.stale = true;
+      if (limit.seen) limit.draw();
+    });
     reasonTable(this.totals);
     document.querySelector("[data-notes]").replaceChildren(...notes(this.totals).map((text) => make("p", "", text)));
     document.querySelector("[data-command]").replaceChildren(...command());
