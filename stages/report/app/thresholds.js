@@ -249,6 +249,7 @@ class Limit {
     Argue.recount.set(check, limit);
     this.show();
     Argue.count();
+    this.tell(Argue.totals); // at once, also where it lies beyond the window's edge
   }
 
   show() {
