@@ -169,7 +169,10 @@ class Limit {
     this.note = make("small", "effect");
     const row = make("div", "limit-row");
     row.append(setting(check), this.field, this.on, this.back);
-    this.figure.addEventListener("focusin", () => Argue.limits.forEach((limit) => limit.reachable(limit === this)));
+    this.figure.addEventListener("focusin", () => {
+      Argue.limits.forEach((limit) => limit.reachable(limit === this));
+      this.tell(Argue.totals);
+    });
     this.figure.append(row, this.note);
   }
 
