@@ -24,7 +24,7 @@ from stages.report.settings import ReportSettings
 
 Record = dict[str, Any]
 # Plain scripts, joined in this order into `app.js`: modules do not load from file://.
-SCRIPTS = ("data", "strips", "recount", "votes", "thresholds", "gallery", "details", "start")
+SCRIPTS = ("data", "strips", "recount", "votes", "thresholds", "limit", "panel", "gallery", "details", "start")
 
 
 @dataclass(frozen=True)
