@@ -5,6 +5,7 @@ one that is on by default a line in the profile `rebuild`, which drops nobody.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -146,8 +147,12 @@ def test_a_new_filter_touches_three_files_and_reaches_verdict_report_and_shard(r
     assert found["limits"] == {"hanging_arms_share": ["max", 0.25]}
     assert found["charts"][0] == "hanging arms"
     records = {path.stem: path.read_text() for path in (run / "report" / "data").glob("*.js")}
-    assert '["hanging arms","share","frames with both wrists below the hips","max",0.25]' in records["summary"]
-    assert json.dumps(detail).replace(">", "\\u003e") in records["dropped-static_pose"]
+    assert (
+        '["hanging_arms_share","hanging arms","share","frames with both wrists below the hips"]' in records["summary"]
+    )
+    assert re.search(r'"setting":"max_hanging_arms_share"[^{}]*"side":"max"[^{}]*"limit":0.25', records["summary"])
+    assert json.dumps(detail).replace(">", "\\u003e") in records["people-0"]
+    assert 'CSG.add("measure-hanging_arms_share", ' in records["measure-hanging_arms_share"]
 
     assert found["column"] == "frames with both wrists below the hips"
     assert found["packed"] == {gesturing: 0.1}

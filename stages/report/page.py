@@ -37,6 +37,8 @@ SCRIPTS = (
     "recount",
     "votes",
     "thresholds",
+    "limit",
+    "panel",
     "gallery",
     "details",
     "downloads",

@@ -89,12 +89,13 @@ def timed(script: str, times: int) -> str:
 
 def dragged(tab: Page) -> list[float]:
     """Milliseconds from each movement to the picture that shows what comes of it."""
+    plot = "Argue.limits.find((limit) => limit.check.setting === 'min_hand_seen_share').plot"
+    for _ in range(2):  # what lies above gets its height when it comes near the window
+        tab.run(f"{plot}.scrollIntoView({{ block: 'center', behavior: 'instant' }})")
+        tab.run("new Promise((done) => setTimeout(done, 300))")
     x, y, width = tab.run(
-        "(() => { const { plot } = Argue.limits.find((limit) => limit.check.setting === 'min_hand_seen_share'); "
-        "plot.scrollIntoView({ block: 'center', behavior: 'instant' }); const box = plot.getBoundingClientRect(); "
-        "return [box.x, box.y + box.height / 2, box.width]; })()"
+        f"(() => {{ const b = {plot}.getBoundingClientRect(); return [b.x, b.y + b.height / 2, b.width]; }})()"
     )
-    tab.run("new Promise((done) => setTimeout(done, 300))")
     tab.run(WATCH)
     at = {"y": y, "button": "left", "clickCount": 1}
     tab.send("Input.dispatchMouseEvent", type="mousePressed", buttons=1, x=x + width / 2, **at)

@@ -152,9 +152,12 @@ def saved(page: Page, words: str, path: Path) -> Path:
 
 def chart(page: Page, setting: str) -> tuple[float, float, float]:
     """Left end, width and middle of a threshold's chart in the window."""
+    plot = f"Argue.limits.find((limit) => limit.check.setting === '{setting}').plot"
+    for _ in range(2):  # what lies above gets its height when it comes near the window
+        page.run(f"{plot}.scrollIntoView({{ block: 'center', behavior: 'instant' }})")
+        page.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
     found = page.run(
-        f"(() => {{ const l = Argue.limits.find((l) => l.check.setting === '{setting}'); l.plot.scrollIntoView({{block: 'center', "
-        "behavior: 'instant'}); const b = l.plot.getBoundingClientRect(); return [b.x, b.width, b.y + b.height / 2]; })()"
+        f"(() => {{ const b = {plot}.getBoundingClientRect(); return [b.x, b.width, b.y + b.height / 2]; }})()"
     )
     return found[0], found[1], found[2]
 
