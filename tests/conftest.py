@@ -14,13 +14,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pipeline.base.process import prepare
-from tests.encoders import scheduled_ordinarily
 
-prepare()  # as commands do, before a test imports numpy
+prepare()  # as commands do, before anything imports numpy
+
+from pipeline.engine.executors import forked  # noqa: E402
+from pipeline.engine.executors.expected import expect  # noqa: E402
+from pipeline.engine.lookup import settings_class  # noqa: E402
+from pipeline.engine.stage import Stage  # noqa: E402
+from tests.encoders import scheduled_ordinarily  # noqa: E402
 
 # The same examples every time: a change that breaks something fails at once, and one that does not never fails by luck.
 settings.register_profile("csg405", derandomize=True, deadline=None)
 settings.load_profile("csg405")
+
+forked.late.append("PYTEST_CURRENT_TEST")
+STAGES = Path(__file__).parents[1] / "stages"
 
 # A shell that starts the suite in the background has it ignore Ctrl-C, and so would every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,6 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         limit = item.get_closest_marker("timeout")
         longest[item.path] = max(longest.get(item.path, 0.0), float(limit.args[0]) if limit else 0.0)
     items.sort(key=lambda item: -longest[item.path])
+    # One server forks the workers of all tests in this process, whichever comes first.
+    if any("stages" in path.parts for path in longest):
+        names = sorted(path.parent.name for path in STAGES.glob("*/worker.py"))
+        expect(kind for name in names if issubclass(kind := settings_class(name), Stage))
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,13 @@ from pipeline.engine.console import fitted, options_of, run_shown, say
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
+from pipeline.engine.executors.expected import expect
 from pipeline.engine.follow import leader, passes
+from pipeline.engine.lookup import settings_class
 from pipeline.engine.newer import NewReader, Upgrade
 from pipeline.engine.runner import OutOfRoom, Skipped
 from pipeline.engine.session import Session
+from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle, upgrades
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied
@@ -156,6 +159,7 @@ def execute(
 
 def _run_all(session: Session, names: Sequence[str], options: Any, discard: bool, *, terse: bool = False) -> None:
     """Run stages in order; with `discard`, free sources then, and begin again where that made the room that was missing."""
+    expect(kind for name in names if issubclass(kind := settings_class(name), Stage))
     while True:
         full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
         freed = discard and _discard(session, terse)

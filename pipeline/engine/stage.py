@@ -48,7 +48,8 @@ class Resources:
         gpu: the stage can use a GPU.
         one_worker: the stage writes shared files, or is too small to be worth more than one process.
         network: the stage waits for the network: as many workers as `web.connections`, not one a core.
-        preload: modules imported once, by a process from which the workers are forked; none: workers start afresh.
+        preload: what workers import late, or at length, beside the modules at the top of the stage's own: imported once, by the
+            server that workers are forked from. None of it may start a thread.
     """
 
     seconds: float = 600.0

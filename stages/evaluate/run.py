@@ -9,6 +9,7 @@ from pipeline.backends.run import check
 from pipeline.base import files
 from pipeline.engine.console import options_of, run_shown
 from pipeline.engine.endings import ending_of
+from pipeline.engine.executors.expected import expect
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle_stores
@@ -75,6 +76,7 @@ class Evaluation:
         subjects = self._stages.subjects()
         films = None if settings.inputs_only else self._films(place)
         stages = [(subjects, people), *(films.stages if films else ())]
+        expect(type(stage) for stage, _ in stages)
         for newer in settle_stores(stages, self._session.models, redo=redo, keep=keep):
             click.echo(f"{newer.stage}: {newer}", err=True)
         for folder in (place, *(store.run for _, store in stages[1:])):

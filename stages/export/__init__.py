@@ -26,7 +26,7 @@ class Export(ExportSettings, Stage):
     )
     writes: ClassVar[str] = "samples"
     unit: ClassVar[str] = "person_id"
-    resources: ClassVar[Resources] = Resources(seconds=900)
+    resources: ClassVar[Resources] = Resources(seconds=900, preload=("scipy.signal",))
 
     def worker(self, context: Context) -> "ExportWorker":
         from stages.export.worker import ExportWorker

@@ -50,7 +50,7 @@ class MeasurePose(MeasurePoseSettings, Stage):
     )
     writes: ClassVar[str] = "pose_measures"
     unit: ClassVar[str] = "clip_id"
-    resources: ClassVar[Resources] = Resources(seconds=300, memory_gb=4)
+    resources: ClassVar[Resources] = Resources(seconds=300, memory_gb=4, preload=("scipy.signal",))
 
     def worker(self, context: Context) -> "MeasurePoseWorker":
         from stages.measure_pose.worker import MeasurePoseWorker

@@ -168,7 +168,7 @@ class Memory(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(0.2):  # twenty videos may take no more than two seconds
             sizes = [0.0]
-            for child in psutil.Process().children():
+            for child in psutil.Process().children(recursive=True):  # workers are forks of a child
                 try:
                     if "python" in child.name():
                         sizes.append(child.memory_info().rss / 2**20)

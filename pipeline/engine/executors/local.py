@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -25,7 +26,10 @@ from pebble.pool.process import WORKERS_NAME
 
 from pipeline.base import files
 from pipeline.base.reasons import Reason
+from pipeline.engine.executors import forked
 from pipeline.engine.executors.executor import Job, Result, Results, Units
+from pipeline.engine.executors.expected import modules
+from pipeline.engine.executors.forked import AsDriver
 from pipeline.engine.executors.worker import Worker, disk_trouble, unexpected
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.unit import Unit
@@ -86,17 +90,22 @@ _worker: Worker | None = None
 _outbox: _Outbox | None = None
 
 
-def _processes(stage: Stage) -> multiprocessing.context.BaseContext:
-    """How workers begin: anew, for forking a process with threads is not safe; or as forks of one that only imports."""
-    preload = stage.resources.preload
-    if not preload or "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([__name__, *preload])
-    return processes
+def _processes(job: Job) -> tuple[multiprocessing.context.BaseContext, AsDriver | None]:
+    """How workers begin: as forks of a server that only imports, or afresh; a driver has threads, and cannot be forked."""
+    needs = job.stage.resources
+    if job.context.device == "cpu":  # no fork may have anything of CUDA
+        if sys.platform == "linux" and (forks := forked.processes(modules(type(job.stage)))):
+            return forks, AsDriver()
+        if (
+            sys.platform == "darwin" and needs.network and needs.preload
+        ):  # its many workers; nothing is handed over there
+            forks = multiprocessing.get_context("forkserver")
+            forks.set_forkserver_preload([__name__, *needs.preload])
+            return forks, None
+    return multiprocessing.get_context("spawn"), None
 
 
-def _start(stage: Stage, context: Context, outbox: _Outbox) -> None:
+def _start(_: AsDriver | None, stage: Stage, context: Context, outbox: _Outbox) -> None:
     """First code of a worker process: limits, signals, and a watch on the driver."""
     global _worker, _outbox
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
@@ -127,7 +136,7 @@ def _limit_memory(gigabytes: float) -> None:
     except ImportError:  # not on every platform
         return
     if hasattr(resource, "RLIMIT_DATA"):
-        limit = int(gigabytes * 2**30)
+        limit = int(gigabytes * 2**30) + forked.brought_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -180,11 +189,13 @@ class LocalExecutor:
                     return
 
     def _collect(self, waiting: "_Waiting") -> Results:
+        with _deaf_to_interrupts():
+            processes, as_driver = _processes(self.job)
         pool = pebble.ProcessPool(
             max_workers=self.job.workers,
             initializer=_start,
-            initargs=(self.stage, self.job.context, self.outbox),
-            context=_processes(self.stage),
+            initargs=(as_driver, self.stage, self.job.context, self.outbox),
+            context=processes,
         )
         timeout = self.stage.resources.seconds + SETUP_SECONDS
         try:

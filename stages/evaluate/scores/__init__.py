@@ -22,7 +22,7 @@ class Scores(ScoresSettings, Stage):
     )
     writes: ClassVar[str] = "scores"
     unit: ClassVar[str] = "pair_id"
-    resources: ClassVar[Resources] = Resources(seconds=7200, memory_gb=16, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=7200, memory_gb=16, gpu=True, preload=("scipy.signal",))
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.detector, self.pose) if self.annotate else ()

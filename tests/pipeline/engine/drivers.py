@@ -40,7 +40,18 @@ def until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 
 def workers(pid: int) -> list[psutil.Process]:
+    """The worker processes of a driver: those that started afresh, and the forks of its process that only imports."""
     try:
-        return [p for p in psutil.Process(pid).children() if "spawn_main" in " ".join(p.cmdline())]
+        children = psutil.Process(pid).children()
+        forks = [fork for child in children if _runs(child, "forkserver") for fork in child.children()]
+        return [child for child in children if _runs(child, "spawn_main")] + forks
     except psutil.NoSuchProcess:
         return []
+
+
+def forkservers(pid: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(pid).children() if _runs(child, "forkserver")]
+
+
+def _runs(process: psutil.Process, what: str) -> bool:
+    return what in " ".join(process.cmdline())

@@ -19,6 +19,18 @@ def said(code: str) -> str:
     ).stdout
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="nothing to count here")
+@pytest.mark.parametrize(
+    "first", ["import pipeline.cli.main", "import stages.annotate", "import pipeline.nets.session"]
+)
+def test_onnxruntime_reports_to_nobody(first: str) -> None:
+    """From 1.29 on it does, from a thread that begins with the import, unless it was told not to."""
+    code = f"{first}\nimport os, onnxruntime; print(len(os.listdir('/proc/self/task')))"
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}  # no CI's
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) == 1
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir() or (os.cpu_count() or 1) < 2, reason="nothing to count here")
 @pytest.mark.parametrize("first", ["import pipeline.cli.main", "import stages.annotate"])
 def test_commands_begin_no_threads_of_numpy(first: str) -> None:

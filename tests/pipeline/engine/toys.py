@@ -1,6 +1,8 @@
 """Small stages for tests of the machine: no media, known results, and every way to go wrong."""
 
+import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -14,6 +16,7 @@ from pydantic import Field
 
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
+from pipeline.engine.executors import forked
 from pipeline.engine.settings import runtime
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.engine.unit import Unit
@@ -94,6 +97,27 @@ class ToyCrawl(Toy):
             "height": 720,
             "title": unit.id,
         }
+
+
+class ToyTold(Toy):
+    """Tells how things are in its worker; a unit is the name of a variable."""
+
+    name: ClassVar[str] = "toy_told"
+    writes: ClassVar[str] = "videos"
+    resources: ClassVar[Resources] = Resources(seconds=30.0, memory_gb=2.0, preload=("wave",))
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        print(f"to standard output, for {unit.id}", flush=True)
+        told = {
+            "value": os.environ.get(unit.id),
+            "foreign": sorted(name for name in os.environ if name in (forked.MODULES, "PYTHONSAFEPATH")),
+            "folder": str(Path.cwd()),
+            "umask": os.umask(0o22),
+            "parent": os.getppid(),
+            "modules": sorted(sys.modules),
+            "limit": resource.getrlimit(resource.RLIMIT_DATA)[0] - forked.brought_bytes,
+        }
+        yield {"video_id": f"file:{unit.id}", "source": unit.id, "title": json.dumps(told)}
 
 
 class ToySplit(Toy):

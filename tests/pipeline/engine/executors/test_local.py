@@ -10,7 +10,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pebble
-import psutil
 import pytest
 
 from pipeline.base.reasons import Reason
@@ -23,7 +22,7 @@ from pipeline.engine.unit import Unit
 from pipeline.tables.arrow import packed_schema
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import FAILED, OK, REJECTED
-from tests.pipeline.engine import toys
+from tests.pipeline.engine import drivers, toys
 
 
 def units(*names: str) -> Iterator[tuple[int, Unit]]:
@@ -88,10 +87,6 @@ def test_many_rows_travel_by_file_and_leave_none(tmp_path: Path) -> None:
         assert len(table["keypoints"][0]) == 250
 
 
-def workers_of(driver: int) -> list[psutil.Process]:
-    return [p for p in psutil.Process(driver).children() if "spawn_main" in " ".join(p.cmdline())]
-
-
 def test_a_worker_killed_between_units_does_not_end_the_run(tmp_path: Path) -> None:
     """pebble declares its whole pool broken then; the executor starts another one and goes on with the same units."""
     started = threading.Event()
@@ -99,7 +94,7 @@ def test_a_worker_killed_between_units_does_not_end_the_run(tmp_path: Path) -> N
     def drawn() -> Iterator[tuple[int, Unit]]:
         yield 0, Unit("first", {})
         started.wait(30)
-        for process in workers_of(os.getpid()):
+        for process in drivers.workers(os.getpid()):
             process.send_signal(signal.SIGKILL)
         time.sleep(0.5)
         yield from ((n, Unit(f"later-{n}", {})) for n in range(1, 5))
@@ -144,10 +139,10 @@ def test_no_worker_is_left_when_the_results_are_closed(tmp_path: Path, monkeypat
     executor = LocalExecutor(Job(toys.ToyCrawl(pause_seconds=0.01), Context(tmp_path), 2))
     waiting = executor.results(units("hang", "a", "b"))
     next(waiting)
-    alive = {process.pid for process in workers_of(os.getpid())}
+    alive = {process.pid for process in drivers.workers(os.getpid())}
     waiting.close()
     assert len(alive) == 2 and set(killed[: killed_at_join[0]]) == alive
-    assert not workers_of(os.getpid())
+    assert not drivers.workers(os.getpid())
 
 
 def test_in_this_process_for_a_debugger(tmp_path: Path) -> None:
