@@ -2,7 +2,7 @@
 #   PROFILE   what to build and how: demo, folder, csg405, or a TOML file     RUN       run folder (runs/PROFILE)
 #   INPUT     folder of videos, or a list of links                            MODELS    folder searched for nets first
 #   MANIFEST  list of links, or of released clips                             SET       settings, such as "split.min_clip_seconds=6"
-#   POSES     released poses (zip), in place of annotating                    DRY=1     say what would be done, and do nothing
+#   POSES     released poses: a zip, its first part, or a release's folder     DRY=1     say what would be done, and do nothing
 #             A run remembers all of these (but DRY), however it is named; a call that changes one says what has to be done again.
 #   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights; OUT also copies a release
@@ -148,7 +148,7 @@ annotate: $(READY) ## track people and estimate 133 keypoints in every frame
 filter: $(READY) ## measure, judge, export, pack shards, and write the report
 	@$(CSG) run filter --funnel $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
 
-rebuild: $(READY_WEB) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...zip]
+rebuild: $(READY_WEB) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...]
 	@test -n $(call quoted,MANIFEST) || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \
 		echo "and end, or the links of a release; manifests/README.md says where they are"; exit 2; }
 	@$(CSG) run crawl annotate filter --funnel $(HOW) $(if $(PROFILE),,--profile rebuild) $(FLAGS) $(GO_ON)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.cli.session import Fault
 from pipeline.engine.runner import importable
 
@@ -34,7 +34,7 @@ def import_model(checkpoint: Path, mean: Path, std: Path, out: Path, size: str) 
     wav2vec 2.0 (`csg405 models fetch wav2vec2`).
     """
     if missing := [name for name in _NEEDED if not importable(name)]:
-        raise Fault(f'import-model needs {", ".join(missing)}: pip install "csg405[train]"')
+        raise Fault(f"import-model needs {', '.join(missing)}: {install.with_extra('train')}")
     from pipeline.model import release_weights
     from pipeline.model.dit import parameters_of
 

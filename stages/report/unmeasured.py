@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.base import install
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.runner import importable
 from pipeline.engine.stage import Stage
@@ -72,7 +73,7 @@ def _why_never(stage: Stage | None, tables: RunTables, models: Registry | None) 
     if stage is None or not any(stage.name in names for names in targets.values()):
         return "the profile does not run it"
     if absent := [name for name in stage.needed_modules() if not importable(name)]:
-        return f'it never ran: it needs {", ".join(absent)}: pip install "csg405[{stage.extra}]"'
+        return f"it never ran: it needs {', '.join(absent)}: {install.with_extra(stage.extra)}"
     try:
         if models is not None:
             net_files(stage, models.looking())

@@ -187,7 +187,7 @@ def test_a_drag_counts_whom_judge_then_keeps(run: Path, page: Page, tmp_path: Pa
     assert page.run("document.querySelector('[data-command] code').textContent") == (
         f"csg405 run filter --run '{run}' --settings thresholds.toml"
     )
-    path = saved(page, "thresholds.toml", tmp_path / "thresholds.toml")
+    path = saved(page, "Save thresholds.toml", tmp_path / "thresholds.toml")
     sets = settings_of(path)
     assert sets["judge.min_arm_range"] == as_toml("off")
     assert len(sets) == len(CHECKS)
@@ -261,7 +261,7 @@ def test_votes_come_back_and_judge_honours_them(run: Path, page: Page, tmp_path:
     shown = set(page.run(KEPT))
     assert people[0] in shown and people[1] not in shown
     page.wait("document.querySelectorAll('[data-sheet] .card')[12].innerText.includes('voted keep')")
-    path = saved(page, "overrides.csv", tmp_path / "overrides.csv")
+    path = saved(page, "Save overrides.csv", tmp_path / "overrides.csv")
     with path.open(newline="") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
     assert rows[people[0]] == {"id": people[0], "verdict": "keep", "who": "Cy", "why": 'clear, "really"'}

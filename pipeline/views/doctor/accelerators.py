@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from pipeline.base import install
 from pipeline.engine.devices import cores, device_of
 from pipeline.engine.profile import Profile
 from pipeline.engine.runner import importable
@@ -13,7 +14,7 @@ from pipeline.views.doctor.finding import MISSING, OK, WARN, Finding
 
 _SECONDS = 20.0
 _QUERY = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-_ONE = "pip uninstall onnxruntime onnxruntime-gpu, then pip install one: csg405[cpu], or csg405[gpu] with a GPU"
+_ONE = f"uninstall both with pip, then {install.with_extra('cpu')}, or with a GPU {install.with_extra('gpu')}"
 
 
 def gpu(profile: Profile) -> Iterator[Finding]:
@@ -52,9 +53,9 @@ def onnxruntime(profile: Profile) -> Iterator[Finding]:
         yield Finding(MISSING, "onnxruntime", f"{' and '.join(there)} lie on top of each other: broken", _ONE)
         return
     device = device_of(profile)
-    wanted = "csg405[gpu]" if device == "cuda" else "csg405[cpu]"
     if not there or not importable("onnxruntime"):
-        yield Finding(MISSING, "onnxruntime", "not installed", f'pip install "{wanted}"')
+        advice = install.with_extra("gpu" if device == "cuda" else "cpu")
+        yield Finding(MISSING, "onnxruntime", "not installed", advice)
         return
     try:
         import onnxruntime as runtime
@@ -85,9 +86,8 @@ def _identity() -> bytes:
 def torch(profile: Profile) -> Iterator[Finding]:
     """What trains and generates; needed for that alone."""
     if not importable("torch"):
-        yield Finding(
-            OK, "torch", 'not installed: only train, generate and evaluate need it (pip install "csg405[train]")'
-        )
+        needs = f"not installed: only train, generate and evaluate need it ({install.with_extra('train')})"
+        yield Finding(OK, "torch", needs)
         return
     import torch as package
 

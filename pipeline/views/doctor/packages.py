@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import pipeline
+from pipeline.base import install
 from pipeline.engine.profile import Profile
 from pipeline.engine.runner import importable
 from pipeline.views.doctor.finding import MISSING, OK, WARN, Finding
@@ -28,7 +29,7 @@ def python() -> Iterator[Finding]:
     if sys.version_info < OLDEST:
         yield Finding(MISSING, "python", text, f"install Python {TESTED} or newer")
     elif platform.system() != "Linux":
-        yield Finding(WARN, "python", text, "only Linux is tested; Windows works through WSL")
+        yield Finding(WARN, "python", text, "only Linux is tested; on Windows use WSL")
     else:
         yield Finding(OK, "python", text)
 
@@ -38,12 +39,12 @@ def versions() -> Iterator[Finding]:
     wanted = [one for one in _requirements() if not one.marker]
     if not wanted:
         yield Finding(
-            WARN, "packages", f"{PROJECT} is not installed: what it needs is not known", 'pip install -e ".[cpu]"'
+            WARN, "packages", f"{PROJECT} is not installed: what it needs is not known", install.with_extra("cpu")
         )
         return
     wrong = [f"{one.name} {_installed(one.name) or 'absent'}, not {one.specifier}" for one in wanted if not _fits(one)]
     if wrong:
-        yield Finding(MISSING, "packages", _some(wrong), f"pip install {_quoted(wanted, wrong)}")
+        yield Finding(MISSING, "packages", _some(wrong), install.pip(_quoted(wanted, wrong)))
     else:
         yield Finding(OK, "packages", f"{PROJECT} {version(PROJECT)}, and all {len(wanted)} packages that it needs")
     pins = Path(pipeline.__file__).parents[1] / "docker" / "constraints-cpu.txt"
@@ -70,7 +71,7 @@ def _compared(pins: Path) -> Finding:
     ]
     if not other:
         return Finding(OK, "pins", f"all {len(there)} that are installed are as docker/{pins.name} has them")
-    advice = f'to have what was tested: pip install -c docker/{pins.name} -e ".[cpu]" (not on a GPU machine)'
+    advice = f"to have what was tested: {install.with_extra('cpu')}"
     return Finding(WARN, "pins", f"not as docker/{pins.name} has them: {_some(other)}", advice)
 
 
@@ -88,7 +89,7 @@ def extras(profile: Profile) -> Iterator[Finding]:
         OK,
         "extras",
         f"installed: {', '.join(here) or 'none'}; not: {', '.join(away) or 'none'}",
-        f'pip install "{PROJECT}[NAME]"' if away else "",
+        install.with_extra("NAME") if away else "",
     )
     for stage in profile.all_stages:
         settings = profile.settings(stage)
@@ -96,7 +97,7 @@ def extras(profile: Profile) -> Iterator[Finding]:
         if absent:
             status = MISSING if stage in profile.required else WARN
             skipped = "the profile requires it" if stage in profile.required else "it will be skipped"
-            advice = f'pip install "{PROJECT}[{settings.extra}]"'
+            advice = install.with_extra(settings.extra)
             yield Finding(status, "extras", f"{stage} needs {', '.join(absent)}: {skipped}", advice)
 
 

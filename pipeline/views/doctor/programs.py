@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 
+from pipeline.base import install
 from pipeline.media.writer import AUDIO_CODEC, VIDEO_CODEC, ffmpeg_exe
 from pipeline.views.doctor.finding import MISSING, OK, Finding
 
@@ -37,7 +38,7 @@ def _reader() -> Finding:
     try:
         import av
     except ImportError as error:
-        return Finding(MISSING, "pyav", f"videos cannot be read: {error}", "pip install --force-reinstall av")
+        return Finding(MISSING, "pyav", f"videos cannot be read: {error}", install.pip("--force-reinstall av"))
     return Finding(
         OK, "pyav", f"{av.__version__}, with libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from pipeline.base import install
 from pipeline.engine.profile import Profile
 from pipeline.registry.models import Registry
 from pipeline.views.doctor.finding import MISSING, OK, WARN, Finding
@@ -36,17 +37,18 @@ def downloader(profile: Profile) -> Iterator[Finding]:
     try:
         found = version("yt-dlp")
     except PackageNotFoundError:
-        yield Finding(MISSING, "yt-dlp", "not installed: no link can be fetched", 'pip install "yt-dlp[default,deno]"')
+        yield Finding(MISSING, "yt-dlp", "not installed: no link can be fetched", install.with_extra("web"))
         return
     days = age_days(found, datetime.now(UTC).date())
     old = days is not None and days > OLD_DAYS
     aged = "" if days is None else f", {days} days old"
-    advice = 'sites change: pip install -U "yt-dlp[default,deno]"' if old else ""
+    update = install.pip('-U "yt-dlp[default,deno]"', constrained=False)
+    advice = f"sites change: {update}" if old else ""
     yield Finding(WARN if old else OK, "yt-dlp", f"{found}{aged}", advice)
     try:
         yield Finding(OK, "deno", f"{version('deno')}, for the scripts of YouTube's players")
     except PackageNotFoundError:
-        yield Finding(WARN, "deno", "not installed: YouTube shows fewer formats", 'pip install "yt-dlp[default,deno]"')
+        yield Finding(WARN, "deno", "not installed: YouTube shows fewer formats", install.with_extra("web"))
 
 
 def age_days(found: str, today: date) -> int | None:

@@ -13,8 +13,8 @@ function panel() {
   const tools = make("div", "now-tools");
   tools.append(
     button("Back to the run’s", () => Argue.reset()),
-    button("thresholds.toml", () => save("thresholds.toml", "application/toml", thresholdsFile())),
-    button("overrides.csv", () => save("overrides.csv", "text/csv", Votes.csv())),
+    button("Save thresholds.toml", () => save("thresholds.toml", "application/toml", thresholdsFile())),
+    button("Save overrides.csv", () => save("overrides.csv", "text/csv", Votes.csv())),
   );
   const said = make("div", "notes");
   said.dataset.notes = "";
@@ -29,8 +29,8 @@ function panel() {
 function votesTools() {
   const row = make("p", "votes-tools");
   const name = make("input");
-  Object.assign(name, { type: "text", id: "voter", placeholder: "your name, for the column who" });
-  name.setAttribute("aria-label", "your name, for the column who");
+  Object.assign(name, { type: "text", id: "voter", placeholder: "your name (column who)" });
+  name.setAttribute("aria-label", "your name (column who)");
   try { name.value = localStorage.getItem("csg405 voter") || ""; } catch { name.value = ""; }
   name.addEventListener("change", () => { try { localStorage.setItem("csg405 voter", name.value); } catch { name.title = "not kept"; } });
   const file = make("input");

@@ -110,7 +110,7 @@ function cells(text) {
 function voting(id) {
   const box = make("div", "voting");
   const why = make("input");
-  Object.assign(why, { type: "text", placeholder: "a word why", value: (Votes.of(id) || [])[2] || "" });
+  Object.assign(why, { type: "text", placeholder: "reason (optional)", value: (Votes.of(id) || [])[2] || "" });
   why.setAttribute("aria-label", "why");
   const buttons = Object.keys(VERDICTS).map((verdict) => {
     const node = button(verdict, () => vote(id, verdict, why.value));

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from pipeline.base import install
 from pipeline.cli import import_model
 from pipeline.cli.main import main
 
@@ -43,4 +44,4 @@ def test_wrong_calls_are_told_before_anything_is_read(given: dict[str, str], sai
 def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_model, "importable", lambda name: name != "torch")
     ended = called(tmp_path)
-    assert ended.exit_code == 1 and 'import-model needs torch: pip install "csg405[train]"' in ended.output
+    assert ended.exit_code == 1 and f"import-model needs torch: {install.with_extra('train')}" in ended.output
