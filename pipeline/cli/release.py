@@ -11,8 +11,7 @@ import click
 from pipeline.base import files
 from pipeline.base.damage import run_option
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
-from pipeline.engine.session import Session
+from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades, there
 from pipeline.shards.release import FOLDER, INDEX
 from pipeline.shards.release.counts import Counts, counted
 from pipeline.shards.release.reading import open_release
@@ -40,7 +39,7 @@ def release(out: Path | None, redo: bool, keep: bool, **given: Any) -> None:
     if out is not None and out.exists():
         raise Fault(f"{out} is there already: name a folder that is not there yet", BAD_USE)
     given["sets"] = [text if "." in text.partition("=")[0] else f"release.{text}" for text in given["sets"]]
-    session = Session(**given, targets=["release"])
+    session = there(given, targets=["release"])
     execute(session, ["release"], None, "", redo=redo, keep=keep)
     folder = session.run / FOLDER
     if (folder / INDEX).is_file():

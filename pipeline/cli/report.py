@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from pipeline.base.errors import BadUse, StageError
-from pipeline.cli.session import about_a_run
-from pipeline.engine.session import Session
+from pipeline.cli.session import about_a_run, there
 from pipeline.views.server import PAGE, serve
 
 PORT = 8405
@@ -23,7 +22,7 @@ def report(serving: bool, port: int, **given: Any) -> None:
 
     `csg405 run report` makes the page; `--set report.footage=false` makes one without pictures and sound, to pass on.
     """
-    run = Session(**given).run
+    run = there(given).run
     page = run.joinpath(*PAGE.split("/")[1:])
     if not page.is_file():
         raise StageError(f"{run} has no report yet: csg405 run report --run {run}")

@@ -14,7 +14,7 @@ class ImportPosesSettings(Settings):
 
     archive: Path | None = Field(
         None,
-        description="CSG-405-pose.zip, the first of its parts, a folder of its files, a folder of its files, or the folder of a release",
+        description="CSG-405-pose.zip, the first of its parts, a folder of its files, or the folder of a release",
         json_schema_extra=runtime(),
     )
     space: Space | None = Field(None, description="space of the released poses where it is known; detected otherwise")

@@ -26,12 +26,6 @@ def told(arguments: list[str]) -> Any:
     return json.loads(CliRunner().invoke(cli.main, [*arguments, "--json"]).stdout)
 
 
-def test_every_command_stands_in_it_by_what_one_wants() -> None:
-    for title, names in cli.SECTIONS.items():
-        (cells,) = re.findall(rf"^\| {title.lower()} \| (.*) \|$", TEXT, re.MULTILINE)
-        assert re.findall(r"`([a-z-]+)`", cells) == names
-
-
 def test_the_keys_of_json_are_those_that_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toys = ToyRun(tmp_path, monkeypatch, '["a", "raise"]')
     toys.all(code=3)

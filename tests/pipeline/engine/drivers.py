@@ -54,4 +54,7 @@ def forkservers(pid: int) -> list[psutil.Process]:
 
 
 def _runs(process: psutil.Process, what: str) -> bool:
-    return what in " ".join(process.cmdline())
+    try:
+        return what in " ".join(process.cmdline())
+    except (psutil.ZombieProcess, psutil.NoSuchProcess):
+        return False

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from stages.release.card import text as card
-from stages.release.contents import Counts
 
 from pipeline.registry.models import ModelFile, Registry
+from pipeline.shards.release.about import About
+from pipeline.shards.release.card import text as card
+from pipeline.shards.release.counts import Counts
 from pipeline.tables.outcome import Outcome
 from pipeline.tables.store import Store
 from pipeline.views.nets import UNKNOWN, MadeBy, as_json, made_by
-from stages.release.settings import ReleaseSettings
 from tests.pipeline.cli.toy_run import ToyRun
 from tests.pipeline.engine import toys as toy_stages
 
@@ -48,11 +48,10 @@ def test_a_stage_without_nets_is_not_listed(tmp_path: Path) -> None:
 
 
 def test_a_card_names_nets_and_hashes() -> None:
-    said = card(
-        "x", Counts(0, 0), {}, ReleaseSettings(), [MadeBy("annotate", "csg405 1.0, annotate 1", {"yolox_l": SHA}, 7)]
-    )
-    assert f"| annotate | yolox_l {SHA} | csg405 1.0, annotate 1 | 7 |" in said
-    assert "The run recorded none." in card("x", Counts(0, 0), {}, ReleaseSettings())
+    nets = as_json([MadeBy("annotate", "csg405 1.0, annotate 1", {"yolox_l": SHA}, 7)])
+    said = card(About("x", nets=nets), Counts(), {})
+    assert f"| annotate | yolox\\_l {SHA} | csg405 1.0, annotate 1 | 7 |" in said
+    assert "The run recorded none." in card(About("x"), Counts(), {})
 
 
 def test_a_run_records_its_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

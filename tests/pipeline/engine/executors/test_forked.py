@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,16 @@ from tests.pipeline.engine.drivers import driver, forkservers, until, workers
 from tests.pipeline.engine.executors.told import ROOT, told
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start afresh")
+
+
+@pytest.fixture(autouse=True)
+def begun_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that ran before may have begun the server of this process under circumstances of its own."""
+    if forkservers(os.getpid()):
+        forkserver._forkserver._stop()
+    monkeypatch.setattr(forked, "_began", None)
+
+
 TOLD = str(ROOT / "tests" / "pipeline" / "engine" / "executors" / "told.py")
 
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[4]
 
 
 def test_a_set_up_brings_what_runs_the_scripts_of_players() -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert [d for d in dependencies if d.startswith("yt-dlp[default,deno]")]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [d for d in extras["web"] if d.startswith("yt-dlp[default,deno]")]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("yt_dlp_ejs") is None, reason="yt-dlp's extra `default` is not installed")

@@ -195,7 +195,8 @@ def test_ffprobe_is_told_so_where_it_gets_a_file_without_i() -> None:
 
 
 def test_nothing_else_imports_it() -> None:
-    asks = re.compile(r"^\s*(import|from) yt_dlp\b|[\"']yt_dlp[.\"']", re.MULTILINE)
+    # a stage that needs it says so, and imports nothing
+    asks = re.compile(r"^\s*(import|from) yt_dlp\b|^(?!.*modules: ClassVar).*[\"']yt_dlp[.\"']", re.MULTILINE)
     found = {
         path.relative_to(ROOT).as_posix()
         for room in ("pipeline", "stages")
