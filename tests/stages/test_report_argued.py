@@ -330,7 +330,8 @@ def test_thousands_are_counted_in_the_charts_file(page: Page) -> None:
         const limit = Argue.limits.find((one) => one.check.setting === "max_yaw_degrees");
         const measure = Argue.recount.measures.get(limit.check);
         const known = measure.codes.filter((code) => code < NOT_ASKED).length;
-        const often = (values) => values.constructor.from({{ length: {times} * values.length }}, (_, i) => values[i % values.length]);
+        const often = (values) => values.constructor.from(
+            {{ length: {times} * values.length }}, (_, i) => values[i % values.length]);
         measure.codes = often(measure.codes);
         Argue.recount.kept = often(Argue.recount.kept);
         await Argue.drawn();
