@@ -34,7 +34,7 @@ def report(serving: bool, port: int, **given: Any) -> None:
     except OSError as error:
         raise BadUse(f"port {port}: {error.strerror}; --port 0 takes any that is free") from error
     bound = server.server_address[1]
-    click.echo(f"http://127.0.0.1:{bound}/")
+    click.echo(server.address)
     click.echo(f"from elsewhere: ssh -N -L {bound}:127.0.0.1:{bound} {getpass.getuser()}@{socket.gethostname()}")
     click.echo("Ctrl-C ends it")
     with server:

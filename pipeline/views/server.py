@@ -1,6 +1,11 @@
-"""The report over HTTP, for a run on another machine: this machine alone may ask, for the page and what it plays, nothing else."""
+"""The report over HTTP, for a run on another machine: this machine alone may ask, for the page and what it plays, nothing else.
+
+Other accounts of this machine reach its ports too. So the address holds a key, that a cookie keeps from then on: who has not
+opened the address, which its owner's terminal shows, gets nothing.
+"""
 
 import re
+import secrets
 import urllib.parse
 from functools import partial
 from http import HTTPStatus
@@ -25,13 +30,36 @@ _NAMES = (
     "127.0.0.1",
     "localhost",
 )  # whatever forwards a port asks by one of them; a foreign page's name is not among them
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")  # int() refuses numbers of thousands of digits
+_LOCKED = b"Open the address that csg405 report --serve printed: it holds the key.\n"
 _CHUNK_BYTES = 1 << 18
 
 
-def serve(run: Path, port: int) -> ThreadingHTTPServer:
+class ReportServer(ThreadingHTTPServer):
+    """A server of one run's report.
+
+    Attributes:
+        key: what the first request must show; random.
+        cookie: the name under which a browser keeps it. Ports share their cookies, so that each server has its own.
+    """
+
+    def __init__(self, run: Path, port: int) -> None:
+        self.key, self.cookie = secrets.token_urlsafe(24), f"csg405-{secrets.token_hex(4)}"
+        super().__init__((HOST, port), partial(_Handler, run))
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://{HOST}:{self.server_address[1]}/?key={self.key}"
+
+    def opened_by(self, key: str | None) -> bool:
+        """Whether this is the key; in a time that tells nothing of it."""
+        return secrets.compare_digest((key or "").encode(errors="replace"), self.key.encode())
+
+
+def serve(run: Path, port: int) -> ReportServer:
     """A server of a run's report that is not running yet: call `serve_forever`. OSError where the port is taken; 0: any."""
-    return ThreadingHTTPServer((HOST, port), partial(_Handler, run))
+    return ReportServer(run, port)
 
 
 def file_of(run: Path, target: str) -> Path | None:
@@ -56,6 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "csg405", ""
     timeout = 60
+    server: ReportServer
 
     def __init__(self, run: Path, *args: object) -> None:
         self._run = run
@@ -73,18 +102,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, send: bool) -> None:
         if (self.headers.get("Host") or "").rpartition(":")[0] not in _NAMES:
             return self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
-        if self.path.partition("?")[0] == "/":
-            return self._lead_to(PAGE)
         if self.path == "/favicon.ico":  # browsers ask for one unasked
             return self._refuse(HTTPStatus.NO_CONTENT)
+        place, _, query = self.path.partition("?")
+        known = self.server.opened_by(_cookies(self.headers.get_all("Cookie", [])).get(self.server.cookie))
+        shown = self.server.opened_by(urllib.parse.parse_qs(query).get("key", [""])[0])
+        if not (known or (place == "/" and shown)):
+            return self._locked(send=send)
+        if place == "/":
+            return self._lead_to(PAGE)
         try:
             path = file_of(self._run, self.path)
-        except (ValueError, OSError):
-            path = None
-        if path is None:
+            file = path.open("rb") if path else None
+        except (ValueError, OSError):  # also one that this account may not read
+            path = file = None
+        if path is None or file is None:
             return self._refuse(HTTPStatus.NOT_FOUND)
         try:
-            with path.open("rb") as file:
+            with file:
                 self._send(file, path.stat().st_size, TYPES[path.suffix], send=send)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # a film that is left
@@ -110,8 +145,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _lead_to(self, place: str) -> None:
         self.send_response(HTTPStatus.FOUND)
         self.send_header("Location", place)
+        self.send_header("Set-Cookie", f"{self.server.cookie}={self.server.key}; Path=/; HttpOnly; SameSite=Strict")
         self.send_header("Content-Length", "0")
         self._end()
+
+    def _locked(self, *, send: bool) -> None:
+        self.send_response(HTTPStatus.FORBIDDEN)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(_LOCKED)))
+        self._end()
+        if send:
+            self.wfile.write(_LOCKED)
 
     def _refuse(self, status: HTTPStatus, span: str = "") -> None:
         self.send_response(status)
@@ -131,6 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self.send_header(name, value)
         self.end_headers()
+
+
+def _cookies(lines: list[str]) -> dict[str, str]:
+    """Name -> value. The library's parser gives up at a cookie that it does not understand, and other ports' come along."""
+    pairs = (pair.partition("=") for line in lines for pair in line.split(";"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _span(asked: str | None, size: int) -> tuple[int, int, bool] | None:

@@ -49,19 +49,20 @@ class Previews(PreviewsSettings, Stage):
             lambda: defaultdict(int)
         )  # reason -> video -> what would be shown
 
-        def add(reason: str, video: str, near: tuple[int, float]) -> None:
+        def add(reason: str, video: str, near: tuple[int, float], most: int) -> None:
             waiting[reason][video] = min(near, waiting[reason].get(video, near))
-            room[reason][video] = min(room[reason][video] + 1, self.dropped_a_video)
+            room[reason][video] = min(room[reason][video] + 1, most)
 
         for row in store.read("verdicts", ["video_id", "keep", "reasons", "details"]).to_pylist():
             if row["keep"]:
                 chosen.add(row["video_id"])
             else:
-                add(first_reason(row), row["video_id"], nearness(row))
-        for kind in ("clips", "persons"):
+                add(first_reason(row), row["video_id"], nearness(row), self.dropped_a_video)
+        # A video without clips is shown once, whatever is shown of one with clips.
+        for kind, most in (("clips", 1), ("persons", self.dropped_a_video)):
             for row in store.outcomes(kind).select(["unit", "status", "reason"]).to_pylist():
                 if row["status"] == "rejected":
-                    add(row["reason"], row["unit"].split("/")[0], FARTHEST)
+                    add(row["reason"], row["unit"].split("/")[0], FARTHEST, most)
         for reason, videos in waiting.items():
             chosen.update(self._shown(videos, room[reason]))
         return [unit for unit in units if unit in chosen]
@@ -93,9 +94,9 @@ class Previews(PreviewsSettings, Stage):
 
 
 def _as_many(videos: Iterable[str], room: dict[str, int], count: float) -> Iterator[str]:
-    """Videos in order, until what they show comes to this many."""
+    """Videos in order, until what they show comes to this many; those that would show nothing are left out."""
     shown = 0
-    for video in videos:
+    for video in filter(room.get, videos):
         if shown >= count:
             return
         yield video

@@ -14,7 +14,11 @@ WIDTH, HEIGHT = 300.0, 84.0
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the chart in its own units: x, width, and the heights of kept and dropped; `range` is what values it holds."""
+    """A bar of the chart in its own units: x, width, and the heights of kept and dropped; `range` is what values it holds.
+
+    Attributes:
+        counts: how many of them were kept, and dropped.
+    """
 
     x: float
     width: float
@@ -22,6 +26,7 @@ class Bar:
     dropped: float
     range: str
     label: str
+    counts: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ def _histogram(
             d * scale,
             f"{_short(edges[i])} to {_short(edges[i + 1])}",
             f"{_short(edges[i])} to {_short(edges[i + 1])}: {k} kept, {d} dropped",
+            (k, d),
         )
         for i, (k, d) in enumerate(zip(kept.tolist(), dropped.tolist(), strict=True))
     ]

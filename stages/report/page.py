@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured:
     tables = tables if settings.footage else without_footage(tables)
     pieces = list(_write_people(data, tables, settings.clips_a_file))
     groups = list(_write_refused(data, tables, settings.dropped_a_reason))
-    _write_script(data / "summary.js", "CSG.summary = " + _json(_summary(tables, settings)) + ";\n")
+    _write_script(data / "summary.js", "CSG.summary = " + _json(_summary(tables, settings, folder)) + ";\n")
     written = {"summary.js", *(f"{name}.js" for name in pieces), *(f"{group.file}.js" for group in groups)}
     files.write_text(folder / "style.css", "".join(map(_packed, STYLES)))
     files.write_text(folder / "app.js", script())
@@ -77,11 +78,12 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured:
             path.unlink()
 
 
-def _summary(tables: RunTables, settings: ReportSettings) -> Record:
+def _summary(tables: RunTables, settings: ReportSettings, folder: Path) -> Record:
     """What the page's script knows before it loads anything else."""
     codes = people.reasons_of(tables)
     return {
         "run": tables.name,
+        "mark": _mark(folder),
         "fields": [_described(field) for field in gather.measures()],
         "columns": [
             [field.name, charts.label(field.name), charts.unit_beside(field)] for field in sheets.numeric(tables)
@@ -93,6 +95,11 @@ def _summary(tables: RunTables, settings: ReportSettings) -> Record:
         "decisions": sheets.decisions_of(tables),
         "skeleton": strokes(),
     }
+
+
+def _mark(folder: Path) -> str:
+    """What tells runs of one name apart, in a browser that knows them all as 127.0.0.1: a digest of where the report lies."""
+    return blake2b(str(folder.resolve()).encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 
 def without_footage(tables: RunTables) -> RunTables:

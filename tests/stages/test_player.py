@@ -91,7 +91,7 @@ def page(run: Path) -> Iterator[Page]:
         with chromium() as browser:
             page = browser.page()
             page.size(1280, 900)
-            page.open(f"http://127.0.0.1:{server.server_address[1]}/")
+            page.open(server.address)
             page.wait("'ready' in document.documentElement.dataset && document.querySelectorAll('.card').length === 3")
             yield page
     finally:

@@ -127,6 +127,27 @@ def test_each_reason_gets_its_share_of_videos(tmp_path: Path) -> None:
     assert set(chosen) != set(Previews(dropped_a_reason=5, seed=1).choose(store, units))
 
 
+def test_none_of_a_video_means_none_of_the_dropped(tmp_path: Path) -> None:
+    """Only of videos that have no clips there is something to show; else those with nothing to show never fill a reason."""
+    store = Store(tmp_path)
+    with fake_run.together(store):
+        for video in range(30):
+            fake_run.add_video(store, video)
+            if video < 10:
+                fake_run.refuse(store, "clips", fake_run.video_id(video), "no_shots")
+                continue
+            fake_run.add_clip(store, video)
+            fake_run.add_persons_row(store, video)
+            fake_run.judge(store, video, keep=video == 29, reasons=[] if video == 29 else ["side_view"])
+        fake_run.add_clip(store, 30)
+        fake_run.refuse(store, "persons", fake_run.clip_id(30), "nobody")
+    units = [fake_run.video_id(video) for video in range(31)]
+    chosen = Previews(dropped_a_reason=5, dropped_a_video=0).choose(store, units)
+    clipless = {id for id in chosen if id in units[:10]}
+    assert len(clipless) == 5
+    assert set(chosen) == clipless | {units[29]}
+
+
 def test_all_kept_ones_are_drawn_and_few_of_the_dropped(tmp_path: Path) -> None:
     drawer = PreviewDrawer(PreviewsSettings(dropped_a_video=2), Context(tmp_path))
     persons = [{"person_id": fake_run.person_id(1, first=n)} for n in range(10)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def test_what_would_return_without_a_reason(store: Store) -> None:
     assert (rows["side_view"].any, rows["side_view"].only) == (2, 1)
     assert (rows["static_pose"].any, rows["static_pose"].only) == (1, 0)
     assert rows["side_view"].seconds_only == pytest.approx(fake_run.FRAMES / 25)
+
+
+def test_runs_of_one_name_keep_votes_of_their_own(store: Store, tmp_path: Path) -> None:
+    """Served, all are one page to a browser; the same run that is reported again is the same."""
+
+    def mark(run: Path) -> str:
+        made(run)
+        text = (run / "report/data/summary.js").read_text()
+        return json.loads(text.removeprefix("CSG.summary = ").removesuffix(";\n"))["mark"]
+
+    other = Path(shutil.copytree(store.run, tmp_path / "elsewhere" / store.run.name))
+    assert mark(store.run) == mark(store.run) != mark(other)
 
 
 def test_records_carry_times_measures_reasons_and_pictures(store: Store) -> None:

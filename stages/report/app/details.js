@@ -2,12 +2,12 @@
 
 let shown = null; // the moving picture, which is stopped when the window closes
 
-// The person at this place of the gallery's list.
-async function openPerson(at) {
-  const index = Gallery.list[at];
+// The person at this place of a list: the gallery's as it was when the window opened, since a vote may take people out of that.
+async function openPerson(at, list = Gallery.list) {
+  const index = list[at];
   const record = index === undefined ? null : await CSG.record(index);
   if (!record) return;
-  const go = (step) => (Gallery.list[at + step] === undefined ? null : () => openPerson(at + step));
+  const go = (step) => (list[at + step] === undefined ? null : () => openPerson(at + step, list));
   openRecord(record, { back: go(-1), on: go(1), index });
   history.replaceState(null, "", `#person=${encodeURIComponent(record.i)}`);
 }
@@ -18,8 +18,10 @@ function openRecord(record, { back = null, on = null, index = null } = {}) {
   shown = moving(record);
   const votes = index === null ? null : voting(record.i);
   const body = inside(record, index, votes);
+  const held = box.open && document.activeElement.getAttribute("aria-label");
   box.replaceChildren(head(record, back, on), body);
-  if (!box.open) box.showModal();
+  if (box.open) holdFocus(box, held);
+  else box.showModal();
   box.scrollTop = 0;
   box.onkeydown = (event) => {
     if (event.target.closest("input, video") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -29,6 +31,12 @@ function openRecord(record, { back = null, on = null, index = null } = {}) {
     if (step) step();
     if (step || verdict) event.preventDefault();
   };
+}
+
+// A window whose content is new keeps the focus, without which it hears no keys: on the same button, else on the one that closes it.
+function holdFocus(box, label) {
+  const [same, close] = [label, "close"].map((one) => [...box.querySelectorAll(".tools button:enabled")].find((node) => node.getAttribute("aria-label") === one));
+  (same || close).focus();
 }
 
 // What speaks against somebody stands beside the film; what is within its limits comes after.

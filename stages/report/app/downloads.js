@@ -4,8 +4,8 @@ function downloads() {
   document.querySelectorAll("[data-save]").forEach((node) => {
     const bar = make("p", "save");
     bar.append("Save as ",
-      button("SVG", () => save(`${node.dataset.save}.svg`, "image/svg+xml", asSvg(node)), `${node.dataset.save} as SVG`), " ",
-      button("CSV", () => save(`${node.dataset.save}.csv`, "text/csv", asCsv(node)), `${node.dataset.save} as CSV`));
+      button("SVG", () => Argue.drawn().then(() => save(`${node.dataset.save}.svg`, "image/svg+xml", asSvg(node))), `${node.dataset.save} as SVG`), " ",
+      button("CSV", () => Argue.drawn().then(() => save(`${node.dataset.save}.csv`, "text/csv", asCsv(node))), `${node.dataset.save} as CSV`));
     node.after(bar);
   });
 }
@@ -18,10 +18,6 @@ function save(name, type, text) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-function quoted(value) {
-  return /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
-}
-
 // Rows of a table, with the figure's name before them where there are several; of a chart, its bars.
 function asCsv(node) {
   const rows = [];
@@ -29,19 +25,17 @@ function asCsv(node) {
     const name = chart.dataset.measure;
     if (!rows.length) rows.push(["measure", "values", "kept", "dropped"]);
     chart.querySelectorAll("g[data-range]").forEach((bar) => {
-      const counts = bar.querySelector("title").textContent.slice(bar.dataset.range.length).match(/\d+/g) || [];
-      rows.push([name, bar.dataset.range, ...counts.slice(0, 2)]);
+      rows.push([name, bar.dataset.range, bar.dataset.kept, bar.dataset.dropped]);
     });
   });
   node.querySelectorAll("table").forEach((table) => {
     const figure = table.closest("figure");
     const first = figure ? [figure.querySelector("figcaption").textContent.trim()] : [];
     table.querySelectorAll("tr").forEach((row) => {
-      const cells = [...row.cells].map((cell) => cell.dataset.value ?? cell.textContent.trim());
-      rows.push([...first, ...cells]);
+      rows.push([...first, ...[...row.cells].map((one) => one.dataset.value ?? one.textContent.trim())]);
     });
   });
-  return `${rows.map((row) => row.map(quoted).join(",")).join("\r\n")}\r\n`;
+  return `${rows.map((row) => row.map(cell).join(",")).join("\r\n")}\r\n`;
 }
 
 const NS = "http://www.w3.org/2000/svg";

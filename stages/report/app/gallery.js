@@ -184,13 +184,14 @@ const Gallery = {
 
   async show(turn = ++this.turn) {
     const first = this.page * PAGE;
-    const shown = [...this.list.subarray(first, first + PAGE)];
+    const { list } = this;
+    const shown = [...list.subarray(first, first + PAGE)];
     const records = await Promise.all(shown.map((index) => CSG.record(index)));
     if (turn !== this.turn) return;
-    const focused = this.sheet.contains(document.activeElement);
+    const [before, focused] = this.reached();
     if (showing && !showing.large) stopPlaying();
-    this.sheet.replaceChildren(...records.map((record, i) => record && personCard(record, shown[i], first + i)).filter(Boolean));
-    this.reach(0, focused);
+    this.sheet.replaceChildren(...records.map((record, i) => record && personCard(record, shown[i], () => openPerson(first + i, list))).filter(Boolean));
+    this.reach(this.again(before, focused), focused);
     document.querySelector("[data-found]").textContent = this.list.length
       ? `${count(this.list.length)} of ${count(EVERYBODY.count)} people` : "Nobody matches.";
     this.pager();
@@ -216,6 +217,21 @@ const Gallery = {
     bar.append(back, "page ", field, ` of ${count(pages)}`, on);
   },
 
+  // The card with the focus, else the one that Tab reaches; and whether it has the focus.
+  reached() {
+    const cards = [...this.sheet.children];
+    const held = cards.indexOf(document.activeElement);
+    const at = held < 0 ? cards.findIndex((node) => node.tabIndex === 0) : held;
+    return [{ at, person: at < 0 ? null : cards[at].person }, held >= 0];
+  },
+
+  // Where that person's card is now; where it went from under the focus, the place that it had.
+  again({ at, person }, focused) {
+    const cards = [...this.sheet.children];
+    const found = cards.findIndex((node) => node.person === person);
+    return Math.max(0, found < 0 && focused ? Math.min(at, cards.length - 1) : found);
+  },
+
   // One card is reached by Tab, the others by arrows.
   reach(at, focus) {
     [...this.sheet.children].forEach((node, i) => { node.tabIndex = i === at ? 0 : -1; });
@@ -228,7 +244,7 @@ const Gallery = {
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const verdict = Object.keys(VERDICTS).find((name) => name[0] === event.key);
     if (verdict) {
-      vote(personId(this.list[this.page * PAGE + at]), verdict);
+      vote(personId(cards[at].person), verdict); // the list may be ahead of the cards
       event.preventDefault();
       return;
     }
@@ -287,12 +303,13 @@ function card(record, sub, open) {
   return node;
 }
 
-function personCard(record, index, at) {
+function personCard(record, index, open) {
   const kept = Argue.recount.kept[index];
   const was = EVERYBODY.flags[index] & FLAG.kept;
   const reasons = kept ? [] : codesOf(Argue.recount.against(index)).map((code) => code.replaceAll("_", " "));
   const sub = [record.c, clock(record.s)].filter(Boolean).join(" · ");
-  const node = card(record, reasons.join(", ") || sub, () => openPerson(at));
+  const node = card(record, reasons.join(", ") || sub, open);
+  node.person = index;
   const words = kept ? (was ? "kept" : "would come") : was ? "would go" : "dropped";
   const badge = make("span", `badge ${kept ? "kept" : "dropped"}`, words);
   const voted = Object.keys(VERDICTS).find((name) => VERDICTS[name] === Votes.vote[index]);

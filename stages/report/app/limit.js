@@ -204,6 +204,7 @@ class Limit {
     this.bars.forEach((bar, i) => {
       const [title, below_, above] = bar.children;
       const heights = [kept[i] * scale, (all[i] - kept[i]) * scale];
+      Object.assign(bar.dataset, { kept: kept[i], dropped: all[i] - kept[i] });
       title.textContent = `${bar.dataset.range}: ${count(kept[i])} kept, ${count(all[i] - kept[i])} dropped`;
       below_.setAttribute("height", heights[0]);
       below_.setAttribute("y", floor - heights[0]);

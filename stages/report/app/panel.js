@@ -41,11 +41,12 @@ function votesTools() {
   said.setAttribute("role", "status");
   file.addEventListener("change", async () => {
     if (!file.files.length) return;
-    const wrong = Votes.load(await file.files[0].text());
-    said.textContent = wrong.length ? `Not all was read: ${wrong.slice(0, 3).join("; ")}` : "Read.";
+    const { read, wrong } = Votes.load(await file.files[0].text());
+    const missed = wrong.length ? `; not all was: ${wrong.slice(0, 3).join("; ")}${wrong.length > 3 ? ` and ${count(wrong.length - 3)} more` : ""}` : "";
+    said.textContent = `${count(read)} ${read === 1 ? "vote was" : "votes were"} read${missed}.`;
     file.value = "";
   });
-  row.append(name, label, button("Forget my votes", () => { Votes.changed.clear(); Votes.keep(); }), said);
+  row.append(name, label, button("Forget my votes", () => Votes.forget()), said);
   return row;
 }
 

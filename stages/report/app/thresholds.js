@@ -66,6 +66,11 @@ const Argue = {
     byFigure.forEach((_, figure) => near.observe(figure));
   },
 
+  // All charts as things stand now, also those off the screen.
+  drawn() {
+    return Promise.all(this.limits.map((limit) => this.bring(limit.check).then(() => limit.draw())));
+  },
+
   async set(check, limit) {
     await this.bring(check);
     this.recount.set(check, limit);

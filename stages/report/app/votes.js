@@ -3,23 +3,49 @@
 
 const VERDICTS = { keep: KEEP, drop: DROP, unsure: UNSURE };
 
+const FORMULA = /^'*[=+\-@\t\r\n]/; // what a spreadsheet would run, as `csg405 table` knows it; an apostrophe before it makes it text
+
 const Votes = {
   own: new Map(), // id -> [verdict, who, why], as the run's file says
   changed: new Map(), // id -> the same, or null where a line was taken back
+  pending: new Map(), // of those, what this tab could not store yet
   vote: null, // Uint8Array: of each person, its own verdict
   changedNow: [], // what to call when one changes
 
+  // Of one run: over `--serve` all runs have the same path, and runs of one name are common.
   get key() {
-    return `csg405 votes ${CSG.summary.run} ${location.pathname}`;
+    return `csg405 votes ${CSG.summary.run} ${CSG.summary.mark} ${location.pathname}`;
   },
 
   start() {
-    CSG.summary.decisions.rows.forEach(([id, ...said]) => this.own.set(id, said));
-    let kept = null;
-    try { kept = JSON.parse(localStorage.getItem(this.key)); } catch { kept = null; }
-    if (Array.isArray(kept)) {
-      kept.filter(([id, said]) => typeof id === "string" && (said === null || said[0] in VERDICTS))
-        .forEach(([id, said]) => this.changed.set(id, said));
+    CSG.summary.decisions.rows.forEach(([id, verdict, who, why]) => this.own.set(unescaped(id), [verdict, unescaped(who), unescaped(why)]));
+    this.merge();
+    addEventListener("storage", (event) => {
+      if (event.key !== this.key && event.key !== null) return;
+      this.merge();
+      this.tell();
+    });
+    this.changedNow.push(() => { const box = document.querySelector("#details .voting"); if (box) box.show(); });
+  },
+
+  // What other tabs have stored meanwhile, and over it what this one could not store.
+  merge() {
+    const stored = this.stored();
+    if (stored) this.changed = new Map(stored);
+    this.pending.forEach((said, id) => {
+      const own = this.own.get(id) || null;
+      if (JSON.stringify(said) === JSON.stringify(own)) this.changed.delete(id);
+      else this.changed.set(id, said);
+    });
+  },
+
+  // [[id, said], ...] as the browser keeps them; null where it keeps nothing for pages.
+  stored() {
+    try {
+      const kept = JSON.parse(localStorage.getItem(this.key) || "[]");
+      return Array.isArray(kept) ? kept.filter(([id, said]) => typeof id === "string" && (said === null || Object.hasOwn(VERDICTS, said[0]))) : [];
+    } catch (error) {
+      return error instanceof SyntaxError ? [] : null;
     }
   },
 
@@ -33,21 +59,28 @@ const Votes = {
     return [...ids].sort().map((id) => [id, this.of(id)]).filter(([, said]) => said).map(([id, said]) => [id, ...said]);
   },
 
-  set(id, said) {
-    const own = this.own.get(id) || null;
-    if (JSON.stringify(said) === JSON.stringify(own)) this.changed.delete(id);
-    else this.changed.set(id, said);
-    this.keep();
-  },
-
-  keep() {
+  // Changes lines, [id, said or null] each, among what all tabs have stored by now.
+  set(...lines) {
+    lines.forEach(([id, said]) => this.pending.set(id, said));
+    this.merge();
     try {
       if (this.changed.size) localStorage.setItem(this.key, JSON.stringify([...this.changed]));
       else localStorage.removeItem(this.key);
+      this.pending.clear();
       this.lost = "";
     } catch (error) {
       this.lost = `This browser does not keep votes (${error.name}): export them before the page is closed.`;
     }
+    this.tell();
+  },
+
+  // Back to the run's own lines, in every tab.
+  forget() {
+    this.merge();
+    this.set(...[...this.changed.keys()].map((id) => [id, this.own.get(id) || null]));
+  },
+
+  tell() {
     this.changedNow.forEach((tell) => tell());
   },
 
@@ -67,27 +100,38 @@ const Votes = {
   },
 
   csv() {
-    const cell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     return [["id", "verdict", "who", "why"], ...this.rows()].map((row) => row.map(cell).join(",")).join("\n") + "\n";
   },
 
-  // Takes the lines of a file; returns what could not be read, a sentence a line.
+  // Takes the lines of a file; returns how many votes were read, and what could not be, a sentence a line.
   load(text) {
-    const [names, ...lines] = cells(text.replace(/^\ufeff/, ""));
+    const { rows: [names, ...lines], unclosed } = cells(text.replace(/^\ufeff/, ""));
     const at = ["id", "verdict", "who", "why"].map((name) => (names || []).indexOf(name));
-    if (at[0] < 0 || at[1] < 0) return ["line 1: the columns must be id, verdict, who, why"];
-    const wrong = [];
+    if (at[0] < 0 || at[1] < 0) return { read: 0, wrong: ["line 1: the columns must be id, verdict, who, why"] };
+    const [found, wrong] = [new Map(), []];
     lines.forEach((line, number_) => {
-      const [id, verdict, who, why] = at.map((place_) => (line[place_] || "").trim());
-      if (!id || !(verdict.toLowerCase() in VERDICTS)) wrong.push(`row ${number_ + 2}: needs an id, and keep, drop or unsure`);
-      else this.changed.set(id, [verdict.toLowerCase(), who, why]);
+      const [id, verdict, who, why] = at.map((place_) => unescaped((line[place_] || "").trim()));
+      if (unclosed && number_ === lines.length - 1) wrong.push(`row ${number_ + 2}: a quote is never closed, nothing from there on was read`);
+      else if (!id || !Object.hasOwn(VERDICTS, verdict.toLowerCase())) wrong.push(`row ${number_ + 2}: needs an id, and keep, drop or unsure`);
+      else found.set(id, [verdict.toLowerCase(), who, why]);
     });
-    this.keep();
-    return wrong;
+    this.set(...found);
+    return { read: found.size, wrong };
   },
 };
 
-// The rows of a CSV file; empty lines are left out.
+// A text as a cell of a CSV file, with an apostrophe before what a spreadsheet would run; numbers stay as they are.
+function cell(text) {
+  const plain_ = FORMULA.test(text) && !/^[+-]?[\d.]+(e[+-]?\d+)?$/i.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(plain_) ? `"${plain_.replaceAll('"', '""')}"` : plain_;
+}
+
+function unescaped(text) {
+  return text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text;
+}
+
+// The rows of a CSV file, as Python reads them: a quote opens at the beginning of a cell, elsewhere it is itself. Empty lines are
+// left out. `unclosed`: the last row ends within a quote.
 function cells(text) {
   const rows = [[""]];
   let quoted = false;
@@ -98,12 +142,12 @@ function cells(text) {
       if (c !== '"') row[row.length - 1] += c;
       else if (text[i + 1] === '"') { row[row.length - 1] += c; i += 1; }
       else quoted = false;
-    } else if (c === '"') quoted = true;
+    } else if (c === '"' && !row[row.length - 1]) quoted = true;
     else if (c === ",") row.push("");
-    else if (c === "\n") rows.push([""]);
-    else if (c !== "\r") row[row.length - 1] += c;
+    else if (c === "\n" || c === "\r") rows.push([""]);
+    else row[row.length - 1] += c;
   }
-  return rows.filter((row) => row.length > 1 || row[0]);
+  return { rows: rows.filter((row, at) => row.length > 1 || row[0] || (quoted && at === rows.length - 1)), unclosed: quoted };
 }
 
 // The buttons of one person in the details: keep, drop, unsure, and a word why.
@@ -119,7 +163,7 @@ function voting(id) {
     return node;
   });
   box.show = () => buttons.forEach((node) => node.setAttribute("aria-pressed", String((Votes.of(id) || [])[0] === node.textContent)));
-  why.addEventListener("change", () => { if (Votes.of(id)) Votes.set(id, [Votes.of(id)[0], voter(), why.value]); });
+  why.addEventListener("change", () => { if (Votes.of(id)) Votes.set([id, [Votes.of(id)[0], voter(), why.value.trim()]]); });
   box.append(make("span", "", "Your vote"), ...buttons, why);
   box.show();
   return box;
@@ -127,8 +171,9 @@ function voting(id) {
 
 // The same vote again takes it back.
 function vote(id, verdict, why) {
+  Votes.merge();
   const before = Votes.of(id);
-  Votes.set(id, before && before[0] === verdict ? null : [verdict, voter(), why ?? (before ? before[2] : "")]);
+  Votes.set([id, before && before[0] === verdict ? null : [verdict, voter(), why === undefined ? (before ? before[2] : "") : why.trim()]]);
 }
 
 function voter() {

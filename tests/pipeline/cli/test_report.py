@@ -5,6 +5,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -45,10 +46,12 @@ def test_it_serves_until_interrupted(run: Path) -> None:
     try:
         assert process.stdout is not None
         address, tunnel = process.stdout.readline().strip(), process.stdout.readline().strip()
-        port = address.rstrip("/").rpartition(":")[2]
+        port = urlsplit(address).port
         assert f"ssh -N -L {port}:127.0.0.1:{port} " in tunnel
-        with urllib.request.urlopen(address, timeout=20) as answer:
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(address, timeout=20) as answer:
             assert answer.read() == b"<p>page"
+            assert answer.url == f"http://127.0.0.1:{port}/report/index.html", "the key does not stay in the address"
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     finally:
