@@ -45,8 +45,13 @@ def processes(modules: Sequence[str]) -> BaseContext | None:
         return None
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload([PRELOADER])
-    with variables(**_first_variables(_began[0])):
-        forkserver.ensure_running()
+    try:
+        with variables(**_first_variables(_began[0])):
+            forkserver.ensure_running()
+    except (
+        OSError
+    ):  # TMPDIR, where its socket would lie, is too long a path for one, or on a file system without sockets
+        return None  # multiprocessing closed what it had opened, and started no process
     return forks
 
 
