@@ -48,10 +48,9 @@ def processes(modules: Sequence[str]) -> BaseContext | None:
     try:
         with variables(**_first_variables(_began[0])):
             forkserver.ensure_running()
-    except (
-        OSError
-    ):  # TMPDIR, where its socket would lie, is too long a path for one, or on a file system without sockets
-        return None  # multiprocessing closed what it had opened, and started no process
+    except OSError:
+        # Its socket lies below TMPDIR: too long a path for one, or a file system without sockets. No process was started then.
+        return None
     return forks
 
 
