@@ -78,11 +78,15 @@ SIZE_DEV := $(if $(GPU),several GB with CUDA,about 1.6 GB more on disk)
 READY := $(VENV)/.ready-$(ENGINE)
 READY_WEB := $(VENV)/.ready-web-$(ENGINE)
 comma := ,
+space := $(subst ,, )
 EXTRAS = $(subst $(comma), ,$(EXTRA))
 OTHER_EXTRAS = $(filter-out web types train evaluate,$(EXTRAS))
 WITH_EXTRA = .[$(ENGINE),demo$(foreach e,$(OTHER_EXTRAS),$(comma)$(e))]
-# What links, a search or another profile needs to fetch; a folder and the demo do without.
-LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(shell test -f $(call quoted,INPUT) && echo list))$(filter web types,$(EXTRAS))
+# What links, a search or another profile needs to fetch; a folder, a video and the demo do without. A list of links may have any name,
+# but those of videos (VIDEO_SUFFIXES of stages/crawl/inputs/folder.py).
+VIDEOS = mp4 m4v mov mkv webm avi mpg mpeg ts m2ts mts flv wmv asf ogv 3gp vob
+LISTED = $(shell test -f $(call quoted,INPUT) && printf %s $(call quoted,INPUT) | tr A-Z a-z | grep -qvE '\.($(subst $(space),|,$(VIDEOS)))$$' && echo list)
+LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(LISTED))$(filter web types,$(EXTRAS))
 FETCHING = $(if $(strip $(LINKS)),$(READY_WEB),$(READY))
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)

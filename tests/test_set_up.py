@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.registry.models import load_entries
 from stages.crawl import Crawl
+from stages.crawl.inputs.folder import VIDEO_SUFFIXES
 from stages.probe import Probe
 from stages.search import Search
 from stages.speakers import Speakers
@@ -48,6 +49,11 @@ def test_a_gpu_needs_a_driver_alone() -> None:
         (("PROFILE=demo",), False),
         (("INPUT={folder}",), False),
         (("INPUT={folder}/links.txt",), True),
+        (("INPUT={folder}/links",), True),
+        (("INPUT={folder}/my mp4",), True),
+        (("INPUT={folder}/it's a talk.MP4",), False),
+        (("INPUT={folder}/talk.webm",), False),
+        (("INPUT={folder}/talk.webm.txt",), True),
         (("MANIFEST=all_with_crop.json",), True),
         (("PROFILE=csg405",), True),
         (("EXTRA=web",), True),
@@ -57,9 +63,15 @@ def test_a_gpu_needs_a_driver_alone() -> None:
 def test_what_fetches_from_the_web_is_set_up_where_links_are(
     tmp_path: Path, arguments: tuple[str, ...], fetches: bool
 ) -> None:
-    (tmp_path / "links.txt").write_text("https://example.org/a\n")
+    for name in ("links.txt", "links", "my mp4", "it's a talk.MP4", "talk.webm", "talk.webm.txt"):
+        (tmp_path / name).write_text("https://example.org/a\n")
     commands = said(tmp_path, *(argument.format(folder=tmp_path) for argument in arguments))
     assert ("demo,web,types]" in commands) is fetches and ".[cpu,demo]" in commands
+
+
+def test_make_knows_the_names_of_videos() -> None:
+    (named,) = re.findall(r"^VIDEOS = (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {f".{suffix}" for suffix in named.split()} == VIDEO_SUFFIXES
 
 
 def test_an_extra_that_a_stage_names_brings_what_it_needs() -> None:

@@ -1,7 +1,9 @@
 """`--on-end COMMAND`: a mail, a webhook, the next job, once a run has ended, however it ended."""
 
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,18 +24,33 @@ def telling_the_end(command: str, session: Session, targets: Sequence[str]) -> I
     """Run a shell command when the block ends, with what became of it in the environment.
 
     `CSG405_EXIT_CODE`, `CSG405_MESSAGE` (the last line), `CSG405_RUN`, `CSG405_PROFILE` and `CSG405_TARGETS`. Its failure is told
-    and changes nothing; the block's own exception goes on.
+    and changes nothing; the block's own exception goes on. SIGTERM, by which Python would end at once, interrupts as Ctrl-C does.
     """
     code, message = 0, "all done"
+    with _terminated_as_interrupted():
+        try:
+            yield
+        except BaseException as error:
+            code, message = _ended(error)
+            raise
+        finally:
+            if command:
+                about = {"RUN": str(session.run.absolute()), "PROFILE": session.profile.name}
+                about |= {"TARGETS": " ".join(targets), "EXIT_CODE": str(code), "MESSAGE": redact(printable(message))}
+                _call(command, about)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Have SIGTERM raise KeyboardInterrupt; while units run, `Interrupt` has both end the run politely."""
+    if threading.current_thread() is not threading.main_thread():  # the embedding program handles signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
-    except BaseException as error:
-        code, message = _ended(error)
-        raise
     finally:
-        if command:
-            about = {"RUN": str(session.run.absolute()), "PROFILE": session.profile.name, "TARGETS": " ".join(targets)}
-            _call(command, {**about, "EXIT_CODE": str(code), "MESSAGE": redact(printable(message))})
+        signal.signal(signal.SIGTERM, before)
 
 
 def _ended(error: BaseException) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import click
 
 from pipeline.base.progress import duration
 from pipeline.cli.looks import looking, tell_damages
-from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run
+from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.changes import changes
 from pipeline.engine.chosen import assigned, settings_of
 from pipeline.engine.session import Session
@@ -28,7 +28,7 @@ def command(settings_: Sequence[str], as_json: bool, **given: Any) -> None:
     """Say who would be kept with other settings of judge; nothing is written, no shard is touched."""
     given["sets"] = (*given["sets"], *settings_)
     _judge_alone(given["sets"], given["settings"])
-    session = Session(**given)
+    session = there(given)
     store = looking(session)
     found = what_if(store, session.profile.stage(JUDGE))
     if as_json:

@@ -1,6 +1,7 @@
 """Who is at work on a run, as heartbeats and locks say; for commands that look and never wait."""
 
 import socket
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base import files
+from pipeline.base.text import printable
 from pipeline.tables.lock import BEAT_SECONDS, BEATS_MISSED, Occupied, held_here
 
 _ENDING = ".heartbeat.json"
@@ -36,26 +38,31 @@ class Driver:
 
 
 def drivers(run: Path) -> list[Driver]:
-    """Drivers that are alive: on this machine they hold their lock, on another one their heartbeat is fresh by both clocks."""
+    """Drivers that are alive: on this machine they hold their lock, on another one their heartbeat is fresh by both clocks.
+
+    A heartbeat that says nothing of the kind is told on standard error and passed over: it hides no other driver.
+    """
     found = []
     for path in sorted((run / "locks").glob(f"*{_ENDING}")):
         beat, name = files.read_object(path), path.name.removesuffix(_ENDING)
-        known = _driver(name, beat)
+        try:
+            known = _driver(name, beat) if beat else None  # it ended as we looked, or was cut short
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            sys.stderr.write(f"no heartbeat of a driver, and passed over: {printable(str(path))}\n")
+            continue
         if known and _alive(run, known):
             found.append(known)
     return found
 
 
-def _driver(name: str, beat: dict[str, Any]) -> Driver | None:
-    numbers = [beat.get(key) for key in ("pid", "time")]
-    if not all(isinstance(number, int | float) for number in numbers):
-        return None  # cut short, or from elsewhere
+def _driver(name: str, beat: dict[str, Any]) -> Driver:
+    """Raises KeyError, TypeError, ValueError, OverflowError and OSError where a heartbeat was damaged, or is from elsewhere."""
     since = beat.get("since")
     return Driver(
         name,
         int(beat["pid"]),
         str(beat.get("host")),
-        datetime.fromtimestamp(since, UTC) if isinstance(since, int | float) else None,
+        None if since is None else datetime.fromtimestamp(since, UTC),
         datetime.fromtimestamp(beat["time"], UTC),
     )
 

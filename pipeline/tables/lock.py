@@ -77,9 +77,12 @@ def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
 
 
 def held_here(run: Path, name: str) -> bool:
-    """Whether a process of this machine drives a kind, or the shard of it that lock files name so; see `at_work`."""
+    """Whether a process of this machine drives a kind, or the shard of it that lock files name so; see `at_work`.
+
+    Nothing is waited for: raises `Occupied` while another process begins to drive this kind, or looks.
+    """
     folder = run / "locks"
-    with _gate(folder / f"{name.partition('.')[0]}.gate"):
+    with _gate(folder / f"{name.partition('.')[0]}.gate", 0.0):
         try:
             with _locked(folder, name):
                 return False
@@ -123,8 +126,8 @@ def _flock(run: Path, how: int, otherwise: str) -> Iterator[None]:
 
 
 @contextmanager
-def _gate(path: Path) -> Iterator[None]:
-    lock = filelock.FileLock(path, timeout=GATE_SECONDS)
+def _gate(path: Path, seconds: float = GATE_SECONDS) -> Iterator[None]:
+    lock = filelock.FileLock(path, timeout=seconds)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -111,6 +111,21 @@ def test_a_run_remembers_all_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert each("") == [""]
 
 
+def test_together_they_may_be_longer_than_a_path_can_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    names = [f"{number:02d}{'x' * 98}" for number in range(60)]
+    for name in names:
+        (place.folder / name).mkdir()
+    place.put("a", f"{names[7]}/talk.mp4")
+    both = Session("folder", "run", joined(names), "", "", "", ())
+    text = both.profile.stage("crawl").input  # type: ignore[attr-defined]
+    assert len(text) > 4096 and each(text) == [str(place.folder / name) for name in names]
+    assert list(input_of(text).units(Store(place.run))) == [f"{names[7]}/talk.mp4"]  # type: ignore[arg-type]
+    (place.folder / "list.txt").touch()
+    with pytest.raises(InputError, match=r"not so: list\.txt$"):
+        input_of(joined([*names, "list.txt"]))
+
+
 def test_names_of_folders() -> None:
     assert labels([Path("/a/one"), Path("/b/two")]) == {Path("/a/one"): "one", Path("/b/two"): "two"}
     marked = labels([Path("/a/day"), Path("/b/day"), Path("/")])

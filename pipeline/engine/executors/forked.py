@@ -45,8 +45,12 @@ def processes(modules: Sequence[str]) -> BaseContext | None:
         return None
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload([PRELOADER])
-    with variables(**_first_variables(_began[0])):
-        forkserver.ensure_running()
+    try:
+        with variables(**_first_variables(_began[0])):
+            forkserver.ensure_running()
+    except OSError:
+        # Its socket lies below TMPDIR: too long a path for one, or a file system without sockets. No process was started then.
+        return None
     return forks
 
 

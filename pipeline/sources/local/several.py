@@ -15,7 +15,20 @@ def joined(paths: Sequence[str]) -> str:
 
 def each(text: str) -> list[str]:
     """The paths of an input; an input that is one path, of whatever name, is that one."""
-    return [text] if BETWEEN not in text or Path(text).exists() else [line for line in text.split(BETWEEN) if line]
+    return [text] if BETWEEN not in text or _is_path(text) else [line for line in text.split(BETWEEN) if line]
+
+
+def _is_path(text: str) -> bool:
+    """Whether a path with line ends in it is there; several paths together may be longer than any path can be."""
+    try:
+        return Path(text).exists()
+    except OSError:
+        return False
+
+
+def is_one(text: str) -> bool:
+    """Whether an input is one path, or none, and not several."""
+    return each(text) == [text]
 
 
 def labels(roots: Sequence[Path]) -> dict[Path, str]:

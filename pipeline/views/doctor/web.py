@@ -33,11 +33,16 @@ def keys(profile: Profile, models: Registry) -> Iterator[Finding]:
 
 
 def downloader(profile: Profile) -> Iterator[Finding]:
-    """yt-dlp, and what runs the scripts that YouTube's players ask for."""
+    """yt-dlp, where a stage of the profile fetches links, and what runs the scripts that YouTube's players ask for."""
     try:
         found = version("yt-dlp")
     except PackageNotFoundError:
-        yield Finding(MISSING, "yt-dlp", "not installed: no link can be fetched", install.with_extra("web"))
+        wanting = [name for name in profile.all_stages if "yt_dlp" in profile.settings(name).needed_modules()]
+        if wanting:
+            found, status = f"not installed, and {', '.join(wanting)} cannot do without", MISSING
+        else:
+            found, status = "not installed: links cannot be fetched, and nothing here asks for any", OK
+        yield Finding(status, "yt-dlp", found, install.with_extra("web"))
         return
     days = age_days(found, datetime.now(UTC).date())
     old = days is not None and days > OLD_DAYS

@@ -18,6 +18,7 @@ from pipeline.base.text import clean
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.sources.local.several import is_one
 from pipeline.sources.local.state import state_or_none
 from stages.crawl.inputs.base import Fetcher, Input
 from stages.crawl.inputs.contents import MARK, UNREAD, Found, Survey
@@ -46,7 +47,11 @@ class Folder(Input):
     @classmethod
     def matches(cls, text: str) -> bool:
         path = Path(text)
-        return bool(text) and (path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES))
+        return (
+            bool(text)
+            and is_one(text)
+            and (path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES))
+        )
 
     def units(self, store: "Store") -> Mapping[str, str]:
         """Its units; those that moved since their row was made with the path of their file."""

@@ -12,6 +12,7 @@ from pipeline.base.reasons import Reject
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
+from pipeline.sources.local.several import is_one
 from pipeline.sources.web.lists import LinkList, read_list, reason_of
 from pipeline.sources.web.pace import serving
 from pipeline.sources.web.settings import Web
@@ -33,7 +34,7 @@ class Links(Input):
 
     @classmethod
     def matches(cls, text: str) -> bool:
-        return Path(text).is_file()
+        return is_one(text) and Path(text).is_file()
 
     def units(self, store: "Store") -> list[str] | None:
         listed = self._listed(store.run)

@@ -1,6 +1,8 @@
 """Advice about missing packages works where it is read: in a checkout set up by make, in one set up otherwise, from a wheel."""
 
+import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(install, "CHECKOUT", tmp_path)
     monkeypatch.setattr(install, "_gpu", lambda: False)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -32,6 +35,26 @@ def test_make_in_its_own_environment(checkout: Path, monkeypatch: pytest.MonkeyP
 def test_a_checkout_in_an_environment_of_somebody_else(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/opt/conda")
     assert install.with_extra("sync") == f"pip install -c {install.CONSTRAINTS} -e '.[sync]'"
+
+
+def test_elsewhere_than_in_the_checkout(tmp_path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone = tmp_path / "it's here"
+    (clone / "docker").mkdir(parents=True)
+    for name in ("Makefile", install.CONSTRAINTS):
+        (clone / name).touch()
+    monkeypatch.setattr(install, "CHECKOUT", clone)
+    monkeypatch.setattr(sys, "prefix", str(clone / ".venv"))
+    pins = str(clone / install.CONSTRAINTS)
+    assert shlex.split(install.with_extra("sync")) == ["make", "-C", str(clone), "setup", "EXTRA=sync"]
+    python = str(clone / ".venv/bin/python")
+    assert shlex.split(install.pip("torch")) == [python, "-m", "pip", "install", "-c", pins, "torch"]
+    monkeypatch.setattr(sys, "prefix", "/opt/conda")
+    assert shlex.split(install.with_extra("sync")) == ["pip", "install", "-c", pins, "-e", f"{clone}[sync]"]
+    monkeypatch.chdir(clone)
+    assert install.with_extra("sync") == f"pip install -c {install.CONSTRAINTS} -e '.[sync]'"
+    monkeypatch.chdir(gone := Path(tempfile.mkdtemp(dir=tmp_path)))
+    gone.rmdir()
+    assert shlex.split(install.pip("torch")) == ["pip", "install", "-c", pins, "torch"]
 
 
 def test_a_wheel(checkout: Path) -> None:

@@ -1,6 +1,10 @@
 """`run --on-end`: what it is told, and that its own failure changes nothing."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from pipeline.cli import on_end
 from pipeline.engine import console
 from tests.pipeline.cli.toy_run import ToyRun
 
+ROOT = Path(__file__).parents[3]
 WRITE = 'printf \'%s|\' "$CSG405_EXIT_CODE" "$CSG405_MESSAGE" "$CSG405_RUN" "$CSG405_PROFILE" "$CSG405_TARGETS" > told'
 
 
@@ -37,6 +42,29 @@ def test_it_is_told_of_an_interruption_and_of_a_crash(tmp_path: Path, monkeypatc
             .read_text()
             .startswith(f"{code}|{'interrupted' if code == 130 else '?[31mout of luck'}|")
         )
+
+
+@pytest.mark.parametrize("moment", ["options_of", "run_shown", "show_funnel"])
+def test_it_is_told_of_a_sigterm_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Before the first stage, where one is planned or finishes, after the last."""
+    toys = ToyRun(tmp_path, monkeypatch)
+    code = (
+        "import os, signal, sys, time; from pipeline.cli import run; from tests.pipeline.engine import toy_cli\n"
+        "def told(*_, **__): os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        f"toy_cli.register(dict.__setitem__); sys.modules['pipeline.cli.run'].{moment} = told; toy_cli.main()"
+    )
+    about = ["--profile", str(toys.profile), "--run", str(toys.run), "--workers", "0", "--funnel", "--on-end", WRITE]
+    command = [sys.executable, "-c", code, "run", "crawl", *about]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 130 and "what was committed is safe" in ended.stderr, ended.stderr
+    assert (tmp_path / "told").read_text().startswith(f"130|interrupted|{toys.run}|toys|crawl|")
+
+
+def test_sigterm_means_afterwards_what_it_meant_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    ToyRun(tmp_path, monkeypatch)("run", "crawl", "--workers", "0")
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("command", ["exit 7", "sleep 60", "/no/such/program"])

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 from click.testing import CliRunner
 
@@ -71,6 +72,36 @@ def test_whose_heartbeat_counts(tmp_path: Path, beat: Any, alive: bool) -> None:
     found = drivers(tmp_path)
     assert bool(found) == alive
     assert all((one.writes, one.kind, one.pid) == ("videos.0-of-2", "videos", 1) for one in found)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"time": 1e30}, {"time": -1e15}, {"since": 1e300}, {"since": "now"}, {"pid": float("inf")}, {"pid": None}],
+)
+def test_a_damaged_heartbeat_is_told_and_hides_nothing(toys: ToyRun, wrong: dict[str, Any]) -> None:
+    beat = {"host": "elsewhere", "pid": 1, "since": 5.0, "time": time.time()}
+    (toys.run / "locks" / "clips.heartbeat.json").write_text(json.dumps({**beat, **wrong}))
+    (toys.run / "locks" / "videos.heartbeat.json").write_text(json.dumps(beat))
+    said = toys("status")
+    assert f"passed over: {toys.run / 'locks' / 'clips.heartbeat.json'}\n" in said and "videos since" in said
+    listed = CliRunner().invoke(cli.main, ["runs"])
+    assert listed.exit_code == 0 and "at work:    videos since" in listed.output
+
+
+def test_looking_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locks").mkdir()
+    waited: list[float] = []
+    monkeypatch.setattr(filelock.FileLock, "acquire", lambda self, *_, **__: waited.append(self.timeout))
+    for kind, seen in (("videos", time.time()), ("clips", 5.0)):
+        beat = {"host": socket.gethostname(), "pid": 1, "since": 5.0, "time": seen}
+        (tmp_path / "locks" / f"{kind}.heartbeat.json").write_text(json.dumps(beat))
+    drivers(tmp_path)
+    assert waited and set(waited) == {0}
+    monkeypatch.undo()
+    gates = [filelock.FileLock(tmp_path / "locks" / f"{kind}.gate", is_singleton=False) for kind in ("videos", "clips")]
+    with gates[0], gates[1]:  # another process begins to drive both
+        assert [one.kind for one in drivers(tmp_path)] == ["videos"], "the one whose heartbeat is fresh"
+    assert not drivers(tmp_path)
 
 
 def test_runs_lists_what_is_there(toys: ToyRun) -> None:

@@ -63,5 +63,11 @@ def test_what_other_stages_would_measure_is_not_known(run: Path) -> None:
 
 
 def test_a_run_without_anybody(tmp_path: Path) -> None:
-    assert "nobody was found" in what_if(tmp_path / "new", "judge.max_yaw_degrees=7")
-    assert not (tmp_path / "new").exists()
+    (tmp_path / "run" / "tables").mkdir(parents=True)
+    assert "nobody was found" in what_if(tmp_path / "run", "judge.max_yaw_degrees=7")
+
+
+def test_a_run_that_is_not_there_is_a_mistake(run: Path) -> None:
+    said = what_if(run.parent / "rnu", "judge.max_yaw_degrees=7", code=2)
+    assert f"{run.parent / 'rnu'} is no run" in said and str(run) in said
+    assert not (run.parent / "rnu").exists()

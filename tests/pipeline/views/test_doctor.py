@@ -16,6 +16,7 @@ import filelock
 import pytest
 from click.testing import CliRunner
 
+from pipeline.base import install
 from pipeline.cli import main as cli
 from pipeline.engine.profile import Profile, load
 from pipeline.registry.models import Registry
@@ -186,7 +187,20 @@ def test_an_old_yt_dlp(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> Non
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(web, "version", absent)
-    assert status_of(web.downloader(profile), "yt-dlp") == MISSING
+    assert status_of(web.downloader(profile), "yt-dlp") == MISSING, "the demo's crawl fetches from a server of its own"
+
+
+def test_who_works_on_folders_needs_no_yt_dlp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(web, "version", absent)
+    for kind, links in (("folder", False), ("folder", True), ("csg405", True)):
+        (tmp_path / "links.txt").write_text("https://example.org/a\n")
+        given = [f"crawl.input={tmp_path / 'links.txt' if links else tmp_path}"] if kind == "folder" else []
+        (found,) = web.downloader(load(kind, given))
+        assert found.status == (MISSING if links else OK), found
+        assert install.with_extra("web") in found.advice and ("links cannot be fetched" in found.found) is not links
 
 
 def test_packages_against_what_is_asked_for_and_what_was_tested(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,23 @@ def test_workers_start_afresh_where_a_fork_would_be_late(tmp_path: Path, monkeyp
     assert found["parent"] == os.getpid() and found["value"] == "3" and found["limit"] == 2 << 30
 
 
+def test_workers_start_afresh_where_a_socket_has_no_room_for_its_path(tmp_path: Path) -> None:
+    """The forked process listens below TMPDIR, by a name of 32 characters; a socket's path has 107 at most."""
+    place = tmp_path / ("x" * max(1, 99 - len(str(tmp_path))))
+    place.mkdir()
+    code = (
+        "import json, os, pathlib; from tests.pipeline.engine.drivers import forkservers\n"
+        "from tests.pipeline.engine.executors.told import told\n"
+        "found = [told(pathlib.Path.cwd(), 'TMPDIR') for _ in range(2)]\n"
+        "print(json.dumps([[one['parent'] == os.getpid(), one['value']] for one in found] + forkservers(os.getpid())))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(place)}
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1]) == [[True, str(place)]] * 2, "and no forked process is left"
+
+
 def test_nothing_in_the_process_that_is_forked_starts_a_thread(tmp_path: Path) -> None:
     """With the modules of every stage; and it imports ours, whatever lies in the folder that the driver is in."""
     (tmp_path / "pipeline").mkdir()
