@@ -18,7 +18,7 @@ from pipeline.base import files
 from pipeline.base.text import printable
 from pipeline.shards.format import ShardError
 from pipeline.shards.release import ALL_LINKS, AVAILABILITY, LINKS, schemas
-from pipeline.shards.release.about import About
+from pipeline.shards.release.about import About, public
 from pipeline.shards.release.reading import Released, open_release, tables_of
 from pipeline.shards.release.seal import seal
 from pipeline.shards.release.tables import TableWriter, link_line
@@ -86,7 +86,8 @@ def takedown(folder: Path, wanted: Wanted, out: Path) -> TakenDown:
         raise ShardError(f"{folder} holds nothing of what was named: nothing was written")
     if not left:
         raise ShardError(f"nobody would be left in {folder}: withdraw it as a whole")
-    about = replace(release.about, version=release.about.next_version)
+    # older versions published people's decisions with ids and names
+    about = replace(release.about, version=release.about.next_version, settings=public(release.about.settings))
     about = replace(about, changes=(*about.changes, f"{about.version}: {gone} taken out on request."))
     found = TakenDown(folder, out, release.about.version, about.version, gone, wanted.unmatched(gone))
     files.make_folder(out.absolute().parent)

@@ -118,6 +118,20 @@ def test_an_id_in_the_words_beside_the_rows_stops_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
+def test_the_decisions_that_an_older_release_published_go(tmp_path: Path) -> None:
+    decided = [
+        {"id": VIDEOS[1], "verdict": "drop", "who": "Ann Other", "why": "logo"},
+        {"id": VIDEOS[2], "verdict": "keep", "who": "Ann Other", "why": ""},
+        {"id": person_of(0), "verdict": ["keep"], "who": "", "why": ""},
+    ]
+    settings = {"judge": {"max_jitter": 0.03, "require_measured": ["jitter"], "overrides": decided}, "odd": 3}
+    published = publish(tmp_path / "release", settings=settings)
+    takedown(published, wanted_of([VIDEOS[1]]), tmp_path / "new")
+    judge = {"max_jitter": 0.03, "require_measured": ["jitter"], "overrides": {"drop": 1, "keep": 1}}
+    assert open_release(tmp_path / "new").about.settings == {"judge": judge, "odd": 3}
+    assert "Ann Other" in everything(published) and "Ann Other" not in everything(tmp_path / "new")
+
+
 def test_the_target_may_neither_be_there_nor_lie_in_the_release(published: Path, tmp_path: Path) -> None:
     for out in (published, published / "new", tmp_path):
         with pytest.raises(ShardError, match="name a folder that is not there yet"):
