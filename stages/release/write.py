@@ -169,7 +169,10 @@ def _write_availability(folder: Path, store: Store, split: str, kept: pa.Table) 
 
 
 def _settings(run: Path) -> dict[str, dict[str, Any]]:
-    """Of each stage of the run's profile, the settings that change results; none that says where something lies or whom somebody decided on."""
+    """Of each stage of the run's profile, the settings that change results; none that says where something lies.
+
+    Nor do they say on whom somebody decided, and who did.
+    """
     kept = run / "profile.toml"
     try:
         profile = load(str(kept)) if kept.is_file() else None

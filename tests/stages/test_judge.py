@@ -217,7 +217,10 @@ def test_a_log_names_nobody_who_opted_out(tmp_path: Path, caplog: pytest.LogCapt
     path = tmp_path / "overrides.csv"
     path.write_text("id,verdict\nyt:aaaaaaaaaa1/0+9#9,drop\nhttps://youtu.be/aaaaaaaaaa1,drop\nyt:aaaaaaaaaa2,drop\n")
     for opt_out, words in (
-        (OptOut(videos=frozenset({"yt:aaaaaaaaaa1"})), "3 overrides match nothing in this run, for example yt:aaaaaaaaaa2"),
+        (
+            OptOut(videos=frozenset({"yt:aaaaaaaaaa1"})),
+            "3 overrides match nothing in this run, for example yt:aaaaaaaaaa2",
+        ),
         (OptOut(channels=frozenset({"@ann"})), "3 overrides match nothing in this run"),
     ):
         caplog.clear()
