@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.shards.read import open_shards
-from pipeline.shards.webdataset import write_webdataset
+from pipeline.shards.webdataset import beside, write_webdataset
 from pipeline.storage import storage_of
 from pipeline.tables import people
 
@@ -24,8 +24,9 @@ def webdataset(run: Path, out: Path, max_mb: int, clips: bool) -> None:
     """Tar files of all splits: json, npy, flac and mp4 of each sample; they hold footage, and are not for publishing."""
     shards = storage_of(run).local("shards")
     videos = {row["video_id"] for row in open_shards(shards).rows(["video_id"])}
-    with people.noting(run, [out.absolute()], sorted(videos)):
-        done = write_webdataset(shards, out, max_mb * 1_000_000, clips=clips)
+    temporary = beside(out)  # a kill leaves it half-written, full of clips: an opt-out has to find it too
+    with people.noting(run, [out.absolute(), temporary], sorted(videos)):
+        done = write_webdataset(shards, out, max_mb * 1_000_000, clips=clips, temporary=temporary)
     click.echo(
         f"{sum(done.samples.values()):,} samples in {len(done.samples)} tar files, {done.bytes / 1e6:.1f} MB, in {out}"
     )

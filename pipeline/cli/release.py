@@ -102,8 +102,12 @@ def takedown(entries: Sequence[str], lists: Sequence[Path], folder: Path, out: P
     if wanted.channels and run is not None:
         videos = Store(run).read("videos", ["video_id", *CHANNEL_COLUMNS]).to_pylist()
         wanted = with_channels(wanted, videos)
-    elif wanted.channels and not wanted.videos:
-        raise Fault("a release names no channels: add --run of the run that it was made from, or name videos", BAD_USE)
+    elif wanted.channels_alone:
+        raise Fault(
+            f"{wanted.channels_alone[0]} is a channel, and a release names none: add --run of the run that it was made from, "
+            "or name videos",
+            BAD_USE,
+        )
     _tell_of(take_down(folder, wanted, out), run)
 
 
@@ -112,7 +116,8 @@ def _tell_of(done: TakenDown, run: Path | None) -> None:
         f"{done.gone} taken out: version {done.old} in {done.release} stays, version {done.new} is in {done.out}"
     )
     for entry in done.unmatched:
-        click.echo(f"not in this release: {entry}", err=True)
+        unknown = "could not be looked up as a channel" + (f", {run} knows none" if run else ": add --run")
+        click.echo(f"{unknown if entry in done.unresolved else 'not in this release'}: {entry}", err=True)
     click.echo(
         f"what has to be removed from the old one: {done.lists[1]}, and {done.lists[0]} for programs; keep both to yourself"
     )

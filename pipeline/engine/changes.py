@@ -7,6 +7,7 @@ from typing import Any
 from pipeline.base.text import printable
 from pipeline.engine.chosen import flat, kept_of, settings_in
 from pipeline.engine.lookup import settings_class
+from pipeline.engine.overrides import OverridesError
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import as_toml, is_stage
 from pipeline.engine.session import Session
@@ -102,7 +103,7 @@ def _pending(session: Session, stage: Stage) -> str:
         work = plan(stage, session.store, net_hashes(stage, session.models.looking()))
     except MissingModel as error:
         return f"skipped, unless its net comes: {error}"
-    except OSError as error:
+    except (OSError, OverridesError) as error:
         return f"cannot be planned: {error}"
     return f"{len(work.pending):,} of {len(work.units):,} units to do" if len(work.pending) else ""
 

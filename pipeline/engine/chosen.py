@@ -6,7 +6,7 @@ What a profile says by itself is not in it, so that a better default of a later 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -157,6 +157,27 @@ def settings_of(path: Path) -> dict[str, str]:
             )
         sets |= {f"{section}.{key}": as_toml(value) for key, value in values.items()}
     return sets
+
+
+def placed(key: str, value: str) -> str:
+    """A setting's value as a run remembers it: where it is the path of a file, an absolute one, for any folder to go on from."""
+    if not _is_path(key):
+        return value
+    try:
+        given = toml.parse(f"value = {value}")["value"]
+    except toml.BadToml:
+        given = value.strip()
+    if not isinstance(given, str) or given in ("", "off") or Path(given).is_absolute():
+        return value
+    return as_toml(str(Path(given).expanduser().absolute()))
+
+
+def _is_path(key: str) -> bool:
+    stage, _, name = key.partition(".")
+    if key == "opt_out":
+        return True
+    field = settings_class(stage).model_fields.get(name) if is_stage(stage) else None
+    return field is not None and Path in (field.annotation, *get_args(field.annotation))
 
 
 def guessed(run: Path, profile: Profile, reference: str) -> Chosen:

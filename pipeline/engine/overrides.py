@@ -1,18 +1,26 @@
 """People's own decisions, from a CSV file: they win over the thresholds."""
 
 import csv
+import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from pipeline.base.errors import UserError
 from pipeline.base.units import Row
+
+if TYPE_CHECKING:
+    from pipeline.tables.opt_out import OptOut
 
 log = logging.getLogger(__name__)
 
-
 Verdict = Literal["keep", "drop", "unsure"]
+
+
+class OverridesError(UserError, ValueError):
+    """A file of decisions cannot be used; the message names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +42,41 @@ def read_overrides(path: Path | None) -> list[Override]:
     """The lines of a CSV file with the columns id, verdict, who, why, sorted by id; the last line about an id wins.
 
     Raises:
-        ValueError: a line is not understood; the message names file and line.
+        OverridesError: a line is not understood, or no UTF-8; the message names file and line.
         FileNotFoundError: there is no such file.
     """
     if path is None:
         return []
     overrides = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
         if not {"id", "verdict"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: line 1: the columns must be id, verdict, who, why")
+            raise OverridesError(f"{path}: line 1: the columns must be id, verdict, who, why")
         for line in reader:
             override = _override(line, f"{path}: line {reader.line_num}")
             overrides[override.id] = override
+    except csv.Error as error:
+        raise OverridesError(f"{path}: line {reader.line_num + 1}: {error}") from None
     return [overrides[id] for id in sorted(overrides)]
 
 
+def _text(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise OverridesError(f"{path}: line {line}: no UTF-8; save it as `CSV UTF-8`") from None
+
+
 def _override(line: Mapping[str | None, str | None], where: str) -> Override:
-    """A line of the file; `where` begins the message of the ValueError."""
+    """A line of the file; `where` begins the message of the OverridesError."""
     # A line with too many cells has the rest under None, one with too few has None in their place.
     values = {key: (value or "").strip() for key, value in line.items() if isinstance(key, str)}
     verdict = values["verdict"].lower()
     if not values["id"] or verdict not in get_args(Verdict):
-        raise ValueError(f"{where}: needs an id, and keep, drop or unsure, not {verdict!r}")
+        # What stands there instead is not repeated: it may be somebody's id, and reports hold this message.
+        raise OverridesError(f"{where}: needs an id, and keep, drop or unsure as its verdict")
     return Override(values["id"], cast(Verdict, verdict), values.get("who", ""), values.get("why", ""))
 
 
@@ -70,10 +90,18 @@ def strangers(overrides: Iterable[str], persons: Iterable[Row]) -> list[str]:
     return sorted(set(overrides) - {id for person in persons for id in _ids(person)})
 
 
-def tell_of(overrides: Mapping[str, Override], persons: Sequence[Row]) -> None:
-    """Log how many overrides are about nothing in this run, and how many decide nothing."""
+def tell_of(overrides: Mapping[str, Override], persons: Sequence[Row], opt_out: "OptOut | None" = None) -> None:
+    """Log how many overrides are about nothing in this run, and how many decide nothing.
+
+    Logs stay in the run's folder: none names a video that opted out, and where channels did, it may be of any stranger.
+    """
+    from pipeline.tables.people import mentioned
+
     if unknown := strangers(overrides, persons):
-        log.warning("%d overrides match nothing in this run, for example %s", len(unknown), unknown[0])
+        videos, channels = (opt_out.videos, opt_out.channels) if opt_out else (frozenset[str](), frozenset[str]())
+        told = [id for id in unknown if not channels and not {id.partition("/")[0], *mentioned(id)} & videos]
+        example = f", for example {told[0]}" if told else ""
+        log.warning("%d overrides match nothing in this run%s", len(unknown), example)
     if unsure := sum(not override.decides for override in overrides.values()):
         log.info("%d overrides say unsure: notes, which decide nothing", unsure)
 

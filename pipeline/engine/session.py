@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.base.damage import Damaged
 from pipeline.base.errors import BadUse, StageError
-from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, settings_of
+from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, placed, settings_of
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
@@ -231,10 +231,9 @@ def _with(known: Chosen, given: _Given) -> Chosen:
         known = replace(known, poses=_place(given.poses))
     if given.models:
         known = replace(known, models=_place(given.models))
-    sets = dict(known.sets)
-    if given.settings:
-        sets |= settings_of(Path(given.settings))
-    return replace(known, sets=sets | dict(map(assigned, given.sets)))
+    asked = settings_of(Path(given.settings)) if given.settings else {}
+    asked |= dict(map(assigned, given.sets))
+    return replace(known, sets={**known.sets, **{key: placed(key, value) for key, value in asked.items()}})
 
 
 def _loaded(chosen: Chosen, targets: Sequence[str]) -> Profile:

@@ -4,7 +4,7 @@ import base64
 import html
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipeline.shards.format import ShardError, shard_measures
 
 _SIZE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
 _LISTS = ("keypoints", "scores", "local", "neck", "audio", "audio_features")
+_CLIPS = "clips"  # the first step of the names of all clips
 _ABOUT_PEOPLE = ("attributes", "speakers")
 
 
@@ -103,9 +104,11 @@ class Item:
         run, name = self._folder.parent, self.row["video"]
         if not name:
             raise ShardError(f"{self.person_id}: its shard names no clip")
-        path = storage_of(run).local(name).resolve()
-        if not path.is_relative_to(run.resolve()):
-            raise ShardError(f"{self.person_id}: its shard names a clip outside of {run}")
+        # `clips/` may be a link to another disk; what is named in it by a shard of others may not lead out of it.
+        storage, steps = storage_of(run), PurePosixPath(name).parts
+        path = storage.local(name).resolve()
+        if steps[:1] != (_CLIPS,) or ".." in steps or not path.is_relative_to(storage.local(_CLIPS).resolve()):
+            raise ShardError(f"{self.person_id}: its shard names a clip outside of {run / _CLIPS}")
         if not path.is_file():
             raise ShardError(f"{path} is not here: `csg405 run export` makes clips, published shards come without them")
         if self.row["video_sha256"] and sha256_of(path) != self.row["video_sha256"]:

@@ -43,7 +43,14 @@ class Exported:
     without_clip: int = 0
 
 
-def write_webdataset(shards: Path, out: Path, most_bytes: int = 1_000_000_000, *, clips: bool = True) -> Exported:
+def beside(out: Path) -> Path:
+    """A new name beside the target for what is not whole yet."""
+    return out.absolute().parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+
+
+def write_webdataset(
+    shards: Path, out: Path, most_bytes: int = 1_000_000_000, *, clips: bool = True, temporary: Path | None = None
+) -> Exported:
     """Write `{split}-{number}.tar` into a new folder, which is whole or not there.
 
     Args:
@@ -51,13 +58,14 @@ def write_webdataset(shards: Path, out: Path, most_bytes: int = 1_000_000_000, *
         out: the target; must not exist.
         most_bytes: of a tar file; one sample that is larger has a file of its own.
         clips: whether mp4 files go along.
+        temporary: the folder that is filled and then renamed, on the target's disk; None: one that `beside` names.
 
     Raises:
         ShardError: the target is there, or the shards do not read.
     """
     if out.exists():
         raise ShardError(f"{out} is there already: name a folder that is not there yet")
-    temporary = out.absolute().parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
+    temporary = temporary or beside(out)
     found = Exported()
     try:
         files.make_folder(temporary)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
 from pipeline.engine.old_rows import old_rows, stay
+from pipeline.engine.overrides import OverridesError
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Stage
@@ -109,7 +110,7 @@ def _state(stage: Stage, store: Store, models: Registry) -> StageState:
         state.ok, state.rejected, state.failed = (counts.get(s, 0) for s in (OK, REJECTED, FAILED))
         state.unchosen, state.why_unchosen = work.unchosen, stage.unchosen if work.unchosen else ""
         state.old_reader = _old_reader(stage, store, work)
-    except (MissingModel, OSError) as error:
+    except (MissingModel, OSError, OverridesError) as error:
         remedy = error.remedy if isinstance(error, MissingModel) else ""
         state.note = f"no net: {remedy}" if remedy else str(error)
         _count(state, won)

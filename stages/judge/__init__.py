@@ -33,4 +33,4 @@ class Judge(JudgeSettings, Stage):
     def worker(self, context: Context) -> "JudgeWorker":
         from stages.judge.worker import JudgeWorker
 
-        return JudgeWorker(self)
+        return JudgeWorker(self, context.opt_out)

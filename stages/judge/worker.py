@@ -11,6 +11,7 @@ from pipeline.engine.overrides import Override, override_of, read_overrides, tel
 from pipeline.engine.thresholds import Threshold
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
@@ -42,10 +43,11 @@ class JudgeWorker:
 
     Args:
         settings: of the stage.
+        opt_out: whose ids are not logged, though overrides still name them.
     """
 
-    def __init__(self, settings: JudgeSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: JudgeSettings, opt_out: OptOut | None = None) -> None:
+        self._settings, self._opt_out = settings, opt_out
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the verdicts, in the order of `persons`.
@@ -58,7 +60,7 @@ class JudgeWorker:
             return
         findings = self._findings(_joined(unit))
         overrides = {override.id: override for override in read_overrides(self._settings.overrides)}
-        tell_of(overrides, persons)
+        tell_of(overrides, persons, self._opt_out)
         for i, person in enumerate(persons):
             override = override_of(person, overrides)
             yield _verdict(person, findings.reasons[i], findings.unmeasured[i], override)

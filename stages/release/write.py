@@ -14,7 +14,7 @@ from pipeline.base.version import version_of
 from pipeline.engine.profile import ProfileError, load
 from pipeline.shards import release
 from pipeline.shards.format import SPLITS
-from pipeline.shards.release.about import About
+from pipeline.shards.release.about import About, public
 from pipeline.shards.release.counts import Counts
 from pipeline.shards.release.seal import seal
 from pipeline.shards.release.tables import ROWS_A_FILE, TableWriter, link_line
@@ -169,7 +169,10 @@ def _write_availability(folder: Path, store: Store, split: str, kept: pa.Table) 
 
 
 def _settings(run: Path) -> dict[str, dict[str, Any]]:
-    """Of each stage of the run's profile, the settings that change results; none that says where something lies."""
+    """Of each stage of the run's profile, the settings that change results; none that says where something lies.
+
+    Nor do they say on whom somebody decided, and who did.
+    """
     kept = run / "profile.toml"
     try:
         profile = load(str(kept)) if kept.is_file() else None
@@ -177,10 +180,12 @@ def _settings(run: Path) -> dict[str, dict[str, Any]]:
         profile = None
     if profile is None:
         return {}
-    return {
-        name: {key: value for key, value in profile.stage(name).result_settings().items() if not _is_place(value)}
-        for name in profile.all_stages
-    }
+    return public(
+        {
+            name: {key: value for key, value in profile.stage(name).result_settings().items() if not _is_place(value)}
+            for name in profile.all_stages
+        }
+    )
 
 
 def _is_place(value: object) -> bool:

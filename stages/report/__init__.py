@@ -34,13 +34,18 @@ class Report(ReportSettings, Stage):
     resources: ClassVar[Resources] = Resources(seconds=3600, memory_gb=16, one_worker=True)
 
     def depends(self, store: "Store") -> str:
-        """What else the page shows: what became of every unit of every other stage, results or not."""
+        """What else the page shows: what became of every unit of every other stage, results or not; and who opted out.
+
+        Overrides may name people of whom no table tells: without the latter, their ids would stay on the page.
+        """
         hashes = []
         for kind in store.kinds:
             won = store.outcomes(kind).select(["unit", "fingerprint", "status", "reason"])
             if kind != self.writes:
                 one = np.zeros(len(won), dtype=np.int64)
                 hashes.append(f"{kind} {unit_hashes(one, row_hashes(won, won.column_names), 1)[0]}")
+        if store.opt_out:
+            hashes.append(f"opt_out {sorted(store.opt_out.videos)} {sorted(store.opt_out.channels)}")
         return f"{digest(*hashes):016x}"
 
     def worker(self, context: Context) -> Work:

@@ -84,6 +84,8 @@ class RunTables:
     attributes: dict[str, list[Share]]
     nets: list[MadeBy]
     footage: bool = True
+    opted_out: frozenset[str] = frozenset()
+    channels_opted_out: bool = False
 
     @property
     def kept(self) -> pd.DataFrame:
@@ -168,6 +170,8 @@ def gather(store: "Store") -> RunTables:
         row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),
         attributes=table_one.attributes(store),
         nets=made_by(store),
+        opted_out=frozenset(store.opted_out.to_pylist()),
+        channels_opted_out=bool(store.opt_out.channels),
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.engine.overrides import Override, read_overrides, strangers
 from pipeline.engine.thresholds import Threshold
 from pipeline.shards.format import MEASURE_KINDS
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.people import mentioned, video_of
 from stages.report import charts, columns, people
 from stages.report.gather import COSTLY, OF_SOUND, RunTables, judged, measures
 
@@ -82,18 +83,36 @@ def _whole(setting: str) -> bool:
 
 
 def decisions_of(tables: RunTables) -> dict[str, Any]:
-    """The run's own overrides: their lines, the ids that match nobody, and why they cannot be read, if so."""
+    """The run's own overrides: their lines, the ids that match nobody, and why they cannot be read, if so.
+
+    Lines about a video that opted out are left out; of ids that match nobody, and may be of a channel that did, only the number
+    is there.
+    """
     path = tables.judge["overrides"]
     if not path or path == "off":
-        return {"file": None, "rows": [], "strangers": [], "trouble": None}
+        return {"file": None, "rows": [], "strangers": [], "untold": 0, "trouble": None}
     try:
         found, trouble = read_overrides(Path(path)), None
     except (OSError, ValueError) as error:
         found, trouble = list[Override](), str(error)
     ids = tables.people[["person_id", "clip_id", "video_id"]].to_dict("records")
+    found = [one for one in found if not _opted_out(one.id, tables)]
     unknown = strangers((one.id for one in found), ids) if found else []
-    rows = [[one.id, one.verdict, one.who, one.why] for one in found]
-    return {"file": Path(path).name, "rows": rows, "strangers": unknown, "trouble": trouble}
+    known = set(tables.videos["video_id"]) if tables.channels_opted_out else set()
+    untold = {id for id in unknown if tables.channels_opted_out and video_of(id) not in known}
+    rows = [[one.id, one.verdict, *_words(one, tables)] for one in found if one.id not in untold]
+    told = [id for id in unknown if id not in untold]
+    return {"file": Path(path).name, "rows": rows, "strangers": told, "untold": len(untold), "trouble": trouble}
+
+
+def _opted_out(text: str, tables: RunTables) -> bool:
+    """Whether a text is the id of, or names, a video that opted out."""
+    return not tables.opted_out.isdisjoint({text.partition("/")[0], *mentioned(text)})
+
+
+def _words(one: Override, tables: RunTables) -> list[str]:
+    """Who decided and why, without words that name a video that opted out."""
+    return ["" if _opted_out(text, tables) else text for text in (one.who, one.why)]
 
 
 def costly_of(tables: RunTables) -> list[list[Any]]:

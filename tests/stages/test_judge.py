@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from annotated_types import Le
 
-from pipeline.engine.overrides import read_overrides
+from pipeline.base.errors import UserError
+from pipeline.engine.overrides import OverridesError, read_overrides
 from pipeline.engine.profile import load
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
 from stages.judge import CHECKS, Judge
 
 OFF = {check.setting: None for check in CHECKS}
@@ -192,6 +194,38 @@ def test_a_bad_override_names_file_and_line(tmp_path: Path, text: str, match: st
     path.write_text(text)
     with pytest.raises(ValueError, match=match):
         read_overrides(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"id,verdict,who,why\nx,keep,Ann,\ny,drop,J\xf6rg,\n", "line 3: no UTF-8"),
+        (b"id,verdict,who,why\nx,keep,Ann," + b"w" * 200_000 + b"\n", "line 2: field larger"),
+        (b"\xff\xfei\0d\0", "line 1: no UTF-8"),
+        (b"id,verdict\nkeep,yt:aaaaaaaaaa1\n", "line 2: needs an id, and keep, drop or unsure as its verdict$"),
+    ],
+)
+def test_a_file_that_is_no_such_table_is_told_in_a_line(tmp_path: Path, data: bytes, match: str) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_bytes(data)
+    with pytest.raises(OverridesError, match=match) as told:
+        read_overrides(path)
+    assert isinstance(told.value, UserError) and str(path) in str(told.value)
+
+
+def test_a_log_names_nobody_who_opted_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_text("id,verdict\nyt:aaaaaaaaaa1/0+9#9,drop\nhttps://youtu.be/aaaaaaaaaa1,drop\nyt:aaaaaaaaaa2,drop\n")
+    for opt_out, words in (
+        (
+            OptOut(videos=frozenset({"yt:aaaaaaaaaa1"})),
+            "3 overrides match nothing in this run, for example yt:aaaaaaaaaa2",
+        ),
+        (OptOut(channels=frozenset({"@ann"})), "3 overrides match nothing in this run"),
+    ):
+        caplog.clear()
+        list(Judge(**OFF, overrides=path).worker(Context(Path(), opt_out=opt_out)).process(unit({}, {})))
+        assert caplog.messages == [words]
 
 
 @pytest.mark.slow

@@ -223,6 +223,18 @@ def test_the_card_names_licence_contact_and_settings_but_no_place(run: Path) -> 
     assert str(run) not in card + json.dumps(index)
 
 
+def test_of_peoples_decisions_only_their_number_is_published(run: Path, tmp_path: Path) -> None:
+    lines = ["id,verdict,who,why", f"{video_id(9)},drop,Ann Other,asked us to", f"{person_id(1)},keep,Ann Other,fine"]
+    (tmp_path / "overrides.csv").write_text("\n".join([*lines, f"{video_id(8)},drop,Bo,logo"]) + "\n")
+    words = ['name = "mine"', "[targets]", 'filter = ["judge"]', "[stages.judge]"]
+    (run / "profile.toml").write_text("\n".join([*words, f'overrides = "{tmp_path / "overrides.csv"}"']) + "\n")
+    fake_run.run(Release(title="Ours"), run)
+    said = json.loads((run / "release" / "index.json").read_text())["about"]["settings"]["judge"]
+    assert said["overrides"] == {"drop": 2, "keep": 1}
+    for content in files_of(run).values():
+        assert not [word for word in (b"Ann Other", b"asked us", video_id(9).encode()) if word in content]
+
+
 def rebuilt(run: Path, folder: Path, **video: Any) -> Store:
     """Another run: its clips from the links, its persons from the skeletons."""
     store = Store(folder)

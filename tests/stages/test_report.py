@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.tables.opt_out import OptOut
 from pipeline.tables.results import read_listing
 from pipeline.tables.store import Store
 from stages.report import Report, charts, funnel, gather, page
@@ -252,3 +253,62 @@ def test_what_changes_the_page_changes_what_it_depends_on(store: Store) -> None:
     assert Report().depends(Store(store.run)) == before
     fake_run.refuse(store, "videos", "https://example.org/z", "gone")
     assert Report().depends(Store(store.run)) != before
+    assert Report().depends(Store(store.run, OptOut(videos=frozenset({"yt:aaaaaaaaaa1"})))) != Report().depends(store)
+
+
+DECIDED = [
+    f"{fake_run.person_id(1)},keep,Ann,as good as yt:aaaaaaaaaa1",
+    f"{fake_run.video_id(2)},drop,Bo,logo",
+    "yt:aaaaaaaaaa1/0+130#0,drop,Cy,secret one",
+    "https://youtu.be/aaaaaaaaaa1,drop,Cy,secret two",
+    "yt:aaaaaaaaaa2,drop,Di,secret three",
+]
+
+
+def overridden(store: Store, data: bytes) -> None:
+    path = store.run.parent / "overrides.csv"
+    path.write_bytes(data)
+    (store.run / "profile.toml").write_text(f'name = "x"\n[stages.judge]\noverrides = "{path}"\n')
+
+
+def page_with(store: Store, opt_out: OptOut) -> str:
+    """All bytes of the page that is made while these people are left out."""
+    list(Report().worker(Context(store.run, opt_out=opt_out)).process(Unit("all", {})))
+    return "".join(path.read_text() for path in sorted((store.run / "report").rglob("*")) if path.is_file())
+
+
+def decisions(page: str) -> dict:
+    found = re.search(r"CSG.summary = (.*);\n", page)
+    assert found
+    return json.loads(found[1])["decisions"]
+
+
+def test_decisions_about_who_opted_out_are_not_on_the_page(store: Store) -> None:
+    overridden(store, "\n".join(["id,verdict,who,why", *DECIDED]).encode())
+    assert "aaaaaaaaaa1" in page_with(store, OptOut())
+    left = page_with(store, OptOut(videos=frozenset({"yt:aaaaaaaaaa1"})))
+    assert "aaaaaaaaaa1" not in left and "secret one" not in left and "secret two" not in left
+    said = decisions(left)
+    assert said["rows"] == [
+        [fake_run.person_id(1), "keep", "Ann", ""],
+        [fake_run.video_id(2), "drop", "Bo", "logo"],
+        ["yt:aaaaaaaaaa2", "drop", "Di", "secret three"],
+    ]
+    assert (said["strangers"], said["untold"]) == (["yt:aaaaaaaaaa2"], 0)
+
+
+def test_where_channels_opted_out_strangers_are_counted_not_named(store: Store) -> None:
+    fake_run.add_video(store, 4, channel="Teacher")
+    decided = [*DECIDED, f"{fake_run.video_id(4)},drop,Ed,secret four", f"{fake_run.video_id(3)},drop,Ed,too short"]
+    overridden(store, "\n".join(["id,verdict,who,why", *decided]).encode())
+    said = decisions(page_with(store, OptOut(channels=frozenset({"teacher"}))))
+    hidden = f"secret|youtu.be/aaaa|aaaaaaaaaa2|{fake_run.video_id(4)}"
+    assert not re.search(hidden, json.dumps(said))
+    assert (len(said["rows"]), said["untold"]) == (3, 3)
+    assert said["strangers"] == [fake_run.video_id(3)], "it is known, and of no channel that opted out"
+
+
+@pytest.mark.parametrize("data", [b"id,verdict\nx,J\xf6rg\n", b"id,verdict\nx," + b"w" * 200_000])
+def test_decisions_that_cannot_be_read_are_told_on_the_page(store: Store, data: bytes) -> None:
+    overridden(store, data)
+    assert "overrides.csv: line 2: " in decisions(page_with(store, OptOut()))["trouble"]

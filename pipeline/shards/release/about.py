@@ -1,6 +1,7 @@
 """What a release says of itself that its tables do not, as its index keeps it."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -10,6 +11,7 @@ from pipeline.shards.release import FIRST
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})", re.ASCII)
 _MOST_TEXT = 2000
+_VERDICTS = ("drop", "keep")
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,28 @@ def about_of(index: Mapping[str, Any], where: object) -> About:
     if not whole or not _VERSION.fullmatch(known.get("version", FIRST)):
         raise ShardError(f"{where} does not say of its release what an index says")
     return About(**known, changes=tuple(changes))
+
+
+def public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they may be published: of people's own decisions only how many there are of each verdict.
+
+    The decisions themselves hold ids of people who were dropped, and names and words of those who decided.
+    """
+    return {
+        stage: {name: _counted(value) for name, value in values.items()} if isinstance(values, Mapping) else values
+        for stage, values in settings.items()
+    }
+
+
+def _counted(value: Any) -> Any:
+    if not isinstance(value, list) or not any(isinstance(one, Mapping) for one in value):
+        return value
+    verdicts = Counter(one.get("verdict") for one in value if isinstance(one, Mapping) and _is_decided(one))
+    return {verdict: verdicts[verdict] for verdict in _VERDICTS}
+
+
+def _is_decided(decision: Mapping[str, Any]) -> bool:
+    return isinstance(decision.get("verdict"), str)
 
 
 def _are_nets(nets: Any) -> bool:

@@ -18,7 +18,7 @@ from pipeline.base import files
 from pipeline.base.text import printable
 from pipeline.shards.format import ShardError
 from pipeline.shards.release import ALL_LINKS, AVAILABILITY, LINKS, schemas
-from pipeline.shards.release.about import About
+from pipeline.shards.release.about import About, public
 from pipeline.shards.release.reading import Released, open_release, tables_of
 from pipeline.shards.release.seal import seal
 from pipeline.shards.release.tables import TableWriter, link_line
@@ -37,6 +37,7 @@ class TakenDown:
         old, new: their versions.
         gone: ids that were taken out.
         unmatched: entries that name nothing in the release.
+        unresolved: those of them that name a channel, of which no video is known: they may be in it.
         changed: what became of each file that held some of it: path, rows by number, hashes.
         lists: the two files that say all this, with ids.
     """
@@ -49,6 +50,7 @@ class TakenDown:
     unmatched: Sequence[str]
     changed: list[dict[str, Any]] = field(default_factory=list)
     lists: tuple[Path, ...] = ()
+    unresolved: Sequence[str] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -61,7 +63,8 @@ class TakenDown:
             "clips": sorted(self.gone.clips),
             "videos": sorted(self.gone.videos),
             "links": sorted(self.gone.urls),
-            "named_nothing": list(self.unmatched),
+            "named_nothing": [entry for entry in self.unmatched if entry not in self.unresolved],
+            "not_looked_up": list(self.unresolved),
             "files": self.changed,
         }
 
@@ -86,9 +89,11 @@ def takedown(folder: Path, wanted: Wanted, out: Path) -> TakenDown:
         raise ShardError(f"{folder} holds nothing of what was named: nothing was written")
     if not left:
         raise ShardError(f"nobody would be left in {folder}: withdraw it as a whole")
-    about = replace(release.about, version=release.about.next_version)
+    # older versions published people's decisions with ids and names
+    about = replace(release.about, version=release.about.next_version, settings=public(release.about.settings))
     about = replace(about, changes=(*about.changes, f"{about.version}: {gone} taken out on request."))
     found = TakenDown(folder, out, release.about.version, about.version, gone, wanted.unmatched(gone))
+    found.unresolved = wanted.unresolved(gone)
     files.make_folder(out.absolute().parent)
     temporary = out.absolute().parent / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
     try:
@@ -193,4 +198,4 @@ def _readable(found: TakenDown) -> Iterable[str]:
         rows = "made anew" if one["rows"] is None else f"rows {', '.join(map(str, one['rows']))} (the first is 0)"
         yield f"{one['path']} (sha256 {one['sha256']}): {rows}"
     for entry in found.unmatched:
-        yield f"named nothing here: {entry}"
+        yield f"{'could not be looked up' if entry in found.unresolved else 'named nothing here'}: {entry}"

@@ -18,6 +18,7 @@ class Wanted:
 
     Attributes:
         persons, clips, videos, urls, channels: what they name, each with the entry that names it.
+        looked_up: whether the videos of the channels, as far as a run knows them, are among the videos.
     """
 
     persons: dict[str, str] = field(default_factory=dict)
@@ -25,6 +26,7 @@ class Wanted:
     videos: dict[str, str] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     channels: dict[str, str] = field(default_factory=dict)
+    looked_up: bool = False
 
     def means(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of `links` is named."""
@@ -34,6 +36,16 @@ class Wanted:
             or row["video_id"] in self.videos
             or row["url"] in self.urls
         )
+
+    @property
+    def channels_alone(self) -> list[str]:
+        """The entries that name a channel of which no video is known, and nothing else."""
+        return sorted(set(self.channels.values()) - set(self.videos.values()))
+
+    def unresolved(self, gone: "Gone") -> list[str]:
+        """The entries that came to nothing and name, or may name, a channel whose videos are not known."""
+        unknown = self.channels_alone if self.looked_up else self.channels.values()
+        return sorted(set(unknown) & set(self.unmatched(gone)))
 
     def unmatched(self, gone: "Gone") -> list[str]:
         """The entries that came to nothing."""
@@ -135,6 +147,7 @@ def with_channels(wanted: Wanted, videos: Iterable[Mapping[str, Any]]) -> Wanted
         wanted: what entries named.
         videos: rows of a run's table: `video_id` and columns of channels.
     """
+    wanted.looked_up = True
     who = {entry: OptOut(channels=frozenset({channel})) for channel, entry in wanted.channels.items()}
     for row in videos:
         channels = [value for name, value in row.items() if name != "video_id"]

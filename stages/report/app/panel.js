@@ -88,6 +88,7 @@ function notes(totals) {
   if (decisions.file) {
     said.push(decisions.trouble ? `The run's overrides cannot be read: ${decisions.trouble}`
       : `The run's ${decisions.file}: ${count(decisions.rows.length)} lines.`);
+    if (decisions.untold) said.push(`${count(decisions.untold)} more match nobody in this run, and are not shown: they may be of channels that opted out.`);
   }
   if (Argue.strangers.length) {
     said.push(`${count(Argue.strangers.length)} ids of overrides match nobody in this run: ${Argue.strangers.slice(0, 3).join(", ")}${Argue.strangers.length > 3 ? " …" : ""}`);

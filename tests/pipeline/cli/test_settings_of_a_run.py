@@ -223,3 +223,30 @@ def test_a_program_is_called_again_with_what_the_run_does_not_remember(tmp_path:
         *("--method", "transfer", "--pairs-seed", "7", "--source", "/theirs"),
     ]
     assert Session("", run, "", "", "", "", (), ["evaluate"], beside=True).again("evaluate", {}) == []
+
+
+@pytest.mark.parametrize("by", ["set", "quoted", "file"])
+def test_a_file_that_a_setting_names_is_the_same_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    for name, verdict in (("here", "keep"), ("there", "drop")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "own.csv").write_text(f"id,verdict\nyt:aaaaaaaaaa1,{verdict}\n")
+        (tmp_path / name / "left out.txt").write_text(f"@{name}\n")
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "mine.toml").write_text('opt_out = "left out.txt"\n[judge]\noverrides = "own.csv"\n')
+    sets = {"set": ["judge.overrides=own.csv", "opt_out=left out.txt"], "file": []}.get(
+        by, ['stages.judge.overrides = "own.csv"', 'opt_out="left out.txt"']
+    )
+
+    def session(*sets: str, settings: str = "") -> Session:
+        found = Session("folder", str(tmp_path / "run"), "", "", "", "", sets, settings=settings)
+        found.keep_profile()
+        return found
+
+    session(*sets, settings="mine.toml" if by == "file" else "")
+    monkeypatch.chdir(tmp_path / "there")
+    found = session()
+    assert found.opt_out.channels == {"@here"}
+    assert [one["verdict"] for one in found.profile.stage("judge").result_settings()["overrides"]] == ["keep"]
+    assert "there" not in str(found.chosen)

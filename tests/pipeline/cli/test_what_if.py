@@ -71,3 +71,19 @@ def test_a_run_that_is_not_there_is_a_mistake(run: Path) -> None:
     said = what_if(run.parent / "rnu", "judge.max_yaw_degrees=7", code=2)
     assert f"{run.parent / 'rnu'} is no run" in said and str(run) in said
     assert not (run.parent / "rnu").exists()
+
+
+@pytest.mark.parametrize("bad", [b"J\xf6rg,keep\n", b"x," + b"w" * 200_000, b"x,perhaps\n"])
+def test_overrides_that_cannot_be_read_are_told_in_a_line(run: Path, tmp_path: Path, bad: bytes) -> None:
+    path = tmp_path / "overrides.csv"
+    path.write_bytes(b"id,verdict\n" + bad)
+    given = ["--set", f"judge.overrides={path}"]
+    line = f"{path}: line 2: "
+    for command in (["what-if"], ["run", "judge"]):
+        found = CliRunner().invoke(cli.main, [*command, "--profile", "folder", "--run", str(run), *given])
+        assert found.exit_code == 1 and line in found.output, found.output + repr(found.exception)
+        assert isinstance(found.exception, SystemExit) and "Traceback" not in found.output
+    found = CliRunner().invoke(cli.main, ["status", "--run", str(run), "--json", "--input", str(tmp_path), *given])
+    assert found.exit_code == 0, found.output + repr(found.exception)
+    [judge] = [stage for stage in json.loads(found.output)["stages"] if stage["stage"] == "judge"]
+    assert line in judge["note"]

@@ -115,17 +115,35 @@ def test_a_notebook_shows_an_item_and_no_markup_of_others(run: Path) -> None:
         (None, "names no clip"),
         ("../outside.mp4", "outside of"),
         ("/etc/passwd", "outside of"),
+        ("shards/_index.json", "outside of"),
+        ("clips/../shards/_index.json", "outside of"),
+        ("clips/link.mp4", "outside of"),
+        (".", "outside of"),
         ("clips/gone.mp4", "published shards come without them"),
         ("clips/other.mp4", "is not the clip that the shards were made with"),
     ],
 )
 def test_a_clip_that_is_not_here_says_so(run: Path, video: str | None, problem: str) -> None:
     (run / "clips" / "other.mp4").write_bytes(b"another film")
+    if not (run / "clips" / "link.mp4").is_symlink():
+        (run / "clips" / "link.mp4").symlink_to(run / "shards" / "_index.json")
     [item] = open_shards(run / "shards", split="test")
     item = Item({**item.row, "video": video}, run / "shards")
     with pytest.raises(ShardError, match=problem):
         item.picture()
     assert item.draw().shape == (512, 512, 3)  # on black, then
+
+
+def test_clips_may_lie_on_another_disk(run: Path, tmp_path: Path) -> None:
+    here = tmp_path / "run"
+    shutil.copytree(run / "shards", here / "shards")
+    shutil.copytree(run / "clips", tmp_path / "big" / "clips", symlinks=True)
+    (here / "clips").symlink_to(tmp_path / "big" / "clips")
+    [item] = open_shards(here / "shards", split="test")
+    assert item.clip == tmp_path / "big" / "clips" / "last.mp4" and abs(float(item.picture(7).mean()) - 70) < 2
+    for outside in ("clips/../clips/last.mp4", "clips/link.mp4", str(tmp_path / "big" / "clips" / "last.mp4")):
+        with pytest.raises(ShardError, match="outside of"):
+            Item({**item.row, "video": outside}, here / "shards").picture()
 
 
 def test_a_damaged_file_is_refused_by_index_too(run: Path, tmp_path: Path) -> None:

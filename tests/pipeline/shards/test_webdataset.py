@@ -2,6 +2,9 @@
 
 import io
 import json
+import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,10 @@ from pipeline.cli.main import main
 from pipeline.shards import open_shards
 from pipeline.shards.format import ShardError
 from pipeline.shards.webdataset import write_webdataset
-from tests.pipeline.shards.test_items import COUNTS, run  # noqa: F401 - a fixture
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.person_files import forget
+from pipeline.tables.store import Store
+from tests.pipeline.shards.test_items import COUNTS, ROOT, run  # noqa: F401 - a fixture
 
 
 def samples(path: Path) -> list[dict[str, bytes]]:
@@ -68,3 +74,21 @@ def test_the_command_says_what_it_wrote_and_leaves_a_note_of_the_people(run: Pat
     assert "22 samples in 2 tar files" in done.output and "21 samples have no mp4" in done.output
     [note] = (run / "elsewhere").glob("*.json")
     assert json.loads(note.read_text())["path"] == str(tmp_path / "out")
+
+
+def test_what_a_kill_leaves_half_written_is_named_to_who_opts_out(run: Path, tmp_path: Path) -> None:  # noqa: F811
+    here = Path(shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("elsewhere")))
+    call = ["export", "webdataset", "--run", str(here), "--out", str(tmp_path / "big" / "out")]
+    killed = (
+        "import os, sys; from pipeline.cli.main import main; from pipeline.shards import webdataset as w; "
+        "of = w._members; w._members = lambda *a: os._exit(9) if a[-1].samples.get('train-000000.tar') == 9 else of(*a); "
+        "main(sys.argv[1:])"
+    )
+    done = subprocess.run([sys.executable, "-c", killed, *call], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 9, done.stderr
+    [left] = (tmp_path / "big").iterdir()
+    assert list(left.glob("*.tar"))
+    [item, *_] = open_shards(here / "shards", "train")
+    videos = frozenset({item["video_id"]})
+    told = forget(Store(here, OptOut(videos=videos)), videos).told
+    assert any(str(left) in line and "outside the run" in line for line in told), told

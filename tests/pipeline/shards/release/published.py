@@ -1,6 +1,6 @@
 """A small release with known rows: three videos, five speakers, three splits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,15 @@ def _table(rows: Sequence[dict[str, Any]], layout: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays([to_arrow([row.get(f.name) for row in rows], f.type) for f in layout], schema=layout)
 
 
-def publish(folder: Path, **about: Any) -> Path:
-    """Write the release."""
+def publish(folder: Path, *, names: Mapping[int, str] | None = None, **about: Any) -> Path:
+    """Write the release; `names` are of speakers whom a manifest named."""
+    own = names or {}
     layouts = release.schemas()
     lines = []
     for split in dict.fromkeys(speaker[3] for speaker in SPEAKERS):
         of = [number for number, speaker in enumerate(SPEAKERS) if speaker[3] == split]
         rows = {
-            "links": [link_of(n) for n in of],
+            "links": [link_of(n) | ({"name": own[n]} if n in own else {}) for n in of],
             "skeletons": [skeleton_of(n) for n in of],
             "measures": [{**link_of(n), "yaw_degrees": float(n)} for n in of],
             "availability": [

@@ -118,6 +118,45 @@ def test_an_id_in_the_words_beside_the_rows_stops_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
+def test_the_decisions_that_an_older_release_published_go(tmp_path: Path) -> None:
+    decided = [
+        {"id": VIDEOS[1], "verdict": "drop", "who": "Ann Other", "why": "logo"},
+        {"id": VIDEOS[2], "verdict": "keep", "who": "Ann Other", "why": ""},
+        {"id": person_of(0), "verdict": ["keep"], "who": "", "why": ""},
+    ]
+    settings = {"judge": {"max_jitter": 0.03, "require_measured": ["jitter"], "overrides": decided}, "odd": 3}
+    published = publish(tmp_path / "release", settings=settings)
+    takedown(published, wanted_of([VIDEOS[1]]), tmp_path / "new")
+    judge = {"max_jitter": 0.03, "require_measured": ["jitter"], "overrides": {"drop": 1, "keep": 1}}
+    assert open_release(tmp_path / "new").about.settings == {"judge": judge, "odd": 3}
+    assert "Ann Other" in everything(published) and "Ann Other" not in everything(tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", ["12", "e", "train", "links", "Lecture", "1.0.1"])
+def test_a_name_that_is_a_common_word_stops_nothing(tmp_path: Path, name: str) -> None:
+    published = publish(tmp_path / "release", names={3: name}, settings={"split": {"pace": 12}})
+    takedown(published, wanted_of([VIDEOS[1]]), tmp_path / "new")
+    assert person_of(3) not in persons(tmp_path / "new")
+    lines = (tmp_path / "new" / "links.jsonl").read_text().splitlines()
+    assert name not in [json.loads(line)["name"] for line in lines]
+
+
+@pytest.mark.parametrize("where", ["a row", "the words beside the rows"])
+def test_a_name_that_stays_as_a_whole_value_stops_it(tmp_path: Path, where: str) -> None:
+    own = {3: "Ann 12"}
+    if where == "a row":
+        published = publish(tmp_path / "release", names=own)
+        path = published / "availability" / "train.parquet"
+        table = pq.read_table(path)
+        at = table.schema.get_field_index("url")
+        pq.write_table(table.set_column(at, table.schema.field(at), pa.array(["Ann 12"] * len(table))), path)
+        relisted(published)
+    else:
+        published = publish(tmp_path / "release", names=own, contact="Ann 12")
+    with pytest.raises(ShardError, match="names who was taken out"):
+        takedown(published, wanted_of([VIDEOS[1]]), tmp_path / "new")
+
+
 def test_the_target_may_neither_be_there_nor_lie_in_the_release(published: Path, tmp_path: Path) -> None:
     for out in (published, published / "new", tmp_path):
         with pytest.raises(ShardError, match="name a folder that is not there yet"):
@@ -147,6 +186,24 @@ def test_a_channel_is_looked_up_in_its_run(published: Path, tmp_path: Path) -> N
     assert done.exit_code == 0, done.output
     assert "version 1.0.1" in done.output and "opt-out ENTRY --run" in done.output
     assert VIDEOS[1][3:] not in everything(tmp_path / "new")
+
+
+def test_a_channel_that_cannot_be_looked_up_is_not_said_to_be_absent(published: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "run")
+    fake_run.add(store, "videos", [{"video_id": VIDEOS[1], "source": "s", "channel_handle": "@Teacher"}])
+    call = ["takedown", VIDEOS[0], "@teacher", "--release", str(published), "--out", str(tmp_path / "new")]
+    alone = CliRunner().invoke(main, call)
+    assert alone.exit_code == 2 and "@teacher is a channel" in alone.output and "add --run" in alone.output
+    assert not (tmp_path / "new").exists()
+    eleven = CliRunner().invoke(main, ["takedown", VIDEOS[0], "MissTeacher", *call[3:-1], str(tmp_path / "eleven")])
+    assert eleven.exit_code == 0 and "could not be looked up as a channel: add --run: MissTeacher" in eleven.output
+    done = CliRunner().invoke(main, [*call, "@nobody", "yt:nobodyhere1", "--run", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+    assert "could not be looked up" in done.output and "not in this release: yt:nobodyhere1" in done.output
+    assert "not in this release: @nobody" not in done.output
+    listed = json.loads((tmp_path / "new.takedown.json").read_text())
+    assert (listed["named_nothing"], listed["not_looked_up"]) == (["yt:nobodyhere1"], ["@nobody"])
+    assert "could not be looked up: @nobody" in (tmp_path / "new.takedown.txt").read_text()
 
 
 def relisted(folder: Path, **more: Any) -> None:
