@@ -24,6 +24,16 @@ _CLIPS = "clips"  # the first step of the names of all clips
 _ABOUT_PEOPLE = ("attributes", "speakers")
 
 
+def clip_path(run: Path, name: str) -> Path | None:
+    """Where the clip that a row names lies; None outside of the run's clips, whose folder may be a link to another disk."""
+    from pipeline.storage import storage_of
+
+    storage, steps = storage_of(run), PurePosixPath(name).parts
+    path = storage.local(name).resolve()
+    inside = steps[:1] == (_CLIPS,) and ".." not in steps and path.is_relative_to(storage.local(_CLIPS).resolve())
+    return path if inside else None
+
+
 class Item:
     """A row of a shard.
 
@@ -99,15 +109,11 @@ class Item:
     @cached_property
     def clip(self) -> Path:
         """The 512x512 mp4. Raises ShardError where it is not here, or not the one that the shards were made with."""
-        from pipeline.storage import storage_of
-
         run, name = self._folder.parent, self.row["video"]
         if not name:
             raise ShardError(f"{self.person_id}: its shard names no clip")
-        # `clips/` may be a link to another disk; what is named in it by a shard of others may not lead out of it.
-        storage, steps = storage_of(run), PurePosixPath(name).parts
-        path = storage.local(name).resolve()
-        if steps[:1] != (_CLIPS,) or ".." in steps or not path.is_relative_to(storage.local(_CLIPS).resolve()):
+        path = clip_path(run, name)
+        if path is None:
             raise ShardError(f"{self.person_id}: its shard names a clip outside of {run / _CLIPS}")
         if not path.is_file():
             raise ShardError(f"{path} is not here: `csg405 run export` makes clips, published shards come without them")

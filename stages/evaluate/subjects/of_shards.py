@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import Row
 from pipeline.engine.unit import Unit
+from pipeline.shards.item import clip_path
 from pipeline.shards.read import open_shards
 from stages.evaluate.cast import squares, whole_body_frame
 from stages.evaluate.protocols import SIDES
@@ -55,9 +56,8 @@ class ClipReader:
         """The video of a row of the shards; nothing outside their run is opened."""
         if not video:
             raise Reject(Reason.NOT_MEDIA, "the shards say of no video of this clip: they are a copy without footage")
-        base = Path(self._settings.base).resolve()
-        path = (base / video).resolve()
-        if not path.is_relative_to(base):
+        path = clip_path(Path(self._settings.base), video)
+        if path is None:
             raise Reject(Reason.NOT_MEDIA, f"the shards say {video[:80]}, which leads out of their run")
         if not path.is_file():
             raise Failure(Reason.SOURCE_MISSING, f"{video} is not in {self._settings.base}")

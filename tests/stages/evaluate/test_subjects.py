@@ -70,6 +70,15 @@ def test_clips_without_their_film(video: str | None, reason: Reason, filmed: Pat
     assert caught.value.reason is reason
 
 
+def test_clips_on_another_disk(filmed: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(filmed / "clips", tmp_path / "disk")
+    run.mkdir()
+    (run / "clips").symlink_to(tmp_path / "disk")
+    write_shards(run, [row_of(run, 0, "ada", video="clips/0.mp4")])
+    assert of_clip(run, subject(0))["film"] == "clips/0.mp4"
+
+
 def test_the_reference_is_the_first_frame_with_the_whole_upper_body() -> None:
     scores = np.zeros((5, 133), np.float32)
     assert whole_body_frame(scores) == 0
