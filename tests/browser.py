@@ -1,6 +1,7 @@
 """Headless Chromium, led through its debugging pipe: no driver and no package beside the browser itself."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -89,11 +90,10 @@ class Browser:
         command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
         command += [f"--user-data-dir={folder}", "--no-first-run", "--disable-background-networking", "about:blank"]
 
-        def pass_pipes() -> None:  # Chromium reads commands from 3 and answers on 4
-            os.dup2(theirs, 30)
-            os.dup2(ours, 31)
-            os.dup2(30, 3)
-            os.dup2(31, 4)
+        def pass_pipes() -> None:  # Chromium reads commands from 3 and answers on 4, which either pipe may be by chance
+            commands, answers = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs, ours))
+            os.dup2(commands, 3)
+            os.dup2(answers, 4)
 
         null = subprocess.DEVNULL
         self.process = subprocess.Popen(command, preexec_fn=pass_pipes, close_fds=False, stdout=null, stderr=null)
