@@ -43,6 +43,7 @@ def toys(tmp_path: Path) -> Make:
     return Make(tmp_path, f'exec {sys.executable} -m tests.pipeline.engine.toy_cli "$@"')
 
 
+@pytest.mark.slow
 def test_failed_units_fail_the_last_target_of_the_call(toys: Make, tmp_path: Path) -> None:
     about = (f"PROFILE={tmp_path / 'toys.toml'}", f"RUN={tmp_path / 'run'}")
     done = toys("crawl", "annotate", "filter", *about)

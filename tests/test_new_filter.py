@@ -128,6 +128,7 @@ def changed_tree(tree: Path) -> list[str]:
     return [str(path) for path in sources if (tree / path).read_bytes() != (ROOT / path).read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_new_filter_touches_three_files_and_reaches_verdict_report_and_shard(run: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     assert len(changed_tree(tree)) == 3

@@ -114,7 +114,7 @@ class Item:
             raise ShardError(f"{self.person_id}: its shard names no clip")
         path = clip_path(run, name)
         if path is None:
-            raise ShardError(f"{self.person_id}: its shard names a clip outside of {run / _CLIPS}")
+            raise ShardError(f"{self.person_id}: its shard names a clip outside of {_CLIPS}/ in {run}")
         if not path.is_file():
             raise ShardError(f"{path} is not here: `csg405 run export` makes clips, published shards come without them")
         if self.row["video_sha256"] and sha256_of(path) != self.row["video_sha256"]:

@@ -153,6 +153,7 @@ def steps_of(run: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who_goes_on", ["the same command", "a reader"])
 def test_killed_between_every_two_steps(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who_goes_on: str

@@ -427,6 +427,7 @@ def test_the_command_asks_in_a_worker_and_fails_with_a_line(tmp_path: Path, serv
     assert all(unkind.KEY not in text for text in (first.stdout, first.stderr, second.stdout, second.stderr))
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_keeps_what_was_gathered(tmp_path: Path, server: unkind.Server) -> None:
     server.answer = unkind.after(2, lambda _: unkind.Reply(b"", wait_seconds=3))
     command = [sys.executable, "-m", "stages.speech_types", "--profile", "csg405", "--run", str(tmp_path)]

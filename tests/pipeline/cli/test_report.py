@@ -19,6 +19,7 @@ def run(tmp_path: Path) -> Path:
     page = tmp_path / "a run/report/index.html"
     page.parent.mkdir(parents=True)
     page.write_text("<p>page")
+    (tmp_path / "a run/tables").mkdir()
     return tmp_path / "a run"
 
 
@@ -26,9 +27,11 @@ def test_it_says_where_the_page_lies(run: Path, tmp_path: Path) -> None:
     told = CliRunner().invoke(main, ["report", "--run", str(run)])
     assert (told.exit_code, told.output.strip()) == (0, (run / "report/index.html").as_uri())
     told = CliRunner().invoke(main, ["report", "--run", str(tmp_path / "none")])
-    assert told.exit_code == 1
-    assert "csg405 run report" in told.output
+    assert told.exit_code == 2 and "is no run" in told.output
     assert not (tmp_path / "none").exists(), "looking makes nothing"
+    (run / "report/index.html").unlink()
+    told = CliRunner().invoke(main, ["report", "--run", str(run)])
+    assert told.exit_code == 1 and "csg405 run report" in told.output
 
 
 def test_a_port_that_is_taken_is_told(run: Path) -> None:

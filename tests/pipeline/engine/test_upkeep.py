@@ -87,6 +87,7 @@ def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyP
     assert same(contents(run), before) and heavy(run) == points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["videos", "persons"])
 def test_compact_may_be_killed_at_any_step(run: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     before, points = repr(contents(run)), heavy(run)

@@ -46,6 +46,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_net_that_never_ends_is_stopped(tmp_path: Path) -> None:
     endless(tmp_path / "net.onnx")
     with pytest.raises(NetStopped, match="stopped after 4 s: a net that never ends"):

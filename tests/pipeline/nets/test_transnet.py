@@ -49,6 +49,7 @@ def looked_at(net: TransNet, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return net.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [(7,), (40, 61)])
 def test_it_says_what_the_package_says(reference: Any, session: Any, lengths: tuple[int, ...]) -> None:
     import torch

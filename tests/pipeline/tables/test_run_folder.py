@@ -198,6 +198,7 @@ def survives(what: Callable[[], object]) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_done_again_it_ends_in_the_same_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,7 @@ def test_nets_of_puppets_refuse_people(nets: Path, tmp_path: Path) -> None:
         Files(tmp_path, nets).row("jon#1.mp4")
 
 
+@pytest.mark.slow
 def test_a_real_clip_and_small_nets(tmp_path: Path) -> None:
     clip = asset("clips/csgpage_demo1.mp4")
     write_film(tmp_path / "VM6HZqQKhok#000000#000024.mp4", list(squares(clip, 24, 384)))

@@ -25,7 +25,7 @@ from tests.pipeline.engine import toys
 from tests.pipeline.engine.drivers import driver, forkservers, until, workers
 from tests.pipeline.engine.executors.told import ROOT, told
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start afresh")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers start afresh")]
 
 
 @pytest.fixture(autouse=True)

@@ -185,6 +185,7 @@ def test_scores_are_pyannotes(files: SimpleNamespace, wave: np.ndarray, soft: bo
     assert (wanted.max(0) > 0.5).all(), "the random net says too little for this test to mean anything"
 
 
+@pytest.mark.slow
 def test_the_reference_hears_the_same(files: SimpleNamespace, wave: np.ndarray) -> None:
     from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
 

@@ -13,6 +13,7 @@ WINDOW, FRAMES = 160_000, 589
 STEP = FRAME_STEP / SAMPLE_RATE
 
 
+@pytest.mark.slow
 def test_spans_have_hysteresis_as_pyannotes() -> None:
     pyannote()
     from pyannote.audio.utils.signal import Binarize

@@ -284,6 +284,7 @@ def test_a_first_line_that_is_bad_hides_no_form(tmp_path: Path) -> None:
     assert (len(found.rows), list(found.bad)) == (1, [1])
 
 
+@pytest.mark.slow
 def test_as_many_rows_as_the_release_has(tmp_path: Path, work: Work) -> None:
     rng = random.Random(405)
     alphabet = string.ascii_letters + string.digits + "_-"
