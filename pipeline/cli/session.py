@@ -45,65 +45,67 @@ def _one_input(_: click.Context, option: click.Parameter, given: tuple[str, ...]
 _ONCE: dict[str, Any] = {"multiple": True, "callback": _only_one, "shell_complete": complete.paths}
 
 
+_ABOUT_A_RUN = (
+    click.option(
+        "--profile",
+        "-p",
+        default="",
+        shell_complete=complete.profiles,
+        help="Profile name, or a TOML file; by default the run's own, else that of CSG405_PROFILE.",
+    ),
+    click.option(
+        "--run",
+        "-r",
+        "run_folder",
+        default="",
+        shell_complete=complete.runs,
+        help="Run folder; runs/PROFILE by default.",
+    ),
+    click.option(
+        "--input",
+        "-i",
+        "input_",
+        multiple=True,
+        callback=_one_input,
+        shell_complete=complete.paths,
+        help="Folder of videos (several may be given), or a list of links.",
+    ),
+    click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
+    click.option(
+        "--poses",
+        default="",
+        metavar="PATH",
+        shell_complete=complete.paths,
+        help="Released poses, in place of annotating anew.",
+    ),
+    click.option(
+        "--models",
+        default="",
+        shell_complete=complete.paths,
+        help="Folder that is searched for nets first; by default the run's own, else that of CSG405_MODELS.",
+    ),
+    click.option(
+        "--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting; the run remembers it."
+    ),
+    click.option(
+        "--settings",
+        default="",
+        metavar="FILE",
+        shell_complete=complete.paths,
+        help="Change settings by a TOML file; --set goes before it.",
+    ),
+    click.option(
+        "--reset",
+        multiple=True,
+        metavar="KEY",
+        help="Back to the profile's: a setting, a stage, models, input ..., all.",
+    ),
+)
+
+
 def about_a_run(function: Any) -> Any:
     """Options that every command about a run shares."""
-    options = (
-        click.option(
-            "--profile",
-            "-p",
-            default="",
-            shell_complete=complete.profiles,
-            help="Profile name, or a TOML file; by default the run's own, else that of CSG405_PROFILE.",
-        ),
-        click.option(
-            "--run",
-            "-r",
-            "run_folder",
-            default="",
-            shell_complete=complete.runs,
-            help="Run folder; runs/PROFILE by default.",
-        ),
-        click.option(
-            "--input",
-            "-i",
-            "input_",
-            multiple=True,
-            callback=_one_input,
-            shell_complete=complete.paths,
-            help="Folder of videos (several may be given), or a list of links.",
-        ),
-        click.option("--manifest", "-m", **_ONCE, help="List of links, or a released list of clips (rebuild)."),
-        click.option(
-            "--poses",
-            default="",
-            metavar="ZIP",
-            shell_complete=complete.paths,
-            help="Released poses, in place of annotating anew.",
-        ),
-        click.option(
-            "--models",
-            default="",
-            shell_complete=complete.paths,
-            help="Folder that is searched for nets first; by default the run's own, else that of CSG405_MODELS.",
-        ),
-        click.option(
-            "--set", "sets", multiple=True, metavar="STAGE.KEY=VALUE", help="Change one setting; the run remembers it."
-        ),
-        click.option(
-            "--settings",
-            default="",
-            metavar="FILE",
-            shell_complete=complete.paths,
-            help="Change settings by a TOML file; --set goes before it.",
-        ),
-        click.option(
-            "--reset",
-            multiple=True,
-            metavar="KEY",
-            help="Back to the profile's: a setting, a stage, models, input ..., all.",
-        ),
-    )
-    for option in reversed(options):  # decorators apply from the last one up
+    for option in reversed(_ABOUT_A_RUN):  # decorators apply from the last one up
         function = option(function)
     return function
 

@@ -1,6 +1,5 @@
 """The authors' network and ours with equal weights: outputs that theirs made once, and what each of its parts stands on."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,7 @@ from pipeline.model.release_weights import import_model
 from pipeline.registry.models import BadModel
 from tests.pipeline.model import released
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
