@@ -1,6 +1,5 @@
 """The networks: shapes, sizes, what they begin as, and what each input can and cannot change."""
 
-from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -18,13 +17,7 @@ ARCHS: tuple[Arch, ...] = ("dit", "release")
 VARIANTS = (("dit", ""), ("dit", "reference"), ("dit", "concat"), ("dit", "local"), ("release", ""))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small wait for each other's threads far longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny(arch: str = "dit", ablate: str = "", **more: Any) -> NetSettings:
