@@ -43,7 +43,7 @@ class ToyCrawl(Toy):
 
     name: ClassVar[str] = "toy_crawl"
     writes: ClassVar[str] = "videos"
-    resources: ClassVar[Resources] = Resources(seconds=3.0, memory_gb=2.0)
+    resources: ClassVar[Resources] = Resources(seconds=10.0, memory_gb=2.0)  # a first unit may wait for a busy disk
 
     units: tuple[str, ...] = Field((), description="what to do", json_schema_extra=runtime())
     salt: int = 0
