@@ -52,11 +52,11 @@ def test_it_serves_until_interrupted(run: Path) -> None:
         port = urlsplit(address).port
         assert f"ssh -N -L {port}:127.0.0.1:{port} " in tunnel
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        with browser.open(address, timeout=20) as answer:
+        with browser.open(address, timeout=60) as answer:
             assert answer.read() == b"<p>page"
             assert answer.url == f"http://127.0.0.1:{port}/report/index.html", "the key does not stay in the address"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

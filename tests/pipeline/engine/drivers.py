@@ -29,7 +29,7 @@ def driver(run: Path, *stages: Any, workers: int = 2) -> Iterator["subprocess.Po
         process.communicate()
 
 
-def until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Wait for something to be true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -54,7 +54,7 @@ def test_a_follower_works_while_its_leader_does(profile: Path, tmp_path: Path, m
     with driver(run, crawl, workers=0) as leader:
         until(lambda: at_work(run, ["videos"]))
         said = followed(profile, run, "toy_split", "annotate", "filter")
-        assert leader.wait(timeout=1) == 0, "the follower ends after its leader"
+        assert leader.wait(timeout=30) == 0, "the follower ends after its leader"
     splits = counted(said, "toy_split")
     assert len(splits) >= 2 and sum(done for done, _ in splits) == len(UNITS)
     known = [units for _, units in splits]
@@ -133,7 +133,7 @@ def waiting(profile: Path, tmp_path: Path) -> "Iterator[subprocess.Popen[str]]":
 
 def test_ctrl_c_ends_a_follower_that_waits(waiting: "subprocess.Popen[str]") -> None:
     waiting.send_signal(signal.SIGINT)
-    said = waiting.communicate(timeout=10)[0]
+    said = waiting.communicate(timeout=60)[0]
     assert waiting.returncode == 130 and "interrupted" in said and "Traceback" not in said
 
 

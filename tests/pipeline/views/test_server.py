@@ -55,7 +55,7 @@ def ask(
     """What the server answers to a browser that has its cookie; to another with `cookie`."""
     port = server.server_address[1]
     headers["Cookie"] = f"{server.cookie}={server.key}" if cookie is None else cookie
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.putrequest(method, path, skip_host=True)
     for name, value in {"Host": f"{host}:{port}", **headers}.items():
         connection.putheader(name, value)

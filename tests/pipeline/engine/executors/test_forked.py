@@ -127,7 +127,7 @@ def test_nothing_is_left_of_a_driver_that_was_killed(tmp_path: Path, moment: str
         forks = until(lambda: workers(process.pid)) if moment == "working" else []
         process.kill()
         process.wait()
-        until(lambda: not [p for p in (*servers, *forks) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE], 20)
+        until(lambda: not [p for p in (*servers, *forks) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE])
 
 
 def test_a_driver_ends_after_the_process_that_was_forked(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_a_worker_that_waits_notices_the_end_of_the_driver(tmp_path: Path) -> No
         thread.start()
         time.sleep(0.2)
         assert thread.is_alive()
-    thread.join(5)
+    thread.join(30)
     with pytest.raises(Failure) as caught:
         Gate(address).turn(HOST)
     assert not thread.is_alive() and caught.value.reason is Reason.NETWORK
