@@ -48,7 +48,8 @@ def read_overrides(path: Path | None) -> list[Override]:
     if path is None:
         return []
     overrides = {}
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    # strict: a quote that is never closed would else make one reason of all lines after it
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
     try:
         if not {"id", "verdict"} <= set(reader.fieldnames or ()):
             raise OverridesError(f"{path}: line 1: the columns must be id, verdict, who, why")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.base import files
+from pipeline.base.reasons import Reason
 from pipeline.base.version import version_of
 from pipeline.skeleton.draw import strokes
 from pipeline.views import table_one
@@ -203,13 +204,23 @@ def _write_refused(data: Path, tables: RunTables, limit: int) -> Iterator[Group]
     groups = sorted(refused.groupby("reason"), key=lambda item: (-len(item[1]), str(item[0])))
     for reason, rows in groups:
         code = str(reason)
-        drawn = rows["unit"].isin(tables.previews.keys())
-        records = _refused(pd.concat([rows[drawn], rows[~drawn]]).head(limit), tables)
+        shown = _nameable(rows, tables)
+        drawn = shown["unit"].isin(tables.previews.keys())
+        records = _refused(pd.concat([shown[drawn], shown[~drawn]]).head(limit), tables)
         file = "refused-" + "".join(c if c.isalnum() or c == "_" else "-" for c in code)
         _write_data(data, file, records)
         seconds = sum(lengths.get(unit, 0.0) for unit in rows["unit"])
         text, kind = funnel.sentence(code), funnel.reason_kind(code)
         yield Group(code, text, kind, len(rows), seconds, len(records), file)
+
+
+def _nameable(rows: pd.DataFrame, tables: RunTables) -> pd.DataFrame:
+    """Rows of refused units without those of people who opted out: these are counted, and not named."""
+    rows = rows[rows["reason"].ne(Reason.OPTED_OUT.code)]
+    if not tables.opted_out:
+        return rows
+    named = [sheets.names_opted_out(unit, tables) for unit in rows["unit"]]
+    return rows[~np.array(named, dtype=bool)]
 
 
 def _person(row: Record, tables: RunTables) -> Record:

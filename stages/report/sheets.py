@@ -96,7 +96,7 @@ def decisions_of(tables: RunTables) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         found, trouble = list[Override](), str(error)
     ids = tables.people[["person_id", "clip_id", "video_id"]].to_dict("records")
-    found = [one for one in found if not _opted_out(one.id, tables)]
+    found = [one for one in found if not names_opted_out(one.id, tables)]
     unknown = strangers((one.id for one in found), ids) if found else []
     known = set(tables.videos["video_id"]) if tables.channels_opted_out else set()
     untold = {id for id in unknown if tables.channels_opted_out and video_of(id) not in known}
@@ -105,14 +105,14 @@ def decisions_of(tables: RunTables) -> dict[str, Any]:
     return {"file": Path(path).name, "rows": rows, "strangers": told, "untold": len(untold), "trouble": trouble}
 
 
-def _opted_out(text: str, tables: RunTables) -> bool:
+def names_opted_out(text: str, tables: RunTables) -> bool:
     """Whether a text is the id of, or names, a video that opted out."""
     return not tables.opted_out.isdisjoint({text.partition("/")[0], *mentioned(text)})
 
 
 def _words(one: Override, tables: RunTables) -> list[str]:
     """Who decided and why, without words that name a video that opted out."""
-    return ["" if _opted_out(text, tables) else text for text in (one.who, one.why)]
+    return ["" if names_opted_out(text, tables) else text for text in (one.who, one.why)]
 
 
 def costly_of(tables: RunTables) -> list[list[Any]]:

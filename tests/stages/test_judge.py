@@ -202,6 +202,7 @@ def test_a_bad_override_names_file_and_line(tmp_path: Path, text: str, match: st
         (b"id,verdict,who,why\nx,keep,Ann,\ny,drop,J\xf6rg,\n", "line 3: no UTF-8"),
         (b"id,verdict,who,why\nx,keep,Ann," + b"w" * 200_000 + b"\n", "line 2: field larger"),
         (b"\xff\xfei\0d\0", "line 1: no UTF-8"),
+        (b'id,verdict,who,why\nx,keep,Ann,"not closed\ny,drop,Bo,\nz,drop,Bo,\n', "line 2: unexpected end of data"),
         (b"id,verdict\nkeep,yt:aaaaaaaaaa1\n", "line 2: needs an id, and keep, drop or unsure as its verdict$"),
     ],
 )

@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.engine.stage import Context
@@ -295,6 +297,20 @@ def test_decisions_about_who_opted_out_are_not_on_the_page(store: Store) -> None
         ["yt:aaaaaaaaaa2", "drop", "Di", "secret three"],
     ]
     assert (said["strangers"], said["untold"]) == (["yt:aaaaaaaaaa2"], 0)
+
+
+def test_refused_units_of_who_opted_out_are_counted_not_named(store: Store) -> None:
+    own = {"unit": "https://youtu.be/aaaaaaaaaa1", "status": "rejected", "reason": "opted_out", "detail": ""}
+    clip = {**own, "unit": "yt:aaaaaaaaaa1/0+250", "reason": "too_short"}
+    other = {**clip, "unit": "yt:aaaaaaaaaa2/0+250"}
+    tables = replace(
+        gather.gather(store), outcomes=pd.DataFrame([own, clip, other]), opted_out=frozenset({"yt:aaaaaaaaaa1"})
+    )
+    (store.run / "data").mkdir()
+    short, out = sorted(page._write_refused(store.run / "data", tables, 10), key=lambda group: -group.units)
+    assert (short.units, short.shown, out.units, out.shown) == (2, 1, 1, 0)
+    written = "".join(path.read_text() for path in (store.run / "data").iterdir())
+    assert "aaaaaaaaaa2/0+250" in written and "aaaaaaaaaa1" not in written
 
 
 def test_where_channels_opted_out_strangers_are_counted_not_named(store: Store) -> None:
