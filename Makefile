@@ -43,6 +43,9 @@ GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
 
+# Bytecode of what is imported is kept, whatever the shell says: to compile it anew costs each command a second, the tests' collection 13.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 ENGINE := $(if $(GPU),gpu,cpu)
 OTHER_RUNTIME := $(if $(GPU),onnxruntime,onnxruntime-gpu)
