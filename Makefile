@@ -43,7 +43,8 @@ GPU ?=
 PYTHON ?= python3
 VENV ?= .venv
 
-# Bytecode of what is imported is kept, whatever the shell says: to compile it anew costs each command a second, the tests' collection 13.
+# Bytecode of what is imported is kept, whatever the shell says. To compile it anew takes a command 0.4 s of a processor, one whose stages
+# have work 4 s, and each process of the tests 13 s before its first test.
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
