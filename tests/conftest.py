@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if any("stages" in path.parts for path in longest):
         names = sorted(path.parent.name for path in STAGES.glob("*/worker.py"))
         expect(kind for name in names if issubclass(kind := settings_class(name), Stage))
+
+
+def pytest_collection_finish() -> None:
+    """What collecting 5,000 tests and their libraries left is there to the end: no collection of garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

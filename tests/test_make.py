@@ -113,3 +113,9 @@ def test_evaluate_is_told_what_to_do_with_older_results(tmp_path: Path) -> None:
     (make.venv / ".ready-evaluate-cpu").touch()
     done = make("evaluate", "REDO=1", "SOURCE=my $x", "METHOD=transfer")
     assert done.stdout == "<-m><stages.evaluate><--redo><--method><transfer><--source><my $x>\n", done.stderr
+
+
+def test_bytecode_is_kept_whatever_the_shell_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not, each command and each test process compiles all of what it imports."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert Make(tmp_path, 'echo "<$PYTHONDONTWRITEBYTECODE>"')("crawl").stdout == "<>\n"

@@ -12,26 +12,26 @@ PIP = """#!/bin/sh
 echo 'Collecting numpy>=2.1 (from csg405==0.1.0)'
 echo '  Downloading https://files.example/packages/numpy-2.3.5-cp311-cp311-linux_x86_64.whl (16.9 MB)'
 echo '  Downloading scipy-1.16.3-cp311-cp311-linux_x86_64.whl.metadata (500 kB)'
-sleep 1.5
+sleep PAUSE
 echo 'Installing collected packages: numpy, scipy'
 mkdir -p "${0%/bin/python}/lib/python3.11/site-packages/numpy-2.3.5.dist-info"
-sleep 1.5
+sleep PAUSE
 exit CODE
 """
 
 
-def venv(folder: Path, code: int = 0) -> Path:
-    """An environment whose pip ends with this code."""
+def venv(folder: Path, code: int = 0, pause_seconds: float = 0.1) -> Path:
+    """An environment whose pip takes twice the pause, and ends with this code."""
     python = folder / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(PIP.replace("CODE", str(code)))
+    python.write_text(PIP.replace("CODE", str(code)).replace("PAUSE", str(pause_seconds)))
     python.chmod(0o755)
     return folder / ".venv"
 
 
 def test_a_terminal_sees_what_it_is_at(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = ["sh", str(SCRIPT), "python3", str(venv(tmp_path)), "-e", "."]
+    command = ["sh", str(SCRIPT), "python3", str(venv(tmp_path, pause_seconds=1.5)), "-e", "."]
     done = subprocess.run(command, stdin=theirs, stdout=theirs, stderr=theirs, timeout=60)
     os.close(theirs)
     said = os.read(ours, 1 << 16).decode()

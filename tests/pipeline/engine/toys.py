@@ -54,7 +54,7 @@ class ToyCrawl(Toy):
 
     def process(self, unit: Unit) -> Iterator[Row]:
         time.sleep(self.pause_seconds)
-        deed = unit.id.partition("-")[0]
+        deed, _, rest = unit.id.partition("-")
         if deed == "reject":
             raise Reject(Reason.NOT_MEDIA, "as asked")
         if deed == "fail":
@@ -86,6 +86,8 @@ class ToyCrawl(Toy):
             raise Failure(Reason.DISK_LIMIT, "downloads take 3 GiB")
         if deed == "hang":
             time.sleep(3600)
+        while deed == "until" and not Path(rest).exists():
+            time.sleep(0.02)
         if deed == "eat":
             _ = [np.empty(1 << 26) for _ in range(16)]  # 8 GiB, asked for bit by bit
         if deed == "full":
