@@ -18,6 +18,9 @@ BACKENDS: Mapping[str, str] = {
     "echomimicv2": "pipeline.backends.echomimicv2:EchoMimicV2",
     "echomimicv2-acc": "pipeline.backends.echomimicv2:EchoMimicV2Acc",
     "mimicmotion": "pipeline.backends.mimicmotion:MimicMotion",
+    "wan-s2v": "pipeline.backends.wan:WanS2V",
+    "vace-1.3b": "pipeline.backends.vace:Vace1B",
+    "vace-14b": "pipeline.backends.vace:Vace14B",
 }
 """Name -> where its adapter lives."""
 

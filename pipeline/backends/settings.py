@@ -13,7 +13,9 @@ from pipeline.engine.settings import runtime
 if TYPE_CHECKING:
     from pipeline.backends.job import Options
 
-Name = Literal["skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion"]
+Name = Literal[
+    "skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion", "wan-s2v", "vace-1.3b", "vace-14b"
+]
 
 
 class BackendSettings(Strict):
