@@ -30,6 +30,7 @@ class Vace1B(Wan):
     source: ClassVar[str] = "https://github.com/ali-vilab/VACE"
     needed: ClassVar[tuple[str, ...]] = ("vace/vace_wan_inference.py", "vace/models/wan/wan_vace.py")
     weights: ClassVar[dict[str, str]] = {"ckpt_dir": "models/Wan2.1-VACE-1.3B"}
+    hosted: ClassVar[str] = "Wan-AI/Wan2.1-VACE-1.3B"
     step: ClassVar[int] = 16
     usual_px: ClassVar[int] = _SMALL
     largest_px: ClassVar[int] = _SMALL
@@ -96,6 +97,7 @@ class Vace14B(Vace1B):
 
     name: ClassVar[str] = "vace-14b"
     weights: ClassVar[dict[str, str]] = {"ckpt_dir": "models/Wan2.1-VACE-14B"}
+    hosted: ClassVar[str] = "Wan-AI/Wan2.1-VACE-14B"
     largest_px: ClassVar[int] = _LARGE
     heads: ClassVar[int] = 40
     model: ClassVar[str] = "vace-14B"

@@ -28,7 +28,7 @@ def main() -> None:
 def windowed(base: Any, following: list[str], overlap: int) -> Any:
     """Its class, whose `generate` also makes the windows that follow; (3, T, H, W) in -1..1 on the first process, else None."""
 
-    class Windowed(base):  # type: ignore[misc]
+    class Windowed(base):
         def generate(self, prompt: str, frames: Any, masks: Any, references: Any, **options: Any) -> Any:
             made = super().generate(prompt, frames, masks, references, **options)
             film = [made]

@@ -61,7 +61,8 @@ class Wan(Backend):
     def size(self, job: Job, options: Options) -> tuple[int, int]:
         if options.size:
             return size_of(options.size, self.step)
-        return nearest_size(*job.picture.shape[:2], self.usual_px, self.step)
+        height, width = job.picture.shape[:2]
+        return nearest_size(height, width, self.usual_px, self.step)
 
 
 def nearest_size(height: int, width: int, area: int, step: int) -> tuple[int, int]:
@@ -69,7 +70,7 @@ def nearest_size(height: int, width: int, area: int, step: int) -> tuple[int, in
     sides = range(step, _MAX_SIDE_PX + 1, step)
     fitting = [(w, h) for w in sides for h in sides if _SMALLER * area <= w * h <= area]
     return min(
-        fitting, key=lambda size: abs(math.log(size[0] * height / (size[1] * width))) + (1 - math.prod(size) / area) / 2
+        fitting, key=lambda size: abs(math.log(size[0] * height / (size[1] * width))) + 1 - math.prod(size) / area
     )
 
 
@@ -99,6 +100,7 @@ class WanS2V(Wan):
     source: ClassVar[str] = "https://github.com/Wan-Video/Wan2.2"
     needed: ClassVar[tuple[str, ...]] = ("generate.py", "wan/speech2video.py")
     weights: ClassVar[dict[str, str]] = {"ckpt_dir": "./Wan2.2-S2V-14B"}
+    hosted: ClassVar[str] = "Wan-AI/Wan2.2-S2V-14B"
     step: ClassVar[int] = 64
     usual_px: ClassVar[int] = 1024 * 704
     largest_px: ClassVar[int] = 720 * 1280
