@@ -49,7 +49,7 @@ def test_flashes_and_clicks_coincide(
     if name != "wan-s2v":
         pytest.importorskip("torch")
     monkeypatch.setattr("pipeline.backends.vace.WINDOW", window)
-    options = replace(checkout(tmp_path / "checkout", name), gpu=gpu, extra=extra)
+    options = replace(checkout(tmp_path / "checkout", name), gpu=gpu, extra=extra, deadline_seconds=400)
     made = films(tmp_path, name, options)
     assert made.fps == 16 and made.size == (128, 128) and made.frames == 48
     seen, heard, pictures = see_and_hear(made.path)
@@ -83,7 +83,7 @@ def test_failures_are_told_apart(tmp_path: Path, name: str, behaviour: str) -> N
     if name != "wan-s2v":
         pytest.importorskip("torch")
     trouble, words = FAILURES[behaviour]
-    error = fails(tmp_path, name, behaviour)
+    error = fails(tmp_path, name, behaviour, deadline_seconds=400)
     assert error.trouble == trouble and words in str(error) and "\x1b" not in str(error)
 
 
