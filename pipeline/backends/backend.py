@@ -20,6 +20,7 @@ class Backend(ABC):
         needed: files by which its checkout is known.
         weights: its own name of each file or folder of weights -> where upstream's readme puts it, from the checkout.
         hub: those of them that may be the id of a hosted model.
+        hosted: Hugging Face id from which its readme takes them, where it is one.
         step: sides of its films are multiples of it, px.
         fps: pictures a second of its films by default.
     """
@@ -29,6 +30,7 @@ class Backend(ABC):
     needed: ClassVar[tuple[str, ...]] = ()
     weights: ClassVar[dict[str, str]] = {}
     hub: ClassVar[frozenset[str]] = frozenset()
+    hosted: ClassVar[str] = ""
     step: ClassVar[int]
     fps: ClassVar[int]
 

@@ -8,6 +8,7 @@ import cv2
 from pipeline.backends.geometry import at_rate, cut_view, into_view
 from pipeline.backends.job import Job, View
 from pipeline.base.arrays import Floats, Picture
+from pipeline.media.writer import write_video
 from pipeline.skeleton.control import Order, draw_control
 
 
@@ -36,3 +37,16 @@ def controls(job: Job, view: View, order: Order) -> Iterable[Picture]:
     """The control picture of every picture that is to be made."""
     for points, scores in zip(*motion(job, view), strict=True):
         yield draw_control(points, scores, view.size, order)
+
+
+def write_pose_video(path: Path, pictures: Iterable[Picture], view: View) -> None:
+    """Control pictures as a video at the film's rate, as the back-ends' readers see them: lossless, every colour kept apart.
+
+    Usual video halves the resolution of colours, and colour tells thin limbs and fingers apart.
+
+    Raises:
+        Failure, WriteError: as of `pipeline.media.writer.write_video`.
+    """
+    # No picture is predicted from a later one: readers count from the first time stamp, which such pictures would move.
+    options = {"qp": 0, "preset": "ultrafast", "bf": 0}
+    write_video(path, pictures, None, size=view.size, fps=view.fps, pixel_format="yuv444p", options=options)

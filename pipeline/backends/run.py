@@ -18,6 +18,9 @@ BACKENDS: Mapping[str, str] = {
     "echomimicv2": "pipeline.backends.echomimicv2:EchoMimicV2",
     "echomimicv2-acc": "pipeline.backends.echomimicv2:EchoMimicV2Acc",
     "mimicmotion": "pipeline.backends.mimicmotion:MimicMotion",
+    "wan-s2v": "pipeline.backends.wan:WanS2V",
+    "vace-1.3b": "pipeline.backends.vace:Vace1B",
+    "vace-14b": "pipeline.backends.vace:Vace14B",
 }
 """Name -> where its adapter lives."""
 
@@ -129,9 +132,11 @@ def check(name: str, options: Options) -> None:
     for which, path in adapter.weights_of(options).items():
         hosted = which in adapter.hub and _HOSTED.fullmatch(path)
         if not hosted and not (folder / path).exists():
+            origin = f" ({adapter.hosted} of Hugging Face)" if adapter.hosted else ""
             raise BackendError(
                 Trouble.NO_WEIGHTS,
-                f"{which}: {folder / path} is not there: download {name}'s weights as its readme says, or say where they are",
+                f"{which}: {folder / path} is not there: download {name}'s weights{origin} as its readme says, "
+                "or say where they are",
             )
 
 

@@ -13,7 +13,9 @@ from pipeline.engine.settings import runtime
 if TYPE_CHECKING:
     from pipeline.backends.job import Options
 
-Name = Literal["skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion"]
+Name = Literal[
+    "skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion", "wan-s2v", "vace-1.3b", "vace-14b"
+]
 
 
 class BackendSettings(Strict):
@@ -29,7 +31,9 @@ class BackendSettings(Strict):
         json_schema_extra=runtime(),
     )
     backend_gpu: str = Field(
-        "", description="CUDA_VISIBLE_DEVICES of the back-end, such as 0", json_schema_extra=runtime()
+        "",
+        description="CUDA_VISIBLE_DEVICES of the back-end, such as 0; wan-s2v and vace film a video on several, such as 0,1",
+        json_schema_extra=runtime(),
     )
     backend_size: str = Field("", description="of its video, such as 512x512; its own by default")
     backend_fps: int = Field(0, ge=0, le=120, description="pictures a second of its video; 0: its own")

@@ -36,6 +36,7 @@ _KNOWN: tuple[tuple[Trouble, "re.Pattern[str]", str], ...] = (
             r"(No CUDA GPUs are available|Torch not compiled with CUDA enabled|Found no NVIDIA driver|"
             r"NVIDIA driver on your system is too old|CUDA driver version is insufficient|CUDA unknown error|"
             r"CUDA error: invalid device ordinal|no CUDA-capable device is detected|no kernel image is available|"
+            r"Cannot access accelerator device when none is available|"
             r"not implemented for 'Half'|CUDAExecutionProvider is not in available)"
         ),
         "it has no GPU that it can use ({0}): run it where `nvidia-smi` shows one, and with a torch built for CUDA",

@@ -15,8 +15,10 @@ from pipeline.backends.job import Job, Options, View
 from pipeline.backends.run import backend
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
+from tests.pipeline.backends.fakes_wan import VACE, WAN
 
 PLACE = (40.0, 40.0)  # px of the picture: nothing of the person is ever there
+LEFT_ANKLE = 15
 FLASHES = (20, 45, 64)  # frames, at 25 a second
 FLASH_FRAMES = 5
 
@@ -174,6 +176,9 @@ _SCRIPTS = {
     "echomimicv2": ("infer.py", _ECHO.replace("{where}", _BY_OPTIONS)),
     "echomimicv2-acc": ("infer_acc.py", _ECHO.replace("{where}", _BY_CASES)),
     "mimicmotion": ("inference.py", _MIMIC),
+    "wan-s2v": ("generate.py", WAN),
+    "vace-1.3b": ("vace/vace_wan_inference.py", VACE),
+    "vace-14b": ("vace/vace_wan_inference.py", VACE),
 }
 
 
@@ -185,9 +190,9 @@ def checkout(folder: Path, name: str, behaviour: str = "film") -> Options:
     for needed in (*adapter.needed, *adapter.weights.values()):
         path = folder / needed
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch() if path.suffix else path.mkdir(exist_ok=True)
+        path.touch() if path.suffix[1:].isalpha() else path.mkdir(exist_ok=True)
     (folder / script).write_text(text)
-    (folder / "common.py").write_text(_COMMON)
+    (folder / script).with_name("common.py").write_text(_COMMON)
     (folder / "behaviour").write_text(behaviour)
     return Options(checkout=folder, python=sys.executable, size="128x128", deadline_seconds=60)
 
@@ -200,14 +205,15 @@ def plant(options: Options, view: View) -> None:
 
 
 def job(frames: int = 75) -> Job:
-    """A puppet of 512 x 512 px; in every flash its left hand is a dot at `PLACE`, and a click begins. None in short ones."""
+    """A puppet of 512 x 512 px; in every flash its left hand and foot lie at `PLACE`, and a click begins. None in short ones."""
     motion = planted.pair(planted.speaker(3), 5.0, [3]).keypoints[:frames].astype(float)
     scores = np.where(layout.seen(motion), 0.9, 0.0)
     wave = np.zeros(frames * 640, np.float32)
     reference, reference_scores = motion[0].copy(), scores[0].copy()
     for first in FLASHES if frames > max(FLASHES) + FLASH_FRAMES else ():
-        motion[first : first + FLASH_FRAMES, layout.LEFT_HAND] = PLACE
-        scores[first : first + FLASH_FRAMES, layout.LEFT_HAND] = 1.0
+        for part in (layout.LEFT_HAND, LEFT_ANKLE):  # VACE's drawing has no hands
+            motion[first : first + FLASH_FRAMES, part] = PLACE
+            scores[first : first + FLASH_FRAMES, part] = 1.0
         wave[first * 640 : first * 640 + 1600] = 0.5 * np.sin(np.arange(1600) * 2 * np.pi * 1000 / 16_000)
     x, y = np.meshgrid(np.arange(512), np.arange(512))
     picture = np.stack([x // 2, y // 2, (x + y) // 4], -1).astype(np.uint8)

@@ -223,6 +223,6 @@ def test_shapes_that_do_not_fit() -> None:
 def test_a_plan_needs_no_checkout_and_is_run_elsewhere(tmp_path: Path, name: str) -> None:
     made = plan(name, job(5), Options(checkout=Path("elsewhere"), size="128x128"), tmp_path / "work")
     assert made.command[0] == "python3" and made.view.fps == Fraction(
-        {"mimicmotion": 15, "echomimicv2": 24, "echomimicv2-acc": 24}.get(name, 25)
+        {"mimicmotion": 15, "echomimicv2": 24, "echomimicv2-acc": 24, "stableanimator": 25}.get(name, 16)
     )
     assert (tmp_path / "work").is_dir() and not Path("elsewhere").exists()

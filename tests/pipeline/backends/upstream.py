@@ -1,7 +1,7 @@
 """Functions out of the public back-ends' own files, without importing the rest of them.
 
-Set CSG405_BACKENDS to a folder that holds their checkouts StableAnimator, echomimic_v2 and MimicMotion; without it these tests
-are skipped.
+Set CSG405_BACKENDS to a folder that holds their checkouts StableAnimator, echomimic_v2, MimicMotion, Wan2.2, VACE, UniAnimate-DiT
+and SteadyDancer; without it these tests are skipped.
 """
 
 import ast

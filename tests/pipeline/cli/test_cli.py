@@ -130,7 +130,9 @@ def test_the_list_of_commands_names_each_once_in_a_line_of_80_columns(monkeypatc
 
 def test_options_name_their_choices() -> None:
     said = " ".join(invoke("evaluate", "--help").output.split())
-    assert "--backend [skeleton|stableanimator|echomimicv2|echomimicv2-acc|mimicmotion]" in said
+    assert (
+        "--backend [skeleton|stableanimator|echomimicv2|echomimicv2-acc|mimicmotion|wan-s2v|vace-1.3b|vace-14b]" in said
+    )
     assert "--protocol [csg405|pats|ted]" in said and "--method [ours|transfer|folder]" in said
     assert "--seed INTEGER" in said and "[0<=x<2147483648; default: 0]" in said and "--fit true|false" in said
     assert "[of: paired, unpaired;" in said and "--backend-weights TABLE" in said

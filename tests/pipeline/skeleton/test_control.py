@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.skeleton import layout
-from pipeline.skeleton.control import draw_control
+from pipeline.skeleton.control import Order, draw_control
 from tests.pipeline.skeleton.people import person
 
 
@@ -65,3 +65,23 @@ def test_points_far_outside_do_no_harm() -> None:
         moved = keypoints.copy()
         moved[::3] = far
         assert draw_control(moved, scores, (512, 512)).shape == (512, 512, 3)
+
+
+@pytest.mark.parametrize(("order", "least"), [("vace", 0.3), ("wan-s2v", 0.5)])
+def test_some_draw_what_is_seen_at_full_brightness_and_nothing_else(order: Order, least: float) -> None:
+    keypoints, scores = one()
+    size = (624, 624)
+    full = draw_control(keypoints, np.full_like(scores, 1.1), size, order)
+    assert np.array_equal(full, draw_control(keypoints, np.full_like(scores, least), size, order))
+    assert not draw_control(keypoints, np.full_like(scores, least - 0.01), size, order).any()
+    assert full[220, 206].tolist() == [0, 0, 153], "the limb to the right shoulder is blue"
+
+
+@pytest.mark.parametrize(("order", "face", "hands"), [("vace", True, False), ("wan-s2v", False, True)])
+def test_some_draw_only_a_part(order: Order, face: bool, hands: bool) -> None:
+    keypoints, scores = one()
+    full = draw_control(keypoints, scores, (624, 624), order)
+    for part, drawn in ((layout.FACE, face), (layout.LEFT_HAND, hands), (layout.RIGHT_HAND, hands)):
+        without = keypoints.copy()
+        without[part] = np.nan
+        assert (draw_control(without, scores, (624, 624), order) != full).any() == drawn

@@ -82,7 +82,7 @@ def studio(run: Path, tmp_path: Path, clips: tuple[dict[str, Any], dict[str, Any
     return Studio(run, tmp_path, *clips)
 
 
-@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2", "echomimicv2-acc"])
+@pytest.mark.parametrize("name", ["stableanimator", "echomimicv2", "echomimicv2-acc", "wan-s2v"])
 def test_a_true_motion_is_filmed_with_its_voice(studio: Studio, name: str) -> None:
     studio.film(name, **studio.checkout(name))
     frames = studio.other["frames"]
@@ -151,6 +151,7 @@ def test_a_missing_checkout_is_told_before_anything_is_made(studio: Studio) -> N
         ("stableanimator", {"backend_seed": 1}, "fixed in its code"),
         ("echomimicv2", {"backend_size": "512x768"}, "square sizes only"),
         ("mimicmotion", {"backend_weights": {"unet": "x.pth"}}, "no weights called 'unet'"),
+        ("vace-14b", {"backend_fps": 25}, "16 is fixed in its code"),
     ],
 )
 def test_options_that_do_not_fit_are_told_before_anything_is_made(
