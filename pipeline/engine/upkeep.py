@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,11 +21,11 @@ from pipeline.shards.features import HUB
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
 from pipeline.tables import people, pointer, run_folder
-from pipeline.tables.arrow import stored_schema
+from pipeline.tables.arrow import numbers, stored_schema
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program
 from pipeline.tables.outcome import OUTCOME
-from pipeline.tables.parts import ROWS_FORMAT, read_batches, row_group_size, write_parquet
+from pipeline.tables.parts import ROWS_FORMAT, read_pieces, row_group_size, write_parquet
 from pipeline.tables.pointer import Pointer
 from pipeline.tables.run_folder import Collect
 from pipeline.tables.seal import name_of, seal
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
 MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
 PIECE_BYTES = 16 << 20
-ROWS_AT_ONCE = 32  # where rows are heavy
 
 
 def compact(store: Store, kind: str) -> tuple[int, int]:
@@ -51,24 +51,24 @@ def compact(store: Store, kind: str) -> tuple[int, int]:
     with driving(store.run, kind):
         old = {side: table.parts(side) for side in SIDES}
         before = sum(len(parts) for parts in old.values())
-        outcomes = _kept_outcomes(store, kind)
-        stays = len(_kept_rows(store, kind)) == len(table.rows([])) and len(outcomes) == len(table.winners())
-        if stays and len(old["outcomes"]) <= 1 and len(old["rows"]) <= 1:
-            return before, before
-        merged = _merge(store, kind, old, outcomes)
+        outcomes, rows = _kept_outcomes(store, kind), _kept_rows(store, kind)
+        if all(len(parts) <= 1 for parts in old.values()):
+            stays = len(rows) == len(table.rows([])) and len(outcomes) == len(table.winners())
+            if stays:
+                return before, before
+        merged = _merge(table, old, outcomes, rows)
         pointer.write(table.folder, merged)
         return before, len(merged.rows) + len(merged.outcomes)
 
 
-def _merge(store: Store, kind: str, old: dict[str, list[Path]], outcomes: pa.Table) -> Pointer:
+def _merge(table: Table, old: dict[str, list[Path]], outcomes: pa.Table, kept: pa.Table) -> Pointer:
     """Write merged files: rows, then outcomes with the pointer in them. Returns the pointer, which is not written yet."""
-    table = store.table(kind)
     listed = [[path.name for path in (table.folder / side).glob("merged-*.parquet")] for side in SIDES]
     today = table.generation()
     # also above what kills left: the newest that reads is right
     number = max(today.generation, pointer.newest(*listed)) + 1
     stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
-    counts = _merge_rows(store, kind, old["rows"], stem)
+    counts = _merge_rows(table, kept, old["rows"], stem)
     name = f"{stem}.parquet"
     # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
     gone = {part.name for parts in old.values() for part in parts} | today.replaced
@@ -94,12 +94,11 @@ def _kept_outcomes(store: Store, name: str) -> pa.Table:
     return won.filter(pa.array(keep, pa.bool_()))
 
 
-def _merge_rows(store: Store, name: str, parts: list[Path], stem: str) -> dict[str, int]:
-    """Copy the winning rows of the parts into files of bounded size. Returns {name: rows} of these, in order."""
-    table = store.table(name)
+def _merge_rows(table: Table, kept: pa.Table, parts: list[Path], stem: str) -> dict[str, int]:
+    """Copy the kept rows of the parts into files of bounded size. Returns {name: rows} of these, in order."""
     kind, schema = table.kind, stored_schema(table.kind)
     counts: dict[str, int] = {}
-    pieces = _pieces(table, _kept_rows(store, name), parts)
+    pieces = _pieces(table, kept, parts)
     piece = next(pieces, None)
     while piece is not None:
         path = table.folder / "rows" / f"{stem}-{len(counts):04d}.parquet"
@@ -115,29 +114,34 @@ def _merge_rows(store: Store, name: str, parts: list[Path], stem: str) -> dict[s
     return counts
 
 
-def _pieces(table: Table, won: pa.Table, parts: list[Path]) -> Iterator[pa.Table]:
-    """The rows of the parts that won, in tables of a few megabytes: keypoints of a whole run do not fit in memory."""
+def _pieces(table: Table, kept: pa.Table, parts: list[Path]) -> Iterator[pa.Table]:
+    """The kept rows in tables of a few megabytes: keypoints of a whole run do not fit in memory."""
     schema = stored_schema(table.kind)
-    of_file, places = won["file"].to_numpy(), won["place"].to_numpy()
-    edges = np.searchsorted(of_file, np.arange(len(parts) + 1, dtype=np.int32))
+    edges = np.searchsorted(kept["file"].to_numpy(), np.arange(len(parts) + 1, dtype=np.int32))
+    places = kept["place"].to_numpy()
     held: list[pa.Table] = []
-    size = 0
+    wanted: list[npt.NDArray[np.int64]] = []
+    rows = size = 0
     for number, part in enumerate(parts):
-        mine, first = places[edges[number] : edges[number + 1]], 0
-        for batch in read_batches(part, ROWS_AT_ONCE if table.kind.heavy else 1 << 16):
-            here = mine[(mine >= first) & (mine < first + len(batch))] - first
-            first += len(batch)
+        mine, first = places[edges[number] : edges[number + 1]].astype(np.int64), 0
+        for piece in read_pieces(part, PIECE_BYTES):
+            here = mine[(mine >= first) & (mine < first + len(piece))] - first
+            first += len(piece)
             if len(here):
-                rows = pa.Table.from_batches([batch]).take(pa.array(here))
-                held.append(
-                    pa.concat_tables([schema.empty_table(), rows], promote_options="default").select(schema.names)
-                )
-                size += rows.nbytes
+                held.append(piece)
+                wanted.append(here + rows)
+                rows, size = rows + len(piece), size + piece.nbytes
             if size >= PIECE_BYTES:
-                yield pa.concat_tables(held)
-                held, size = [], 0
+                yield _taken(schema, held, wanted)
+                held, wanted, rows, size = [], [], 0, 0
     if held:
-        yield pa.concat_tables(held)
+        yield _taken(schema, held, wanted)
+
+
+def _taken(schema: pa.Schema, tables: list[pa.Table], places: list[npt.NDArray[np.int64]]) -> pa.Table:
+    """Rows of some tables, one behind the other, as one of `schema`: all at once, since each call of Arrow costs the same."""
+    table = pa.concat_tables([schema.empty_table(), *tables], promote_options="default").select(schema.names)
+    return table.take(numbers(np.concatenate(places))).combine_chunks()
 
 
 @dataclass(frozen=True)

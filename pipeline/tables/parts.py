@@ -165,10 +165,17 @@ def read_places(places: Iterable[tuple[str, int]], columns: Sequence[str]) -> li
     return [found[number] for number in sorted(found)]
 
 
-def read_batches(part: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """A part in batches of this many rows. Raises as `read_places`."""
+def read_pieces(part: Path, piece_bytes: int) -> Iterator[pa.Table]:
+    """A part in order: whole where it is no larger than a piece, else in batches of about that size. Raises as `read_places`."""
     with _damage_of(str(part)):
-        yield from opened(part).iter_batches(rows)
+        source = opened(part)
+        about = source.metadata
+        size = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+        if size <= piece_bytes:
+            yield source.read(use_threads=False)
+            return
+        for batch in source.iter_batches(max(1, about.num_rows * piece_bytes // size)):
+            yield pa.Table.from_batches([batch])
 
 
 @contextmanager

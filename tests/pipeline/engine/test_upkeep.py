@@ -79,8 +79,7 @@ def test_a_run_goes_on_after_compaction(run: Path) -> None:
 
 def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "MERGED_BYTES", 1 << 18)
-    monkeypatch.setattr(upkeep, "PIECE_BYTES", 1 << 18)
-    monkeypatch.setattr(upkeep, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(upkeep, "PIECE_BYTES", 1)
     before, points = contents(run), heavy(run)
     compact(Store(run), "persons")
     assert len(Store(run).table("persons").parts("rows")) == 4
