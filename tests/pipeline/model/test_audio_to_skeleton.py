@@ -462,12 +462,12 @@ def test_rescaled_guidance_moves_as_far_as_without() -> None:
 
 
 def test_the_papers_recipe_is_known_by_what_it_leaves_out() -> None:
-    from pipeline.engine.profile import load_profile
+    from pipeline.engine.profile import load
 
     def trained_with(recipe: dict[str, Any], **more: Any) -> AudioToSkeleton:
         return AudioToSkeleton(AudioToSkeleton.new(tiny(**more), "").net, filled(told(first_feature)).space, "", recipe)
 
-    of = {name: load_profile(name).settings("train").result_settings() for name in ("train-paper", "folder")}
+    of = {name: load(name).settings("train").result_settings() for name in ("train-paper", "folder")}
     assert trained_with({"settings": of["train-paper"]}).published
     assert not trained_with({"settings": of["folder"]}).published and not trained_with({}).published
     assert trained_with({}, arch="release").published
