@@ -1,5 +1,8 @@
 """Motions that the trained model makes of a voice."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from pipeline.base.progress import Progress
@@ -27,12 +30,11 @@ def generated(settings: GenerateSettings, session: Session) -> Motion:
         click.echo(line, err=True)
     paired = bool(person.clip) and person.clip == voice.clip
     sampling = settings.sampling(paired=paired, published=model.published)
-    guidance, begin, smooth = (sampling[name] for name in ("guidance", "begin_at_reference", "smooth"))
+    used = {name: sampling[name] for name in ("guidance", "begin_at_reference", "smooth", "sampler")}
     click.echo(
-        f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {guidance:g}, {weights}\n"
-        f"sampled as {'the paper does' if model.published else 'our defaults say'}, but for what was asked: "
-        f"{begin} frames at the reference, smoothing {smooth}"
+        f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {used['guidance']:g}, {weights}"
     )
+    click.echo(_in_words(used, published=model.published))
     silence = silence_of(voice.wave, session.models)
     click.echo(f"{voice.name}: {silence}")
     with Progress("generate", 0) as progress:
@@ -49,10 +51,17 @@ def generated(settings: GenerateSettings, session: Session) -> Motion:
             progress=report,
         )
     moved = PersonMotion.generated(motion.local, motion.neck, motion.scores, placed.into)
-    used = {"guidance": guidance, "begin_at_reference": begin, "smooth": smooth}
     about = {
         "settings": {**settings.without_paths(), **used},
         "net": model.settings.model_dump(),
         "without_speech_seconds": silence.spans,
     }
     return Motion(person, voice, moved, about, model.audio_of)
+
+
+def _in_words(used: Mapping[str, Any], *, published: bool) -> str:
+    """One line: how the motion is sampled, and whose defaults these are."""
+    return (
+        f"sampler {used['sampler']}, {used['begin_at_reference']} frames at the reference, smoothing {used['smooth']}; "
+        f"what was not asked for is {'as in the paper, whose recipe this model has' if published else 'ours'}"
+    )

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pipeline.base.strict import Strict
 
 STEPS = 100  # of the diffusion, which ddim divides evenly
+Sampler = Literal["ancestral", "ddim", "dpm"]
 Smooth = Literal["none", "paper", "release"]
 
 
@@ -17,19 +18,18 @@ class Usual:
 
     Attributes:
         unpaired, paired: guidance scale where reference and voice are of two clips, and of one.
-        begin_at_reference, smooth: as in `SamplingSettings`.
+        begin_at_reference, smooth, sampler: as in `SamplingSettings`.
     """
 
     unpaired: float
     paired: float
     begin_at_reference: int
     smooth: Smooth
+    sampler: Sampler
 
 
-PUBLISHED = Usual(unpaired=3.5, paired=1.0, begin_at_reference=0, smooth="none")  # the paper's, and its release's
-OURS = Usual(
-    unpaired=1.0, paired=1.0, begin_at_reference=5, smooth="paper"
-)  # tests/bench/results/2026-11-29-generation.txt
+PUBLISHED = Usual(3.5, 1.0, 0, "none", "ancestral")  # the paper's, and its release's
+OURS = Usual(1.0, 1.0, 5, "release", "dpm")  # of tests/bench/results/2026-11-29-generation.txt
 
 
 class SamplingSettings(Strict):
@@ -58,10 +58,12 @@ class SamplingSettings(Strict):
     smooth: Literal["auto", "none", "paper", "release"] = Field(
         "auto",
         description="Savitzky-Golay filter over the motion: paper (all but the mouth) or release (the mouth too, less); "
-        "auto: paper, or none for a model of the paper's recipe",
+        "auto: release, or none for a model of the paper's recipe",
     )
-    sampler: Literal["ancestral", "ddim", "dpm"] = Field(
-        "ancestral", description="ancestral: 100 steps as the release; ddim, dpm: DPM-Solver++ in 10 to 20"
+    sampler: Literal["auto", "ancestral", "ddim", "dpm"] = Field(
+        "auto",
+        description="ancestral: 100 steps as the release; ddim, dpm: DPM-Solver++ in 10 to 20; auto: dpm, or ancestral for a model "
+        "of the paper's recipe",
     )
     sampler_steps: int = Field(0, ge=0, le=STEPS, description="network calls; 0: 100 for ancestral, else 20")
     seed: int = Field(0, ge=0, lt=2**31, description="another number draws another motion")
@@ -97,7 +99,7 @@ class SamplingSettings(Strict):
             "guidance_rescale": self.guidance_rescale,
             "begin_at_reference": begin,
             "smooth": usual.smooth if self.smooth == "auto" else self.smooth,
-            "sampler": self.sampler,
+            "sampler": usual.sampler if self.sampler == "auto" else self.sampler,
             "steps": self.sampler_steps,
             "seed": self.seed,
             "overlap": self.overlap_frames,

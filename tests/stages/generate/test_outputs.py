@@ -129,7 +129,9 @@ def test_another_model_begins_at_its_reference_and_is_smoothed(
     used = {"guidance": OURS.unpaired, "begin_at_reference": OURS.begin_at_reference, "smooth": OURS.smooth}
     assert {name: asked[0][name] for name in used} == used
     assert {name: found["about"]["settings"][name] for name in used} == used
-    assert f"5 frames at the reference, smoothing {OURS.smooth}" in capsys.readouterr().out
+    assert (
+        f"5 frames at the reference, smoothing {OURS.smooth}; what was not asked for is ours" in capsys.readouterr().out
+    )
     place.generate(**given, begin_at_reference=0, smooth="none", guidance=3.5)
     assert (asked[1]["guidance"], asked[1]["begin_at_reference"], asked[1]["smooth"]) == (3.5, 0, "none")
 

@@ -64,8 +64,9 @@ def test_a_model_of_the_papers_recipe_samples_as_the_paper_does(paired: bool) ->
 def test_other_models_have_the_defaults_of_the_table(paired: bool) -> None:
     found = SamplingSettings().sampling(paired=paired, published=False)
     assert found["guidance"] == (OURS.paired if paired else OURS.unpaired)
-    assert found["begin_at_reference"] == OURS.begin_at_reference == 5 and found["smooth"] == OURS.smooth == "paper"
-    asked = SamplingSettings(begin_at_reference=0, smooth="none", guidance=3.5)
+    assert found["begin_at_reference"] == OURS.begin_at_reference == 5 and found["smooth"] == OURS.smooth == "release"
+    assert found["sampler"] == OURS.sampler == "dpm"
+    asked = SamplingSettings(begin_at_reference=0, smooth="none", guidance=3.5, sampler="ancestral")
     assert asked.sampling(paired=paired, published=False) == SamplingSettings(guidance=3.5).sampling(
         paired=paired, published=True
     )
@@ -79,8 +80,11 @@ def test_an_interval_ends_after_it_begins() -> None:
 def test_samplers_and_steps_are_those_of_the_diffusion() -> None:
     pytest.importorskip("torch", reason="needs csg405[train]")
     from pipeline.model import diffusion
+    from pipeline.model.generation import sampling
 
-    assert get_args(SamplingSettings.model_fields["sampler"].annotation) == get_args(diffusion.Sampler)
+    names = get_args(diffusion.Sampler)
+    assert get_args(SamplingSettings.model_fields["sampler"].annotation) == ("auto", *names)
+    assert get_args(sampling.Sampler) == names
     assert STEPS == diffusion.STEPS
 
 
