@@ -48,6 +48,14 @@ def squared_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
     return ((predicted.float() - clean) ** 2 * counts).sum()
 
 
+def velocity_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
+    """Weighted sum of squared errors of the differences between neighbouring frames of (B, F, C), where both count.
+
+    The velocity loss of MDM (Tevet et al., ICLR 2023); a pair of frames weighs as the lesser of its two.
+    """
+    return squared_error(predicted.float().diff(dim=1), clean.diff(dim=1), torch.minimum(counts[:, 1:], counts[:, :-1]))
+
+
 def mean_by_sample(weights: Tensor) -> Tensor:
     """Weights (B, F, C) of squared errors with those of each sample brought to a sum of 1, 0 where none counts.
 

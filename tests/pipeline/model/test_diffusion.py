@@ -86,6 +86,20 @@ def test_squared_error_counts_only_what_counts() -> None:
     assert exact.dtype == torch.float32 and exact == pytest.approx(1e-4, rel=1e-3)
 
 
+def test_velocity_error_forgives_a_shift_and_counts_pairs_that_count() -> None:
+    clean = torch.randn(2, 6, 3, generator=seeded(0))
+    counts = torch.ones(2, 6, 3)
+    assert diffusion.velocity_error(clean + 5, clean, counts) == pytest.approx(0, abs=1e-9)
+    jumped = clean.clone()
+    jumped[0, 3:, 1] += 2.0  # one step of 2, between frames 2 and 3
+    assert diffusion.velocity_error(jumped, clean, counts) == pytest.approx(4.0, rel=1e-5)
+    counts[0, 3, 1], counts[1] = 0.5, 9.0
+    assert diffusion.velocity_error(jumped, clean, counts) == pytest.approx(2.0, rel=1e-5)
+    counts[0, 2, 1] = 0
+    assert diffusion.velocity_error(jumped, clean, counts) == pytest.approx(0, abs=1e-9)
+    assert diffusion.velocity_error(jumped, clean, counts > 0) == pytest.approx(0, abs=1e-9), "masks count too"
+
+
 @pytest.mark.parametrize(("scale", "asked"), [(1, [False]), (3.5, [False, True]), (0, [False, True])])
 def test_guidance_moves_away_from_the_null(scale: float, asked: list[bool]) -> None:
     calls = []
