@@ -5,8 +5,9 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,11 +21,17 @@ from pipeline.model.dit import AUDIO_FEATURES, NetSettings
 from pipeline.model.net import Net, build
 from pipeline.model.space import SkeletonSpace
 from pipeline.registry.models import BadModel
+from pipeline.skeleton import smooth as smoothing
 from pipeline.skeleton.local import rooted, to_local
 
 FORMAT = "csg405.audio-to-skeleton"
 VERSION = 1
 GUIDANCE_UNPAIRED, GUIDANCE_PAIRED = 3.5, 1.0  # the paper's
+Smooth = Literal["none", "paper", "release"]
+Guide = Callable[[Callable[[Tensor, Tensor, bool], Tensor]], diffusion.Predict]
+PAPERS_RECIPE = {"warmup_steps": 0, "clip_norm": 0, "ema_decay": 0, "loss": "points"} | dict.fromkeys(
+    ("augment_scale", "augment_rotation_deg", "augment_mirror"), 0
+)
 NEVER_SEEN = 0.02  # a point seen in a smaller share of the training frames counts as not learned
 
 
@@ -106,6 +113,18 @@ class AudioToSkeleton:
         """Least score of a point that counted in training, and therefore of one in a reference; 0 when unknown."""
         return float(self.trained_on.get("settings", {}).get("min_score", 0.0))
 
+    @property
+    def published(self) -> bool:
+        """Whether this is the authors' network, or was trained by the paper's recipe: it samples as the paper does by default.
+
+        The recipe is known by what the paper does not mention, and profile `train-paper` switches off: warm-up, clipping, moving
+        average, augmentation and weights by part.
+        """
+        recipe = self.trained_on.get("settings", {})
+        return self.settings.arch == "release" or all(
+            recipe.get(name) == value for name, value in PAPERS_RECIPE.items()
+        )
+
     def to(self, device: str | torch.device) -> "AudioToSkeleton":
         self.net.to(device)
         self.space.to(device)
@@ -168,6 +187,10 @@ class AudioToSkeleton:
         reference: Reference,
         *,
         guidance: float = GUIDANCE_UNPAIRED,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        guidance_rescale: float = 0.0,
+        begin_at_reference: int = 0,
+        smooth: Smooth = "none",
         sampler: diffusion.Sampler = "ancestral",
         steps: int = 0,
         seed: int = 0,
@@ -181,6 +204,9 @@ class AudioToSkeleton:
             audio: (F, 768) features on the 25-fps grid, made as `audio_of` says; F at least 1.
             reference: skeleton of the person who moves.
             guidance: classifier-free guidance scale; 1 is none.
+            guidance_interval, guidance_rescale: see `pipeline.model.diffusion.guided`.
+            begin_at_reference: first frames that stand at the reference; 0 leaves them to the network.
+            smooth: Savitzky-Golay filter over the result, a variant of `pipeline.skeleton.smooth`.
             sampler, steps: see `pipeline.model.diffusion.scheduler`.
             seed: of the noise.
             overlap: least number of frames that neighbouring windows share; capped at half a window.
@@ -195,38 +221,60 @@ class AudioToSkeleton:
         points, valid, neck = (
             torch.from_numpy(np.array(x)).to(device)[None] for x in (reference.local, reference.valid, reference.neck)
         )
-        known, _ = self.space.encode(points, valid, neck, neck)  # (1, C)
+        known, counts = self.space.encode(points, valid, neck, neck)  # (1, C)
         noise = torch.randn(1, len(features), self.settings.channels, generator=generator).to(device)
-        window = self.settings.window_frames
-        shared = min(overlap, window // 2)
+        guide = partial(diffusion.guided, scale=guidance, interval=guidance_interval, rescale=guidance_rescale)
+
+        def begun(predict: diffusion.Predict) -> diffusion.Predict:
+            if not begin_at_reference:
+                return predict
+            return diffusion.beginning_at(predict, known, counts & self._learned(), begin_at_reference)
+
         draw = {"sampler": sampler, "steps": steps, "generator": generator}
         if self.settings.lead_frames:
-            motion = self._led(noise, features, known, guidance, draw, progress)
+            motion = self._led(noise, features, known, guide, begun, draw, progress)
         else:
-            starts = diffusion.windows(len(features), window, shared)
-            audio_windows = torch.stack([features[start : start + window] for start in starts])  # (N, length, 768)
-
-            def net(parts: Tensor, step: Tensor, which: slice) -> Tensor:
-                return self._guided(parts, step, audio_windows[which], known, None, guidance)
-
-            predict = diffusion.blended(net, len(features), window, shared, batch)
+            predict = begun(self._windowed(features, known, guide, overlap, batch))
             motion = diffusion.sample(predict, noise, progress=progress, **draw)  # type: ignore[arg-type]
+        return self._decoded(motion, neck, smooth)
+
+    def _decoded(self, motion: Tensor, neck: Tensor, smooth: Smooth) -> Motion:
+        """The motion of z-scores (1, F, C) from a neck (1, 2) px, without points that were not learned."""
         local, necks = self.space.decode(motion, neck)
-        learned = self.space.seen >= NEVER_SEEN
-        local[:, :, ~learned] = torch.nan
-        modelled = torch.isfinite(local[0, 0]).all(-1)
-        return Motion(local[0].cpu().numpy(), necks[0].cpu().numpy(), modelled.float().cpu().numpy())
+        local[:, :, self.space.seen < NEVER_SEEN] = torch.nan
+        modelled = torch.isfinite(local[0, 0]).all(-1).float().cpu().numpy()
+        made = Motion(local[0].cpu().numpy(), necks[0].cpu().numpy(), modelled)
+        if smooth == "none":
+            return made
+        scores = np.broadcast_to(modelled, made.local.shape[:2])
+        return Motion(*smoothing.smooth(made.local, made.neck, scores, variant=smooth), modelled)
+
+    def _windowed(self, audio: Tensor, reference: Tensor, guide: Guide, overlap: int, batch: int) -> diffusion.Predict:
+        """A predictor of motion for all of audio (F, 768), whose windows are blended where they overlap."""
+        window = self.settings.window_frames
+        shared = min(overlap, window // 2)
+        starts = diffusion.windows(len(audio), window, shared)
+        audio_windows = torch.stack([audio[start : start + window] for start in starts])  # (N, length, 768)
+
+        def net(parts: Tensor, step: Tensor, which: slice) -> Tensor:
+            return self._guided(parts, step, audio_windows[which], reference, None, guide)
+
+        return diffusion.blended(net, len(audio), window, shared, batch)
 
     def _led(
         self,
         noise: Tensor,
         audio: Tensor,
         reference: Tensor,
-        guidance: float,
+        guide: Guide,
+        begun: Callable[[diffusion.Predict], diffusion.Predict],
         draw: dict[str, Any],
         progress: Callable[[int, int], None] | None,
     ) -> Tensor:
-        """Generate as the release does: window by window, each conditioned on the last frames of the one before, unblended."""
+        """Generate as the release does: window by window, each conditioned on the last frames of the one before, unblended.
+
+        Only the first window begins at the reference: the others go on from their lead.
+        """
         window, count = self.settings.window_frames, self.settings.lead_frames
         lead = reference[:, None].expand(-1, count, -1)
         starts = range(0, noise.shape[1], window)
@@ -235,13 +283,14 @@ class AudioToSkeleton:
             audio_window = audio[None, start : start + window]
 
             def predict(x_t: Tensor, step: Tensor, audio_window: Tensor = audio_window, lead: Tensor = lead) -> Tensor:
-                return self._guided(x_t, step, audio_window, reference, lead, guidance)
+                return self._guided(x_t, step, audio_window, reference, lead, guide)
 
             def report(done: int, steps: int, number: int = number) -> None:
                 if progress:
                     progress(number * steps + done, len(starts) * steps)
 
-            parts.append(diffusion.sample(predict, noise[:, start : start + window], progress=report, **draw))
+            whole = predict if number else begun(predict)
+            parts.append(diffusion.sample(whole, noise[:, start : start + window], progress=report, **draw))
             lead = torch.cat([lead, parts[-1]], 1)[:, -count:]
         return torch.cat(parts, 1)
 
@@ -251,7 +300,7 @@ class AudioToSkeleton:
         return torch.cat([learned, learned.new_ones(2)]) if self.space.neck else learned
 
     def _guided(
-        self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guidance: float
+        self, x_t: Tensor, step: Tensor, audio: Tensor, reference: Tensor, lead: Tensor | None, guide: Guide
     ) -> Tensor:
         """Predict x0 (N, length, C) with classifier-free guidance.
 
@@ -268,7 +317,7 @@ class AudioToSkeleton:
             weighed: torch.Tensor = self.net(x, t, audio, reference, silent, lead=lead).float() * learned
             return weighed
 
-        return diffusion.guided(both, guidance)(x_t, step)
+        return guide(both)(x_t, step)
 
 
 def _refuse_older_encoder(settings: NetSettings, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -48,6 +48,14 @@ def squared_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
     return ((predicted.float() - clean) ** 2 * counts).sum()
 
 
+def velocity_error(predicted: Tensor, clean: Tensor, counts: Tensor) -> Tensor:
+    """Weighted sum of squared errors of the differences between neighbouring frames of (B, F, C), where both count.
+
+    The velocity loss of MDM (Tevet et al., ICLR 2023); a pair of frames weighs as the lesser of its two.
+    """
+    return squared_error(predicted.float().diff(dim=1), clean.diff(dim=1), torch.minimum(counts[:, 1:], counts[:, :-1]))
+
+
 def mean_by_sample(weights: Tensor) -> Tensor:
     """Weights (B, F, C) of squared errors with those of each sample brought to a sum of 1, 0 where none counts.
 
@@ -56,22 +64,66 @@ def mean_by_sample(weights: Tensor) -> Tensor:
     return weights / weights.sum((1, 2), keepdim=True).clamp(min=1)
 
 
-def guided(predict_both: Callable[[Tensor, Tensor, bool], Tensor], scale: float) -> Predict:
+def guided(
+    predict_both: Callable[[Tensor, Tensor, bool], Tensor],
+    scale: float,
+    interval: tuple[float, float] = (0.0, 1.0),
+    rescale: float = 0.0,
+) -> Predict:
     """Classifier-free guidance (Ho & Salimans 2022) on x0: unconditional + scale (conditional - unconditional).
 
     Args:
         predict_both: x_t, t and whether audio is replaced by the null vector -> x0.
         scale: 1 is the conditional prediction alone, at one network call a step instead of two.
+        interval: least and greatest noise level, t / (T - 1), at which there is guidance (Kynkaanniemi et al., NeurIPS 2024);
+            outside, the conditional prediction alone.
+        rescale: as of `rescaled`.
     """
+    low, high = interval
 
     def predict(x_t: Tensor, step: Tensor) -> Tensor:
         conditional = predict_both(x_t, step, False)
-        if scale == 1:
+        if scale == 1 or not low <= int(step[0]) / (STEPS - 1) <= high:
             return conditional
         unconditional = predict_both(x_t, step, True)
-        return unconditional + scale * (conditional - unconditional)
+        moved = unconditional + scale * (conditional - unconditional)
+        return rescaled(moved, conditional, rescale) if rescale else moved
 
     return predict
+
+
+def rescaled(moved: Tensor, conditional: Tensor, share: float) -> Tensor:
+    """Guided x0 (B, F, C) whose channels deviate over time as much as those of the conditional prediction.
+
+    Guidance rescale (Lin et al., WACV 2024), which scales a whole picture; here each channel is scaled about its own mean over
+    time, so that amplitudes change and the person's proportions do not.
+
+    Args:
+        moved, conditional: (B, F, C).
+        share: 1 takes on the conditional deviation, 0 keeps the guided one.
+    """
+    mean = moved.mean(1, keepdim=True)
+    wanted = conditional.std(1, correction=0, keepdim=True)
+    ratio = wanted / moved.std(1, correction=0, keepdim=True).clamp(min=1e-6)
+    return mean + (moved - mean) * (1 + share * (ratio - 1))
+
+
+def beginning_at(predict: Predict, first: Tensor, known: Tensor, frames: int) -> Predict:
+    """A predictor whose x0 stands at a known skeleton in its first frames; the network arranges the rest to continue from it.
+
+    Args:
+        predict: x_t (B, F, C) and t (B,) -> x0 (B, F, C).
+        first: (B, C) the skeleton.
+        known: (B, C) bool, which of its values are known; the others stay as predicted.
+        frames: that stand at it; no more than there are.
+    """
+
+    def predict_begun(x_t: Tensor, step: Tensor) -> Tensor:
+        x_0 = predict(x_t, step)
+        begun = torch.where(known[:, None], first[:, None].to(x_0.dtype), x_0[:, :frames])
+        return torch.cat([begun, x_0[:, frames:]], 1)
+
+    return predict_begun
 
 
 def scheduler(sampler: Sampler, steps: int = 0) -> Any:

@@ -1,13 +1,17 @@
 """Motions that the trained model makes of a voice."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from pipeline.base.progress import Progress
 from pipeline.engine.devices import torch_device
 from pipeline.engine.session import Session
-from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
+from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.generation.outputs import PersonMotion
 from pipeline.model.generation.placement import place
+from pipeline.model.generation.silence import silence_of
 from pipeline.model.training.checkpoint import model_of, weights_of
 from stages.generate.film import ready
 from stages.generate.inputs import find_inputs
@@ -25,9 +29,14 @@ def generated(settings: GenerateSettings, session: Session) -> Motion:
     for line in placed.notes:
         click.echo(line, err=True)
     paired = bool(person.clip) and person.clip == voice.clip
-    sampling = settings.sampling(GUIDANCE_PAIRED if paired else GUIDANCE_UNPAIRED)
-    guidance = sampling["guidance"]
-    click.echo(f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {guidance:g}, {weights}")
+    sampling = settings.sampling(paired=paired, published=model.published)
+    used = {name: sampling[name] for name in ("guidance", "begin_at_reference", "smooth", "sampler")}
+    click.echo(
+        f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {used['guidance']:g}, {weights}"
+    )
+    click.echo(_in_words(used, published=model.published))
+    silence = silence_of(voice.wave, session.models)
+    click.echo(f"{voice.name}: {silence}")
     with Progress("generate", 0) as progress:
 
         def report(done: int, steps: int) -> None:
@@ -42,5 +51,17 @@ def generated(settings: GenerateSettings, session: Session) -> Motion:
             progress=report,
         )
     moved = PersonMotion.generated(motion.local, motion.neck, motion.scores, placed.into)
-    about = {"settings": {**settings.without_paths(), "guidance": guidance}, "net": model.settings.model_dump()}
+    about = {
+        "settings": {**settings.without_paths(), **used},
+        "net": model.settings.model_dump(),
+        "without_speech_seconds": silence.spans,
+    }
     return Motion(person, voice, moved, about, model.audio_of)
+
+
+def _in_words(used: Mapping[str, Any], *, published: bool) -> str:
+    """One line: how the motion is sampled, and whose defaults these are."""
+    return (
+        f"sampler {used['sampler']}, {used['begin_at_reference']} frames at the reference, smoothing {used['smooth']}; "
+        f"what was not asked for is {'as in the paper, whose recipe this model has' if published else 'ours'}"
+    )

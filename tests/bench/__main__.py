@@ -4,6 +4,7 @@ python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] 
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
+python -m tests.bench generation [--model MODEL]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
@@ -26,7 +27,12 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
-TRIALS = ("shots", "overlap_defaults", "trust")  # by name alone: counts, not speed; minutes, and an hour or two
+TRIALS = (
+    "shots",
+    "overlap_defaults",
+    "generation",
+    "trust",
+)  # by name alone: counts, not speed; minutes, and an hour or two
 BENCHES = (
     "machine",
     "crawl",
@@ -72,6 +78,10 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row
         from tests.bench import bench_trust
 
         yield from bench_trust.measured(folder, given.seed, given.run, given.part)
+    elif name == "generation":
+        from tests.bench import bench_generation
+
+        yield from bench_generation.measured(folder, given.model)
     else:
         yield from importlib.import_module(f"tests.bench.bench_{name}").measured(folder, given.rounds)
 
@@ -139,6 +149,7 @@ def main() -> None:
     parser.add_argument(
         "--run", type=Path, help="of trust: a finished run of the demo, which is left alone; made if not given"
     )
+    parser.add_argument("--model", type=Path, help="of generation: weights of `make ablation`; trained if not given")
     parser.add_argument("--part", action="append", default=[], help="of trust: this part alone; may be given again")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     given = parser.parse_args()

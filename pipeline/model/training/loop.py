@@ -206,7 +206,10 @@ class _Run:
         weights = ready.counts * self.weights
         if self.recipe.as_released:
             weights = diffusion.mean_by_sample(weights)
-        return diffusion.squared_error(predicted, ready.clean, weights)
+        error = diffusion.squared_error(predicted, ready.clean, weights)
+        if self.recipe.velocity_loss:
+            error = error + self.recipe.velocity_loss * diffusion.velocity_error(predicted, ready.clean, weights)
+        return error
 
     @contextmanager
     def _syncing(self, *, last: bool) -> Iterator[None]:

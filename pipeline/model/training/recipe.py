@@ -48,6 +48,11 @@ class Recipe(Settings):
         description="points: every number counts once, as in the release; parts: body, face and each hand weigh the same, so that "
         "13 points of a body are not drowned by 110 of face and hands",
     )
+    velocity_loss: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the squared error of velocities, frame to frame, beside that of places; 0: none",
+    )
     null_audio: float = Field(0.1, ge=0, lt=1, description="share of samples that hear the learned null vector")
     lead_still: float = Field(0.3, ge=0, le=1, description="release: share of samples whose lead is its last frame")
     seed: int = Field(0, ge=0, lt=2**31, description="another number draws everything anew")

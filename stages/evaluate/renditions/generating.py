@@ -7,7 +7,7 @@ import torch
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.engine.stage import Context
-from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, GUIDANCE_UNPAIRED, AudioToSkeleton
+from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.generation.inputs import BadInput, Person, voice_with_features
 from pipeline.model.generation.placement import place
 from pipeline.skeleton.local import from_local
@@ -35,11 +35,10 @@ class Generator:
         except BadInput as error:
             raise Reject(Reason.NOT_GENERATED, str(error)) from error
         voiced = voice_with_features(voice.name, voice.wave, self._model.audio_of, self._models, self._device)
-        usual = GUIDANCE_PAIRED if pair.setting == PAIRED else GUIDANCE_UNPAIRED
         made = self._model.generate(
             voiced.features,
             placed.reference,
-            **self._settings.sampling(usual),
+            **self._settings.sampling(paired=pair.setting == PAIRED, published=self._model.published),
             batch=self._settings.window_batch,
         )
         points = placed.into.inverse().apply(from_local(made.local, made.neck)).astype(np.float32)

@@ -386,6 +386,93 @@ def test_guidance_moves_the_motion_away_from_silence(arch: str) -> None:
     np.testing.assert_allclose(guided, 2 + 3.5 * (0 - 2), atol=1e-3)
 
 
+@pytest.mark.parametrize("frames", [3, WINDOW, 3 * WINDOW])
+@pytest.mark.parametrize("variant", [{}, {"neck": True}, {"arch": "release"}, {"ablate": "local"}], ids=str)
+def test_a_motion_begins_at_its_reference_and_there_alone(variant: dict[str, Any], frames: int) -> None:
+    model = told(first_feature, **variant)
+    scores, wrist = np.ones(layout.K), layout.LEFT_WRIST
+    scores[wrist] = 0  # unknown, with the hand that is measured from it
+    known = Reference.of(person(2), scores)
+    sound = voice(frames)
+    plain, begun = (model.generate(sound, known, guidance=1, steps=2, begin_at_reference=n) for n in (0, 5))
+    valid = known.valid & (np.arange(layout.K) != wrist)
+    if variant != {"ablate": "local"}:  # there the neck follows the shoulders, which begin at the reference's
+        np.testing.assert_allclose(
+            begun.local[:5, valid], np.tile(known.local[valid], (min(5, frames), 1, 1)), atol=1e-3
+        )
+    np.testing.assert_allclose(begun.neck[0], known.neck, atol=1e-3)
+    points, wanted = from_local(begun.local[:5], begun.neck[:5]), from_local(known.local[None], known.neck[None])
+    np.testing.assert_allclose(points[:, valid], np.broadcast_to(wanted, points.shape)[:, valid], atol=1e-2)
+    if variant != {"ablate": "local"}:
+        np.testing.assert_allclose(begun.local[:5, wrist], plain.local[:5, wrist], atol=1e-3)
+    np.testing.assert_allclose(begun.local[5:], plain.local[5:], atol=1e-3)
+
+
+def test_the_release_goes_on_from_a_beginning_at_the_reference() -> None:
+    model = told(first_feature, arch="release", window_frames=8)
+    sound = voice(24)
+    model.generate(sound, reference(2), guidance=1, steps=1, begin_at_reference=5)
+    first, second = model.net.asked[0]["lead"], model.net.asked[1]["lead"]
+    assert first is not None and second is not None
+    known = first[0, 0]
+    torch.testing.assert_close(
+        second[0, :22], known.expand(22, -1), rtol=0, atol=1e-4
+    )  # 17 of the lead, 5 of the motion
+    torch.testing.assert_close(second[0, 22:, 0], torch.from_numpy(sound[5:8, 0]), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["paper", "release"])
+def test_smoothing_is_that_of_the_data_and_points_not_modelled_stay_out(variant: Any) -> None:
+    model = trained(keypoints=123)
+    few: dict[str, Any] = {"guidance": 1, "sampler": "ddim", "steps": 2}
+    raw, found = (model.generate(voice(60), reference(), **few, smooth=how) for how in ("none", variant))
+    from scipy.signal import savgol_filter
+
+    for points, window in ((layout.LEFT_HAND, 11), (layout.OUTER_LIPS, 7), (layout.INNER_LIPS, 5)):
+        untouched = variant == "paper" and window < 11
+        wanted = raw.local[:, points] if untouched else savgol_filter(raw.local[:, points], window, 2, axis=0)
+        np.testing.assert_allclose(found.local[:, points], wanted, rtol=0, atol=1e-3)
+    assert np.isnan(found.local[:, DROPPED]).all() and np.array_equal(found.scores, raw.scores)
+    assert found.local.dtype == found.neck.dtype == np.float32
+
+
+@pytest.mark.parametrize("arch", ["dit", "release"])
+def test_guidance_in_no_noise_alone_asks_for_silence_once(arch: str) -> None:
+    model = told(first_feature, arch=arch)
+    model.generate(voice(WINDOW), reference(), guidance=3.5, guidance_interval=(0.0, 0.0), sampler="ancestral")
+    assert sum(bool(asked["null"].all()) for asked in model.net.asked) == 1  # type: ignore[union-attr]
+
+
+def test_rescaled_guidance_moves_as_far_as_without() -> None:
+    model = told(first_feature)
+    net = model.net
+
+    def both(*given: Tensor, **more: Tensor) -> Tensor:
+        return Told.forward(net, *given, **more) * torch.where(given[4][:, None, None], 0.5, 1.0)
+
+    net.forward = both  # type: ignore[method-assign]
+    sound = voice(WINDOW)
+    spreads = [
+        scored(model, model.generate(sound, reference(), steps=2, guidance=scale, guidance_rescale=share)).std()
+        for scale, share in ((1.0, 0.0), (3.5, 0.0), (3.5, 1.0))
+    ]
+    assert spreads[1] == pytest.approx(2.25 * spreads[0], rel=1e-3) and spreads[2] == pytest.approx(
+        spreads[0], rel=1e-3
+    )
+
+
+def test_the_papers_recipe_is_known_by_what_it_leaves_out() -> None:
+    from pipeline.engine.profile import load
+
+    def trained_with(recipe: dict[str, Any], **more: Any) -> AudioToSkeleton:
+        return AudioToSkeleton(AudioToSkeleton.new(tiny(**more), "").net, filled(told(first_feature)).space, "", recipe)
+
+    of = {name: load(name).settings("train").result_settings() for name in ("train-paper", "folder")}
+    assert trained_with({"settings": of["train-paper"]}).published
+    assert not trained_with({"settings": of["folder"]}).published and not trained_with({}).published
+    assert trained_with({}, arch="release").published
+
+
 @pytest.mark.parametrize("arch", ["dit", "release"])
 def test_the_neck_stands_at_the_references(arch: str) -> None:
     model = told(lambda audio: audio[..., 0] * 0, arch=arch)

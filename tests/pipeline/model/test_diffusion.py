@@ -86,6 +86,20 @@ def test_squared_error_counts_only_what_counts() -> None:
     assert exact.dtype == torch.float32 and exact == pytest.approx(1e-4, rel=1e-3)
 
 
+def test_velocity_error_forgives_a_shift_and_counts_pairs_that_count() -> None:
+    clean = torch.randn(2, 6, 3, generator=seeded(0))
+    counts = torch.ones(2, 6, 3)
+    assert diffusion.velocity_error(clean + 5, clean, counts) == pytest.approx(0, abs=1e-9)
+    jumped = clean.clone()
+    jumped[0, 3:, 1] += 2.0  # one step of 2, between frames 2 and 3
+    assert diffusion.velocity_error(jumped, clean, counts) == pytest.approx(4.0, rel=1e-5)
+    counts[0, 3, 1], counts[1] = 0.5, 9.0
+    assert diffusion.velocity_error(jumped, clean, counts) == pytest.approx(2.0, rel=1e-5)
+    counts[0, 2, 1] = 0
+    assert diffusion.velocity_error(jumped, clean, counts) == pytest.approx(0, abs=1e-9)
+    assert diffusion.velocity_error(jumped, clean, counts > 0) == pytest.approx(0, abs=1e-9), "masks count too"
+
+
 @pytest.mark.parametrize(("scale", "asked"), [(1, [False]), (3.5, [False, True]), (0, [False, True])])
 def test_guidance_moves_away_from_the_null(scale: float, asked: list[bool]) -> None:
     calls = []
@@ -98,6 +112,66 @@ def test_guidance_moves_away_from_the_null(scale: float, asked: list[bool]) -> N
     found = guided(both, scale)(x_t, torch.tensor([7]))
     assert sorted(calls) == asked
     torch.testing.assert_close(found, 2 * x_t + scale * 3 * x_t + 7)
+
+
+@pytest.mark.parametrize("interval", [(0.0, 1.0), (0.25, 0.75), (0.5, 0.5), (0.0, 0.0), (1.0, 1.0)])
+def test_outside_its_interval_nothing_is_guided_and_silence_is_not_asked(interval: tuple[float, float]) -> None:
+    guided_at = set()
+
+    def both(x_t: Tensor, step: Tensor, null: bool) -> Tensor:
+        if null:
+            guided_at.add(int(step[0]))
+        return x_t * (2 if null else 5)
+
+    x_t = torch.randn(1, 4, 3, generator=seeded(0))
+    predict = guided(both, 3.0, interval)
+    for t in range(diffusion.STEPS):
+        inside = interval[0] <= t / 99 <= interval[1]
+        torch.testing.assert_close(predict(x_t, torch.tensor([t])), x_t * (11 if inside else 5))
+        assert (t in guided_at) == inside
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_rescale_brings_deviations_back_and_leaves_means(share: float) -> None:
+    conditional = torch.randn(2, 50, 4, generator=seeded(0)) * torch.tensor([0.1, 1.0, 3.0, 0.0]) + 7
+    offset = torch.tensor([1.0, -2.0, 0.0, 5.0])
+
+    def both(x_t: Tensor, step: Tensor, null: bool) -> Tensor:
+        return offset if null else conditional
+
+    found, plain = (guided(both, 3.5, rescale=r)(conditional, torch.tensor([3])) for r in (share, 0.0))
+    wanted = (1 - share) * plain.std(1) + share * conditional.std(1)
+    torch.testing.assert_close(found.std(1), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.mean(1), plain.mean(1), rtol=1e-5, atol=1e-4)
+
+
+def test_rescale_of_one_frame_or_of_what_stands_still_changes_nothing() -> None:
+    for still in (torch.randn(1, 1, 4, generator=seeded(0)), torch.full((1, 9, 4), 2.5)):
+        assert torch.equal(diffusion.rescaled(still, still, 1.0), still)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("frames", [1, 5, 12])
+def test_the_first_frames_stand_at_what_is_known_and_the_rest_is_predicted(sampler: Sampler, frames: int) -> None:
+    first = torch.tensor([[9.0, -4.0, 0.5]])
+    known = torch.tensor([[True, False, True]])
+    seen = []
+
+    def predict(x_t: Tensor, step: Tensor) -> Tensor:
+        seen.append(x_t)
+        return torch.ones_like(x_t)
+
+    begun = diffusion.beginning_at(predict, first, known, frames)
+    found = sample(begun, torch.randn(1, 12, 3, generator=seeded(0)), sampler, 10, seeded(1))[0]
+    wanted = torch.ones(12, 3)
+    wanted[:frames, 0], wanted[:frames, 2] = 9.0, 0.5
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    assert seen[-1][0, :frames, 0].mean() > 7, "what the network is shown stands there too"
+
+
+def test_fewer_frames_than_should_stand_all_stand() -> None:
+    begun = diffusion.beginning_at(lambda x, t: x * 0, torch.ones(1, 3), torch.ones(1, 3, dtype=torch.bool), 5)
+    assert torch.equal(begun(torch.zeros(1, 2, 3), torch.tensor([4])), torch.ones(1, 2, 3))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ pytest.importorskip("diffusers", reason="needs csg405[train]")
 pytest.importorskip("safetensors", reason="needs csg405[train]")
 
 from pipeline.media.video import GridReader, probe  # noqa: E402
+from pipeline.model.generation.sampling import OURS  # noqa: E402
+from pipeline.registry.models import Registry  # noqa: E402
 from pipeline.shards.read import open_shards  # noqa: E402
 from pipeline.skeleton import layout  # noqa: E402
 from pipeline.skeleton.align import Similarity  # noqa: E402
 from pipeline.skeleton.local import from_local  # noqa: E402
 from pipeline.theatre import planted  # noqa: E402
+from tests.pipeline.nets.fakes import asset  # noqa: E402
 from tests.stages.generate.studio import BOTH, Place, rows_of, somebody  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -85,7 +89,7 @@ def test_the_same_seed_gives_the_same_and_another_another(place: Place) -> None:
 
 @pytest.mark.usefixtures("unfilmed")
 def test_guidance_and_the_voice_matter(place: Place) -> None:
-    given = {"skeleton": place.npz(somebody(place.made))}
+    given = {"skeleton": place.npz(somebody(place.made)), "begin_at_reference": 0, "smooth": "none"}
     one = place.generate(audio=place.wav(), **given, guidance=1.0)["local"]
     other = place.generate(audio=place.wav(rate=8000), **given, guidance=1.0)["local"]
     strong = place.generate(audio=place.wav(), **given, guidance=6.0)["local"]
@@ -95,15 +99,9 @@ def test_guidance_and_the_voice_matter(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("clips", "given", "wanted"),
-    [
-        ((0, 3), None, 3.5),
-        ((0, 0), None, 1.0),
-        ((0, 3), 2.0, 2.0),
-        ((0, 0), 2.0, 2.0),
-        ((0, 0), 0.0, 0.0),
-    ],
+    [((0, 3), None, 3.5), ((0, 0), None, 1.0), ((0, 3), 2.0, 2.0), ((0, 0), 2.0, 2.0), ((0, 0), 0.0, 0.0)],
 )
-@pytest.mark.usefixtures("unfilmed")
+@pytest.mark.usefixtures("unfilmed", "of_the_paper")
 def test_guidance_is_the_papers_for_unpaired_and_paired(
     clips: tuple[int, int], given: float | None, wanted: float, place: Place, asked: list[dict[str, Any]]
 ) -> None:
@@ -111,9 +109,63 @@ def test_guidance_is_the_papers_for_unpaired_and_paired(
     reference, voice = (rows[number]["clip_id"] for number in clips)
     found = place.generate(reference_clip=reference, voice_clip=voice, guidance=given)
     assert asked[0]["guidance"] == wanted == found["about"]["settings"]["guidance"]
+    assert asked[0]["begin_at_reference"] == 0 and asked[0]["smooth"] == "none"
+
+
+@pytest.fixture
+def of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the model were trained by the paper's recipe."""
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton
+
+    monkeypatch.setattr(AudioToSkeleton, "published", property(lambda self: True))
 
 
 @pytest.mark.usefixtures("unfilmed")
+def test_another_model_begins_at_its_reference_and_is_smoothed(
+    place: Place, asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"audio": place.wav(), "skeleton": place.npz(somebody(place.made))}
+    found = place.generate(**given)
+    used = {"guidance": OURS.unpaired, "begin_at_reference": OURS.begin_at_reference, "smooth": OURS.smooth}
+    assert {name: asked[0][name] for name in used} == used
+    assert {name: found["about"]["settings"][name] for name in used} == used
+    assert (
+        f"5 frames at the reference, smoothing {OURS.smooth}; what was not asked for is ours" in capsys.readouterr().out
+    )
+    place.generate(**given, begin_at_reference=0, smooth="none", guidance=3.5)
+    assert (asked[1]["guidance"], asked[1]["begin_at_reference"], asked[1]["smooth"]) == (3.5, 0, "none")
+
+
+@pytest.mark.usefixtures("unfilmed")
+def test_from_end_to_end_the_first_frames_are_the_references(place: Place) -> None:
+    points = somebody(place.made)
+    given = {"audio": place.wav(2.4), "skeleton": place.npz(points), "align": "never", "smooth": "none"}  # two windows
+    begun, plain = (place.generate(**given, begin_at_reference=frames)["keypoints"] for frames in (5, 0))
+    seen = np.isfinite(plain[0]).all(-1)
+    off = np.linalg.norm(begun[:, seen] - points[seen], axis=-1).max(1)
+    assert (off[:5] < 0.1).all() and (off[5:] > 1).all()
+    assert np.linalg.norm(plain[0, seen] - points[seen], axis=-1).max() > 1
+
+
+@pytest.mark.usefixtures("unfilmed")
+def test_seconds_without_speech_are_told_and_kept(
+    place: Place, asked: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"audio": place.wav(2.4), "skeleton": place.npz(somebody(place.made))}
+    monkeypatch.setattr(Registry, "optional", lambda self, names: SimpleNamespace(path=asset("models/silero_vad.onnx")))
+    found = place.generate(**given)
+    assert "voice-16000-1: no speech in 2.4 of its 2.4 s (at 0.0-2.4 s): " in capsys.readouterr().out
+    assert found["about"]["without_speech_seconds"] == [[0.0, 2.4]]
+    monkeypatch.setattr(Registry, "optional", lambda self, names: None)
+    found = place.generate(**given)
+    said = capsys.readouterr().out
+    assert (
+        "voice-16000-1: not looked for seconds without speech: voice activity detector (silero_vad) is missing" in said
+    )
+    assert found["about"]["without_speech_seconds"] is None
+
+
+@pytest.mark.usefixtures("unfilmed", "of_the_paper")
 def test_clips_that_were_not_named_are_paired_too_when_they_are_one(
     place: Place, asked: list[dict[str, Any]], tmp_path: Path
 ) -> None:

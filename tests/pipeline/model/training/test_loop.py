@@ -30,6 +30,13 @@ def test_the_loss_falls(shards: Path, tmp_path: Path) -> None:
     assert held_out[-1] < held_out[0]
 
 
+def test_the_velocity_loss_comes_on_top(shards: Path, tmp_path: Path) -> None:
+    for weight in (0.0, 1.0, 2.0):
+        fit(shards, tmp_path / str(weight), steps=1, velocity_loss=weight)
+    none, once, twice = (losses(tmp_path / str(weight))[1] for weight in (0.0, 1.0, 2.0))
+    assert once > none and twice - once == pytest.approx(once - none, rel=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 3, 5, 7])
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(
