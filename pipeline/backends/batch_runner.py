@@ -1,8 +1,10 @@
 """Run a back-end's own program for many clips, its weights opened once. Self-contained: it runs in the back-end's environment.
 
-`python batch_runner.py JOBS ANSWERS CUT`, in the checkout. JOBS and ANSWERS are ends of pipes. A job is a line of JSON: the program with
-its arguments, and the log that takes all that is said meanwhile; its answer is a line with the status that the program would have ended
-with, and whether it was the last one. The program's statements up to the one that assigns its pipeline run at the first job, the others at every job, with the random
+`python batch_runner.py JOBS ANSWERS CUT`, in the checkout. JOBS and ANSWERS are ends of pipes. A job is a line of JSON: the program
+with its arguments, and the log that takes all that is said meanwhile; its answer is a line with the status that the program would
+have ended with, and whether it was the last one.
+
+The program's statements up to the one that assigns its pipeline run at the first job, the others at every job, with the random
 numbers of a program that has just opened its weights: a clip comes out as from a process of its own. CUT says where that is, as
 `pipeline.backends.backend.Cut` does.
 
@@ -99,15 +101,15 @@ class _Unknown(Exception):
 
 def _parts(tree: ast.Module, cut: dict[str, Any]) -> tuple[list[ast.stmt], ...]:
     """What stands outside the program's main part; of that, what opens the weights, what of it is run again, and the rest."""
-    guards = [part for part in tree.body if _is_guard(part)]
+    guards = [part for part in tree.body if isinstance(part, ast.If) and _is_guard(part)]
     outside = [part for part in tree.body if part not in guards]
     if cut["within"]:
-        mains = [part for part in outside if isinstance(part, ast.FunctionDef) and part.name == cut["within"]]
+        mains = [part.body for part in outside if isinstance(part, ast.FunctionDef) and part.name == cut["within"]]
     else:
-        mains = guards
+        mains = [part.body for part in guards]
     if len(mains) != 1:
         raise _Unknown(f"it has no {cut['within'] or '__main__'}")
-    body: list[ast.stmt] = mains[0].body  # type: ignore[attr-defined]
+    [body] = mains
     places = [n for n, part in enumerate(body) if cut["opened"] in _assigned(part)]
     if not places:
         raise _Unknown(f"it assigns no {cut['opened']}")
@@ -119,10 +121,9 @@ def _parts(tree: ast.Module, cut: dict[str, Any]) -> tuple[list[ast.stmt], ...]:
     return outside, opening, again, clip
 
 
-def _is_guard(part: ast.stmt) -> bool:
+def _is_guard(part: ast.If) -> bool:
     """Whether it is `if __name__ == "__main__":`."""
-    names = [node.id for node in ast.walk(part.test) if isinstance(node, ast.Name)] if isinstance(part, ast.If) else []
-    return names == ["__name__"]
+    return [node.id for node in ast.walk(part.test) if isinstance(node, ast.Name)] == ["__name__"]
 
 
 def _assigned(part: ast.stmt) -> set[str]:
@@ -152,7 +153,7 @@ def _told(error: BaseException) -> int:
         return 1
     if error.code is None or isinstance(error.code, int):
         return int(error.code or 0)
-    print(error.code, file=sys.stderr)
+    sys.stderr.write(f"{error.code}\n")
     return 1
 
 

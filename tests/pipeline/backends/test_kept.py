@@ -1,4 +1,4 @@
-"""A back-end's process that is kept: weights are opened once, clips come out as from processes of their own, failures stay apart."""
+"""A back-end's process that is kept: weights are opened once, films are as from processes of their own, failures stay apart."""
 
 from collections.abc import Iterator
 from dataclasses import replace
