@@ -102,7 +102,7 @@ READY_DEV := $(VENV)/.ready-dev
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value] [RESET=stage.key]"
 	@echo "       [POSES=...] [SETTINGS=FILE] [REDO=1|KEEP=1] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
 setup: $(FETCHING) $(if $(filter train,$(EXTRAS)),$(READY_TRAIN)) $(if $(filter evaluate,$(EXTRAS)),$(READY_EVALUATE)) ## make .venv with all that the demo and folders need (other targets do it by themselves); EXTRA=NAME,... adds to it

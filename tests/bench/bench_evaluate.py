@@ -3,7 +3,7 @@
 python -m tests.bench evaluate
 
 `ours` keeps the back-end's process for all clips of a worker, `peer` starts one a clip, as a shell loop would; the limit is the
-sleep alone, shared among the workers. The last rows: the time of two workers over that of one, and the times that weights were opened.
+sleep alone, shared among the workers. The last rows: the time of two workers over that of one, and how often weights were opened.
 """
 
 import json
