@@ -6,12 +6,15 @@ python -m tests.bench evaluate
 sleep alone, shared among the workers. The last rows: the time of two workers over that of one, and how often weights were opened.
 """
 
+import io
 import json
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from pipeline.engine.console import run_shown
 from pipeline.theatre.detector import build_detector
 from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.lipnet import build_lip_net
@@ -56,10 +59,9 @@ def _filmed(studio: Studio, place: Path, **given: Any) -> tuple[float, int, dict
     (place / "opening").write_text(str(OPENING_SECONDS))
     (place / "filming").write_text(str(FILMING_SECONDS))
     seconds: list[float] = []
-    shown = program.run_shown
 
     def timed(stage: Any, run: Path, *more: Any) -> Any:
-        summary = shown(stage, run, *more)
+        summary = run_shown(stage, run, *more)
         if stage.name == "renditions" and run.name != "true":
             seconds.append(summary.seconds)
         return summary
@@ -75,7 +77,7 @@ def _filmed(studio: Studio, place: Path, **given: Any) -> tuple[float, int, dict
         "inception": (),
         "i3d": (),
     }
-    with patch.object(program, "run_shown", timed):
+    with patch.object(program, "run_shown", timed), redirect_stdout(io.StringIO()):
         Evaluate(**{**asked, **given}).run(studio.session())
     made = studio.rows("transfer-stableanimator", "renditions")
     rows = {name: [str(row[kind]) for kind in KINDS] for name, row in made.items()}
