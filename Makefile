@@ -7,6 +7,7 @@
 #   SETTINGS  a file of settings, below SET                                   RESET     back to the profile's: RESET="judge input"
 #   IMAGE, AUDIO, OUT, MODEL  what `make generate` starts from and writes, and with which weights; OUT also copies a release
 #   BACKEND, BACKEND_DIR      pose-to-video back-end of `make generate` and `make evaluate`, and its checkout
+#   CHECKOUTS, STEPS          folder of all back-ends' checkouts, for `make table2`; steps of each training of `make table3`
 #   METHOD, PROTOCOL, SOURCE, FOLDER  what `make evaluate` scores: see pipeline/backends/README.md
 #   JOBS      processes of `make test` and `make test-slow`; a file of tests stays in one, with what it shares
 #   REDO=1, KEEP=1  what a newer version of csg405 would do again: do it, or leave what is there, in later calls too
@@ -33,6 +34,8 @@ OUT ?=
 MODEL ?=
 BACKEND ?=
 BACKEND_DIR ?=
+CHECKOUTS ?=
+STEPS ?=
 METHOD ?=
 PROTOCOL ?=
 SOURCE ?=
@@ -68,7 +71,7 @@ HOW = $(ANSWER) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),
 CSG := $(BIN)/csg405
 # csg405 ends with 3 when all was tried and units failed. Targets before the last one of the call go on then; the last one tells what
 # failed in all of them, and ends as failed.
-GOALS = $(filter crawl annotate filter rebuild train generate evaluate release availability status,$(MAKECMDGOALS))
+GOALS = $(filter crawl annotate filter rebuild train generate evaluate table2 table3 release availability status,$(MAKECMDGOALS))
 LAST = $(lastword $(GOALS))
 BEFORE = $(if $(filter-out $(LAST),$(filter rebuild,$(GOALS))),crawl annotate filter,$(filter crawl annotate filter,$(filter-out $(LAST),$(GOALS))))
 IS_LAST = $(filter $@,$(LAST))
@@ -98,12 +101,12 @@ READY_DEV := $(VENV)/.ready-dev
 
 # The targets of one call build on each other: with -j too, one after the other.
 .NOTPARALLEL:
-.PHONY: help setup crawl annotate filter rebuild train generate evaluate release ablation availability status test test-slow bench docs lint clean
+.PHONY: help setup crawl annotate filter rebuild train generate evaluate table2 table3 release ablation availability status test test-slow bench docs lint clean
 
 help: ## this list
 	@echo "usage: make TARGET [PROFILE=...] [RUN=...] [INPUT=...] [MANIFEST=...] [MODELS=...] [SET=stage.key=value] [RESET=stage.key]"
 	@echo "       [POSES=...] [SETTINGS=FILE] [REDO=1|KEEP=1] [DRY=1] [FOLLOW=1] [DISCARD=raw] [PROBE=1] [IMAGE=...] [AUDIO=...] [OUT=...]; what each is stands at the top of the Makefile"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo "With none of PROFILE, INPUT and MANIFEST, the built-in demo runs. GPU=1 installs onnxruntime-gpu."
 
 setup: $(FETCHING) $(if $(filter train,$(EXTRAS)),$(READY_TRAIN)) $(if $(filter evaluate,$(EXTRAS)),$(READY_EVALUATE)) ## make .venv with all that the demo and folders need (other targets do it by themselves); EXTRA=NAME,... adds to it
@@ -172,6 +175,14 @@ evaluate: $(READY_EVALUATE) ## table 2: METHOD=ours|transfer|folder PROTOCOL=csg
 	@$(BIN)/python -m stages.evaluate $(ANSWER) $(FLAGS) $(FILMED) $(if $(value METHOD),--method $(call quoted,METHOD)) \
 		$(if $(value PROTOCOL),--protocol $(call quoted,PROTOCOL)) $(if $(value MODEL),--model $(call quoted,MODEL)) \
 		$(if $(value SOURCE),--source $(call quoted,SOURCE)) $(if $(value FOLDER),--folder $(call quoted,FOLDER)) $(TELL)
+
+table2: $(READY_EVALUATE) ## table 2, every row that this machine can make: [CHECKOUTS=folder of back-ends] [PROTOCOL=...] [SOURCE=...] [MODEL=...]
+	@$(BIN)/python -m stages.table2 $(FLAGS) $(if $(value CHECKOUTS),--checkouts-folder $(call quoted,CHECKOUTS)) \
+		$(if $(value PROTOCOL),--protocol $(call quoted,PROTOCOL)) $(if $(value MODEL),--model $(call quoted,MODEL)) \
+		$(if $(value SOURCE),--source $(call quoted,SOURCE)) $(TELL)
+
+table3: $(READY_EVALUATE) ## table 3 on film: four trainings, four evaluations: [STEPS=of each training] [BACKEND=... BACKEND_DIR=...]
+	@$(BIN)/python -m stages.table3 $(FLAGS) $(FILMED) $(if $(value STEPS),--steps $(call quoted,STEPS)) $(TELL)
 
 release: $(READY) ## what may be published of a run, for the Hugging Face Hub and for rebuilds: [OUT=folder] SET="release.contact=... release.licence=..."
 	@$(CSG) release $(ANSWER) $(FLAGS) $(if $(value OUT),--out $(call quoted,OUT)) $(TELL)

@@ -232,7 +232,7 @@ def _command(group: click.Group, name: str, path: str) -> Iterator[tuple[str, st
 
 def targets() -> str:
     """The targets of the Makefile, with what each does."""
-    found = re.findall(r"^([a-z-]+):.*?## (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    found = re.findall(r"^([a-z0-9-]+):.*?## (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     return table(("target", "what"), ((code(f"make {name}"), text) for name, text in found))
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +10,21 @@ from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import rate_of, size_of
 from pipeline.backends.job import Job, Options, Plan, View
 from pipeline.base.arrays import Picture
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a back-end's program is cut in two, so that it opens its weights once for many clips.
+
+    Attributes:
+        within: the function whose statements they are; "" for those below `if __name__ == "__main__"`.
+        opened: the name whose last assignment there ends what is run once.
+        again: names before it that are assigned anew for every clip, such as its arguments.
+    """
+
+    within: str
+    opened: str
+    again: tuple[str, ...]
 
 
 class Backend(ABC):
@@ -23,6 +39,7 @@ class Backend(ABC):
         hosted: Hugging Face id from which its readme takes them, where it is one.
         step: sides of its films are multiples of it, px.
         fps: pictures a second of its films by default.
+        cut: of its program, whose command is then the interpreter, the program and arguments; None where each clip takes a process.
     """
 
     name: ClassVar[str]
@@ -33,6 +50,7 @@ class Backend(ABC):
     hosted: ClassVar[str] = ""
     step: ClassVar[int]
     fps: ClassVar[int]
+    cut: ClassVar[Cut | None] = None
 
     def check(self, options: Options) -> None:
         """Check the options, whatever the job; raises BackendError (BAD_JOB)."""

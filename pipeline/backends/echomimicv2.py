@@ -13,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 import soundfile
 
-from pipeline.backends.backend import Backend
+from pipeline.backends.backend import Backend, Cut
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import frames_at, rate_of, shown, size_of
 from pipeline.backends.inputs import motion, write_reference
@@ -52,6 +52,7 @@ class EchoMimicV2(Backend):
     hub: ClassVar[frozenset[str]] = frozenset({"pretrained_base_model_path", "pretrained_vae_path"})
     step: ClassVar[int] = 64
     fps: ClassVar[int] = FPS
+    cut: ClassVar[Cut | None] = Cut("main", "pipe", ("args", "config", "width", "height"))
     steps: ClassVar[int] = 30
     guidance: ClassVar[float] = 2.5
     seed: ClassVar[int] = 3407

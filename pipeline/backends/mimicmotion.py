@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.backends.backend import Backend
+from pipeline.backends.backend import Backend, Cut
 from pipeline.backends.geometry import cover_box, cut_view, frames_at, into_view, rate_of, size_of
 from pipeline.backends.inputs import controls, write_png
 from pipeline.backends.job import Job, Options, Plan, View
@@ -37,6 +37,7 @@ class MimicMotion(Backend):
     hub: ClassVar[frozenset[str]] = frozenset({"base_model_path"})
     step: ClassVar[int] = STEP_PX
     fps: ClassVar[int] = FPS
+    cut: ClassVar[Cut | None] = Cut("main", "pipeline", ("asked",))
 
     def view(self, job: Job, options: Options) -> View:
         size = size_of(options.size, self.step) if options.size else _size(*job.picture.shape[:2])

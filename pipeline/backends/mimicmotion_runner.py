@@ -19,15 +19,16 @@ def main() -> None:
     import inference  # type: ignore[import-not-found]
 
     torch.set_default_dtype(torch.float16)  # as its own main does; the arrays below follow it
+    torch.set_grad_enabled(False)
+    config = SimpleNamespace(base_model_path=asked.base_model_path, ckpt_path=asked.ckpt_path)
+    pipeline = inference.create_pipeline(config, inference.device)
+    # From here on it is of one clip: `batch_runner.py` runs it for each.
     with np.load(asked.inputs, allow_pickle=False) as arrays:
         pose_pixels, image_pixels = (
             torch.from_numpy(arrays[name]) / 127.5 - 1 for name in ("pose_pixels", "image_pixels")
         )
-    config = SimpleNamespace(base_model_path=asked.base_model_path, ckpt_path=asked.ckpt_path)
-    with torch.no_grad():
-        pipeline = inference.create_pipeline(config, inference.device)
-        # It leaves out the first picture, which shows the reference's pose.
-        pictures = inference.run_pipeline(pipeline, image_pixels, pose_pixels, inference.device, asked)
+    # It leaves out the first picture, which shows the reference's pose.
+    pictures = inference.run_pipeline(pipeline, image_pixels, pose_pixels, inference.device, asked)
     asked.output.mkdir(parents=True, exist_ok=True)
     for n, picture in enumerate(pictures):
         Image.fromarray(picture.permute(1, 2, 0).numpy()).save(asked.output / f"frame_{n}.png")

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, TypeVar
 
 from pipeline.backends import leash
 from pipeline.backends.errors import BackendError, Trouble
@@ -16,6 +17,7 @@ from pipeline.backends.troubles import diagnose, last_lines
 
 LOOK_SECONDS = 0.5
 MAX_LOG_BYTES = 256 << 20
+_Seen = TypeVar("_Seen")
 # Of an environment, what a program from elsewhere has no business with: keys, and proxies with a password in them.
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY|COOKIE|AUTH|^CSG405_", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*:[^/\s@]*@")
@@ -59,26 +61,46 @@ def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadl
     Raises:
         BackendError: NO_PYTHON, HANG, and what `diagnose` finds in the log of a crash.
     """
-    with log.open("wb") as output, _leash() as watched:
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", leash.__file__, str(watched), *command],
-                cwd=folder,
-                env=environment(gpu, os.environ),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(watched,),
-            )
-        except OSError as error:
-            raise BackendError(
-                Trouble.NO_PYTHON, f"{folder}: no program can be started there: {error.strerror}"
-            ) from error
+    with log.open("wb") as output, leashed() as watched:
+        process = started(command, folder, output, watched, gpu=gpu)
         try:
             status = _wait(process, log, deadline_seconds)
         finally:  # on Ctrl-C too
-            _end(process)
+            end(process)
+    check_status(status, log)
+
+
+def started(
+    command: Sequence[str], folder: Path, output: IO[bytes], watched: int, *, gpu: str, ends: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start a command in a process group of its own, on a leash.
+
+    Args:
+        command, folder, gpu: as of `run`.
+        output: takes what it says, both streams.
+        watched: of `leashed`.
+        ends: of pipes that it is given beside.
+
+    Raises:
+        BackendError: NO_PYTHON where nothing can be started in that folder.
+    """
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", leash.__file__, str(watched), *command],
+            cwd=folder,
+            env=environment(gpu, os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(watched, *ends),
+        )
+    except OSError as error:
+        raise BackendError(Trouble.NO_PYTHON, f"{folder}: no program can be started there: {error.strerror}") from error
+
+
+def check_status(status: int, log: Path) -> None:
+    """Raise BackendError for a status that is not 0: NO_PYTHON, and what `diagnose` finds in the log."""
     if status == leash.NOT_STARTED:
         raise BackendError(Trouble.NO_PYTHON, last_lines(log))
     if status != 0:
@@ -86,7 +108,7 @@ def run(command: Sequence[str], folder: Path, log: Path, *, gpu: str = "", deadl
 
 
 @contextlib.contextmanager
-def _leash() -> Iterator[int]:
+def leashed() -> Iterator[int]:
     """The end of a pipe for `leash` to watch; the other end closes with the block, or with this process, however it dies."""
     watched, held = os.pipe()
     try:
@@ -97,10 +119,31 @@ def _leash() -> Iterator[int]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float) -> int:
-    """Its exit status; BackendError (HANG) past the deadline, CRASH when its log fills the disk."""
-    end = time.monotonic() + deadline_seconds
+    """Its exit status; BackendError as of `awaited`."""
+
+    def status(seconds: float) -> int | None:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    return awaited(status, log, deadline_seconds)
+
+
+def awaited(look: Callable[[float], _Seen | None], log: Path, deadline_seconds: float) -> _Seen:
+    """What `look` sees first that is not None.
+
+    Args:
+        look: waits for so many seconds at most.
+        log: of the program that is waited for.
+        deadline_seconds: after that long nobody looks any more.
+
+    Raises:
+        BackendError: HANG past the deadline, CRASH when its log fills the disk.
+    """
+    ending = time.monotonic() + deadline_seconds
     while True:
-        left = end - time.monotonic()
+        left = ending - time.monotonic()
         if left <= 0:
             raise BackendError(
                 Trouble.HANG,
@@ -111,13 +154,11 @@ def _wait(process: "subprocess.Popen[bytes]", log: Path, deadline_seconds: float
             raise BackendError(
                 Trouble.CRASH, f"it wrote more than {MAX_LOG_BYTES >> 20} MiB of output and was stopped; see {log}"
             )
-        try:
-            return process.wait(min(LOOK_SECONDS, left))
-        except subprocess.TimeoutExpired:
-            continue
+        if (seen := look(min(LOOK_SECONDS, left))) is not None:
+            return seen
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: "subprocess.Popen[bytes]") -> None:
     """End the whole group: what it started may have outlived it, and holds the GPU."""
     with contextlib.suppress(
         ProcessLookupError, PermissionError

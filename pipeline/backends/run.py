@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.backends.backend import Backend
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import Filmed, Job, Options, Plan
+from pipeline.backends.kept import Kept
 from pipeline.backends.process import run
 from pipeline.media.writer import write_video
 
@@ -64,7 +65,7 @@ def plan(name: str, job: Job, options: Options, work: Path) -> Plan:
     return Plan(name, view, work, command, folder)
 
 
-def drive(name: str, job: Job, options: Options, out: Path, work: Path) -> Filmed:
+def drive(name: str, job: Job, options: Options, out: Path, work: Path, kept: Kept | None = None) -> Filmed:
     """Film a job: write the inputs into a new folder, run the back-end, and write an mp4 with the voice.
 
     Picture n of the mp4 is shown at n/fps s, and the voice's first sample is heard with picture 0.
@@ -75,6 +76,7 @@ def drive(name: str, job: Job, options: Options, out: Path, work: Path) -> Filme
         options: how.
         out: the mp4, written whole or not at all.
         work: the folder for inputs, log and the back-end's own output; it stays, and must not hold anything yet.
+        kept: takes the back-end's process, where its program can be cut, for the jobs that follow; None starts it for this job.
 
     Raises:
         BackendError: what went wrong and what to do.
@@ -86,7 +88,17 @@ def drive(name: str, job: Job, options: Options, out: Path, work: Path) -> Filme
     log = None
     if made.command:
         log = made.work / "log.txt"
-        run(made.command, made.folder, log, gpu=options.gpu, deadline_seconds=options.deadline_seconds)
+        if kept is not None and adapter.cut is not None:
+            kept.run(
+                made.command,
+                made.folder,
+                log,
+                adapter.cut,
+                gpu=options.gpu,
+                deadline_seconds=options.deadline_seconds,
+            )
+        else:
+            run(made.command, made.folder, log, gpu=options.gpu, deadline_seconds=options.deadline_seconds)
     out.parent.mkdir(parents=True, exist_ok=True)
     view = made.view
     write_video(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.backends.backend import Backend
+from pipeline.backends.backend import Backend, Cut
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.geometry import cover_box, frames_at, rate_of, size_of
 from pipeline.backends.inputs import controls, write_png, write_reference
@@ -34,6 +34,7 @@ class StableAnimator(Backend):
     hub: ClassVar[frozenset[str]] = frozenset({"pretrained_model_name_or_path"})
     step: ClassVar[int] = 64
     fps: ClassVar[int] = FPS
+    cut: ClassVar[Cut | None] = Cut("", "pipeline", ("args", "generator"))
 
     def check(self, options: Options) -> None:
         super().check(options)

@@ -100,6 +100,7 @@ PLACES: tuple[Place, ...] = (
     Place("evaluation/*/inputs/contents.json", "hashes of the inputs", Find.SUM, EVALUATE),
     Place("evaluation/*/inputs", "pictures and voices for other systems", Find.NOTE, EVALUATE),
     Place("evaluation/*/table2.*", "table 2", Find.SUM, EVALUATE),
+    Place("evaluation/*/table3.*", "table 3", Find.SUM, "python -m stages.table3"),
     Place("evaluation/*/call.json", "how an evaluation was called", Find.MENTION, EVALUATE, counted=False),
     Place("evaluation/*/*/call.json", "how it was called for a method", Find.MENTION, EVALUATE, counted=False),
     Place("evaluation/*/tables/*/set-aside/lost.json", "that rows are not made anew yet", Find.NOBODY, EVALUATE),

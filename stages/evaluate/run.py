@@ -1,5 +1,6 @@
 """An evaluation from end to end: subjects, pairs, videos, scores, tables."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 from pipeline.backends.run import check
 from pipeline.base import files
 from pipeline.engine.console import options_of, run_shown
+from pipeline.engine.devices import shard_of
 from pipeline.engine.endings import ending_of
 from pipeline.engine.executors.expected import expect
 from pipeline.engine.session import Session
@@ -16,6 +18,7 @@ from pipeline.engine.upgrades import settle_stores
 from pipeline.model.generation.inputs import BadInput
 from pipeline.tables import calls
 from pipeline.tables.arrow import HASH
+from pipeline.tables.lock import Occupied
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.run_folder import EVALUATE
 from pipeline.tables.store import Store
@@ -25,10 +28,12 @@ from stages.evaluate.inputs import write_inputs
 from stages.evaluate.pairs import PAIRED, REAL, UNPAIRED, Pair, Pairs, listed, paired, safe, unpaired
 from stages.evaluate.protocols import CLIPS, SIDES
 from stages.evaluate.renditions import Renditions
+from stages.evaluate.scores import Scores
 from stages.evaluate.settings import EvaluateSettings
 from stages.evaluate.stages import Stages
 
 FOLDER = "evaluation"
+LOOK_SECONDS = 1.0  # at a shard that does what all need
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Evaluation:
     def __init__(self, settings: EvaluateSettings, session: Session) -> None:
         self._settings, self._session = settings, session
         self._stages = Stages(settings, session)
+        self._shard = shard_of(settings.shard)
         self._ran: list[tuple[Stage, Store]] = []
 
     def run(self, *, redo: bool = False, keep: bool = False) -> None:
@@ -87,21 +93,31 @@ class Evaluation:
         here = [name for name in names if name in cast]
         self._tell(people, set(names))
         pairs = self._pairs(cast, here)
-        write_inputs(place / "inputs", cast, pairs, contents(people))
-        click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
+        if not (self._shard and self._shard[0]):  # shards would write the same files
+            write_inputs(place / "inputs", cast, pairs, contents(people))
+            click.echo(f"pairs, and what other systems need: {place / 'inputs'}")
         if films:
             self._score(place, films, people, pairs, here)
 
     def _call(self) -> list[str]:
-        """The options of this call, with paths that hold in every folder."""
+        """The options of this call, with paths that hold in every folder; a shard is no call of its own."""
         given = {name: getattr(self._settings, name) for name in ("source", "pairs", "folder", "model")}
-        return self._session.again("evaluate", {name: _anywhere(path) for name, path in given.items() if path})
+        options = self._session.again("evaluate", {name: _anywhere(path) for name, path in given.items() if path})
+        if "--shard" in options:
+            at = options.index("--shard")
+            options = options[:at] + options[at + 2 :]
+        return options
 
     def _score(self, place: Path, films: _Films, people: Store, pairs: list[Pair], here: list[str]) -> None:
         """Make and score the videos, and write the tables."""
         settings, drawn = self._settings, films.own.drawn
         named = "the true skeletons, drawn" if drawn else "the true videos"
         self._measured(films.truth, people, [Pair(REAL, name, name) for name in here], films.best)
+        if self._shard:
+            self._measured(films.made, people, pairs, films.own)
+            self._ended("the same command tries them again")
+            click.echo("when all shards are done, the same command without --shard writes the table")
+            return
         side = SIDES[settings.protocol]
         table.keep(films.truth.run, table.summarise_true(films.truth, named, side))
         self._measured(films.made, people, pairs, films.own)
@@ -114,8 +130,11 @@ class Evaluation:
         files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
         click.echo(text)
         click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+        self._ended("the table is of the others; the same command tries them again")
+
+    def _ended(self, advice: str) -> None:
         ended = ending_of(self._ran, self._session.run)
-        ended.advice = "the table is of the others; the same command tries them again"
+        ended.advice = advice
         ended.raise_failed()
         click.echo(ended.line())
 
@@ -182,8 +201,27 @@ class Evaluation:
         return str(Path(self._settings.folder).resolve()) if self._settings.method == "folder" else ""
 
     def _stage(self, stage: Stage, folder: Path, store: Store) -> None:
-        run_shown(stage, folder, self._session.models, options_of(self._session.profile), store)
+        """Run a stage; of what all shards need, one does it, and the others wait."""
+        own = self._settings.shard if isinstance(stage, Renditions | Scores) else ""
+        options, told = options_of(self._session.profile, self._workers(stage), own), False
+        while True:
+            try:
+                run_shown(stage, folder, self._session.models, options, store)
+                break
+            except Occupied as occupied:
+                if own or not self._shard:
+                    raise
+                if not told:
+                    click.echo(f"waiting: {occupied}", err=True)
+                told = True
+                time.sleep(LOOK_SECONDS)
         self._ran.append((stage, store))
+
+    def _workers(self, stage: Stage) -> int | None:
+        """Worker processes: one a GPU where GPUs are named; one back-end at a time where none are."""
+        if self._settings.gpus and stage.resources.gpu:
+            return len(self._settings.gpus)
+        return 1 if isinstance(stage, Renditions) else None
 
     def _pairs(self, cast: Cast, here: list[str]) -> list[Pair]:
         settings = self._settings

@@ -8,6 +8,7 @@ from pipeline.backends.settings import BackendSettings
 from pipeline.base.strict import Strict
 from pipeline.engine.settings import Settings, runtime
 from pipeline.model.generation.sampling import SamplingSettings
+from stages.evaluate.gpus import Gpus
 
 
 class ProtocolSettings(Strict):
@@ -59,6 +60,22 @@ class EvaluateSettings(SamplingSettings, ProtocolSettings, BackendSettings, Sett
     """All of it, with the nets that score."""
 
     window_batch: int = Field(8, ge=1, description="as of `generate`", json_schema_extra=runtime())
+    gpus: Gpus = Field(
+        (),
+        description="a worker for each of these GPUs, as CUDA_VISIBLE_DEVICES names them, such as 0,1; by default one worker films",
+        json_schema_extra=runtime(),
+    )
+    keep_open: bool = Field(
+        True,
+        description="open a back-end's weights once a worker; false: a process a clip, as for a checkout of another version",
+        json_schema_extra=runtime(),
+    )
+    shard: str = Field(
+        "",
+        pattern=r"^(\d+/\d+)?$",
+        description="film and score only the I-th of N parts of the pairs, such as 0/2; the table is written without it",
+        json_schema_extra=runtime(),
+    )
     fit: bool = Field(
         True,
         description="fit a transferred motion to the reference's head, shoulders and hips, and a generated one where it is off",

@@ -48,6 +48,7 @@ class Stages:
             split=self._settings.split,
             frames_fps=self._settings.frames_fps,
             limit=self._settings.limit,
+            gpus=self._settings.gpus,
             source=str(self._source()),
             base=str(self.base),
         )
@@ -67,6 +68,8 @@ class Stages:
             model=model,
             model_sha256=digest,
             window_batch=self._settings.window_batch,
+            gpus=self._settings.gpus,
+            keep_open=self._settings.keep_open,
             cast=str(place),
             films=str(self.base),
             folder=self._settings.folder,
@@ -96,6 +99,7 @@ class Stages:
             pose=nets.pose if annotate else (),  # type: ignore[attr-defined]
             pose_backend=nets.backend,  # type: ignore[attr-defined]
             fvd_frames=self._settings.fvd_frames,
+            gpus=self._settings.gpus,
             cast=str(place),
             films=str(self.base),
         )

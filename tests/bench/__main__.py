@@ -3,6 +3,7 @@
 python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train] [report]
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
+python -m tests.bench evaluate [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
 python -m tests.bench generation [--model MODEL]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
@@ -29,10 +30,11 @@ from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
 TRIALS = (
     "shots",
+    "evaluate",
     "overlap_defaults",
     "generation",
     "trust",
-)  # by name alone: counts, not speed; minutes, and an hour or two
+)  # by name alone: counts, or sleep; minutes, and an hour or two
 BENCHES = (
     "machine",
     "crawl",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.tables import people
+from stages.evaluate.gpus import claim
 from stages.evaluate.renditions.folders import VIDEOS, WORK, keep_log
 from stages.evaluate.renditions.settings import RenditionsSettings
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Renditions(RenditionsSettings, Stage):
-    """Films pairs, one after the other; what is filmed already is not filmed again.
+    """Films pairs, each worker one after the other; what is filmed already is not filmed again.
 
     - `ours`: a skeleton from the voice and the reference, by the trained model; then the back-end.
     - `transfer`: the true skeleton of the voice's clip, fitted to the reference; then the back-end.
@@ -27,16 +28,17 @@ class Renditions(RenditionsSettings, Stage):
     reads: ClassVar[tuple[Reads, ...]] = (Reads("pairs", ("setting", "reference", "voice", "content", "given")),)
     writes: ClassVar[str] = "renditions"
     unit: ClassVar[str] = "pair_id"
-    resources: ClassVar[Resources] = Resources(seconds=48 * 3600, memory_gb=64, gpu=True, one_worker=True)
+    resources: ClassVar[Resources] = Resources(seconds=48 * 3600, memory_gb=64, gpu=True)
 
     def worker(self, context: Context) -> Work:
+        gpu = claim(self.gpus, context.run)
         from stages.evaluate.renditions.worker import Filmer
 
         if self.method != "ours":
-            return Filmer(self, context)
+            return Filmer(self, context, gpu)
         from stages.evaluate.renditions.generating import Generator  # torch, which the other methods do without
 
-        return Filmer(self, context, Generator(self, context))
+        return Filmer(self, context, gpu, Generator(self, context))
 
     def finish(self, context: Context, store: "Store") -> None:
         """Videos that no row names are of other settings, or of pairs that are no more."""

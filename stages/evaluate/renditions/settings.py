@@ -7,6 +7,7 @@ from pydantic import Field
 from pipeline.backends.settings import BackendSettings
 from pipeline.engine.settings import Settings, runtime
 from pipeline.model.generation.sampling import SamplingSettings
+from stages.evaluate.gpus import Gpus
 
 Method = Literal["ours", "transfer", "folder", "true"]
 
@@ -26,6 +27,8 @@ class RenditionsSettings(SamplingSettings, BackendSettings, Settings):
     cast: str = Field("", json_schema_extra=runtime())  # folder of the table `subjects`
     films: str = Field("", json_schema_extra=runtime())  # folder that films of the run are relative to
     folder: str = Field("", json_schema_extra=runtime())  # of another system's videos
+    gpus: Gpus = Field((), json_schema_extra=runtime())  # a worker each
+    keep_open: bool = Field(True, json_schema_extra=runtime())  # a back-end's weights
 
     @property
     def drawn(self) -> bool:

@@ -5,11 +5,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import Job
+from pipeline.backends.kept import Kept
 from pipeline.backends.run import drive
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
@@ -38,11 +40,17 @@ class Filmer:
     Args:
         settings: of the stage.
         context: of the worker.
+        gpu: which it has for itself, as CUDA_VISIBLE_DEVICES names it; "" where it may use any.
         generator: of motions; None where they are not generated.
     """
 
-    def __init__(self, settings: RenditionsSettings, context: Context, generator: "Generator | None" = None) -> None:
+    def __init__(
+        self, settings: RenditionsSettings, context: Context, gpu: str = "", generator: "Generator | None" = None
+    ) -> None:
         self._settings, self._run, self._generator = settings, context.run, generator
+        options = settings.options()
+        self._options = replace(options, gpu=gpu) if gpu else options
+        self._kept = Kept() if settings.keep_open else None
         self._cast = Cast(Store(Path(settings.cast)), Path(settings.films))
 
     def process(self, unit: Unit) -> Iterator[Row]:
@@ -101,7 +109,7 @@ class Filmer:
         videos = [self._cast.light(subject.name)["video_id"] for subject in (reference, voice)]
         try:
             with people.noting(self._run, [out, work], videos):
-                film = drive(self._settings.backend, job, self._settings.options(), out, work)
+                film = drive(self._settings.backend, job, self._options, out, work, self._kept)
         except BackendError as error:
             raise failure(error) from error
         keep_log(work)

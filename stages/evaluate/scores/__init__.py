@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from stages.evaluate.gpus import claim
 from stages.evaluate.scores.settings import ScoresSettings
 
 
@@ -28,6 +29,7 @@ class Scores(ScoresSettings, Stage):
         return (self.detector, self.pose) if self.annotate else ()
 
     def worker(self, context: Context) -> Work:
+        claim(self.gpus, context.run)
         from stages.evaluate.scores.worker import Scorer
 
         return Scorer(self, context)

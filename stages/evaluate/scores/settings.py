@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipeline.engine.settings import Settings, runtime
 from pipeline.nets.pose import PoseBackend
+from stages.evaluate.gpus import Gpus
 
 
 class ScoresSettings(Settings):
@@ -24,6 +25,7 @@ class ScoresSettings(Settings):
     min_score: float = 0.3
     cast: str = Field("", json_schema_extra=runtime())
     films: str = Field("", json_schema_extra=runtime())
+    gpus: Gpus = Field((), json_schema_extra=runtime())  # a worker each
 
     def result_settings(self) -> dict[str, Any]:
         """Without `pose_backend` where it changes nothing: fingerprints stay those of runs from before there was the setting."""

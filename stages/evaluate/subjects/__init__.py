@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Resources, Stage, Work
 from stages.evaluate.collection import Collection
+from stages.evaluate.gpus import claim
 from stages.evaluate.subjects.clips import clips_of_shards, drawn, hashes_of_shards
 from stages.evaluate.subjects.settings import SubjectsSettings
 
@@ -44,6 +45,7 @@ class Subjects(SubjectsSettings, Stage):
         return hashlib.sha256("".join(sorted(hashes_of_shards(self))).encode()).hexdigest()
 
     def worker(self, context: Context) -> Work:
+        claim(self.gpus if self.protocol != "csg405" else (), context.run)
         from stages.evaluate.subjects.worker import open_worker
 
         return open_worker(self, context)

@@ -8,6 +8,7 @@ from pipeline.base.units import FPS
 from pipeline.engine.settings import Settings, runtime
 from pipeline.nets.pose import PoseBackend
 from stages.evaluate.collection import Protocol
+from stages.evaluate.gpus import Gpus
 
 
 class SubjectsSettings(Settings):
@@ -20,6 +21,7 @@ class SubjectsSettings(Settings):
     split: Literal["train", "validation", "test", "all"] = "test"
     frames_fps: float = float(FPS)
     limit: int = Field(0, json_schema_extra=runtime())  # says which units there are, and changes none
+    gpus: Gpus = Field((), json_schema_extra=runtime())  # a worker each, where nets annotate
     source: str = Field("", json_schema_extra=runtime())  # folder of shards, or of files
     base: str = Field("", json_schema_extra=runtime())  # folder that the shards' videos are relative to
 

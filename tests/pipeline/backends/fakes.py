@@ -26,7 +26,18 @@ _COMMON = """
 import json, os, subprocess, sys, time
 from pathlib import Path
 
+def opened():
+    '''Loading of weights: it takes as long as `opening` says, and stands in a list.'''
+    with open("opened", "a") as file:
+        file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\\n")
+    how = Path("opening").read_text().split() if Path("opening").exists() else ["0"]
+    if how[0] == "exit":
+        sys.exit("motion module not found")
+    time.sleep(float(how[0]))
+    return object()
+
 def behave():
+    time.sleep(float(Path("filming").read_text()) if Path("filming").exists() else 0)
     Path("environment.json").write_text(json.dumps(dict(os.environ)))
     how = Path("behaviour").read_text()
     print("loading", how, flush=True)
@@ -36,6 +47,8 @@ def behave():
         import xformers_of_nowhere
     if how == "gpu":
         raise RuntimeError("No CUDA GPUs are available")
+    if how == "killed":
+        os.kill(os.getpid(), 9)
     if how == "memory":
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
     if how == "weights":
@@ -53,37 +66,45 @@ def place(width, height):
 
 _STABLE = """
 import argparse
-import cv2, numpy as np
-from common import behave, place
-
-parser = argparse.ArgumentParser()
-for name in ("pretrained_model_name_or_path", "validation_image", "validation_control_folder", "output_dir",
-             "posenet_model_name_or_path", "face_encoder_model_name_or_path", "unet_model_name_or_path"):
-    parser.add_argument("--" + name, required=True)
-for name in ("height", "width", "num_inference_steps", "tile_size", "overlap", "frames_overlap", "decode_chunk_size"):
-    parser.add_argument("--" + name, type=int)
-for name in ("guidance_scale", "noise_aug_strength"):
-    parser.add_argument("--" + name, type=float)
-parser.add_argument("--gradient_checkpointing", action="store_true")
-asked = parser.parse_args()
-how = behave()
 from pathlib import Path
-poses = sorted(Path(asked.validation_control_folder).glob("*.png"), key=lambda p: int(p.stem.split("_")[1]))
-assert len(poses) >= asked.tile_size
-reference = cv2.imread(asked.validation_image)
-assert reference.shape == (asked.height, asked.width, 3)
-out = Path(asked.output_dir) / "animated_images"
-if how != "nothing":
-    out.mkdir(parents=True)
-    for n, path in enumerate(poses[:-1] if how == "short" else poses):
-        pose = cv2.imread(str(path))
-        x, y = place(asked.width, asked.height)
-        flash = pose[y - 4 : y + 5, x - 4 : x + 5].max() > 60
-        cv2.imwrite(str(out / f"frame_{n}.png"), np.full_like(pose, 255) if flash else np.zeros_like(pose))
-    if how == "small":
-        cv2.imwrite(str(out / "frame_0.png"), np.zeros((64, 64, 3), np.uint8))
-    if how == "garbage":
-        (out / "frame_0.png").write_bytes(b"\\x80\\x04not a picture")
+import cv2, numpy as np
+from common import behave, opened, place
+
+def parse_args():
+    parser = argparse.ArgumentParser()
+    for name in ("pretrained_model_name_or_path", "validation_image", "validation_control_folder", "output_dir",
+                 "posenet_model_name_or_path", "face_encoder_model_name_or_path", "unet_model_name_or_path"):
+        parser.add_argument("--" + name, required=True)
+    for name in ("height", "width", "num_inference_steps", "tile_size", "overlap", "frames_overlap", "decode_chunk_size"):
+        parser.add_argument("--" + name, type=int)
+    for name in ("guidance_scale", "noise_aug_strength"):
+        parser.add_argument("--" + name, type=float)
+    parser.add_argument("--gradient_checkpointing", action="store_true")
+    return parser.parse_args()
+
+if __name__ == "__main__":
+    args = parse_args()
+    generator = np.random.default_rng(23123134)
+    np.random.seed(405)
+    pipeline = opened()
+    how = behave()
+    poses = sorted(Path(args.validation_control_folder).glob("*.png"), key=lambda p: int(p.stem.split("_")[1]))
+    assert len(poses) >= args.tile_size
+    reference = cv2.imread(args.validation_image)
+    assert reference.shape == (args.height, args.width, 3)
+    print("drawn", generator.integers(1 << 30), np.random.randint(1 << 30), flush=True)
+    out = Path(args.output_dir) / "animated_images"
+    if how != "nothing":
+        out.mkdir(parents=True)
+        for n, path in enumerate(poses[:-1] if how == "short" else poses):
+            pose = cv2.imread(str(path))
+            x, y = place(args.width, args.height)
+            flash = pose[y - 4 : y + 5, x - 4 : x + 5].max() > 60
+            cv2.imwrite(str(out / f"frame_{n}.png"), np.full_like(pose, 255) if flash else np.zeros_like(pose))
+        if how == "small":
+            cv2.imwrite(str(out / "frame_0.png"), np.zeros((64, 64, 3), np.uint8))
+        if how == "garbage":
+            (out / "frame_0.png").write_bytes(b"\\x80\\x04not a picture")
 """
 
 _ECHO = """
@@ -91,73 +112,83 @@ import argparse, json, os, time
 from pathlib import Path
 import av, numpy as np, soundfile
 from PIL import Image
-from common import behave, place
+from common import behave, opened, place
 
-parser = argparse.ArgumentParser()
-for name in ("config", "device", "ref_images_dir", "audio_dir", "pose_dir", "refimg_name", "audio_name", "pose_name"):
-    parser.add_argument("--" + name)
-for name in ("-W", "-H", "--seed", "--context_frames", "--steps", "--fps"):
-    parser.add_argument(name, type=int)
-parser.add_argument("-L", type=int, default=240)
-parser.add_argument("--cfg", type=float)
-asked = parser.parse_args()
-how = behave()
-config = json.loads(Path(asked.config).read_text())
+def parse_args():
+    parser = argparse.ArgumentParser()
+    for name in ("config", "device", "ref_images_dir", "audio_dir", "pose_dir", "refimg_name", "audio_name", "pose_name"):
+        parser.add_argument("--" + name)
+    for name in ("-W", "-H", "--seed", "--context_frames", "--steps", "--fps"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("-L", type=int, default=240)
+    parser.add_argument("--cfg", type=float)
+    return parser.parse_args()
+
+def main():
+    args = parse_args()
+    config = json.loads(Path(args.config).read_text())
+    width, height = args.W, args.H
+    pipe = opened()
+    how = behave()
 {where}
-target.parent.mkdir(parents=True)
-assert Image.open(reference).size == (asked.W, asked.H)
-heard = soundfile.info(voice)
-assert heard.samplerate == 16000
-frames = min(asked.L, int(heard.duration * asked.fps), len(os.listdir(poses)))
-assert frames == asked.L, "the voice must not cut the film"
-if how == "short":
-    frames -= 4
-if how == "garbage":
-    target.write_text("#EXTM3U file:///etc/passwd")
-    raise SystemExit
-with av.open(str(target), "w") as video:
-    stream = video.add_stream("libx264", rate=asked.fps)
-    stream.width, stream.height, stream.pix_fmt = asked.W, asked.H, "yuv420p"
-    for n in range(frames):
-        pose = np.load(f"{poses}/{n}.npy", allow_pickle=True).tolist()
-        rows, columns, top, bottom, left, right = pose["draw_pose_params"]
-        assert (bottom - top, right - left) == (rows, columns) == (asked.H, asked.W)
-        far = np.abs(pose["hands"][0] * [asked.W, asked.H] - place(asked.W, asked.H)).max()
-        picture = np.full((asked.H, asked.W, 3), 255 if far < 30 else 0, np.uint8)
-        for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    assert Image.open(reference).size == (width, height)
+    heard = soundfile.info(voice)
+    assert heard.samplerate == 16000
+    frames = min(args.L, int(heard.duration * args.fps), len(os.listdir(poses)))
+    assert frames == args.L, "the voice must not cut the film"
+    if how == "short":
+        frames -= 4
+    if how == "garbage":
+        target.write_text("#EXTM3U file:///etc/passwd")
+        raise SystemExit
+    with av.open(str(target), "w") as video:
+        stream = video.add_stream("libx264", rate=args.fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for n in range(frames):
+            pose = np.load(f"{poses}/{n}.npy", allow_pickle=True).tolist()
+            rows, columns, top, bottom, left, right = pose["draw_pose_params"]
+            assert (bottom - top, right - left) == (rows, columns) == (height, width)
+            far = np.abs(pose["hands"][0] * [width, height] - place(width, height)).max()
+            picture = np.full((height, width, 3), 255 if far < 30 else 0, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
+                video.mux(packet)
+        for packet in stream.encode(None):
             video.mux(packet)
-    for packet in stream.encode(None):
-        video.mux(packet)
+
+if __name__ == "__main__":
+    main()
 """
 
 _BY_OPTIONS = """
-reference, poses = f"{asked.ref_images_dir}/{asked.refimg_name}", f"{asked.pose_dir}/{asked.pose_name}"
-voice = f"{asked.audio_dir}/{asked.audio_name}"
-flag = config["motion_module_path"].split("/")[-2]
-folder = Path(f"outputs/{flag}-iter-seed{asked.seed}") / ".".join(asked.refimg_name.split("/")[-2:]) / asked.pose_name
-target = folder / f"{Path(reference).stem}-a-{asked.audio_name}-i0_sig.mp4"
+    reference, poses = f"{args.ref_images_dir}/{args.refimg_name}", f"{args.pose_dir}/{args.pose_name}"
+    voice = f"{args.audio_dir}/{args.audio_name}"
+    flag = config["motion_module_path"].split("/")[-2]
+    folder = Path(f"outputs/{flag}-iter-seed{args.seed}") / ".".join(args.refimg_name.split("/")[-2:]) / args.pose_name
+    target = folder / f"{Path(reference).stem}-a-{args.audio_name}-i0_sig.mp4"
 """
 
 _BY_CASES = """
-[(reference, given)] = config["test_cases"].items()
-for path in given:
-    if ".wav" in path:
-        voice = path
-    else:
-        poses = path
-folder = Path(time.strftime("output/%Y%m%d/%H%M") + f"--step_{asked.steps}-{asked.W}x{asked.H}--cfg_{asked.cfg}")
-stem = Path(reference).stem
-target = folder / stem / f"{stem}-a-{Path(voice).stem}-i0_sig.mp4"
+    [(reference, given)] = config["test_cases"].items()
+    for path in given:
+        if ".wav" in path:
+            voice = path
+        else:
+            poses = path
+    folder = Path(time.strftime("output/%Y%m%d/%H%M") + f"--step_{args.steps}-{args.W}x{args.H}--cfg_{args.cfg}")
+    stem = Path(reference).stem
+    target = folder / stem / f"{stem}-a-{Path(voice).stem}-i0_sig.mp4"
 """
 
 _MIMIC = """
 import torch
-from common import behave, place
+from common import behave, opened, place
 
 device = "cpu"
 
 def create_pipeline(config, device):
     assert config.base_model_path and config.ckpt_path
+    opened()
     return "pipeline"
 
 def run_pipeline(pipeline, image_pixels, pose_pixels, device, task):

@@ -118,7 +118,7 @@ def test_the_watcher_ends_with_it(tmp_path: Path) -> None:
 
 
 @sees_processes
-def test_it_meets_nothing_of_the_leash(tmp_path: Path) -> None:
+def test_it_meets_nothing_of_theleashed(tmp_path: Path) -> None:
     """No child, no open file, no ignored signal that it would not have without."""
     code = (
         "import os\n"

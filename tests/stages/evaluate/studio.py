@@ -14,6 +14,7 @@ import soxr
 
 from pipeline.backends.job import Filmed, Job
 from pipeline.backends.job import Options as HowToFilm
+from pipeline.backends.kept import Kept
 from pipeline.backends.run import drive, plan
 from pipeline.base.hashes import sha256_of
 from pipeline.engine.runner import Options
@@ -166,9 +167,9 @@ _SAID: dict[tuple[Any, ...], list[np.ndarray]] = {}
 def filmed_once(patch: pytest.MonkeyPatch) -> None:
     """What is drawn of the same motion in the same way is copied: to draw and encode it takes longer than the rest of a test."""
 
-    def film(name: str, job: Job, options: HowToFilm, out: Path, work: Path) -> Filmed:
+    def film(name: str, job: Job, options: HowToFilm, out: Path, work: Path, kept: Kept | None = None) -> Filmed:
         if name != "skeleton":
-            return drive(name, job, options, out, work)
+            return drive(name, job, options, out, work, kept)
         key = repr(options), *map(_content, vars(job).values())
         if key not in _FILMED:
             found = drive(name, job, options, out, work)

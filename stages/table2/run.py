@@ -1,0 +1,80 @@
+"""Makes the rows one after the other, and the table."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.base import files
+from pipeline.base.errors import BadUse, Interrupted, UnitsFailed, UserError
+from pipeline.engine.within import run_within
+from pipeline.views.beside import Line, markdown, measured, published
+from stages.table2.rows import Wanted, rows
+from stages.table2.settings import Table2Settings
+
+if TYPE_CHECKING:
+    from pipeline.engine.session import Session
+
+TABLE = "table2.rows.md"
+
+
+def run(settings: Table2Settings, session: "Session") -> None:
+    """Write `evaluation/PROTOCOL/table2.rows.md`.
+
+    Raises:
+        BadUse: no row could be made. UnitsFailed: pairs of some rows failed; the table is of the others.
+    """
+    for name in settings.trust:
+        _trusted(name, session)
+    place = session.run / "evaluation" / settings.protocol
+    lacks: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    wanted = list(rows(settings))
+    for row in wanted:
+        _make(row, settings, session, lacks, failed)
+    figures, paper = measured(place), published("table2.csv", "method", "protocol", settings.protocol)
+    why = {**failed, **lacks}
+    lines = [
+        Line(row.paper or row.title, figures.get(row.title, {}), paper.get(row.paper, {}), why.get(row.title, ""))
+        for row in wanted
+        if row.paper in paper or not row.paper
+    ]
+    text = markdown(f"{settings.protocol}: the paper's table 2", lines)
+    if len(lacks) == len(wanted):
+        raise BadUse(f"no row can be made here:\n{text}")
+    files.write_text(place / TABLE, text)
+    click.echo(text)
+    click.echo(f"table: {place / TABLE}; why a figure is absent: {place / 'table2.md'}")
+    if failed:
+        raise UnitsFailed(
+            f"done, but pairs of {len(failed)} rows failed: {', '.join(failed)}; the same command tries them again"
+        )
+
+
+def _make(
+    row: Wanted, settings: Table2Settings, session: "Session", lacks: dict[str, str], failed: dict[str, str]
+) -> None:
+    """Make a row, or note why it is not there, or not whole."""
+    if row.lacks:
+        lacks[row.title] = row.lacks
+        return
+    click.echo(f"row: {row.title}")
+    shared = {"protocol": settings.protocol, "source": settings.source, "model": settings.model}
+    try:
+        run_within(session, "evaluate", {**{key: value for key, value in shared.items() if value}, **row.settings})
+    except Interrupted:
+        raise
+    except UnitsFailed as error:
+        failed[row.title] = str(error)
+    except UserError as error:
+        lacks[row.title] = str(error)
+        click.echo(f"left out: {row.title}: {error}", err=True)
+
+
+def _trusted(name: str, session: "Session") -> None:
+    """Fetch a net that has no known hash, and record the one that came, once."""
+    models = session.models
+    if models.find(name) is None:
+        click.echo(f"fetching {name}")
+        models.fetch(name)
+    if not models.entry(name).sha256 and name not in models.pins():
+        click.echo(f"{name}: trusted as it is, sha256 {models.pin(name)}")
