@@ -23,7 +23,7 @@ def held_out_split(
 ) -> Cache | None:
     """Open the validation split; None when it is empty."""
     try:
-        return open_cache(shards, "validation", caches, recipe.min_score, say=say)
+        return open_cache(shards, "validation", caches, recipe.min_score, recipe.speaker, say=say)
     except DamagedCache:
         raise
     except CacheError as error:
