@@ -4,6 +4,7 @@ python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] 
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
+python -m tests.bench warm_start [--out FILE.json]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
@@ -26,7 +27,12 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
-TRIALS = ("shots", "overlap_defaults", "trust")  # by name alone: counts, not speed; minutes, and an hour or two
+TRIALS = (
+    "shots",
+    "overlap_defaults",
+    "trust",
+    "warm_start",
+)  # by name alone: counts, not speed; minutes, and an hour or two
 BENCHES = (
     "machine",
     "crawl",
