@@ -36,7 +36,7 @@ from pipeline.model.training.samples import draw_sample
 from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of, shorten_timeout
 from pipeline.model.training.skips import NotFinite, Skips, not_finite
 from pipeline.model.training.start import STARTED_FROM, CannotStart, begin, check_begun, freeze
-from pipeline.model.training.validation import held_out_split, validation_loss
+from pipeline.model.training.validation import held_out_split, validation_losses
 from pipeline.model.training.windows import Batch, Steps, Windows, loader, numbers_of, onto, seed_of
 from pipeline.tables import people
 from pipeline.tables.lock import driving
@@ -233,7 +233,7 @@ class _Run:
     def _total(self, ready: Prepared) -> Tensor:
         """What errors are divided by, so that the mean of the processes' gradients is the gradient of the whole batch's loss."""
         if self.recipe.as_released:
-            return torch.tensor(self.recipe.batch / self.accelerator.num_processes, device=self.device)
+            return torch.full((), self.recipe.batch / self.accelerator.num_processes, device=self.device)
         share = (ready.counts * self.weights).sum()
         return torch.as_tensor(self.accelerator.reduce(share, "mean")).clamp(min=1)
 
@@ -282,9 +282,9 @@ class _Run:
     def _validate(self, step: int) -> None:
         """Note the validation loss, always with the same noise; in the main process, while the others wait."""
         if self.held_out is not None and self.main:
-            loss = validation_loss(self._best, self.held_out, self.recipe, self.device, self.micro)
-            self.metrics.note({"step": step, "validation_loss": loss})
-            self.best.offer(self._best, step, loss)
+            found = validation_losses(self._best, self.held_out, self.recipe, self.device, self.micro)
+            self.metrics.note({"step": step, **found})
+            self.best.offer(self._best, step, found["validation_loss"])
         self.accelerator.wait_for_everyone()
 
     def _sample(self, step: int) -> None:

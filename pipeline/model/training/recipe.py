@@ -1,14 +1,21 @@
 """The recipe of a training run: every setting that affects the result, and those that affect only its speed."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.engine.settings import Settings, runtime
 
 if TYPE_CHECKING:  # they import torch, and a profile that is only read must not wait for it
     from pipeline.model.dit import NetSettings
     from pipeline.model.training.batch import Augmentation
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]  # `--speaker ID` is a list of one
 
 
 class Recipe(Settings):
@@ -37,11 +44,11 @@ class Recipe(Settings):
     start_statistics: Literal["model", "shards"] = Field(
         "model", description="means and spreads: those that the weights were trained with, or those of the shards"
     )
-    freeze: tuple[str, ...] = Field(
+    freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
     )
     # The data
-    speaker: tuple[str, ...] = Field((), description="only clips of these, of the shards' column speaker; none: all")
+    speaker: Names = Field((), description="only clips of these, of the shards' column speaker; none: all")
     min_score: float = Field(0.7, ge=0, le=1, description="points scored lower are zeroed and left out of the loss")
     augment_scale: float = Field(0.0, ge=0, lt=0.5, description="largest random change of size, as a share")
     augment_rotation_deg: float = Field(0.0, ge=0, le=45, description="largest random turn in the picture, degrees")

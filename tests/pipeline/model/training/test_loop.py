@@ -154,13 +154,13 @@ fit(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))
 
 
 def _launch(processes: int, place: Path, code: str, *given: str) -> subprocess.CompletedProcess[str]:
-    """Run Python code in so many processes, as `accelerate launch` does."""
+    """Run Python code in so many processes, as `torchrun` does."""
     script = place / "run.py"
     script.write_text(code)
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4]), "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1"]
-    more = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [*launch, *more, "--num_processes", str(processes), str(script), *given]
+    # Not `accelerate launch --cpu`, which starts one process whatever number it is given.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [*launch, str(script), *given]
     return subprocess.run(command, check=False, env=env, timeout=500, capture_output=True, text=True)
 
 

@@ -20,11 +20,10 @@ def test_tensorboard_has_thelosses(undisturbed: Path) -> None:
 
 
 def test_weights_that_are_no_numbers_are_not_kept(shards: Path, tmp_path: Path) -> None:
-    """Whatever is between a line of losses and the next one: a checkpoint that goes on is one that can."""
-    with pytest.raises(
-        TrainingError, match=r"weights are not finite at step 3.*starts anew, with one of train.learning_rate=1e\+29"
-    ):
-        fit(shards, tmp_path, steps=20, learning_rate=1e30, clip_norm=0, checkpoint_every=3, log_every=10)
+    """A checkpoint that goes on is one that can."""
+    said = r"weights are not finite at step 1\. The same command starts anew, with one of train\.learning_rate=1e\+38"
+    with pytest.raises(TrainingError, match=said):
+        fit(shards, tmp_path, learning_rate=1e39, clip_norm=0, checkpoint_every=1, warmup_steps=0, log_every=10)
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
