@@ -88,6 +88,7 @@ PLACES: tuple[Place, ...] = (
     Place("release", "what may be published", Find.MENTION, "csg405 run release"),
     Place(".release.people.json", "who was ever in the release", Find.TELL, "csg405 run release", counted=False),
     Place("training/*/checkpoints", "trained weights", Find.TELL, TRAIN),
+    Place("training/*/milestones", "trained weights", Find.TELL, TRAIN),
     Place("training/*/samples", "drawn samples of held-out clips", Find.NOTE, TRAIN),
     Place("training/*/locks", "who is training", Find.NOBODY, TRAIN, counted=False),
     Place("training", "losses, settings and hashes of trainings", Find.NOBODY, TRAIN),

@@ -8,6 +8,7 @@ from pipeline.base.log import log_to
 from pipeline.engine.devices import torch_device
 from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
+from pipeline.model.training.checkpoint import model_of
 from pipeline.model.training.loop import train
 from pipeline.shards.read import open_shards
 from pipeline.storage import storage_of
@@ -28,5 +29,8 @@ def run(settings: TrainSettings, session: Session) -> None:
         people.note(session.run, caches, [row["video_id"] for row in rows], more=True)
     log_to(session.run, settings.name)
     folder = session.run / FOLDER / settings.model_name
+    if settings.start_from:
+        named = model_of(settings.start_from, session.run / FOLDER, "train.start_from")
+        settings = settings.model_copy(update={"start_from": str(named)})
     last = train(settings, shards, folder, caches, torch_device(session.profile), say=click.echo)
     click.echo(f"model: {last}")

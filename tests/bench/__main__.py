@@ -6,6 +6,7 @@ python -m tests.bench shots [--out FILE.json]
 python -m tests.bench evaluate [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
 python -m tests.bench generation [--model MODEL]
+python -m tests.bench warm_start [--out FILE.json]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
@@ -34,6 +35,7 @@ TRIALS = (
     "overlap_defaults",
     "generation",
     "trust",
+    "warm_start",
 )  # by name alone: counts, or sleep; minutes, and an hour or two
 BENCHES = (
     "machine",

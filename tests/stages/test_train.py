@@ -41,12 +41,14 @@ def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
     assert f"model: {tmp_path / 'training' / 'model' / 'checkpoints' / 'step-000000002'}" in first.stdout
     more = _here(tmp_path, "--steps", "3")
     assert "resuming from step 2" in more.stdout
-    other = _here(tmp_path, "--steps", "3", "--learning-rate", "0.5")
+    other = _here(tmp_path, "--steps", "3", "--null-audio", "0.5")
     assert other.exit_code == 1 and isinstance(other.exception, SystemExit)
-    assert "learning_rate was 0.0001, now 0.5" in other.stderr
+    assert "null_audio was 0.1, now 0.5" in other.stderr
     assert "Traceback" not in other.stderr
-    named = _here(tmp_path, "--steps", "1", "--learning-rate", "0.5", "--model-name", "steep")
+    tuning = ["--start-from", "model", "--freeze", "blocks.0.*", "--learning-rate", "0.5", "--model-name", "steep"]
+    named = _here(tmp_path, "--steps", "1", *tuning)
     assert named.exit_code == 0, named.output
+    assert "starting from" in named.stdout and "M of them frozen" in named.stdout
     about = json.loads((tmp_path / "training" / "steep" / "trained_on.json").read_text())
     assert about["settings"]["learning_rate"] == 0.5
 

@@ -59,14 +59,13 @@ class Augmentation:
     def __bool__(self) -> bool:
         return bool(self.scale or self.rotation_deg or self.mirror)
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw (count, 2, 2) matrices, mirroring included, and (count,) bool of the mirrored samples; on the CPU."""
-        amount = torch.rand(count, 3, generator=generator)
+    def changes(self, amount: Tensor) -> tuple[Tensor, Tensor]:
+        """Matrices (B, 2, 2), mirroring included, and (B,) bool of the mirrored samples, from (B, 3) uniform in [0, 1)."""
         mirrored = amount[:, 2] < self.mirror
         size = 1 + self.scale * (2 * amount[:, 0] - 1)
         angle = torch.deg2rad(self.rotation_deg * (2 * amount[:, 1] - 1))
         turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(-1, 2, 2)
-        flip = torch.ones(count, 2)
+        flip = torch.ones(len(amount), 2)
         flip[mirrored, 0] = -1
         return size[:, None, None] * turn * flip[:, None], mirrored
 
@@ -92,7 +91,7 @@ def prepare(
     batch: Batch,
     space: SkeletonSpace,
     augmentation: Augmentation | None = None,
-    generator: torch.Generator | None = None,
+    change: Tensor | None = None,
     *,
     keep_unsure: bool = False,
 ) -> Prepared:
@@ -101,7 +100,7 @@ def prepare(
     Args:
         batch: as `Windows` gives it.
         space: the model's.
-        augmentation, generator: what is changed at random, and what draws it.
+        augmentation, change: what is changed at random, and (B, 3) uniform in [0, 1) that say how much.
         keep_unsure: x0 keeps the values of points that do not count, as in the release: noised, the network sees them in x_t.
             Otherwise they are 0. Reference and lead have 0 for them either way.
     """
@@ -112,10 +111,9 @@ def prepare(
     for name in ("reference", "lead"):
         if name in batch:
             parts[name] = (batch[name], batch[f"{name}_valid"], batch[f"{name}_neck"])
-    if augmentation and generator is not None:
-        matrices, mirrored = augmentation.draw(len(local), generator)
-        change = (matrices.to(local.device), mirrored.to(local.device))
-        parts = {name: changed(*part, *change) for name, part in parts.items()}
+    if augmentation and change is not None:
+        matrices, mirrored = (each.to(local.device) for each in augmentation.changes(change))
+        parts = {name: changed(*part, matrices, mirrored) for name, part in parts.items()}
     at = parts["reference"][2]
     clean, counts = space.encode(*parts[""], at)
     if keep_unsure:

@@ -11,7 +11,7 @@ import logging
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,7 @@ from pipeline.tables import people
 log = logging.getLogger(__name__)
 
 VERSION = 2
+SHOWN = 20  # speakers in a message
 INDEX = "index.json"
 CLIPS = "clips.npz"
 ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # by frame: type and shape
@@ -56,6 +57,10 @@ FRAME_BYTES = sum(np.dtype(kind).itemsize * int(np.prod(shape)) for kind, shape 
 _COLUMNS = ("clip_id", "person", "frames", "local", "scores", "neck", "audio_features", "audio_features_of")
 _CHECKED_ONLY = ("audio",)  # the reader compares its length with the features', which were made of it
 _WRITING = re.compile(rf"{re.escape(files.TEMPORARY)}(?P<cache>[a-z]+-[0-9a-f]{{16}})-[0-9a-f]{{12}}", re.ASCII)
+
+
+class UnknownSpeaker(CacheError):
+    """Raised for a speaker of whom a split has no row."""
 
 
 class Cache:
@@ -135,7 +140,13 @@ class Cache:
 
 
 def open_cache(
-    shards: Path, split: str, folder: Path, min_score: float = 0.7, *, say: Callable[[str], None] = log.info
+    shards: Path,
+    split: str,
+    folder: Path,
+    min_score: float = 0.7,
+    speakers: Sequence[str] = (),
+    *,
+    say: Callable[[str], None] = log.info,
 ) -> Cache:
     """Open the cache of a split, building it if needed; of several processes, one builds and the others wait.
 
@@ -144,7 +155,8 @@ def open_cache(
         split: train, validation or test.
         folder: folder of the caches, each named by the hashes of its shards.
         min_score: points scored lower, and points measured from a missing root, are masked.
-        say: receives a line when another process is waited for.
+        speakers: only clips of these, by the column `speaker`, have a place in the cache; none: all clips.
+        say: receives a line when another process is waited for, and how many rows the speakers have.
 
     Raises:
         CacheError: clips with different kinds of audio features, or none with any; not enough disk space; a DamagedCache is not
@@ -157,6 +169,7 @@ def open_cache(
         "split": split,
         "min_score": min_score,
         "shards": {e["path"]: e["sha256"] for e in opened.index["files"] if e["split"] == split},
+        **({"speakers": sorted({*speakers})} if speakers else {}),
     }
     key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
     target = Path(folder) / f"{split}-{key}"
@@ -171,8 +184,10 @@ def open_cache(
                     )
                 _check_room(opened, target.parent)
                 with people.noting(target.parent, [target], _videos(opened)), _replacing(target) as temporary:
-                    _build(opened, temporary, made_from, min_score)
+                    _build(opened, temporary, made_from, min_score, frozenset(speakers))
     cache = Cache(target)
+    if speakers:
+        say(f"{split}: {len(cache)} of {cache.index['rows']} rows are of {', '.join(sorted({*speakers}))}")
     compare_shards(target / INDEX, cache.index, opened.paths)
     return cache
 
@@ -254,11 +269,29 @@ def _named(shards: Path, run: Path) -> str:
     return "" if shards.parent == run else str(shards)
 
 
-def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score: float) -> None:
+def _check_speakers(opened: Shards, speakers: frozenset[str]) -> int:
+    """Count the rows of a split. Raises UnknownSpeaker where one of the speakers has none, saying who is there."""
+    named = [row["speaker"] for row in opened.rows(("speaker",))]
+    there = {name for name in named if name is not None}
+    if unknown := sorted(speakers - there):
+        known = ", ".join(sorted(there)[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
+        raise UnknownSpeaker(
+            f"no row of {opened.folder} in this split is of speaker {', '.join(unknown)}; "
+            + (f"there are {known}" if there else "its rows name no speakers: run the stage `speakers`, then `shards`")
+        )
+    return len(named)
+
+
+def _build(
+    opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score: float, speakers: frozenset[str]
+) -> None:
+    rows = _check_speakers(opened, speakers) if speakers else 0
     sums, lists, states = Sums(), _Lists(), states_of(opened.paths)
     out: dict[str, BinaryIO] = {name: (folder / f"{name}.raw").open("wb") for name in ARRAYS}
     try:
-        for row in opened.rows((*_COLUMNS, *_CHECKED_ONLY)):
+        for row in opened.rows((*_COLUMNS, *_CHECKED_ONLY, *(("speaker",) if speakers else ()))):
+            if speakers and row["speaker"] not in speakers:
+                continue
             if row["audio_features"] is None:
                 lists.silent += 1
                 continue
@@ -296,6 +329,7 @@ def _build(opened: Shards, folder: Path, made_from: Mapping[str, Any], min_score
         "clips_sha256": sha256_of(folder / CLIPS),
         "folder": _named(opened.folder.resolve(), folder.resolve().parents[1]),
         **lists.about(),
+        **({"rows": rows} if speakers else {}),
         "statistics": sums.result().to_json(),
     }
     for path in folder.iterdir():

@@ -48,7 +48,7 @@ def write(
         folder: of all checkpoints of a run.
         model: current weights.
         average: their moving average, or None.
-        optimizer: its parameters are those of `model.net`, in order.
+        optimizer: its parameters are those of `model.net` that are trained, in order.
         state: what else is needed, as JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,12 +160,13 @@ def weights_of(path: Path) -> Path:
     return source / AVERAGE if (source / AVERAGE).is_file() else source / MODEL
 
 
-def model_of(text: str, trainings: Path) -> Path:
+def model_of(text: str, trainings: Path, option: str = "--model") -> Path:
     """The model that somebody names: a path, or the name of a training of the run; `model` where nothing is said.
 
     Args:
         text: what was said.
         trainings: the folder of the run's trainings; need not be there.
+        option: with which it was said, for the message.
 
     Raises:
         BadModel: it is neither.
@@ -180,9 +181,9 @@ def model_of(text: str, trainings: Path) -> Path:
         f"models of this run: {', '.join(there)}" if there else f"{trainings} holds none: train one with `make train`"
     )
     if text:
-        raise BadModel(f"--model {text}: no file or folder of this path, and no model of this name; {named}")
+        raise BadModel(f"{option} {text}: no file or folder of this path, and no model of this name; {named}")
     if there:
-        raise BadModel(f"{trainings / DEFAULT} holds no model: name one with --model; {named}")
+        raise BadModel(f"{trainings / DEFAULT} holds no model: name one with {option}; {named}")
     return trainings / DEFAULT
 
 
@@ -196,9 +197,14 @@ def _take(into: AudioToSkeleton, path: Path) -> None:
     into.space.load_state_dict(loaded.space.state_dict())
 
 
+def _trained(net: nn.Module) -> list[str]:
+    """Names of the weights that the optimiser has, in its order."""
+    return [name for name, weights in net.named_parameters() if weights.requires_grad]
+
+
 def _flat(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor]:
     """The optimizer's state by parameter name and kind, such as `blocks.0.out.weight/exp_avg`."""
-    names = [name for name, _ in net.named_parameters()]
+    names = _trained(net)
     state = optimizer.state_dict()["state"]
     return {
         f"{names[index]}/{kind}": value.detach().cpu().contiguous()
@@ -208,7 +214,7 @@ def _flat(optimizer: torch.optim.Optimizer, net: nn.Module) -> dict[str, Tensor]
 
 
 def _unflatten(optimizer: torch.optim.Optimizer, net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    index = {name: number for number, (name, _) in enumerate(net.named_parameters())}
+    index = {name: number for number, name in enumerate(_trained(net))}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         name, _, kind = key.rpartition("/")

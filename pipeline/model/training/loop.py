@@ -1,7 +1,8 @@
 """The training loop, to be read from top to bottom: shards in, checkpoints out.
 
 A step is a function of the recipe, the shards and its number alone: batches, noise, time steps and dropped audio are drawn from
-the seed and that number. So a run killed at any step and restarted gives the losses of an undisturbed one.
+the seed and the numbers of the step's windows. So a run killed at any step and restarted gives the losses of an undisturbed one,
+on any number of processes.
 """
 
 import json
@@ -25,14 +26,18 @@ from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import TrainingError, checkpoint
 from pipeline.model.training.batch import Prepared, loss_weights, prepare, with_still_lead
 from pipeline.model.training.cache import Cache, open_cache
-from pipeline.model.training.metrics import Metrics, non_finite
+from pipeline.model.training.draws import SCHEME, draw
+from pipeline.model.training.metrics import Metrics
 from pipeline.model.training.micro_batch import blank, micro_batch
-from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance
+from pipeline.model.training.milestones import MILESTONES, Best, keep
+from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, provenance, resumed
 from pipeline.model.training.recipe import Recipe
 from pipeline.model.training.samples import draw_sample
-from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of
-from pipeline.model.training.validation import held_out_split, validation_loss
-from pipeline.model.training.windows import Batch, Steps, Windows, loader, onto, seed_of
+from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of, shorten_timeout
+from pipeline.model.training.skips import NotFinite, Skips, not_finite
+from pipeline.model.training.start import STARTED_FROM, CannotStart, begin, check_begun, freeze
+from pipeline.model.training.validation import held_out_split, validation_losses
+from pipeline.model.training.windows import Batch, Steps, Windows, loader, numbers_of, onto, seed_of
 from pipeline.tables import people
 from pipeline.tables.lock import driving
 
@@ -67,7 +72,7 @@ def train(
     main = accelerator.is_main_process
     said = say if main else lambda _: None
     with accelerator.main_process_first():
-        data = open_cache(shards, "train", caches, recipe.min_score, say=said)
+        data = open_cache(shards, "train", caches, recipe.min_score, recipe.speaker, say=said)
         held_out = held_out_split(recipe, shards, caches, say=said)
     with driving(folder, "train") if main else nullcontext(), Interrupt() as interrupt:
         return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, said).train()
@@ -91,21 +96,22 @@ class _Run:
         self.data, self.held_out = data, held_out
         self.shards, self.interrupt, self.say = shards, interrupt, say
         self.device, self.main = accelerator.device, accelerator.is_main_process
-        self.about = provenance(recipe, data, held_out)
+        self.about = provenance(recipe, data, held_out, accelerator.num_processes)
         torch.manual_seed(recipe.seed)
         self.model = new_model(recipe, data).to(self.device)
         self.average = new_model(recipe, data).to(self.device) if recipe.ema_decay else None
+        self.frozen = self._freeze()
+        self.optimizer = optimizer_of(recipe, self.model.net)
+        self.rate = rate_of(recipe)
+        self.skips = Skips(recipe.skip_in_a_row, 1 if self.device.type == "cuda" else 0, self._not_finite)
+        self.bars = diffusion.alpha_bars().to(self.device)
+        self.kept_micro = 0
+        self.due = False  # a checkpoint that was put off while steps were skipped
+        self.first = self._resume()
+        self.weights = loss_weights(recipe.loss, self.model.space).to(self.device)  # of the space that was restored
         for model in (self.model, self.average):
             if model is not None:
                 model.trained_on = self.about
-        self.optimizer = optimizer_of(recipe, self.model.net)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate_of(recipe))
-        self.bars = diffusion.alpha_bars().to(self.device)
-        self.weights = loss_weights(recipe.loss, self.model.space).to(self.device)
-        self.kept_micro = 0
-        self.first = self._resume()
-        if self.average is not None and not self.first:
-            self.average.net.load_state_dict(self.model.net.state_dict())
         self.net: nn.Module = accelerator.prepare_model(self.model.net)
         self.share = -(-recipe.batch // accelerator.num_processes)
         # A resumed run keeps its micro-batch: another size would round differently, and draw other dropout masks.
@@ -114,7 +120,8 @@ class _Run:
             or self.kept_micro
             or micro_batch(self.share, self._trial, self.device, recipe.window_frames)
         )
-        self.metrics = Metrics(folder, recipe, accelerator, self.first)
+        self.metrics = Metrics(folder, recipe, accelerator, self.first, say)
+        self.best = Best(folder / MILESTONES, recipe.validation_windows)
 
     def train(self) -> Path:
         recipe = self.recipe
@@ -130,21 +137,39 @@ class _Run:
                 loader(windows, steps, readers, pin=self.device.type == "cuda"), self.first + 1
             ):
                 loss, norm = self._step(step, batch)
-                self.metrics.add(step, loss, norm, float(self.schedule.get_last_lr()[0]), progress)
+                if step == self.first + 1:
+                    shorten_timeout(recipe.process_timeout_minutes)
+                self.metrics.add(step, loss, norm, recipe.learning_rate * self.rate(step), progress)
                 stop = self._stopping()
-                last = step == recipe.steps
-                if step % recipe.checkpoint_every == 0 or last or stop:
-                    self._save(step)  # before validation and samples, which may fail
-                if step % recipe.validate_every == 0 or last:
-                    self._validate(step)
-                if recipe.sample_every and (step % recipe.sample_every == 0 or last):
-                    self._sample(step)
+                self._keep(step, stop=stop)
                 if stop:
                     break
         self.accelerator.end_training()
+        if self.skips.total:
+            self.say(f"{self.skips.total:,} of {step:,} steps were skipped: their gradients were not finite")
         if step < recipe.steps:
             raise KeyboardInterrupt
         return self.folder / CHECKPOINTS / checkpoint.name_of(step)
+
+    def _keep(self, step: int, *, stop: bool) -> None:
+        """Write and measure what is due after `step`."""
+        recipe, last = self.recipe, step == self.recipe.steps
+        self.due |= step % recipe.checkpoint_every == 0
+        # While steps are skipped the weights may be what makes them fail, and a run that goes on must not start from those.
+        if last or stop or (self.due and not self.skips.state()["in_a_row"]):
+            self._save(step)  # before validation and samples, which may fail
+        if recipe.milestone_every and step % recipe.milestone_every == 0:
+            if self.main:
+                keep(self._best, self.folder / MILESTONES, step)
+            self.accelerator.wait_for_everyone()
+        if step % recipe.validate_every == 0 or last:
+            self._validate(step)
+        if recipe.sample_every and (step % recipe.sample_every == 0 or last):
+            self._sample(step)
+
+    def _not_finite(self, what: str) -> NotFinite:
+        there = checkpoint.listed(self.folder / CHECKPOINTS)
+        return not_finite(what, self.recipe, there[-1] if there else None)
 
     def _stopping(self) -> bool:
         """Whether any process was asked to stop: all must stop after the same step, or they would deadlock."""
@@ -154,33 +179,22 @@ class _Run:
             self.accelerator.set_trigger()
         return bool(self.accelerator.check_trigger())
 
-    def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    def _step(self, step: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Take one optimiser step on this process's share of the batch; the micro-batch only affects memory.
 
+        A step whose gradient is not finite changes neither weights nor the optimiser's state.
+
         Returns:
-            the loss, and the gradient's norm if clipping is on.
+            the loss, NaN for a step that was skipped, and the gradient's norm.
+
+        Raises:
+            NotFinite: too many steps in a row were skipped.
         """
-        recipe = self.recipe
-        generator = self._generator(step)
-        ready = prepare(
-            onto(batch, self.device),
-            self.model.space,
-            recipe.augmentation(),
-            self._generator(step, "cpu"),
-            keep_unsure=recipe.as_released,
-        )
-        count = len(ready.clean)
-        noise = torch.randn(ready.clean.shape, generator=generator, device=self.device)
-        t = torch.randint(0, diffusion.STEPS, (count,), generator=generator, device=self.device)
-        null = torch.rand(count, generator=generator, device=self.device) < recipe.null_audio
-        if ready.lead is not None:
-            ready = with_still_lead(
-                ready, torch.rand(count, generator=generator, device=self.device) < recipe.lead_still
-            )
-        if recipe.dropout:
-            torch.manual_seed(seed_of(recipe.seed, step, self.accelerator.process_index))
+        ready, noise, t, null = self._drawn(step, batch)
+        if self.recipe.dropout:
+            torch.manual_seed(seed_of(self.recipe.seed, step, self.accelerator.process_index))
         self.net.train()
-        total = count if recipe.as_released else (ready.counts * self.weights).sum().clamp(min=1)
+        count, total = len(ready.clean), self._total(ready)
         loss = torch.zeros((), device=self.device)
         for first in range(0, count, self.micro):
             rows = slice(first, first + self.micro)
@@ -188,14 +202,47 @@ class _Run:
                 error = self._error(ready.part(rows), noise[rows], t[rows], null[rows])
                 self.accelerator.backward(error / total)
             loss += error.detach() / total
-        norm = None
-        if recipe.clip_norm:
-            norm = torch.as_tensor(self.accelerator.clip_grad_norm_(self.net.parameters(), recipe.clip_norm))
+        norm = self._gradient_norm()
+        bad = ~torch.isfinite(norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * self.rate(step - 1)
+        # As torch's GradScaler tells a fused optimiser to leave everything as it is.
+        self.optimizer.found_inf = bad.float()  # type: ignore[attr-defined]
         self.optimizer.step()
-        self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._average(step)
-        return loss, norm
+        self.skips.note(step, bad)
+        return torch.where(bad, torch.nan, loss), norm
+
+    def _drawn(self, step: int, batch: Batch) -> tuple[Prepared, Tensor, Tensor, Tensor]:
+        """A batch on the device with what is random of it: noise, t, and whose audio is null."""
+        recipe, processes = self.recipe, self.accelerator
+        numbers = numbers_of(step - 1, recipe.batch, processes.process_index, processes.num_processes)
+        drawn = draw(recipe.seed, numbers, recipe.window_frames, self.model.settings.channels, self.device)
+        ready = prepare(
+            onto(batch, self.device),
+            self.model.space,
+            recipe.augmentation(),
+            drawn.change,
+            keep_unsure=recipe.as_released,
+        )
+        if ready.lead is not None:
+            ready = with_still_lead(ready, drawn.still < recipe.lead_still)
+        return ready, drawn.noise, drawn.t, drawn.null < recipe.null_audio
+
+    def _total(self, ready: Prepared) -> Tensor:
+        """What errors are divided by, so that the mean of the processes' gradients is the gradient of the whole batch's loss."""
+        if self.recipe.as_released:
+            return torch.full((), self.recipe.batch / self.accelerator.num_processes, device=self.device)
+        share = (ready.counts * self.weights).sum()
+        return torch.as_tensor(self.accelerator.reduce(share, "mean")).clamp(min=1)
+
+    def _gradient_norm(self) -> Tensor:
+        """The gradient's norm, before it is clipped where clipping is on."""
+        weights = list(self.net.parameters())
+        if self.recipe.clip_norm:
+            return torch.as_tensor(self.accelerator.clip_grad_norm_(weights, self.recipe.clip_norm))
+        return torch.nn.utils.get_total_norm(each.grad for each in weights if each.grad is not None)
 
     def _error(self, ready: Prepared, noise: Tensor, t: Tensor, null: Tensor, net: nn.Module | None = None) -> Tensor:
         """Weighted sum of squared errors of x0 over the unmasked values; for the release, the sum of the samples' means."""
@@ -230,11 +277,6 @@ class _Run:
             list(self.average.net.parameters()), [p.detach() for p in self.model.net.parameters()], 1 - decay
         )
 
-    def _generator(self, step: int, device: str = "") -> torch.Generator:
-        """A generator seeded by this step and process."""
-        made = torch.Generator(device or self.device)
-        return made.manual_seed(seed_of(self.recipe.seed, step, self.accelerator.process_index))
-
     @property
     def _best(self) -> AudioToSkeleton:
         """The weights to generate with: the moving average where there is one."""
@@ -243,8 +285,9 @@ class _Run:
     def _validate(self, step: int) -> None:
         """Note the validation loss, always with the same noise; in the main process, while the others wait."""
         if self.held_out is not None and self.main:
-            loss = validation_loss(self._best, self.held_out, self.recipe, self.device, self.micro)
-            self.metrics.note({"step": step, "validation_loss": loss})
+            found = validation_losses(self._best, self.held_out, self.recipe, self.device, self.micro)
+            self.metrics.note({"step": step, **found})
+            self.best.offer(self._best, step, found["validation_loss"])
         self.accelerator.wait_for_everyone()
 
     def _sample(self, step: int) -> None:
@@ -260,8 +303,12 @@ class _Run:
     def _save(self, step: int) -> None:
         # All processes hold the same weights, so all of them raise. The loss is only checked when it is logged, maybe later.
         if not all(bool(torch.isfinite(weights).all()) for weights in self.model.net.parameters()):
-            raise non_finite("weights are not finite", step)
+            raise self._not_finite(f"weights are not finite at step {step:,}")
+        skipped = self.skips.state()
+        if skipped["total"]:
+            self.about["skipped_steps"] = skipped["total"]
         if self.main:
+            self._write_about()
             checkpoint.write(
                 self.folder / CHECKPOINTS,
                 step,
@@ -270,45 +317,75 @@ class _Run:
                 self.optimizer,
                 {
                     "about": self.about,
-                    "schedule": self.schedule.state_dict(),
                     "micro": self.micro,
+                    "noise": SCHEME,
+                    "skipped": skipped,
                     "processes": self.accelerator.num_processes,
                 },
                 self.recipe.keep_checkpoints,
             )
+        self.due = False
         self.accelerator.wait_for_everyone()
 
     def _resume(self) -> int:
         """Load the last complete checkpoint; returns its step, 0 when there is none."""
         last = checkpoint.last_whole(self.folder / CHECKPOINTS)
         if last is None:
+            if self.recipe.start_from:
+                self.about[STARTED_FROM] = begin(self.model, self.recipe)
+                self.say(
+                    f"starting from {self.recipe.start_from}, with the statistics of the {self.recipe.start_statistics}"
+                )
+            self._begin_average()
             return 0
         path, state = last
-        check_same(state["about"], self.about, self.folder)
-        if state["processes"] != self.accelerator.num_processes:
+        if state.get("noise") != SCHEME:
             raise RecipeChanged(
-                f"{path} was written by {state['processes']} processes, this run has {self.accelerator.num_processes}: each "
-                "draws its own noise, so resume with as many, or give another --model-name"
+                f"{path} was written by a csg405 whose noise was drawn by process; this one draws it by window, which would be "
+                "another run: let that csg405 finish it, or start another training from its weights: "
+                f"train.start_from={path} train.model_name=NAME"
             )
+        check_begun(state["about"], self.recipe, self.folder)
+        self.about |= resumed(state["about"], self.about, state["step"], self.folder)
         self.kept_micro = int(state["micro"])
-        checkpoint.restore(path, self.model, self.average, self.optimizer)
-        self.schedule.load_state_dict(state["schedule"])
-        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
-            group["lr"] = rate
+        self.skips.restore(state["skipped"])
+        begins = self.average is not None and not state["about"]["settings"]["ema_decay"]  # it was switched on just now
+        checkpoint.restore(path, self.model, None if begins else self.average, self.optimizer)
+        if begins:
+            self._begin_average()
         self.say(f"resuming from step {state['step']:,}")
         return int(state["step"])
+
+    def _begin_average(self) -> None:
+        """Let the moving average begin with the weights of this moment."""
+        if self.average is not None:
+            self.average.net.load_state_dict(self.model.net.state_dict())
+            self.average.space.load_state_dict(self.model.space.state_dict())
+
+    def _freeze(self) -> int:
+        """Freeze what the recipe says; returns how many numbers stay."""
+        if not self.recipe.freeze:
+            return 0
+        if not self.recipe.start_from and not checkpoint.listed(self.folder / CHECKPOINTS):
+            raise CannotStart("train.freeze keeps weights of a model: name it with train.start_from=MODEL")
+        return freeze(self.model.net, self.recipe.freeze)
+
+    def _write_about(self) -> None:
+        files.write_text(self.folder / TRAINED_ON, json.dumps(self.about, indent=1, sort_keys=True) + "\n")
 
     def _start(self) -> None:
         """Write down this run's provenance, and drop metrics noted after the step it resumes from."""
         if not self.main:
             return
         seen = [video for cache in (self.data, self.held_out) if cache is not None for video in cache.videos]
-        people.note(self.folder, self.folder / CHECKPOINTS, seen, more=True)
-        files.write_text(self.folder / TRAINED_ON, json.dumps(self.about, indent=1, sort_keys=True) + "\n")
+        for name in (CHECKPOINTS, MILESTONES):
+            people.note(self.folder, self.folder / name, seen, more=True)
+        self._write_about()
         self.metrics.begin()
         millions = sum(p.numel() for p in self.model.net.parameters()) / 1e6
+        frozen = f" ({self.frozen / 1e6:.1f} M of them frozen)" if self.frozen else ""
         self.say(
-            f"{self.recipe.arch} {self.recipe.size}, {millions:.1f} M parameters, on {self.data.index['hours']:.2f} h "
+            f"{self.recipe.arch} {self.recipe.size}, {millions:.1f} M parameters{frozen}, on {self.data.index['hours']:.2f} h "
             f"({len(self.data)} clips, {self.data.audio_of}, cache {self.data.bytes / 2**20:.0f} MiB); "
             f"{self.recipe.steps - self.first:,} steps of {self.recipe.batch} windows, {self.micro} at a time"
         )

@@ -1,8 +1,8 @@
 """Training metrics: lines of `metrics.jsonl`, and the same values for TensorBoard."""
 
 import json
-import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pipeline.base import files
 from pipeline.base.progress import Progress
-from pipeline.model.training import TrainingError
 from pipeline.model.training.recipe import Recipe
 
 METRICS = "metrics.jsonl"
@@ -21,7 +20,10 @@ METRICS = "metrics.jsonl"
 class Metrics:
     """Collects losses and logs their mean every `log_every` steps, without synchronising with the device in between."""
 
-    def __init__(self, folder: Path, recipe: Recipe, accelerator: Accelerator, first: int) -> None:
+    def __init__(
+        self, folder: Path, recipe: Recipe, accelerator: Accelerator, first: int, say: Callable[[str], None]
+    ) -> None:
+        self.say = say
         self.path, self.recipe, self.accelerator = folder / METRICS, recipe, accelerator
         self.losses: list[Tensor] = []
         self.norms: list[Tensor] = []
@@ -36,39 +38,43 @@ class Metrics:
         plain = {name: str(value) for name, value in self.recipe.result_settings().items()}
         self.accelerator.init_trackers("tensorboard", plain)
 
-    def add(self, step: int, loss: Tensor, norm: Tensor | None, learning_rate: float, progress: Progress) -> None:
+    def add(self, step: int, loss: Tensor, norm: Tensor, learning_rate: float, progress: Progress) -> None:
         """Add a step's loss; every process must call it, because the mean is over all of them.
 
         Args:
             step: its number.
-            loss: this process's loss.
-            norm: of the gradient; None where it is not measured.
+            loss: this process's loss, NaN where the step was skipped.
+            norm: of the gradient.
             learning_rate: of the next step.
             progress: advanced by one step.
-
-        Raises:
-            TrainingError: the mean loss is not finite.
         """
         self.losses.append(loss)
-        if norm is not None:
-            self.norms.append(norm)
+        self.norms.append(norm)
         if step % self.recipe.log_every == 0 or step == self.recipe.steps:
-            mean = self.accelerator.reduce(torch.stack(self.losses).mean(), "mean").item()
-            now = time.monotonic()
-            if not math.isfinite(mean):
-                raise non_finite(f"the loss is {mean}", step)
-            values = {
-                "step": step,
-                "loss": mean,
-                "learning_rate": learning_rate,
-                "steps_per_second": (step - self.step) / max(1e-9, now - self.since),
-            }
-            if self.norms:
-                values["gradient_norm"] = torch.stack([n.float().cpu() for n in self.norms]).mean().item()
-            self.note(values)
-            progress.note = f"loss {mean:.4f}"
-            self.losses, self.norms, self.since, self.step = [], [], now, step
+            self._log(step, learning_rate, progress)
         progress.advance("steps")
+
+    def _log(self, step: int, learning_rate: float, progress: Progress) -> None:
+        """Note the means since the last line, over the steps that were taken."""
+        losses = self.accelerator.reduce(torch.stack(self.losses), "mean").cpu()
+        taken = torch.isfinite(losses)
+        now = time.monotonic()
+        values = {
+            "step": step,
+            "learning_rate": learning_rate,
+            "steps_per_second": (step - self.step) / max(1e-9, now - self.since),
+        }
+        if taken.any():
+            values["loss"] = losses[taken].mean().item()
+            values["gradient_norm"] = torch.stack([norm.float().cpu() for norm in self.norms])[taken].mean().item()
+            progress.note = f"loss {values['loss']:.4f}"
+        if not taken.all():
+            values["skipped_steps"] = int((~taken).sum())
+            self.say(
+                f"{values['skipped_steps']} of the {len(losses)} steps to {step:,} skipped: their gradients were not finite"
+            )
+        self.note(values)
+        self.losses, self.norms, self.since, self.step = [], [], now, step
 
     def note(self, values: dict[str, Any]) -> None:
         """Write a line, and the same values to TensorBoard; in the main process."""
@@ -78,11 +84,6 @@ class Metrics:
             file.write(json.dumps(values) + "\n")
         numbers = {name: value for name, value in values.items() if name != "step"}
         self.accelerator.log(numbers, step=values["step"])
-
-
-def non_finite(what: str, step: int) -> TrainingError:
-    """The error raised for a non-finite loss or weight."""
-    return TrainingError(f"{what} at step {step}: lower learning_rate, or set clip_norm; the last checkpoint is safe")
 
 
 def _step_of(line: str) -> int:

@@ -1,14 +1,21 @@
 """The recipe of a training run: every setting that affects the result, and those that affect only its speed."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline.engine.settings import Settings, runtime
 
 if TYPE_CHECKING:  # they import torch, and a profile that is only read must not wait for it
     from pipeline.model.dit import NetSettings
     from pipeline.model.training.batch import Augmentation
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]  # `--speaker ID` is a list of one
 
 
 class Recipe(Settings):
@@ -28,7 +35,20 @@ class Recipe(Settings):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block; the release uses 0.1")
     window_frames: int = Field(250, ge=8, le=5000, description="frames the network sees at once, at 25 fps")
+    # The start
+    start_from: str = Field(
+        "",
+        description="a model whose weights are the beginning: a file, an imported one too, or the name of a training of the run",
+        json_schema_extra=runtime(),  # the provenance says which file it was
+    )
+    start_statistics: Literal["model", "shards"] = Field(
+        "model", description="means and spreads: those that the weights were trained with, or those of the shards"
+    )
+    freeze: Names = Field(
+        (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
+    )
     # The data
+    speaker: Names = Field((), description="only clips of these, of the shards' column speaker; none: all")
     min_score: float = Field(0.7, ge=0, le=1, description="points scored lower are zeroed and left out of the loss")
     augment_scale: float = Field(0.0, ge=0, lt=0.5, description="largest random change of size, as a share")
     augment_rotation_deg: float = Field(0.0, ge=0, le=45, description="largest random turn in the picture, degrees")
@@ -57,6 +77,12 @@ class Recipe(Settings):
     lead_still: float = Field(0.3, ge=0, le=1, description="release: share of samples whose lead is its last frame")
     seed: int = Field(0, ge=0, lt=2**31, description="another number draws everything anew")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a processor")
+    skip_in_a_row: int = Field(
+        10,
+        ge=1,
+        description="a step whose gradient is not finite is skipped; after so many in a row the run stops",
+        json_schema_extra=runtime(),
+    )
     # How it runs
     deterministic: bool = Field(
         False, description="ask torch for operations that repeat to the bit; slower", json_schema_extra=runtime()
@@ -70,6 +96,12 @@ class Recipe(Settings):
     readers: int = Field(
         -1, ge=-1, description="processes that read ahead; -1: 4 beside a GPU, else none", json_schema_extra=runtime()
     )
+    process_timeout_minutes: float = Field(
+        30.0,
+        gt=0,
+        description="how long processes wait for one that does not answer; longer than a validation takes",
+        json_schema_extra=runtime(),
+    )
     # What is kept
     log_every: int = Field(
         50, ge=1, description="steps from one line of losses to the next", json_schema_extra=runtime()
@@ -81,6 +113,12 @@ class Recipe(Settings):
     )
     checkpoint_every: int = Field(5000, ge=1, description="steps", json_schema_extra=runtime())
     keep_checkpoints: int = Field(3, ge=1, description="the last so many stay", json_schema_extra=runtime())
+    milestone_every: int = Field(
+        100_000,
+        ge=0,
+        description="steps from one milestone to the next, which all stay: the weights that generate; 0: none",
+        json_schema_extra=runtime(),
+    )
 
     @property
     def as_released(self) -> bool:

@@ -32,9 +32,15 @@ def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
         log_with="tensorboard",
         project_dir=str(folder),
         dynamo_backend="inductor" if compiled else "no",
-        # The other processes wait while the first one writes the cache, which can take an hour.
+        # The other processes wait while the first one writes the cache, which can take an hour; `shorten_timeout` comes later.
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
     )
+
+
+def shorten_timeout(minutes: float) -> None:
+    """From now on, wait only so long for other processes: one that hangs ends the run, which the same command resumes."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.distributed_c10d._set_pg_timeout(timedelta(minutes=minutes))
 
 
 def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:
@@ -55,10 +61,12 @@ def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:
 
 
 def optimizer_of(recipe: Recipe, net: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of the weights that are trained."""
+    weights = [each for each in net.parameters() if each.requires_grad]
     # Fused: one pass over the weights, where torch's default on a CPU makes a dozen.
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(net.parameters(), recipe.learning_rate, fused=True)
-    return torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        return torch.optim.Adam(weights, recipe.learning_rate, fused=True)
+    return torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 def rate_of(recipe: Recipe) -> Callable[[int], float]:

@@ -123,7 +123,12 @@ class Steps(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(self.first, self.last):
-            yield list(range(step * self.batch + self.rank, (step + 1) * self.batch, self.world))
+            yield list(numbers_of(step, self.batch, self.rank, self.world))
+
+
+def numbers_of(step: int, batch: int, rank: int = 0, world: int = 1) -> range:
+    """Numbers of the windows of step `step`, counted from 0, that process `rank` of `world` takes."""
+    return range(step * batch + rank, (step + 1) * batch, world)
 
 
 def loader(windows: Windows, steps: Steps, workers: int = 0, *, pin: bool = False) -> DataLoader[Batch]:

@@ -1,7 +1,7 @@
 """A few planted pairs as shards, small enough for every test to have its own, and trainings on them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,9 @@ def unseen(row: dict[str, Any], point: int, frames: slice) -> dict[str, Any]:
     return {**row, "scores": scores}
 
 
-def fit(shards: Path, folder: Path, **changed: Any) -> Path:
+def fit(shards: Path, folder: Path, *, say: Callable[[str], None] = lambda line: None, **changed: Any) -> Path:
     """Train by `recipe`, with caches beside the shards; returns the last checkpoint."""
-    return train(recipe(**changed), shards, folder, shards.parent / "cache", say=lambda line: None)
+    return train(recipe(**changed), shards, folder, shards.parent / "cache", say=say)
 
 
 def losses(folder: Path, name: str = "loss") -> dict[int, float]:

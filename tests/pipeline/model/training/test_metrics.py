@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model.training import TrainingError, loop
+from pipeline.model.training import TrainingError
 from pipeline.model.training.metrics import METRICS
 from tests.pipeline.model.training.small import fit, losses
 
@@ -19,24 +19,21 @@ def test_tensorboard_has_thelosses(undisturbed: Path) -> None:
     assert found == pytest.approx(losses(undisturbed), rel=1e-6)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = loop._Run._error
-    monkeypatch.setattr(loop._Run, "_error", lambda self, *given: real(self, *given) * float("nan"))
-    with pytest.raises(TrainingError, match="the loss is nan at step 1: lower learning_rate"):
-        fit(shards, tmp_path)
-
-
 def test_weights_that_are_no_numbers_are_not_kept(shards: Path, tmp_path: Path) -> None:
-    """Whatever is between a line of losses and the next one: a checkpoint that goes on is one that can."""
-    with pytest.raises(TrainingError, match=r"weights are not finite at step 3: lower .*; the last checkpoint is safe"):
-        fit(shards, tmp_path, steps=20, learning_rate=1e30, clip_norm=0, checkpoint_every=3, log_every=10)
+    """A checkpoint that goes on is one that can."""
+    said = r"weights are not finite at step 1\. The same command starts anew, with one of train\.learning_rate=1e\+38"
+    with pytest.raises(TrainingError, match=said):
+        fit(shards, tmp_path, learning_rate=1e39, clip_norm=0, checkpoint_every=1, warmup_steps=0, log_every=10)
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
-def test_a_norm_that_nobody_measured_is_not_noted(shards: Path, tmp_path: Path, undisturbed: Path) -> None:
-    fit(shards, tmp_path, steps=2, clip_norm=0)
-    assert len(losses(tmp_path)) == 2 and not losses(tmp_path, "gradient_norm")
-    assert min(losses(undisturbed, "gradient_norm").values()) > 0
+def test_the_norm_is_that_before_clipping_and_measured_without_it_too(
+    shards: Path, tmp_path: Path, undisturbed: Path
+) -> None:
+    fit(shards, tmp_path, steps=1, clip_norm=0)
+    norms = losses(tmp_path, "gradient_norm")
+    assert norms[1] > 0
+    assert norms[1] == pytest.approx(losses(undisturbed, "gradient_norm")[1], rel=1e-5)
 
 
 def test_clipping_and_warm_up_do_what_they_say(shards: Path, tmp_path: Path) -> None:

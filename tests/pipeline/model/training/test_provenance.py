@@ -11,7 +11,7 @@ from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import checkpoint
 from pipeline.model.training.cache import open_cache
 from pipeline.model.training.loop import train
-from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance
+from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, check_same, provenance, resumed
 from tests.pipeline.model.training.small import fit, recipe, shard_rows, write_shards
 
 
@@ -27,9 +27,7 @@ def test_it_says_what_it_was_trained_on(shards: Path, undisturbed: Path) -> None
     assert model.trained_on == about
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("learning_rate", 2e-3), ("seed", 1), ("size", "base"), ("ablate", "concat")]
-)
+@pytest.mark.parametrize(("key", "value"), [("batch", 3), ("seed", 1), ("size", "base"), ("ablate", "concat")])
 def test_another_recipe_is_not_mixed_into_a_run(shards: Path, undisturbed: Path, key: str, value: Any) -> None:
     with pytest.raises(RecipeChanged, match=f"{key} was .*, now {value!r}.*--model-name"):
         fit(shards, undisturbed, **{key: value})
@@ -47,6 +45,25 @@ def test_a_run_may_be_made_longer_and_speed_may_change(shards: Path, tmp_path: P
     then = provenance(recipe(), data, None)
     check_same(then, provenance(recipe(steps=100, micro_batch=1, readers=2), data, None), tmp_path)
     assert "validation" not in then["data"]
+
+
+def test_what_may_change_is_noted_with_its_step_and_what_did_not_exist_had_its_default(
+    shards: Path, tmp_path: Path
+) -> None:
+    data = open_cache(shards, "train", tmp_path)
+    then = provenance(recipe(), data, None)
+    del then["settings"]["start_statistics"]
+    then["versions"]["torch"] = "1.0"
+    other = {"learning_rate": 1e-4, "clip_norm": 0.5, "schedule": "cosine", "ema_decay": 0.99, "precision": "fp32"}
+    today = provenance(recipe(**other, warmup_steps=9), data, None, 4)
+    now = resumed(then, today, 7, tmp_path)
+    assert now["settings"]["learning_rate"] == 1e-4
+    was = {name: [recipe().model_dump()[name], value] for name, value in (other | {"warmup_steps": 9}).items()}
+    assert now["history"] == [
+        {"step": 0, "processes": 1},
+        {"step": 7, "processes": 4, "settings": was, "versions": {"torch": ["1.0", torch.__version__]}},
+    ]
+    assert resumed(now, today, 8, tmp_path)["history"] == now["history"], "nothing changed"
 
 
 def test_what_is_not_installed_is_said_to_be_unknown(

@@ -1,5 +1,6 @@
 """The learning rate's way, and a model whose space is that of its data."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.model.training.cache import open_cache
-from pipeline.model.training.setup import new_model, optimizer_of, rate_of
+from pipeline.model.training.setup import new_model, optimizer_of, rate_of, shorten_timeout
 from tests.pipeline.model.training.small import recipe
 
 
@@ -21,6 +22,23 @@ def test_a_cosine_begins_after_the_warm_up_and_ends_at_nothing() -> None:
 def test_a_constant_stays() -> None:
     share = rate_of(recipe(steps=12, warmup_steps=1))
     assert [share(step) for step in (0, 1, 11)] == [0.5, 1.0, 1.0]
+
+
+def test_processes_wait_for_one_another_only_so_long_once_that_is_said(tmp_path: Path) -> None:
+    from torch import distributed
+
+    shorten_timeout(0.5)  # of a run of one process: there is nobody to wait for
+    long = timedelta(hours=12)
+    distributed.init_process_group(
+        "gloo", store=distributed.FileStore(str(tmp_path / "store"), 2), rank=0, world_size=1, timeout=long
+    )
+    try:
+        options = distributed.distributed_c10d._get_default_group()._get_backend(torch.device("cpu")).options
+        assert options._timeout == long
+        shorten_timeout(0.5)
+        assert options._timeout == timedelta(seconds=30)
+    finally:
+        distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
@@ -39,3 +57,8 @@ def test_a_new_model_measures_in_what_the_data_is_like(shards: Path, tmp_path: P
     assert model.space.picture is (ablate == "local")
     np.testing.assert_allclose(model.space.mean.numpy().reshape(expected.shape), expected, rtol=1e-5)
     assert model.audio_of == data.audio_of
+
+
+def test_one_name_is_a_list_of_one() -> None:
+    assert recipe(speaker="s1", freeze="blocks.*").speaker == ("s1",)
+    assert recipe(speaker=["s1", "s2"]).speaker == ("s1", "s2")

@@ -1,0 +1,107 @@
+"""What a warm start saves: fine-tuning on one planted speaker, from a model of 600 steps on others, against training anew.
+
+python -m tests.bench warm_start
+
+Both trainings see the same 60 s of the speaker, and are scored on other clips of that speaker after every so many steps: limb
+lengths against the speaker's own, the mouth's opening against the planted envelope, and the validation loss. How many steps does
+fine-tuning need for what 600 new steps come to?
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.model.training.metrics import METRICS
+from tests.bench.table import Goal, Row, Skipped
+
+OTHERS, WHO = range(100), 900  # speakers
+SECONDS_EACH, SECONDS = 12.0, 60.0
+STEPS, MOST = 600, 200  # of a new training and of the start; of fine-tuning
+SCORED = (25, 50, 100, 150, 200, 300, 400, 500, 600)
+COMMON = {
+    "size": "tiny", "window_frames": 16, "batch": 8, "learning_rate": 2e-3, "warmup_steps": 50, "ema_decay": 0.98,
+    "loss": "parts", "log_every": 50, "validate_every": 25, "sample_every": 0, "checkpoint_every": 200, "milestone_every": 25,
+}  # fmt: skip
+HEAD = (
+    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6}   {'mouth to sound: new':>19} {'tuned':>6}"
+    f"   {'loss: new':>9} {'tuned':>6}"
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of a model on clips of the speaker that it has not seen: error in %, correlation, validation loss."""
+
+    limbs: float
+    mouth: float
+    loss: float
+
+
+def measured(folder: Path, rounds: int) -> Iterator[Row]:
+    try:
+        from pipeline.theatre import planted
+    except ImportError as error:
+        raise Skipped(f"needs the extra `train`: {error}") from error
+    planted.write(folder / "others" / "shards", {"train": OTHERS}, SECONDS_EACH)
+    write_speaker(folder / "one" / "shards")
+    start = fit(folder / "others", "start", STEPS)
+    new = scores(folder / "one", "new", STEPS)
+    tuned = scores(folder / "one", "tuned", MOST, start_from=str(start))
+    print(HEAD)
+    for steps, of_new in new.items():
+        print(line(steps, of_new, tuned.get(steps)))
+    goal = new[STEPS]
+    for what, reached in (
+        ("limb error", [steps for steps, found in tuned.items() if found.limbs <= goal.limbs]),
+        ("mouth to sound", [steps for steps, found in tuned.items() if found.mouth >= goal.mouth]),
+        ("validation loss", [steps for steps, found in tuned.items() if found.loss <= goal.loss]),
+    ):
+        first = float(reached[0]) if reached else float("inf")
+        yield Row(
+            f"fine-tuning to the {what} of {STEPS} new steps", "steps", first, float(STEPS), None, Goal("value", MOST)
+        )
+
+
+def write_speaker(folder: Path) -> None:
+    """Shards of one speaker, whose clips are in training and validation, each named in the column `speaker`."""
+    from pipeline.theatre import planted
+    from tests.pipeline.model.training.small import write_shards
+
+    def rows(seconds: float, seed: int) -> list[dict[str, Any]]:
+        return [{**planted.row(each), "speaker": "s900"} for each in planted.clips(range(WHO, WHO + 1), seconds, seed)]
+
+    write_shards(folder, {"train": rows(SECONDS, 0), "validation": rows(SECONDS / 3, 2)})
+
+
+def fit(place: Path, name: str, steps: int, **settings: Any) -> Path:
+    """Train; returns the folder of the training."""
+    from pipeline.model.training.loop import train
+    from pipeline.model.training.recipe import Recipe
+
+    train(Recipe(**{**COMMON, "steps": steps, **settings}), place / "shards", place / name, place / "cache")
+    return place / name
+
+
+def scores(place: Path, name: str, steps: int, **settings: Any) -> dict[int, Score]:
+    """Train on the speaker, and score the weights after each of `SCORED` steps."""
+    from pipeline.model.audio_to_skeleton import AudioToSkeleton
+    from stages.ablation.scores import score
+
+    folder = fit(place, name, steps, speaker=("s900",), **settings)
+    lines = [json.loads(text) for text in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    losses = {each["step"]: each["validation_loss"] for each in lines if "validation_loss" in each}
+    found = {}
+    for step in (step for step in SCORED if step <= steps):
+        model = AudioToSkeleton.load(folder / "milestones" / f"step-{step:09d}.safetensors")
+        of = score(model, range(WHO, WHO + 1), seconds_each=20.0)
+        found[step] = Score(of["limb_error_percent"], of["mouth_correlation"], losses[step])
+    return found
+
+
+def line(steps: int, new: Score, tuned: Score | None) -> str:
+    limbs, mouth, loss = (
+        ("", "", "") if tuned is None else (f"{tuned.limbs:.2f}", f"{tuned.mouth:.3f}", f"{tuned.loss:.3f}")
+    )
+    return f"{steps:>5}   {new.limbs:>19.2f} {limbs:>6}   {new.mouth:>19.3f} {mouth:>6}   {new.loss:>9.3f} {loss:>6}"
