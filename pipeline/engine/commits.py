@@ -144,8 +144,8 @@ class Commits:
         if rival := taken_over(self.run, self.table.kind.name):
             self.outcomes = []
             raise StageError(
-                f"{rival} took {self.table.kind.name} over, for this process gave no sign of life for too long (it was suspended, or "
-                f"the disk hung): stopped; what was committed is safe, and {self.stage.name} does the rest again"
+                f"{rival} took {self.table.kind.name} over, for this process gave no sign of life for too long (it was suspended, "
+                f"or the disk hung): stopped; what was committed is safe, and {self.stage.name} does the rest again"
             )
 
     def flush(self) -> None:

@@ -1,6 +1,6 @@
 """Heartbeats: how drivers on machines that share a disk, but perhaps no locks, know of each other.
 
-A driver makes its heartbeat file exclusively, which file systems of the network do atomically, and writes into it every few seconds.
+A driver makes its heartbeat file exclusively, which network file systems do atomically, and writes into it every few seconds.
 Whoever looks from another machine watches for a change: no two clocks need agree, and a process id means nothing there. Which
 machine wrote it is told by the id of its boot, for two machines may have one name, and containers of one machine many.
 """
@@ -30,7 +30,7 @@ _ours: "set[Heartbeat]" = set()
 
 
 def machine() -> str:
-    """What names this machine, since it was started, among those that share a disk; its host name where the system has no such id."""
+    """What names this machine, since it was started, among those that share a disk: its boot id, or else its host name."""
     try:
         return _BOOT.read_text().strip()
     except OSError:

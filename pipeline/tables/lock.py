@@ -1,8 +1,8 @@
 """One driver a table kind: a second one is refused, on this machine and on others that share the disk.
 
 Drivers of different shards of one kind may work side by side: parts never collide, and no unit is in two shards. A file lock covers
-this machine, and others where the file system carries locks to them; it ends with the process, however it ends. The heartbeat covers
-machines that share a disk without sharing locks.
+this machine, and others where the file system carries locks to them; it ends with the process, however it ends. The heartbeat
+covers machines that share a disk without sharing locks.
 """
 
 import errno

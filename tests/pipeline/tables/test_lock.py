@@ -166,7 +166,8 @@ def test_two_that_begin_at_once_without_locks_do_not_both_drive(hosts: Hosts, ru
             stack.enter_context(Elsewhere(hosts, run, "a", rival))
         return known
 
-    for own, rival in ((None, None), (None, (0, 2)), ((1, 2), None), ((1, 2), (0, 3))):
+    for own, other in ((None, None), (None, (0, 2)), ((1, 2), None), ((1, 2), (0, 3))):
+        rival = other
         with ExitStack() as stack, pytest.MonkeyPatch.context() as patch, hosts.on("b"):
             patch.setattr(lock, "_refuse_rivals", and_then_a_rival)
             with pytest.raises(Occupied, match="on a began to write"), driving(run, KIND, own):
@@ -198,7 +199,7 @@ def test_a_driver_that_was_taken_for_dead_commits_nothing_more(hosts: Hosts, run
         beat_of(run).rename(run / "locks" / "aside")
         with Elsewhere(hosts, run, "b") as other:
             assert not other.error and taken_over(run, KIND) == f"process {os.getpid()} on b"
-            with pytest.raises(StageError, match="on b took videos over.*what was committed is safe"):
+            with pytest.raises(StageError, match=r"on b took videos over.*what was committed is safe"):
                 commits.check_there()
     assert not (run / "tables").exists()
 
