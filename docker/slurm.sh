@@ -74,7 +74,8 @@ submit() { # "$1" parts; the rest are options of csg405
 	phases=$($csg405 run $targets --phases "$@")
 	while read -r how stages; do
 		test "$how" = whole && array='' || array=--array=0-$((parts - 1))
-		send "${stages%% *}" "$array" "$how" "$stages" "$parts" "$@"
+		name=${stages%% *}
+		send "${name#stage:}" "$array" "$how" "$stages" "$parts" "$@"
 		said="$said $after ($stages),"
 	done <<-END
 		$phases

@@ -1,9 +1,9 @@
 """A stand-in for a Slurm cluster, for tests of `docker/slurm.sh`: as `sbatch` it runs a job at once and returns when it has ended.
 
-A job begins when the one that it depends on completed, else it is cancelled; the tasks of an array run side by side. As `scontrol requeue`
-it has a task run again. `$CLUSTER` is its folder: a line a job in `jobs.jsonl`, outputs beside it, and `trouble.json`:
-{"job": name, "task": number, "once": path that has to be there, "signal": what the task gets then, the first time}. KILL ends the
-task and all that it started, as a node's end does; TERM goes to its shell alone, as `--signal=B:TERM@180` says.
+A job begins when the one that it depends on completed, else it is cancelled; the tasks of an array run side by side. As
+`scontrol requeue` it has a task run again. `$CLUSTER` is its folder: a line a job in `jobs.jsonl`, outputs beside it, and
+`trouble.json`: {"job": name, "task": number, "once": path that has to be there, "signal": what the task gets then, the first time}.
+KILL ends the task and all that it started, as a node's end does; TERM goes to its shell alone, as `--signal=B:TERM@180` says.
 """
 
 import argparse

@@ -23,6 +23,7 @@ from pipeline.engine.executors.expected import expect
 from pipeline.engine.follow import leader, passes
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.newer import NewReader, Upgrade
+from pipeline.engine.profile import STAGE, Profile
 from pipeline.engine.runner import Options, OutOfRoom, Skipped
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
@@ -85,8 +86,7 @@ def run(
     with Progress("run", doing="reading the profile"):
         session = Session(**given, targets=targets)
     if only_phases:
-        for phase in phases(session.profile, session.profile.expand(targets)):
-            click.echo(" ".join(["divided" if phase.divided else "whole", *phase.stages]))
+        _show_phases(session.profile, targets)
         return
     if dry_run:
         tell_changes(session, targets, session.models.looking())
@@ -106,6 +106,12 @@ def run(
             if report.is_file():
                 click.echo(f"report: {report.resolve().as_uri()}")
         end(session, [*after, *targets], shard)
+
+
+def _show_phases(profile: Profile, targets: Sequence[str]) -> None:
+    for phase in phases(profile, profile.expand(targets)):
+        names = [STAGE + name if name in profile.targets else name for name in phase.stages]
+        click.echo(" ".join(["divided" if phase.divided else "whole", *names]))
 
 
 def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
