@@ -25,10 +25,16 @@ again() { # queue this job once more: what it did is committed
 	exit 0
 }
 
+stop() { # note what was asked for, and interrupt csg405
+	asked=$1
+	test -z "$child" || kill -TERM "$child" 2>/dev/null || true
+}
+
 # Run csg405 beside this shell, which gets the signal: a shell that waits for a program in front hears of it too late.
 run() {
 	child='' asked=''
-	trap 'asked=1; test -z "$child" || kill -TERM "$child" 2>/dev/null || true' TERM
+	trap 'stop again' USR1 # near the time limit
+	trap 'stop end' TERM   # cancelled, or about to be killed
 	$csg405 "$@" &
 	child=$!
 	test -z "$asked" || kill -TERM "$child" 2>/dev/null || true
@@ -39,7 +45,7 @@ run() {
 		wait "$child" || code=$?
 	done
 	case $asked$code in
-	1130 | 1143) again ;; # interrupted, or while it was starting
+	again130 | again143) again ;; # interrupted, or while it was starting
 	esac
 }
 
@@ -62,7 +68,7 @@ job() { # on a node: "$1" is divided, whole or join, "$2" stages, "$3" parts; th
 send() { # submit "$1" (a name, sbatch's options) and this script with the rest, after the job $after
 	name=$1 how=$2
 	shift 2
-	id=$(sbatch --parsable --job-name="csg405-$name" --signal="B:TERM@$grace" $how ${OPTIONS:-} \
+	id=$(sbatch --parsable --job-name="csg405-$name" --signal="B:USR1@$grace" $how ${OPTIONS:-} \
 		${after:+--dependency="afterok:$after"} "$0" "$@" </dev/null)
 	after=${id%%;*} # behind it may stand the cluster's name
 }

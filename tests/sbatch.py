@@ -3,7 +3,7 @@
 A job begins when the one that it depends on completed, else it is cancelled; the tasks of an array run side by side. As
 `scontrol requeue` it has a task run again. `$CLUSTER` is its folder: a line a job in `jobs.jsonl`, outputs beside it, and
 `trouble.json`: {"job": name, "task": number, "once": path that has to be there, "signal": what the task gets then, the first time}.
-KILL ends the task and all that it started, as a node's end does; TERM goes to its shell alone, as `--signal=B:TERM@180` says.
+KILL ends the task and all that it started, as a node's end does; others go to its shell alone, as `--signal=B:USR1@180` says.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def _trouble(name: str, task: int | None, process: "subprocess.Popen[bytes]") ->
     if planned["signal"] == "KILL":
         os.killpg(process.pid, signal.SIGKILL)
     else:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.Signals[f"SIG{planned['signal']}"])
     path.unlink()
 
 

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 from click.testing import CliRunner
 
@@ -40,7 +41,7 @@ def test_the_indexed_job_has_a_pod_for_every_shard() -> None:
     [line] = container["args"]
     words = shlex.split(line.replace("$JOB_COMPLETION_INDEX", "3"))
     assert words[:2] == ["exec", ".venv/bin/csg405"]
-    parsed = cli.main.commands["run"].make_context("run", words[3:])
+    parsed = cli.main.get_command(click.Context(cli.main), "run").make_context("run", words[3:])
     assert shard_of(parsed.params["shard"]) == (3, spec["completions"]) and parsed.params["run_folder"] == "/runs/talks"
 
 

@@ -91,7 +91,7 @@ def test_each_phase_is_a_job_after_the_one_before(plain: Cluster) -> None:
     assert [job["name"] for job in jobs] == ["csg405-types", "csg405-one", "csg405-judge", "csg405-join"]
     assert [job["array"] for job in jobs] == ["", "0-2", "", ""]
     assert [job["after"] for job in jobs] == ["", "afterok:1", "afterok:2", "afterok:3"]
-    assert {job["signal"] for job in jobs} == {"B:TERM@180"}
+    assert {job["signal"] for job in jobs} == {"B:USR1@180"}
     about = f"--profile|{plain.folder / 'my toys.toml'}|--run|{plain.run}|"
     calls = (plain.folder / "calls").read_text().splitlines()
     assert calls[0] == f"run|types|--shard|0/1|--wait|0|{about}" and calls[4] == calls[0].replace("types", "judge")
@@ -131,7 +131,7 @@ def stopped(tmp_path: Path) -> Cluster:
     (tmp_path / "csg405").write_text(STOPPED)
     (tmp_path / "csg405").chmod(0o755)
     cluster = Cluster(tmp_path, "./csg405")
-    cluster.trouble("one", 0, f"{tmp_path}/begun-0", "TERM")
+    cluster.trouble("one", 0, f"{tmp_path}/begun-0", "USR1")
     return cluster
 
 
@@ -139,6 +139,13 @@ def stopped(tmp_path: Path) -> Cluster:
 def test_a_job_that_is_near_its_time_limit_is_queued_again(stopped: Cluster, ends: str) -> None:
     stopped.submit("1", ENDS=ends)
     assert [job["state"] for job in stopped.jobs()] == ["COMPLETED"] * 2
+    assert "interrupted" in (stopped.folder / "1_0.out").read_text()
+
+
+def test_a_cancelled_job_stops_and_is_not_queued_again(stopped: Cluster) -> None:
+    stopped.trouble("one", 0, f"{stopped.folder}/begun-0", "TERM")
+    stopped.submit("1")
+    assert [job["codes"] for job in stopped.jobs()] == [[130], []]
     assert "interrupted" in (stopped.folder / "1_0.out").read_text()
 
 
@@ -170,7 +177,7 @@ def test_two_shards_one_killed_then_one_near_its_limit_come_to_what_one_comes_to
     assert cluster.states(6) == dict.fromkeys(ORDER, "CANCELLED") | {"toy_crawl": "FAILED"}
     assert not (cluster.run / "tables" / "clips").exists(), "nothing was built on half"
     (cluster.run / "locks/videos.1-of-2.heartbeat.json").unlink()
-    cluster.trouble("toy_crawl", 1, "locks/videos.1-of-2.heartbeat.json", "TERM")
+    cluster.trouble("toy_crawl", 1, "locks/videos.1-of-2.heartbeat.json", "USR1")
     cluster.submit("2")
     assert cluster.states(6) == dict.fromkeys(ORDER, "COMPLETED"), cluster.said()
     assert "interrupted; what was" in (tmp_path / "7_1.out").read_text()

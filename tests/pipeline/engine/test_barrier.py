@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from click.testing import CliRunner
 
 from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import Row
+from pipeline.cli.main import main
 from pipeline.engine import barrier
 from pipeline.engine.barrier import Barrier, OthersFirst, Phase, needed, phases
+from pipeline.engine.endings import ending_of
 from pipeline.engine.profile import Profile, load, shipped
 from pipeline.engine.runner import Options
-from pipeline.engine.stage import Reads, Resources, Stage, in_shard
+from pipeline.engine.stage import Context, Reads, Resources, Stage, in_shard
 from pipeline.engine.unit import Unit
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving
@@ -275,3 +278,68 @@ def test_a_new_stage_that_reads_finer_rows_needs_them_all(profile: Profile) -> N
 
     stage: Stage = Gathers()
     assert barrier._gathers(profile, stage, NAMES[:4])
+
+
+class Page(toys.ToyJudge):
+    """Looks at the whole run after everything else, and at the index that export writes at its end."""
+
+    name: ClassVar[str] = "page"
+    writes: ClassVar[str] = "reports"
+    reads: ClassVar[tuple[Reads, ...]] = (Reads("samples", ("frames",)),)
+
+    _run: Path = Path()
+
+    def setup(self, context: Context) -> None:
+        self._run = context.run
+
+    def process(self, unit: Unit) -> Any:
+        yield {"report": f"{len((self._run / 'index.txt').read_text().splitlines())} samples"}
+
+
+def test_the_command_in_shards_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shard in turn until it waits for the other; the page finds the index of all, which no shard could write alone."""
+    toy_cli.register(monkeypatch.setitem, Page)
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    text = toy_cli.PROFILE.replace('"toy_export"]', '"toy_export", "page"]')
+    (tmp_path / "toys.toml").write_text(f"{text}\n[stages.toy_crawl]\nunits = {list(UNITS[:4])}\n")
+    about = ["--profile", str(tmp_path / "toys.toml"), "--run", str(tmp_path / "run")]
+
+    def call(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(main, ["run", *words, *about])
+        return done.exit_code, done.output
+
+    assert call("crawl", "annotate", "filter", "--phases") == (
+        0,
+        "divided toy_crawl\ndivided toy_split\ndivided toy_annotate toy_measure\nwhole toy_judge\ndivided toy_export\nwhole page\n",
+    )
+    everything = ["crawl", "annotate", "filter", "--workers", "0", "--wait", "0", "--shard"]
+    codes = []
+    for _ in range(6):
+        codes.append([call(*everything, f"{i}/2")[0] for i in range(2)])
+        if codes[-1] == [0, 0]:
+            break
+    assert codes[0] == [4, 4] and codes[-1] == [0, 0], codes
+    store = Store(tmp_path / "run")
+    assert store.read("reports")["report"].to_pylist() == ["8 samples"] and store.outcomes("reports")[
+        "attempt"
+    ].to_pylist() == [1]
+    assert store.outcomes("verdicts")["attempt"].to_pylist() == [1]
+    code, said = call("stage:toy_split", "--shard", "0/2", "--wait", "0", "--workers", "0")
+    assert code == 0 and "toy_split  nothing to do" in said and "toy_crawl" not in said
+    code, said = call("crawl", "--follow", "--shard", "0/2")
+    assert code == 2 and "need to see them all" in said
+
+
+def test_failures_of_what_is_not_divided_are_told_by_the_first_shard(tmp_path: Path) -> None:
+    class Fails(toys.ToyJudge):
+        name: ClassVar[str] = "fails"
+
+        def process(self, unit: Unit) -> Any:
+            raise ValueError("as planted")
+
+    run = tmp_path / "run"
+    go_all(run, chain(UNITS[:2])[:4])
+    for i in range(3):
+        go(Fails(), run, Options(workers=0, shard=(i, 3)))
+    told = [bool(ending_of([(Fails(), Store(run))], run, (i, 3)).failed) for i in range(3)]
+    assert told == [True, False, False]
