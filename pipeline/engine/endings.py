@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from pipeline.base.damage import run_option
 from pipeline.base.errors import UnitsFailed, UserError
 from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.engine.plan import in_shard
 from pipeline.engine.profile import Profile
-from pipeline.engine.stage import Stage, in_shard, table_part, undivided
+from pipeline.engine.stage import Stage, table_part, undivided
 from pipeline.engine.unmended import unmended
 from pipeline.tables.arrow import strings
 from pipeline.tables.kinds import KINDS

@@ -14,7 +14,7 @@ from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
 from pipeline.engine.fingerprint import fingerprints, signature, superseded
 from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
-from pipeline.engine.stage import ALL, Grouping, Reads, Stage, in_shard
+from pipeline.engine.stage import ALL, Grouping, Reads, Stage, undivided
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
@@ -143,6 +143,13 @@ class Plan:
         """Units by status."""
         counts = {name: int(np.count_nonzero(self.status == name)) for name in (OK, REJECTED, FAILED, "pending")}
         return {name: count for name, count in counts.items() if count}
+
+
+def in_shard(stage: Stage, unit: str, shard: tuple[int, int] | None) -> bool:
+    """Whether shard (i, n) does a unit: its hash is i modulo n; of a stage that cannot be shared shard 0 does all."""
+    if shard is None:
+        return True
+    return (0 if undivided(stage) else digest(unit) % shard[1]) == shard[0]
 
 
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:

@@ -72,7 +72,7 @@ class Options:
         threads: processor threads in all, shared among the workers.
         device: "cpu" or "cuda".
         executor: what runs the units, a name of `pipeline.engine.executors.EXECUTORS`.
-        shard: (i, n) does only the units of that shard; see `stage.in_shard`.
+        shard: (i, n) does only the units of that shard; see `plan.in_shard`.
         web: how to go to the network.
         untried: leave out the units that failed before on the same input.
     """

@@ -11,7 +11,6 @@ from pipeline.base.units import Row
 from pipeline.engine.settings import Settings
 from pipeline.engine.unit import Unit
 from pipeline.storage import Storage, storage_of
-from pipeline.tables.hashing import digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -191,13 +190,6 @@ def whole_run(stage: Stage) -> bool:
 def undivided(stage: Stage) -> bool:
     """Whether shards cannot share a stage's units: it is one unit for the run, or its units must meet in one process."""
     return stage.resources.one_worker or (whole_run(stage) and not isinstance(stage, Grouping))
-
-
-def in_shard(stage: Stage, unit: str, shard: tuple[int, int] | None) -> bool:
-    """Whether shard (i, n) does a unit: its hash is i modulo n; of a stage that cannot be shared shard 0 does all."""
-    if shard is None:
-        return True
-    return (0 if undivided(stage) else digest(unit) % shard[1]) == shard[0]
 
 
 def table_part(stage: Stage, shard: tuple[int, int] | None) -> tuple[int, int] | None:

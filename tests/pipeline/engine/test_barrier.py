@@ -14,9 +14,10 @@ from pipeline.cli.main import main
 from pipeline.engine import barrier
 from pipeline.engine.barrier import Barrier, OthersFirst, Phase, needed, phases
 from pipeline.engine.endings import ending_of
+from pipeline.engine.plan import in_shard
 from pipeline.engine.profile import Profile, load, shipped
 from pipeline.engine.runner import Options
-from pipeline.engine.stage import Context, Reads, Resources, Stage, in_shard
+from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.engine.unit import Unit
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import driving
