@@ -1,56 +1,20 @@
 """The examples in `docker/`: what they call exists, and what they submit is what their readers would."""
 
-import os
 import re
 import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+import click
 import yaml
 from click.testing import CliRunner
 
 from pipeline.cli import main as cli
+from pipeline.engine.devices import shard_of
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
-SBATCH = """#!/bin/sh
-for word; do printf '%s\\0' "$word" >>"$CALLS"; done
-printf '\\n' >>"$CALLS"
-wc -l <"$CALLS"
-"""
-
-
-@pytest.fixture
-def submitted(tmp_path: Path) -> list[list[str]]:
-    """The words of each sbatch call of `slurm.sh` for a folder whose name needs quotes."""
-    (tmp_path / "sbatch").write_text(SBATCH)
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    for name in ("sbatch", ".venv/bin/csg405"):
-        (tmp_path / name).touch()
-        (tmp_path / name).chmod(0o755)
-    there = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
-    options = ["--input", "it's /my $videos", "--run", "runs/talks"]
-    command = ["sh", str(DOCKER / "slurm.sh"), "8", *options]
-    done = subprocess.run(command, cwd=tmp_path, env=there, capture_output=True, text=True, check=True)
-    assert done.stdout == "submitted: crawl 1, annotate 2 in 8 parts, filter 3\n"
-    return [line.split("\0")[:-1] for line in (tmp_path / "calls").read_text().splitlines()]
-
-
-def wrapped(call: list[str]) -> list[str]:
-    """What a job runs, as the shell would split it."""
-    return shlex.split(call[call.index("--wrap") + 1].replace("$SLURM_ARRAY_TASK_ID", "5"))
-
-
-def test_slurm_annotates_in_parts_between_crawl_and_filter(submitted: list[list[str]]) -> None:
-    crawl, annotate, filtered = submitted
-    assert {"--dependency=afterok:1", "--array=0-7"} <= set(annotate) and "--dependency=afterok:2" in filtered
-    assert not [word for word in crawl if word.startswith("--dependency")]
-    options = ["--input", "it's /my $videos", "--run", "runs/talks", "||", "test", "$?", "-eq", "3"]
-    run = ["srun", ".venv/bin/csg405", "run"]
-    assert wrapped(crawl) == [*run, "crawl", *options] and wrapped(filtered) == [*run, "filter", *options]
-    assert wrapped(annotate) == [*run, "annotate", "--shard", "5/8", *options]
 
 
 def test_the_service_calls_what_there_is() -> None:
@@ -60,16 +24,29 @@ def test_the_service_calls_what_there_is() -> None:
     assert found.exit_code == 2 and "/nowhere/links.txt" in found.output, found.output  # the list alone is missing
 
 
-def _arguments() -> list[str]:
-    job: dict[str, Any] = yaml.safe_load((DOCKER / "job.yaml").read_text())
+def _job(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A Job's spec and that of its container, which mounts what there is."""
+    job: dict[str, Any] = yaml.safe_load((DOCKER / name).read_text())
     [container] = job["spec"]["template"]["spec"]["containers"]
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in job["spec"]["template"]["spec"]["volumes"]}
-    return list(container["args"])
+    return job["spec"], container
+
+
+def test_the_indexed_job_has_a_pod_for_every_shard() -> None:
+    spec, container = _job("job-indexed.yaml")
+    plain, _ = _job("job.yaml")
+    assert plain["template"]["spec"]["volumes"] == spec["template"]["spec"]["volumes"]
+    assert spec["completionMode"] == "Indexed" and spec["completions"] == spec["parallelism"] == 4
+    [line] = container["args"]
+    words = shlex.split(line.replace("$JOB_COMPLETION_INDEX", "3"))
+    assert words[:2] == ["exec", ".venv/bin/csg405"]
+    parsed = cli.main.get_command(click.Context(cli.main), "run").make_context("run", words[3:])
+    assert shard_of(parsed.params["shard"]) == (3, spec["completions"]) and parsed.params["run_folder"] == "/runs/talks"
 
 
 def test_the_job_calls_targets_that_there_are() -> None:
-    dry = ["make", "-n", "VENV=/nowhere", *_arguments()]
+    dry = ["make", "-n", "VENV=/nowhere", *_job("job.yaml")[1]["args"]]
     done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "run filter --funnel" in done.stdout and "--input '/videos'" in done.stdout
 

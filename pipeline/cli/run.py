@@ -12,7 +12,8 @@ from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import looking, show_data_set, show_funnel, show_kept, tell_damages
 from pipeline.cli.on_end import telling_the_end
 from pipeline.cli.screen import kept_sentence, print_outlook
-from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades
+from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, about_upgrades
+from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import fitted, options_of, run_shown, say
 from pipeline.engine.devices import shard_of
@@ -22,7 +23,8 @@ from pipeline.engine.executors.expected import expect
 from pipeline.engine.follow import leader, passes
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.newer import NewReader, Upgrade
-from pipeline.engine.runner import OutOfRoom, Skipped
+from pipeline.engine.profile import STAGE, Profile
+from pipeline.engine.runner import Options, OutOfRoom, Skipped
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle, upgrades
@@ -41,8 +43,11 @@ from pipeline.views.verdicts import VERDICTS, kept_of
     metavar="N",
     help="Processes; 0 runs in this one, for a debugger.",
 )
-@click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
+@about_shards
 @click.option("--dry-run", is_flag=True, help="Say what would be done; start nothing, fetch nothing, write nothing.")
+@click.option(
+    "--phases", "only_phases", is_flag=True, help="Print the stages in groups between which shards meet; do nothing."
+)
 @click.option("--follow", is_flag=True, help="Keep going while the stages before these still work.")
 @click.option(
     "--discard", type=click.Choice(["raw"]), default=None, help="Free sources of which nothing more is needed."
@@ -65,7 +70,9 @@ def run(
     targets: Sequence[str],
     workers: int | None,
     shard: str,
+    wait: float,
     dry_run: bool,
+    only_phases: bool,
     follow: bool,
     discard: str | None,
     after: Sequence[str],
@@ -78,6 +85,9 @@ def run(
     """Run targets (crawl, annotate, filter ...) or single stages; what is done already is not done again."""
     with Progress("run", doing="reading the profile"):
         session = Session(**given, targets=targets)
+    if only_phases:
+        _show_phases(session.profile, targets)
+        return
     if dry_run:
         tell_changes(session, targets, session.models.looking())
         look_ahead(session, targets, shard)
@@ -85,7 +95,7 @@ def run(
     if shard and (follow or discard):
         raise Fault("--shard does a part of the units: --follow and --discard need to see them all", BAD_USE)
     with telling_the_end(on_end, session, targets):
-        execute(session, targets, workers, shard, follow=follow, discard=bool(discard), redo=redo, keep=keep)
+        execute(session, targets, workers, shard, wait, follow=follow, discard=bool(discard), redo=redo, keep=keep)
         if with_funnel:
             store = looking(session)
             show_funnel(session, store)
@@ -96,6 +106,12 @@ def run(
             if report.is_file():
                 click.echo(f"report: {report.resolve().as_uri()}")
         end(session, [*after, *targets], shard)
+
+
+def _show_phases(profile: Profile, targets: Sequence[str]) -> None:
+    for phase in phases(profile, profile.expand(targets)):
+        names = [STAGE + name if name in profile.targets else name for name in phase.stages]
+        click.echo(" ".join(["divided" if phase.divided else "whole", *names]))
 
 
 def end(session: Session, targets: Sequence[str], shard: str = "") -> None:
@@ -132,6 +148,7 @@ def execute(
     targets: Sequence[str],
     workers: int | None = None,
     shard: str = "",
+    wait: float = 0.0,
     *,
     follow: bool = False,
     discard: bool = False,
@@ -140,6 +157,7 @@ def execute(
 ) -> None:
     """Run stages one after the other and print a line for each; with `follow` again and again, while there is news.
 
+    A shard waits where it needs others: while they are at work, and for `wait` minutes when nobody is.
     What differs from how the run was left is printed first; where a newer version makes finished work new, `redo` or `keep` has
     to say what is to become of it.
     """
@@ -149,6 +167,9 @@ def execute(
     settle(session, newer, names, redo=redo, keep=keep)
     options = options_of(session.profile, workers, shard)
     session.keep_profile()
+    if options.shard:
+        _run_shard(session, names, options, wait)
+        return
     if not follow:
         _run_all(session, names, options, discard)
         return
@@ -157,9 +178,25 @@ def execute(
         _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
 
 
-def _run_all(session: Session, names: Sequence[str], options: Any, discard: bool, *, terse: bool = False) -> None:
-    """Run stages in order; with `discard`, free sources then, and begin again where that made the room that was missing."""
+def _run_shard(session: Session, names: Sequence[str], options: Options, wait: float) -> None:
+    """Run stages in order, and before each wait for what it needs of other shards."""
+    _expect(names)
+    assert options.shard is not None
+    barrier = Barrier(session.profile, session.store, session.models, names, options.shard, wait, say)
+    for name in names:
+        barrier.wait(name)
+        for one in barrier.open_ends(name):
+            _run_one(session, one, replace(options, shard=None, untried=True), go_on=False, terse=False)
+        _run_one(session, name, options, go_on=False, terse=False)
+
+
+def _expect(names: Sequence[str]) -> None:
     expect(kind for name in names if issubclass(kind := settings_class(name), Stage))
+
+
+def _run_all(session: Session, names: Sequence[str], options: Options, discard: bool, *, terse: bool = False) -> None:
+    """Run stages in order; with `discard`, free sources then, and begin again where that made the room that was missing."""
+    _expect(names)
     while True:
         full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
         freed = discard and _discard(session, terse)
@@ -179,7 +216,7 @@ def _discard(session: Session, terse: bool) -> bool:
         return False
 
 
-def _run_one(session: Session, name: str, options: Any, go_on: bool, terse: bool) -> Exception | None:
+def _run_one(session: Session, name: str, options: Options, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
     stage = session.profile.stage(name)
     session.check_there()

@@ -120,6 +120,22 @@ def there(given: dict[str, Any], targets: Sequence[str] = ()) -> "Session":
     return session
 
 
+def about_shards(function: Any) -> Any:
+    """Which part of the units is done, and how long it waits for the others."""
+    shard = click.option(
+        "--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0)."
+    )
+    wait = click.option(
+        "--wait",
+        type=click.FloatRange(0),
+        default=5.0,
+        show_default=True,
+        metavar="MINUTES",
+        help="How long a shard waits where it needs others and nobody is at work on them.",
+    )
+    return shard(wait(function))
+
+
 def about_upgrades(function: Any) -> Any:
     """What is to become of finished work that a newer version makes new."""
     redo = click.option(

@@ -7,7 +7,7 @@ import click
 from pipeline.base import install
 from pipeline.cli.options import flag, option_of
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import Fault, about_a_run, about_upgrades, errors_in_a_line
+from pipeline.cli.session import Fault, about_a_run, about_shards, about_upgrades, errors_in_a_line
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.program import Program, StagedProgram
 from pipeline.engine.runner import importable
@@ -39,14 +39,14 @@ def _stage_command(name: str) -> click.Command:
     @click.command(context_settings=_HELP, help=f"Run the stage {name}: {settings_class(name).summary}.")
     @about_a_run
     @click.option("--workers", type=click.IntRange(0), default=None, metavar="N", help="Processes; 0 runs in this one.")
-    @click.option("--shard", default="", metavar="I/N", help="Do only the I-th of N parts of the units (I from 0).")
+    @about_shards
     @about_upgrades
-    def command(workers: int | None, shard: str, redo: bool, keep: bool, **given: Any) -> None:
+    def command(workers: int | None, shard: str, wait: float, redo: bool, keep: bool, **given: Any) -> None:
         with errors_in_a_line():
             session = _session(name, given)
             if _sums_up(session.profile.stage(name)):
                 check_is_run(session.run)
-            execute(session, [name], workers, shard, redo=redo, keep=keep)
+            execute(session, [name], workers, shard, wait, redo=redo, keep=keep)
             end(session, [name], shard)
 
     return command

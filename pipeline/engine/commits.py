@@ -17,7 +17,7 @@ from pipeline.engine.fingerprint import versions_of
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Stage
 from pipeline.tables.arrow import packed_schema
-from pipeline.tables.lock import held
+from pipeline.tables.lock import held, taken_over
 from pipeline.tables.outcome import FAILED, OK, Outcome
 from pipeline.tables.store import Store
 
@@ -132,11 +132,20 @@ class Commits:
             self.flush()
 
     def check_there(self) -> None:
-        """Raise StageError when the run folder was deleted: a commit would begin it anew, with a part of its rows."""
+        """Raise StageError when the run folder was deleted, for a commit would begin it anew with a part of its rows, or when
+        another driver took over from this one.
+        """
         if not held(self.run, self.table.kind.name):
             self.outcomes = []
             raise StageError(
                 f"{self.run} was deleted or moved while {self.stage.name} ran: stopped, nothing is begun anew"
+            )
+
+        if rival := taken_over(self.run, self.table.kind.name):
+            self.outcomes = []
+            raise StageError(
+                f"{rival} took {self.table.kind.name} over, for this process gave no sign of life for too long (it was suspended, "
+                f"or the disk hung): stopped; what was committed is safe, and {self.stage.name} does the rest again"
             )
 
     def flush(self) -> None:

@@ -54,7 +54,8 @@ def run_shown(
     for unit, why in list(summary.unmended.items())[:UNMENDED_SHOWN]:
         say("", f"not made again, its rows stay: {printable(unit)} ({printable(why)})")
     if summary.unfinished:
-        say("", "what it writes at its end, as an index, waits for them")
+        waits = "them" if summary.unmended else "a stage that looks at the whole run, or a call without --shard"
+        say("", f"what it writes at its end, as an index, waits for {waits}")
     if summary.interrupted:
         raise Interrupted("interrupted; what was done is committed, the same command goes on")
     return summary

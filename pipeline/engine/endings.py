@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from pipeline.base.damage import run_option
 from pipeline.base.errors import UnitsFailed, UserError
 from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.engine.plan import in_shard
 from pipeline.engine.profile import Profile
-from pipeline.engine.stage import Stage
+from pipeline.engine.stage import Stage, table_part, undivided
 from pipeline.engine.unmended import unmended
 from pipeline.tables.arrow import strings
-from pipeline.tables.hashing import digest
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
@@ -82,7 +82,7 @@ def ending(profile: Profile, names: Sequence[str], store: Store, shard: tuple[in
         profile: of the run.
         names: the stages that were called.
         store: the run's tables.
-        shard: (i, n) counts only the units whose hash is i modulo n.
+        shard: (i, n) counts only the units of that shard.
     """
     found = ending_of([(profile.stage(name), store) for name in names], store.run, shard)
     others = [(profile.stage(name), store) for name in profile.all_stages if name not in names]
@@ -98,7 +98,7 @@ def ending_of(stages: Sequence[tuple[Stage, Store]], run: Path, shard: tuple[int
     found = Ending(run)
     for stage, store in stages:
         ours, later = _split(_failed(stage, store, shard))
-        stayed, awaited = _split(unmended(store.run, stage.name, shard))
+        stayed, awaited = _split(_unmended(stage, store.run, shard))
         gone = Counter({reason: count for reason, count in stayed.items() if not _is_bug(reason)})
         for reasons, counts in (
             (ours, found.failed),
@@ -146,7 +146,13 @@ def _is_bug(reason: str) -> bool:
 
 def _failed(stage: Stage, store: Store, shard: tuple[int, int] | None) -> Counter[str]:
     rows = failures(stage, store).select(["unit", "reason"]).to_pylist()
-    return Counter(row["reason"] for row in rows if shard is None or digest(row["unit"]) % shard[1] == shard[0])
+    return Counter(row["reason"] for row in rows if in_shard(stage, row["unit"], shard))
+
+
+def _unmended(stage: Stage, run: Path, shard: tuple[int, int] | None) -> Counter[str]:
+    if shard and shard[0] and undivided(stage):
+        return Counter()
+    return unmended(run, stage.name, table_part(stage, shard))
 
 
 def _split(reasons: Counter[str]) -> tuple[Counter[str], Counter[str]]:

@@ -14,7 +14,7 @@ from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
 from pipeline.engine.fingerprint import fingerprints, signature, superseded
 from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
-from pipeline.engine.stage import ALL, Grouping, Reads, Stage
+from pipeline.engine.stage import ALL, Grouping, Reads, Stage, undivided
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
@@ -107,10 +107,10 @@ class Plan:
             yield int(index), self.unit(int(index))
 
     def only(self, shard: tuple[int, int] | None) -> "Plan":
-        """Restrict the pending units to shard (i, n): those whose hash is i modulo n."""
+        """Restrict the pending units to those of shard (i, n)."""
         if shard is None:
             return self
-        mine = [i for i in self.pending if digest(self.units[i]) % shard[1] == shard[0]]
+        mine = [i for i in self.pending if in_shard(self.stage, self.units[i], shard)]
         return replace(self, pending=np.array(mine, dtype=np.int64))
 
     @property
@@ -135,7 +135,7 @@ class Plan:
             "done before": len(there) - failed - open_,
             "failed before": failed,
             self.stage.unchosen: self.unchosen,
-            "not now": open_ - self.unchosen,  # of other shards
+            "of other shards": open_ - self.unchosen,
         }
         return {words: count for words, count in counts.items() if count > 0}
 
@@ -143,6 +143,13 @@ class Plan:
         """Units by status."""
         counts = {name: int(np.count_nonzero(self.status == name)) for name in (OK, REJECTED, FAILED, "pending")}
         return {name: count for name, count in counts.items() if count}
+
+
+def in_shard(stage: Stage, unit: str, shard: tuple[int, int] | None) -> bool:
+    """Whether shard (i, n) does a unit: its hash is i modulo n; of a stage that cannot be shared shard 0 does all."""
+    if shard is None:
+        return True
+    return (0 if undivided(stage) else digest(unit) % shard[1]) == shard[0]
 
 
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:

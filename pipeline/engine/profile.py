@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
     from tomlkit.items import Item, Table
 
+STAGE = "stage:"  # before the name of a stage that is a target's too
 _LONGEST_NAME_BYTES = 100
 
 
@@ -93,11 +94,14 @@ class Profile(Strict):
     def expand(self, names: Sequence[str]) -> list[str]:
         """Targets and stage names as a list of stages, in order; ProfileError on a name that is neither.
 
-        A stage may be named though no target holds it: some, such as `probe`, run only when asked for.
+        A stage may be named though no target holds it: some, such as `probe`, run only when asked for. `stage:crawl` is the stage
+        where a target has its name.
         """
         stages: list[str] = []
         for name in names:
-            if name in self.targets:
+            if name.startswith(STAGE) and is_stage(name.removeprefix(STAGE)):
+                stages.append(name.removeprefix(STAGE))
+            elif name in self.targets:
                 stages += self.targets[name]
             elif name in self.all_stages or is_stage(name):
                 stages.append(name)

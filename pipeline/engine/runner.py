@@ -26,7 +26,7 @@ from pipeline.engine.awaited import begin_anew, settle_anew
 from pipeline.engine.commits import Commits
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
-from pipeline.engine.stage import Context, Stage
+from pipeline.engine.stage import Context, Stage, table_part, undivided
 from pipeline.engine.stage_nets import named, net_files
 from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
 from pipeline.engine.unmended import keep_unmended
@@ -72,7 +72,7 @@ class Options:
         threads: processor threads in all, shared among the workers.
         device: "cpu" or "cuda".
         executor: what runs the units, a name of `pipeline.engine.executors.EXECUTORS`.
-        shard: (i, n) does only the units whose hash is i modulo n.
+        shard: (i, n) does only the units of that shard; see `plan.in_shard`.
         web: how to go to the network.
         untried: leave out the units that failed before on the same input.
     """
@@ -95,7 +95,7 @@ class Summary:
         read_again: how many units are pending because an older reader looked at their file; it is read where it lies.
         unmended: {unit: why} of those that could not be made again, because files or their sources are away; their rows stay.
         reasons: {reason: units} of `unmended`.
-        unfinished: whether the stage's last step was left out for them.
+        unfinished: whether the stage's last step was left out for them, or is left to a call that does all units.
         rest: units that were not pending, by what there is to tell of them: with `pending` they make up `units`.
     """
 
@@ -141,8 +141,9 @@ def _run_shown(
     with remaking(folder):
         begin_anew(stage, store)
         summary = _run(stage, store, nets, models, options, shown)
-        keep_unmended(store.run, stage.name, summary.reasons, options.shard)
-        if not (options.shard or options.untried or summary.interrupted):
+        part = table_part(stage, options.shard)
+        keep_unmended(store.run, stage.name, summary.reasons, part)
+        if not (part or options.untried or summary.interrupted):
             settle_anew(stage, store, _hashes(nets))
     return summary
 
@@ -167,12 +168,13 @@ def _run(
     if not work.units and (nothing := stage.empty_input()):
         raise BadUse(nothing)
     summary = _summary(work)
-    if not len(work.pending) and (options.shard or not finish_needed(stage, store, work)):
+    part = table_part(stage, options.shard)
+    if not len(work.pending) and (part or not finish_needed(stage, store, work)):
+        summary.unfinished = _left_open(stage, part)
         return summary
     began = time.monotonic()
-    with _writable(store.run), driving(store.run, stage.writes, options.shard):
-        part = f".{options.shard[0]}-of-{options.shard[1]}" if options.shard else ""
-        handler = log_to(store.run, stage.name + part)
+    with _writable(store.run), driving(store.run, stage.writes, part):
+        handler = log_to(store.run, stage.name + (f".{part[0]}-of-{part[1]}" if part else ""))
         try:
             if store.table(stage.writes).parts("outcomes") != known:  # another driver was at it before we held the lock
                 work = _wanted(plan(stage, store, hashes), options)
@@ -235,7 +237,8 @@ def _drive(
             shown.expect(len(work.pending), _amounts(stage, store, work), pulse)
             running = replace(context, given=given, pulse=pulse.folder)
             _run_units(stage, store, work, running, workers, options, summary, shown)
-    if not summary.interrupted and options.shard is None:
+    summary.unfinished = _left_open(stage, part := table_part(stage, options.shard))
+    if not summary.interrupted and part is None:
         shown.doing = "finishing"
         _finish(stage, store, work, context, summary)
 
@@ -245,6 +248,11 @@ def _amounts(stage: Stage, store: Store, work: Plan) -> dict[int, float]:
     pending = work.pending.tolist()
     seconds = seconds_of(stage, store, [work.units[index] for index in pending])
     return {} if seconds is None else dict(zip(pending, seconds.tolist(), strict=True))
+
+
+def _left_open(stage: Stage, part: tuple[int, int] | None) -> bool:
+    """Whether a shard leaves the stage's last step to a call that does all units."""
+    return part is not None and not undivided(stage) and type(stage).finish is not Stage.finish
 
 
 def _finish(stage: Stage, store: Store, work: Plan, context: Context, summary: Summary) -> None:

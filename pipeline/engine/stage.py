@@ -185,3 +185,13 @@ class Grouping(Protocol):
 def whole_run(stage: Stage) -> bool:
     """Whether a stage looks at all rows of the run at once, so that each new one makes it begin again."""
     return stage.unit == ALL and bool(stage.reads)
+
+
+def undivided(stage: Stage) -> bool:
+    """Whether shards cannot share a stage's units: it is one unit for the run, or its units must meet in one process."""
+    return stage.resources.one_worker or (whole_run(stage) and not isinstance(stage, Grouping))
+
+
+def table_part(stage: Stage, shard: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The part of a stage's table that shard (i, n) writes; None where that is the whole table."""
+    return None if shard is None or shard[1] == 1 or (undivided(stage) and shard[0] == 0) else shard

@@ -1,8 +1,6 @@
 """Who is at work on a run, as heartbeats and locks say; for commands that look and never wait."""
 
-import socket
 import sys
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +8,9 @@ from typing import Any
 
 from pipeline.base import files
 from pipeline.base.text import printable
-from pipeline.tables.lock import BEAT_SECONDS, BEATS_MISSED, Occupied, held_here
-
-_ENDING = ".heartbeat.json"
+from pipeline.tables import heartbeat
+from pipeline.tables.heartbeat import SUFFIX as _ENDING
+from pipeline.tables.lock import Occupied, held_here
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Driver:
 
 
 def drivers(run: Path) -> list[Driver]:
-    """Drivers that are alive: on this machine they hold their lock, on another one their heartbeat is fresh by both clocks.
+    """Drivers that are alive: on this machine they hold their lock, on another one their heartbeat is fresh by the disk's clock.
 
     A heartbeat that says nothing of the kind is told on standard error and passed over: it hides no other driver.
     """
@@ -50,7 +48,7 @@ def drivers(run: Path) -> list[Driver]:
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             sys.stderr.write(f"no heartbeat of a driver, and passed over: {printable(str(path))}\n")
             continue
-        if known and _alive(run, known):
+        if known and _alive(run, known, path):
             found.append(known)
     return found
 
@@ -67,11 +65,17 @@ def _driver(name: str, beat: dict[str, Any]) -> Driver:
     )
 
 
-def _alive(run: Path, driver: Driver) -> bool:
-    fresh = abs(time.time() - driver.seen.timestamp()) < BEATS_MISSED * BEAT_SECONDS
-    if driver.host != socket.gethostname():
-        return fresh
+def _alive(run: Path, driver: Driver, path: Path) -> bool:
+    if heartbeat.from_elsewhere(path):
+        return _fresh(path)
     try:
         return held_here(run, driver.writes)
     except (OSError, Occupied):  # a disk that is read only takes no lock, or many processes are starting
-        return fresh
+        return _fresh(path)
+
+
+def _fresh(path: Path) -> bool:
+    try:
+        return abs(heartbeat.seen_by_the_disk(path)) < heartbeat.BEATS_MISSED * heartbeat.BEAT_SECONDS
+    except OSError:  # it ended as we looked
+        return False

@@ -1,55 +1,97 @@
 """One driver a table kind: a second one is refused, on this machine and on others that share the disk.
 
-Drivers of different shards of one kind may work side by side: parts never collide, and no unit is in two shards.
+Drivers of different shards of one kind may work side by side: parts never collide, and no unit is in two shards. A file lock covers
+this machine, and others where the file system carries locks to them; it ends with the process, however it ends. The heartbeat
+covers machines that share a disk without sharing locks.
 """
 
+import errno
 import fcntl
-import json
-import os
-import socket
 import sys
-import threading
-import time
+import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import filelock
 
-from pipeline.base import files
 from pipeline.base.errors import UserError
+from pipeline.tables import heartbeat
+from pipeline.tables.heartbeat import SUFFIX, Sample, Taken, who
 
-BEAT_SECONDS = 5.0
-BEATS_MISSED = 3  # then a driver is dead
 GATE_SECONDS = 60.0  # to look at the other drivers takes a moment, and at one of another machine a few beats
+_BUSY = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
+_lockable: set[Path] = set()  # folders in which this process tried it
 
 
 class Occupied(UserError):
     """Another driver writes this table now."""
 
 
+class NoLocks(UserError):
+    """The file system of a run cannot lock files, so that nothing keeps two drivers apart."""
+
+
 @contextmanager
 def driving(run: Path, kind: str, shard: tuple[int, int] | None = None) -> Iterator[None]:
-    """Be the only driver of this kind's table, or of its shard (i, n). Raises `Occupied` with who holds it.
+    """Be the only driver of this kind's table, or of its shard (i, n).
 
-    A file lock covers this machine and ends with the process, however it ends; the heartbeat file covers machines that
-    share the disk without sharing locks.
+    Raises: `Occupied` with who holds it; `NoLocks` where files cannot be locked.
     """
     folder = run / "locks"
     folder.mkdir(parents=True, exist_ok=True)
+    check_lockable(folder)
     name = kind if shard is None else f"{kind}.{shard[0]}-of-{shard[1]}"
     with ExitStack() as held:
         with _gate(folder / f"{kind}.gate"):
-            _refuse_rivals(folder, kind, name, shard)
+            known = _refuse_rivals(folder, kind, name, shard)
             held.enter_context(_locked(folder, name))
-            held.enter_context(_beating(_beat_of(folder, name)))
+            _claim(held, folder, name, known.get(name))
+            _refuse_newcomers(folder, kind, name, shard, known)
         yield
+
+
+def check_lockable(folder: Path) -> None:
+    """Try whether a lock of a file in this folder keeps a second one out. Raises `NoLocks`."""
+    if folder in _lockable:
+        return
+    probe = folder / f".probe.{uuid.uuid4().hex}"
+    try:
+        with probe.open("a+") as first, probe.open("a+") as second:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as refused:
+                if refused.errno not in _BUSY:
+                    raise
+            else:
+                raise NoLocks(_cannot(folder, "a second lock of a file is given beside the first"))
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF):
+            raise NoLocks(_cannot(folder, str(error))) from error
+        raise
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+    _lockable.add(folder)
+
+
+def _cannot(folder: Path, why: str) -> str:
+    return (
+        f"files in {folder} cannot be locked ({why}), so nothing would keep two drivers of a run apart: mount it with locks "
+        "(NFS: without nolock, and with the server's lock service; Lustre: -o flock), or give --run a folder on another disk"
+    )
 
 
 def held(run: Path, kind: str) -> bool:
     """Whether the lock files of a kind that this process drives are still there; they go when the run folder is deleted."""
     return any((run / "locks").glob(f"{kind}*.lock"))
+
+
+def taken_over(run: Path, kind: str) -> str:
+    """Who took a kind over that this process drives, because it gave no sign of life for too long; "" where nobody did."""
+    path = heartbeat.lost(run / "locks", kind)
+    return who(path) if path else ""
 
 
 def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
@@ -59,21 +101,19 @@ def at_work(run: Path, kinds: Iterable[str]) -> dict[str, str]:
     """
     folder = run / "locks"
     found: dict[str, str] = {}
+    beats: dict[str, Path] = {}
     for kind in kinds:
-        locks = [lock for lock in sorted(folder.glob(f"{kind}*.lock")) if lock.stem.partition(".")[0] == kind]
-        if locks:
+        if locks := _locks(folder, kind):
             with _gate(folder / f"{kind}.gate"):
-                for lock in locks:
+                for name in locks:
                     try:
-                        with _locked(folder, lock.stem):
+                        with _locked(folder, name):
                             pass
                     except Occupied:
-                        found[lock.stem] = _who(_beat_of(folder, lock.stem))
-        for beat in sorted(folder.glob(f"{kind}*.heartbeat.json")):
-            name = beat.name.removesuffix(".heartbeat.json")
-            if name.partition(".")[0] == kind and name not in found and _beats(beat):
-                found[name] = _who(beat)
-    return found
+                        found[name] = who(_beat_of(folder, name))
+        beats |= {name: path for name, path in heartbeat.of(folder, kind).items() if heartbeat.from_elsewhere(path)}
+    rest = {path: name for name, path in beats.items() if name not in found}
+    return found | {rest[path]: who(path) for path in heartbeat.watch(rest)}
 
 
 def held_here(run: Path, name: str) -> bool:
@@ -117,10 +157,13 @@ def _flock(run: Path, how: int, otherwise: str) -> Iterator[None]:
     """A lock that many may share, which `filelock` does not know."""
     folder = run / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "programs.flock").open("a") as held:
+    check_lockable(folder)
+    with (folder / "programs.flock").open("a+") as held:  # NFS gives a shared lock of what is open for reading alone
         try:
             fcntl.flock(held, how | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError as refused:
+            if refused.errno not in _BUSY:
+                raise
             raise Occupied(otherwise.format(run=run)) from None
         yield
 
@@ -138,27 +181,54 @@ def _gate(path: Path, seconds: float = GATE_SECONDS) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_rivals(folder: Path, kind: str, name: str, shard: tuple[int, int] | None) -> None:
-    """Raise `Occupied` when a driver works on units that may be ours: on this machine, or on another one."""
-    for lock in sorted(folder.glob(f"{kind}*.lock")):
-        other = lock.stem
-        beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != name
-        if other.partition(".")[0] != kind or beside:
-            continue
-        with _locked(folder, other):
-            pass
-    foreign = {}
-    for beat in sorted(folder.glob(f"{kind}*.heartbeat.json")):
-        other = beat.name.removesuffix(".heartbeat.json")
-        beside = shard is not None and other.endswith(f"-of-{shard[1]}") and other != name
-        if other.partition(".")[0] == kind and not beside and _of_another_host(files.read_object(beat)):
-            foreign[other] = beat
+def _locks(folder: Path, kind: str) -> list[str]:
+    """The kind and its shards, as far as they have a lock file."""
+    return [lock.stem for lock in sorted(folder.glob(f"{kind}*.lock")) if lock.stem.partition(".")[0] == kind]
+
+
+def _is_rival(name: str, other: str, shard: tuple[int, int] | None) -> bool:
+    """Whether another driver, by what it writes, may work on units that are ours: all but other shards of as many."""
+    return shard is None or other == name or not other.endswith(f"-of-{shard[1]}")
+
+
+def _refuse_rivals(folder: Path, kind: str, name: str, shard: tuple[int, int] | None) -> dict[str, Sample]:
+    """Look for drivers whose units may be ours, on this machine and on others.
+
+    Returns: {what is written: heartbeat} of those that are dead, and left one. Raises `Occupied`.
+    """
+    for other in _locks(folder, kind):
+        if _is_rival(name, other, shard):
+            with _locked(folder, other):
+                pass
+    beats = {other: path for other, path in heartbeat.of(folder, kind).items() if _is_rival(name, other, shard)}
+    known = {other: found for other, path in beats.items() if (found := heartbeat.sample(path))}
+    foreign = {path: other for other, path in beats.items() if heartbeat.from_elsewhere(path)}
     if foreign:
-        whose = ", ".join(map(_who, foreign.values()))
-        said = f"waiting up to {BEATS_MISSED * BEAT_SECONDS:g} s to see whether {whose} still works on {kind} of {folder.parent}"
+        whose = ", ".join(map(who, foreign))
+        seconds = heartbeat.BEATS_MISSED * heartbeat.BEAT_SECONDS
+        said = f"waiting up to {seconds:g} s to see whether {whose} still works on {kind} of {folder.parent}"
         sys.stderr.write(f"{said}\n")  # before the wait, which looks like a hang otherwise
-    for other in _beating_now(foreign):
-        raise Occupied(f"{_who(foreign[other])} is writing {other} in {folder.parent}; wait for it or stop it")
+    for path in heartbeat.watch(foreign, first=True):
+        raise Occupied(f"{who(path)} is writing {foreign[path]} in {folder.parent}; wait for it or stop it")
+    return known
+
+
+def _claim(held: ExitStack, folder: Path, name: str, stale: Sample | None) -> None:
+    path = _beat_of(folder, name)
+    try:
+        held.enter_context(heartbeat.beating(path, stale))
+    except Taken:
+        raise Occupied(f"{who(path)} began to write {name} in {folder.parent} first; wait for it or stop it") from None
+
+
+def _refuse_newcomers(
+    folder: Path, kind: str, name: str, shard: tuple[int, int] | None, known: dict[str, Sample]
+) -> None:
+    """Raise `Occupied` where a rival on another machine began as we did: both saw nobody, and both see each other now."""
+    for other, path in heartbeat.of(folder, kind).items():
+        now = heartbeat.sample(path)
+        if other != name and _is_rival(name, other, shard) and now and now != known.get(other):
+            raise Occupied(f"{who(path)} began to write {other} in {folder.parent} now; start one of the two again")
 
 
 @contextmanager
@@ -167,8 +237,8 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        who = _who(_beat_of(folder, name))
-        raise Occupied(f"{who} is already writing {name} in {folder.parent}; wait for it or stop it") from None
+        holder = who(_beat_of(folder, name))
+        raise Occupied(f"{holder} is already writing {name} in {folder.parent}; wait for it or stop it") from None
     try:
         yield
     finally:
@@ -176,64 +246,4 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
 
 
 def _beat_of(folder: Path, name: str) -> Path:
-    return folder / f"{name}.heartbeat.json"
-
-
-def _of_another_host(beat: dict[str, Any]) -> bool:
-    return bool(beat) and beat.get("host") != socket.gethostname()  # on this machine the lock tells, and that was free
-
-
-def _beats(path: Path) -> bool:
-    return bool(_beating_now({"it": path} if _of_another_host(files.read_object(path)) else {}))
-
-
-def _beating_now(beats: dict[str, Path]) -> list[str]:
-    """Which drivers on other machines are alive: a heartbeat changes while we look. No two clocks need agree for that.
-
-    Args:
-        beats: heartbeat files by name; all are watched at once, until one changes.
-    """
-    first = {name: files.read_object(path) for name, path in beats.items()}
-    until = time.monotonic() + BEATS_MISSED * BEAT_SECONDS
-    while beats and time.monotonic() < until:
-        changed = [name for name, path in beats.items() if files.read_object(path) != first[name]]
-        if alive := [name for name in changed if files.read_object(beats[name])]:
-            return alive
-        beats = {name: path for name, path in beats.items() if name not in changed}  # it ended while we looked
-        time.sleep(BEAT_SECONDS / 10)
-    return []
-
-
-@contextmanager
-def _beating(path: Path) -> Iterator[None]:
-    stop = threading.Event()
-    since = time.time()
-    _beat(path, since)
-    thread = threading.Thread(target=_keep_beating, args=(path, since, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        path.unlink(missing_ok=True)
-
-
-def _beat(path: Path, since: float) -> None:
-    text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "since": since, "time": time.time()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)  # not fsynced: a heartbeat need not survive a power cut
-
-
-def _keep_beating(path: Path, since: float, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_SECONDS):
-        try:
-            _beat(path, since)
-        except OSError:
-            continue  # a full disk is reported where it matters: by the commit
-
-
-def _who(path: Path) -> str:
-    found = files.read_object(path)
-    return f"process {found.get('pid')} on {found.get('host')}" if found else "another process"
+    return folder / f"{name}{SUFFIX}"

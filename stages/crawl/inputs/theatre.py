@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import filelock
+
 from pipeline import theatre
 from pipeline.base.progress import Progress
 from pipeline.base.pulse import listening
@@ -43,7 +45,6 @@ class Theatre(Input):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-
         from pipeline.sources.web.net import check_ready
 
         check_ready(context.web or Web())
@@ -55,7 +56,8 @@ class Theatre(Input):
                 progress.resize(takes)
                 progress.advance("takes")
 
-            theatre.build(folder, programme=self._programme, progress=drawn, pulse=pulse.folder)
+            with filelock.FileLock(context.run / "locks" / "theatre.gate"):  # shards share the footage: one draws it
+                theatre.build(folder, programme=self._programme, progress=drawn, pulse=pulse.folder)
         with server.serve(folder) as address:
             yield {"theatre_url": address}
 

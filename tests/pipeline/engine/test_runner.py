@@ -21,7 +21,7 @@ from pipeline.base.errors import StageError
 from pipeline.engine import commits
 from pipeline.engine.runner import Options, OutOfRoom, Skipped, run_stage
 from pipeline.registry.models import BadModel, Registry
-from pipeline.tables import lock, parts
+from pipeline.tables import heartbeat, parts
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.outcome import FAILED, OK
 from pipeline.tables.store import Store
@@ -128,7 +128,7 @@ def test_shards_work_side_by_side_and_shut_whole_drivers_out(tmp_path: Path) -> 
 def test_drivers_on_other_machines_are_known_by_their_heartbeat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.1)
     beat = tmp_path / "locks" / "videos.heartbeat.json"
     beat.parent.mkdir(parents=True)
 
@@ -162,7 +162,7 @@ def test_drivers_on_other_machines_are_known_by_their_heartbeat(
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"host": 3}'])
 def test_a_broken_heartbeat_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
-    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.05)
     beat = tmp_path / "locks" / "videos.heartbeat.json"
     beat.parent.mkdir(parents=True)
     beat.write_text(content)
