@@ -73,8 +73,10 @@ def file_of(run: Path, target: str) -> Path | None:
     if len(steps) < 2 or not plain or steps[0] not in FOLDERS or PurePosixPath(steps[-1]).suffix not in TYPES:
         return None
     # the report is a page of this machine; the rest may lie wherever the storage keeps it
-    local = storage_of(run).local if steps[0] != "report" else run.joinpath
-    root, found = local(steps[0]).resolve(), local("/".join(steps)).resolve()
+    if steps[0] != "report":
+        stored = storage_of(run).contained("/".join(steps))
+        return stored if stored and stored.is_file() else None
+    root, found = (run / "report").resolve(), run.joinpath(*steps).resolve()
     return found if found.is_relative_to(root) and found.is_file() else None
 
 

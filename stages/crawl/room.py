@@ -21,7 +21,7 @@ def check_room(run: Path, web: Web, coming: float = 0.0) -> None:
             f"web.min_free_gigabytes={web.min_free_gigabytes:g} are to stay free",
         )
     if web.max_raw_gigabytes:
-        held = bytes_in(storage_of(run).local("raw"))
+        held = sum(storage_of(run).sizes("raw").values()) + sum(map(bytes_in, storage_of(run).scratches()))
         if held + coming > web.max_raw_gigabytes * GIGABYTE:
             raise Failure(
                 Reason.DISK_LIMIT,
