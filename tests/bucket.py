@@ -46,6 +46,7 @@ class Server:
     app: Any
     faults: Faults = field(default_factory=Faults)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
     failed: int = 0
     cut: int = 0
     bodies: int = 0
@@ -63,7 +64,12 @@ class Server:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start("503 Slow Down", [("Content-Length", "0"), ("Connection", "close")])
             return [b""]
-        body = b"".join(self.app(environ, start))
+
+        def noted(status: str, *rest: Any) -> Any:
+            self.answers.append(status[:3])
+            return start(status, *rest)
+
+        body = b"".join(self.app(environ, noted))
         if method == "GET" and len(body) > _CUT_BYTES and not query:
             with self.lock:
                 self.bodies += 1
@@ -72,6 +78,12 @@ class Server:
             if cuts:
                 return [body[: len(body) // 2]]
         return [body]
+
+    def spoil(self, key: str, data: bytes) -> None:
+        """Store other bytes under a key, past the requests, with the metadata that is there; or a file that nobody put."""
+        bucket = _bucket()
+        meta = bucket.keys[key].metadata if key in bucket.keys else {}
+        bucket.keys[key] = _made(key, data, meta)
 
     def count(self, *methods: str) -> int:
         """Requests of these methods; LIST is a GET of the bucket."""
@@ -123,11 +135,20 @@ def environment(server: Server, cache: Path) -> dict[str, str]:
 
 def keys(server: Server) -> dict[str, bytes]:
     """{key: bytes} of what is stored, looked up past the requests that are counted."""
+    return {name: key.value for name, key in _bucket().keys.items()}
+
+
+def _bucket() -> Any:
+    """The bucket as moto holds it."""
     from moto.s3.models import s3_backends
 
-    found: dict[str, bytes] = {}
-    for backends in s3_backends.values():
-        bucket = backends["aws"].buckets.get(BUCKET) if "aws" in backends else None
-        if bucket is not None:
-            found |= {name: key.value for name, key in bucket.keys.items()}
-    return found
+    found = [backends["aws"].buckets.get(BUCKET) for backends in s3_backends.values() if "aws" in backends]
+    return next(bucket for bucket in found if bucket is not None)
+
+
+def _made(key: str, data: bytes, metadata: Any) -> Any:
+    from moto.s3.models import FakeKey
+
+    made = FakeKey(name=key, value=data, account_id="123456789012", region_name="us-east-1", storage="STANDARD")
+    made.set_metadata(metadata, replace=True)
+    return made

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.base.errors import BadUse
+from pipeline.base.errors import BadUse, UserError
 from pipeline.storage.base import FOLDERS, Storage
 from pipeline.storage.disk import DiskStorage
 from pipeline.storage.where import MARK, Where, where_of, write
@@ -35,7 +35,14 @@ def choose(run: Path, url: str, cache: str, cache_gb: float) -> None:
     wanted = replace(wanted, cache=cache, cache_gb=cache_gb)
     if wanted != now:
         write(run, wanted)  # before the note: a kill between the two leaves no prefix that is nobody's
-    _own(run, wanted, now)
+    try:
+        _own(run, wanted, now)
+    except UserError:
+        if now is None:
+            (run / MARK).unlink(missing_ok=True)
+        else:
+            write(run, now)
+        raise
 
 
 def _own(run: Path, wanted: Where, before: Where | None) -> None:
@@ -51,10 +58,6 @@ def _own(run: Path, wanted: Where, before: Where | None) -> None:
         if owner != wanted.id:
             storage.delete(NOTE)
     if owner != wanted.id:
-        if before is None:
-            (run / MARK).unlink()
-        else:
-            write(run, before)
         why = (
             "does not keep what is there when it is asked to (If-None-Match): no run can lie in it"
             if owner.startswith("not ")

@@ -360,7 +360,9 @@ class ObjectStorage:
         for tried in range(1, _TRIES + 1):
             try:
                 return call()
-            except passed:
+            except passed as error:
+                if isinstance(error, FileNotFoundError) and "NoSuchBucket" in str(error):
+                    raise self._refused(key, "lies in a bucket that is not there", error) from None
                 raise
             except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
                 raise self._refused(key, "does not let us", error) from None
@@ -370,7 +372,7 @@ class ObjectStorage:
                 ) from None
             except (exceptions.BaseError, TimeoutError, ConnectionError, ValueError) as error:
                 if "404 Not Found" in str(error):
-                    raise self._refused(key, "is no bucket that is there", error) from None
+                    raise self._refused(key, "lies in a bucket that is not there", error) from None
                 if tried == _TRIES:
                     why = _in_short(error)
                     detail = f"{self._named(key)} could not be reached ({why}): run the same command again"
