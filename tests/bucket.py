@@ -85,6 +85,10 @@ class Server:
         meta = bucket.keys[key].metadata if key in bucket.keys else {}
         bucket.keys[key] = _made(key, data, meta)
 
+    def uploads(self) -> int:
+        """Uploads in parts that were begun and are at no end."""
+        return len(_bucket().multiparts)
+
     def count(self, *methods: str) -> int:
         """Requests of these methods; LIST is a GET of the bucket."""
         return sum(_kind(*one) in methods for one in self.requests)
@@ -99,8 +103,8 @@ def serving() -> Iterator[Server]:
     """A server with an empty bucket, until the block ends."""
     pytest.importorskip("obstore")
     pytest.importorskip("moto")
-    from moto.moto_api._internal import moto_api_backend
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_api._internal import moto_api_backend  # type: ignore[attr-defined]
+    from moto.server import DomainDispatcherApplication, create_backend_app  # type: ignore[attr-defined]
     from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

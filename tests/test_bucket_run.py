@@ -4,19 +4,24 @@ import hashlib
 import json
 import os
 import pickle
+import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.base import files
 from pipeline.engine.plan import plan
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Context
 from pipeline.shards.read import open_shards
 from pipeline.storage import FOLDERS, storage_of, where_of
+from pipeline.storage.chosen import choose
 from pipeline.tables.store import Store
 from tests.bucket import BUCKET, Faults, Server, environment, keys, serving
 from tests.compare_runs import differences
@@ -63,9 +68,9 @@ def on_disk(run: Path) -> dict[str, str]:
 
 
 def stored(server: Server) -> dict[str, str]:
-    """{key: sha256} of what lies below the prefix, but for the note of whose it is."""
+    """{key: sha256} of what lies below the prefix, but for the notes beside the folders."""
     found = {key.removeprefix("lab/run/"): hashlib.sha256(data).hexdigest() for key, data in keys(server).items()}
-    return {key: sha256 for key, sha256 in found.items() if key != "run"}
+    return {key: sha256 for key, sha256 in found.items() if "/" in key}
 
 
 def like(found: Mapping[str, str], *folders: str) -> dict[str, str]:
@@ -124,7 +129,8 @@ def a_worker_needs_no_run(run: Path, server: Server, place: Path) -> None:
     units = {name: plan(profile.stage(name), store).unit(0) for name in ("export", "previews")}
     context = Context(place / "nowhere", where=where_of(run))
     before = stored(server)
-    for key in like(before, "clips", "previews"):
+    clips = {row["person_id"]: row["video"] for row in store.read("samples", ["person_id", "video"]).to_pylist()}
+    for key in (*like(before, "previews"), clips[units["export"].id]):
         storage_of(run).delete(key)
     job = place / "job.pickle"
     job.write_bytes(pickle.dumps([(profile.stage(name), context, unit) for name, unit in units.items()]))
@@ -138,11 +144,10 @@ def a_worker_needs_no_run(run: Path, server: Server, place: Path) -> None:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0 and json.loads(done.stdout) == ["ok", "ok"], done.stdout + done.stderr
     again = stored(server)
-    assert like(again, "clips") and like(again, "previews") and again.items() <= before.items()
+    assert clips[units["export"].id] in again and like(again, "previews") and again.items() <= before.items()
     assert not (place / "nowhere").exists() and not list((place / "empty").iterdir())
-    assert json.loads(done.stdout) == ["ok", "ok"]
 
 
 WORKER = """
@@ -164,3 +169,49 @@ def nobody_who_opts_out_stays(run: Path, youtube: YouTube, server: Server, place
     with storage_of(run).editing("shards") as edited:
         names = {row["video_id"] for row in open_shards(edited.path).rows(["video_id"])}
     assert names == {f"yt:{name}" for name in LIVE[1:]}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from pipeline.storage import storage_of
+storage, count = storage_of(Path(sys.argv[1])), int(sys.argv[2])
+for number in range(count):
+    with storage.writing(f"clips/{number % 4}.mp4") as path:
+        path.write_bytes(bytes([number]) * (8 << 20))
+"""
+FILMS = 12  # over four keys: what is there is replaced
+
+
+def test_kills_in_mid_put_leave_nothing_that_counts(tmp_path: Path, server: Server) -> None:
+    run, chance = tmp_path / "run", random.Random(405)
+    run.mkdir()
+    choose(run, f"s3://{BUCKET}/lab/run", "", 1.0)
+    whole = {hashlib.sha256(bytes([number]) * (8 << 20)).hexdigest() for number in range(FILMS)}
+    command = [sys.executable, "-c", WRITER, str(run), str(FILMS)]
+    server.faults.seconds = (
+        0.2  # before a body is read: it does not fit into the buffers between, and is cut by the kill
+    )
+    for _ in range(10):
+        server.requests.clear()
+        with subprocess.Popen(command, cwd=ROOT) as writer:
+            wait_for(server, writer, puts=chance.randint(1, 4))
+            writer.kill()
+        assert writer.returncode == -signal.SIGKILL, "it ended before it was killed"
+        assert set(stored(server).values()) <= whole
+        assert {key.partition("/")[0] for key in stored(server)} <= {"clips"} and not server.uploads()
+    server.faults.seconds = 0.0
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    last = [hashlib.sha256(bytes([number]) * (8 << 20)).hexdigest() for number in range(FILMS - 4, FILMS)]
+    assert stored(server) == {f"clips/{number}.mp4": sha256 for number, sha256 in enumerate(last)}
+    assert list(storage_of(run).scratches()) == []
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and files.TEMPORARY in path.name]
+    assert left == []
+
+
+def wait_for(server: Server, writer: subprocess.Popen[bytes], puts: int) -> None:
+    """Wait until so many puts began, or the writer ended."""
+    until = time.monotonic() + 120
+    while writer.poll() is None and server.count("PUT") < puts:
+        assert time.monotonic() < until, "nothing was put"
+        time.sleep(0.005)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from pipeline.base.units import Row
 from pipeline.engine.settings import Settings
 from pipeline.engine.unit import Unit
-from pipeline.storage import Storage, Where, opened, storage_of
+from pipeline.storage import Storage, Where, divided, storage_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +89,7 @@ class Context:
     @property
     def storage(self) -> Storage:
         """Where raw videos, clips, previews and shards lie."""
-        return storage_of(self.run) if self.where is None else opened(self.where)
+        return storage_of(self.run) if self.where is None else divided(self.where, self.run)
 
     @property
     def nets(self) -> "Registry":

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.storage.base import FOLDERS, Edited, Entry, Storage, tombstone_of
 from pipeline.storage.disk import DiskStorage
+from pipeline.storage.divided import Divided
 from pipeline.storage.where import MARK, Where, where_of
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Entry",
     "Storage",
     "Where",
+    "divided",
     "opened",
     "storage_of",
     "tombstone_of",
@@ -29,7 +31,12 @@ def storage_of(run: Path) -> Storage:
     if not os.path.exists(f"{run}/{MARK}"):  # noqa: PTH110 - asked for a hundred thousand times
         return DiskStorage(run)
     where = where_of(run)
-    return DiskStorage(run) if where is None else opened(where)
+    return DiskStorage(run) if where is None else divided(where, run)
+
+
+def divided(where: Where, run: Path) -> Storage:
+    """The storage of a run that is at an address, whether the run's folder is on this machine or not."""
+    return Divided(opened(where), run)
 
 
 def opened(where: Where) -> Storage:

@@ -4,6 +4,7 @@ files/<key>        the copies, laid out as a run is
 notes/<key>.json   of which version of the stored file a copy is; its time is when it was last asked for
 leases/<id>        what a process reads now, locked by it while it lives
 work/<id>/         what that process is fetching or writing
+forgotten          up to which removal, of people who opted out, copies were looked through
 scratch/           downloads in steps, which another process may go on with
 locks/             one process at a time fetches a key, or makes room
 """
@@ -16,7 +17,7 @@ import shutil
 import threading
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -78,7 +79,7 @@ class Cache:
 
     def is_leased(self, key: str) -> bool:
         """Whether this process reads a file now."""
-        return key in self._leased or f"{key.partition('/')[0]}/" in self._leased
+        return _is_held(key, self._leased)
 
     def release(self) -> None:
         """Keep nothing any more for this process."""
@@ -140,6 +141,16 @@ class Cache:
         """What lies here, copies and work."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
+    def keep_only(self, keys: Container[str]) -> bool:
+        """Remove the copies of other keys; whether all went, those that are being read stay."""
+        with self._locked("room"):
+            others = [key for key in self.keys() if key not in keys]
+            held = self._held()
+            for key in others:
+                if not _is_held(key, held):
+                    self.drop(key)
+            return not any(_is_held(key, held) for key in others)
+
     def sweep(self) -> None:
         """Remove what processes left that are gone."""
         alive = set(self._leases())
@@ -173,6 +184,10 @@ class Cache:
                     found[path.name] = path.read_text(encoding="utf-8").splitlines()
         return found
 
+    def _held(self) -> set[str]:
+        """What processes of this machine read now: keys, and folders with a slash at their end."""
+        return {key for keys in self._leases().values() for key in keys}
+
     def _make_room(self, coming: int) -> None:
         """Remove the copies that were not asked for the longest, if those here take more than the limit."""
         with self._guard:
@@ -187,9 +202,9 @@ class Cache:
             if spare <= 0:
                 return
             spare += int(self.limit_bytes * (1 - _ROOM))
-            held = {key for keys in self._leases().values() for key in keys}
+            held = self._held()
             for copy in copies:
-                if spare > 0 and copy.key not in held and f"{copy.key.partition('/')[0]}/" not in held:
+                if spare > 0 and not _is_held(copy.key, held):
                     self.drop(copy.key)
                     spare -= copy.bytes
 
@@ -207,6 +222,10 @@ class Cache:
         with (folder / name).open("a") as file:
             fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             yield
+
+
+def _is_held(key: str, held: Container[str]) -> bool:
+    return key in held or f"{key.partition('/')[0]}/" in held
 
 
 def _is_free(file: TextIO) -> bool:

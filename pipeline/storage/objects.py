@@ -10,6 +10,7 @@ import mmap
 import random
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.base import files
 from pipeline.base.errors import BadUse
 from pipeline.base.hashes import sha256_of
 from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason
 from pipeline.base.text import printable
 from pipeline.storage.base import FOLDERS, Edited, Entry, own_key
-from pipeline.storage.cache import FILES, Cache
+from pipeline.storage.cache import Cache
 from pipeline.storage.where import Where, write
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ _SILENCE = timedelta(seconds=60)  # without a byte, after which a request has fa
 _LONGEST = timedelta(hours=2)  # that one body may take
 _MOST_AT_ONCE = 5 << 30  # S3 takes no more in one request
 _SHA256 = "sha256"
+FORGOTTEN = "forgotten"  # below the prefix: another text after each removal of people who opted out
 _OLD_SECONDS = 10.0  # of a listing that `sizes` gives again
 _FETCHERS = 8
 
@@ -58,12 +61,14 @@ class ObjectStorage:
         self.cache = Cache(where.cache_folder, where.cache_bytes)
         self._store = _store(where.url)
         self._listed: dict[str, tuple[float, dict[str, int]]] = {}
+        self._looked = False
 
     def local(self, key: str) -> Path:
         """The path of a copy, which is fetched unless it is that of today's file."""
         if key.startswith("/"):
             return Path(key)
         key = own_key(key)
+        self._forget()
         if self.cache.is_leased(key) and (path := self.cache.path(key)).exists():
             return path
         self.cache.lease(key)
@@ -71,6 +76,7 @@ class ObjectStorage:
 
     def folder(self, name: str) -> Path:
         """The folder of copies, with those of today's files in it and no others."""
+        self._forget()
         self.cache.lease(f"{name}/")
         there = self._metas(name)
         size = sum(meta["size"] for meta in there.values())
@@ -224,7 +230,9 @@ class ObjectStorage:
         return there
 
     def keep_deleted(self, keys: Iterable[str]) -> None:
-        """Nothing: what a bucket has deleted is."""
+        """Have other machines remove their copies, too, when they next work on the run."""
+        if any(True for _ in keys):
+            self._ask(lambda: _obstore().put(self._store, FORGOTTEN, uuid.uuid4().hex.encode()), FORGOTTEN)
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Every file below a folder, a thousand by a request."""
@@ -241,6 +249,21 @@ class ObjectStorage:
         """Those that are there; what killed processes were fetching or writing goes first."""
         self.cache.sweep()
         yield from sorted((self.cache.folder / "scratch").glob("*"))
+
+    def _forget(self) -> None:
+        """Once a process: remove copies of what is there no more, if somebody opted out since this machine last looked."""
+        if self._looked:
+            return
+        self._looked = True
+        try:
+            today = self.read_text(FORGOTTEN)
+        except FileNotFoundError:
+            return
+        note = self.cache.folder / FORGOTTEN
+        if note.is_file() and note.read_text(encoding="utf-8") == today:
+            return
+        if self.cache.keep_only({key for folder in FOLDERS for key in self._metas(folder)}):
+            files.write_text(note, today)
 
     def _fetched(self, key: str, wanted: str = "") -> Path:
         """A copy of today's file; of one that is not there, a path at which there is nothing."""
@@ -445,6 +468,3 @@ def _in_short(error: Exception) -> str:
     """What an error says, in a few words; requests, which may be signed, and secrets are left out."""
     words = printable(redact(str(error).split("Debug source")[0].split("?")[0]))
     return words[-300:] if len(words) <= 300 else f"{words[:300]}…"
-
-
-__all__ = ["FILES", "ObjectStorage"]

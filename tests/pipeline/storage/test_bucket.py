@@ -26,7 +26,9 @@ from tests.pipeline.storage.test_contract import FILM, written
 
 @pytest.fixture
 def storage(bucket_run: Path) -> ObjectStorage:
-    found = storage_of(bucket_run)
+    where = where_of(bucket_run)
+    assert where is not None
+    found = opened(where)
     assert isinstance(found, ObjectStorage)
     return found
 
@@ -68,8 +70,23 @@ def test_a_copy_costs_a_request_a_unit_and_comes_once(
     assert found == [FILM] * 4
     assert sum(answer == "200" for answer in server.answers) == 1, "the others were told that nothing changed"
     server.requests.clear()
-    assert storage.local(key).read_bytes() == FILM and len(server.requests) == 1, "what was put is a copy already"
-    assert storage.local(key).read_bytes() == FILM and len(server.requests) == 1
+    assert storage.local(key).read_bytes() == FILM and len(server.requests) == 2, "what was put is a copy already"
+    assert storage.local(key).read_bytes() == FILM and len(server.requests) == 2
+    storage.release()
+    assert storage.local(key).read_bytes() == FILM and len(server.requests) == 3
+
+
+def test_copies_of_who_opted_out_go_on_other_machines(storage: ObjectStorage, elsewhere: ObjectStorage) -> None:
+    going, staying = written(storage, "clips/one.mp4"), written(storage, "clips/two.mp4")
+    for key in (going, staying):
+        elsewhere.local(key)
+    elsewhere.release()
+    storage.delete(going)
+    storage.keep_deleted([going])
+    assert list(storage.cache.keys()) == [staying] and list(elsewhere.cache.keys()) == [going, staying]
+    later = ObjectStorage(elsewhere.where)
+    later.local(staying)
+    assert list(later.cache.keys()) == [staying]
 
 
 def test_a_copy_that_something_cut_is_fetched_again(storage: ObjectStorage) -> None:
