@@ -13,13 +13,15 @@ import pytest
 
 from pipeline.base.errors import BadUse
 from pipeline.base.reasons import Failure, Reason
+from pipeline.engine.discard import Source, _bury
 from pipeline.engine.profile import ProfileError, load
-from pipeline.storage import DiskStorage, Where, opened, storage_of, where_of
+from pipeline.storage import DiskStorage, Where, opened, storage_of, tombstone_of, where_of
 from pipeline.storage import objects as module
 from pipeline.storage.cache import Cache
 from pipeline.storage.chosen import choose
 from pipeline.storage.objects import ObjectStorage
 from pipeline.storage.where import checked_url
+from pipeline.tables.results import Promise, broken
 from tests.bucket import BUCKET, Server, keys
 from tests.pipeline.storage.test_contract import FILM, written
 
@@ -294,3 +296,15 @@ def test_no_credential_is_told(
         assert "secret-of-a-test" not in text and "key-of-a-test" not in text
     assert "one.mp4" in str(told.value)
     assert not any("secret" in key for key in keys(server))
+
+
+def test_a_source_that_was_freed_is_not_lost(bucket_run: Path, storage: ObjectStorage, server: Server) -> None:
+    key = written(storage, "raw/ab/film.mp4", FILM)
+    kept = written(storage, "raw/ab/kept.mp4", FILM)
+    _bury(storage_of(bucket_run), Source("yt:1", key, len(FILM), "0" * 64))
+    assert not storage.exists(key) and storage.exists(tombstone_of(key)) and key not in set(storage.cache.keys())
+    promises = [Promise("u", key, len(FILM)), Promise("u", kept, len(FILM)), Promise("u", "raw/ab/lost.mp4", 5)]
+    server.requests.clear()
+    assert [one.promise.path for one in broken(storage_of(bucket_run), promises[:2])] == []
+    assert server.count("LIST") == len(server.requests) == 1
+    assert [one.promise.path for one in broken(storage_of(bucket_run), promises)] == ["raw/ab/lost.mp4"]
