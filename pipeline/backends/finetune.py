@@ -213,9 +213,8 @@ def _write_clip(target: Path, row: Mapping[str, Any], run_folder: Path, about: M
 
 def _video(row: Mapping[str, Any], run_folder: Path) -> Path:
     """The clip's file; Failure when it is not there, Reject when it is another, or lies outside of the run."""
-    run = run_folder.resolve()
-    path = storage_of(run).local(row["video"] or "").resolve()
-    if not row["video"] or not path.is_relative_to(run):
+    path = storage_of(run_folder.resolve()).contained(row["video"] or "")
+    if path is None:
         raise Reject(Reason.BAD_LINK, f"{row['video']!r} is no file of the run")
     if not path.is_file():
         raise Failure(Reason.SOURCE_MISSING, f"{path} is not there: `make filter` exports the clips")

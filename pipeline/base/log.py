@@ -28,7 +28,9 @@ def redactor() -> Callable[[str], str]:
     return redacted
 
 
-_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_?KEY|COOKIE)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|(ACCESS|ACCOUNT|STORAGE)_?KEY|SAS_|COOKIE)", re.IGNORECASE
+)
 _CREDENTIALS = re.compile(
     r"(?:(\bBearer\s+)[\w.~+/=-]+|(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(?=@))", re.IGNORECASE
 )

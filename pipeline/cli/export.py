@@ -22,7 +22,7 @@ def export() -> None:
 @click.option("--clips/--no-clips", default=True, show_default=True, help="Whether 512x512 clips go along.")
 def webdataset(run: Path, out: Path, max_mb: int, clips: bool) -> None:
     """Tar files of all splits: json, npy, flac and mp4 of each sample; they hold footage, and are not for publishing."""
-    shards = storage_of(run).local("shards")
+    shards = storage_of(run).folder("shards")
     videos = {row["video_id"] for row in open_shards(shards).rows(["video_id"])}
     temporary = beside(out)  # a kill leaves it half-written, full of clips: an opt-out has to find it too
     with people.noting(run, [out.absolute(), temporary], sorted(videos)):

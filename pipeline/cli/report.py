@@ -8,6 +8,7 @@ import click
 
 from pipeline.base.errors import BadUse, StageError
 from pipeline.cli.session import about_a_run, there
+from pipeline.storage import where_of
 from pipeline.views.server import PAGE, serve
 
 PORT = 8405
@@ -28,6 +29,10 @@ def report(serving: bool, port: int, **given: Any) -> None:
         raise StageError(f"{run} has no report yet: csg405 run report --run {run}")
     if not serving:
         click.echo(page.resolve().as_uri())
+        if where := where_of(run):
+            click.echo(
+                f"its pictures and films lie in {where.url}: csg405 report --serve --run {run} shows them", err=True
+            )
         return
     try:
         server = serve(run, port)

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.base import files
 from pipeline.base.damage import Damage, run_option
@@ -85,7 +86,7 @@ def _checked(store: Store, promises: list[Promise], name: str, deep: bool) -> It
 def _written_anew(store: Store, promise: Promise) -> bool:
     """Whether a shard is what the index says, though not what its row says: an opt-out took people out of it."""
     try:
-        entries = {entry["path"]: entry for entry in read_index(store.storage.local(SHARDS))["files"]}
+        entries = {entry["path"]: entry for entry in _index(store)["files"]}
         known = entries[Path(promise.path).name]
         listed = [Promise(promise.unit, promise.path, int(known["bytes"]), str(known["sha256"]))]
     except (ShardError, ValueError, KeyError, TypeError):
@@ -93,12 +94,17 @@ def _written_anew(store: Store, promise: Promise) -> bool:
     return not broken(store.storage, listed) and not any(altered(store.storage, listed))
 
 
+def _index(store: Store) -> dict[str, Any]:
+    """The index of a store's shards, without the shards. Raises ShardError, ValueError."""
+    return read_index(store.storage.local(f"{SHARDS}/{INDEX}").parent)
+
+
 def _of_index(one: NamedStore) -> Iterator[Damage]:
     """An index of shards that does not read, where no stamp has said so already."""
     if SHARDS not in one.store.kinds or left_by(one.store, SHARDS):
         return
     try:
-        read_index(one.store.storage.local(SHARDS))
+        _index(one.store)
     except (ShardError, ValueError) as error:
         there = one.store.storage.exists(f"{SHARDS}/{INDEX}")
         problem = f"does not read: {error}" if there else "is missing"

@@ -111,7 +111,7 @@ def _away(rows: pa.Table, storage: Storage, done: Mapping[str, bool]) -> Iterato
 def _listed(storage: Storage, paths: Sequence[str]) -> set[str]:
     """The keys of all files in the run's folders in which these lie: one listing of each."""
     folders = {path.partition("/")[0] for path in paths if "/" in path} - {"", ".."}
-    return {entry.key for folder in sorted(folders) for entry in storage.list(folder)}
+    return {key for folder in sorted(folders) for key in storage.sizes(folder)}
 
 
 def stay(stage: Stage, run: Path) -> bool:

@@ -22,6 +22,7 @@ from pipeline.engine.lookup import settings_class
 from pipeline.engine.settings import Settings, is_runtime
 from pipeline.engine.stage import Stage
 from pipeline.sources.web.settings import Web
+from pipeline.storage.where import checked_url
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -40,6 +41,15 @@ class Machine(Strict):
 
     workers: int = Field(0, ge=0, le=1024, description="worker processes a stage; 0 = one a processor core")
     executor: str = Field("local", description="what runs the units: local, in processes of this machine")
+    storage: str = Field(
+        "",
+        description="where raw videos, clips, previews and shards lie, such as s3://bucket/prefix (also gs, az, file); "
+        '"" = in the run. Credentials come from the environment alone',
+    )
+    cache: str = Field(
+        "", description='folder for copies of stored files on each machine; "" = the user\'s cache folder'
+    )
+    cache_gb: float = Field(50.0, gt=0, le=1e6, description="GiB of such copies that stay, per machine and run")
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where nets run: auto, cpu or cuda")
 
     @field_validator("executor")
@@ -48,6 +58,11 @@ class Machine(Strict):
         if name not in EXECUTORS:
             raise ValueError(f"no executor is called {name!r}{_did_you_mean(name, EXECUTORS)}")
         return name
+
+    @field_validator("storage")
+    @classmethod
+    def _good_address(cls, url: str) -> str:
+        return checked_url(url) if url else url
 
 
 class Profile(Strict):
@@ -266,7 +281,8 @@ def _checked_setting(text: str, merged: dict[str, Any]) -> dict[str, Any]:
         try:
             SECTIONS[parts[0]](**{**merged.get(parts[0], {}), parts[1]: parsed})
         except ValidationError as error:
-            raise ProfileError(f"--set {text}: {complaint(error)}") from None
+            shown = key if parts == ["machine", "storage"] else text  # a refused address may hold a password
+            raise ProfileError(f"--set {shown}: {complaint(error)}") from None
         return {parts[0]: {parts[1]: parsed}}
     if parts[0] == "stages":
         parts = parts[1:]

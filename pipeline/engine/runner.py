@@ -32,6 +32,7 @@ from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
 from pipeline.engine.unmended import keep_unmended
 from pipeline.registry.models import MissingModel, ModelFile, Registry
 from pipeline.sources.web.settings import Web
+from pipeline.storage import where_of
 from pipeline.tables.arrow import strings
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
@@ -229,7 +230,9 @@ def _drive(
     workers = 0 if options.workers == 0 else workers
     device = options.device if stage.resources.gpu else "cpu"
     threads = max(1, options.threads // max(1, workers))
-    context = Context(store.run, device, threads, models, web=options.web, opt_out=store.opt_out)
+    context = Context(
+        store.run, device, threads, models, web=options.web, opt_out=store.opt_out, where=where_of(store.run)
+    )
     if len(work.pending):
         shown.doing = "getting ready"
         with stage.driver(context) if fetches else nullcontext({}) as given, listening() as pulse:
@@ -237,6 +240,7 @@ def _drive(
             shown.expect(len(work.pending), _amounts(stage, store, work), pulse)
             running = replace(context, given=given, pulse=pulse.folder)
             _run_units(stage, store, work, running, workers, options, summary, shown)
+        context.storage.release()  # workers of other processes have put what a listing from before does not show
     summary.unfinished = _left_open(stage, part := table_part(stage, options.shard))
     if not summary.interrupted and part is None:
         shown.doing = "finishing"

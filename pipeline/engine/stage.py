@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from pipeline.base.units import Row
 from pipeline.engine.settings import Settings
 from pipeline.engine.unit import Unit
-from pipeline.storage import Storage, storage_of
+from pipeline.storage import Storage, Where, divided, storage_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,7 @@ class Context:
         given: what the stage's `driver` hook prepared (a server's address, say).
         web: how to go to the network; None outside a profile.
         opt_out: whose videos are left out; None outside a run.
+        where: the run's storage, where that is no folder of it: a worker opens it without the run; None where the run itself says.
         pulse: the folder in which workers on this machine count frames and bytes; None where nobody listens.
     """
 
@@ -83,11 +84,12 @@ class Context:
     web: "Web | None" = None
     opt_out: "OptOut | None" = None
     pulse: Path | None = None
+    where: Where | None = None
 
     @property
     def storage(self) -> Storage:
         """Where raw videos, clips, previews and shards lie."""
-        return storage_of(self.run)
+        return storage_of(self.run) if self.where is None else divided(self.where, self.run)
 
     @property
     def nets(self) -> "Registry":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.engine.stage import Stage
-from pipeline.tables.results import BrokenPromise, Promise, broken, listing_of
+from pipeline.tables.results import BrokenPromise, Promise, broken, stored_listing
 from pipeline.tables.store import Store
 
 FOLDER = "stamps"
@@ -38,8 +38,7 @@ def read_stamp(store: Store, name: str) -> Stamp | None:
 
 def write_stamp(store: Store, name: str, rows: str, leaves: tuple[str, ...]) -> None:
     """Note what a stage finished with."""
-    there = [path for leaf in leaves if (path := store.storage.local(leaf)).is_file()]
-    about = {"files": listing_of(store.run, there)} if leaves else {}
+    about = {"files": stored_listing(store.storage, leaves)} if leaves else {}
     files.write_text(_path(store, name), json.dumps({"rows": rows, **about}))
 
 

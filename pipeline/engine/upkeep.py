@@ -183,11 +183,20 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
         if max(item.st_mtime for item in held) < limit:
             size = sum(item.st_size for item in held)
             yield _waste(path, size, "left by a process that was killed")
+    yield from _left_in_caches(store, limit)
     for one in stores_of(store):
         for kind in one.store.kinds:
             yield from _wasted_parts(one.store.table(kind), limit)
         yield from _wasted_files(one, limit)
     yield from _stale_caches(store.run, limit)
+
+
+def _left_in_caches(store: Store, limit: float) -> Iterator[Waste]:
+    """Downloads that nobody goes on with, where they do not lie in the run."""
+    for path in store.storage.scratches() if store.storage.remote else ():
+        held = [item.stat() for item in (path, *path.rglob("*"))]
+        if max(item.st_mtime for item in held) < limit:
+            yield _waste(path, sum(item.st_size for item in held), "left by a process that was killed")
 
 
 def _wasted_parts(table: Table, limit: float) -> Iterator[Waste]:
@@ -219,8 +228,9 @@ def _wasted_files(one: NamedStore, limit: float) -> Iterator[Waste]:
         for key, entry in entries.items():
             if entry.modified >= limit or _kept(key, entries) or _partner(key) in named:
                 continue
-            if not in_place or storage.local(key).resolve() not in in_place:
-                yield Waste(storage.local(key), entry.bytes, "no row names it", partial(storage.delete, key))
+            if not in_place or storage.remote or storage.local(key).resolve() not in in_place:
+                path = Path(f"{one.store.run}/{key}")
+                yield Waste(path, entry.bytes, "no row names it", partial(storage.delete, key))
 
 
 def _key(run: Path, path: str) -> str:

@@ -5,13 +5,11 @@ of its own feature, for sound a struct of bytes and a path. `.huggingface.yaml` 
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import yaml
 
-from pipeline.base import files
 from pipeline.base.units import SAMPLE_RATE
 from pipeline.shards.format import SPLITS, shard_schema
 
@@ -43,22 +41,21 @@ def _inner(kind: pa.DataType) -> Any:
     return feature["dtype"] if list(feature) == ["dtype"] else feature
 
 
-def write_hub(folder: Path, index: Mapping[str, Any]) -> None:
-    """Write `.huggingface.yaml` for the files of an index: splits by name, the columns with their features, sound as Audio.
+def hub_text(index: Mapping[str, Any]) -> str:
+    """`.huggingface.yaml` for the files of an index: splits by name, the columns with their features, sound as Audio.
 
     Where the index lists other columns than this version's, what they are is left to `datasets`; where it lists no file, there is
-    nothing to load and no such file.
+    nothing to load and no such file: "".
     """
     there = [split for split in SPLITS if any(entry["split"] == split for entry in index["files"])]
     if not there:
-        (folder / HUB).unlink(missing_ok=True)
-        return
+        return ""
     data = [{"split": split, "path": [e["path"] for e in index["files"] if e["split"] == split]} for split in there]
     about: dict[str, Any] = {"configs": [{"config_name": "default", "data_files": data}]}
     if _names(index.get("columns")) == shard_schema().names:
         listed = features(shard_schema(), {"audio": AUDIO})
         about["dataset_info"] = [{"config_name": "default", "features": listed}]
-    files.write_text(folder / HUB, yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=1000))
+    return str(yaml.safe_dump(about, sort_keys=False, allow_unicode=True, width=1000))
 
 
 def _names(columns: Any) -> Sequence[Any]:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from pipeline.base import files
 from pipeline.base.text import printable
-from pipeline.shards.features import write_hub
+from pipeline.shards.features import HUB, hub_text
 from pipeline.shards.format import SPLITS, ShardError, check_version
 
 INDEX = "_index.json"  # pandas and pyarrow, given the folder, leave out names that begin with `_`
@@ -41,9 +41,16 @@ def _totals(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def write_index(folder: Path, content: Mapping[str, Any]) -> None:
     """Write `_index.json` atomically, and before it what Hugging Face `datasets` reads in its place."""
-    write_hub(folder, content)
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-    files.write_text(folder / INDEX, text + "\n")
+    for name, text in index_texts(content).items():
+        if text:
+            files.write_text(folder / name, text)
+        else:
+            (folder / name).unlink(missing_ok=True)
+
+
+def index_texts(content: Mapping[str, Any]) -> dict[str, str]:
+    """{name: text} of the files that say what is in a folder of shards, in the order in which they are written; "" of no file."""
+    return {HUB: hub_text(content), INDEX: json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"}
 
 
 def read_index(folder: Path) -> dict[str, Any]:

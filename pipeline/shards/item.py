@@ -28,10 +28,7 @@ def clip_path(run: Path, name: str) -> Path | None:
     """Where the clip that a row names lies; None outside of the run's clips, whose folder may be a link to another disk."""
     from pipeline.storage import storage_of
 
-    storage, steps = storage_of(run), PurePosixPath(name).parts
-    path = storage.local(name).resolve()
-    inside = steps[:1] == (_CLIPS,) and ".." not in steps and path.is_relative_to(storage.local(_CLIPS).resolve())
-    return path if inside else None
+    return storage_of(run).contained(name) if PurePosixPath(name).parts[:1] == (_CLIPS,) else None
 
 
 class Item:

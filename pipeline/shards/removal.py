@@ -29,7 +29,7 @@ from pipeline.shards.checked import Reader
 from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, shard_schema
 from pipeline.shards.index import INDEX, build_index, check_same, parsed, read_index, write_index
 from pipeline.shards.write import shard_writer
-from pipeline.storage import Storage, storage_of
+from pipeline.storage import Edited, Storage, storage_of
 from pipeline.tables import opt_out, opt_out_seen
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving, no_program
@@ -44,6 +44,7 @@ CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")  # files of versio
 
 _MOST_BYTES = 32 << 20  # an index, and the names of half a million clips
 _BAD_JOURNAL = "delete it, and run the stage `shards` again, or get the folder again from where it came"
+_SHARDS = "shards"
 _SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet", re.ASCII)
 _TEMPORARY = re.compile(r"\.removing-[0-9a-f]{12}\.parquet", re.ASCII)
 
@@ -74,7 +75,7 @@ class Removed:
         return f"{shards}; {self.files} files of {self.bytes / 1e6:.1f} MB deleted"
 
 
-def remove(folder: Path, who: OptOut) -> Removed:
+def remove(folder: Path, who: OptOut, edited: Edited | None = None, storage: Storage | None = None) -> Removed:
     """Take the clips of videos and channels out of a folder of shards, with the mp4 files that lie beside it.
 
     The folder may be a run's or a published copy. A removal that was cut short is brought to its end first, so that the same
@@ -83,12 +84,15 @@ def remove(folder: Path, who: OptOut) -> Removed:
     Args:
         folder: where `_index.json` lies; the `video` paths of its rows are relative to the folder above.
         who: whose clips go.
+        edited: where the folder is a copy of one in a storage: what makes the journal lasting.
+        storage: of the clips; that of the folder above by default.
 
     Raises:
         ShardError: the folder holds no shards that this version reads, or a file that the index lists is missing.
     """
     folder = Path(folder)
-    complete(folder)
+    storage = storage or storage_of(folder.parent)
+    complete(folder, storage)
     for leftover in folder.glob(f"{TEMPORARY}*.parquet"):
         leftover.unlink()  # of a kill before the journal
     index = read_index(folder)
@@ -115,13 +119,15 @@ def remove(folder: Path, who: OptOut) -> Removed:
         steps.append(step)
     if not steps:
         return Removed()
-    size = _bytes_of(storage_of(folder.parent), companions)
+    size = _bytes_of(storage, companions)
     head = {
         name: value for name, value in index.items() if name not in ("clips", "hours", "splits", "columns", "files")
     }
     renewed_index = build_index(list(listed.values()), index.get("columns", []), **head)
     _commit(folder, {"files": steps, "companions": companions, "index": renewed_index})
-    complete(folder)
+    if edited is not None:
+        edited.keep()
+    complete(folder, storage)
     emptied = sum(step["temporary"] is None for step in steps)
     return Removed(clips, len(steps) - emptied, emptied, *size)
 
@@ -132,7 +138,15 @@ def _commit(folder: Path, journal: dict[str, Any]) -> None:
     files.write_text(folder / JOURNAL, json.dumps(journal))
 
 
-def complete(folder: Path) -> bool:
+def complete_stored(storage: Storage, name: str) -> bool:
+    """As `complete`, for a folder of a storage; it costs one look where there is nothing to complete."""
+    if not storage.exists(f"{name}/{JOURNAL}"):
+        return False
+    with storage.editing(name) as edited:
+        return complete(edited.path, storage)
+
+
+def complete(folder: Path, storage: Storage | None = None) -> bool:
     """Bring a removal that was cut short to its end; whether there was one.
 
     Raises:
@@ -143,7 +157,7 @@ def complete(folder: Path) -> bool:
         return False
     journal = parsed(folder / JOURNAL, _MOST_BYTES, _BAD_JOURNAL)
     try:
-        _replay(folder, _checked(folder, journal))
+        _replay(folder, _checked(folder, journal), storage or storage_of(folder.parent))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
@@ -179,7 +193,7 @@ def _checked(folder: Path, journal: dict[str, Any]) -> dict[str, Any]:
     return journal
 
 
-def _replay(folder: Path, journal: dict[str, Any]) -> None:
+def _replay(folder: Path, journal: dict[str, Any], storage: Storage) -> None:
     for step in journal["files"]:
         target = folder / step["path"]
         if step["temporary"] is None:
@@ -191,7 +205,6 @@ def _replay(folder: Path, journal: dict[str, Any]) -> None:
         elif not target.is_file() or target.stat().st_size != step["bytes"]:
             raise ShardError(f"{target} got lost in a removal that was cut short: write the shards again")
     files.sync(folder)
-    storage = storage_of(folder.parent)
     for key in journal["companions"]:
         storage.delete(key)
     storage.keep_deleted(journal["companions"])
@@ -296,7 +309,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
             locks.enter_context(driving(run, kind))
         store = Store(run, who, damages={})
         videos = who.videos | set(store.opted_out.to_pylist()) | noted_of(run, who)
-        removed = _from_shards(run, store.storage.local("shards"), replace(who, videos=videos))
+        removed = _from_shards(run, store.storage, replace(who, videos=videos))
         gone = forget(store, videos)
     return replace(
         removed,
@@ -307,13 +320,14 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
     )
 
 
-def _from_shards(run: Path, folder: Path, who: OptOut) -> Removed:
+def _from_shards(run: Path, storage: Storage, who: OptOut) -> Removed:
     """Remove from shards, if there are any; where they do not read, that is left to do."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    names = [PurePosixPath(entry.key).name for entry in storage.list(_SHARDS)]
     if not any(name in (INDEX, JOURNAL) or _SHARD.fullmatch(name) for name in names):
         return Removed()
     try:
-        return remove(folder, who)
+        with storage.editing(_SHARDS) as edited:
+            return remove(edited.path, who, edited, storage)
     except (ShardError, DiskError, OSError) as error:
         text = f"the shards were not cleaned: {error}; then `{_again(run)}` takes them out"
         return Removed(undone=(text,))

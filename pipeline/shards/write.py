@@ -71,8 +71,14 @@ def write_shard(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: the target.
         rows: dicts of the schema's columns; missing ones are null. Arrays as `pack` takes them.
     """
+    with files.replacing(path) as temporary:
+        write_rows(temporary, rows)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one shard to a path that is not looked at before it is whole; see `write_shard`."""
     layout = shard_schema()
-    with files.replacing(path) as temporary, shard_writer(temporary, layout) as out:
+    with shard_writer(path, layout) as out:
         for first in range(0, max(1, len(rows)), ROWS_A_GROUP):
             packed = [pack(row) for row in rows[first : first + ROWS_A_GROUP]]
             arrays = [to_arrow([row.get(field.name) for row in packed], field.type) for field in layout]

@@ -1,8 +1,8 @@
 """What a storage is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from pipeline.base.files import DISCARDED
@@ -24,22 +24,80 @@ class Entry(NamedTuple):
     modified: float
 
 
+class Edited(NamedTuple):
+    """A folder whose files are changed together.
+
+    Attributes:
+        path: on this machine; files in it are replaced and removed, never written into.
+        keep: makes what was changed so far lasting, in the order in which it was written.
+    """
+
+    path: Path
+    keep: Callable[[], None]
+
+
 def tombstone_of(key: str) -> str:
     """The key of what stands beside a file that was freed on purpose, so that it is not taken for lost."""
     return key + DISCARDED
+
+
+def own_key(key: str) -> str:
+    """A key of the run itself; ValueError for one that leads out of it."""
+    pure = PurePosixPath(key)
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+        raise ValueError(f"{key!r} is no key of this run: it would be written or deleted outside of it")
+    return str(pure)
 
 
 class Storage(Protocol):
     """Files by key. A key is what rows of tables hold: a path relative to the run, with slashes.
 
     An absolute path is a key too: of a file that is used where it was found, which nobody puts or deletes.
+
+    Attributes:
+        remote: whether looking at one file asks a server: then listings are looked at in place of files.
     """
 
-    def local(self, key: str) -> Path:
-        """A path on this machine at which a file can be read, or a folder whose files are read together, such as "shards".
+    remote: bool
 
-        It need not exist where the file does not.
-        """
+    def local(self, key: str) -> Path:
+        """A path on this machine at which a file can be read, until `release`; it need not exist where the file does not."""
+        ...
+
+    def folder(self, name: str) -> Path:
+        """A folder on this machine that holds the files of one such as "shards", which are read together, until `release`."""
+        ...
+
+    def contained(self, key: str) -> Path | None:
+        """As `local`, for a key that others wrote; None where it, or a link, leads out of the folder that it begins with."""
+        ...
+
+    def editing(self, name: str) -> AbstractContextManager[Edited]:
+        """A folder such as "shards" to change; when the block ends well the changes last. One process at a time edits."""
+        ...
+
+    def release(self) -> None:
+        """Say that nothing that `local` and `folder` gave this process is read any more."""
+        ...
+
+    def copied_bytes(self) -> int:
+        """Bytes that copies of stored files take on this machine."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        ...
+
+    def sizes(self, folder: str) -> Mapping[str, int]:
+        """{key: bytes} of what `list` tells; may be some seconds old."""
+        ...
+
+    def sha256(self, key: str) -> str | None:
+        """The hash of a file's bytes, in hex, read where it is stored; None where there is no file."""
+        ...
+
+    def read_text(self, key: str) -> str:
+        """A small text. Raises FileNotFoundError, UnicodeDecodeError."""
         ...
 
     def exists(self, key: str) -> bool:

@@ -3,14 +3,15 @@
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path, PurePosixPath
 
 import filelock
 
 from pipeline.base import files
-from pipeline.storage.base import Entry
+from pipeline.base.hashes import sha256_of
+from pipeline.storage.base import Edited, Entry, own_key
 
 _SCRATCH = "raw/tmp-"  # on the disk of the files themselves, so that putting is a renaming
 # What file systems without hard links (exFAT, many FUSE and network ones) answer, each in its own way.
@@ -26,12 +27,59 @@ class DiskStorage:
         run: the run's folder.
     """
 
+    remote = False
+
     def __init__(self, run: Path) -> None:
         self.run = run
 
     def local(self, key: str) -> Path:
         """The file's path: below the run, or where it was found."""
         return self.run / key
+
+    def folder(self, name: str) -> Path:
+        """The folder itself."""
+        return self.run / name
+
+    def contained(self, key: str) -> Path | None:
+        """The file's path; None outside of the folder that the key begins with, which may be a link to another disk."""
+        steps = PurePosixPath(key).parts
+        if len(steps) < 2 or steps[0] == "/" or ".." in steps or "\0" in key:
+            return None
+        path = self.local(key).resolve()
+        return path if path.is_relative_to(self.folder(steps[0]).resolve()) else None
+
+    def editing(self, name: str) -> AbstractContextManager[Edited]:
+        """The folder itself: what is changed in it lasts as soon as it is changed."""
+        return nullcontext(Edited(self.folder(name), lambda: None))
+
+    def release(self) -> None:
+        """Nothing: files are read where they lie."""
+
+    def copied_bytes(self) -> int:
+        """None: files are read where they lie."""
+        return 0
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a file."""
+        try:
+            return self.local(key).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def sizes(self, folder: str) -> Mapping[str, int]:
+        """Sizes by one walk of the folder."""
+        return {entry.key: entry.bytes for entry in _below(str(self._own(folder)), folder)}
+
+    def sha256(self, key: str) -> str | None:
+        """The hash of a file."""
+        try:
+            return sha256_of(self.local(key))
+        except FileNotFoundError:
+            return None
+
+    def read_text(self, key: str) -> str:
+        """A small text."""
+        return self.local(key).read_text(encoding="utf-8")
 
     def exists(self, key: str) -> bool:
         """Whether there is a file of this key."""
@@ -106,9 +154,7 @@ class DiskStorage:
 
     def _own(self, key: str) -> Path:
         """The path of a key of the run; ValueError for one that leads out of it."""
-        pure = PurePosixPath(key)
-        if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise ValueError(f"{key!r} is no key of this run: it would be written or deleted outside of it")
+        own_key(key)
         return self.run / key
 
 

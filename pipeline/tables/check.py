@@ -1,11 +1,13 @@
 """Checking a run's tables against what was promised, and setting damaged parts aside so that their units are done again."""
 
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipeline.base import files
 from pipeline.base.damage import Damage
-from pipeline.storage import storage_of
+from pipeline.storage import FOLDERS, DiskStorage
 from pipeline.tables import ledger, losses, pointer, promises
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.lock import driving
@@ -133,12 +135,8 @@ def set_aside(store: Store, found: Iterable[Damage], makers: Mapping[str, str]) 
     Raises: Occupied while a stage writes one of the tables.
     """
     listed = list(found)
-    others = [store.storage.local(one.path) for one in listed if one.set_aside and not _table_of(one)]
-    moved = [
-        _move(path, store.run / losses.SET_ASIDE / path.parent.relative_to(store.run))
-        for path in others
-        if path.is_file()
-    ]
+    others = [one.path for one in listed if one.set_aside and not _table_of(one)]
+    moved = [path for key in others if (path := _move_stored(store, key))]
     work = _by_table(store, listed)
     with ExitStack() as locks:
         for one, kind, _ in work:
@@ -148,9 +146,24 @@ def set_aside(store: Store, found: Iterable[Damage], makers: Mapping[str, str]) 
     return moved
 
 
+def _move_stored(store: Store, key: str) -> Path | None:
+    """Move a damaged result to the run's own folder; None where it is not there."""
+    folder = store.run / losses.SET_ASIDE / PurePosixPath(key).parent
+    storage = store.storage if PurePosixPath(key).parts[0] in FOLDERS else DiskStorage(store.run)
+    path = storage.local(key)
+    if not path.is_file():
+        return None
+    if not storage.remote:
+        return _move(path, folder)
+    with tempfile.TemporaryDirectory(dir=store.run) as place:
+        moved = _move(Path(shutil.copy(path, place)), folder)  # of the copy on this machine
+    storage.delete(key)
+    return moved
+
+
 def _set_aside(table: Table, mine: Sequence[Damage], cost: Cost) -> list[Path]:
     run = losses.home_of(table.folder.parents[1])
-    paths = [storage_of(run).local(damage.path) for damage in mine]
+    paths = [DiskStorage(run).local(damage.path) for damage in mine]
     parts = [path for path in paths if path.name != pointer.NAME]
     units = sorted({unit for damage in mine for unit in damage.units})
     if parts or units:

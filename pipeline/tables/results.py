@@ -74,6 +74,12 @@ def promised(store: Store, kind: str, *, live: bool = False, hashes: bool = Fals
     return list(listed.values()) or found
 
 
+def stored_listing(storage: Storage, keys: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """{key: (bytes, sha256)} of stored files; those that are not there are left out."""
+    found = {key: (storage.size(key), storage.sha256(key)) for key in sorted(keys)}
+    return {key: (size, sha256) for key, (size, sha256) in found.items() if size is not None and sha256 is not None}
+
+
 def listing_of(run: Path, paths: Iterable[Path]) -> dict[str, tuple[int, str]]:
     """{path relative to the run: (bytes, sha256)} of files that were just written, in the order of their names."""
     return {path.relative_to(run).as_posix(): (path.stat().st_size, sha256_of(path)) for path in sorted(paths)}
@@ -94,10 +100,12 @@ def broken(storage: Storage, promises: Collection[Promise]) -> list[BrokenPromis
 
     Raises OSError where the disk cannot be read: that is no damage.
     """
-    sizes = _listed(storage, promises) if len(promises) > FEW else {}
+    sizes = _listed(storage, promises) if storage.remote or len(promises) > FEW else {}
     found = []
     for one in promises:
         if one.path in sizes and one.bytes in (None, sizes[one.path]):
+            continue
+        if one.path not in sizes and tombstone_of(one.path) in sizes:
             continue
         # a link, which no listing holds, or a file that has just been written, is there
         if problem := _problem(storage, one):
@@ -107,14 +115,13 @@ def broken(storage: Storage, promises: Collection[Promise]) -> list[BrokenPromis
 
 def _listed(storage: Storage, promises: Iterable[Promise]) -> dict[str, int]:
     folders = {one.path.partition("/")[0] for one in promises if "/" in one.path} - {"", ".."}
-    return {entry.key: entry.bytes for folder in sorted(folders) for entry in storage.list(folder)}
+    return {key: size for folder in sorted(folders) for key, size in storage.sizes(folder).items()}
 
 
 def _problem(storage: Storage, one: Promise) -> str:
     """What is wrong with a file; "" where nothing is, or where it was freed on purpose."""
-    try:
-        size = storage.local(one.path).stat().st_size
-    except (FileNotFoundError, NotADirectoryError):
+    size = storage.size(one.path)
+    if size is None:
         return "" if one.ours and storage.exists(tombstone_of(one.path)) else "is missing"
     if one.bytes is None or size == one.bytes:
         return ""
@@ -127,8 +134,6 @@ def altered(storage: Storage, promises: Iterable[Promise]) -> Iterator[BrokenPro
     """Read files and compare their sha256: of each what is wrong, or None; one that was freed on purpose is well."""
     for one in promises:
         if one.sha256:
-            try:
-                same = sha256_of(storage.local(one.path)) == one.sha256
-            except FileNotFoundError:  # `broken` tells those that should be there
-                same = True
+            # `broken` tells those that should be there
+            same = storage.sha256(one.path) in (None, one.sha256)
             yield None if same else BrokenPromise(one, "holds other bytes than were written (its sha256 differs)")

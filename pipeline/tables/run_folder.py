@@ -129,6 +129,7 @@ PLACES: tuple[Place, ...] = (
     Place("pace.json", "when a host may be asked again", Find.NOBODY, "csg405 run crawl"),
     Place("pace.lock", "lock of pace.json", Find.NOBODY, "csg405 run crawl"),
     Place("profile.toml", "the settings of the last command", Find.NOBODY, "csg405 run TARGET"),
+    Place("storage.json", "where raw, clips, previews and shards lie", Find.NOBODY, "csg405 run TARGET"),
     Place("settings.toml", "what was chosen for the run", Find.NOBODY, "csg405 run TARGET"),
     Place("opt_out.txt", "who is left out", Find.LIST, "csg405 opt-out ENTRY"),
     Place("opt_out.json", "hashes of who was ever left out", Find.LIST, "csg405 opt-out", counted=False),

@@ -8,6 +8,7 @@ from pipeline.storage import storage_of
 from pipeline.tables.run_folder import Place
 
 INDEX = "index.json"
+_OF_SHARDS = "shards/_index.json"
 
 
 def stale(
@@ -29,7 +30,7 @@ def stale(
             made_of, split = dict(index["shards"]), str(index["split"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        folder = Path(index.get("folder", ""))
-        now = shards_of(folder if folder.is_absolute() else storage_of(run).local("shards"), split)
+        folder, home = Path(index.get("folder", "")), storage_of(run).local(_OF_SHARDS).parent
+        now = shards_of(folder if folder.is_absolute() else home, split)
         if now is not None and now != made_of:
             yield path, "a training cache of shards that are there no more"

@@ -19,7 +19,7 @@ from pipeline.engine.stage_nets import net_hashes
 from pipeline.engine.stamps import broken_leaves
 from pipeline.engine.unmended import unmended
 from pipeline.registry.models import MissingModel, Registry
-from pipeline.storage import FOLDERS, storage_of
+from pipeline.storage import FOLDERS, storage_of, where_of
 from pipeline.tables import run_folder
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import FAILED, OK, REJECTED
@@ -75,6 +75,9 @@ class StageState:
     old_reader: str = ""
     unchosen: int = 0
     why_unchosen: str = ""
+
+
+COPIES = "copies on this machine"  # of files in a bucket: the cache
 
 
 def funnel(profile: Profile, run: Path, models: Registry, store: Store | None = None) -> list[StageState]:
@@ -161,12 +164,15 @@ def _rate(won: pa.Table) -> float | None:
 
 def bytes_on_disk(run: Path) -> dict[str, int]:
     """Bytes of each folder of a run, as far as its list of folders counts them."""
-    return {folder.name: _bytes_of(run, folder) for folder in run_folder.disk_folders(run)}
+    folders = run_folder.disk_folders(run)
+    found = {folder.name: _bytes_of(folder) for folder in folders if folder.name not in FOLDERS}
+    storage, elsewhere = storage_of(run), where_of(run) is not None
+    stored = [name for name in FOLDERS if elsewhere or any(folder.name == name for folder in folders)]
+    found |= {name: sum(storage.sizes(name).values()) for name in stored}
+    return dict(sorted(found.items())) | ({COPIES: storage.copied_bytes()} if storage.remote else {})
 
 
-def _bytes_of(run: Path, folder: Path) -> int:
-    if folder.name in FOLDERS:
-        return sum(entry.bytes for entry in storage_of(run).list(folder.name))
+def _bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

@@ -4,6 +4,7 @@ Other accounts of this machine reach its ports too. So the address holds a key, 
 opened the address, which its owner's terminal shows, gets nothing.
 """
 
+import logging
 import re
 import secrets
 import urllib.parse
@@ -13,7 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from pipeline.base.reasons import Failure
 from pipeline.storage import storage_of
+
+log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 PAGE = "/report/index.html"
@@ -73,9 +77,22 @@ def file_of(run: Path, target: str) -> Path | None:
     if len(steps) < 2 or not plain or steps[0] not in FOLDERS or PurePosixPath(steps[-1]).suffix not in TYPES:
         return None
     # the report is a page of this machine; the rest may lie wherever the storage keeps it
-    local = storage_of(run).local if steps[0] != "report" else run.joinpath
-    root, found = local(steps[0]).resolve(), local("/".join(steps)).resolve()
+    if steps[0] != "report":
+        return _stored(run, "/".join(steps))
+    root, found = (run / "report").resolve(), run.joinpath(*steps).resolve()
     return found if found.is_relative_to(root) and found.is_file() else None
+
+
+def _stored(run: Path, key: str) -> Path | None:
+    """A preview or clip; None where it is not there, or the bucket that it lies in cannot be reached."""
+    storage = storage_of(run)
+    storage.release()  # a stage that ran meanwhile may have made it anew
+    try:
+        path = storage.contained(key)
+    except Failure as failure:
+        log.warning("%s", failure.detail)
+        return None
+    return path if path and path.is_file() else None
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -28,11 +28,7 @@ def read(run: Path, unit: str, how: str) -> tuple[Row, dict[str, Any]] | None:
     try:
         note = json.loads(_path(run, unit).read_text(encoding="utf-8"))
         row, about = dict(note["row"]), dict(note["about"])
-        there = (
-            note["unit"] == unit
-            and note["how"] == how
-            and storage_of(run).local(row["path"]).stat().st_size == row["bytes"]
-        )
+        there = note["unit"] == unit and note["how"] == how and storage_of(run).size(row["path"]) == row["bytes"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return (row, about) if there else None

@@ -29,7 +29,7 @@ def owner_of(run: Path, video_id: str) -> str | None:
 def noted_owner(run: Path, key: str) -> str | None:
     """What such a note says; None where there is none, or it holds what no unit is called."""
     try:
-        text = storage_of(run).local(key).read_text(encoding="utf-8")
+        text = storage_of(run).read_text(key)
     except (FileNotFoundError, UnicodeDecodeError):
         return None
     return text if text and not _CONTROL.search(text) else None

@@ -21,7 +21,9 @@ def check_room(run: Path, web: Web, coming: float = 0.0) -> None:
             f"web.min_free_gigabytes={web.min_free_gigabytes:g} are to stay free",
         )
     if web.max_raw_gigabytes:
-        held = bytes_in(storage_of(run).local("raw"))
+        storage = storage_of(run)
+        elsewhere = storage.scratches() if storage.remote else ()  # on a disk they lie in the folder itself
+        held = sum(storage.sizes("raw").values()) + sum(map(bytes_in, elsewhere))
         if held + coming > web.max_raw_gigabytes * GIGABYTE:
             raise Failure(
                 Reason.DISK_LIMIT,

@@ -35,7 +35,7 @@ class Stages:
         return self._source().absolute().parent
 
     def _source(self) -> Path:
-        return Path(self._settings.source) if self._settings.source else storage_of(self._session.run).local("shards")
+        return Path(self._settings.source) if self._settings.source else storage_of(self._session.run).folder("shards")
 
     def subjects(self) -> Subjects:
         """The stage that reads the test set."""

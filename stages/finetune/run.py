@@ -15,7 +15,7 @@ FOLDER = "finetuning"
 
 def run(settings: FinetuneSettings, session: Session) -> None:
     """Write the data, and print the command that fine-tunes. Raises BadInput where the shards do not do."""
-    shards = Path(settings.shards) if settings.shards else storage_of(session.run).local("shards")
+    shards = Path(settings.shards) if settings.shards else storage_of(session.run).folder("shards")
     out = Path(settings.out) if settings.out else session.run / FOLDER / "stableanimator"
     try:
         made = write_layout(shards, session.run, out, settings.splits, settings.limit)

@@ -65,7 +65,7 @@ def find_inputs(asked: InputSettings, session: Session, audio_of: str) -> tuple[
     for names in (("image", "skeleton", "reference_clip"), ("audio", "voice_clip")):
         if sum(bool(getattr(asked, name)) for name in names) > 1:
             raise BadInput(f"give one of {', '.join('--' + name.replace('_', '-') for name in names)}, not several")
-    shards = Path(asked.shards) if asked.shards else storage_of(session.run).local("shards")
+    shards = Path(asked.shards) if asked.shards else storage_of(session.run).folder("shards")
     row_of = _Clips(shards, asked.reference_clip, asked.voice_clip)
     if asked.image:
         person = _of_picture(Path(asked.image), session)

@@ -9,5 +9,5 @@ def splits_of(store: Store) -> dict[str, str]:
     """Video id -> split; empty where the run has no shards. Raises ShardError where they do not read."""
     if not len(store.read("shards", ["bucket"])):
         return {}
-    folder = store.storage.local("shards")
+    folder = store.storage.folder("shards")
     return {row["video_id"]: split for split in SPLITS for row in open_shards(folder, split).rows(["video_id"])}

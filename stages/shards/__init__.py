@@ -1,7 +1,7 @@
 """Parquet shards: everything known of the kept samples, joined and packed; a bucket is rewritten only when it changes."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,8 @@ from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.shards import removal
 from pipeline.shards.features import HUB
 from pipeline.shards.format import VERSION, shard_measures, shard_schema
-from pipeline.shards.index import INDEX, build_index, write_index
+from pipeline.shards.index import INDEX, build_index, index_texts
+from pipeline.storage import Storage
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
 from pipeline.views.nets import as_json, made_by
@@ -69,7 +70,7 @@ class Shards(ShardsSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        removal.complete(context.storage.local(FOLDER))  # one that was cut short would undo later what is written now
+        removal.complete_stored(context.storage, FOLDER)  # one that was cut short would undo later what is written now
         yield {}
 
     def finish(self, context: Context, store: "Store") -> None:
@@ -84,11 +85,11 @@ class Shards(ShardsSettings, Stage):
         rows = store.read("shards").to_pylist()
         entries = [row for row in rows if row["bucket"] in wanted]
         _forget(store, {row["bucket"] for row in rows} - wanted)
-        folder = context.storage.local(FOLDER)
-        removal.complete(folder)
-        if entries or folder.is_dir():
-            write_index(folder, self._index(entries, as_json(made_by(store))))
-            _remove_others(folder, {Path(entry["path"]).name for entry in entries})
+        removal.complete_stored(context.storage, FOLDER)
+        there = [entry.key for entry in context.storage.list(FOLDER)]
+        if entries or there:
+            _write_index(context.storage, self._index(entries, as_json(made_by(store))))
+            _remove_others(context.storage, there, {entry["path"] for entry in entries})
 
     def _index(self, entries: list[Row], nets: dict[str, Any]) -> dict[str, Any]:
         return build_index(
@@ -119,8 +120,17 @@ def _described(field: "pa.Field") -> dict[str, str]:
     return {"name": field.name, "type": str(field.type), "unit": notes.get("unit", ""), "text": notes.get("text", "")}
 
 
-def _remove_others(folder: Path, names: set[str]) -> None:
-    for path in folder.glob("*.parquet"):
-        if path.name not in names:
-            log.info("removing %s: no sample is in it any more", path.name)
-            path.unlink()
+def _write_index(storage: Storage, content: Mapping[str, Any]) -> None:
+    for name, text in index_texts(content).items():
+        if text:
+            with storage.writing(f"{FOLDER}/{name}") as path:
+                path.write_text(text, encoding="utf-8")
+        else:
+            storage.delete(f"{FOLDER}/{name}")
+
+
+def _remove_others(storage: Storage, there: Iterable[str], keys: set[str]) -> None:
+    for key in there:
+        if key.endswith(".parquet") and key not in keys:
+            log.info("removing %s: no sample is in it any more", key)
+            storage.delete(key)

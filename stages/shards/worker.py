@@ -10,7 +10,7 @@ from pipeline.base.version import version_of
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.shards.format import VERSION, shard_measures
-from pipeline.shards.write import write_shard
+from pipeline.shards.write import write_rows
 from pipeline.tables.kinds import KINDS
 from stages.shards.columns import FEATURES, FOLDER, PUBLISHED, SAMPLE
 from stages.shards.settings import ShardsSettings
@@ -27,14 +27,14 @@ class ShardWriter:
         split, bucket = unit.id.rsplit("-", 1)
         rows = list(_joined(unit))
         path = f"{FOLDER}/{split}-{bucket}-of-{self._settings.buckets:05d}.parquet"
-        target = self._storage.local(path)
-        write_shard(target, rows)
+        with self._storage.writing(path) as target:
+            write_rows(target, rows)
+            about = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
         yield {
             "bucket": unit.id,
             "split": split,
             "path": path,
-            "sha256": sha256_of(target),
-            "bytes": target.stat().st_size,
+            **about,
             "rows": len(rows),
             "seconds": sum(row["frames"] for row in rows) / FPS,
         }

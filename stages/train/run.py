@@ -20,7 +20,7 @@ FOLDER = "training"
 
 def run(settings: TrainSettings, session: Session) -> None:
     """Train, or go on training; the model ends up in `training/<model_name>`."""
-    shards = Path(settings.shards) if settings.shards else storage_of(session.run).local("shards")
+    shards = Path(settings.shards) if settings.shards else storage_of(session.run).folder("shards")
     if not settings.shards and not shards.is_dir():
         check_is_run(session.run)
     caches = Path(settings.cache) if settings.cache else session.run / "cache"

@@ -62,6 +62,7 @@ class Worker:
         pulse.begin_unit()
         wall, cpu = time.perf_counter(), _cpu_seconds()
         result = self._result(unit)
+        self.context.storage.release()
         self.deadline = float("inf")
         pulse.begin_unit()
         result.detail = bounded(redact(result.detail))

@@ -77,8 +77,8 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
     from pipeline.base.reasons import Failure, Reject
     from pipeline.media.video import GridReader
 
-    path = storage_of(run).local(video).resolve()
-    if not video or not path.is_relative_to(run.resolve()) or not path.is_file():
+    path = storage_of(run).contained(video)
+    if path is None or not path.is_file():
         raise BadInput(f"the clip {video or 'of this row'} is not in {run}: give a picture with --image")
     try:
         with GridReader(path, frame, 1) as reader:
