@@ -9,7 +9,6 @@ import pytest
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors.crew import AHEAD, LOSSES, QUEUED, Crew, Unfit
 from pipeline.engine.executors.executor import Result
-from pipeline.engine.unit import Unit
 from pipeline.tables.outcome import FAILED, OK
 from tests.pipeline.engine.executors.stand_in import StandIn, numbered
 
