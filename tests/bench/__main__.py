@@ -3,6 +3,7 @@
 python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train] [report]
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
+python -m tests.bench ray [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
@@ -26,7 +27,7 @@ from typing import Any
 
 from tests.bench.table import HEAD, Goal, Row, Skipped, cores, line
 
-TRIALS = ("shots", "overlap_defaults", "trust")  # by name alone: counts, not speed; minutes, and an hour or two
+TRIALS = ("shots", "overlap_defaults", "trust", "ray")  # by name alone: minutes, and an hour or two, or a cluster
 BENCHES = (
     "machine",
     "crawl",
@@ -58,6 +59,7 @@ PACKAGES = (
     "syncnet-python",
     "pyarrow",
     "pebble",
+    "ray",
     "torch",
     "transformers",
     "yt-dlp",

@@ -247,4 +247,17 @@ class ToyHeavy(ToyCrawl):
         time.sleep(self.pause_seconds)
 
 
+class ToyRows(ToyCrawl):
+    """Does nothing, and yields a row of so many bytes."""
+
+    name: ClassVar[str] = "toy_rows"
+    writes: ClassVar[str] = "samples"
+
+    bytes: int = 1000
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        ids = {"person_id": f"{unit.id}#0", "clip_id": unit.id, "video_id": "v"}
+        yield {**ids, "frames": 1, "audio": b"x" * self.bytes}
+
+
 CHAIN: tuple[type[Stage], ...] = (ToyCrawl, ToySplit, ToyAnnotate, ToyMeasure, ToyJudge, ToyExport)
