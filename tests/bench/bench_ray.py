@@ -16,7 +16,6 @@ import psutil
 from pipeline.base.progress import size
 from pipeline.engine.executors.crew import Crew
 from pipeline.engine.executors.executor import Executor, Job
-from pipeline.engine.executors.link import part
 from pipeline.engine.executors.local import LocalExecutor
 from pipeline.engine.executors.on_ray import RayExecutor
 from pipeline.engine.profile import Machine
@@ -70,18 +69,15 @@ def real(folder: Path, nodes: int = 8) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(dir=folder) as place, loopback(Path(place), nodes, cpus=1) as cluster:
         run = Path(place)
         machine = Machine(executor="ray", address=cluster.address)
-        try:
-            for count, units, most in SIZES:
-                stage = ToyRows(bytes=count)
-                local = cost(LocalExecutor(Job(stage, Context(run), WORKERS)), units)
-                ray = cost(RayExecutor(Job(stage, Context(run), nodes, machine=machine)), units)
-                what = f"Ray, {nodes} nodes, units of {size(count)}"
-                goal = Goal("ratio", 1 / most)
-                yield Row(f"{what}: driver time a unit", "CPU ms", ray[0], local[0], goal=goal)
-                yield Row(f"{what}: speed", "units/s", ray[1], local[1])
-                yield Row(f"{what}: until the first result", "s", ray[2], local[2])
-        finally:
-            part()
+        for count, units, most in SIZES:
+            stage = ToyRows(bytes=count)
+            local = cost(LocalExecutor(Job(stage, Context(run), WORKERS)), units)
+            ray = cost(RayExecutor(Job(stage, Context(run), nodes, machine=machine)), units)
+            what = f"Ray, {nodes} nodes, units of {size(count)}"
+            goal = Goal("ratio", 1 / most)
+            yield Row(f"{what}: driver time a unit", "CPU ms", ray[0], local[0], goal=goal)
+            yield Row(f"{what}: speed", "units/s", ray[1], local[1])
+            yield Row(f"{what}: until the first result", "s", ray[2], local[2])
 
 
 def cost(executor: Executor, units: int) -> tuple[float, float, float]:

@@ -41,6 +41,7 @@ class Link:
         self.ray, self.address = ray, address
         self._doors = _doors(info)
         self._silent_since: float | None = None
+        self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
     @property
@@ -54,14 +55,18 @@ class Link:
             where = f"the Ray cluster at {self.address}" if self.address else "this machine's Ray"
             raise ClusterLost(f"{where} has not answered for {GRACE_SECONDS:.0f} s. {_GO_ON}")
 
+    def end(self) -> None:
+        """Leave the cluster; one of our own ends."""
+        self._ended.set()
+        self.ray.shutdown()
+
     def _watch(self) -> None:
-        while True:
+        while not self._ended.wait(PROBE_SECONDS):
             silent = not all(_answers(door) for door in self._doors)
             if not silent:
                 self._silent_since = None
             elif self._silent_since is None:
                 self._silent_since = time.monotonic()
-            time.sleep(PROBE_SECONDS)
 
 
 _link: Link | None = None
@@ -84,10 +89,10 @@ def joined(address: str, cpus: int) -> Link:
 
 
 def part() -> None:
-    """Leave the cluster; one of our own ends."""
+    """Leave the cluster that this process has joined, if it has."""
     global _link
     if _link is not None:
-        _link.ray.shutdown()
+        _link.end()
         _link = None
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
+from pipeline.engine.executors import link
+
 MEGABYTE = 1 << 20
 
 
@@ -22,10 +24,10 @@ class Loopback:
     """
 
     def __init__(self, nodes: int = 2, cpus: int = 2) -> None:
-        from ray._raylet import Config
+        from ray import _raylet
         from ray.cluster_utils import Cluster
 
-        Config.initialize("")  # an earlier import has read the environment as it was
+        _raylet.Config.initialize("")  # type: ignore[attr-defined]  # an earlier import has read the environment as it was
         self.cpus = cpus
         self._cluster = Cluster(
             initialize_head=True,
@@ -68,7 +70,7 @@ class Loopback:
         return found
 
     def end(self) -> None:
-        self._cluster.shutdown()
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if "ray" in " ".join(process.cmdline()[:2]):
@@ -102,4 +104,5 @@ def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
         try:
             yield cluster
         finally:
+            link.part()
             cluster.end()

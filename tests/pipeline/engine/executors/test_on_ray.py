@@ -10,7 +10,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.engine.executors import link
 from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.on_ray import RayExecutor
 from pipeline.engine.profile import Machine
@@ -32,7 +31,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
     with loopback(tmp_path_factory.mktemp("ray")) as found:
         yield found
-        link.part()
 
 
 def results(cluster: Loopback, run: Path, *names: str, stage: type[toys.ToyCrawl] = toys.ToyCrawl) -> dict[str, Result]:
