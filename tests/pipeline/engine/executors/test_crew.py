@@ -10,6 +10,7 @@ from pipeline.base.reasons import Reason
 from pipeline.engine.executors.crew import AHEAD, LOSSES, QUEUED, Crew, Unfit
 from pipeline.engine.executors.executor import Result
 from pipeline.tables.outcome import FAILED, OK
+from tests.bench.bench_ray import in_virtual_time
 from tests.pipeline.engine.executors.stand_in import StandIn, numbered
 
 
@@ -164,3 +165,8 @@ def test_a_hundred_nodes_share_thousands_of_units_evenly() -> None:
     found = run(cluster, 8000)
     assert len(found) == 8000 and set(cluster.begun.values()) == {1}
     assert cluster.time < 3 + 5 + 2.0 * 8000 / 1600
+
+
+def test_memory_does_not_grow_with_the_units_that_are_done() -> None:
+    """As `python -m tests.bench ray` does it with more: 64 nodes, of which one goes now and then, and another comes."""
+    assert in_virtual_time(20_000, 2_000)["grown MB"] < 100
