@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.base.progress import tell
 from pipeline.base.pulse import Beats, Remote
 from pipeline.base.reasons import Reason
 from pipeline.engine.devices import cores
@@ -138,6 +139,8 @@ class RayCluster:
     def wait(self, seconds: float) -> Sequence[Event]:
         self.link.check()
         calls = list(self._calls)
+        if not self._hosts:
+            tell(f"waiting for a node with {_in_words(self._needs)}")
         if not calls:
             time.sleep(seconds)
             return []
@@ -189,6 +192,7 @@ class RayCluster:
         if self._needs.get("GPU") and not told.gpus:
             return Unfit(worker, f"Ray says that {host} has a GPU, and no driver of one is there")
         log.info("a worker of %s answered on %s", stage.name, host)
+        tell("")
         return Ready(worker)
 
     def _trouble(self, call: _Call, error: Exception) -> Iterator[Event]:
@@ -250,6 +254,11 @@ def _needs(link: Link, job: Job) -> dict[str, float]:
     if stage.gpu and (machine.device == "cuda" or (machine.device == "auto" and has_gpus)):
         needs["GPU"] = machine.worker_gpus
     return needs
+
+
+def _in_words(needs: Mapping[str, float]) -> str:
+    shown = [f"{count / 2**30:.2g} GiB" if what == "memory" else f"{count:g} {what}" for what, count in needs.items()]
+    return ", ".join(shown)
 
 
 def _fit(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:

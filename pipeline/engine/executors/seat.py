@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 from pipeline.base.process import prepare
 from pipeline.base.pulse import Beats, Pulse
 from pipeline.base.reasons import Reason
-from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died
+from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died, limit_memory
 
 LOOK_SECONDS = 0.2
 _OF_THE_CLUSTER = ("OMP_NUM_THREADS",)  # set for its own processes; how many threads a worker has, its context says
@@ -209,10 +210,16 @@ def _broken(words: str) -> Callable[[bytes], bytes]:
 
 def _worker(orders: Orders, folder: Path) -> Callable[[bytes], bytes]:
     """A function from a pickled unit to its pickled result."""
-    from pipeline.engine.executors.limits import limit_memory
+    from pipeline.engine.executors.expected import imported
     from pipeline.engine.executors.worker import Worker
 
     stage, context = pickle.loads(orders.job)  # noqa: S301 - of the driver
+    for name in (
+        "pandas",
+        *imported(type(stage)),
+    ):  # before a unit's time begins; Arrow imports pandas with its first list
+        with contextlib.suppress(Exception):  # a unit that needs it meets the same, and says so
+            import_module(name)
     limit_memory(stage.resources.memory_gb)
     models = context.models.here(orders.nets) if context.models is not None else None
     worker = Worker(stage, replace(context, models=models, pulse=folder))

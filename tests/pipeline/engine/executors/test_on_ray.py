@@ -89,9 +89,6 @@ STAGES = (
     toys.ToyCrawl(units=(*UNITS, "reject"), pause_seconds=0.2),
     toys.ToySplit(),
     toys.ToyAnnotate(),
-    toys.ToyMeasure(),
-    toys.ToyJudge(most=100.0),
-    toys.ToyExport(),
 )
 
 
@@ -126,8 +123,8 @@ def test_kills_of_workers_actors_and_nodes_and_a_late_one_leave_no_trace(
                 break
         err = process.communicate(timeout=300)[1]
     assert process.returncode == 0, err
-    run_to_the_end(run, cluster.address)
-    run_to_the_end(run, cluster.address)
+    if "'failed'" in repr(contents(run)):  # a unit whose own process was killed is tried again by the next run
+        run_to_the_end(run, cluster.address)
     assert same(contents(run), undisturbed)
     rows = Store(run).table("videos").rows(["video_id"])
     assert len(set(rows["video_id"].to_pylist())) == len(UNITS)
