@@ -1,9 +1,10 @@
 """Ray: what scheduling costs the driver, on a cluster in virtual time, and on a real one of eight nodes on this machine.
 
 The first is the logic alone (`crew`), with nothing behind it: nodes of eight workers that come late, go, and are replaced. The
-second sends no-op units through every layer, in one run with the local executor.
+second runs stages of no-op units, commits and all, in one run with the local executor.
 """
 
+import logging
 import random
 import resource
 import tempfile
@@ -15,20 +16,16 @@ import psutil
 
 from pipeline.base.progress import size
 from pipeline.engine.executors.crew import Crew
-from pipeline.engine.executors.executor import Executor, Job
-from pipeline.engine.executors.local import LocalExecutor
-from pipeline.engine.executors.on_ray import RayExecutor
 from pipeline.engine.profile import Machine
-from pipeline.engine.stage import Context
-from pipeline.engine.unit import Unit
+from pipeline.engine.runner import Options, run_stage
+from pipeline.registry.models import Registry
 from tests.bench.table import Goal, Row
 from tests.pipeline.engine.executors.loopback import loopback
 from tests.pipeline.engine.executors.stand_in import StandIn, numbered
 from tests.pipeline.engine.toys import ToyRows
 
 NODES, SLOTS, UNITS, EARLY = 64, 8, 100_000, 10_000
-WORKERS = 4
-SIZES = ((1_000, 400, 2.0), (5_000_000, 24, 1.3))  # bytes of rows, units, driver time at most, in local ones
+SIZES = ((1_000, 2000, 2.0), (5_000_000, 60, 1.3))  # bytes of rows, units, driver time at most, in local ones
 
 
 def measured(folder: Path, rounds: int) -> Iterator[Row]:
@@ -54,6 +51,7 @@ def in_virtual_time(units: int, early: int) -> dict[str, float]:
         cluster.at(10.0 * moment, cluster.kill_worker)
         cluster.at(10.0 * moment + 5, lambda: cluster.kill_node(chance.choice(list(cluster.nodes))))
         cluster.at(10.0 * moment + 7, lambda: cluster.join(SLOTS))
+    logging.getLogger("pipeline.engine.executors.crew").setLevel(logging.ERROR)
     began, memory, done = time.process_time(), 0, 0
     for _ in Crew(cluster, numbered(units), 2 * NODES * SLOTS, 1e9, "toy").results(lambda: False):
         done += 1
@@ -65,30 +63,37 @@ def in_virtual_time(units: int, early: int) -> dict[str, float]:
 
 
 def real(folder: Path, nodes: int = 8) -> Iterator[Row]:
-    """A cluster of nodes with room for one worker each, and the local executor with as few as fit on this machine."""
+    """A cluster of nodes with room for one worker each, and as many workers on this machine."""
     with tempfile.TemporaryDirectory(dir=folder) as place, loopback(Path(place), nodes, cpus=1) as cluster:
-        run = Path(place)
         machine = Machine(executor="ray", address=cluster.address)
+        options = {"local": Options(workers=nodes), "ray": Options(workers=nodes, executor="ray", machine=machine)}
+        run_units(Path(place) / "joining", 1000, nodes, options["ray"])
         for count, units, most in SIZES:
-            stage = ToyRows(bytes=count)
-            local = cost(LocalExecutor(Job(stage, Context(run), WORKERS)), units)
-            ray = cost(RayExecutor(Job(stage, Context(run), nodes, machine=machine)), units)
-            what = f"Ray, {nodes} nodes, units of {size(count)}"
-            goal = Goal("ratio", 1 / most)
-            yield Row(f"{what}: driver time a unit", "CPU ms", ray[0], local[0], goal=goal)
-            yield Row(f"{what}: speed", "units/s", ray[1], local[1])
-            yield Row(f"{what}: until the first result", "s", ray[2], local[2])
+            found = {
+                name: marginal(Path(place) / f"{name}-{count}", count, units, nodes, one)
+                for name, one in options.items()
+            }
+            (ours, speed, start), (theirs, their_speed, their_start) = found["ray"], found["local"]
+            what = f"Ray, {nodes} nodes, rows of {size(count)}"
+            yield Row(f"{what}: driver time a unit", "CPU ms", ours, theirs, goal=Goal("ratio", 1 / most))
+            yield Row(f"{what}: speed", "units/s", speed, their_speed)
+            yield Row(f"{what}: a stage of {nodes} units", "s", start, their_start)
 
 
-def cost(executor: Executor, units: int) -> tuple[float, float, float]:
-    """Processor milliseconds a unit of the driver alone, units a second after the first result, seconds until that."""
-    began, first, cpu = time.perf_counter(), 0.0, 0.0
-    for done, (_, result) in enumerate(executor.results((n, Unit(f"u{n}", {})) for n in range(units))):
-        assert result.status == "ok", result.detail
-        if not done:
-            first, cpu = time.perf_counter(), _own_seconds()
-    seconds = time.perf_counter() - first
-    return 1000 * (_own_seconds() - cpu) / (units - 1), (units - 1) / seconds, first - began
+def marginal(run: Path, count: int, units: int, few: int, options: Options) -> tuple[float, float, float]:
+    """Processor milliseconds of the driver a unit, commits and all, beyond a few; units a second; seconds for the few."""
+    cpu, start = run_units(run.with_name(f"{run.name}-few"), count, few, options)
+    more_cpu, seconds = run_units(run, count, units, options)
+    return 1000 * (more_cpu - cpu) / (units - few), (units - few) / max(1e-3, seconds - start), start
+
+
+def run_units(run: Path, count: int, units: int, options: Options) -> tuple[float, float]:
+    """Processor and clock seconds of the driver for a stage."""
+    stage = ToyRows(units=tuple(f"u{n}" for n in range(units)), bytes=count)
+    cpu, began = _own_seconds(), time.perf_counter()
+    summary = run_stage(stage, run, Registry(cache=run / "nets"), options)
+    assert summary.counts == {"ok": units}, summary
+    return _own_seconds() - cpu, time.perf_counter() - began
 
 
 def _own_seconds() -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.base.errors import StageError
 from pipeline.cli.session import INTERRUPTED
 from pipeline.engine import commits
+from pipeline.engine.executors import link
 from pipeline.engine.profile import Machine
 from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
@@ -20,6 +21,7 @@ STAGES = {cls.name: cls for cls in KNOWN}
 
 def main() -> None:
     commits.COMMIT_SECONDS = float(os.environ.get("TOY_COMMIT_SECONDS", commits.COMMIT_SECONDS))
+    link.GRACE_SECONDS = float(os.environ.get("TOY_GRACE_SECONDS", link.GRACE_SECONDS))
     run, workers = Path(sys.argv[1]), int(sys.argv[2])
     address = os.environ.get("TOY_RAY")  # of a Ray cluster, "" for one of its own
     machine = Machine() if address is None else Machine(executor="ray", address=address)

@@ -248,7 +248,7 @@ class ToyHeavy(ToyCrawl):
 
 
 class ToyRows(ToyCrawl):
-    """Does nothing, and yields a row of so many bytes."""
+    """Yields a row of so many bytes, which nothing compresses."""
 
     name: ClassVar[str] = "toy_rows"
     writes: ClassVar[str] = "samples"
@@ -257,7 +257,7 @@ class ToyRows(ToyCrawl):
 
     def process(self, unit: Unit) -> Iterator[Row]:
         ids = {"person_id": f"{unit.id}#0", "clip_id": unit.id, "video_id": "v"}
-        yield {**ids, "frames": 1, "audio": b"x" * self.bytes}
+        yield {**ids, "frames": 1, "audio": np.random.default_rng(list(unit.id.encode())).bytes(self.bytes)}
 
 
 CHAIN: tuple[type[Stage], ...] = (ToyCrawl, ToySplit, ToyAnnotate, ToyMeasure, ToyJudge, ToyExport)
