@@ -17,6 +17,7 @@ from pipeline.tables.outcome import FAILED, OK
 from tests.pipeline.engine import toys
 from tests.pipeline.engine.drivers import until
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[4]
 
 
