@@ -23,7 +23,7 @@ PLACEHOLDERS = {
     "stages.NAME": "stages.judge", "tests.bench": "tests.bench", "N": "7", "{raw}": "raw",
 }  # fmt: skip
 # Programs that are not ours, and make targets that call no command of ours.
-OTHERS = ("docker", "accelerate", "pip", "kubectl", "systemctl", "sh")
+OTHERS = ("docker", "accelerate", "pip", "kubectl", "systemctl", "sh", "ray")
 FOUND = sorted(
     {
         (str(document.relative_to(ROOT)), command)

@@ -18,6 +18,10 @@ import psutil
 
 _FORM = struct.Struct("5q")  # the counters of a process, in the order of these numbers
 _LOADING, _OF_UNIT, _FRAMES, _FETCHED, _READ = range(5)
+_REMOTE, _GONE = (
+    "worker-",
+    "gone-",
+)  # before the numbers of other machines' workers, in the place of a process's own number
 
 _counters: memoryview | None = None
 _owner = 0  # a forked process has the mapping of the one that it came from, and must not count there
@@ -52,12 +56,45 @@ class Pulse:
 
     def read(self) -> Beats:
         """The sums over all processes; those that ended count with what they had done."""
-        found = [(int(path.name), path.read_bytes()) for path in self.folder.iterdir()]
-        counters = [(pid, _FORM.unpack(data)) for pid, data in found if len(data) == _FORM.size]
-        alive = [of for pid, of in counters if psutil.pid_exists(pid)]
+        found = [(path.name, path.read_bytes()) for path in self.folder.iterdir()]
+        counters = [(name, _FORM.unpack(data)) for name, data in found if len(data) == _FORM.size]
+        alive = [of for name, of in counters if _alive(name)]
         loading, of_units = sum(of[_LOADING] for of in alive), sum(of[_OF_UNIT] for of in alive)
         frames, fetched, read = (sum(of[which] for _, of in counters) for which in (_FRAMES, _FETCHED, _READ))
         return Beats(len(alive), loading, of_units, frames, fetched, read)
+
+
+class Remote:
+    """Brings what processes of other machines have counted into the folder of a job.
+
+    Args:
+        folder: of the job's pulse; None where nobody listens.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._known: dict[int, Beats] = {}
+
+    def write(self, worker: int, beats: Beats) -> None:
+        """Take down what a worker has counted so far."""
+        self._known[worker] = beats
+        self._write(f"{_REMOTE}{worker}", (beats.loading, beats.of_units, beats.frames, beats.fetched, beats.read))
+
+    def end(self, worker: int) -> None:
+        """Note that a worker is gone; what it counted stays counted."""
+        if (beats := self._known.pop(worker, None)) is not None and self.folder:
+            (self.folder / f"{_REMOTE}{worker}").unlink(missing_ok=True)
+            self._write(f"{_GONE}{worker}", (0, 0, beats.frames, beats.fetched, beats.read))
+
+    def _write(self, name: str, counters: tuple[int, ...]) -> None:
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                (self.folder / name).write_bytes(_FORM.pack(*counters))
+
+
+def _alive(name: str) -> bool:
+    """Whether the process that counts into a file of this name is at work."""
+    return name.startswith(_REMOTE) or (name.isdigit() and psutil.pid_exists(int(name)))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pipeline.base.progress import duration, size
 from pipeline.base.text import printable
 from pipeline.tables.drivers import Driver
 from pipeline.views.find import Match
+from pipeline.views.machines import Work
 from pipeline.views.vitals import Vitals
 
 COLUMNS = 80
@@ -80,7 +81,8 @@ def print_vitals(run: Path, found: Vitals) -> None:
 
 
 def _lines(found: Vitals) -> Iterator[tuple[str, str]]:
-    yield "kept", f"{found.kept_hours:.3g} hours"
+    yield "kept", _kept(found)
+    yield from _of_machines(found.work)
     for driver in found.drivers:
         yield "at work", who(driver)
     if not found.drivers:
@@ -98,6 +100,24 @@ def _lines(found: Vitals) -> Iterator[tuple[str, str]]:
             "requests",
             f"about {pace.left_this_hour} of {pace.requests_per_hour:g} left this hour for {pace.host}{wait}",
         )
+
+
+def _kept(found: Vitals) -> str:
+    hours = ((found.work.cpu_hours_a_kept_hour, "processor"), (found.work.gpu_hours_a_kept_hour, "GPU"))
+    costs = " and ".join(f"{cost:.3g} {what} hours" for cost, what in hours if cost)
+    return f"{found.kept_hours:.3g} hours" + (f", each of which took {costs}" if costs else "")
+
+
+def _of_machines(work: Work) -> Iterator[tuple[str, str]]:
+    """A line a node or GPU where there are several, or one that annotates."""
+    for one in work.machines:
+        hours = f"{one.cpu_hours:.3g} processor hours" + (f", {one.gpu_hours:.3g} of a GPU" if one.gpu_hours else "")
+        pace = ""
+        if one.frames_a_second is not None and one.hours_a_day is not None:
+            pace = f"; annotates {one.frames_a_second:.3g} frames/s, {one.hours_a_day:.3g} hours of clips a day"
+        yield "machine", f"{one.host}: {one.units:,} units, {hours}{pace}"
+    if work.chain_left_seconds is not None:
+        yield "whole chain", f"done in {duration(work.chain_left_seconds)}, at the pace of the last minutes"
 
 
 def print_matches(words: str, matches: Sequence[Match]) -> None:

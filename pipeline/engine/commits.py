@@ -78,7 +78,7 @@ class Commits:
                 wall_seconds=result.wall_seconds,
                 cpu_seconds=result.cpu_seconds,
                 gpu_seconds=result.gpu_seconds,
-                host=socket.gethostname(),
+                host=result.host or socket.gethostname(),
                 at=datetime.now(UTC),
                 versions=versions,
                 nets=self.work.nets,

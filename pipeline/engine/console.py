@@ -29,6 +29,7 @@ def options_of(profile: Profile, workers: int | None = None, shard: str = "") ->
         threads=cores(),
         device=device_of(profile),
         executor=profile.machine.executor,
+        machine=profile.machine,
         shard=shard_of(shard),
         web=profile.web,
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import BadUse, StageError
-from pipeline.engine.profile import Profile
+from pipeline.engine.executors import LOCAL
+from pipeline.engine.profile import MOST_WORKERS, Profile
 
 
 def cores() -> int:
@@ -15,10 +16,10 @@ def cores() -> int:
 
 
 def workers_of(profile: Profile, asked: int | None) -> int:
-    """Worker processes: as the command line says, else the profile, else one a core."""
+    """Worker processes: as the command line says, else the profile, else one a core, which of a cluster the executor counts."""
     if asked is not None:
         return asked
-    return profile.machine.workers or cores()
+    return profile.machine.workers or (cores() if profile.machine.executor == LOCAL else MOST_WORKERS)
 
 
 def device_of(profile: Profile) -> str:

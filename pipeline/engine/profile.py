@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tomlkit.items import Item, Table
 
 STAGE = "stage:"  # before the name of a stage that is a target's too
+MOST_WORKERS = 1024
 _LONGEST_NAME_BYTES = 100
 
 
@@ -39,8 +40,31 @@ class ProfileError(BadUse):
 class Machine(Strict):
     """How this machine is used. Nothing here changes results."""
 
-    workers: int = Field(0, ge=0, le=1024, description="worker processes a stage; 0 = one a processor core")
-    executor: str = Field("local", description="what runs the units: local, in processes of this machine")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=MOST_WORKERS,
+        description="worker processes a stage; 0 = one a processor core, of all nodes with ray",
+    )
+    executor: str = Field(
+        "local", description="what runs the units: local, in processes of this machine; ray, also on others"
+    )
+    address: str = Field(
+        "",
+        pattern=r"^(|auto|(ray://)?[^/\s:]+:\d{1,5}|(ray://)?\[[0-9a-fA-F:]+\]:\d{1,5})$",
+        description="the Ray cluster to join: HOST:PORT, ray://HOST:PORT or auto; empty = one of its own, on this machine alone",
+    )
+    worker_cpus: float = Field(1.0, gt=0, le=1024, description="processor cores that ray keeps for each worker")
+    worker_gpus: float = Field(
+        0.25,
+        gt=0,
+        le=64,
+        description="share of a GPU that ray keeps for each worker of a stage with nets, 0.25 = four a GPU",
+    )
+    ship_code: bool = Field(
+        False,
+        description="ray: send csg405's code to the nodes, which then need the packages alone, instead of its wheel there",
+    )
     storage: str = Field(
         "",
         description="where raw videos, clips, previews and shards lie, such as s3://bucket/prefix (also gs, az, file); "

@@ -24,10 +24,12 @@ from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.engine.amount import seconds_of
 from pipeline.engine.awaited import begin_anew, settle_anew
 from pipeline.engine.commits import Commits
+from pipeline.engine.executors import LOCAL
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
+from pipeline.engine.profile import Machine
 from pipeline.engine.stage import Context, Stage, table_part, undivided
-from pipeline.engine.stage_nets import named, net_files
+from pipeline.engine.stage_nets import hashes_in, named, net_files
 from pipeline.engine.stamps import broken_leaves, read_stamp, write_stamp
 from pipeline.engine.unmended import keep_unmended
 from pipeline.registry.models import MissingModel, ModelFile, Registry
@@ -73,6 +75,7 @@ class Options:
         threads: processor threads in all, shared among the workers.
         device: "cpu" or "cuda".
         executor: what runs the units, a name of `pipeline.engine.executors.EXECUTORS`.
+        machine: which cluster that uses, and what of it.
         shard: (i, n) does only the units of that shard; see `plan.in_shard`.
         web: how to go to the network.
         untried: leave out the units that failed before on the same input.
@@ -81,7 +84,8 @@ class Options:
     workers: int = 1
     threads: int = 1
     device: str = "cpu"
-    executor: str = "local"
+    executor: str = LOCAL
+    machine: Machine = field(default_factory=Machine)
     shard: tuple[int, int] | None = None
     web: Web = field(default_factory=Web)
     untried: bool = False
@@ -289,7 +293,8 @@ def _run_units(
         commits.flush_if_due()
         return interruption.asked
 
-    results = open_executor(options.executor, Job(stage, context, workers, stopping)).results(work.pending_units())
+    job = Job(stage, context, workers, stopping, options.machine, hashes_in(work.nets))
+    results = open_executor(options.executor, job).results(work.pending_units())
     try:
         with interruption:
             for index, result in results:

@@ -50,3 +50,9 @@ def net_files(stage: Stage, models: Registry) -> list[ModelFile | None]:
 def named(nets: Sequence[ModelFile | None]) -> str:
     """Nets as outcomes name them: "yolox_l 7860ae79..., dwpose_l 724f4ff2..."."""
     return ", ".join(f"{net.name} {net.sha256}" for net in nets if net)
+
+
+def hashes_in(text: str) -> dict[str, str]:
+    """{name: sha256} of nets as outcomes name them."""
+    pairs = (net.partition(" ") for net in text.split(", ") if net)
+    return {name: sha256 for name, _, sha256 in pairs}

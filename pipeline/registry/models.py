@@ -12,7 +12,7 @@ import tarfile
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources, util
@@ -106,12 +106,28 @@ class Registry:
         self.cache = cache or Path(os.environ.get("CSG405_CACHE") or platformdirs.user_cache_dir("csg405")) / "models"
         self.download = download
         self.entries = load_entries()
+        self.wanted: dict[str, str] | None = None  # {name: sha256} of the only nets that will do, in a worker elsewhere
+
+    def here(self, nets: Mapping[str, str]) -> "Registry":
+        """This registry on another machine, for a worker that must have the driver's nets, to the bit.
+
+        The driver's folders count where they are there too; else this machine's own do.
+
+        Args:
+            nets: {name: sha256} of those that the driver has.
+        """
+        models = self.models if self.models and self.models.is_dir() else None
+        cache = self.cache if not os.environ.get("CSG405_CACHE") and os.access(self.cache, os.W_OK) else None
+        found = Registry(models, cache, download=self.download)
+        found.wanted = dict(nets)
+        return found
 
     def resolve(self, names: Sequence[str]) -> ModelFile:
         """The first of these nets that is on this machine, else the first that can be fetched.
 
         Raises `MissingModel` with what to do; `BadModel` when a file's hash is not the recorded one.
         """
+        names = self._among_wanted(names)
         given = [(n, self.models / self.entry(n).file) for n in names if self.models]
         known = [*given, *((n, self.find(n)) for n in names)]
         for name, path in known:
@@ -129,6 +145,9 @@ class Registry:
 
     def optional(self, names: Sequence[str]) -> ModelFile | None:
         """As `resolve`, but None where there is none of these nets; what no hash is known of is neither used nor fetched."""
+        if self.wanted is not None:
+            there = [name for name in names if name in self.wanted]
+            return self.resolve(there) if there else None
         for name in names:
             path = self.models / self.entry(name).file if self.models else None
             for known in (path, self.find(name)):
@@ -139,6 +158,10 @@ class Registry:
             return self.resolve(fetched) if fetched else None
         except MissingModel:
             return None
+
+    def _among_wanted(self, names: Sequence[str]) -> Sequence[str]:
+        """Of several nets that would do, the one that the driver has."""
+        return [name for name in names if name in (self.wanted or ())] or names
 
     def _may_use(self, name: str) -> bool:
         return bool(self.entry(name).builder or self._expected(name))
@@ -170,9 +193,11 @@ class Registry:
         """The net at this path, after its hash was compared with the recorded one."""
         entry = self.entry(name)
         found = self._sha256(path)
+        if self.wanted and self.wanted.get(name, found) != found:
+            raise BadModel(f"{path} is not the driver's {name}: sha256 {found} here, {self.wanted[name]} there")
         if entry.builder:
             return ModelFile(name, path, found, entry)
-        expected = entry.sha256 or self.pins().get(name, "")
+        expected = self._expected(name)
         if not expected:
             raise MissingModel(
                 f"{path} is there, but no hash of {name} is recorded; if you trust the file: csg405 models pin {name}"
@@ -244,7 +269,7 @@ class Registry:
             archive.unlink(missing_ok=True)
 
     def _expected(self, name: str) -> str:
-        return self.entry(name).sha256 or self.pins().get(name, "")
+        return self.entry(name).sha256 or (self.wanted or {}).get(name, "") or self.pins().get(name, "")
 
     def _build(self, name: str, entry: Entry) -> Path:
         folder = self._built(entry)

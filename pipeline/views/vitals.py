@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pipeline.tables import run_folder
 from pipeline.tables.drivers import Driver, drivers
 from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
+from pipeline.views.machines import Work, work
 from pipeline.views.overview import StageState
 
 HOUR_SECONDS = 3600.0
@@ -73,6 +74,7 @@ class Vitals:
     last_failure: Failure | None
     disk: Disk
     requests: list[Pace]
+    work: Work = field(default_factory=Work)
 
 
 def vitals(profile: Profile, store: Store, states: Sequence[StageState], folders: dict[str, int]) -> Vitals:
@@ -84,13 +86,14 @@ def vitals(profile: Profile, store: Store, states: Sequence[StageState], folders
         states: its funnel.
         folders: bytes of each folder.
     """
-    busy = drivers(store.run)
+    busy, kept = drivers(store.run), kept_hours(store)
     return Vitals(
-        kept_hours(store),
+        kept,
         busy,
         last_failure(store),
         _disk(store.run, _growth(profile, states, folders, busy)),
         requests_left(store.run, profile.web, time.time()),
+        work(store, states, kept),
     )
 
 

@@ -48,7 +48,7 @@ class ImportPoses(ImportPosesSettings, Stage):
     )
     writes: ClassVar[str] = "persons"
     unit: ClassVar[str] = "clip_id"
-    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True, driver_disk=True)
     leaves: ClassVar[tuple[str, ...]] = agreement.LEAVES
 
     def depends(self, store: "Store") -> str:

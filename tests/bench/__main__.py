@@ -4,6 +4,7 @@ python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] 
     [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench evaluate [--out FILE.json]
+python -m tests.bench ray [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
 python -m tests.bench generation [--model MODEL]
 python -m tests.bench warm_start [--out FILE.json]
@@ -33,10 +34,11 @@ TRIALS = (
     "shots",
     "evaluate",
     "overlap_defaults",
+    "ray",
     "generation",
     "trust",
     "warm_start",
-)  # by name alone: counts, or sleep; minutes, and an hour or two
+)  # by name alone: counts, sleep, or a cluster; minutes, and an hour or two
 BENCHES = (
     "machine",
     "crawl",
@@ -68,6 +70,7 @@ PACKAGES = (
     "syncnet-python",
     "pyarrow",
     "pebble",
+    "ray",
     "torch",
     "transformers",
     "yt-dlp",

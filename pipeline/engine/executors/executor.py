@@ -7,13 +7,14 @@ Rows come back by value; only the driver writes tables.
 
 import importlib
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
 from pipeline.engine.executors import EXECUTORS
+from pipeline.engine.profile import Machine
 
 if TYPE_CHECKING:
     from pipeline.engine.stage import Context, Stage
@@ -32,12 +33,16 @@ class Job:
         context: what workers are told.
         workers: how many at a time; 0 runs the units in the driver itself, for a debugger.
         stopping: asked at least twice a second; once it says yes, no more results come.
+        machine: which cluster, and what of it; workers on this machine are `workers` and `context`.
+        nets: {name: sha256} of those that results depend on, which a worker elsewhere must have too.
     """
 
     stage: "Stage"
     context: "Context"
     workers: int
     stopping: Callable[[], bool] = lambda: False
+    machine: Machine = field(default_factory=Machine)
+    nets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Executor(Protocol):
@@ -67,6 +72,7 @@ class Result:
     gpu_seconds: float = 0.0
     logs: list[tuple[int, str, str]] = field(default_factory=list)  # (level, logger, message)
     broken: bool = False  # the stage itself cannot run here: stop, do not try the next unit
+    host: str = ""  # where it was computed, and by which GPU; "" for the driver's machine
 
     def table(self, schema: pa.Schema) -> pa.Table:
         """The rows, of this schema. Call it once: what carries them may be gone afterwards."""

@@ -17,11 +17,12 @@ def expect(stages: Iterable[type[Stage]]) -> None:
 def modules(stage: type[Stage]) -> list[str]:
     """What workers of a stage import, and of those expected after it: where one has work, they mostly have work too."""
     at = _expected.index(stage) if stage in _expected else 0
-    names = [name for each in (stage, *_expected[at:]) for name in _imported(each)]
+    names = [name for each in (stage, *_expected[at:]) for name in imported(each)]
     return list(dict.fromkeys(names))
 
 
-def _imported(stage: type[Stage]) -> tuple[str, ...]:
+def imported(stage: type[Stage]) -> tuple[str, ...]:
+    """What workers of a stage import, beside its declaration."""
     declared = stage.__module__
     is_room = hasattr(sys.modules[declared], "__path__")
     worker = f"{declared}.worker" if is_room and find_spec(f"{declared}.worker") else declared

@@ -21,7 +21,7 @@ from pipeline.nets.environ import variables
 PRELOADER = "pipeline.engine.executors.preload"
 MODULES = "CSG405_PRELOAD"  # a variable of the server's, for the preloader
 # Prefixes of variables that forks take over: no library reads them as it loads, or importing OpenCV and threadpoolctl sets them.
-late = ["CSG405_", "LD_LIBRARY_PATH", "KMP_DUPLICATE_LIB_OK", "COLUMNS", "LINES", "NO_COLOR"]
+late = ["CSG405_", "LD_LIBRARY_PATH", "KMP_DUPLICATE_LIB_OK", "COLUMNS", "LINES", "NO_COLOR", "RAY_"]
 _STATUS = ("Uid", "Gid", "Groups", "SigBlk", "SigIgn", "CapEff", "NoNewPrivs", "Seccomp", "Cpus_allowed", "Mems_all")
 
 # Of this driver's server: its modules, and the circumstances in which it began.

@@ -30,13 +30,12 @@ from pipeline.engine.executors import forked
 from pipeline.engine.executors.executor import Job, Result, Results, Units
 from pipeline.engine.executors.expected import modules
 from pipeline.engine.executors.forked import AsDriver
+from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died, limit_memory
 from pipeline.engine.executors.worker import Worker, disk_trouble, unexpected
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.unit import Unit
 from pipeline.tables.outcome import FAILED
 
-SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
-TIMED_OUT_EXIT = 124  # as of coreutils' timeout
 IN_FLIGHT = 3  # units a worker, so that none waits for the driver
 MESSAGE_BYTES = 8192  # an eighth of what fits into a pipe that the driver empties all the time
 POOLS = 3  # pools in a row that break before any unit ends: then the stage cannot run here
@@ -109,7 +108,7 @@ def _start(_: AsDriver | None, stage: Stage, context: Context, outbox: _Outbox) 
     """First code of a worker process: limits, signals, and a watch on the driver."""
     global _worker, _outbox
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
-    _limit_memory(stage.resources.memory_gb)
+    limit_memory(stage.resources.memory_gb)
     _worker, _outbox = Worker(stage, context), outbox
     logging.getLogger().addHandler(_worker.logs)  # in the driver's own process, the run's log hears of it directly
     logging.getLogger().setLevel(logging.INFO)
@@ -127,19 +126,6 @@ def _watch(worker: Worker) -> None:
         if time.monotonic() > worker.deadline:
             os._exit(TIMED_OUT_EXIT)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _limit_memory(gigabytes: float) -> None:
-    """Private writable memory, not address space: CUDA reserves far more addresses than it uses."""
-    try:
-        import resource
-    except ImportError:  # not on every platform
-        return
-    if hasattr(resource, "RLIMIT_DATA"):
-        limit = int(gigabytes * 2**30) + forked.brought_bytes
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _run(unit: Unit) -> Result:
@@ -232,7 +218,7 @@ class LocalExecutor:
         except pebble.ProcessExpired as error:
             if error.exitcode == TIMED_OUT_EXIT:
                 return late
-            return Result(FAILED, Reason.CRASHED.code, _how_it_died(error.exitcode or 0))
+            return Result(FAILED, Reason.CRASHED.code, how_it_died(error.exitcode or 0))
 
 
 class _Waiting:
@@ -280,11 +266,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _how_it_died(code: int) -> str:
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(code)
-        hint = ": the system may have run out of memory" if name == "SIGKILL" else ""
-        return f"the worker was ended by {name}{hint}"
-    return f"the worker ended with exit code {code}"

@@ -38,6 +38,8 @@ def test_the_keys_of_json_are_those_that_it_lists(tmp_path: Path, monkeypatch: p
     assert set(status["drivers"][0]) == set(run["drivers"][0]) == keys_of("… a driver")
     assert set(status["last_failure"]) == keys_of("… `last_failure`")
     assert set(status["disk"]) == keys_of("… `disk`")
+    assert set(status["work"]) == keys_of("… `work`")
+    assert set(status["work"]["machines"][0]) == keys_of("… a machine of `work`")
     assert set(status["requests"][0]) == keys_of("… a host of `requests`")
     assert {"runs", *run} == keys_of("`runs`")
     show = told(["show", "a", *about])

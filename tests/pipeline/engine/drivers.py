@@ -14,12 +14,17 @@ import psutil
 
 
 @contextmanager
-def driver(run: Path, *stages: Any, workers: int = 2) -> Iterator["subprocess.Popen[str]"]:
-    """A driver in a process group of its own, as under a terminal; nothing of it is left afterwards."""
+def driver(run: Path, *stages: Any, workers: int = 2, ray: str | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """A driver in a process group of its own, as under a terminal; nothing of it is left afterwards.
+
+    Args:
+        ray: address of a cluster of Ray, "" for one of its own; None for the local executor.
+    """
     arguments = [text for stage in stages for text in (stage.name, stage.model_dump_json())]
     command = [sys.executable, "-m", "tests.pipeline.engine.drive", str(run), str(workers), *arguments]
+    environment = os.environ if ray is None else {**os.environ, "TOY_RAY": ray}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
         yield process

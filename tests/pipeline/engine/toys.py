@@ -249,4 +249,17 @@ class ToyHeavy(ToyCrawl):
         time.sleep(self.pause_seconds)
 
 
+class ToyRows(ToyCrawl):
+    """Yields a row of so many bytes, which nothing compresses."""
+
+    name: ClassVar[str] = "toy_rows"
+    writes: ClassVar[str] = "samples"
+
+    bytes: int = 1000
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        ids = {"person_id": f"{unit.id}#0", "clip_id": unit.id, "video_id": "v"}
+        yield {**ids, "frames": 1, "audio": np.random.default_rng(list(unit.id.encode())).bytes(self.bytes)}
+
+
 CHAIN: tuple[type[Stage], ...] = (ToyCrawl, ToySplit, ToyAnnotate, ToyMeasure, ToyJudge, ToyExport)
