@@ -134,7 +134,11 @@ def abandoned(hosts: Hosts, run: Path, **more: Any) -> None:
     beat_of(run).write_text(json.dumps({**left, **more}))
 
 
-@pytest.mark.parametrize("more", [{}, {"time": 4e9}, {"pid": os.getpid()}, {"machine": None, "host": None}], ids=str)
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"time": 4e9}, {"pid": os.getpid()}, {"machine": None, "host": None}],
+    ids=["as it was", "its clock ahead", "our process id", "nameless"],
+)
 def test_what_a_dead_machine_left_is_taken_over(hosts: Hosts, run: Path, more: dict[str, Any], capsys: Any) -> None:
     """Its clock was wrong, its process id is one of ours, or it does not say where it was: it does not beat."""
     abandoned(hosts, run, **more)
