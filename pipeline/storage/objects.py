@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.base import files
+from pipeline.base import files, install
 from pipeline.base.errors import BadUse
 from pipeline.base.hashes import sha256_of
 from pipeline.base.log import redact
@@ -425,7 +425,7 @@ def _store(url: str) -> "ObjectStore":
         from obstore.exceptions import BaseError
         from obstore.store import from_url
     except ModuleNotFoundError:
-        raise BadUse(f"{url}: reading a bucket needs the extra `storage`: pip install 'csg405[storage]'") from None
+        raise BadUse(f"{url}: reading a bucket needs the extra `storage`: {install.with_extra('storage')}") from None
     try:
         return from_url(
             url,

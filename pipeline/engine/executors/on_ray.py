@@ -186,7 +186,7 @@ class RayCluster:
         if unlike := differences(self._installed, told.installed):
             return Unfit(worker, f"{host} is not as this machine: {unlike}; install the same there")
         if told.lacking:
-            return Unfit(worker, f"{host} has no {', '.join(told.lacking)}: install csg405[{stage.extra}] there")
+            return Unfit(worker, f"{host} has no {', '.join(told.lacking)}: its extra {stage.extra} is missing there")
         if not told.sees_run:
             return Unfit(worker, f"{host} does not see {context.run}: nodes share the run's folder, at the same path")
         if self._needs.get("GPU") and not told.gpus:

@@ -29,11 +29,13 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "Refused": "travels through yt-dlp, and ends as a Reject",
     "RefusedProgram": "to yt-dlp a program that is not installed; else it ends as a Reject",
     "RefusedRequest": "travels through yt-dlp, and ends as a Reject",
+    "Taken": "the lock looks again, or refuses in words of its own",
     "Stopped": "ends a hash that is no longer wanted",
     "UnclearBox": "the reader of manifests keeps the row without its box, and counts it",
     "UnfitPoses": "import_poses makes a Reject of it",
     "Unusable": "an answer of a language model; ends as a Failure",
     "WriteError": "a crash of ffmpeg: a bug, whose traceback is wanted",
+    "_Unknown": "the back-ends' runner ends with its words",
     "_Short": "the downloader's own; ends as a DownloadError",
     "_Wrong": "the downloader's own; ends as a DownloadError",
 }
