@@ -8,7 +8,7 @@ from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UnitsFailed, UserError
 from pipeline.engine.within import run_within
 from pipeline.views.beside import Line, markdown, measured, published
-from stages.table2.rows import Wanted, rows
+from stages.table2.rows import OTHERS, Wanted, rows
 from stages.table2.settings import Table2Settings
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ def run(settings: Table2Settings, session: "Session") -> None:
     figures, paper = measured(place), published("table2.csv", "method", "protocol", settings.protocol)
     why = {**failed, **lacks}
     lines = [
-        Line(row.paper or row.title, figures.get(row.title, {}), paper.get(row.paper, {}), why.get(row.title, ""))
+        Line(
+            row.paper if row.paper in paper else row.title,
+            figures.get(row.title, {}),
+            paper.get(row.paper, {}),
+            why.get(row.title, ""),
+        )
         for row in wanted
-        if row.paper in paper or not row.paper
+        if row.paper in paper or row.title not in OTHERS or row.title in settings.others
     ]
     text = markdown(f"{settings.protocol}: the paper's table 2", lines)
     if len(lacks) == len(wanted):

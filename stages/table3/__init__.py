@@ -18,7 +18,7 @@ class Table3(Table3Settings, Program):
     name: ClassVar[str] = "table3"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "train, evaluate and compare the variants of the paper's table 3"
-    extra: ClassVar[str] = "evaluate"
+    extra: ClassVar[str] = "train,evaluate"
     modules: ClassVar[tuple[str, ...]] = ("skimage", "torch", "accelerate", "diffusers", "safetensors", "tensorboard")
 
     def run(self, session: "Session") -> None:

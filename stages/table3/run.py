@@ -1,14 +1,16 @@
 """Trains the variants, evaluates each, and writes the table."""
 
+import gc
 from typing import TYPE_CHECKING, Any
 
 import click
+import torch
 
 from pipeline.backends.run import check
 from pipeline.backends.settings import BackendSettings
 from pipeline.base import files
 from pipeline.base.errors import BadUse, UnitsFailed
-from pipeline.engine.within import run_within
+from pipeline.engine.within import run_within, session_for
 from pipeline.views.beside import Line, markdown, measured, published
 from stages.table3.settings import VARIANTS, Table3Settings
 
@@ -28,7 +30,8 @@ def run(settings: Table3Settings, session: "Session") -> None:
     unknown = [name for name in settings.variants if name not in VARIANTS]
     if unknown:
         raise BadUse(f"no variant is called {', '.join(unknown)}: there are {', '.join(VARIANTS)}")
-    check(settings.backend, settings.options())
+    filming = _filming(settings, session)
+    check(filming.backend, filming.options())
     failed: dict[str, str] = {}
     for name in settings.variants:
         _make(name, settings, session, failed)
@@ -45,11 +48,32 @@ def _make(name: str, settings: Table3Settings, session: "Session", failed: dict[
         trained["steps"] = settings.steps
     click.echo(f"variant: {name}")
     run_within(session, "train", trained)
-    given = {key: getattr(settings, key) for key in BackendSettings.model_fields if key in settings.model_fields_set}
+    _let_go_of_the_gpu()
+    about = {"method": "ours", "model": _model(name), "label": _label(name)}
     try:
-        run_within(session, "evaluate", {**given, "method": "ours", "model": _model(name), "label": _label(name)})
+        run_within(session, "evaluate", {**_given(settings), **about})
     except UnitsFailed as error:
         failed[name] = str(error)
+
+
+def _given(settings: Table3Settings) -> dict[str, Any]:
+    """What an evaluation is told beside what the run's own settings say."""
+    own = {key: getattr(settings, key) for key in BackendSettings.model_fields if key in settings.model_fields_set}
+    return {**own, "protocol": PROTOCOL}
+
+
+def _filming(settings: Table3Settings, session: "Session") -> BackendSettings:
+    """The settings that the evaluations will have, those of the run's `evaluate.*` among them."""
+    asked = session_for(session, "evaluate", _given(settings)).profile.settings("evaluate")
+    assert isinstance(asked, BackendSettings)
+    return asked
+
+
+def _let_go_of_the_gpu() -> None:
+    """Give back the memory that a training's allocator keeps: back-ends are other processes, and the next training measures it."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _model(name: str) -> str:
@@ -67,7 +91,8 @@ def _table(settings: Table3Settings, session: "Session", failed: dict[str, str])
         Line(name, figures.get(_label(name), {}), paper[name], failed.get(name, _waiting(name, settings, figures)))
         for name in VARIANTS
     ]
-    drawn = " (drawn skeletons: no match for the paper's)" if settings.backend == "skeleton" else ""
+    skeletons = _filming(settings, session).backend == "skeleton"
+    drawn = " (drawn skeletons: no match for the paper's)" if skeletons else ""
     text = markdown(f"The paper's table 3{drawn}", lines)
     files.write_text(place / TABLE, text)
     return text

@@ -72,7 +72,7 @@ def write(
         shutil.rmtree(temporary, ignore_errors=True)
     # By step, not by age: a later one exists only if it was found broken, and must not displace what was just written.
     older = [path for path in listed(folder) if path.name < target.name]
-    for old in older[: len(older) - (keep - 1)]:
+    for old in older[: max(0, len(older) - (keep - 1))]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 

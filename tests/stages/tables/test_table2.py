@@ -108,9 +108,11 @@ def test_nothing_that_can_be_made_is_an_error_that_tells_all(session: Session, m
 
 
 def test_another_test_set_has_its_own_rows_of_the_paper(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = run(session, monkeypatch, protocol="ted", source="/ted")
+    made = run(session, monkeypatch, protocol="ted", source="/ted", others={"MySystem": "/theirs"})
     assert {asked["source"] for asked in made.asked} == {"/ted"}
     assert "| DiffTED | - / 0.71 |" in text_of(session, "ted") and "S2G" not in text_of(session, "ted")
+    rows = [line.split(" | ")[0].strip("| ") for line in text_of(session, "ted").splitlines() if line.startswith("| ")]
+    assert {"MySystem", "transfer (mimicmotion)", "ours (mimicmotion)"} <= set(rows), "whoever is scored has a row"
 
 
 def test_checkouts_are_where_they_were_cloned_or_named(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
