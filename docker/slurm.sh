@@ -53,8 +53,8 @@ job() { # on a node: "$1" is divided, whole or join, "$2" stages, "$3" parts; th
 	how=$1 stages=$2 parts=$3
 	shift 3
 	case $how in
-	divided) run run $stages --shard "$SLURM_ARRAY_TASK_ID/$parts" --wait 0 "$@" ;;
-	whole) run run $stages --shard 0/1 --wait 0 "$@" ;; # refuses to begin on a part of the run
+	divided) run run $stages --shard "$SLURM_ARRAY_TASK_ID/$parts" --wait 2 "$@" ;;
+	whole) run run $stages --shard 0/1 --wait 2 "$@" ;; # refuses to begin on a part of the run
 	join)
 		run compact "$@"
 		test "$code" -eq 0 || exit "$code"

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.base.damage import Damaged, run_option
 from pipeline.base.errors import UserError
+from pipeline.base.reasons import Failure
 from pipeline.engine.gate import CHEAP_KINDS
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.profile import Profile
@@ -18,6 +19,7 @@ from pipeline.engine.stage_nets import net_hashes
 from pipeline.engine.unmended import unmended
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.lock import at_work
+from pipeline.tables.seal import DiskError
 from pipeline.tables.store import Store
 
 POLL_SECONDS = 3.0
@@ -216,7 +218,7 @@ def lacking(stage: Stage, store: Store, models: Registry, *, required: bool = Fa
     hashes = _hashes(stage, models.looking())
     try:
         work = plan(stage, store, hashes or ()).untried()
-    except Damaged:
+    except (Damaged, DiskError, Failure):  # nothing is known of the stage, which is not that it is done
         raise
     except UserError:  # the folder or list that units come from is not here now: nothing comes of it
         return 0

@@ -104,6 +104,10 @@ class Storage(Protocol):
         """Whether the file is there."""
         ...
 
+    def copy(self, key: str, target: Path) -> bool:
+        """Copy a file to a path of this machine as it is, whatever was promised of it; whether it was there."""
+        ...
+
     def put(self, path: Path, key: str) -> None:
         """Give a finished file of this machine its key; it is whole under the key or not there, and gone from `path`."""
         ...

@@ -105,10 +105,10 @@ class Cache:
 
     def work(self) -> Path:
         """The folder for what this process has not finished; another one removes it once this one is gone."""
-        with self._guard:
-            self._write_lease()
         path = self.folder / "work" / self._id
-        path.mkdir(parents=True, exist_ok=True)
+        with self._guard, self._locked("room", shared=True):  # nobody sweeps between the lease and the folder
+            self._write_lease()
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
     def take(self, whole: Path, key: str, version: str) -> Path:
@@ -153,6 +153,10 @@ class Cache:
 
     def sweep(self) -> None:
         """Remove what processes left that are gone."""
+        with self._locked("room"):
+            self._sweep()
+
+    def _sweep(self) -> None:
         alive = set(self._leases())
         for path in (self.folder / "work").glob("*"):
             if path.name not in alive:
@@ -196,7 +200,7 @@ class Cache:
                 return
             self._taken = 0
         with self._locked("room"):
-            self.sweep()
+            self._sweep()
             copies = sorted(self._copies())
             spare = sum(copy.bytes for copy in copies) - self.limit_bytes
             if spare <= 0:

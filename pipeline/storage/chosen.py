@@ -4,7 +4,10 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
+import filelock
+
 from pipeline.base.errors import BadUse, UserError
+from pipeline.base.reasons import Failure, Reason
 from pipeline.storage.base import FOLDERS, Storage
 from pipeline.storage.disk import DiskStorage
 from pipeline.storage.where import MARK, Where, where_of, write
@@ -23,35 +26,47 @@ def choose(run: Path, url: str, cache: str, cache_gb: float) -> None:
     Raises:
         BadUse: the run's files lie elsewhere already, the prefix is another run's, or the store cannot put under a condition.
     """
-    now = where_of(run)
-    if not url and now is None:
+    if not url and where_of(run) is None:
         return
-    if now is None or now.url != url:
-        _refuse_to_leave(run, now, url)
+    locks = run / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(locks / "storage.lock"):  # shards that begin together make one note
+        _choose(run, url, cache, cache_gb)
+
+
+def _choose(run: Path, url: str, cache: str, cache_gb: float) -> None:
+    now = where_of(run)
+    holds = now if now and now.proven else None  # one that is not proven holds nothing yet
+    if holds is None or holds.url != url:
+        _refuse_to_leave(run, holds, url)
     if not url:
         (run / MARK).unlink()
         return
-    wanted = replace(now, url=url) if now else Where(url, uuid.uuid4().hex)
+    wanted = replace(now, url=url, proven=now.proven and now.url == url) if now else Where(url, uuid.uuid4().hex)
     wanted = replace(wanted, cache=cache, cache_gb=cache_gb)
     if wanted != now:
         write(run, wanted)  # before the note: a kill between the two leaves no prefix that is nobody's
     try:
-        _own(run, wanted, now)
-    except UserError:
-        if now is None:
+        if not wanted.proven:
+            wanted = _own(wanted)
+            write(run, wanted)
+    except UserError as error:
+        if isinstance(error, Failure) and error.reason is Reason.NETWORK:
+            raise  # the prefix may be ours by now: the next call asks again
+        if holds is None:
             (run / MARK).unlink(missing_ok=True)
         else:
-            write(run, now)
+            write(run, holds)
         raise
 
 
-def _own(run: Path, wanted: Where, before: Where | None) -> None:
-    """Make the run the owner of its prefix."""
+def _own(wanted: Where) -> Where:
+    """Make the run the owner of its prefix. Returns: the storage, proven."""
     from pipeline.storage import opened
 
     storage = opened(wanted)
     owner = storage.claim(NOTE, wanted.id)
-    if owner == wanted.id and (before is None or before.url != wanted.url):
+    if owner == wanted.id:
         owner = storage.claim(
             NOTE, f"not {wanted.id}"
         )  # a store that takes this one would let two runs write over each other
@@ -64,6 +79,7 @@ def _own(run: Path, wanted: Where, before: Where | None) -> None:
             else "holds another run: give each run a prefix of its own"
         )
         raise BadUse(f"machine.storage={wanted.url} {why}")
+    return replace(wanted, proven=True)
 
 
 def _refuse_to_leave(run: Path, now: Where | None, url: str) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -84,6 +85,14 @@ class DiskStorage:
     def exists(self, key: str) -> bool:
         """Whether there is a file of this key."""
         return self.local(key).is_file()
+
+    def copy(self, key: str, target: Path) -> bool:
+        """Copy a file as it is; whether it was there."""
+        try:
+            shutil.copyfile(self.local(key), target)
+        except FileNotFoundError:
+            return False
+        return True
 
     def put(self, path: Path, key: str) -> None:
         """Rename a file to its key's path, durably. OSError when they lie on different disks."""

@@ -67,6 +67,10 @@ class Divided:
         """Whether there is a file."""
         return self._of(key).exists(key)
 
+    def copy(self, key: str, target: Path) -> bool:
+        """Copy a file as it is."""
+        return self._of(key).copy(key, target)
+
     def put(self, path: Path, key: str) -> None:
         """Give a finished file its key."""
         self._of(key).put(path, key)

@@ -27,12 +27,14 @@ class Where:
         id: of the run; a note in the storage names it, so that no two runs share a prefix.
         cache: the folder of copies on this machine; "" is the user's cache folder.
         cache_gb: how much of them stays.
+        proven: the prefix is this run's, and the store keeps what is there when it is asked to.
     """
 
     url: str
     id: str
     cache: str = ""
     cache_gb: float = 50.0
+    proven: bool = False
 
     @property
     def cache_folder(self) -> Path:

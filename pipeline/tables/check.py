@@ -1,6 +1,5 @@
 """Checking a run's tables against what was promised, and setting damaged parts aside so that their units are done again."""
 
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -150,13 +149,14 @@ def _move_stored(store: Store, key: str) -> Path | None:
     """Move a damaged result to the run's own folder; None where it is not there."""
     folder = store.run / losses.SET_ASIDE / PurePosixPath(key).parent
     storage = store.storage if PurePosixPath(key).parts[0] in FOLDERS else DiskStorage(store.run)
-    path = storage.local(key)
-    if not path.is_file():
-        return None
     if not storage.remote:
-        return _move(path, folder)
+        path = storage.local(key)
+        return _move(path, folder) if path.is_file() else None
     with tempfile.TemporaryDirectory(dir=store.run) as place:
-        moved = _move(Path(shutil.copy(path, place)), folder)  # of the copy on this machine
+        copy = Path(place) / PurePosixPath(key).name
+        if not storage.copy(key, copy):
+            return None
+        moved = _move(copy, folder)
     storage.delete(key)
     return moved
 

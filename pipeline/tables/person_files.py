@@ -171,7 +171,8 @@ def _stored(store: Store, videos: frozenset[str]) -> Iterator[Entry]:
     for place in run_folder.found_by(Find.NAME):
         for entry in store.storage.list(place.name):
             name = entry.key.rpartition("/")[2]
-            if entry.key in named or any(name[:length] in names for length in lengths):
+            half = name.startswith(files.TEMPORARY)  # says not whose it is; a storage beside the run has such, too
+            if half or entry.key in named or any(name[:length] in names for length in lengths):
                 yield entry
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from pipeline.base.reasons import Failure, Reason
 from pipeline.sources.web.settings import Web
-from pipeline.storage import storage_of
+from pipeline.storage import storage_of, where_of
 
 GIGABYTE = 1 << 30
 
 
 def check_room(run: Path, web: Web, coming: float = 0.0) -> None:
     """Raise Failure(DISK_LIMIT) when a download of `coming` bytes would go below the floor or above the ceiling."""
-    free = shutil.disk_usage(run).free
+    where = where_of(run)
+    free = min(shutil.disk_usage(path).free for path in (run, *([_there(where.cache_folder)] if where else [])))
     if free - coming < web.min_free_gigabytes * GIGABYTE:
         raise Failure(
             Reason.DISK_LIMIT,
@@ -30,6 +31,11 @@ def check_room(run: Path, web: Web, coming: float = 0.0) -> None:
                 f"downloads take {held / GIGABYTE:.2f} GiB, the next video {coming / GIGABYTE:.2f}, and "
                 f"web.max_raw_gigabytes={web.max_raw_gigabytes:g}",
             )
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there: it lies on the same disk."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
 def bytes_in(folder: Path) -> int:
