@@ -113,7 +113,7 @@ def test_bytes_that_are_not_those_that_were_put_are_refused(
 ) -> None:
     key = written(storage, "clips/one.mp4", FILM)
     server.spoil(f"{storage.where.url.partition(f'{BUCKET}/')[2]}/{key}", b"x" + FILM[1:])
-    with pytest.raises(Failure, match="other bytes lie there than were put.*--set-aside"):
+    with pytest.raises(Failure, match=r"other bytes lie there than were put.*--set-aside"):
         elsewhere.local(key)
     assert not elsewhere.cache.path(key).exists()
 
