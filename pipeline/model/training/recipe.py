@@ -33,6 +33,11 @@ class Recipe(Settings):
     ablate: Literal["", "reference", "concat", "local"] = Field(
         "", description="table 3: without the reference, cross-attention in place of concat, without local coordinates"
     )
+    modulation: Literal["block", "single"] = Field(
+        "block",
+        description="by the time step: block, a projection in each block, as the paper; single, one for all (adaLN-single), which "
+        "saves a third of the weights",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block; the release uses 0.1")
     window_frames: int = Field(250, ge=8, le=5000, description="frames the network sees at once, at 25 fps")
     # The start
@@ -129,7 +134,7 @@ class Recipe(Settings):
         """The network's settings."""
         from pipeline.model.dit import NetSettings
 
-        names = ("arch", "size", "keypoints", "neck", "window_frames", "ablate", "dropout")
+        names = ("arch", "size", "keypoints", "neck", "window_frames", "ablate", "dropout", "modulation")
         return NetSettings(**{name: getattr(self, name) for name in names})
 
     def augmentation(self) -> "Augmentation":
