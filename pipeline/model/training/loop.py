@@ -32,7 +32,7 @@ from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.milestones import MILESTONES, Best, keep
 from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, provenance, resumed
 from pipeline.model.training.recipe import Recipe
-from pipeline.model.training.samples import draw_sample
+from pipeline.model.training.samples import Generated, draw_sample
 from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of, shorten_timeout
 from pipeline.model.training.skips import NotFinite, Skips, not_finite
 from pipeline.model.training.start import STARTED_FROM, CannotStart, begin, check_begun, freeze
@@ -40,6 +40,7 @@ from pipeline.model.training.validation import held_out_split, validation_losses
 from pipeline.model.training.windows import Batch, Steps, Windows, loader, numbers_of, onto, seed_of
 from pipeline.tables import people
 from pipeline.tables.lock import driving
+from pipeline.shards.format import ShardError
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ class _Run:
         self.best = Best(folder / MILESTONES, recipe.validation_windows)
 
     def train(self) -> Path:
+        self.generated = None if held_out is None else Generated(held_out, shards, recipe.generate_clips)
         recipe = self.recipe
         self._start()
         windows = Windows(self.data, recipe.window_frames, recipe.net().lead_frames, recipe.seed)
@@ -166,6 +168,8 @@ class _Run:
             self._validate(step)
         if recipe.sample_every and (step % recipe.sample_every == 0 or last):
             self._sample(step)
+        if recipe.generate_every and (step % recipe.generate_every == 0 or last):
+            self._measure(step)
 
     def _not_finite(self, what: str) -> NotFinite:
         there = checkpoint.listed(self.folder / CHECKPOINTS)
@@ -285,9 +289,19 @@ class _Run:
     def _validate(self, step: int) -> None:
         """Note the validation loss, always with the same noise; in the main process, while the others wait."""
         if self.held_out is not None and self.main:
-            found = validation_losses(self._best, self.held_out, self.recipe, self.device, self.micro)
+            best = self._best
+            found = validation_losses(best, self.held_out, self.recipe, self.device, self.micro)
             self.metrics.note({"step": step, **found})
-            self.best.offer(self._best, step, found["validation_loss"])
+            self.best.offer(best, step, found["validation_loss"])
+        self.accelerator.wait_for_everyone()
+
+    def _measure(self, step: int) -> None:
+        """Note measures of generated validation clips; in the main process, while the others wait."""
+        if self.generated is not None and self.main:
+            try:
+                self.metrics.note({"step": step, **self.generated.measures(self._best)})
+            except (Failure, ShardError, OSError) as error:  # the sound may be gone; that must not end the training
+                log.warning("generated clips were not measured at step %d: %s", step, error)
         self.accelerator.wait_for_everyone()
 
     def _sample(self, step: int) -> None:

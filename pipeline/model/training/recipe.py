@@ -120,6 +120,18 @@ class Recipe(Settings):
     keep_checkpoints: int = Field(3, ge=1, description="the last so many stay", json_schema_extra=runtime())
     milestone_every: int = Field(
         100_000,
+    generate_every: int = Field(
+        0,
+        ge=0,
+        description="steps from one measurement of generated validation clips to the next: mouth to sound, limbs, jitter; 0: never",
+        json_schema_extra=runtime(),
+    )
+    generate_clips: int = Field(4, ge=1, description="that are generated and measured", json_schema_extra=runtime())
+    trackers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_one_or_more)] = Field(
+        ("tensorboard",),
+        description="that have the numbers beside metrics.jsonl; wandb where it is installed",
+        json_schema_extra=runtime(),
+    )
         ge=0,
         description="steps from one milestone to the next, which all stay: the weights that generate; 0: none",
         json_schema_extra=runtime(),
