@@ -52,6 +52,13 @@ class Recipe(Settings):
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
     )
+    lora_rank: int = Field(
+        0, ge=0, description="LoRA: the start stays, adapters of this rank on its layers are trained; 0: off"
+    )
+    lora_alpha: int = Field(0, ge=0, description="an adapter's update is scaled by alpha / rank; 0: by 1")
+    lora_layers: Names = Field(
+        (), description="linear layers that have adapters, such as blocks.*.qkv; none: attention and MLPs"
+    )
     # The data
     speaker: Names = Field((), description="only clips of these, of the shards' column speaker; none: all")
     min_score: float = Field(0.7, ge=0, le=1, description="points scored lower are zeroed and left out of the loss")
@@ -113,13 +120,6 @@ class Recipe(Settings):
     )
     validate_every: int = Field(2000, ge=1, description="steps", json_schema_extra=runtime())
     validation_windows: int = Field(256, ge=1, description="windows of a validation", json_schema_extra=runtime())
-    sample_every: int = Field(
-        10_000, ge=0, description="steps from one drawn sample to the next; 0: none", json_schema_extra=runtime()
-    )
-    checkpoint_every: int = Field(5000, ge=1, description="steps", json_schema_extra=runtime())
-    keep_checkpoints: int = Field(3, ge=1, description="the last so many stay", json_schema_extra=runtime())
-    milestone_every: int = Field(
-        100_000,
     generate_every: int = Field(
         0,
         ge=0,
@@ -132,6 +132,13 @@ class Recipe(Settings):
         description="that have the numbers beside metrics.jsonl; wandb where it is installed",
         json_schema_extra=runtime(),
     )
+    sample_every: int = Field(
+        10_000, ge=0, description="steps from one drawn sample to the next; 0: none", json_schema_extra=runtime()
+    )
+    checkpoint_every: int = Field(5000, ge=1, description="steps", json_schema_extra=runtime())
+    keep_checkpoints: int = Field(3, ge=1, description="the last so many stay", json_schema_extra=runtime())
+    milestone_every: int = Field(
+        100_000,
         ge=0,
         description="steps from one milestone to the next, which all stay: the weights that generate; 0: none",
         json_schema_extra=runtime(),
