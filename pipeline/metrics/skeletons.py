@@ -22,6 +22,11 @@ PARTS: dict[str, slice] = {
     "hands": slice(layout.LEFT_HAND.start, layout.RIGHT_HAND.stop),
     "all": slice(0, layout.K),
 }
+LIMBS = {
+    "upper arm": ((layout.LEFT_SHOULDER, layout.LEFT_ELBOW), (layout.RIGHT_SHOULDER, layout.RIGHT_ELBOW)),
+    "forearm": ((layout.LEFT_ELBOW, layout.LEFT_WRIST), (layout.RIGHT_ELBOW, layout.RIGHT_WRIST)),
+    "shoulders": ((layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER),),
+}
 _UPPER_LIP = slice(layout.INNER_LIPS.start + 1, layout.INNER_LIPS.start + 4)
 _LOWER_LIP = [layout.INNER_LIPS.start + k for k in (7, 6, 5)]  # below those three
 _NAN = float("nan")
@@ -93,6 +98,27 @@ def spread(points: Points) -> float:
     return _mean(np.abs(known - np.nanmean(known, axis=0))) if known.size else _NAN
 
 
+def limb_lengths(points: Points) -> dict[str, float]:
+    """Median length of each of `LIMBS`, px, left and right together, where it is seen; NaN where it never is."""
+    points = np.asarray(points, float)
+    return {
+        name: _median(np.concatenate([_norms(points[:, a] - points[:, b]) for a, b in ends]))
+        for name, ends in LIMBS.items()
+    }
+
+
+def limb_error_percent(made: Points, true: Points) -> float:
+    """How far limbs are from the truth's lengths, %: mean over `LIMBS`, each by its median over time.
+
+    In the picture plane, where a limb that points at the camera is short: of other gestures than the truth's it is not zero.
+
+    Args:
+        made, true: (F, 133, 2) and (F', 133, 2).
+    """
+    lengths, wanted = limb_lengths(made), limb_lengths(true)
+    return _mean(np.array([100 * abs(lengths[name] / wanted[name] - 1) for name in LIMBS]))
+
+
 def mouth_opening(points: Points) -> Floats64:
     """(F,) distance of the inner lips, px: the mean over their three middle pairs; NaN where one is not seen."""
     points = np.asarray(points, float)
@@ -146,3 +172,8 @@ def _by_part(values: Floats64) -> dict[str, float]:
 def _mean(values: Floats64) -> float:
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else _NAN
+
+
+def _median(values: Floats64) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else _NAN

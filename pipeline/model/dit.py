@@ -22,6 +22,7 @@ from pipeline.base.strict import Strict
 Arch = Literal["dit", "release"]
 Size = Literal["tiny", "base", "large"]
 Ablation = Literal["", "reference", "concat", "local"]
+Modulation = Literal["block", "single"]
 
 SIZES: dict[str, tuple[int, int, int]] = {  # layers, width, heads
     "tiny": (4, 192, 3),
@@ -31,6 +32,7 @@ SIZES: dict[str, tuple[int, int, int]] = {  # layers, width, heads
 AUDIO_FEATURES = 768
 LEAD_FRAMES = 25  # the release conditions on one second of clean motion before the window
 MLP_RATIO = 4
+MODULATIONS = 6  # shift, scale and gate of attention and of the MLP
 
 
 class NetSettings(Strict):
@@ -43,6 +45,7 @@ class NetSettings(Strict):
     window_frames: int = Field(250, ge=8, le=5000)
     ablate: Ablation = ""
     dropout: float = Field(0.0, ge=0, lt=1)
+    modulation: Modulation = "block"
 
     @model_validator(mode="after")
     def _possible(self) -> "NetSettings":
@@ -50,6 +53,8 @@ class NetSettings(Strict):
             raise ValueError("the release's encoder has no cross-attention: ablate=concat needs arch=dit")
         if self.arch == "release" and self.ablate == "reference":
             raise ValueError("the release's lead frames start as the reference: ablate=reference needs arch=dit")
+        if self.arch == "release" and self.modulation == "single":
+            raise ValueError("the release's encoder is not modulated: modulation=single needs arch=dit")
         return self
 
     @property
@@ -71,6 +76,8 @@ class DiT(nn.Module):
 
     A token is one linear projection of [skeleton, audio]; the reference has zeros for audio. Ablations of table 3: `reference`
     drops the reference token; `concat` uses cross-attention to the audio instead; `local` changes the data, not the network.
+    With `modulation="single"` all blocks share one projection of the time step, and each adds a table of its own (adaLN-single;
+    PixArt-alpha, Chen et al., ICLR 2024).
     """
 
     pos_embed: Tensor
@@ -84,7 +91,11 @@ class DiT(nn.Module):
         self.embed = nn.Linear(settings.channels + (0 if crossed else AUDIO_FEATURES), width)
         self.embed_audio = nn.Linear(AUDIO_FEATURES, width) if crossed else None
         self.time = TimestepEmbedder(width)
-        self.blocks = nn.ModuleList(Block(width, heads, settings.dropout, crossed=crossed) for _ in range(layers))
+        single = settings.modulation == "single"
+        self.modulation = nn.Linear(width, MODULATIONS * width) if single else None
+        self.blocks = nn.ModuleList(
+            Block(width, heads, settings.dropout, crossed=crossed, single=single) for _ in range(layers)
+        )
         self.final_norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.final_modulation = nn.Linear(width, 2 * width)
         self.final = nn.Linear(width, settings.channels)
@@ -103,9 +114,12 @@ class DiT(nn.Module):
         nn.init.normal_(self.null_audio, std=0.02)
         for block in self.blocks:
             assert isinstance(block, Block)
-            nn.init.zeros_(block.modulation.weight)
+            if block.modulation is not None:
+                nn.init.zeros_(block.modulation.weight)
             if block.crossed:
                 nn.init.zeros_(block.out_x.weight)
+        if self.modulation is not None:
+            nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.final_modulation.weight)
         nn.init.zeros_(self.final.weight)
 
@@ -147,8 +161,9 @@ class DiT(nn.Module):
         seen = None if present is None else F.pad(present, (1, 0), value=True)  # (B, 1 + F)
         if self.settings.ablate == "reference":
             tokens, seen = tokens[:, 1:], present
+        of_blocks = condition if self.modulation is None else self.modulation(condition)  # (B, W), or (B, 6 W)
         for block in self.blocks:
-            tokens = block(tokens, condition, attention_mask(seen), audio_tokens, attention_mask(present))
+            tokens = block(tokens, of_blocks, attention_mask(seen), audio_tokens, attention_mask(present))
         shift, scale = self.final_modulation(condition)[:, None].chunk(2, -1)  # (B, 1, W) each
         tokens = self.final_norm(tokens[:, -noisy.shape[1] :]) * (1 + scale) + shift
         predicted: Tensor = self.final(tokens)  # (B, F, C)
@@ -158,10 +173,11 @@ class DiT(nn.Module):
 class Block(nn.Module):
     """A DiT block: attention and MLP, each shifted, scaled and gated by the time step (adaLN-zero).
 
-    With `crossed` (ablation `concat`) it also attends to the audio tokens.
+    With `crossed` (ablation `concat`) it also attends to the audio tokens. With `single` it takes its modulation from outside, and
+    adds a table.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float, *, crossed: bool) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, *, crossed: bool, single: bool = False) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
         self.norm_1 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
@@ -170,7 +186,9 @@ class Block(nn.Module):
         self.norm_2 = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.up = nn.Linear(width, MLP_RATIO * width)
         self.down = nn.Linear(MLP_RATIO * width, width)
-        self.modulation = nn.Linear(width, 6 * width)
+        self.modulation = None if single else nn.Linear(width, MODULATIONS * width)
+        if single:
+            self.table = nn.Parameter(torch.zeros(MODULATIONS * width))
         if crossed:
             self.norm_x = nn.LayerNorm(width, eps=1e-6)
             self.query = nn.Linear(width, width)
@@ -181,12 +199,13 @@ class Block(nn.Module):
     def forward(
         self,
         tokens: Tensor,  # (B, N, W)
-        condition: Tensor,  # (B, W)
+        condition: Tensor,  # (B, W); with `single` (B, 6 W)
         mask: Tensor | None,  # (B, 1, 1, N)
         audio_tokens: Tensor | None,  # (B, F, W)
         audio_mask: Tensor | None,  # (B, 1, 1, F)
     ) -> Tensor:
-        modulation = self.modulation(condition)[:, None]  # (B, 1, 6 W)
+        modulation = condition + self.table if self.modulation is None else self.modulation(condition)
+        modulation = modulation[:, None]  # (B, 1, 6 W)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation.chunk(6, -1)
         inner = self.norm_1(tokens) * (1 + scale_1) + shift_1
         q, k, v = self.qkv(inner).chunk(3, -1)

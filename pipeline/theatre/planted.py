@@ -32,11 +32,6 @@ MIN_SECONDS, MAX_SECONDS = 5, 12
 OPEN_HEAD_UNITS = 0.34  # the lower lip's way, of half a head's width
 _LEGS = slice(13, 23)  # never seen, as in the footage this stands for
 _LIPS = (layout.INNER_LIPS.start + 2, layout.INNER_LIPS.start + 6)  # middles of the inner lips, upper and lower
-LIMBS = {
-    "upper arm": ((layout.LEFT_SHOULDER, layout.LEFT_ELBOW), (layout.RIGHT_SHOULDER, layout.RIGHT_ELBOW)),
-    "forearm": ((layout.LEFT_ELBOW, layout.LEFT_WRIST), (layout.RIGHT_ELBOW, layout.RIGHT_WRIST)),
-    "shoulders": ((layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER),),
-}
 
 
 @dataclass(frozen=True)
@@ -204,15 +199,6 @@ def _wander(frames: int, columns: int, seconds: float, rng: np.random.Generator)
 def mouth_opening(keypoints: NDArray[np.floating]) -> Floats64:
     """(F,) distance of the inner lips' middles of keypoints or local coordinates (F, 133, 2)."""
     return np.asarray(keypoints[:, _LIPS[1], 1] - keypoints[:, _LIPS[0], 1], float)
-
-
-def limb_lengths(keypoints: NDArray[np.floating]) -> dict[str, float]:
-    """Median length in px of each limb, left and right together, of keypoints (F, 133, 2)."""
-    points = np.asarray(keypoints, float)
-    return {
-        name: float(np.median([np.linalg.norm(points[:, a] - points[:, b], axis=-1) for a, b in ends]))
-        for name, ends in LIMBS.items()
-    }
 
 
 @dataclass(frozen=True)

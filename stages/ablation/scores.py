@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.metrics.skeletons import limb_lengths
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
 from pipeline.nets.sound.wav2vec import logmel
 from pipeline.skeleton.local import from_local
@@ -36,7 +37,7 @@ def score(
             made = model.generate(features, reference, guidance=guidance, sampler="ddim", overlap=8, seed=other.clip)
             keypoints = from_local(made.local, made.neck)
             correlations.append(float(np.corrcoef(planted.mouth_opening(keypoints), other.pair.envelope)[0, 1]))
-            for limb, length in planted.limb_lengths(keypoints).items():
+            for limb, length in limb_lengths(keypoints).items():
                 errors.setdefault(limb, []).append(100 * abs(length / truth[limb] - 1))
     each = {f"{limb.replace(' ', '_')}_error_percent": float(np.mean(values)) for limb, values in errors.items()}
     return {

@@ -27,7 +27,7 @@ from pipeline.base.arrays import Floats64
 from pipeline.base.units import SAMPLES_PER_FRAME
 from pipeline.metrics.frechet import FewSamples
 from pipeline.metrics.gestures import gesture_distance
-from pipeline.metrics.skeletons import jitter
+from pipeline.metrics.skeletons import jitter, limb_lengths
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
 from pipeline.model.audio_to_skeleton import Motion as Made
 from pipeline.nets.sound.wav2vec import logmel
@@ -194,7 +194,7 @@ def of_one(case: Case, points: Floats64) -> tuple[float, float, float, float, fl
     opening = planted.mouth_opening(points)
     true = {"upper arm": case.who.upper_arm, "forearm": case.who.forearm, "shoulders": case.who.shoulders}
     wrists = np.concatenate([case.start[None], points[:FIRST]])[:, WRISTS]
-    lengths = planted.limb_lengths(points)
+    lengths = limb_lengths(points)
     return (
         jitter(points)["all"] / jitter(case.true)["all"],
         float(opening.std() / planted.mouth_opening(case.true).std()),

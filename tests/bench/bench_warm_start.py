@@ -2,9 +2,10 @@
 
 python -m tests.bench warm_start
 
-Both trainings see the same 60 s of the speaker, and are scored on other clips of that speaker after every so many steps: limb
+All trainings see the same 60 s of the speaker, and are scored on other clips of that speaker after every so many steps: limb
 lengths against the speaker's own, the mouth's opening against the planted envelope, and the validation loss. How many steps does
-fine-tuning need for what 600 new steps come to?
+fine-tuning need for what 600 new steps come to, with the means and spreads of its start (`tuned`), and with those of the
+speaker's shards (`own`)?
 """
 
 import json
@@ -25,8 +26,8 @@ COMMON = {
     "loss": "parts", "log_every": 50, "validate_every": 25, "sample_every": 0, "checkpoint_every": 200, "milestone_every": 25,
 }  # fmt: skip
 HEAD = (
-    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6}   {'mouth to sound: new':>19} {'tuned':>6}"
-    f"   {'loss: new':>9} {'tuned':>6}"
+    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6} {'own':>6}   {'mouth to sound: new':>19} {'tuned':>6} {'own':>6}"
+    f"   {'loss: new':>9} {'tuned':>6} {'own':>6}"
 )
 
 
@@ -49,19 +50,26 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
     start = fit(folder / "others", "start", STEPS)
     new = scores(folder / "one", "new", STEPS)
     tuned = scores(folder / "one", "tuned", MOST, start_from=str(start))
+    own = scores(folder / "one", "own", MOST, start_from=str(start), start_statistics="shards")
     print(HEAD)
     for steps, of_new in new.items():
-        print(line(steps, of_new, tuned.get(steps)))
-    goal = new[STEPS]
-    for what, reached in (
-        ("limb error", [steps for steps, found in tuned.items() if found.limbs <= goal.limbs]),
-        ("mouth to sound", [steps for steps, found in tuned.items() if found.mouth >= goal.mouth]),
-        ("validation loss", [steps for steps, found in tuned.items() if found.loss <= goal.loss]),
-    ):
+        print(line(steps, of_new, tuned.get(steps), own.get(steps)))
+    for found, named in ((tuned, ""), (own, ", own statistics")):
+        yield from rows_of(found, new[STEPS], named)
+
+
+def rows_of(tuned: dict[int, Score], goal: Score, named: str) -> Iterator[Row]:
+    """The steps after which fine-tuning is as good as a new training."""
+    reaching = {
+        "limb error": [steps for steps, found in tuned.items() if found.limbs <= goal.limbs],
+        "mouth to sound": [steps for steps, found in tuned.items() if found.mouth >= goal.mouth],
+    }
+    if named:  # losses are of z-scores, and compare by the same means and spreads alone
+        reaching["validation loss"] = [steps for steps, found in tuned.items() if found.loss <= goal.loss]
+    for what, reached in reaching.items():
         first = float(reached[0]) if reached else float("inf")
-        yield Row(
-            f"fine-tuning to the {what} of {STEPS} new steps", "steps", first, float(STEPS), None, Goal("value", MOST)
-        )
+        what = f"fine-tuning{named} to the {what} of {STEPS} new steps"
+        yield Row(what, "steps", first, float(STEPS), None, Goal("value", MOST))
 
 
 def write_speaker(folder: Path) -> None:
@@ -100,8 +108,9 @@ def scores(place: Path, name: str, steps: int, **settings: Any) -> dict[int, Sco
     return found
 
 
-def line(steps: int, new: Score, tuned: Score | None) -> str:
+def line(steps: int, new: Score, *tuned: Score | None) -> str:
     limbs, mouth, loss = (
-        ("", "", "") if tuned is None else (f"{tuned.limbs:.2f}", f"{tuned.mouth:.3f}", f"{tuned.loss:.3f}")
+        " ".join(f"{'' if each is None else format(getattr(each, name), form):>6}" for each in tuned)
+        for name, form in (("limbs", ".2f"), ("mouth", ".3f"), ("loss", ".3f"))
     )
-    return f"{steps:>5}   {new.limbs:>19.2f} {limbs:>6}   {new.mouth:>19.3f} {mouth:>6}   {new.loss:>9.3f} {loss:>6}"
+    return f"{steps:>5}   {new.limbs:>19.2f} {limbs}   {new.mouth:>19.3f} {mouth}   {new.loss:>9.3f} {loss}"

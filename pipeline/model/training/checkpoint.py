@@ -1,8 +1,9 @@
 """Checkpoints: everything that a run needs to resume, in safetensors and JSON, complete or absent.
 
 A checkpoint is a folder `step-000005000`: `model.safetensors` (weights), `average.safetensors` (their moving average, where there
-is one), `optimizer.safetensors`, and `state.json`, which records the sha256 of the others. It is written beside its target, fsynced
-and renamed. Random numbers need no state: each step seeds its own from the run's seed and its number.
+is one), `optimizer.safetensors`, with LoRA `adapters.safetensors` (see `pipeline.model.training.adapters`), and `state.json`, which
+records the sha256 of the others. It is written beside its target, fsynced and renamed. Random numbers need no state: each step
+seeds its own from the run's seed and its number.
 """
 
 import json
@@ -19,11 +20,13 @@ from torch import Tensor, nn
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, save_tensors
+from pipeline.model.training.adapters import adapted, apart, merged, restore_apart
 from pipeline.registry.models import BadModel
 
 log = logging.getLogger(__name__)
 
 STATE, MODEL, AVERAGE, OPTIMIZER = "state.json", "model.safetensors", "average.safetensors", "optimizer.safetensors"
+ADAPTERS = "adapters.safetensors"
 PREFIX = "step-"
 DEFAULT = "model"  # the name of a training to which nobody gives one
 
@@ -56,11 +59,12 @@ def write(
     target, temporary = folder / name_of(step), folder / f"{files.TEMPORARY}{uuid.uuid4().hex[:12]}"
     temporary.mkdir()
     try:
-        model.save(temporary / MODEL)
+        merged(model).save(temporary / MODEL)
         if average is not None:
-            average.save(temporary / AVERAGE)
-        save_tensors(_flat(optimizer, model.net), temporary / OPTIMIZER)
-        files.sync(temporary / OPTIMIZER)
+            merged(average).save(temporary / AVERAGE)
+        _save(_flat(optimizer, model.net), temporary / OPTIMIZER)
+        if adapted(model.net):
+            _save(apart(model, average), temporary / ADAPTERS)
         hashes = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         text = json.dumps({**state, "step": step, "files": hashes}, indent=1, sort_keys=True)
         files.write_text(temporary / STATE, text + "\n")
@@ -75,6 +79,11 @@ def write(
     for old in older[: max(0, len(older) - (keep - 1))]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    save_tensors(tensors, path)
+    files.sync(path)
 
 
 def sweep(folder: Path) -> None:
@@ -133,10 +142,14 @@ def restore(
     _take(model, path / MODEL)
     if average is not None:
         _take(average, path / AVERAGE)
+    file = path / ADAPTERS
     try:
-        _unflatten(optimizer, model.net, load_file(str(path / OPTIMIZER)))
-    except (KeyError, ValueError, SafetensorError) as error:
-        raise BadModel(f"{path / OPTIMIZER} is damaged, or of another network or optimizer ({error})") from error
+        if adapted(model.net):
+            restore_apart(load_file(str(file)), model, average)
+        file = path / OPTIMIZER
+        _unflatten(optimizer, model.net, load_file(str(file)))
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BadModel(f"{file} is damaged, or of another network or optimizer ({error})") from error
 
 
 def weights_of(path: Path) -> Path:
@@ -193,7 +206,8 @@ def _take(into: AudioToSkeleton, path: Path) -> None:
     loaded = AudioToSkeleton.load(path)
     if loaded.settings != into.settings:
         raise BadModel(f"{path} holds another network ({loaded.settings.to_json()}), not {into.settings.to_json()}")
-    into.net.load_state_dict(loaded.net.state_dict())
+    if not adapted(into.net):
+        into.net.load_state_dict(loaded.net.state_dict())
     into.space.load_state_dict(loaded.space.state_dict())
 
 

@@ -20,10 +20,12 @@ from pipeline.base import files
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.progress import Progress
 from pipeline.base.reasons import Failure
+from pipeline.base.version import version_of
 from pipeline.media.writer import WriteError
 from pipeline.model import diffusion
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import TrainingError, checkpoint
+from pipeline.model.training.adapters import merged
 from pipeline.model.training.batch import Prepared, loss_weights, prepare, with_still_lead
 from pipeline.model.training.cache import Cache, open_cache
 from pipeline.model.training.draws import SCHEME, draw
@@ -32,12 +34,13 @@ from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.milestones import MILESTONES, Best, keep
 from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, provenance, resumed
 from pipeline.model.training.recipe import Recipe
-from pipeline.model.training.samples import draw_sample
+from pipeline.model.training.samples import Generated, draw_sample
 from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of, shorten_timeout
 from pipeline.model.training.skips import NotFinite, Skips, not_finite
-from pipeline.model.training.start import STARTED_FROM, CannotStart, begin, check_begun, freeze
+from pipeline.model.training.start import STARTED_FROM, CannotStart, adapt, begin, check_begun, freeze
 from pipeline.model.training.validation import held_out_split, validation_losses
 from pipeline.model.training.windows import Batch, Steps, Windows, loader, numbers_of, onto, seed_of
+from pipeline.shards.format import ShardError
 from pipeline.tables import people
 from pipeline.tables.lock import driving
 
@@ -122,6 +125,7 @@ class _Run:
         )
         self.metrics = Metrics(folder, recipe, accelerator, self.first, say)
         self.best = Best(folder / MILESTONES, recipe.validation_windows)
+        self.generated = None if held_out is None else Generated(held_out, shards, recipe.generate_clips)
 
     def train(self) -> Path:
         recipe = self.recipe
@@ -164,6 +168,8 @@ class _Run:
             self.accelerator.wait_for_everyone()
         if step % recipe.validate_every == 0 or last:
             self._validate(step)
+        if recipe.generate_every and (step % recipe.generate_every == 0 or last):
+            self._measure(step)
         if recipe.sample_every and (step % recipe.sample_every == 0 or last):
             self._sample(step)
 
@@ -273,21 +279,33 @@ class _Run:
         if self.average is None:
             return
         decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(
-            list(self.average.net.parameters()), [p.detach() for p in self.model.net.parameters()], 1 - decay
+        averaged, now = (
+            [each.detach() for each in model.net.parameters() if each.requires_grad]
+            for model in (self.average, self.model)
         )
+        torch._foreach_lerp_(averaged, now, 1 - decay)
 
     @property
     def _best(self) -> AudioToSkeleton:
-        """The weights to generate with: the moving average where there is one."""
-        return self.average or self.model
+        """The weights to generate with, without adapters: the moving average where there is one."""
+        return merged(self.average or self.model)
 
     def _validate(self, step: int) -> None:
         """Note the validation loss, always with the same noise; in the main process, while the others wait."""
         if self.held_out is not None and self.main:
-            found = validation_losses(self._best, self.held_out, self.recipe, self.device, self.micro)
+            best = self._best
+            found = validation_losses(best, self.held_out, self.recipe, self.device, self.micro)
             self.metrics.note({"step": step, **found})
-            self.best.offer(self._best, step, found["validation_loss"])
+            self.best.offer(best, step, found["validation_loss"])
+        self.accelerator.wait_for_everyone()
+
+    def _measure(self, step: int) -> None:
+        """Note measures of generated validation clips; in the main process, while the others wait."""
+        if self.generated is not None and self.main:
+            try:
+                self.metrics.note({"step": step, **self.generated.measures(self._best)})
+            except (Failure, ShardError, OSError) as error:  # the sound may be gone; that must not end the training
+                log.warning("generated clips were not measured at step %d: %s", step, error)
         self.accelerator.wait_for_everyone()
 
     def _sample(self, step: int) -> None:
@@ -363,12 +381,22 @@ class _Run:
             self.average.space.load_state_dict(self.model.space.state_dict())
 
     def _freeze(self) -> int:
-        """Freeze what the recipe says; returns how many numbers stay."""
-        if not self.recipe.freeze:
+        """Freeze what the recipe says, and add its adapters; returns how many numbers stay."""
+        recipe = self.recipe
+        if not recipe.freeze and not recipe.lora_rank:
             return 0
-        if not self.recipe.start_from and not checkpoint.listed(self.folder / CHECKPOINTS):
-            raise CannotStart("train.freeze keeps weights of a model: name it with train.start_from=MODEL")
-        return freeze(self.model.net, self.recipe.freeze)
+        named = "lora_rank" if recipe.lora_rank else "freeze"
+        if recipe.freeze and recipe.lora_rank:
+            raise CannotStart("train.lora_rank trains adapters alone, so train.freeze has no meaning: leave one out")
+        if not recipe.start_from and not checkpoint.listed(self.folder / CHECKPOINTS):
+            raise CannotStart(f"train.{named} keeps weights of a model: name it with train.start_from=MODEL")
+        nets = [each.net for each in (self.model, self.average) if each is not None]
+        for net in nets:
+            if recipe.lora_rank:
+                self.about["lora"] = {"layers": adapt(net, recipe), "peft": version_of("peft")}
+            else:
+                freeze(net, recipe.freeze)
+        return sum(weights.numel() for weights in nets[0].parameters() if not weights.requires_grad)
 
     def _write_about(self) -> None:
         files.write_text(self.folder / TRAINED_ON, json.dumps(self.about, indent=1, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""Training metrics: lines of `metrics.jsonl`, and the same values for TensorBoard."""
+"""Training metrics: lines of `metrics.jsonl`, and the same values for the trackers."""
 
 import json
 import time
@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.base import files
 from pipeline.base.progress import Progress
 from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.trackers import add_wandb
 
 METRICS = "metrics.jsonl"
 
@@ -36,7 +37,9 @@ class Metrics:
             files.write_text(self.path, "".join(f"{line}\n" for line in lines if _step_of(line) <= self.step))
         # TensorBoard's hyperparameters take plain values only.
         plain = {name: str(value) for name, value in self.recipe.result_settings().items()}
-        self.accelerator.init_trackers("tensorboard", plain)
+        self.accelerator.init_trackers("tensorboard", plain)  # the name of its folder
+        if "wandb" in self.recipe.trackers:
+            add_wandb(self.accelerator, self.path.parent, plain, self.say)
 
     def add(self, step: int, loss: Tensor, norm: Tensor, learning_rate: float, progress: Progress) -> None:
         """Add a step's loss; every process must call it, because the mean is over all of them.
@@ -77,7 +80,7 @@ class Metrics:
         self.losses, self.norms, self.since, self.step = [], [], now, step
 
     def note(self, values: dict[str, Any]) -> None:
-        """Write a line, and the same values to TensorBoard; in the main process."""
+        """Write a line, and the same values to the trackers; in the main process."""
         if not self.accelerator.is_main_process:
             return
         with self.path.open("a", encoding="utf-8") as file:

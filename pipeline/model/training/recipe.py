@@ -33,6 +33,11 @@ class Recipe(Settings):
     ablate: Literal["", "reference", "concat", "local"] = Field(
         "", description="table 3: without the reference, cross-attention in place of concat, without local coordinates"
     )
+    modulation: Literal["block", "single"] = Field(
+        "block",
+        description="by the time step: block, a projection in each block, as the paper; single, one for all (adaLN-single), which "
+        "saves a third of the weights",
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block; the release uses 0.1")
     window_frames: int = Field(250, ge=8, le=5000, description="frames the network sees at once, at 25 fps")
     # The start
@@ -46,6 +51,13 @@ class Recipe(Settings):
     )
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
+    )
+    lora_rank: int = Field(
+        0, ge=0, description="LoRA: the start stays, adapters of this rank on its layers are trained; 0: off"
+    )
+    lora_alpha: int = Field(0, ge=0, description="an adapter's update is scaled by alpha / rank; 0: by 1")
+    lora_layers: Names = Field(
+        (), description="linear layers that have adapters, such as blocks.*.qkv; none: attention and MLPs"
     )
     # The data
     speaker: Names = Field((), description="only clips of these, of the shards' column speaker; none: all")
@@ -108,6 +120,18 @@ class Recipe(Settings):
     )
     validate_every: int = Field(2000, ge=1, description="steps", json_schema_extra=runtime())
     validation_windows: int = Field(256, ge=1, description="windows of a validation", json_schema_extra=runtime())
+    generate_every: int = Field(
+        0,
+        ge=0,
+        description="steps from one measurement of generated validation clips to the next: mouth to sound, limbs, jitter; 0: never",
+        json_schema_extra=runtime(),
+    )
+    generate_clips: int = Field(4, ge=1, description="that are generated and measured", json_schema_extra=runtime())
+    trackers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_one_or_more)] = Field(
+        ("tensorboard",),
+        description="that have the numbers beside metrics.jsonl; wandb where it is installed",
+        json_schema_extra=runtime(),
+    )
     sample_every: int = Field(
         10_000, ge=0, description="steps from one drawn sample to the next; 0: none", json_schema_extra=runtime()
     )
@@ -129,7 +153,7 @@ class Recipe(Settings):
         """The network's settings."""
         from pipeline.model.dit import NetSettings
 
-        names = ("arch", "size", "keypoints", "neck", "window_frames", "ablate", "dropout")
+        names = ("arch", "size", "keypoints", "neck", "window_frames", "ablate", "dropout", "modulation")
         return NetSettings(**{name: getattr(self, name) for name in names})
 
     def augmentation(self) -> "Augmentation":

@@ -29,7 +29,7 @@ def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
     return Accelerator(
         cpu=not on_gpu,
         mixed_precision=precision,
-        log_with="tensorboard",
+        log_with="tensorboard" if "tensorboard" in recipe.trackers else None,  # `trackers` adds the other
         project_dir=str(folder),
         dynamo_backend="inductor" if compiled else "no",
         # The other processes wait while the first one writes the cache, which can take an hour; `shorten_timeout` comes later.

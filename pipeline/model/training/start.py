@@ -6,14 +6,23 @@ from typing import Any
 
 from torch import nn
 
+from pipeline.base import install
 from pipeline.base.hashes import sha256_of
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import TrainingError
+from pipeline.model.training.adapters import ADAPTER, NAME, load_base
 from pipeline.model.training.checkpoint import weights_of
 from pipeline.model.training.recipe import Recipe
+from pipeline.nets.sound.torchaudio import mark_extension_absent
 
 STARTED_FROM = "started_from"
 _MAY_DIFFER = frozenset({"dropout", "window_frames"})  # they have no weights
+# Where adapters go by default: attention and MLPs. The release's attention is torch's own module, in which peft's adapter would
+# subtract its update from the frozen weights after every step, and round.
+_ADAPTED = (
+    *(f"blocks.*.{name}" for name in ("qkv", "out", "query", "key_value", "out_x", "up", "down")),
+    *("encoder.layers.*.linear1", "encoder.layers.*.linear2"),
+)
 
 
 class CannotStart(TrainingError):
@@ -38,7 +47,7 @@ def begin(model: AudioToSkeleton, recipe: Recipe) -> dict[str, Any]:
     start = AudioToSkeleton.load(path)
     _check(start, model, path)
     device = next(model.net.parameters()).device
-    model.net.load_state_dict(start.net.state_dict())
+    load_base(model.net, start.net.state_dict())
     if recipe.start_statistics == "model":
         model.space.load_state_dict(start.space.state_dict())
     model.to(device)
@@ -100,3 +109,32 @@ def freeze(net: nn.Module, patterns: tuple[str, ...]) -> int:
     if not any(weights.requires_grad for weights in named.values()):
         raise CannotStart("train.freeze leaves nothing to train")
     return sum(weights.numel() for weights in named.values() if not weights.requires_grad)
+
+
+def adapt(net: nn.Module, recipe: Recipe) -> list[str]:
+    """Give linear layers adapters of rank `recipe.lora_rank` and freeze everything else; returns the layers' names.
+
+    Raises:
+        CannotStart: peft is missing, or a pattern of `recipe.lora_layers` names no linear layer.
+    """
+    layers = _linear(net, recipe.lora_layers)
+    mark_extension_absent()  # peft imports transformers
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise CannotStart(f"train.lora_rank={recipe.lora_rank} needs peft: {install.with_extra('lora')}") from error
+    alpha = recipe.lora_alpha or recipe.lora_rank
+    inject_adapter_in_model(LoraConfig(r=recipe.lora_rank, lora_alpha=alpha, target_modules=layers), net, NAME)
+    for name, weights in net.named_parameters():
+        weights.requires_grad_(ADAPTER in name)
+    return layers
+
+
+def _linear(net: nn.Module, patterns: tuple[str, ...]) -> list[str]:
+    """Names of the linear layers that match a pattern; those of attention and MLPs where there is none."""
+    # Not by isinstance: the output of torch's own attention is a linear layer that is never called.
+    there = [name for name, module in net.named_modules() if type(module) is nn.Linear]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in there):
+            raise CannotStart(f"train.lora_layers: no linear layer is named {pattern}; there are {', '.join(there)}")
+    return [name for name in there if any(fnmatchcase(name, pattern) for pattern in patterns or _ADAPTED)]

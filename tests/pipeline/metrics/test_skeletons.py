@@ -9,6 +9,8 @@ from pipeline.metrics.skeletons import (
     diversity,
     jitter,
     joint_error,
+    limb_error_percent,
+    limb_lengths,
     loudness,
     mouth_follows_sound,
     mouth_opening,
@@ -117,3 +119,22 @@ def test_loudness_is_around_each_picture() -> None:
     assert loudness(wave, 10)[5] == pytest.approx(0.5)
     np.testing.assert_array_equal(np.flatnonzero(loudness(wave, 10)), [4, 5, 6])
     assert loudness(wave[: 5 * 640], 10).shape == (10,) and loudness(wave, 0).shape == (0,)
+
+
+def test_limbs_of_a_body_of_another_size_are_off_by_as_much_and_only_seen_ones_count() -> None:
+    true = pair().keypoints
+    assert limb_error_percent(true, true) == 0
+    assert limb_error_percent(true[:40] * 1.1, true[:40]) == pytest.approx(10)
+    bent = true.copy()
+    bent[:, [layout.LEFT_WRIST, layout.RIGHT_WRIST]] += bent[:, [layout.LEFT_ELBOW, layout.RIGHT_ELBOW]]
+    bent[:, [layout.LEFT_WRIST, layout.RIGHT_WRIST]] /= 2
+    assert limb_error_percent(bent, true) == pytest.approx(50 / 3)
+    half = true.copy()
+    half[::2, layout.LEFT_ELBOW] = np.nan
+    lengths, wanted = limb_lengths(half), limb_lengths(true)
+    assert lengths == pytest.approx(wanted, rel=0.01)
+    half[:, [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER]] = np.nan
+    assert np.isnan([limb_lengths(half)[name] for name in ("upper arm", "shoulders")]).all()
+    assert limb_error_percent(half, true) < 1, "of the forearms alone"
+    half[:] = np.nan
+    assert np.isnan(limb_error_percent(half, true))

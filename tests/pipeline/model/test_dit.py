@@ -13,6 +13,7 @@ from pipeline.model.dit import LEAD_FRAMES, Arch, NetSettings, parameters_of
 from pipeline.model.net import build
 
 FRAMES = 12
+SINGLE = {"modulation": "single"}
 ARCHS: tuple[Arch, ...] = ("dit", "release")
 VARIANTS = (("dit", ""), ("dit", "reference"), ("dit", "concat"), ("dit", "local"), ("release", ""))
 
@@ -88,21 +89,49 @@ def test_the_large_dit_is_as_deep_and_wide_as_the_papers() -> None:
     assert parameters_of(net) == pytest.approx(16 * block, rel=0.03)
 
 
+def test_one_modulation_for_all_blocks_saves_a_third_of_the_large_dit_and_leaves_the_usual_one_as_it_was() -> None:
+    usual, single = (on_paper(NetSettings(size="large", modulation=each)) for each in ("block", "single"))
+    assert (parameters_of(usual), parameters_of(single)) == (307_767_306, 213_401_610)
+    assert not any("table" in name or name.startswith("modulation") for name in usual.state_dict())
+    assert NetSettings(arch="dit", size="large").modulation == "block", "that of models from before"
+    differing = {name.partition(".")[2].partition(".")[2] for name in {*usual.state_dict()} - {*single.state_dict()}}
+    assert differing == {"modulation.weight", "modulation.bias"}
+
+
+def test_a_single_modulation_is_that_of_blocks_which_all_have_the_same() -> None:
+    """Each block's projection set to the shared one, its bias to the shared bias and the block's table: the same network."""
+    single = trained(tiny(modulation="single"))
+    usual = build(tiny())
+    shared = single.modulation
+    weights = {name: value for name, value in single.state_dict().items() if name in usual.state_dict()}
+    for number, block in enumerate(single.blocks):
+        weights[f"blocks.{number}.modulation.weight"] = shared.weight
+        weights[f"blocks.{number}.modulation.bias"] = shared.bias + block.table
+    usual.load_state_dict(weights)
+    given = inputs(tiny())
+    with torch.no_grad():
+        torch.testing.assert_close(usual.eval()(**given), single(**given), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("modulation", ["block", "single"])
 @pytest.mark.parametrize("ablate", ["", "reference", "concat", "local"])
-def test_a_new_dit_says_zero_and_its_blocks_change_nothing(ablate: str) -> None:
-    settings = tiny(ablate=ablate)
+def test_a_new_dit_says_zero_and_its_blocks_change_nothing(ablate: str, modulation: str) -> None:
+    settings = tiny(ablate=ablate, modulation=modulation)
     torch.manual_seed(0)
     net = build(settings)
     given = inputs(settings)
     assert not net(**given).any()
     tokens, heard = torch.randn(2, FRAMES, 192), torch.randn(2, FRAMES, 192) if ablate == "concat" else None
     for block in net.blocks:
-        assert torch.equal(block(tokens, torch.randn(2, 192), None, heard, None), tokens)
+        condition = net.time(torch.tensor([3, 70]))
+        if net.modulation is not None:
+            condition = net.modulation(condition)
+        assert torch.equal(block(tokens, condition, None, heard, None), tokens)
 
 
-@pytest.mark.parametrize(("arch", "ablate"), VARIANTS)
-def test_a_new_network_learns_from_its_first_steps(arch: str, ablate: str) -> None:
-    settings = tiny(arch, ablate)
+@pytest.mark.parametrize(("arch", "ablate", "more"), [*((*each, {}) for each in VARIANTS), ("dit", "", SINGLE)])
+def test_a_new_network_learns_from_its_first_steps(arch: str, ablate: str, more: dict[str, str]) -> None:
+    settings = tiny(arch, ablate, **more)
     torch.manual_seed(0)
     net = build(settings)
     given = inputs(settings)
@@ -254,6 +283,8 @@ def test_impossible_settings_are_refused() -> None:
         NetSettings(arch="release", ablate="concat")
     with pytest.raises(ValidationError, match="ablate=reference needs arch=dit"):
         NetSettings(arch="release", ablate="reference")
+    with pytest.raises(ValidationError, match="modulation=single needs arch=dit"):
+        NetSettings(arch="release", modulation="single")
     for wrong in ({"keypoints": 17}, {"size": "huge"}, {"window_frames": 7}, {"dropout": 1.0}, {"depth": 3}):
         with pytest.raises(ValidationError):
             NetSettings(**wrong)

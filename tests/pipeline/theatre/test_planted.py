@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import CLIP_SIDE_PX, SAMPLES_PER_FRAME
+from pipeline.metrics.skeletons import limb_lengths
 from pipeline.nets.sound.wav2vec import logmel
 from pipeline.shards.read import decode_audio, open_shards
 from pipeline.skeleton import layout
@@ -74,7 +75,7 @@ def test_clips_differ_are_whole_pictures_long_and_about_as_many_as_asked(pairs: 
 def test_limbs_are_the_speakers_own_within_the_noise(number: int, pairs: dict[int, list[planted.Pair]]) -> None:
     """Noise of s px on both ends makes a length L longer by s^2 / L; a median over thousands of frames is sure to 0.05 px."""
     who = planted.speaker(number)
-    found = planted.limb_lengths(np.concatenate([pair.keypoints for pair in pairs[number]]))
+    found = limb_lengths(np.concatenate([pair.keypoints for pair in pairs[number]]))
     for name, planted_length in (
         ("upper arm", who.upper_arm),
         ("forearm", who.forearm),

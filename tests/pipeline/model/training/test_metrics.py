@@ -10,7 +10,7 @@ from pipeline.model.training.metrics import METRICS
 from tests.pipeline.model.training.small import fit, losses
 
 
-def test_tensorboard_has_thelosses(undisturbed: Path) -> None:
+def test_tensorboard_has_the_losses(undisturbed: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(next((undisturbed / "tensorboard").rglob("events*")).parent))

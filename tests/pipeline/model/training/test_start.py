@@ -2,19 +2,24 @@
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline.base.hashes import sha256_of
-from pipeline.model.audio_to_skeleton import AudioToSkeleton
+from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
 from pipeline.model.dit import NetSettings
 from pipeline.model.training import checkpoint
+from pipeline.model.training.adapters import adapted, merged
 from pipeline.model.training.cache import Cache, UnknownSpeaker, open_cache
+from pipeline.model.training.provenance import RecipeChanged
 from pipeline.model.training.setup import new_model, optimizer_of
-from pipeline.model.training.start import CannotStart, begin, freeze
+from pipeline.model.training.start import CannotStart, adapt, begin, freeze
 from pipeline.registry.models import BadModel
 from tests.pipeline.model.training.small import fit, losses, recipe, shard_rows, write_shards
 
@@ -131,3 +136,117 @@ def test_speakers_pick_rows_and_unknown_ones_are_refused(tmp_path: Path) -> None
     unnamed = write_shards(tmp_path / "unnamed" / "shards", {"train": shard_rows(1)})
     with pytest.raises(UnknownSpeaker, match="its rows name no speakers: run the stage `speakers`, then `shards`"):
         open_cache(unnamed, "train", tmp_path / "cache", 0.7, ("s1",))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model of random weights to start from, of each network."""
+    found = {}
+    for arch, points in (("dit", 133), ("release", 123)):
+        torch.manual_seed(5)
+        settings = NetSettings(arch=arch, size="tiny", keypoints=points, window_frames=40)
+        model = AudioToSkeleton.new(settings, "logmel768")
+        for weights in model.net.parameters():
+            torch.nn.init.normal_(weights, std=0.05)
+        found[arch] = tmp_path_factory.mktemp("begun") / f"{arch}.safetensors"
+        model.save(found[arch])
+    return found
+
+
+LORA: dict[str, dict[str, Any]] = {
+    "dit": {"lora_rank": 3, "lora_alpha": 6, "warmup_steps": 0},
+    "release": {"lora_rank": 3, "warmup_steps": 0, "arch": "release", "keypoints": 123},
+}
+ADAPTED = {"dit": r"blocks\.\d\.(qkv|out|up|down)\.weight", "release": r"encoder\.layers\.\d\.linear[12]\.weight"}
+
+
+@pytest.mark.parametrize("arch", LORA)
+def test_lora_trains_updates_of_its_rank_and_leaves_a_plain_model(
+    shards: Path, begun: dict[str, Path], tmp_path: Path, arch: str
+) -> None:
+    path = fit(shards, tmp_path, steps=3, start_from=str(begun[arch]), **LORA[arch])
+    start = AudioToSkeleton.load(begun[arch])
+    theirs = start.net.state_dict()
+    for name in (checkpoint.MODEL, checkpoint.AVERAGE):
+        ours = AudioToSkeleton.load(path / name)
+        assert ours.net.state_dict().keys() == theirs.keys(), "a model like any other"
+        for key, weights in ours.net.state_dict().items():
+            if re.fullmatch(ADAPTED[arch], key):
+                values = torch.linalg.svdvals((weights - theirs[key]).double())
+                assert values[3] < 1e-5 * values[0] and values[2] > 100 * values[3], (name, key)
+            else:
+                assert torch.equal(weights, theirs[key]), (name, key)
+        assert all(torch.equal(a, b) for a, b in zip(ours.space.buffers(), start.space.buffers(), strict=True))
+        record = ours.trained_on
+        assert record["settings"]["lora_rank"] == 3
+        assert record["started_from"]["sha256"] == sha256_of(begun[arch])
+        assert {f"{layer}.weight" for layer in record["lora"]["layers"]} == {
+            key for key in theirs if re.fullmatch(ADAPTED[arch], key)
+        }
+
+
+@pytest.mark.parametrize("arch", LORA)
+def test_a_merged_model_gives_what_its_adapters_gave(cache: Cache, begun: dict[str, Path], arch: str) -> None:
+    made = recipe(start_from=str(begun[arch]), **LORA[arch])
+    model = new_model(made, cache)
+    adapt(model.net, made)
+    begin(model, made)
+    for name, weights in model.net.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=0.1)
+    channels, generator = made.net().channels, torch.Generator().manual_seed(1)
+    noisy, audio = torch.randn(2, 40, channels, generator=generator), torch.randn(2, 40, 768, generator=generator)
+    given = (noisy, torch.tensor([3, 70]), audio, noisy[:, 0])
+    plain = merged(model)
+    assert not adapted(plain.net) and merged(plain) is plain
+    model.net.train()  # in evaluation torch's encoder layers take a short cut past the adapters; dropout is 0
+    with torch.no_grad():
+        theirs, ours = model.net(*given), plain.net(*given)
+        start = AudioToSkeleton.load(begun[arch]).net(*given)
+    assert float((ours - theirs).abs().max()) < 1e-6 * float(theirs.abs().max())
+    assert float((start - theirs).abs().max()) > 1e-3
+
+
+def test_a_training_with_lora_goes_on_as_if_it_had_not_been_cut_and_its_weights_generate(
+    shards: Path, begun: dict[str, Path], tmp_path: Path
+) -> None:
+    given = {**LORA["dit"], "validate_every": 2}
+    whole = fit(shards, tmp_path / "whole", steps=4, start_from=str(begun["dit"]), milestone_every=4, **given)
+    moved = shutil.copy(begun["dit"], tmp_path / "moved.safetensors")
+    fit(shards, tmp_path / "parts", steps=2, start_from=str(moved), **given)
+    Path(moved).unlink()  # what the run goes on from is all in its checkpoint
+    parts = fit(shards, tmp_path / "parts", steps=4, **given)
+    for name in ("loss", "validation_loss"):
+        assert losses(tmp_path / "whole", name) == losses(tmp_path / "parts", name)
+    for name in (checkpoint.MODEL, checkpoint.AVERAGE):
+        ours, theirs = (AudioToSkeleton.load(path / name).net.state_dict() for path in (parts, whole))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    kept = AudioToSkeleton.load(tmp_path / "whole" / "milestones" / "step-000000004.safetensors")
+    audio = np.zeros((50, 768), np.float32)
+    reference = Reference(np.zeros((133, 2), np.float32), np.ones(133, bool), np.zeros(2, np.float32))
+    assert np.isfinite(kept.generate(audio, reference, sampler="ddim", steps=2).local).any()
+    with pytest.raises(RecipeChanged, match="lora_rank was 3, now 4"):
+        fit(shards, tmp_path / "parts", steps=5, **{**given, "lora_rank": 4})
+    (parts / checkpoint.ADAPTERS).write_bytes(b"x" * 99)
+    with pytest.raises(BadModel, match=r"adapters\.safetensors is not the file that was written"):
+        checkpoint.check(parts)
+
+
+def test_lora_is_refused_where_it_cannot_be(
+    cache: Cache, shards: Path, begun: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CannotStart, match=r"train\.lora_rank keeps weights of a model: name it with"):
+        fit(shards, tmp_path, lora_rank=2)
+    with pytest.raises(CannotStart, match=r"train\.freeze has no meaning: leave one out"):
+        fit(shards, tmp_path, lora_rank=2, freeze=("embed.*",), start_from=str(begun["dit"]))
+    net = new_model(recipe(), cache).net
+    with pytest.raises(CannotStart, match=r"no linear layer is named block\.\*; there are embed, time\.first"):
+        adapt(net, recipe(lora_rank=2, lora_layers=("block.*",)))
+    assert adapt(net, recipe(lora_rank=2, lora_layers=("blocks.*.qkv",))) == [f"blocks.{n}.qkv" for n in range(4)]
+    released = new_model(recipe(arch="release", keypoints=123), cache).net
+    with pytest.raises(CannotStart, match="no linear layer is named"):  # torch's attention never calls it
+        adapt(released, recipe(lora_rank=2, lora_layers=("encoder.layers.*.self_attn.out_proj",)))
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(CannotStart, match=r"^train\.lora_rank=2 needs peft: \S.*lora") as caught:
+        adapt(new_model(recipe(), cache).net, recipe(lora_rank=2))
+    assert "\n" not in str(caught.value)
