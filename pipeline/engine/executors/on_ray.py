@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pipeline.base.progress import tell
@@ -24,8 +25,9 @@ from pipeline.engine.executors.limits import SETUP_SECONDS
 from pipeline.engine.executors.link import Link, joined
 from pipeline.engine.executors.local import LocalExecutor
 from pipeline.engine.executors.seat import Orders, Report, Seat, module_path
-from pipeline.engine.stage import Stage
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.storage import DiskStorage, opened
 from pipeline.tables.outcome import FAILED
 
 SLACK_SECONDS = 120.0  # beyond a unit's own limit, which its seat watches
@@ -36,6 +38,7 @@ MEMORY_SHARE = (
     0.25  # of its limit, what a worker is promised: limits are for the worst file, and few meet one at a time
 )
 WORDS = 300  # characters of what Ray says of an error
+_STORE = "obstore"  # the module by which nodes reach a store
 _MEMORY_KILLS = ("low on memory", "out of memory", "OutOfMemory")  # of its memory monitor
 _numbers = itertools.count(1)  # of workers
 
@@ -50,7 +53,7 @@ class RayExecutor:
 
     def results(self, units: Units) -> Results:
         """Yield (index, result) in the order in which units end. Closing the generator stops the workers at once."""
-        if self.job.workers == 0 or stays(self.job.stage):
+        if self.job.workers == 0 or stays(self.job):
             yield from LocalExecutor(self._beside()).results(units)
             return
         job = self.job
@@ -68,10 +71,13 @@ class RayExecutor:
         return self.job if self.job.stage.resources.network else replace(self.job, workers=min(wanted, cores()))
 
 
-def stays(stage: Stage) -> bool:
-    """Whether a stage's units are run beside the driver."""
-    needs = stage.resources
-    return needs.network or needs.one_worker or needs.driver_disk
+def stays(job: Job) -> bool:
+    """Whether a job's units are run beside the driver.
+
+    With a storage nodes may share no disk with it, and a stage that needs more of the run's folder than lies there has to stay.
+    """
+    needs = job.stage.resources
+    return needs.network or needs.one_worker or needs.driver_disk or (needs.run_files and bool(job.machine.storage))
 
 
 @dataclass
@@ -186,9 +192,11 @@ class RayCluster:
         if unlike := differences(self._installed, told.installed):
             return Unfit(worker, f"{host} is not as this machine: {unlike}; install the same there")
         if told.lacking:
-            return Unfit(worker, f"{host} has no {', '.join(told.lacking)}: install csg405[{stage.extra}] there")
-        if not told.sees_run:
-            return Unfit(worker, f"{host} does not see {context.run}: nodes share the run's folder, at the same path")
+            extra = "storage" if told.lacking == [_STORE] else stage.extra
+            return Unfit(worker, f"{host} has no {', '.join(told.lacking)}: install csg405[{extra}] there")
+        if not told.sees_shared:
+            advice = "nodes share it, at the same path, or machine.storage names a bucket"
+            return Unfit(worker, f"{host} does not see {_shared(context)}: {advice}")
         if self._needs.get("GPU") and not told.gpus:
             return Unfit(worker, f"Ray says that {host} has a GPU, and no driver of one is there")
         log.info("a worker of %s answered on %s", stage.name, host)
@@ -276,8 +284,17 @@ def _orders(job: Job, needs: Mapping[str, float]) -> Orders:
         pulse=None,
     )
     packed = pickle.dumps((job.stage, context), protocol=pickle.HIGHEST_PROTOCOL)
-    modules, seconds = job.stage.needed_modules(), job.stage.resources.seconds
-    return Orders(packed, seconds, context.run, modules, dict(job.nets), module_path())
+    shared, seconds = _shared(context), job.stage.resources.seconds
+    modules = (*job.stage.needed_modules(), *(() if shared else (_STORE,)))
+    return Orders(packed, seconds, shared, modules, dict(job.nets), module_path())
+
+
+def _shared(context: Context) -> Path | None:
+    """The folder that nodes must see as the driver does: of the run's files. None where these lie in a store."""
+    if context.where is None:
+        return context.run
+    place = opened(context.where)
+    return place.run if isinstance(place, DiskStorage) else None
 
 
 def _end_of(words: str) -> str:

@@ -38,7 +38,7 @@ class Orders:
     Attributes:
         job: pickled (stage, context), which only the worker's own process unpickles.
         seconds: a unit's limit.
-        run: the run's folder, where machines share it.
+        shared: a folder that this machine must share with the driver's; None where a store is all that they share.
         modules: packages that the stage needs.
         nets: {name: sha256} of the nets that the driver has.
         path: where the driver finds modules; what of it a machine has too, as one that shares a checkout, counts there.
@@ -46,7 +46,7 @@ class Orders:
 
     job: bytes
     seconds: float
-    run: Path
+    shared: Path | None
     modules: tuple[str, ...]
     nets: Mapping[str, str]
     path: tuple[str, ...]
@@ -61,14 +61,14 @@ class Report:
         lacking: packages of the stage that are not there.
         host: its name, and the GPU.
         gpus: that its process was given, "" for none.
-        sees_run: whether the run's folder is there.
+        sees_shared: whether the folder is there that it must share.
     """
 
     installed: dict[str, str]
     lacking: list[str]
     host: str
     gpus: str
-    sees_run: bool
+    sees_shared: bool
 
 
 class Seat:
@@ -86,11 +86,12 @@ class Seat:
         self._line: Connection | None = None
 
     def report(self) -> Report:
-        """What a driver asks of a machine before it gives it units: what is installed there, and whether it sees the run."""
+        """What a driver asks of a machine before it gives it units: what is installed there, and whether it sees the files."""
         from pipeline.engine.executors.alike import installed, lacking
 
         self._begin()
-        return Report(installed(), lacking(self.orders.modules), host(), gpus(), self.orders.run.is_dir())
+        shared = self.orders.shared
+        return Report(installed(), lacking(self.orders.modules), host(), gpus(), shared is None or shared.is_dir())
 
     def run(self, unit: bytes) -> tuple[bytes, Beats]:
         """A pickled unit's pickled result, and what was counted so far."""

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[4]
 def orders(run: Path, stage: Stage, **changed: object) -> Orders:
     job = pickle.dumps((stage, Context(run)))
     path = (str(ROOT), *module_path())
-    told = {"job": job, "seconds": stage.resources.seconds, "run": run, "modules": (), "nets": {}, "path": path}
+    told = {"job": job, "seconds": stage.resources.seconds, "shared": run, "modules": (), "nets": {}, "path": path}
     return Orders(**{**told, **changed})  # type: ignore[arg-type]
 
 
@@ -64,11 +64,11 @@ def test_one_that_was_killed_between_two_units_does_the_second_nevertheless(seat
 
 def test_a_machine_tells_what_it_has(seat: Seat, tmp_path: Path) -> None:
     told = seat.report()
-    assert told.installed["numpy"] and told.sees_run and told.lacking == []
+    assert told.installed["numpy"] and told.sees_shared and told.lacking == []
     elsewhere = Seat(orders(tmp_path / "nowhere", toys.ToyCrawl(), modules=("json", "no_such_package")))
     told = elsewhere.report()
     elsewhere._end()
-    assert not told.sees_run and told.lacking == ["no_such_package"]
+    assert not told.sees_shared and told.lacking == ["no_such_package"]
 
 
 def test_a_stage_that_a_node_cannot_import_stops_it(tmp_path: Path) -> None:
