@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 
 import stages
+from pipeline.base.pulse import Beats
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors.alike import installed
-from pipeline.engine.executors.crew import Ended, Event, Lost, Mislaid, Ready, Unfit
-from pipeline.engine.executors.executor import Job
+from pipeline.engine.executors.crew import Ended, Event, Lost, Mislaid, Ready, Returned, Unfit
+from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.on_ray import RayCluster, RayExecutor, _fit, _orders, stays
+from pipeline.engine.executors.parcel import packed
 from pipeline.engine.executors.seat import Report
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Machine, is_stage
 from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.engine.unit import Unit
-from pipeline.tables.outcome import OK
 from pipeline.storage import Where
+from pipeline.tables.outcome import OK
 from stages.annotate import Annotate
 from stages.crawl import Crawl
 from stages.evaluate.renditions import Renditions
@@ -97,12 +99,14 @@ def cluster(ray: FakeRay, run: Path, **machine: Any) -> RayCluster:
     return RayCluster(link, job)  # type: ignore[arg-type]
 
 
-def answered(ray: FakeRay, run: Path, answer: Any, what: str = "run") -> tuple[RayCluster, list[Event]]:
+def answered(
+    ray: FakeRay, run: Path, answer: Any, what: str = "run", more: dict[int, Unit] | None = None
+) -> tuple[RayCluster, list[Event]]:
     """What the cluster makes of an answer to a unit, or to the first question."""
     found = cluster(ray, run)
     worker = found.hire()
     if what == "run":
-        found.send(worker, 7, Unit("u", {}))
+        found.send(worker, {7: Unit("u", {}), **(more or {})})
     ray.answers = {next(ref for ref, call in found._calls.items() if call.what == what): answer}
     return found, list(found.wait(0.0))
 
@@ -144,6 +148,18 @@ def test_errors_are_told_apart(ray: FakeRay, tmp_path: Path) -> None:
     assert isinstance(ended, Ended) and ended.result.reason == "exception"
     (unfit,) = answered(ray, tmp_path, errors.RuntimeEnvSetupError("no module named pipeline"), "report")[1]
     assert isinstance(unfit, Unfit) and "a node cannot run csg405" in unfit.words
+
+
+def test_of_several_units_those_without_an_answer_go_to_a_worker_again(ray: FakeRay, tmp_path: Path) -> None:
+    more = {8: Unit("v", {}), 9: Unit("w", {})}
+    answers = [packed(Result(OK, count=3)), packed(Result(OK, count=4))]
+    _, events = answered(ray, tmp_path, (answers, Beats()), more=more)
+    assert [(type(event), event.index) for event in events] == [(Ended, 7), (Ended, 8), (Returned, 9)]  # type: ignore[union-attr]
+    error = ray.exceptions.RayTaskError("run", "a traceback of ours", ValueError("no"))
+    _, events = answered(ray, tmp_path, error, more=more)
+    assert [type(event) for event in events] == [Returned] * 3, "which of them it was is seen when each comes alone"
+    _, events = answered(ray, tmp_path, ray.exceptions.ObjectLostError("0" * 56, None, ""), more=more)
+    assert [type(event) for event in events] == [Mislaid] * 3
 
 
 def test_an_actor_that_cannot_be_reached_is_ended_and_its_unit_waits_until_that_is_known(
