@@ -41,4 +41,4 @@ def receive(line: Connection) -> Parcel:
     pieces = [bytearray(size) for size in line.recv()]
     for piece in pieces:
         line.recv_bytes_into(piece)
-    return pieces
+    return [pieces[0], *map(pickle.PickleBuffer, pieces[1:])]  # so that sent on they stay beside a pickle
