@@ -6,6 +6,7 @@ import logging.handlers
 import os
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 LOG_BYTES, LOG_FILES = 20 << 20, 5
@@ -38,8 +39,13 @@ _CREDENTIALS = re.compile(
 
 def _secrets() -> list[str]:
     """Values long enough to be secrets, the longest first: one may hold another."""
-    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 6}
-    return sorted(secrets, key=len, reverse=True)
+    secrets = {os.environ.get(name, "") for name in os.environ if _names_a_secret(name)}
+    return sorted((value for value in secrets if len(value) >= 6), key=len, reverse=True)
+
+
+@cache
+def _names_a_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 class _JsonLines(logging.Formatter):

@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _REMOTE, _GONE = (
     "worker-",
     "gone-",
 )  # before the numbers of other machines' workers, in the place of a process's own number
+
+_WRITE_SECONDS = 0.2  # between two numbers of one remote worker: as often as progress looks
 
 _counters: memoryview | None = None
 _owner = 0  # a forked process has the mapping of the one that it came from, and must not count there
@@ -74,10 +77,15 @@ class Remote:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._known: dict[int, Beats] = {}
+        self._written: dict[int, float] = {}
 
     def write(self, worker: int, beats: Beats) -> None:
-        """Take down what a worker has counted so far."""
+        """Take down what a worker has counted so far; what quick units bring by the hundred is not written each time."""
         self._known[worker] = beats
+        now = time.monotonic()
+        if now - self._written.get(worker, float("-inf")) < _WRITE_SECONDS:
+            return
+        self._written[worker] = now
         self._write(f"{_REMOTE}{worker}", (beats.loading, beats.of_units, beats.frames, beats.fetched, beats.read))
 
     def end(self, worker: int) -> None:

@@ -49,6 +49,7 @@ class Resources:
         one_worker: the stage writes shared files, or is too small to be worth more than one process.
         network: the stage waits for the network: as many workers as `web.connections`, not one a core.
         driver_disk: workers read files that only the driver's machine has, such as an archive that it unpacked.
+        run_files: workers read or write files of the run's folder that do not lie in its storage, such as an evaluation's films.
         preload: what workers import late, or at length, beside the modules at the top of the stage's own: imported once, by the
             server that workers are forked from. None of it may start a thread.
     """
@@ -59,6 +60,7 @@ class Resources:
     one_worker: bool = False
     network: bool = False
     driver_disk: bool = False
+    run_files: bool = False
     preload: tuple[str, ...] = ()
 
 

@@ -6,7 +6,7 @@ time is virtual.
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,7 +20,9 @@ LOSSES = 3  # workers that a unit may take down with it before it counts as the 
 ROUNDS = 3  # times that as many workers as there are may end before any began, until the stage cannot run here
 AHEAD = 2  # workers asked for beyond the room that there is: who looks after the cluster sees that more would be used
 QUICK_SECONDS = 1.0  # units that take less, on average, wait at their worker, so that it does not wait for the driver
-QUEUED = 3  # such units at a worker, the one that it is at among them
+QUEUED = 3  # such units, or handfuls of them, at a worker, the one that it is at among them
+TOGETHER = 16  # units at most that are given to a worker at once, where each is over so soon that a message costs more
+TOGETHER_SECONDS, TOGETHER_BYTES = 0.1, 65536  # that they and their rows may take, by the average
 LOOK_SECONDS = 1.0  # between two looks for units that are overdue
 RECENT = 0.05  # weight of the last unit in the average of their seconds
 
@@ -39,6 +41,14 @@ class Ended:
     worker: int
     index: int
     result: Result
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A worker did not begin a unit that it was given with others, for these took long."""
+
+    worker: int
+    index: int
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Unfit:
     words: str
 
 
-Event = Ready | Ended | Mislaid | Lost | Unfit
+Event = Ready | Ended | Returned | Mislaid | Lost | Unfit
 
 
 class Cluster(Protocol):
@@ -85,8 +95,8 @@ class Cluster(Protocol):
         """Ask for another worker. It comes when there is room, or never."""
         ...
 
-    def send(self, worker: int, index: int, unit: Unit) -> None:
-        """Give a unit to a worker, which does its units in the order in which they came."""
+    def send(self, worker: int, units: Mapping[int, Unit]) -> None:
+        """Give units to a worker, which does its units in the order in which they came; it may return all but the first."""
         ...
 
     def dismiss(self, worker: int) -> None:
@@ -100,11 +110,15 @@ class Cluster(Protocol):
 
 @dataclass
 class _Hired:
-    """A worker, as the crew sees it: its units in their order, the first of which it is at, since when."""
+    """A worker, as the crew sees it: what it was given, in this order, and since when it is at the first unit of it."""
 
-    units: deque[tuple[int, Unit]] = field(default_factory=deque)
+    given: list[dict[int, Unit]] = field(default_factory=list)
     ready: bool = False
     since: float = 0.0
+
+    @property
+    def units(self) -> list[tuple[int, Unit]]:
+        return [item for units in self.given for item in units.items()]
 
 
 class Crew:
@@ -122,13 +136,13 @@ class Crew:
         self.cluster = cluster
         self._units, self._workers, self._seconds, self._stage = units, workers, seconds, stage
         self._hired: dict[int, _Hired] = {}
-        # Workers that may take a unit, by how many they have, those that wait longest first.
+        # Workers that may take a unit, by how often they were given some, those that wait longest first.
         self._free = [OrderedDict[int, None]() for _ in range(QUEUED)]
-        self._back: deque[tuple[int, Unit]] = deque()  # drawn, and to be given to another worker
+        self._back: deque[tuple[int, Unit]] = deque()  # drawn, and to be given to another worker, each alone
         self._drawn: tuple[int, Unit] | None = None
         self._losses: dict[int, int] = {}
         self._in_vain, self._most = 0, 1
-        self._average, self._looked = QUICK_SECONDS, 0.0
+        self._average, self._bytes, self._looked = QUICK_SECONDS, 0.0, 0.0
         self.heard = False  # whether any worker has answered yet
 
     def results(self, stopping: Callable[[], bool]) -> Results:
@@ -136,7 +150,7 @@ class Crew:
         while not stopping():
             self._hire()
             self._hand_out()
-            if not self._more() and not any(hired.units for hired in self._hired.values()):
+            if not self._more() and not any(hired.given for hired in self._hired.values()):
                 return
             for event in self.cluster.wait(WAIT_SECONDS):
                 yield from self._take(event)
@@ -153,12 +167,21 @@ class Crew:
             self._drawn = next(self._units, None)
         return bool(self._back) or self._drawn is not None
 
-    def _next(self) -> tuple[int, Unit]:
+    def _next(self) -> dict[int, Unit]:
+        """The next unit, or several that are soon over; one that comes back comes alone: if its worker is lost, it is why."""
         if self._back:
-            return self._back.popleft()
-        assert self._drawn is not None, "`_more` said that there is one"
-        drawn, self._drawn = self._drawn, None
-        return drawn
+            return dict([self._back.popleft()])
+        units: dict[int, Unit] = {}
+        most = self._together()
+        while len(units) < most and self._more():
+            assert self._drawn is not None, "`_more` said that there is one"
+            (index, unit), self._drawn = self._drawn, None
+            units[index] = unit
+        return units
+
+    def _together(self) -> int:
+        seconds, size = max(self._average, TOGETHER_SECONDS / TOGETHER), max(self._bytes, TOGETHER_BYTES / TOGETHER)
+        return max(1, int(min(TOGETHER_SECONDS / seconds, TOGETHER_BYTES / size)))
 
     def _hire(self) -> None:
         if len(self._hired) >= self._workers or not self._more():
@@ -173,20 +196,20 @@ class Crew:
         for level in range(QUEUED if self._average < QUICK_SECONDS else 1):
             while self._free[level] and self._more():
                 worker, _ = self._free[level].popitem(last=False)
-                self._send(worker, self._hired[worker], *self._next())
+                self._send(worker, self._hired[worker], self._next())
 
-    def _send(self, worker: int, hired: _Hired, index: int, unit: Unit) -> None:
-        if not hired.units:
+    def _send(self, worker: int, hired: _Hired, units: dict[int, Unit]) -> None:
+        if not hired.given:
             hired.since = self.cluster.now()
-        hired.units.append((index, unit))
+        self.cluster.send(worker, units)
+        hired.given.append(units)
         self._offer(worker, hired)
-        self.cluster.send(worker, index, unit)
 
     def _offer(self, worker: int, hired: _Hired) -> None:
-        """Note how many units a worker has, and so whether it may take another."""
+        """Note how much a worker has, and so whether it may take more."""
         self._forget(worker)
-        if len(hired.units) < QUEUED:
-            self._free[len(hired.units)][worker] = None
+        if len(hired.given) < QUEUED:
+            self._free[len(hired.given)][worker] = None
 
     def _forget(self, worker: int) -> None:
         for free in self._free:
@@ -202,6 +225,8 @@ class Crew:
                 self._offer(event.worker, hired)
             case Ended():
                 yield from self._ended(event, hired)
+            case Returned():
+                self._back.append((event.index, self._remove(event.worker, hired, event.index)))
             case Mislaid():
                 yield from self._mislaid(event, hired)
             case Lost():
@@ -213,14 +238,17 @@ class Crew:
         self._remove(event.worker, hired, event.index)
         self._losses.pop(event.index, None)
         self._average += RECENT * (event.result.wall_seconds - self._average)
+        self._bytes += RECENT * (event.result.bytes - self._bytes)
         yield event.index, event.result
 
     def _remove(self, worker: int, hired: _Hired, index: int) -> Unit:
         """Take a unit from its worker."""
-        unit = next(unit for at, unit in hired.units if at == index)
-        hired.units.remove((index, unit))
+        units = next(units for units in hired.given if index in units)
+        unit = units.pop(index)
         hired.since = self.cluster.now()
-        self._offer(worker, hired)
+        if not units:
+            hired.given.remove(units)
+            self._offer(worker, hired)
         return unit
 
     def _mislaid(self, event: Mislaid, hired: _Hired) -> Iterator[tuple[int, Result]]:
@@ -232,9 +260,9 @@ class Crew:
         del self._hired[event.worker]
         self._forget(event.worker)
         logging.getLogger(__name__).warning("%s: a worker is gone: %s", self._stage, event.words)
-        if hired.units:
-            index, unit = hired.units.popleft()
-            self._back.extendleft(reversed(hired.units))
+        if hired.given:
+            (index, unit), *others = hired.units
+            self._back.extendleft(reversed(others))
             yield from self._again(index, unit, event.reason, event.words)
         elif not hired.ready:
             self._in_vain += 1
@@ -254,7 +282,7 @@ class Crew:
         """A result that stops the stage, unless all units have theirs."""
         known = [at for hired in self._hired.values() for at, _ in hired.units]
         if known or self._more():
-            index = known[0] if known else self._next()[0]
+            index = known[0] if known else next(iter(self._next()))
             yield index, Result(FAILED, Reason.CRASHED.code, f"{self._stage} cannot start: {words}", broken=True)
 
     def _overdue(self) -> Iterator[tuple[int, Result]]:
@@ -264,13 +292,18 @@ class Crew:
             return
         self._looked = now
         for worker, hired in list(self._hired.items()):
-            if hired.units and now - hired.since > self._seconds:
-                index, _ = hired.units.popleft()
-                self._back.extendleft(reversed(hired.units))
+            if hired.given and now - hired.since > self._seconds:
                 self._let_go(worker)
-                seconds = now - hired.since
-                words = f"its worker did not answer for {seconds:.0f} s"
-                yield index, Result(FAILED, Reason.TIMED_OUT.code, words, wall_seconds=seconds)
+                yield from self._too_late(hired, now - hired.since)
+
+    def _too_late(self, hired: _Hired, seconds: float) -> Iterator[tuple[int, Result]]:
+        """The result of the unit that a worker was at; of several that were given together, any may be the one."""
+        sure = len(hired.given[0]) == 1
+        first, *others = hired.units
+        self._back.extendleft(reversed(others if sure else hired.units))
+        if sure:
+            words = f"its worker did not answer for {seconds:.0f} s"
+            yield first[0], Result(FAILED, Reason.TIMED_OUT.code, words, wall_seconds=seconds)
 
     def _let_go(self, worker: int) -> None:
         del self._hired[worker]

@@ -11,6 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from pipeline.base.progress import tell
@@ -18,14 +20,16 @@ from pipeline.base.pulse import Beats, Remote
 from pipeline.base.reasons import Reason
 from pipeline.engine.devices import cores
 from pipeline.engine.executors.alike import differences, folders_of_code, installed
-from pipeline.engine.executors.crew import Crew, Ended, Event, Lost, Mislaid, Ready, Unfit
+from pipeline.engine.executors.crew import Crew, Ended, Event, Lost, Mislaid, Ready, Returned, Unfit
 from pipeline.engine.executors.executor import Job, Result, Results, Units
 from pipeline.engine.executors.limits import SETUP_SECONDS
 from pipeline.engine.executors.link import Link, joined
 from pipeline.engine.executors.local import LocalExecutor
+from pipeline.engine.executors.parcel import packed, unpacked
 from pipeline.engine.executors.seat import Orders, Report, Seat, module_path
-from pipeline.engine.stage import Stage
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.storage import DiskStorage, opened
 from pipeline.tables.outcome import FAILED
 
 SLACK_SECONDS = 120.0  # beyond a unit's own limit, which its seat watches
@@ -36,6 +40,7 @@ MEMORY_SHARE = (
     0.25  # of its limit, what a worker is promised: limits are for the worst file, and few meet one at a time
 )
 WORDS = 300  # characters of what Ray says of an error
+_STORE = "obstore"  # the module by which nodes reach a store
 _MEMORY_KILLS = ("low on memory", "out of memory", "OutOfMemory")  # of its memory monitor
 _numbers = itertools.count(1)  # of workers
 
@@ -50,7 +55,7 @@ class RayExecutor:
 
     def results(self, units: Units) -> Results:
         """Yield (index, result) in the order in which units end. Closing the generator stops the workers at once."""
-        if self.job.workers == 0 or stays(self.job.stage):
+        if self.job.workers == 0 or stays(self.job):
             yield from LocalExecutor(self._beside()).results(units)
             return
         job = self.job
@@ -68,10 +73,13 @@ class RayExecutor:
         return self.job if self.job.stage.resources.network else replace(self.job, workers=min(wanted, cores()))
 
 
-def stays(stage: Stage) -> bool:
-    """Whether a stage's units are run beside the driver."""
-    needs = stage.resources
-    return needs.network or needs.one_worker or needs.driver_disk
+def stays(job: Job) -> bool:
+    """Whether a job's units are run beside the driver.
+
+    With a storage nodes may share no disk with it, and a stage that needs more of the run's folder than lies there has to stay.
+    """
+    needs = job.stage.resources
+    return needs.network or needs.one_worker or needs.driver_disk or (needs.run_files and bool(job.machine.storage))
 
 
 @dataclass
@@ -80,7 +88,7 @@ class _Call:
 
     what: str  # "report", "run", "beats" or "end"
     worker: int
-    index: int = -1
+    units: Sequence[int] = ()
 
 
 class RayCluster:
@@ -101,7 +109,7 @@ class RayCluster:
         self._actors: dict[int, Any] = {}
         self._calls: dict[Any, _Call] = {}
         self._hosts: dict[int, str] = {}
-        self._units: Counter[int] = Counter()  # that each worker has
+        self._given: Counter[int] = Counter()  # calls with units that each worker has
         self._look_at: dict[int, float] = {}  # when to look what a worker at a unit has counted
         self._room, self._room_asked = 0, float("-inf")
         self._installed = installed()
@@ -126,11 +134,11 @@ class RayCluster:
         self._calls[actor.report.remote()] = _Call("report", worker)
         return worker
 
-    def send(self, worker: int, index: int, unit: Unit) -> None:
-        packed = pickle.dumps(unit.carrying_rows(), protocol=pickle.HIGHEST_PROTOCOL)
-        self._units[worker] += 1
+    def send(self, worker: int, units: Mapping[int, Unit]) -> None:
+        parcels = [packed(unit.carrying_rows()) for unit in units.values()]
+        self._given[worker] += 1
         self._look_at.setdefault(worker, self.now() + LOOK_SECONDS)
-        self._calls[self._actors[worker].run.remote(packed)] = _Call("run", worker, index)
+        self._calls[self._actors[worker].run.remote(parcels)] = _Call("run", worker, tuple(units))
 
     def dismiss(self, worker: int) -> None:
         self._ray.kill(self._actors[worker])
@@ -144,9 +152,9 @@ class RayCluster:
         if not calls:
             time.sleep(seconds)
             return []
-        done, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
-        if done:
-            done, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+        done, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+        if not done:
+            done, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
         self._look()
         return [event for ref in done for event in self._event(ref)]
 
@@ -172,10 +180,11 @@ class RayCluster:
         if call.what == "report":
             yield self._reported(call.worker, answer)
         elif call.what == "run":
-            packed, beats = answer
-            self._units[call.worker] -= 1
+            parcels, beats = answer
+            self._given[call.worker] -= 1
             self._heard(call.worker, beats)
-            yield Ended(call.worker, call.index, pickle.loads(packed))  # noqa: S301 - of a worker that we started
+            for index, parcel in zip_longest(call.units, parcels):
+                yield Returned(call.worker, index) if parcel is None else Ended(call.worker, index, unpacked(parcel))
         elif call.what == "beats":
             self._heard(call.worker, answer)
 
@@ -186,9 +195,11 @@ class RayCluster:
         if unlike := differences(self._installed, told.installed):
             return Unfit(worker, f"{host} is not as this machine: {unlike}; install the same there")
         if told.lacking:
-            return Unfit(worker, f"{host} has no {', '.join(told.lacking)}: its extra {stage.extra} is missing there")
-        if not told.sees_run:
-            return Unfit(worker, f"{host} does not see {context.run}: nodes share the run's folder, at the same path")
+            extra = "storage" if told.lacking == [_STORE] else stage.extra
+            return Unfit(worker, f"{host} has no {', '.join(told.lacking)}: its extra {extra} is missing there")
+        if not told.sees_shared:
+            advice = "nodes share it, at the same path, or machine.storage names a bucket"
+            return Unfit(worker, f"{host} does not see {_shared(context)}: {advice}")
         if self._needs.get("GPU") and not told.gpus:
             return Unfit(worker, f"Ray says that {host} has a GPU, and no driver of one is there")
         log.info("a worker of %s answered on %s", stage.name, host)
@@ -211,10 +222,17 @@ class RayCluster:
             where = self._hosts.get(call.worker, "a node")
             self._drop(call.worker)
             yield Lost(call.worker, reason, f"{where}: {_why(words)}")
-        elif call.what == "run" and isinstance(error, errors.RayTaskError):
-            yield Ended(call.worker, call.index, Result(FAILED, Reason.EXCEPTION.code, _end_of(words)))
         elif call.what == "run":
-            yield Mislaid(call.worker, call.index, f"{type(error).__name__}: {words[:WORDS]}")
+            self._given[call.worker] -= 1
+            yield from (self._unheard(call, index, error, words) for index in call.units)
+
+    def _unheard(self, call: _Call, index: int, error: Exception, words: str) -> Event:
+        """What becomes of a unit of a call that did not come to an end; of several together, each is tried alone."""
+        if not isinstance(error, self._ray.exceptions.RayTaskError):
+            return Mislaid(call.worker, index, f"{type(error).__name__}: {words[:WORDS]}")
+        if len(call.units) > 1:
+            return Returned(call.worker, index)
+        return Ended(call.worker, index, Result(FAILED, Reason.EXCEPTION.code, _end_of(words)))
 
     def _make_sure(self, worker: int) -> None:
         """End an actor that cannot be reached, and ask until its end is known: its unit may still be under way until then."""
@@ -225,7 +243,7 @@ class RayCluster:
         """Show what a worker has counted, and look again, as long as it has a unit."""
         self._pulse.write(worker, beats)
         self._look_at.pop(worker, None)
-        if self._units[worker]:
+        if self._given[worker]:
             self._look_at[worker] = self.now() + LOOK_SECONDS
 
     def _look(self) -> None:
@@ -239,7 +257,7 @@ class RayCluster:
         return self._actors[worker].beats.options(concurrency_group="pulse").remote()
 
     def _drop(self, worker: int) -> None:
-        del self._actors[worker], self._units[worker]
+        del self._actors[worker], self._given[worker]
         self._look_at.pop(worker, None)
         self._pulse.end(worker)
 
@@ -275,9 +293,18 @@ def _orders(job: Job, needs: Mapping[str, float]) -> Orders:
         threads=max(1, int(needs["CPU"])),
         pulse=None,
     )
-    packed = pickle.dumps((job.stage, context), protocol=pickle.HIGHEST_PROTOCOL)
-    modules, seconds = job.stage.needed_modules(), job.stage.resources.seconds
-    return Orders(packed, seconds, context.run, modules, dict(job.nets), module_path())
+    work = pickle.dumps((job.stage, context), protocol=pickle.HIGHEST_PROTOCOL)
+    shared, seconds = _shared(context), job.stage.resources.seconds
+    modules = (*job.stage.needed_modules(), *(() if shared else (_STORE,)))
+    return Orders(work, seconds, shared, modules, dict(job.nets), module_path())
+
+
+def _shared(context: Context) -> Path | None:
+    """The folder that nodes must see as the driver does: of the run's files. None where these lie in a store."""
+    if context.where is None:
+        return context.run
+    place = opened(context.where)
+    return place.run if isinstance(place, DiskStorage) else None
 
 
 def _end_of(words: str) -> str:

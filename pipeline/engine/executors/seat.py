@@ -26,8 +26,10 @@ from pipeline.base.process import prepare
 from pipeline.base.pulse import Beats, Pulse
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died, limit_memory
+from pipeline.engine.executors.parcel import Parcel, packed, receive, send, unpacked
 
 LOOK_SECONDS = 0.2
+TOGETHER_SECONDS = 1.0  # after which units that came together are not begun any more
 _OF_THE_CLUSTER = ("OMP_NUM_THREADS",)  # set for its own processes; how many threads a worker has, its context says
 
 
@@ -38,7 +40,7 @@ class Orders:
     Attributes:
         job: pickled (stage, context), which only the worker's own process unpickles.
         seconds: a unit's limit.
-        run: the run's folder, where machines share it.
+        shared: a folder that this machine must share with the driver's; None where a store is all that they share.
         modules: packages that the stage needs.
         nets: {name: sha256} of the nets that the driver has.
         path: where the driver finds modules; what of it a machine has too, as one that shares a checkout, counts there.
@@ -46,7 +48,7 @@ class Orders:
 
     job: bytes
     seconds: float
-    run: Path
+    shared: Path | None
     modules: tuple[str, ...]
     nets: Mapping[str, str]
     path: tuple[str, ...]
@@ -61,14 +63,14 @@ class Report:
         lacking: packages of the stage that are not there.
         host: its name, and the GPU.
         gpus: that its process was given, "" for none.
-        sees_run: whether the run's folder is there.
+        sees_shared: whether the folder is there that it must share.
     """
 
     installed: dict[str, str]
     lacking: list[str]
     host: str
     gpus: str
-    sees_run: bool
+    sees_shared: bool
 
 
 class Seat:
@@ -86,25 +88,33 @@ class Seat:
         self._line: Connection | None = None
 
     def report(self) -> Report:
-        """What a driver asks of a machine before it gives it units: what is installed there, and whether it sees the run."""
+        """What a driver asks of a machine before it gives it units: what is installed there, and whether it sees the files."""
         from pipeline.engine.executors.alike import installed, lacking
 
         self._begin()
-        return Report(installed(), lacking(self.orders.modules), host(), gpus(), self.orders.run.is_dir())
+        shared = self.orders.shared
+        return Report(installed(), lacking(self.orders.modules), host(), gpus(), shared is None or shared.is_dir())
 
-    def run(self, unit: bytes) -> tuple[bytes, Beats]:
-        """A pickled unit's pickled result, and what was counted so far."""
-        answer = self._asked(unit)
-        return answer, self.beats()
+    def run(self, units: Sequence[Parcel]) -> tuple[list[Parcel], Beats]:
+        """The results of units, in their order, and what was counted so far.
+
+        Of several units the last ones are left undone where the first take longer than was thought: nobody hears of results before.
+        """
+        answers, began = [self._asked(units[0])], time.monotonic()
+        for unit in units[1:]:
+            if time.monotonic() - began > TOGETHER_SECONDS:
+                break
+            answers.append(self._asked(unit))
+        return answers, self.beats()
 
     def beats(self) -> Beats:
         """What the worker has counted so far."""
         return self.pulse.read()
 
-    def _asked(self, unit: bytes) -> bytes:
+    def _asked(self, unit: Parcel) -> Parcel:
         for _ in range(2):  # one that ended between two units says nothing of the second
             try:
-                self._begin().send_bytes(unit)
+                send(self._begin(), unit)
                 break
             except OSError:
                 self._end()
@@ -112,7 +122,7 @@ class Seat:
         limit = self.orders.seconds + SETUP_SECONDS
         try:
             if self._line.poll(limit):
-                return self._line.recv_bytes()
+                return receive(self._line)
         except (EOFError, OSError):
             return self._failed(*self._how_it_ended())
         self._end()
@@ -129,12 +139,12 @@ class Seat:
             return Reason.TIMED_OUT, f"stopped after {self.orders.seconds:g} s"
         return Reason.CRASHED, how_it_died(code)
 
-    def _failed(self, reason: Reason, words: str) -> bytes:
+    def _failed(self, reason: Reason, words: str) -> Parcel:
         from pipeline.engine.executors.executor import Result
         from pipeline.tables.outcome import FAILED
 
         seconds = self.orders.seconds if reason is Reason.TIMED_OUT else 0.0
-        return pickle.dumps(Result(FAILED, reason.code, words, wall_seconds=seconds, host=host()))
+        return packed(Result(FAILED, reason.code, words, wall_seconds=seconds, host=host()))
 
     def _begin(self) -> Connection:
         """Start the worker's process, unless it runs."""
@@ -193,23 +203,23 @@ def _main(number: int) -> None:
         run = _broken(f"its worker cannot begin on {host()}: {type(error).__name__}: {error}")
     while True:
         try:
-            unit = line.recv_bytes()
+            unit = receive(line)
         except EOFError:
             return
-        line.send_bytes(run(unit))
+        send(line, run(unit))
 
 
-def _broken(words: str) -> Callable[[bytes], bytes]:
+def _broken(words: str) -> Callable[[Parcel], Parcel]:
     """A function that answers every unit with a result that stops the stage."""
     from pipeline.engine.executors.executor import Result
     from pipeline.tables.outcome import FAILED
 
-    answer = pickle.dumps(Result(FAILED, Reason.EXCEPTION.code, words, broken=True))
+    answer = packed(Result(FAILED, Reason.EXCEPTION.code, words, broken=True))
     return lambda _: answer
 
 
-def _worker(orders: Orders, folder: Path) -> Callable[[bytes], bytes]:
-    """A function from a pickled unit to its pickled result."""
+def _worker(orders: Orders, folder: Path) -> Callable[[Parcel], Parcel]:
+    """A function from a unit to its result."""
     from pipeline.engine.executors.expected import imported
     from pipeline.engine.executors.worker import Worker
 
@@ -228,9 +238,8 @@ def _worker(orders: Orders, folder: Path) -> Callable[[bytes], bytes]:
     threading.Thread(target=_watch, args=(worker, os.getppid()), daemon=True).start()
     name = host()
 
-    def run(unit: bytes) -> bytes:
-        result = worker.run(pickle.loads(unit))  # noqa: S301 - of the driver
-        return pickle.dumps(replace(result, host=name), protocol=pickle.HIGHEST_PROTOCOL)
+    def run(unit: Parcel) -> Parcel:
+        return packed(replace(worker.run(unpacked(unit)), host=name))
 
     return run
 

@@ -16,7 +16,8 @@ _OWN = "file:"  # ids that are made of the content
 class CrawledFiles:
     """Compares files that are used where they were found with the content that their video's id names.
 
-    A file that the crawl hashed costs a look at its times; any other is hashed once, and every process hears of it.
+    A file that the crawl hashed costs a look at its times; any other is hashed once, and every process hears of it that sees the
+    run's folder.
 
     Args:
         run: the run's folder.
@@ -64,5 +65,6 @@ class CrawledFiles:
             content = self._known.sure_at(path, state)
         if content is None:
             content = content_of(path)
-            self._known.add(path, content)
+            note = self._known.add if self._run.is_dir() else self._known.meet
+            note(path, content)
         return content.video_id

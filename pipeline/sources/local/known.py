@@ -94,6 +94,11 @@ class KnownFiles:
         """Note what lies at a path, and which unit that is."""
         self._append(lines_of(path, content, unit))
 
+    def meet(self, path: Path, content: Content) -> None:
+        """Know what lies at a path for as long as this process goes on, as on a machine without the run's folder."""
+        for line in lines_of(path, content):
+            self._take(json.dumps(line).encode())
+
     def bind(self, unit: str, sha256: str) -> None:
         """Note which content a unit is, for good."""
         self._append([line_of_unit(unit, sha256)])

@@ -28,7 +28,7 @@ class Renditions(RenditionsSettings, Stage):
     reads: ClassVar[tuple[Reads, ...]] = (Reads("pairs", ("setting", "reference", "voice", "content", "given")),)
     writes: ClassVar[str] = "renditions"
     unit: ClassVar[str] = "pair_id"
-    resources: ClassVar[Resources] = Resources(seconds=48 * 3600, memory_gb=64, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=48 * 3600, memory_gb=64, gpu=True, run_files=True)
 
     def worker(self, context: Context) -> Work:
         gpu = claim(self.gpus, context.run)

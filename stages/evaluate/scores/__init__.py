@@ -23,7 +23,9 @@ class Scores(ScoresSettings, Stage):
     )
     writes: ClassVar[str] = "scores"
     unit: ClassVar[str] = "pair_id"
-    resources: ClassVar[Resources] = Resources(seconds=7200, memory_gb=16, gpu=True, preload=("scipy.signal",))
+    resources: ClassVar[Resources] = Resources(
+        seconds=7200, memory_gb=16, gpu=True, run_files=True, preload=("scipy.signal",)
+    )
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.detector, self.pose) if self.annotate else ()

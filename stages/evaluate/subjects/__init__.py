@@ -26,7 +26,7 @@ class Subjects(SubjectsSettings, Stage):
     name: ClassVar[str] = "subjects"
     version: ClassVar[int] = 1
     writes: ClassVar[str] = "subjects"
-    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True, run_files=True)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return () if self.protocol == "csg405" else (self.detector, self.pose)

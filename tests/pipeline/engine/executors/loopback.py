@@ -1,7 +1,10 @@
 """A Ray cluster of several nodes on this machine, which nothing else reaches, and what tests do to it."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from pipeline.engine.executors import link
 
 MEGABYTE = 1 << 20
+OWN_CACHE = "own"  # of a blind node, in what it sees
 
 
 class Loopback:
@@ -31,7 +35,7 @@ class Loopback:
         self.cpus = cpus
         self._cluster = Cluster(
             initialize_head=True,
-            head_node_args={**self._arguments(0), "include_dashboard": False},
+            head_node_args={**self.arguments(0), "include_dashboard": False},
             shutdown_at_exit=True,
         )
         self.nodes = [self.add() for _ in range(nodes)]
@@ -42,7 +46,13 @@ class Loopback:
 
     def add(self, cpus: int | None = None, **more: Any) -> Any:
         """A node comes."""
-        return self._cluster.add_node(**self._arguments(self.cpus if cpus is None else cpus), **more)
+        return self._cluster.add_node(**self.arguments(self.cpus if cpus is None else cpus), **more)
+
+    def retire(self) -> None:
+        """All nodes but the head leave, in good order."""
+        for node in self.nodes:
+            self._cluster.remove_node(node)
+        self.nodes.clear()
 
     def kill(self, node: Any) -> None:
         """SIGKILL of everything of a node."""
@@ -76,7 +86,8 @@ class Loopback:
                 if "ray" in " ".join(process.cmdline()[:2]):
                     process.send_signal(signal.SIGKILL)
 
-    def _arguments(self, cpus: int) -> dict[str, Any]:
+    def arguments(self, cpus: int) -> dict[str, Any]:
+        """Of a node."""
         return {
             "node_ip_address": "127.0.0.1",
             "num_cpus": cpus,
@@ -106,3 +117,43 @@ def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
         finally:
             link.part()
             cluster.end()
+
+
+@contextmanager
+def blind_nodes(cluster: Loopback, folder: Path, count: int = 2) -> Iterator[list[Path]]:
+    """Nodes that see an empty folder of their own in the place of one of the driver's, where their caches lie too.
+
+    Skips the test where no mount namespace can be made.
+
+    Yields: the folder as each of them sees it.
+    """
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can hide a folder from a node: unshare --mount is refused here")
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(folder)]
+    command = [*hidden, sys.executable, "-c", _NODE, cluster.address, json.dumps(cluster.arguments(1))]
+    environment = {**os.environ, "CSG405_CACHE": str(folder / OWN_CACHE)}
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):  # one after the other: nodes of one machine number their sockets
+            nodes.append(node := subprocess.Popen(command, env=environment, stdout=subprocess.PIPE))
+            assert node.stdout is not None and node.stdout.readline() == b"there\n", "a node ended"
+        yield [Path(f"/proc/{node.pid}/root{folder}") for node in nodes]
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.communicate()
+
+
+_NODE = """
+import json, signal, sys
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+ports = {"min_worker_port": 0, "max_worker_port": 0, "node_manager_port": 0, "dashboard_agent_listen_port": None}
+asked = {**json.loads(sys.argv[2]), **ports, "include_log_monitor": False}
+node = Node(RayParams(gcs_address=sys.argv[1], redis_address=sys.argv[1], **asked), head=False, shutdown_at_exit=False)
+print("there", flush=True)
+signal.sigwait({signal.SIGTERM})
+node.kill_all_processes(check_alive=False, allow_graceful=True)
+"""

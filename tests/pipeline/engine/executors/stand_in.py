@@ -3,11 +3,11 @@
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.base.reasons import Reason
-from pipeline.engine.executors.crew import Ended, Event, Lost, Mislaid, Ready
+from pipeline.engine.executors.crew import Ended, Event, Lost, Mislaid, Ready, Returned
 from pipeline.engine.executors.executor import Result
 from pipeline.engine.unit import Unit
 from pipeline.tables.outcome import OK
@@ -31,6 +31,8 @@ class StandIn:
     Attributes:
         begun: {index: how often a worker began it}.
         asked, most: workers that were asked for in all, and units that were away at a time, at most.
+        handfuls: how many units were given at once.
+        returns: units that their worker gives back unbegun, once.
     """
 
     def __init__(self, nodes: Sequence[int], seconds: Callable[[Unit], float] = lambda _: 1.0) -> None:
@@ -40,7 +42,10 @@ class StandIn:
         self.asked = self.away = self.most = 0
         self.frozen: set[int] = set()  # workers that never answer again
         self.mislays: set[int] = set()  # units of which the next result is lost on the way
+        self.handfuls: list[int] = []
+        self.returns: set[int] = set()
         self.starts = True  # whether workers that have room come up; else they end at once
+        self.row_bytes = 0
         self._seconds = seconds
         self._queues: dict[int, deque[tuple[int, Unit]]] = {}
         self._waiting: deque[int] = deque()  # asked for, without room
@@ -59,11 +64,13 @@ class StandIn:
         self._place()
         return self.asked
 
-    def send(self, worker: int, index: int, unit: Unit) -> None:
-        self.away += 1
+    def send(self, worker: int, units: Mapping[int, Unit]) -> None:
+        idle = not self._queues[worker]
+        self.handfuls.append(len(units))
+        self.away += len(units)
         self.most = max(self.most, self.away)
-        self._queues[worker].append((index, unit))
-        if len(self._queues[worker]) == 1:
+        self._queues[worker].extend(units.items())
+        if idle:
             self._begin(worker)
 
     def dismiss(self, worker: int) -> None:
@@ -123,21 +130,33 @@ class StandIn:
 
     def _begin(self, worker: int) -> None:
         index, unit = self._queues[worker][0]
+        if index in self.returns:
+            self.returns.remove(index)
+            self.at(0.0, lambda: self._give_back(worker, index))
+            return
         self.begun[index] = self.begun.get(index, 0) + 1
         self.at(self._seconds(unit), lambda: self._end(worker, index, unit))
+
+    def _give_back(self, worker: int, index: int) -> Event | None:
+        queue = self._queues.get(worker)
+        return self._over(queue, worker, Returned(worker, index)) if queue is not None else None
+
+    def _over(self, queue: deque[tuple[int, Unit]], worker: int, event: Event) -> Event:
+        queue.popleft()
+        self.away -= 1
+        if queue:
+            self._begin(worker)
+        return event
 
     def _end(self, worker: int, index: int, unit: Unit) -> Event | None:
         queue = self._queues.get(worker)
         if queue is None or worker in self.frozen:
             return None
-        queue.popleft()
-        self.away -= 1
-        if queue:
-            self._begin(worker)
         if index in self.mislays:
             self.mislays.remove(index)
-            return Mislaid(worker, index, "its node is gone")
-        return Ended(worker, index, Result(OK, count=1, wall_seconds=self._seconds(unit)))
+            return self._over(queue, worker, Mislaid(worker, index, "its node is gone"))
+        ended = Ended(worker, index, Result(OK, count=1, wall_seconds=self._seconds(unit), bytes=self.row_bytes))
+        return self._over(queue, worker, ended)
 
 
 def numbered(count: int) -> Iterator[tuple[int, Unit]]:

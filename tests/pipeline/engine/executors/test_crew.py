@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from pipeline.base.reasons import Reason
-from pipeline.engine.executors.crew import AHEAD, LOSSES, QUEUED, Crew, Unfit
+from pipeline.engine.executors.crew import AHEAD, LOSSES, QUEUED, TOGETHER, Crew, Unfit
 from pipeline.engine.executors.executor import Result
 from pipeline.tables.outcome import FAILED, OK
 from tests.bench.bench_ray import in_virtual_time
@@ -44,9 +44,48 @@ def test_results_come_in_the_order_in_which_units_end_and_units_are_drawn_as_nee
 
 
 def test_quick_units_wait_at_their_worker_so_that_it_waits_for_nobody() -> None:
-    cluster = StandIn([2], lambda _: 0.01)
+    cluster = StandIn([2], lambda _: 0.2)
     run(cluster, 300)
-    assert cluster.most == 2 * QUEUED
+    assert cluster.most == 2 * QUEUED and set(cluster.handfuls) == {1}
+
+
+def test_units_that_are_over_at_once_come_by_the_handful_unless_their_rows_are_many() -> None:
+    cluster = StandIn([2], lambda _: 0.001)
+    assert len(run(cluster, 2000)) == 2000
+    assert cluster.handfuls[:50] == [1] * 50 and max(cluster.handfuls) == TOGETHER
+    assert len(cluster.handfuls) < 350 and cluster.most <= 2 * QUEUED * TOGETHER
+    heavy = StandIn([2], lambda _: 0.001)
+    heavy.row_bytes = 5_000_000
+    run(heavy, 300)
+    assert set(heavy.handfuls) == {1}
+
+
+def test_units_that_a_worker_gives_back_are_done_alone() -> None:
+    cluster = StandIn([1], lambda _: 0.001)
+    cluster.returns = set(range(400, 420))
+    found = run(cluster, 500)
+    assert Counter(result.status for result in found.values()) == {OK: 500} and set(cluster.begun.values()) == {1}
+
+
+def test_a_unit_that_ends_its_workers_is_found_among_those_it_came_with() -> None:
+    cluster = StandIn([1], lambda unit: 1e6 if unit.id == "u507" else 0.001)
+
+    def strike() -> None:
+        if cluster.begun.get(507):
+            cluster.kill_worker()
+        cluster.at(5.0, strike)
+
+    cluster.at(5.0, strike)
+    found = run(cluster, 600)
+    assert [index for index, result in found.items() if result.status != OK] == [507]
+    assert max(cluster.handfuls) == TOGETHER
+
+
+def test_of_units_that_came_together_none_is_called_late_for_another() -> None:
+    cluster = StandIn([1], lambda unit: 1e6 if unit.id == "u507" else 0.001)
+    found = run(cluster, 600, seconds=30.0)
+    late = {index: result.reason for index, result in found.items() if result.status != OK}
+    assert late == {507: "timed_out"} and len(found) == 600
 
 
 def test_no_more_workers_than_were_asked_for() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.engine.executors import on_ray
 from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.on_ray import RayExecutor
 from pipeline.engine.profile import Machine
@@ -109,25 +110,46 @@ def run_to_the_end(run: Path, address: str) -> None:
 def test_kills_of_workers_actors_and_nodes_and_a_late_one_leave_no_trace(
     cluster: Loopback, tmp_path: Path, undisturbed: object
 ) -> None:
-    moments, run = random.Random(405), tmp_path / "run"
+    moments, run, landed = random.Random(405), tmp_path / "run", 0
     with driver(run, *STAGES, ray=cluster.address) as process:
         for kill in range(10):
-            until(lambda: cluster.actors() or process.poll() is not None, 120)
+            until(lambda: cluster.workers() or process.poll() is not None, 120)
             time.sleep(moments.uniform(0, 0.3))
-            if kill % 3 == 2 and cluster.nodes:
-                cluster.kill(moments.choice(cluster.nodes))
-                cluster.nodes.append(cluster.add())
-            elif victims := cluster.actors() + cluster.workers():
-                moments.choice(victims).kill()
             if process.poll() is not None:
                 break
+            if kill % 3 == 2:
+                cluster.kill(moments.choice(cluster.nodes))
+                cluster.nodes.append(cluster.add())
+                landed += 1
+            elif victims := cluster.actors() + cluster.workers():
+                moments.choice(victims).kill()
+                landed += 1
         err = process.communicate(timeout=300)[1]
     assert process.returncode == 0, err
+    assert landed >= 8, "of ten kills most must meet work under way"
     if "'failed'" in repr(contents(run)):  # a unit whose own process was killed is tried again by the next run
         run_to_the_end(run, cluster.address)
     assert same(contents(run), undisturbed)
     rows = Store(run).table("videos").rows(["video_id"])
     assert len(set(rows["video_id"].to_pylist())) == len(UNITS)
+
+
+def test_an_actor_that_is_frozen_is_given_up_and_its_units_go_to_another(
+    cluster: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "SETUP_SECONDS", 0.0)
+    monkeypatch.setattr(on_ray, "SLACK_SECONDS", 2.0)
+    until(lambda: not cluster.actors(), 60)  # of the tests before
+    job = Job(toys.ToyCrawl(), Context(tmp_path), 1, machine=Machine(executor="ray", address=cluster.address))
+    found = RayExecutor(job).results(enumerate(Unit(name, {}) for name in ("a", "b", "c", "d")))
+    assert next(found)[1].status == OK
+    (frozen,) = cluster.actors()
+    frozen.suspend()
+    try:
+        after = {index: (result.status, result.reason) for index, result in found}
+    finally:
+        frozen.kill()
+    assert after == {1: (FAILED, "timed_out"), 2: (OK, ""), 3: (OK, "")}
 
 
 def test_an_interrupt_stops_within_seconds_and_commits(cluster: Loopback, tmp_path: Path) -> None:

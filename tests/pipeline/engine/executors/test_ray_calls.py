@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 
+import stages
+from pipeline.base.pulse import Beats
 from pipeline.base.reasons import Reason
 from pipeline.engine.executors.alike import installed
-from pipeline.engine.executors.crew import Ended, Event, Lost, Mislaid, Ready, Unfit
-from pipeline.engine.executors.executor import Job
-from pipeline.engine.executors.on_ray import RayCluster, RayExecutor, _fit, stays
+from pipeline.engine.executors.crew import Ended, Event, Lost, Mislaid, Ready, Returned, Unfit
+from pipeline.engine.executors.executor import Job, Result
+from pipeline.engine.executors.on_ray import RayCluster, RayExecutor, _fit, _orders, stays
+from pipeline.engine.executors.parcel import packed
 from pipeline.engine.executors.seat import Report
-from pipeline.engine.profile import Machine
-from pipeline.engine.stage import Context
+from pipeline.engine.lookup import settings_class
+from pipeline.engine.profile import Machine, is_stage
+from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.engine.unit import Unit
+from pipeline.storage import Where
 from pipeline.tables.outcome import OK
 from stages.annotate import Annotate
 from stages.crawl import Crawl
+from stages.evaluate.renditions import Renditions
+from stages.evaluate.scores import Scores
+from stages.export import Export
 from stages.import_poses import ImportPoses
 from stages.judge import Judge
 from tests.pipeline.engine import toys
@@ -91,12 +99,14 @@ def cluster(ray: FakeRay, run: Path, **machine: Any) -> RayCluster:
     return RayCluster(link, job)  # type: ignore[arg-type]
 
 
-def answered(ray: FakeRay, run: Path, answer: Any, what: str = "run") -> tuple[RayCluster, list[Event]]:
+def answered(
+    ray: FakeRay, run: Path, answer: Any, what: str = "run", more: dict[int, Unit] | None = None
+) -> tuple[RayCluster, list[Event]]:
     """What the cluster makes of an answer to a unit, or to the first question."""
     found = cluster(ray, run)
     worker = found.hire()
     if what == "run":
-        found.send(worker, 7, Unit("u", {}))
+        found.send(worker, {7: Unit("u", {}), **(more or {})})
     ray.answers = {next(ref for ref, call in found._calls.items() if call.what == what): answer}
     return found, list(found.wait(0.0))
 
@@ -115,7 +125,8 @@ def test_a_worker_that_answers_well_is_ready(ray: FakeRay, tmp_path: Path) -> No
     [
         ({"installed": {**installed(), "av": "1.0"}}, "node-7 is not as this machine: av 1.0 there, "),
         ({"lacking": ["deepface"]}, "node-7 has no deepface"),
-        ({"sees_run": False}, "node-7 does not see"),
+        ({"sees_shared": False}, "node-7 does not see"),
+        ({"lacking": ["obstore"]}, "node-7 has no obstore: install csg405[storage] there"),
     ],
 )
 def test_one_that_would_not_compute_the_same_stops_the_job(
@@ -139,6 +150,18 @@ def test_errors_are_told_apart(ray: FakeRay, tmp_path: Path) -> None:
     assert isinstance(unfit, Unfit) and "a node cannot run csg405" in unfit.words
 
 
+def test_of_several_units_those_without_an_answer_go_to_a_worker_again(ray: FakeRay, tmp_path: Path) -> None:
+    more = {8: Unit("v", {}), 9: Unit("w", {})}
+    answers = [packed(Result(OK, count=3)), packed(Result(OK, count=4))]
+    _, events = answered(ray, tmp_path, (answers, Beats()), more=more)
+    assert [(type(event), event.index) for event in events] == [(Ended, 7), (Ended, 8), (Returned, 9)]  # type: ignore[union-attr]
+    error = ray.exceptions.RayTaskError("run", "a traceback of ours", ValueError("no"))
+    _, events = answered(ray, tmp_path, error, more=more)
+    assert [type(event) for event in events] == [Returned] * 3, "which of them it was is seen when each comes alone"
+    _, events = answered(ray, tmp_path, ray.exceptions.ObjectLostError("0" * 56, None, ""), more=more)
+    assert [type(event) for event in events] == [Mislaid] * 3
+
+
 def test_an_actor_that_cannot_be_reached_is_ended_and_its_unit_waits_until_that_is_known(
     ray: FakeRay, tmp_path: Path
 ) -> None:
@@ -156,8 +179,37 @@ def test_room_is_counted_by_node_and_by_what_a_worker_needs(ray: FakeRay, tmp_pa
     assert _fit({"CPU": 16.0}, {"CPU": 1.0, "GPU": 0.25}) == 0
 
 
-def test_which_stages_stay_beside_the_driver() -> None:
-    assert stays(Crawl()) and stays(Judge()) and stays(ImportPoses()) and not stays(Annotate())
+@pytest.mark.parametrize("storage", ["", "s3://takes/run"])
+def test_which_stages_stay_beside_the_driver(tmp_path: Path, storage: str) -> None:
+    machine = Machine(executor="ray", storage=storage)
+    stages = (Crawl(), Judge(), ImportPoses(), Annotate(), Export(), Scores(), Renditions())
+    found = [stage.name for stage in stages if stays(Job(stage, Context(tmp_path), 1, machine=machine))]
+    assert found == ["crawl", "judge", "import_poses", *(("scores", "renditions") if storage else ())]
+
+
+def test_no_stage_that_runs_on_nodes_looks_into_the_run_past_its_storage_without_saying_so() -> None:
+    places = [path for path in Path(next(iter(stages.__path__))).iterdir() if is_stage(path.name)]
+    found = [(path, settings_class(path.name)) for path in places]
+    on_nodes = [place for place, kind in found if issubclass(kind, Stage) and not _stays_for_its_files(kind.resources)]
+    assert len(on_nodes) > 8
+    for place in on_nodes:
+        assert not [file for file in place.rglob("*.py") if "context.run" in file.read_text(encoding="utf-8")]
+
+
+def _stays_for_its_files(needs: Resources) -> bool:
+    return needs.network or needs.one_worker or needs.driver_disk or needs.run_files
+
+
+@pytest.mark.parametrize(
+    ("url", "shared"), [("", "run"), ("s3://takes/run", None), ("file:///mnt/takes", "/mnt/takes")]
+)
+def test_nodes_share_what_files_lie_in_and_nothing_where_that_is_a_store(
+    tmp_path: Path, url: str, shared: str | None
+) -> None:
+    where = Where(url, "0" * 32, str(tmp_path / "cache")) if url else None
+    told = _orders(Job(toys.ToyCrawl(), Context(tmp_path / "run", where=where), 1), {"CPU": 1.0})
+    assert told.shared == (tmp_path / shared if shared else None)
+    assert told.modules == (("obstore",) if shared is None else ())
 
 
 def test_without_workers_units_run_in_the_driver_for_a_debugger(tmp_path: Path) -> None:
