@@ -310,8 +310,10 @@ def _run_units(
             summary.interrupted = interruption.asked
             summary.unmended, summary.reasons = commits.unmended, commits.reasons
     finally:
-        results.close()  # this stops the workers
-        commits.flush()
+        try:
+            results.close()  # this stops the workers
+        finally:
+            commits.flush()
 
 
 _GO_ON = "What was done is committed; run the same command to go on."

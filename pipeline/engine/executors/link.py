@@ -1,5 +1,6 @@
 """The connection of this process to a Ray cluster: one, from the first stage that needs it to the process's end."""
 
+import atexit
 import contextlib
 import ipaddress
 import logging
@@ -83,6 +84,7 @@ def joined(address: str, cpus: int) -> Link:
     if _link is None:
         with doing("joining the Ray cluster" if address else "starting Ray on this machine"):
             _link = _begin(address, cpus)
+        atexit.register(part)
     if _link.address != address:
         raise StageError(f"this process has joined {_link.address or 'a Ray of its own'} and cannot join {address} too")
     return _link

@@ -141,8 +141,9 @@ class RayCluster:
         self._calls[self._actors[worker].run.remote(parcels)] = _Call("run", worker, tuple(units))
 
     def dismiss(self, worker: int) -> None:
-        self._ray.kill(self._actors[worker])
-        self._drop(worker)
+        if worker in self._actors:  # else its end was heard of already
+            self._ray.kill(self._actors[worker])
+            self._drop(worker)
 
     def wait(self, seconds: float) -> Sequence[Event]:
         self.link.check()
@@ -271,6 +272,10 @@ def _needs(link: Link, job: Job) -> dict[str, float]:
     has_gpus = link.ray.cluster_resources().get("GPU", 0) > 0
     if stage.gpu and (machine.device == "cuda" or (machine.device == "auto" and has_gpus)):
         needs["GPU"] = machine.worker_gpus
+    elif stage.gpu and machine.device == "auto" and not link.own:
+        log.warning(
+            "no node has a GPU now: nets of %s run on processors; machine.device=cuda waits for one", job.stage.name
+        )
     return needs
 
 

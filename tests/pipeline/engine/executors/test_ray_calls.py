@@ -126,7 +126,7 @@ def test_a_worker_that_answers_well_is_ready(ray: FakeRay, tmp_path: Path) -> No
         ({"installed": {**installed(), "av": "1.0"}}, "node-7 is not as this machine: av 1.0 there, "),
         ({"lacking": ["deepface"]}, "node-7 has no deepface"),
         ({"sees_shared": False}, "node-7 does not see"),
-        ({"lacking": ["obstore"]}, "node-7 has no obstore: install csg405[storage] there"),
+        ({"lacking": ["obstore"]}, "node-7 has no obstore: its extra storage is missing there"),
     ],
 )
 def test_one_that_would_not_compute_the_same_stops_the_job(
