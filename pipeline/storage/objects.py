@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=90)  # for which the library tries a request again
-_TRIES = 4  # of what it does not try again by itself, while
+_TRIES = 8  # of what it does not try again by itself, while
 _BUDGET_SECONDS = 240.0  # are not over: less than any unit may take, so that an outage is told as one
 _SILENCE = timedelta(seconds=60)  # without a byte, after which a request has failed
 _LONGEST = timedelta(hours=2)  # that one body may take
@@ -429,7 +429,7 @@ class ObjectStorage:
                     why = _in_short(error)
                     detail = f"{self._named(key)} could not be reached ({why}): run the same command again"
                     raise Failure(Reason.NETWORK, detail) from None
-                time.sleep(random.uniform(0, 0.2 * 2**tried))  # noqa: S311 - a wait, no secret
+                time.sleep(random.uniform(0, min(10.0, 0.2 * 2**tried)))  # noqa: S311 - a wait, no secret
         raise AssertionError(key)
 
     def _refused(self, key: str, what: str, error: Exception) -> Failure:

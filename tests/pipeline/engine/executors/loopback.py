@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import filelock
 import psutil
 import pytest
 
@@ -105,7 +107,9 @@ def _is_seat(process: psutil.Process) -> bool:
 @contextmanager
 def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
     """A cluster, reached with a token that is not the user's."""
-    with pytest.MonkeyPatch.context() as patch:
+    # One at a time on this machine: Ray looks for ports that are free, and two that look together may find the same.
+    alone = filelock.FileLock(Path(tempfile.gettempdir()) / "csg405-tests-of-ray.lock")
+    with alone, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # else Ray takes 127.0.0.1 for the outward address
         patch.setenv("RAY_AUTH_MODE", "token")
