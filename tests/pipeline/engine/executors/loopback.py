@@ -112,6 +112,8 @@ def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
     with alone, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # else Ray takes 127.0.0.1 for the outward address
+        for limit in ("raylet_start_wait_time_s", "worker_register_timeout_seconds"):  # 30 and 60
+            patch.setenv(f"RAY_{limit}", "300")
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", os.urandom(32).hex())
         patch.chdir(Path(__file__).parents[4])
