@@ -120,7 +120,11 @@ class AudioToSkeleton:
         The recipe is known by what the paper does not mention, and profile `train-paper` switches off: warm-up, clipping, moving
         average, augmentation and weights by part.
         """
-        recipe = self.trained_on.get("settings", {})
+        recipe = dict(self.trained_on.get("settings", {}))
+        for entry in reversed(
+            self.trained_on.get("history", ())
+        ):  # what was changed later, such as to rescue it, counts not
+            recipe |= {name: was for name, (was, _) in entry.get("settings", {}).items()}
         return self.settings.arch == "release" or all(
             recipe.get(name) == value for name, value in PAPERS_RECIPE.items()
         )

@@ -80,11 +80,23 @@ def noting(run: Path, paths: Iterable[Path], videos: Iterable[str]) -> Iterator[
             note.unlink(missing_ok=True)
 
 
-def note(run: Path, path: Path, videos: Iterable[str], *, more: bool = False) -> None:
-    """Leave a note at once; with `more` it names those that it named before as well."""
+def note(
+    run: Path, path: Path, videos: Iterable[str], *, more: bool = False, marks: frozenset[str] = frozenset()
+) -> None:
+    """Leave a note at once, of these videos and marks; with `more` it names those that it named before as well."""
     at = _place_of_note(run, path)
     known = (read(at) or frozenset()) if more else frozenset()
-    _write(at, path, sorted({*known, *(mark(video) for video in videos if video)}))
+    _write(at, path, sorted({*known, *marks, *(mark(video) for video in videos if video)}))
+
+
+def behind(path: Path) -> frozenset[str]:
+    """The marks of whoever a model was made from: of its own note, of those in its folder, or of a folder above it."""
+    notes = [
+        note_of(path),
+        *(path.glob(f".*{SUFFIX}") if path.is_dir() else ()),
+        *map(note_of, (one for one in path.parents if one.name)),
+    ]
+    return next((found for one in notes if (found := read(one))), frozenset())
 
 
 def read(note: Path) -> frozenset[str] | None:

@@ -124,7 +124,8 @@ class _Run:
             or micro_batch(self.share, self._trial, self.device, recipe.window_frames)
         )
         self.metrics = Metrics(folder, recipe, accelerator, self.first, say)
-        self.best = Best(folder / MILESTONES, recipe.validation_windows)
+        of = {"windows": recipe.validation_windows, "shards": self.about["data"].get("validation")}
+        self.best = Best(folder / MILESTONES, of, anew=self.first == 0)
         self.generated = None if held_out is None else Generated(held_out, shards, recipe.generate_clips)
 
     def train(self) -> Path:
@@ -160,7 +161,9 @@ class _Run:
         recipe, last = self.recipe, step == self.recipe.steps
         self.due |= step % recipe.checkpoint_every == 0
         # While steps are skipped the weights may be what makes them fail, and a run that goes on must not start from those.
-        if last or stop or (self.due and not self.skips.state()["in_a_row"]):
+        skipping = bool(self.skips.state()["in_a_row"])
+        held = stop and not (skipping and checkpoint.listed(self.folder / CHECKPOINTS))
+        if last or held or (self.due and not skipping):
             self._save(step)  # before validation and samples, which may fail
         if recipe.milestone_every and step % recipe.milestone_every == 0:
             if self.main:
@@ -175,7 +178,8 @@ class _Run:
 
     def _not_finite(self, what: str) -> NotFinite:
         there = checkpoint.listed(self.folder / CHECKPOINTS)
-        return not_finite(what, self.recipe, there[-1] if there else None)
+        halves = self.accelerator.mixed_precision != "no"
+        return not_finite(what, self.recipe, there[-1] if there else None, halves=halves)
 
     def _stopping(self) -> bool:
         """Whether any process was asked to stop: all must stop after the same step, or they would deadlock."""
@@ -365,7 +369,8 @@ class _Run:
             )
         check_begun(state["about"], self.recipe, self.folder)
         self.about |= resumed(state["about"], self.about, state["step"], self.folder)
-        self.kept_micro = int(state["micro"])
+        if state["about"]["settings"].get("precision") == self.recipe.precision:  # else other sizes fit into memory
+            self.kept_micro = int(state["micro"])
         self.skips.restore(state["skipped"])
         begins = self.average is not None and not state["about"]["settings"]["ema_decay"]  # it was switched on just now
         checkpoint.restore(path, self.model, None if begins else self.average, self.optimizer)
@@ -406,8 +411,9 @@ class _Run:
         if not self.main:
             return
         seen = [video for cache in (self.data, self.held_out) if cache is not None for video in cache.videos]
+        before = people.behind(Path(self.recipe.start_from).expanduser()) if self.recipe.start_from else frozenset()
         for name in (CHECKPOINTS, MILESTONES):
-            people.note(self.folder, self.folder / name, seen, more=True)
+            people.note(self.folder, self.folder / name, seen, more=True, marks=before)
         self._write_about()
         self.metrics.begin()
         millions = sum(p.numel() for p in self.model.net.parameters()) / 1e6

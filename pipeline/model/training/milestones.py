@@ -21,14 +21,14 @@ def keep(model: AudioToSkeleton, folder: Path, step: int) -> Path:
 class Best:
     """The weights with the lowest validation loss of a run; the file itself holds the record, so that no kill separates them."""
 
-    def __init__(self, folder: Path, windows: int) -> None:
-        """`windows`: of a validation; losses over other numbers of windows are not compared."""
-        self.path, self.windows = folder / BEST, windows
+    def __init__(self, folder: Path, of: dict[str, Any], *, anew: bool = False) -> None:
+        """`of`: what a validation is over: losses over anything else are not compared. `anew`: the training began just now."""
+        self.path, self.of = folder / BEST, of
         self.loss = float("inf")
-        if self.path.is_file():
+        if self.path.is_file() and not anew:
             try:
                 kept = AudioToSkeleton.load(self.path).trained_on.get("kept", {})
-                if kept.get("validation_windows") == windows:
+                if kept.get("validated_on") == of:
                     self.loss = float(kept["validation_loss"])
             except (BadModel, KeyError, TypeError, ValueError):  # damaged: the next validation writes it anew
                 pass
@@ -36,7 +36,7 @@ class Best:
     def offer(self, model: AudioToSkeleton, step: int, loss: float) -> None:
         """Keep these weights if their loss is the lowest."""
         if loss < self.loss:
-            record = {"step": step, "validation_loss": loss, "validation_windows": self.windows}
+            record = {"step": step, "validation_loss": loss, "validated_on": self.of}
             _save(model, self.path, record)
             self.loss = loss
 

@@ -61,17 +61,18 @@ class Skips:
                 )
 
 
-def not_finite(what: str, recipe: Recipe, last: Path | None) -> NotFinite:
+def not_finite(what: str, recipe: Recipe, last: Path | None, *, halves: bool) -> NotFinite:
     """The error for gradients or weights that are not finite; whatever it advises is accepted by a run that goes on.
 
     Args:
         what: what is not finite, and where.
         recipe: of the run.
         last: the last checkpoint, from which the run would go on; None: there is none.
+        halves: whether numbers are of half precision now.
     """
     ways = [f"train.learning_rate={recipe.learning_rate / 10:g}"]
     ways.append(f"train.clip_norm={recipe.clip_norm / 10 if recipe.clip_norm else 1.0:g}")
-    if recipe.precision != "fp32":
+    if halves:
         ways.append("train.precision=fp32")
     if recipe.warmup_steps and last is None:
         ways.append(f"train.warmup_steps={10 * recipe.warmup_steps}")

@@ -95,6 +95,7 @@ def freeze(net: nn.Module, patterns: tuple[str, ...]) -> int:
         CannotStart: a pattern matches nothing, or all is frozen.
     """
     named = dict(net.named_parameters())
+    patterns = tuple(pattern.removeprefix("net.") for pattern in patterns)  # as they are called in a model's file
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in named):
             parts = sorted(

@@ -38,6 +38,9 @@ def opened():
 
 def behave():
     time.sleep(float(Path("filming").read_text()) if Path("filming").exists() else 0)
+    wanted, end = int(Path("together").read_text()) if Path("together").exists() else 0, time.time() + 300
+    while len(Path("opened").read_text().splitlines() if wanted else ()) < wanted and time.time() < end:
+        time.sleep(0.05)  # nobody films before so many processes have opened their weights
     Path("environment.json").write_text(json.dumps(dict(os.environ)))
     how = Path("behaviour").read_text()
     print("loading", how, flush=True)

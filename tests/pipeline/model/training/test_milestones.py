@@ -15,12 +15,13 @@ from tests.pipeline.model.training.small import fit, losses
 def test_only_a_lower_loss_over_the_same_windows_replaces_the_best(tmp_path: Path) -> None:
     model = AudioToSkeleton.new(NetSettings(size="tiny", window_frames=16), "logmel768")
     for step, loss in enumerate([0.5, 0.4, 0.6, float("nan")], 1):
-        Best(tmp_path, 8).offer(model, step, loss)  # as after a restart: the file holds the record
+        Best(tmp_path, {"windows": 8}).offer(model, step, loss)  # as after a restart: the file holds the record
     kept = AudioToSkeleton.load(tmp_path / "best.safetensors").trained_on["kept"]
-    assert kept == {"step": 2, "validation_loss": 0.4, "validation_windows": 8}
-    assert Best(tmp_path, 9).loss == float("inf"), "of other windows"
+    assert kept == {"step": 2, "validation_loss": 0.4, "validated_on": {"windows": 8}}
+    assert Best(tmp_path, {"windows": 9}).loss == float("inf"), "of other windows"
+    assert Best(tmp_path, {"windows": 8}, anew=True).loss == float("inf"), "of a training that is over"
     (tmp_path / "best.safetensors").write_bytes(b"{}")
-    assert Best(tmp_path, 8).loss == float("inf"), "damaged"
+    assert Best(tmp_path, {"windows": 8}).loss == float("inf"), "damaged"
 
 
 def test_a_run_leaves_what_generates_at_each_milestone_and_the_best(shards: Path, tmp_path: Path) -> None:
