@@ -18,6 +18,7 @@ import pytest
 from pipeline.engine.executors import link
 
 MEGABYTE = 1 << 20
+_TOKEN = os.urandom(32).hex()  # of all clusters of this process: Ray reads it once
 OWN_CACHE = "own"  # of a blind node, in what it sees
 
 
@@ -115,7 +116,7 @@ def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
         for limit in ("raylet_start_wait_time_s", "worker_register_timeout_seconds"):  # 30 and 60
             patch.setenv(f"RAY_{limit}", "300")
         patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", os.urandom(32).hex())
+        patch.setenv("RAY_AUTH_TOKEN", _TOKEN)
         patch.chdir(Path(__file__).parents[4])
         cluster = Loopback(nodes, cpus)
         try:
