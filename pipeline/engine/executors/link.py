@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -103,7 +104,13 @@ def _begin(address: str, cpus: int) -> Link:
     # Ray takes the machine's outward address for 127.0.0.1, and listens everywhere then; without clusters of several machines,
     # which Windows has not, it stays at home.
     home = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if _is_loopback(address) else {}
-    with variables(**quiet, **home), _our_signals():
+    # Others of this machine reach a cluster at home, too: without its token they run nothing in it.
+    own = (
+        {}
+        if address or "RAY_AUTH_MODE" in os.environ
+        else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    )
+    with variables(**quiet, **home, **own), _our_signals():
         ray = _imported()
         options: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "configure_logging": False}
         if not address:
