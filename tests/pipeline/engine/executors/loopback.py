@@ -109,7 +109,7 @@ def _is_seat(process: psutil.Process) -> bool:
 def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
     """A cluster, reached with a token that is not the user's."""
     # One at a time on this machine: Ray looks for ports that are free, and two that look together may find the same.
-    alone = filelock.FileLock(Path(tempfile.gettempdir()) / "csg405-tests-of-ray.lock")
+    alone = filelock.FileLock(Path(tempfile.gettempdir()) / "csg405-tests-of-ray.lock", is_singleton=True)
     with alone, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # else Ray takes 127.0.0.1 for the outward address
