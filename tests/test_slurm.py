@@ -94,8 +94,8 @@ def test_each_phase_is_a_job_after_the_one_before(plain: Cluster) -> None:
     assert {job["signal"] for job in jobs} == {"B:USR1@180"}
     about = f"--profile|{plain.folder / 'my toys.toml'}|--run|{plain.run}|"
     calls = (plain.folder / "calls").read_text().splitlines()
-    assert calls[0] == f"run|types|--shard|0/1|--wait|0|{about}" and calls[4] == calls[0].replace("types", "judge")
-    assert sorted(calls[1:4]) == [f"run|stage:one|two|--shard|{i}/3|--wait|0|{about}" for i in range(3)]
+    assert calls[0] == f"run|types|--shard|0/1|--wait|2|{about}" and calls[4] == calls[0].replace("types", "judge")
+    assert sorted(calls[1:4]) == [f"run|stage:one|two|--shard|{i}/3|--wait|2|{about}" for i in range(3)]
     assert calls[5:] == [f"compact|{about}"], "compact that fails stops the join"
     assert [job["state"] for job in jobs] == ["COMPLETED"] * 3 + ["FAILED"]
 

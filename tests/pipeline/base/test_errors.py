@@ -36,6 +36,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "Unusable": "an answer of a language model; ends as a Failure",
     "WriteError": "a crash of ffmpeg: a bug, whose traceback is wanted",
     "_Unknown": "the back-ends' runner ends with its words",
+    "_OtherBytes": "the bucket's own; ends as a Failure",
     "_Short": "the downloader's own; ends as a DownloadError",
     "_Wrong": "the downloader's own; ends as a DownloadError",
 }
