@@ -385,6 +385,7 @@ def test_what_documents_have_readers_type_works_on_the_demo(demo: Path, tmp_path
     person = Store(demo).read("persons", ["person_id"])["person_id"][0].as_py()
     of_the_demo = {
         "RUN": "runs/demo",
+        "runs/talks": "runs/demo",
         "FOLDER": "runs",
         "NAME": "demo",
         "UNIT": person,
