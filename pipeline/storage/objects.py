@@ -59,7 +59,7 @@ class ObjectStorage:
     Args:
         where: the prefix, and where copies lie.
 
-    Raises BadUse where the package is not installed, or the address is none that it knows.
+    Raises BadUse where the package is not installed, or it does not know such an address.
     """
 
     remote = True

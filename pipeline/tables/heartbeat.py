@@ -43,8 +43,13 @@ def from_elsewhere(path: Path) -> bool:
         return False
     beat = files.read_object(path)
     if "machine" in beat:
-        return bool(beat["machine"] != machine())
+        return bool(beat["machine"] != machine() or beat.get("disk", _disk(path)) != _disk(path))
     return beat.get("host") != socket.gethostname()  # an older version wrote it, or nobody knows
+
+
+def _disk(path: Path) -> int:
+    """The mount that a heartbeat lies on: locks tell nothing of containers of one machine with a mount of their own each."""
+    return path.parent.stat().st_dev
 
 
 def who(path: Path) -> str:
@@ -90,7 +95,13 @@ class Heartbeat:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._about = {"host": socket.gethostname(), "machine": machine(), "pid": os.getpid(), "since": time.time()}
+        self._about = {
+            "host": socket.gethostname(),
+            "machine": machine(),
+            "disk": _disk(path),
+            "pid": os.getpid(),
+            "since": time.time(),
+        }
         self._handle = -1
 
     def take(self, stale: Sample | None) -> None:

@@ -30,11 +30,12 @@ from pipeline.metrics.gestures import gesture_distance
 from pipeline.metrics.skeletons import jitter, limb_lengths
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
 from pipeline.model.audio_to_skeleton import Motion as Made
+from pipeline.model.generation.sampling import SamplingSettings
 from pipeline.nets.sound.wav2vec import logmel
 from pipeline.skeleton import layout, smooth
 from pipeline.skeleton.local import from_local
 from pipeline.theatre import planted
-from tests.bench.table import Row
+from tests.bench.table import Goal, Row
 
 TRAINED_STEPS = 1400
 SPEAKERS = range(5000, 5010)  # far from those that it is trained on
@@ -108,7 +109,17 @@ def measured(folder: Path, model: Path | None) -> Iterator[Row]:
         print(title, flush=True)
         for way in ways:
             print(found.line(way), flush=True)
-    yield from ()
+    yield from goals(found)
+
+
+def goals(found: "Trial") -> Iterator[Row]:
+    """What the defaults have to keep, over the same cases."""
+    usual, _ = found.scored(SamplingSettings().sampling(paired=True, published=False))
+    lost = found.truth.sound - usual.sound
+    yield Row("defaults: jitter over the truth's", "times", usual.jitter, goal=Goal("value", 2.0))
+    yield Row("defaults: jump in the first frame", "px", usual.jump, goal=Goal("value", 12.0))
+    yield Row("defaults: mouth-to-sound below the truth's", "correlation", lost, goal=Goal("value", 0.05))
+    yield Row("defaults: mouth's amplitude off the truth's", "share", abs(usual.mouth - 1), goal=Goal("value", 0.15))
 
 
 def trained(folder: Path) -> Path:
@@ -150,10 +161,16 @@ class Trial:
         return scores(own, [case.true for case in own])
 
     def line(self, way: Mapping[str, Any]) -> str:
-        sampling = {name: value for name, value in way.items() if name != "smooth"}
+        found, calls = self.scored(way)
+        return f"  {words(way):<60} {found} {calls:>6}"
+
+    def scored(self, way: Mapping[str, Any]) -> tuple[Scores, int]:
+        """Scores of a way to sample, and calls of the network."""
+        sampling = {
+            name: value for name, value in way.items() if name not in ("smooth", "seed")
+        }  # each case has its own
         made, calls = self._drawn(tuple(sampling.items()))
-        points = [smoothed(motion, way["smooth"]) for motion in made]
-        return f"  {words(way):<60} {scores(self.cases, points)} {calls:>6}"
+        return scores(self.cases, [smoothed(motion, way["smooth"]) for motion in made]), calls
 
     def _draw(self, sampling: tuple[tuple[str, Any], ...]) -> tuple[list[Made], int]:
         calls = 0

@@ -1,11 +1,14 @@
 """Weights that stay: a model file every so many steps, and the best by validation; each is what generates, without optimiser."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training.checkpoint import name_of
 from pipeline.registry.models import BadModel
+
+log = logging.getLogger(__name__)
 
 MILESTONES = "milestones"
 BEST = "best.safetensors"
@@ -30,8 +33,8 @@ class Best:
                 kept = AudioToSkeleton.load(self.path).trained_on.get("kept", {})
                 if kept.get("validated_on") == of:
                     self.loss = float(kept["validation_loss"])
-            except (BadModel, KeyError, TypeError, ValueError):  # damaged: the next validation writes it anew
-                pass
+            except (BadModel, KeyError, TypeError, ValueError) as error:
+                log.warning("%s does not read, and the next validation writes it anew: %s", self.path, error)
 
     def offer(self, model: AudioToSkeleton, step: int, loss: float) -> None:
         """Keep these weights if their loss is the lowest."""

@@ -132,12 +132,13 @@ def _ids(entry: str, found: Wanted) -> Iterable[tuple[dict[str, str], str]]:
 
 def _link(entry: str) -> str:
     """Another site's link, in the one spelling that releases have."""
+    unknown = OptOutError(f"{entry[:100]!r} names no person, clip, video or channel")
     try:
         if video_id_of(entry) is None:
             return normalised(entry)
-    except Reject:
-        pass
-    raise OptOutError(f"{entry[:100]!r} names no person, clip, video or channel")
+    except Reject as reject:
+        raise unknown from reject
+    raise unknown
 
 
 def with_channels(wanted: Wanted, videos: Iterable[Mapping[str, Any]]) -> Wanted:
