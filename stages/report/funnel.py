@@ -57,7 +57,7 @@ def steps(tables: RunTables) -> list[Step]:
             asked = len(tables.videos) + sum(loss.units for loss in losses)
             result.append(Step("Asked for", ("source", "sources"), asked, None, note="links and files"))
         result.append(
-            Step("Videos", ("video", "videos"), len(tables.videos), total, losses, "tables, fetched and readable")
+            Step("Videos", ("video", "videos"), len(tables.videos), total, losses, "fetched and readable")
         )
     if "clips" in done:
         losses = _refused(tables.outcomes, "clips", length)
