@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipeline.base.damage import run_option
 from pipeline.base.progress import Progress
 from pipeline.cli import complete
 from pipeline.cli.discard import discard_sources
@@ -162,6 +163,8 @@ def execute(
     to say what is to become of it.
     """
     names = session.profile.expand(targets)
+    if not follow:
+        _refuse_to_build_on_nothing(session, names)
     with Progress("run", doing="looking at what is done"):
         newer = tell_changes(session, targets, session.models)
     settle(session, newer, names, redo=redo, keep=keep)
@@ -176,6 +179,15 @@ def execute(
     before = leader(session.run, session.profile, names)
     for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
         _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
+
+
+def _refuse_to_build_on_nothing(session: Session, names: Sequence[str]) -> None:
+    """Raise Fault where the first stage reads tables and the run has none at all: it would be all done without a row."""
+    first = session.profile.stage(names[0]) if names else None
+    inside = first is not None and bool(first.reads) and type(first).sources is Stage.sources
+    if inside and not session.store.kinds:
+        how = f"csg405 run crawl {run_option(session.run)}"
+        raise Fault(f"{session.run} holds nothing yet that {names[0]} could read: begin with {how}", BAD_USE)
 
 
 def _run_shard(session: Session, names: Sequence[str], options: Options, wait: float) -> None:

@@ -56,9 +56,7 @@ def steps(tables: RunTables) -> list[Step]:
         if losses:
             asked = len(tables.videos) + sum(loss.units for loss in losses)
             result.append(Step("Asked for", ("source", "sources"), asked, None, note="links and files"))
-        result.append(
-            Step("Videos", ("video", "videos"), len(tables.videos), total, losses, "fetched and readable")
-        )
+        result.append(Step("Videos", ("video", "videos"), len(tables.videos), total, losses, "fetched and readable"))
     if "clips" in done:
         losses = _refused(tables.outcomes, "clips", length)
         in_clips = float(tables.clips["seconds"].sum())

@@ -327,7 +327,13 @@ def test_interruptions_end_with_130(toy: Toys, monkeypatch: pytest.MonkeyPatch) 
     assert "interrupted" in toy("failed", code=130)
 
 
+def test_a_run_that_holds_nothing_is_not_built_on(toy: Toys) -> None:
+    told = toy("run", "toy_split", code=2)
+    assert "holds nothing yet that toy_split could read: begin with csg405 run crawl --run " in told
+
+
 def test_required_stages_stop_and_others_are_skipped(toy: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    toy("run", "crawl", code=3)
     for cls in (toys.ToyCrawl, toys.ToySplit):
         monkeypatch.setattr(cls, "modules", ("no_such_package",))
         monkeypatch.setattr(cls, "extra", "speech")
@@ -346,6 +352,7 @@ def test_nothing_to_do_imports_nothing_heavy(tmp_path: Path) -> None:
         f"print(code, *sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     )
     (tmp_path / "videos").mkdir()
+    Store(tmp_path / "r").table("videos").append([], [])  # a crawl that found nothing
     run = [
         "run",
         "split",
