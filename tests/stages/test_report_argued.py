@@ -316,6 +316,28 @@ def test_tabs_leave_each_other_their_votes(browser: Browser, page: Page) -> None
     assert other.run("Votes.key.includes(CSG.summary.mark)")
 
 
+def test_tabs_that_vote_at_once_lose_none(browser: Browser, page: Page) -> None:
+    """A tab's picture of the store lags behind: what it votes must not carry what it saw before."""
+    other = browser.page()
+    other.open(page.run("location.href"))
+    other.wait(READY)
+    for at in range(20):
+        page.run(f"vote(personId({at}), 'keep', '')")
+        other.run(f"vote('other{at}', 'drop', '')")
+    whole = "Votes.changed.size === 40"
+    page.wait(whole)
+    other.wait(whole)
+    assert page.run("Votes.rows()") == other.run("Votes.rows()")
+
+
+def test_votes_that_an_older_report_kept_together_are_found(page: Page) -> None:
+    page.run("localStorage.setItem(Votes.key.trimEnd(), JSON.stringify([[personId(3), ['keep', 'Ann', 'clear']]]))")
+    page.open(page.run("location.href"))
+    page.wait(READY)
+    assert page.run("Votes.of(personId(3))") == ["keep", "Ann", "clear"]
+    assert page.run("localStorage.getItem(Votes.key.trimEnd())") is None
+
+
 def test_a_vote_that_cannot_be_stored_stays_in_the_page(page: Page) -> None:
     page.run("Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }")
     page.run("vote(personId(20), 'keep')")

@@ -12,41 +12,70 @@ const Votes = {
   vote: null, // Uint8Array: of each person, its own verdict
   changedNow: [], // what to call when one changes
 
-  // Of one run: over `--serve` all runs have the same path, and runs of one name are common.
+  // Of one run: over `--serve` all runs have the same path, and runs of one name are common. A line has an item of its own in the
+  // browser's store: tabs are processes that see each other's items late, and one that wrote all lines would undo the others'.
   get key() {
-    return `csg405 votes ${CSG.summary.run} ${CSG.summary.mark} ${location.pathname}`;
+    return `csg405 votes ${CSG.summary.run} ${CSG.summary.mark} ${location.pathname} `;
   },
 
   start() {
     CSG.summary.decisions.rows.forEach(([id, verdict, who, why]) => this.own.set(unescaped(id), [verdict, unescaped(who), unescaped(why)]));
-    this.merge();
+    this.divide();
+    this.read();
     addEventListener("storage", (event) => {
-      if (event.key !== this.key && event.key !== null) return;
-      this.merge();
-      this.tell();
+      if (event.key === null) this.read();
+      else if (event.key.startsWith(this.key)) this.look(event.key.slice(this.key.length));
+      else return;
+      this.tellSoon();
     });
     this.changedNow.push(() => { const box = document.querySelector("#details .voting"); if (box) box.show(); });
   },
 
-  // What other tabs have stored meanwhile, and over it what this one could not store.
-  merge() {
-    const stored = this.stored();
-    if (stored) this.changed = new Map(stored);
-    this.pending.forEach((said, id) => {
-      const own = this.own.get(id) || null;
-      if (JSON.stringify(said) === JSON.stringify(own)) this.changed.delete(id);
-      else this.changed.set(id, said);
-    });
+  // Votes of a report before 2026-11-30, all in one item, get one each.
+  divide() {
+    try {
+      const together = this.key.trimEnd();
+      JSON.parse(localStorage.getItem(together) || "[]").forEach(([id, said]) => this.store(id, said));
+      localStorage.removeItem(together);
+    } catch {
+      // Damaged, or no room for both: it stays as it was.
+    }
   },
 
-  // [[id, said], ...] as the browser keeps them; null where it keeps nothing for pages.
-  stored() {
+  // All that the browser keeps, from every tab, and over it what this one could not store.
+  read() {
+    this.changed.clear();
     try {
-      const kept = JSON.parse(localStorage.getItem(this.key) || "[]");
-      return Array.isArray(kept) ? kept.filter(([id, said]) => typeof id === "string" && (said === null || Object.hasOwn(VERDICTS, said[0]))) : [];
-    } catch (error) {
-      return error instanceof SyntaxError ? [] : null;
+      Object.keys(localStorage).filter((key) => key.startsWith(this.key)).forEach((key) => this.look(key.slice(this.key.length)));
+    } catch {
+      // A browser that keeps nothing for pages: `store` says so with the first vote.
     }
+    this.pending.forEach((_, id) => this.look(id));
+  },
+
+  // One line, as any tab left it last.
+  look(id) {
+    const said = this.pending.has(id) ? this.pending.get(id) : this.stored(id);
+    if (said === undefined || same(said, this.own.get(id))) this.changed.delete(id);
+    else this.changed.set(id, said);
+  },
+
+  // What the browser keeps of a line; undefined where that is nothing, or nothing that we wrote.
+  stored(id) {
+    try {
+      const text = localStorage.getItem(this.key + id);
+      const said = text === null ? undefined : JSON.parse(text);
+      return said === null || (Array.isArray(said) && Object.hasOwn(VERDICTS, said[0])) ? said : undefined;
+    } catch {
+      return undefined;
+    }
+  },
+
+  // Throws where the browser has no room, or keeps nothing for pages.
+  store(id, said) {
+    if (same(said, this.own.get(id))) localStorage.removeItem(this.key + id);
+    else localStorage.setItem(this.key + id, JSON.stringify(said));
+    this.pending.delete(id);
   },
 
   of(id) {
@@ -59,29 +88,33 @@ const Votes = {
     return [...ids].sort().map((id) => [id, this.of(id)]).filter(([, said]) => said).map(([id, said]) => [id, ...said]);
   },
 
-  // Changes lines, [id, said or null] each, among what all tabs have stored by now.
+  // Changes lines, [id, said or null] each; the others stay as any tab left them.
   set(...lines) {
     lines.forEach(([id, said]) => this.pending.set(id, said));
-    this.merge();
+    this.lost = "";
     try {
-      if (this.changed.size) localStorage.setItem(this.key, JSON.stringify([...this.changed]));
-      else localStorage.removeItem(this.key);
-      this.pending.clear();
-      this.lost = "";
+      this.pending.forEach((said, id) => this.store(id, said));
     } catch (error) {
       this.lost = `This browser does not keep votes (${error.name}): export them before the page is closed.`;
     }
+    lines.forEach(([id]) => this.look(id));
     this.tell();
   },
 
   // Back to the run's own lines, in every tab.
   forget() {
-    this.merge();
+    this.read();
     this.set(...[...this.changed.keys()].map((id) => [id, this.own.get(id) || null]));
   },
 
   tell() {
     this.changedNow.forEach((tell) => tell());
+  },
+
+  // Once for all that another tab changes in a burst, as when it reads a file.
+  tellSoon() {
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.tell(), 20);
   },
 
   // Writes into `forced` what they decide, the most specific last; `unsure` decides nothing. Returns the ids that match nobody.
@@ -119,6 +152,10 @@ const Votes = {
     return { read: found.size, wrong };
   },
 };
+
+function same(said, own) {
+  return JSON.stringify(said || null) === JSON.stringify(own || null);
+}
 
 // A text as a cell of a CSV file, with an apostrophe before what a spreadsheet would run; numbers stay as they are.
 function cell(text) {
@@ -171,7 +208,7 @@ function voting(id) {
 
 // The same vote again takes it back.
 function vote(id, verdict, why) {
-  Votes.merge();
+  Votes.look(id);
   const before = Votes.of(id);
   Votes.set([id, before && before[0] === verdict ? null : [verdict, voter(), why === undefined ? (before ? before[2] : "") : why.trim()]]);
 }
