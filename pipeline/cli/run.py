@@ -17,6 +17,7 @@ from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, abou
 from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import fitted, options_of, run_shown, say
+from pipeline.engine.decoded import drop_unneeded
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
@@ -213,6 +214,7 @@ def _run_all(session: Session, names: Sequence[str], options: Options, discard: 
         full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
         freed = discard and _discard(session, terse)
         if not full:
+            drop_unneeded(session.run, map(session.profile.stage, session.profile.all_stages), names)
             return
         if not freed:
             raise full[0]

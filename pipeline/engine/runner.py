@@ -235,7 +235,11 @@ def _drive(
     device = options.device if stage.resources.gpu else "cpu"
     threads = max(1, options.threads // max(1, workers))
     context = Context(
-        store.run, device, threads, models, web=options.web, opt_out=store.opt_out, where=where_of(store.run)
+        *(store.run, device, threads, models),
+        web=options.web,
+        opt_out=store.opt_out,
+        where=where_of(store.run),
+        cache_gb=options.machine.cache_gb,
     )
     if len(work.pending):
         shown.doing = "getting ready"

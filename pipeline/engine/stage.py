@@ -76,6 +76,7 @@ class Context:
         given: what the stage's `driver` hook prepared (a server's address, say).
         web: how to go to the network; None outside a profile.
         opt_out: whose videos are left out; None outside a run.
+        cache_gb: GiB that what stages decode once for all of them may take, on each machine.
         where: the run's storage, where that is no folder of it: a worker opens it without the run; None where the run itself says.
         pulse: the folder in which workers on this machine count frames and bytes; None where nobody listens.
     """
@@ -89,6 +90,7 @@ class Context:
     opt_out: "OptOut | None" = None
     pulse: Path | None = None
     where: Where | None = None
+    cache_gb: float = 50.0
 
     @property
     def storage(self) -> Storage:
@@ -122,6 +124,8 @@ class Stage(Settings):
     resources: ClassVar[Resources] = Resources()
     # Its rows, of `videos`, say how files are to be read, and which reader decided it.
     looks_at_files: ClassVar[bool] = False
+    # It reads what is decoded once for all stages (`pipeline.engine.decoded`), which stays while such a stage is to come.
+    reads_decoded: ClassVar[bool] = False
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""

@@ -189,6 +189,11 @@ def waste(store: Store, now: float | None = None) -> Iterator[Waste]:
             yield from _wasted_parts(one.store.table(kind), limit)
         yield from _wasted_files(one, limit)
     yield from _stale_caches(store.run, limit)
+    for path in (store.run / place.name for place in run_folder.collected(Collect.ANEW)):
+        held = [item.stat() for item in path.rglob("*") if item.is_file()]
+        size = sum(item.st_size for item in held)
+        if size and max(item.st_mtime for item in held) < limit:
+            yield replace(_waste(path, size, "decoded for stages, which do so again where they need it"), mapped=True)
 
 
 def _left_in_caches(store: Store, limit: float) -> Iterator[Waste]:
@@ -285,7 +290,7 @@ def _paths(store: Store, kind: str) -> list[str]:
 def _unmapped(items: list[Waste], busy: Occupied) -> list[Waste]:
     """What may go while a program is at work; what has to wait is told."""
     if waiting := sum(item.mapped for item in items):
-        log.warning("%d training caches stay for now: %s", waiting, busy)
+        log.warning("%d caches stay for now: %s", waiting, busy)
     return [item for item in items if not item.mapped]
 
 

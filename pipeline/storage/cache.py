@@ -74,8 +74,12 @@ class Cache:
             while len(self._leased) > _MOST_LEASED:
                 del self._leased[next(iter(self._leased))]
             self._write_lease()
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                os.utime(self._note(key))
+            self.touch(key)
+
+    def touch(self, key: str) -> None:
+        """Note that a copy was asked for now: those that were not for the longest go first."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.utime(self._note(key))
 
     def is_leased(self, key: str) -> bool:
         """Whether this process reads a file now."""

@@ -45,11 +45,16 @@ class Where:
     @property
     def cache_bytes(self) -> int:
         """How many bytes of copies stay on this machine. Raises BadUse for a variable that is no number."""
-        told = os.environ.get(CACHE_GB, "")
-        try:
-            return int(float(told or self.cache_gb) * (1 << 30))
-        except (ValueError, OverflowError):
-            raise BadUse(f"{CACHE_GB}={told}: expected a number of GiB") from None
+        return cache_limit(self.cache_gb)
+
+
+def cache_limit(cache_gb: float) -> int:
+    """Bytes of a setting in GiB, unless the variable says another. Raises BadUse for a variable that is no number."""
+    told = os.environ.get(CACHE_GB, "")
+    try:
+        return int(float(told or cache_gb) * (1 << 30))
+    except (ValueError, OverflowError):
+        raise BadUse(f"{CACHE_GB}={told}: expected a number of GiB") from None
 
 
 def checked_url(url: str) -> str:

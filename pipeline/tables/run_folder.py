@@ -38,6 +38,7 @@ class Collect(Enum):
     UNNAMED = "files that no winning row names, an hour after they were written"
     REPLACED = "parts that a compaction replaced, and those whose rows count for no unit"
     STALE = "caches of shards that are there no more, while no program uses them"
+    ANEW = "all of it, an hour after it was written: whatever needs it makes it again"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ PLACES: tuple[Place, ...] = (
     Place("training/*/samples", "drawn samples of held-out clips", Find.NOTE, TRAIN),
     Place("training/*/locks", "who is training", Find.NOBODY, TRAIN, counted=False),
     Place("training", "losses, settings and hashes of trainings", Find.NOBODY, TRAIN),
+    Place("cache/media", "sound of videos, decoded once", Find.NAME, "csg405 run STAGE", Collect.ANEW),
     Place("cache/.*.lock", "who builds a cache", Find.NOBODY, TRAIN),
     Place("cache", "shards as training maps them", Find.NOTE, TRAIN, Collect.STALE),
     Place("finetuning/*/trained", "fine-tuned weights of a back-end", Find.TELL, FINETUNE),

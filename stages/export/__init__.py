@@ -26,6 +26,7 @@ class Export(ExportSettings, Stage):
     )
     writes: ClassVar[str] = "samples"
     unit: ClassVar[str] = "person_id"
+    reads_decoded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(seconds=900, preload=("scipy.signal",))
 
     def worker(self, context: Context) -> "ExportWorker":

@@ -8,12 +8,12 @@ from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import Box, Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import to_flac
 from pipeline.media.guard import disk_name
-from pipeline.media.last_wave import LastWave
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_clip
 from pipeline.skeleton.crop import cut, square
@@ -33,8 +33,7 @@ class ExportWorker:
     """
 
     def __init__(self, settings: ExportSettings, context: Context) -> None:
-        self._settings, self._context = settings, context
-        self._waves = LastWave()  # people of one video come one after the other
+        self._settings, self._context, self._tracks = settings, context, sound_tracks(context)
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the person's sample. Raises Reject: NOT_MEASURED, CROP_TOO_SMALL, CORRUPT. What `write_clip` raises."""
@@ -69,8 +68,7 @@ class ExportWorker:
             return None
         shifts = [row["sound_shift_frames"] or 0 for row in unit.rows("lip_syncs")]  # frames later
         first = clip["first_frame"] - (shifts[0] if shifts else 0)
-        path = self._context.storage.local(video["path"])
-        return self._waves.piece(path, first, clip["frames"], Reading.of(video))
+        return self._tracks.piece(video, first, clip["frames"])
 
     def _write(self, key: str, unit: Unit, box: Box, sound: Floats32 | None) -> tuple[int, str]:
         """Stream the pictures from decoder to encoder; returns the file's size in bytes and its sha256."""

@@ -2,10 +2,10 @@
 
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
-from pipeline.media.last_wave import LastWave
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridReader
 from pipeline.nets.syncnet import Score, whole_windows
@@ -27,7 +27,7 @@ class CropMeasurer:
 
     def __init__(self, settings: LipSyncSettings, context: Context, comparer: Comparer) -> None:
         self._settings, self._context, self._comparer = settings, context, comparer
-        self._waves = LastWave()  # clips of one video come one after the other
+        self._tracks = sound_tracks(context)
 
     def measured(self, unit: Unit, faces: list[Face]) -> dict[int, Row]:
         """person -> measures of its face."""
@@ -36,7 +36,7 @@ class CropMeasurer:
         first, frames = clip["first_frame"], clip["frames"]
 
         def wave(shift: int) -> Floats32 | None:
-            return self._waves.piece(path, first - shift, frames, reading)
+            return self._tracks.piece(video, first - shift, frames)
 
         reader = GridReader(path, first, frames, threads=self._context.threads, reading=reading)
         with reader, reading_ahead(reader, AHEAD_PICTURES) as pictures:

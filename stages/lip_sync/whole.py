@@ -10,9 +10,9 @@ from scipy.io import wavfile
 
 from pipeline.base.arrays import Floats32, Floats64, Picture
 from pipeline.base.units import SAMPLE_RATE, Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.last_wave import LastWave
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_video
 from pipeline.nets.pose.yolox import iou
@@ -34,7 +34,7 @@ class WholeMeasurer:
 
     def __init__(self, context: Context, pipeline: WholePipeline) -> None:
         self._context, self._pipeline = context, pipeline
-        self._waves = LastWave()  # clips of one video come one after the other
+        self._tracks = sound_tracks(context)
 
     def measured(self, unit: Unit, faces: list[Face]) -> dict[int, Row]:
         """person -> measures of the longest face that the pipeline tracked on it."""
@@ -51,9 +51,8 @@ class WholeMeasurer:
 
     def _sound(self, unit: Unit) -> Floats32 | None:
         """The clip's sound, (frames x 640,); None where the video has none that decodes."""
-        clip, video = unit.row("clips"), unit.row("videos")
-        path = self._context.storage.local(video["path"])
-        return self._waves.piece(path, clip["first_frame"], clip["frames"], Reading.of(video))
+        clip = unit.row("clips")
+        return self._tracks.piece(unit.row("videos"), clip["first_frame"], clip["frames"])
 
     def _write(self, unit: Unit, path: Path, wave: Floats32) -> bool:
         """Write the clip as a film; False where no picture decodes."""

@@ -22,6 +22,7 @@ class MeasureSound(MeasureSoundSettings, Stage):
     )
     writes: ClassVar[str] = "sound_measures"
     unit: ClassVar[str] = "clip_id"
+    reads_decoded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(seconds=1800)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:

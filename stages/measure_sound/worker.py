@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import SAMPLE_RATE, Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.last_wave import LastWave
-from pipeline.media.reading import Reading
 from pipeline.nets.session import open_session
 from pipeline.nets.sound.vad import SpeechDetector, speech_segments
 from stages.measure_sound.levels import levels, longest_pause
@@ -24,8 +23,7 @@ class MeasureSoundWorker:
     """
 
     def __init__(self, settings: MeasureSoundSettings, context: Context, detector: SpeechDetector) -> None:
-        self._settings, self._storage, self._detector = settings, context.storage, detector
-        self._waves = LastWave()  # clips of one video come one after the other
+        self._settings, self._detector, self._tracks = settings, detector, sound_tracks(context)
 
     @classmethod
     def from_context(cls, settings: MeasureSoundSettings, context: Context) -> "MeasureSoundWorker":
@@ -40,8 +38,7 @@ class MeasureSoundWorker:
         row: Row = {"clip_id": clip["clip_id"], "video_id": clip["video_id"], "has_audio": False}
         wave = None
         if video["audio_codec"]:
-            path, reading = self._storage.local(video["path"]), Reading.of(video)
-            wave = self._waves.piece(path, clip["first_frame"], clip["frames"], reading)
+            wave = self._tracks.piece(video, clip["first_frame"], clip["frames"])
         if wave is not None:
             row |= {"has_audio": True, **levels(wave), **self._speech(wave)}
         yield row

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from pipeline.base.units import FPS, Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.audio import read_wave
-from pipeline.media.reading import Reading
 from pipeline.nets.footage import check_footage, footage_of
 from pipeline.nets.session import Device, open_session
 from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
@@ -28,7 +27,7 @@ class OverlapWorker:
     def __init__(
         self, settings: OverlapSettings, context: Context, listener: Listener, footage: Mapping[str, str]
     ) -> None:
-        self._settings, self._storage = settings, context.storage
+        self._settings, self._tracks = settings, sound_tracks(context)
         self._listener, self._footage = listener, footage
 
     @classmethod
@@ -49,8 +48,7 @@ class OverlapWorker:
 
     def _voices(self, video: Row) -> "VideoVoices | None":
         """The voices of the whole video; None when it has no sound that decodes."""
-        path, reading = self._storage.local(video["path"]), Reading.of(video)
-        wave = read_wave(path, reading=reading) if video["audio_codec"] else None
+        wave = self._tracks.whole(video) if video["audio_codec"] else None
         return VideoVoices(self._listener.hear(wave), self._settings) if wave is not None and len(wave) else None
 
 

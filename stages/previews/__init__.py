@@ -39,6 +39,7 @@ class Previews(PreviewsSettings, Stage):
     writes: ClassVar[str] = "previews"
     unchosen: ClassVar[str] = "with nothing to show"
     unit: ClassVar[str] = "video_id"
+    reads_decoded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(seconds=900)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:

@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
-from pipeline.base.units import FPS
+from pipeline.base.units import FPS, Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
-from pipeline.media.last_wave import LastWave
 from pipeline.media.reading import AS_IT_STANDS, Reading
 from pipeline.media.video import GridFrame, GridReader, write_video
 from stages.previews.pictures import resized_to
@@ -24,11 +24,11 @@ _PRESET = "veryfast"
 
 @dataclass(frozen=True)
 class Source:
-    """A file, how it is to be read, and whether it has a sound track."""
+    """A file, how it is to be read, and the row of `videos` by which its sound is found; None where it is silent."""
 
     path: Path
     reading: Reading = AS_IT_STANDS
-    sound: bool = False
+    heard: Row | None = None
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Filmer:
 
     def __init__(self, settings: PreviewsSettings, context: Context) -> None:
         self._settings, self._storage, self._threads = settings, context.storage, context.threads
-        self._waves = LastWave()  # clips of one video come one after the other
+        self._tracks = sound_tracks(context)
 
     def glimpse(self, span: Span) -> None:
         """Read the wanted pictures of a span alone."""
@@ -108,10 +108,10 @@ class Filmer:
 
     def _sound(self, span: Span, frames: int) -> Floats32 | None:
         """(frames x 640,) at 16 kHz, as `measure_sound` heard it; None without a track that decodes."""
-        if not span.source.sound:
+        if span.source.heard is None:
             return None
         try:
-            return self._waves.piece(span.source.path, span.first, frames, span.source.reading)
+            return self._tracks.piece(span.source.heard, span.first, frames)
         except (Reject, Failure) as error:
             _unless_source_is_gone(error)
             log.info("no sound of %s: %s", span.source.path.name, error)

@@ -32,7 +32,8 @@ class PreviewDrawer:
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each person, clip or video that is shown."""
         video = unit.row("videos")
-        source = Source(self._storage.local(video["path"]), Reading.of(video), bool(video["audio_codec"]))
+        heard = video if video["audio_codec"] else None
+        source = Source(self._storage.local(video["path"]), Reading.of(video), heard)
         clips = {row["clip_id"]: row for row in unit.rows("clips")}
         persons = unit.rows("persons")
         boxes = {row["person_id"]: row["crop_box"] for row in unit.rows("pose_measures")}

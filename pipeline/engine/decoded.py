@@ -1,0 +1,45 @@
+"""What stages decode once for all of them, such as the sound of a video: where it lies, and when it goes.
+
+It lies in the run, so that an opt-out, `gc` and the disk figures find it; on a machine that does not see the run, in the cache of
+the run's storage, which the next command there rids of whoever opted out. All of it can be made again.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pipeline.engine.stage import Context, Stage
+from pipeline.media.sound_tracks import SoundTracks
+from pipeline.storage import where_of
+from pipeline.storage.cache import Cache
+from pipeline.storage.where import cache_limit
+
+FOLDER = "cache/media"
+
+
+def sound_tracks(context: Context) -> SoundTracks:
+    """The sound of videos for one worker."""
+    return SoundTracks(context.storage, cache_of(context))
+
+
+def cache_of(context: Context) -> Cache | None:
+    """Where the workers of this machine share what they decode; None where nobody would find it again to delete it."""
+    run, where = context.run, context.where
+    here = None if where is None else where_of(run)
+    if run.is_dir() and (where is None or (here is not None and here.id == where.id)):
+        return Cache(run / FOLDER, cache_limit(context.cache_gb))
+    if where is None or urlsplit(where.url).scheme == "file":
+        return None
+    return Cache(where.cache_folder, where.cache_bytes)
+
+
+def drop_unneeded(run: Path, stages: Iterable[Stage], done: Iterable[str]) -> None:
+    """Delete what was decoded once no stage of a profile is left that reads it.
+
+    Args:
+        run: the run's folder.
+        stages: of the profile.
+        done: the names of those that this command brought to their end.
+    """
+    if (run / FOLDER).is_dir() and {stage.name for stage in stages if stage.reads_decoded} <= set(done):
+        Cache(run / FOLDER, 0).keep_only(())
