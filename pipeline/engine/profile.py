@@ -73,7 +73,12 @@ class Machine(Strict):
     cache: str = Field(
         "", description='folder for copies of stored files on each machine; "" = the user\'s cache folder'
     )
-    cache_gb: float = Field(50.0, gt=0, le=1e6, description="GiB of such copies that stay, per machine and run")
+    cache_gb: float = Field(
+        50.0,
+        gt=0,
+        le=1e6,
+        description="GiB of such copies that stay, per machine and run; and of sound that stages decode once for all of them",
+    )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where nets run: auto, cpu or cuda")
 
     @field_validator("executor")

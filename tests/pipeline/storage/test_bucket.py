@@ -308,3 +308,17 @@ def test_a_source_that_was_freed_is_not_lost(bucket_run: Path, storage: ObjectSt
     assert [one.promise.path for one in broken(storage_of(bucket_run), promises[:2])] == []
     assert server.count("LIST") == len(server.requests) == 1
     assert [one.promise.path for one in broken(storage_of(bucket_run), promises)] == ["raw/ab/lost.mp4"]
+
+
+def test_what_another_machine_decoded_goes_after_an_opt_out(
+    storage: ObjectStorage, elsewhere: ObjectStorage, tmp_path: Path
+) -> None:
+    kept = written(storage, "clips/one.mp4", b"one")
+    with elsewhere.cache.temporary() as path:
+        path.write_bytes(b"sound of somebody")
+        elsewhere.cache.take(path, "sound/file_0.wave", "sound/file_0.wave")
+    assert elsewhere.local(kept).exists()
+    elsewhere.release()
+    storage.keep_deleted(["raw/of somebody.mp4"])
+    again = ObjectStorage(storage.where)  # the next process there
+    assert again.local(kept).exists() and list(again.cache.keys("sound")) == []

@@ -1,0 +1,129 @@
+"""What stages decode once for all of them: where it lies, when it goes, and that an opt-out and gc find it."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.engine import decoded
+from pipeline.engine.lookup import settings_class
+from pipeline.engine.stage import Context, Stage
+from pipeline.engine.upkeep import collect, waste
+from pipeline.media.video import write_video
+from pipeline.shards.removal import remove_from_run
+from pipeline.storage.where import Where, write
+from pipeline.tables.store import Store
+from pipeline.views.overview import bytes_on_disk
+from stages.export import Export
+from stages.measure_sound import MeasureSound
+from tests.run_joins import modules
+
+BUCKET = Where("s3://bucket/prefix", "0123456789abcdef" * 2)
+
+
+def video(run: Path, number: int) -> dict[str, Any]:
+    path = run / f"{number}.mp4"
+    wave = np.random.default_rng(number).normal(0, 0.1, 16_000).astype(np.float32)
+    write_video(path, (np.zeros((32, 32, 3), np.uint8) for _ in range(25)), wave, size=(32, 32))
+    return {"video_id": f"file:{number:016x}", "path": path.name, "sha256": f"{number:064x}"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run in which the sound of two videos was wanted."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for number in (1, 2):
+        assert decoded.sound_tracks(Context(folder)).piece(video(folder, number), 0, 25) is not None
+    return folder
+
+
+def held(run: Path) -> list[str]:
+    return sorted(
+        path.name for path in (run / decoded.FOLDER).rglob("*") if path.is_file() and "locks" not in path.parts
+    )
+
+
+def tracks(run: Path) -> list[str]:
+    return [name for name in held(run) if name.endswith(".wave")]
+
+
+def old(run: Path) -> None:
+    past = time.time() - 7200
+    for path in (run / decoded.FOLDER).rglob("*"):
+        os.utime(path, (past, past))
+
+
+def test_an_opt_out_takes_the_sound_with_it(run: Path) -> None:
+    assert len(tracks(run)) == 2
+    remove_from_run(run, ["file:0000000000000001"])
+    assert not [name for name in held(run) if name.startswith("file_0000000000000001")]
+    assert len(tracks(run)) == 1 and not [
+        path for path in run.rglob("*") if path.is_file() and b"file_0000000000000001" in path.read_bytes()
+    ]
+
+
+def test_gc_takes_all_of_it_after_an_hour(run: Path) -> None:
+    store = Store(run)
+    assert [item for item in waste(store) if "decoded" in item.why] == []
+    assert bytes_on_disk(run)["cache"] > 2 * 64_000
+    old(run)
+    (item,) = [item for item in waste(store) if "decoded" in item.why]
+    assert item.bytes > 2 * 64_000
+    collect(store)
+    assert held(run) == [] and [item for item in waste(store) if "decoded" in item.why] == []
+    row = {"video_id": f"file:{1:016x}", "path": "1.mp4", "sha256": f"{1:064x}"}
+    assert decoded.sound_tracks(Context(run)).whole(row) is not None and len(tracks(run)) == 1
+
+
+def test_it_stays_while_a_stage_is_to_come_that_reads_it(run: Path) -> None:
+    stages = [MeasureSound(), Export()]
+    decoded.drop_unneeded(run, stages, ["measure_sound", "judge"])
+    assert len(tracks(run)) == 2
+    decoded.drop_unneeded(run, stages, ["measure_sound", "judge", "export"])
+    assert tracks(run) == []
+    decoded.drop_unneeded(run / "another", stages, ["measure_sound", "export"])
+    assert not (run / "another").exists()
+
+
+def test_every_stage_that_reads_it_says_so() -> None:
+    named = {
+        path.relative_to(path.parents[1]).parts[0]
+        for path, tree in modules()
+        if path.parts[-3] == "stages" and "pipeline.engine.decoded" in path.read_text(encoding="utf-8")
+    }
+    assert named == {"measure_sound", "overlap", "lip_sync", "export", "previews"}
+    for name in named:
+        cls = settings_class(name)
+        assert issubclass(cls, Stage) and cls.reads_decoded
+        assert any({"sha256", "clock", "sound_track"} <= set(read.columns) for read in cls.reads), name
+
+
+def test_a_machine_that_does_not_see_the_run_shares_in_the_cache_of_its_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "copies"))
+    monkeypatch.setenv("CSG405_CACHE_GB", "3")
+    away = decoded.cache_of(Context(tmp_path / "nowhere", where=BUCKET))
+    assert away is not None and away.folder == BUCKET.cache_folder and away.limit_bytes == 3 << 30
+    (tmp_path / "same_name").mkdir()  # of another run, by chance at the same path
+    other = decoded.cache_of(Context(tmp_path / "same_name", where=BUCKET))
+    assert other is not None and other.folder == BUCKET.cache_folder
+    write(tmp_path / "same_name", BUCKET)
+    here = decoded.cache_of(Context(tmp_path / "same_name", where=replace(BUCKET, proven=True), cache_gb=1))
+    assert here is not None and here.folder == tmp_path / "same_name" / decoded.FOLDER
+
+
+def test_a_folder_of_another_disk_without_the_run_shares_nothing(tmp_path: Path) -> None:
+    """Nobody would ever look there after an opt-out."""
+    assert decoded.cache_of(Context(tmp_path / "nowhere", where=Where(f"file://{tmp_path}/x", "0" * 32))) is None
+    assert decoded.cache_of(Context(tmp_path / "nowhere")) is None
+
+
+def test_the_limit_is_that_of_the_settings(tmp_path: Path) -> None:
+    cache = decoded.cache_of(Context(tmp_path, cache_gb=2.5))
+    assert cache is not None and cache.limit_bytes == round(2.5 * (1 << 30))
