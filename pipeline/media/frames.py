@@ -26,6 +26,18 @@ _GLANCE_PACKETS = 1000  # of a broken stream, then there is nothing to see
 _NEAR_START = 25  # grid pictures; a seek would gain nothing
 
 
+class _Count:
+    frames = 0
+
+
+_count = _Count()
+
+
+def decoded_frames() -> int:
+    """How many frames this process had decoded so far, with those that nobody was shown: what reading pictures costs."""
+    return _count.frames
+
+
 class FrameSource:
     """The best picture stream of one file as a stream of decoded frames; close it when done.
 
@@ -46,6 +58,7 @@ class FrameSource:
         self._threads = threads
         self.from_start = True  # whether the frames handed out begin with the file's first
         self.model: Any = None  # after a seek: the file's first frame, which the others are laid out like
+        self._begun, self._opening = False, None
         self._open()
 
     def _open(self) -> None:
@@ -86,21 +99,42 @@ class FrameSource:
         """Frames from the one shown in this grid picture, or an earlier one; the caller skips what is too early.
 
         A seek is proven by the first frame that comes out of it: one that lands late is repeated from further back,
-        and at last the file is decoded from its start.
+        and at last the file is decoded from its start. It may be called again, which ends what it gave before.
         """
+        seeks, again = picture > _NEAR_START and self._can_seek, self._begun
+        self._begun, self.from_start, self.model = True, True, None
+        if again and (not seeks or self._opening is None):
+            self._open_again()
         if picture > _NEAR_START and self._reading.clock.turns:
             return self._walk_to(picture)
-        if picture > _NEAR_START and self.container.format.name.startswith(_SEEKABLE):
-            self.model = next(self._decode(read_packets(self.container, self.stream)), None)
+        if seeks:
+            if self._opening is None:
+                self._opening = next(self._decode(read_packets(self.container, self.stream)), None)
+            self.model = self._opening
             for back in _STEP_BACK_SECONDS:
                 decoded = self._seek(picture - round(back * FPS))
                 first = next(decoded, None)
                 if first is not None and self._early_enough(first, picture):
                     self.from_start = self.stream.start_time is not None and first.pts <= self.stream.start_time
                     return self._deinterlaced(_chain([first], decoded))
-            self.close()
-            self._open()
+            self._open_again()
         return self.frames()
+
+    def key_between(self, picture: int, later: int) -> bool:
+        """Whether a keyframe lies between two grid pictures, by the file's index: then a seek to the later one saves decoding."""
+        if not self._can_seek or later <= _NEAR_START:
+            return False
+        search = self.stream.index_entries.search_timestamp
+        before, after = (search(self.clock.ticks(each), backward=True) for each in (picture, later))
+        return bool(0 <= before != after)
+
+    @property
+    def _can_seek(self) -> bool:
+        return not self._reading.clock.turns and self.container.format.name.startswith(_SEEKABLE)
+
+    def _open_again(self) -> None:
+        self.close()
+        self._open()
 
     def _walk_to(self, picture: int) -> Iterator[Any]:
         """Frames from the last keyframe before this picture: no time of such a file can be sought, but packets are read fast."""
@@ -150,6 +184,7 @@ class FrameSource:
         context = self.stream.codec_context
         for packet in packets:
             flushed = packet.size == 0
+            _count.frames += not flushed
             try:
                 decoded = context.decode(packet if packet.size else None)
             except av.FFmpegError:

@@ -1,6 +1,6 @@
 """The frame grid: 25 pictures a second out of any video, the same for annotation and for export."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,17 +97,48 @@ class GridReader:
             raise RuntimeError("use GridReader in a with statement")
         return self._pictures
 
+    def at(self, wanted: Iterable[int]) -> Iterator[GridFrame]:
+        """Grid pictures of these numbers alone, in order; fewer where the video ends early.
+
+        The file is opened once, however often this is called, and decoded on from one picture to the next unless a keyframe
+        between them saves that. Iterating over the reader itself begins elsewhere: do one or the other.
+        """
+        if self._source is None:
+            raise RuntimeError("use GridReader in a with statement")
+        runs: list[list[int]] = []
+        for n in sorted({*wanted}):
+            if runs and not self._source.key_between(runs[-1][-1], n):
+                runs[-1].append(n)
+            else:
+                runs.append([n])
+        for run in runs:
+            yield from self._picked(self._source, run)
+
+    def _picked(self, source: FrameSource, wanted: list[int]) -> Iterator[GridFrame]:
+        """Of the pictures that one stretch of decoding gives, those that are wanted; others are not converted."""
+        convert: Fitter | None = None
+        for frame, begin, end in _shown(source, wanted[0], wanted[-1] + 1):
+            convert = convert or self._fitter(source, frame)
+            here = [n for n in wanted if begin <= n < end]
+            if here:
+                pixels = convert(frame)
+            for n in here:
+                beat(frames=1)
+                yield GridFrame(n, pixels, n > begin)
+
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
         """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
         convert: Fitter | None = None
         for frame, begin, end in _shown(source, self._first, self._stop):
-            if convert is None:
-                model = source.model or frame  # one size for all reads, even where the size changes on the way
-                convert = Fitter(source, model, self._limits, self._size, self._format)
+            convert = convert or self._fitter(source, frame)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
                 beat(frames=1)
                 yield GridFrame(n, pixels, n > begin)
+
+    def _fitter(self, source: FrameSource, frame: Any) -> Fitter:
+        """One size for all reads, even where the size changes on the way."""
+        return Fitter(source, source.model or frame, self._limits, self._size, self._format)
 
 
 def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, int, int]]:

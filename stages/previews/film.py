@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -66,12 +67,35 @@ class Filmer:
     def __init__(self, settings: PreviewsSettings, context: Context) -> None:
         self._settings, self._storage, self._threads = settings, context.storage, context.threads
         self._tracks = sound_tracks(context)
+        self._open: tuple[Source, GridReader] | None = None
+        self._closing = ExitStack()
+
+    @contextmanager
+    def glimpses(self) -> Iterator[None]:
+        """Keep a file open between glimpses of it, until the block ends."""
+        try:
+            yield
+        finally:
+            self._open = None
+            self._closing.close()
 
     def glimpse(self, span: Span) -> None:
         """Read the wanted pictures of a span alone."""
-        for offset in span.wanted:
-            for frame in self.pictures(span.source, span.first + offset, 1):
+        try:
+            for frame in self._reader(span.source).at(span.first + offset for offset in span.wanted):
                 span.note(frame)
+        except (Reject, Failure) as error:
+            _unless_source_is_gone(error)
+            log.info("no picture of %s: %s", span.source.path.name, error)
+
+    def _reader(self, source: Source) -> GridReader:
+        """A reader of a file, the one from before where it is the same."""
+        if self._open is None or self._open[0] is not source:
+            self._open = None
+            self._closing.close()
+            reader = GridReader(source.path, threads=self._threads, reading=source.reading)
+            self._open = source, self._closing.enter_context(reader)
+        return self._open[1]
 
     def pictures(self, source: Source, first: int, frames: int) -> Iterator[GridFrame]:
         """Grid pictures; fewer, or none, when the file ends early or does not decode: a preview is not worth a failure."""

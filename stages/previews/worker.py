@@ -28,31 +28,44 @@ class PreviewDrawer:
         self._settings, self._storage = settings, context.storage
         self._filmer = Filmer(settings, context)
         self._filmed: tuple[str, Span, Row] | None = None  # the last clip: several people may be dropped in one
+        self._glimpsed: tuple[str, Span] | None = None  # likewise of those who are kept
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each person, clip or video that is shown."""
         video = unit.row("videos")
         heard = video if video["audio_codec"] else None
         source = Source(self._storage.local(video["path"]), Reading.of(video), heard)
+        with self._filmer.glimpses():
+            yield from self._persons(unit, source)
+            yield from self._empty(unit, source)
+        self._filmed = self._glimpsed = None
+
+    def _persons(self, unit: Unit, source: Source) -> Iterator[Row]:
         clips = {row["clip_id"]: row for row in unit.rows("clips")}
-        persons = unit.rows("persons")
         boxes = {row["person_id"]: row["crop_box"] for row in unit.rows("pose_measures")}
         samples = {row["person_id"]: row for row in unit.rows("samples")}
-        for person in self._people(unit, persons):
+        people = self._people(unit)
+        filmed = {person["clip_id"] for person in people if person["person_id"] not in samples}
+        for person in people:
             clip, person_id = clips[person["clip_id"]], person["person_id"]
             span = self._span(source, clip["first_frame"], clip["frames"])
             if person_id in samples:
+                span = self._seen(person["clip_id"], span, filmed=person["clip_id"] in filmed)
                 yield from self._kept(unit.id, person, samples[person_id], span, boxes.get(person_id))
             else:
                 yield from self._dropped(unit.id, person, span, boxes.get(person_id))
-        empty = sorted(set(clips) - {person["clip_id"] for person in persons}, key=self._order)
+
+    def _empty(self, unit: Unit, source: Source) -> Iterator[Row]:
+        """What is shown of clips without people, or of a video without clips."""
+        clips = {row["clip_id"]: row for row in unit.rows("clips")}
+        empty = sorted(set(clips) - {person["clip_id"] for person in unit.rows("persons")}, key=self._order)
         for clip_id in empty[: self._settings.dropped_a_video]:
             clip = clips[clip_id]
             yield from self._plain(unit.id, clip_id, self._span(source, clip["first_frame"], clip["frames"]))
         if not clips:
-            yield from self._plain(unit.id, unit.id, self._span(source, 0, video["grid_frames"] or 1))
+            yield from self._plain(unit.id, unit.id, self._span(source, 0, unit.row("videos")["grid_frames"] or 1))
 
-    def _people(self, unit: Unit, persons: list[Row]) -> list[Row]:
+    def _people(self, unit: Unit) -> list[Row]:
         """The kept ones, and a few of the dropped ones for each first reason; people of one clip follow each other."""
         verdicts = unit.rows("verdicts")
         shown = {row["person_id"] for row in verdicts if row["keep"]}
@@ -60,7 +73,8 @@ class PreviewDrawer:
         for dropped in dropped_by_reason(verdicts).values():
             candidates = ((row["person_id"], nearness(row)) for row in dropped)
             shown.update(picked(candidates, count, share, self._settings.seed))
-        return sorted((row for row in persons if row["person_id"] in shown), key=lambda row: str(row["person_id"]))
+        people = (row for row in unit.rows("persons") if row["person_id"] in shown)
+        return sorted(people, key=lambda row: str(row["person_id"]))
 
     def _span(self, source: Source, first: int, frames: int) -> Span:
         tiles = self._settings.strip_frames
@@ -68,7 +82,6 @@ class PreviewDrawer:
 
     def _kept(self, video_id: str, person: Row, sample: Row, span: Span, box: list[int] | None) -> Iterator[Row]:
         """A strip of the source; of the exported clip, which is played where it lies, a still and the skeleton."""
-        self._filmer.glimpse(span)
         for row in self._stripped(video_id, person["person_id"], span, person, box):
             still, size = self._still(sample)
             if still is None:
@@ -88,6 +101,15 @@ class PreviewDrawer:
         span, filmed = self._film(identity, span)
         for row in self._stripped(video_id, identity, span):
             yield row | filmed
+
+    def _seen(self, identity: str, span: Span, *, filmed: bool) -> Span:
+        """The span with the pictures of its strip: those of the film where one is made of it, else read alone, once a clip."""
+        if filmed and (found := self._film(identity, span))[1]:
+            return found[0]
+        if self._glimpsed is None or self._glimpsed[0] != identity:
+            self._filmer.glimpse(span)
+            self._glimpsed = identity, span
+        return self._glimpsed[1]
 
     def _film(self, identity: str, span: Span) -> tuple[Span, Row]:
         """The span as it was read, with the pictures of its strip, and the columns of its film."""

@@ -154,7 +154,7 @@ def test_all_kept_ones_are_drawn_and_few_of_the_dropped(tmp_path: Path) -> None:
     verdicts = [
         {**row, "keep": n < 4, "reasons": [] if n < 4 else ["silent"], "details": []} for n, row in enumerate(persons)
     ]
-    shown = list(drawer._people(Unit("v", {"verdicts": verdicts}), persons))
+    shown = list(drawer._people(Unit("v", {"verdicts": verdicts, "persons": persons})))
     assert len(shown) == 4 + 2
 
 

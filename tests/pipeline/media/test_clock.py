@@ -70,6 +70,9 @@ def test_joined_talks(shelf: Path, suffix: str, offsets: tuple[int, ...]) -> Non
     assert measured.clock
     for first in (27, 58, 63, 100, len(got) - 1):
         assert counters(path, first, 5, measured.reading) == got[first : first + 5]
+    with GridReader(path, reading=measured.reading) as reader:
+        for wanted in ((27, 63, len(got) - 1), (100, 58)):
+            assert [read_counter(frame.pixels) for frame in reader.at(wanted)] == [got[n] for n in sorted(wanted)]
 
     wave = read_wave(path, reading=measured.reading)
     assert wave is not None and np.array_equal(wave, read_wave(path))

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.base.reasons import Reason, Reject
+from pipeline.media.frames import decoded_frames
 from pipeline.media.guard import Limits
+from pipeline.media.reading import AS_IT_STANDS
 from pipeline.media.video import GridReader, ffmpeg_exe, probe
 from tests.pipeline.media.footage import (
     HEIGHT,
@@ -95,6 +97,31 @@ def test_reading_from_the_middle_equals_a_whole_read(shelf: Path, suffix: str) -
         for a, b in zip(part, wanted, strict=True):
             assert read_counter(a.pixels) == read_counter(b.pixels)
             assert np.array_equal(a.pixels, b.pixels)
+    with GridReader(path, pixel_format="gray") as reader:  # single pictures, from one opened file, forwards and back
+        for wanted_numbers in ([100, 3, 77], [140, 141], [1], [120, 20, 20, 28], [149, 900], []):
+            picked = list(reader.at(wanted_numbers))
+            assert [f.n for f in picked] == sorted({n for n in wanted_numbers if n < len(whole)})
+            for one in picked:
+                assert one.repeated == whole[one.n].repeated and np.array_equal(one.pixels, whole[one.n].pixels)
+
+
+def test_single_pictures_are_decoded_on_or_sought_whichever_is_less(shelf: Path) -> None:
+    path = write_footage(shelf / "gops.mp4", constant_times(25, 400), options={"bf": "0"}, gop=50)
+
+    def cost(*wanted: int) -> int:
+        with GridReader(path, threads=1, reading=AS_IT_STANDS) as reader:
+            list(reader.at([wanted[0]]))
+            before = decoded_frames()
+            assert [read_counter(frame.pixels) for frame in reader.at(wanted[1:])] == [*wanted[1:]]
+            return decoded_frames() - before
+
+    assert cost(60, 310, 320, 330) <= 33, "one stretch from the keyframe at 300"
+    assert cost(60, 110, 360) <= 2 * 13, "a seek each, nothing between"
+    assert cost(60, 149, 151) <= 57, "50 to the first, which is the last before a keyframe, then few more"
+    with GridReader(path, 100, 100, threads=1, reading=AS_IT_STANDS) as reader:
+        before = decoded_frames()
+        assert sum(1 for _ in reader) == 100
+        assert 100 <= decoded_frames() - before <= 103, "the count is that of decoded frames"
 
 
 def ffmpeg_presentation(path: Path) -> list[int | None]:
