@@ -237,8 +237,16 @@ def _drive(
     workers = 0 if options.workers == 0 else workers
     device = options.device if stage.resources.gpu else "cpu"
     threads = max(1, options.threads // max(1, workers))
+    share = options.machine.worker_gpus if options.executor == "ray" else 1 / max(1, workers)  # here all share one card
     context = Context(
-        store.run, device, threads, models, web=options.web, opt_out=store.opt_out, where=where_of(store.run)
+        store.run,
+        device,
+        threads,
+        models,
+        web=options.web,
+        opt_out=store.opt_out,
+        where=where_of(store.run),
+        gpu_share=share,
     )
     if len(work.pending):
         shown.doing = "getting ready"
