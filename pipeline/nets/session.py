@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "cuda"]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-_OPTIONS: dict[str, dict[str, str]] = {
+OPTIONS: dict[str, dict[str, str]] = {
     "cpu": {},
     # cuDNN tries out every algorithm for every new shape by default, which takes each of a GPU's workers minutes; and an arena that
     # doubles takes memory of the card that the other workers need.
@@ -62,7 +62,7 @@ def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int
     options.log_severity_level = 3  # no user can act on warnings about fusion; errors are raised anyway
     try:
         # The bytes that were checked are the bytes that are loaded.
-        session = runtime.InferenceSession(content, options, providers=[(_PROVIDERS[device], _OPTIONS[device])])
+        session = runtime.InferenceSession(content, options, providers=[(_PROVIDERS[device], OPTIONS[device])])
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelRefused(f"{name} cannot be loaded: {error}") from error
     running = session.get_providers()[0]
