@@ -54,6 +54,8 @@ def run_shown(
         say(stage.name, _line(summary))
     for unit, why in list(summary.unmended.items())[:UNMENDED_SHOWN]:
         say("", f"not made again, its rows stay: {printable(unit)} ({printable(why)})")
+    for net, why in summary.slow_nets.items():
+        say("", f"{net} ran as it is, which is slower: it could not be prepared ({printable(why)})")
     if summary.unfinished:
         waits = "them" if summary.unmended else "a stage that looks at the whole run, or a call without --shard"
         say("", f"what it writes at its end, as an index, waits for {waits}")

@@ -63,14 +63,14 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
     hashes, notes = [], []
     for names in stage.model_names():
         try:
-            hashes.append(models.resolve(names).sha256)
+            hashes.append(models.resolve(names).identity)
         except MissingModel as error:  # what was done with another net is to be done again
             hashes.append("missing")
             notes.append(_how_to_get(names, models) or str(error))
     without = []
     for names in optional_names(stage):
         file = models.optional(names)
-        hashes.append(file.sha256 if file else "")
+        hashes.append(file.identity if file else "")
         if not file and any(models.entry(name).builder for name in names):
             notes.append(_how_to_get(names, models))
         elif not file:

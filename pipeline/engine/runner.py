@@ -102,6 +102,7 @@ class Summary:
         reasons: {reason: units} of `unmended`.
         unfinished: whether the stage's last step was left out for them, or is left to a call that does all units.
         rest: units that were not pending, by what there is to tell of them: with `pending` they make up `units`.
+        slow_nets: {net: why} of those that are used as they are, because they could not be prepared.
     """
 
     stage: str
@@ -116,6 +117,7 @@ class Summary:
     reasons: Counter[str] = field(default_factory=Counter)
     unfinished: bool = False
     rest: dict[str, int] = field(default_factory=dict)
+    slow_nets: dict[str, str] = field(default_factory=dict)
 
 
 def run_stage(
@@ -154,7 +156,7 @@ def _run_shown(
 
 
 def _hashes(nets: Sequence[ModelFile | None]) -> list[str]:
-    return [net.sha256 if net else "" for net in nets]
+    return [net.identity if net else "" for net in nets]
 
 
 def _run(
@@ -190,6 +192,7 @@ def _run(
             logging.getLogger().removeHandler(handler)
             handler.close()
     summary.seconds = time.monotonic() - began
+    summary.slow_nets = {net.name: net.unprepared for net in nets if net and net.unprepared}
     return summary
 
 
@@ -234,12 +237,14 @@ def _drive(
     workers = 0 if options.workers == 0 else workers
     device = options.device if stage.resources.gpu else "cpu"
     threads = max(1, options.threads // max(1, workers))
+    share = options.machine.worker_gpus if options.executor == "ray" else 1 / max(1, workers)  # here all share one card
     context = Context(
         *(store.run, device, threads, models),
         web=options.web,
         opt_out=store.opt_out,
         where=where_of(store.run),
         cache_gb=options.machine.cache_gb,
+        gpu_share=share,
     )
     if len(work.pending):
         shown.doing = "getting ready"

@@ -72,6 +72,7 @@ class Context:
         run: the run's folder.
         device: "cpu" or "cuda".
         threads: processor threads that this worker may use.
+        gpu_share: how many GPUs this worker holds: less than one where others share its card, which would else be counted often.
         models: the model registry.
         given: what the stage's `driver` hook prepared (a server's address, say).
         web: how to go to the network; None outside a profile.
@@ -91,6 +92,7 @@ class Context:
     pulse: Path | None = None
     where: Where | None = None
     cache_gb: float = 50.0
+    gpu_share: float = 1.0
 
     @property
     def storage(self) -> Storage:

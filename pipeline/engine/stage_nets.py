@@ -29,12 +29,12 @@ def optional_names(stage: Stage) -> tuple[tuple[str, ...], ...]:
 
 
 def net_hashes(stage: Stage, models: Registry) -> list[str]:
-    """sha256 of each net of a stage, in its own order; "" for an optional one that is not here.
+    """Identity of each net of a stage, in its own order; "" for an optional one that is not here.
 
     Raises:
         MissingModel: a needed net is missing, or the stage has optional nets alone and none of them is here.
     """
-    return [file.sha256 if file else "" for file in net_files(stage, models)]
+    return [file.identity if file else "" for file in net_files(stage, models)]
 
 
 def net_files(stage: Stage, models: Registry) -> list[ModelFile | None]:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 Device = Literal["cpu", "cuda"]
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+OPTIONS: dict[str, dict[str, str]] = {
+    "cpu": {},
+    # cuDNN tries out every algorithm for every new shape by default, which takes each of a GPU's workers minutes; and an arena that
+    # doubles takes memory of the card that the other workers need.
+    "cuda": {"cudnn_conv_algo_search": "HEURISTIC", "arena_extend_strategy": "kSameAsRequested"},
+}
 _EXTRAS = {"cpu": "cpu", "cuda": "gpu"}
 # What onnxruntime carries itself. Any other domain would need code that comes with the model.
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
@@ -56,7 +62,7 @@ def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int
     options.log_severity_level = 3  # no user can act on warnings about fusion; errors are raised anyway
     try:
         # The bytes that were checked are the bytes that are loaded.
-        session = runtime.InferenceSession(content, options, providers=[_PROVIDERS[device]])
+        session = runtime.InferenceSession(content, options, providers=[(_PROVIDERS[device], OPTIONS[device])])
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelRefused(f"{name} cannot be loaded: {error}") from error
     running = session.get_providers()[0]

@@ -65,6 +65,11 @@ class Entry(Strict):
     converter: str = Field(
         "", description="module:function(file, target) that turns the file, once its hash is right, into an ONNX file"
     )
+    preparer: str = Field(
+        "",
+        description="module:function(file, target) that writes a faster form of the net's ONNX file, or returns why it does not; "
+        "the module's VERSION is a part of fingerprints",
+    )
     builder: str = Field("", description="module:function(folder) that writes the net's file into a folder by code")
     token: str = Field("", description="environment variable with the access token that the URL asks for")
     same_person: float | None = Field(
@@ -81,7 +86,8 @@ class ModelFile:
     """A net on disk whose hash was checked.
 
     Attributes:
-        original: the file whose hash that is, where `path` is its ONNX form; else None.
+        original: the file whose hash that is, where `path` is its ONNX form, or a faster one; else None.
+        unprepared: why there is no faster form of it where there should be one; "" where there is, or needs to be, none.
     """
 
     name: str
@@ -89,6 +95,12 @@ class ModelFile:
     sha256: str
     entry: Entry
     original: Path | None = None
+    unprepared: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What results depend on: the hash of the released file, and by which recipe it is prepared, if it is."""
+        return self.sha256 + (f"+{_recipe(self.entry.preparer)}" if self.entry.preparer else "")
 
 
 class Registry:
@@ -206,7 +218,8 @@ class Registry:
             raise BadModel(
                 f"{path} is not {name}: sha256 {found}, expected {expected}; delete it and run csg405 models fetch {name}"
             )
-        return ModelFile(name, self._converted(entry, path, found), found, entry, path if entry.converter else None)
+        form, unprepared = self._prepared(entry, self._converted(entry, path, found), found)
+        return ModelFile(name, form, found, entry, None if form == path else path, unprepared)
 
     def advice(self, names: Sequence[str]) -> str:
         """One line: how to get one of these nets."""
@@ -303,6 +316,26 @@ class Registry:
                 ) from error
         return target
 
+    def _prepared(self, entry: Entry, path: Path, sha256: str) -> tuple[Path, str]:
+        """The faster form of a net, made once, anew when the code that makes it changes; or the net as it is, and why."""
+        if not entry.preparer:
+            return path, ""
+        module, _, function = entry.preparer.partition(":")
+        folder = self.cache / "prepared" / f"{_code_of(module)}-{sha256[:12]}"
+        target, refused = folder / f"{path.stem}.onnx", folder / f"{path.stem}.txt"
+        if self.download and not (
+            target.is_file() or refused.is_file()
+        ):  # a command that only looks needs the hash alone
+            prepare = getattr(importlib.import_module(module), function)
+            with doing(f"preparing {path.name}"), filelock.FileLock(_folder(folder) / ".lock"):
+                if not (target.is_file() or refused.is_file()):  # of two processes that want it, one prepares
+                    _prepare(prepare, path, target, refused)
+        if target.is_file():
+            return target, ""
+        if refused.is_file():
+            return path, f"{refused.read_text(encoding='utf-8')}; to try again, delete {refused}"
+        return path, ""
+
     def pins(self) -> dict[str, str]:
         """Hashes that the user recorded: {name: sha256}."""
         try:
@@ -336,6 +369,25 @@ def load_entries() -> dict[str, Entry]:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _prepare(prepare: Callable[[Path, Path], str], path: Path, target: Path, refused: Path) -> None:
+    """Write the faster form of a net, or why there is none."""
+    made = target.with_name(f".{target.name}.made")
+    try:
+        if reason := prepare(path, made):
+            files.write_text(refused, reason)
+        else:
+            files.sync(made)
+            made.replace(target)
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _recipe(preparer: str) -> str:
+    """Name and version of a recipe: "pose.prepare:detector 1"."""
+    module, _, function = preparer.partition(":")
+    return f"{module.rpartition('.')[2]}:{function} {importlib.import_module(module).VERSION}"
 
 
 def _code_of(module: str) -> str:

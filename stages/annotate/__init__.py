@@ -14,7 +14,7 @@ class Annotate(AnnotateSettings, Stage):
     """Detects people on every n-th frame, tracks them, and poses them in every frame."""
 
     name: ClassVar[str] = "annotate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "people found and tracked, 133 raw keypoints and scores a frame each"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("clips", ("clip_id", "video_id", "first_frame", "frames", "repeats")),

@@ -64,6 +64,7 @@ class AnnotateWorker:
             backend=settings.backend,
             batch=settings.pose_batch,
             workers=_crop_threads(context),
+            released=pose_file.original,
         )
         footage = {detector_file.name: detector.footage, pose_file.name: pose.footage}
         return cls(settings, context, detector, pose, footage)

@@ -37,7 +37,7 @@ def annotator(wanted: PoseNets, context: Context, footage: str | None = None) ->
     device: Literal["cpu", "cuda"] = "cuda" if context.device == "cuda" else "cpu"
     finder, poser = (context.models.resolve(names) for names in (wanted.detector, wanted.pose))
     detector = open_detector(finder.path, device, context.threads)
-    pose = open_pose(poser.path, device, context.threads, backend=wanted.pose_backend)
+    pose = open_pose(poser.path, device, context.threads, backend=wanted.pose_backend, released=poser.original)
     made = {finder.name: detector.footage, poser.name: pose.footage}
     check_footage(made, footage, "`annotate.detector` and `annotate.pose`")
     return detector, pose

@@ -118,8 +118,9 @@ def _of_picture(path: Path, session: Session) -> Person:
     except (Reject, FileNotFoundError) as error:
         raise BadInput(f"--image {path}: {getattr(error, 'detail', 'there is no such file')}") from error
     annotate = session.profile.settings("annotate")
-    detector, pose = (session.models.resolve(names).path for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
-    seen = partial(largest_person, backend=annotate.backend)  # type: ignore[attr-defined]
+    finder, poser = (session.models.resolve(names) for names in (annotate.detector, annotate.pose))  # type: ignore[attr-defined]
+    detector, pose = finder.path, poser.path
+    seen = partial(largest_person, backend=annotate.backend, released=poser.original)  # type: ignore[attr-defined]
     try:
         annotated = limited(PICTURE_SECONDS, seen, picture, detector, pose)
     except NetStopped as error:

@@ -40,6 +40,7 @@ TRIALS = (
     "trust",
     "warm_start",
     "modulation",
+    "gpu",
 )  # by name alone: counts, sleep, or a cluster; minutes, and an hour or two
 BENCHES = (
     "machine",
@@ -87,6 +88,10 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row
         from tests.bench import bench_trust
 
         yield from bench_trust.measured(folder, given.seed, given.run, given.part)
+    elif name == "gpu":
+        from tests.bench import bench_gpu
+
+        yield from bench_gpu.measured(folder, given.part)
     elif name == "generation":
         from tests.bench import bench_generation
 
@@ -159,7 +164,9 @@ def main() -> None:
         "--run", type=Path, help="of trust: a finished run of the demo, which is left alone; made if not given"
     )
     parser.add_argument("--model", type=Path, help="of generation: weights of `make ablation`; trained if not given")
-    parser.add_argument("--part", action="append", default=[], help="of trust: this part alone; may be given again")
+    parser.add_argument(
+        "--part", action="append", default=[], help="of trust and gpu: this part alone; may be given again"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     given = parser.parse_args()
     if unknown := set(given.benches) - {*BENCHES, *TRIALS}:
@@ -169,9 +176,14 @@ def main() -> None:
     try:
         for name in given.benches or BENCHES:
             run(name, given, report)
-    finally:  # also what was known when it broke off
-        if given.out:
-            given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    finally:
+        save(report, given.out)
+
+
+def save(report: dict[str, Any], out: Path | None) -> None:
+    """Write what is known so far: a machine that is lent by the minute may be gone before the end."""
+    if out:
+        out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def run(name: str, given: argparse.Namespace, report: dict[str, Any]) -> None:
@@ -181,6 +193,7 @@ def run(name: str, given: argparse.Namespace, report: dict[str, Any]) -> None:
             for row in measured(name, Path(folder), given):
                 report["rows"].append({"bench": name, **row.record()})
                 print(line(row), flush=True)
+                save(report, given.out)
         except Skipped as reason:
             report["skipped"][name] = str(reason)
             print(f"{name}: skipped: {reason}", flush=True)

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 DETECTOR_GFLOPS, DETECTOR_SIDE, STRIDES, CLASSES = 155.6, 640, (8, 16, 32), 80
 POSE_GFLOPS, POSE_WIDTH, POSE_HEIGHT = 10.1, 288, 384
 BINS = 2  # a pixel
-PERSON = (180.0, 180.0, 200.0, 340.0)  # centre and size in the detector's pixels: inside any picture that is not oblong
+PERSON = (180.0, 180.0, 200.0, 340.0)  # centre and size in the detector's pixels: inside any picture up to 16:9
 WHISPER = 1e-6  # what the random net adds to the planted answer: its work cannot be left out, and changes nothing
 
 
@@ -87,49 +87,88 @@ class Stack:
         return path
 
 
-def build_detector(path: Path) -> Path:
-    """A net of YOLOX-l's size and signature: 1 x 3 x 640 x 640 -> 1 x 8400 x 85, raw head, one person."""
-    stack = Stack("images", DETECTOR_SIDE, DETECTOR_SIDE)
-    target = DETECTOR_GFLOPS * 1e9
-    stack.conv(64, 3, 2)
+def build_detector(
+    path: Path,
+    gflops: float = DETECTOR_GFLOPS,
+    widths: Sequence[int] = (128, 256, 512, 1024),
+    side: int = DETECTOR_SIDE,
+) -> Path:
+    """A net of YOLOX-l's size and signature: 1 x 3 x 640 x 640 -> 1 x 8400 x 85, raw head, one person on any canvas.
+
+    Args:
+        gflops: its work, 10^9 operations on its own canvas.
+        widths: channels at strides 4, 8, 16 and 32.
+        side: of its canvas, pixels.
+    """
+    stack = Stack("images", side, side)
+    target = gflops * 1e9
+    stack.conv(widths[0] // 2, 3, 2)
     heads = []
-    for left, channels in zip((4, 3, 2, 1), (128, 256, 512, 1024), strict=True):
+    for left, channels in zip((4, 3, 2, 1), widths, strict=True):
         stack.conv(channels, 3, 2)
         coming = sum(
             2.0 * 9 * 2 * (channels * 2**i) ** 2 / 4 * stack.height * stack.width / 4**i for i in range(1, left)
         )
         stack.bottlenecks((target - stack.operations - coming) / left)
-        if channels >= 256:
+        if left < 4:
             trunk = stack.at
+            person = _one_person(stack) if left == 1 else ""
             stack.conv(5 + CLASSES, 1, silu=False)
+            head = stack.op("Mul", stack.at, stack.const(np.array(WHISPER, np.float32)))
+            head = stack.op("Add", head, person) if person else head
             shape = stack.const(np.array([1, 5 + CLASSES, -1], np.int64))
-            heads.append(stack.op("Transpose", stack.op("Reshape", stack.at, shape), perm=[0, 2, 1]))
+            heads.append(stack.op("Transpose", stack.op("Reshape", head, shape), perm=[0, 2, 1]))
             stack.at, stack.channels = trunk, channels
-    rows = stack.planted(stack.op("Concat", *heads, axis=1), _one_person())
-    _check(stack, target)
-    return stack.save(
-        path, ("images", [1, 3, DETECTOR_SIDE, DETECTOR_SIDE]), {"output": (rows, [1, *_one_person().shape])}
-    )
+    rows = stack.op("Concat", *heads, axis=1)
+    if widths[-1] == 1024:
+        _check(stack, target)
+    anchors = sum((side // stride) ** 2 for stride in STRIDES)
+    return stack.save(path, ("images", [1, 3, side, side]), {"output": (rows, [1, anchors, 5 + CLASSES])})
 
 
-def _one_person() -> Array:
-    """(8400, 85) rows of a raw head in which a single anchor, of stride 32, is a person."""
-    cells = [DETECTOR_SIDE // stride for stride in STRIDES]
-    stride, side = STRIDES[-1], cells[-1]
-    x, y, width, height = (value / stride for value in PERSON)
-    rows = np.zeros((sum(n * n for n in cells), 5 + CLASSES), np.float32)
-    anchor = len(rows) - side * side + int(y) * side + int(x)
-    rows[anchor, :6] = x - int(x), y - int(y), np.log(width), np.log(height), 0.95, 0.95
-    return rows
+def _one_person(stack: Stack) -> str:
+    """Maps (N, 85, h, w) of a raw head of stride 32 in which a single cell is a person.
+
+    Where a cell lies is counted from the edges, as a convolution sees them: by the zeros with which its input is padded. So this
+    holds on any canvas.
+    """
+    x, y, width, height = (value / STRIDES[-1] for value in PERSON)
+    still = np.zeros((1, stack.channels, 1, 1), np.float32)
+    half = stack.op("Sigmoid", stack.op("Conv", stack.at, stack.const(still), kernel_shape=[1, 1]))  # 0.5 everywhere
+    there = [_at(stack, half, int(place), across) for place, across in ((x, True), (y, False))]
+    row = np.zeros((1, 5 + CLASSES, 1, 1), np.float32)
+    row[0, :6, 0, 0] = x - int(x), y - int(y), np.log(width), np.log(height), 0.95, 0.95
+    return stack.op("Mul", stack.op("Mul", *there), stack.const(row))
 
 
-def build_pose_net(path: Path) -> Path:
-    """A net of DWPose-l's size and signature: N x 3 x 384 x 288 -> SimCC N x 133 x 576 and 768, the same pose in any box."""
+def _at(stack: Stack, half: str, place: int, across: bool) -> str:
+    """Maps that are 1 in the column (across) or row of this number, and 0 elsewhere; `half` is 0.5 everywhere."""
+    reach = place + 2  # cells that are counted before a cell: enough to tell this place from those behind it
+    kernel = np.zeros((1, 1, 1, 2 * reach + 1), np.float32)
+    kernel[..., :reach] = 2
+    pads = [0, reach, 0, reach]
+    if not across:
+        kernel, pads = kernel.transpose(0, 1, 3, 2), [reach, 0, reach, 0]
+    count = stack.op("Conv", half, stack.const(kernel), kernel_shape=list(kernel.shape[2:]), pads=pads)
+    steps = []
+    for edge in (place - 0.5, place + 0.5):
+        away = stack.op("Sub", count, stack.const(np.array(edge, np.float32)))
+        steps.append(stack.op("Sigmoid", stack.op("Mul", away, stack.const(np.array(100, np.float32)))))
+    return stack.op("Sub", *steps)
+
+
+def build_pose_net(path: Path, gflops: float = POSE_GFLOPS, widths: Sequence[int] = (128, 256, 512, 1024)) -> Path:
+    """A net of DWPose-l's size and signature: N x 3 x 384 x 288 -> SimCC N x 133 x 576 and 768, the same pose in any box.
+
+    Args:
+        gflops: its work, 10^9 operations a person.
+        widths: channels at strides 4, 8, 16 and 32.
+    """
     stack = Stack("input", POSE_HEIGHT, POSE_WIDTH)
-    target = POSE_GFLOPS * 1e9
-    stack.conv(64, 3, 2)
-    last = 2.0 * K * 1024 * 49 * (POSE_HEIGHT // 32) * (POSE_WIDTH // 32)  # its last convolution is 7 x 7
-    for left, channels in zip((4, 3, 2, 1), (128, 256, 512, 1024), strict=True):
+    target = gflops * 1e9
+    stack.conv(widths[0] // 2, 3, 2)
+    last = 2.0 * K * widths[-1] * 49 * (POSE_HEIGHT // 32) * (POSE_WIDTH // 32)  # its last convolution is 7 x 7
+    for left, channels in zip((4, 3, 2, 1), widths, strict=True):
         stack.conv(channels, 3, 2)
         coming = sum(
             2.0 * 9 * 2 * (channels * 2**i) ** 2 / 4 * stack.height * stack.width / 4**i for i in range(1, left)
@@ -146,7 +185,8 @@ def build_pose_net(path: Path) -> Path:
         stack.operations += 2.0 * K * cells * bins
         away = np.arange(bins) - place[axis][:, None] * bins
         answers[name] = (stack.planted(out, 0.9 * np.exp(-((away / 6) ** 2))[None]), ["N", K, bins])
-    _check(stack, target)
+    if widths[-1] == 1024:
+        _check(stack, target)
     return stack.save(path, ("input", ["N", 3, POSE_HEIGHT, POSE_WIDTH]), answers)
 
 

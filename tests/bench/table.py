@@ -25,9 +25,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on one figure of a row: its own value, its speed over the peer's or the limit's, its time over the limit's."""
+    """A bound on one figure of a row.
 
-    figure: Literal["value", "ratio", "share", "times the limit"]
+    Its own value, or rate (which must reach the bound), its speed over the peer's or the limit's, its time over the limit's.
+    """
+
+    figure: Literal["value", "rate", "ratio", "share", "times the limit"]
     bound: float
 
     @property
@@ -79,7 +82,13 @@ class Row:
         if self.goal is None:
             return None
         share = self.share
-        figures = {"value": self.ours, "ratio": self.ratio, "share": share, "times the limit": share and 1 / share}
+        figures = {
+            "value": self.ours,
+            "rate": self.ours,
+            "ratio": self.ratio,
+            "share": share,
+            "times the limit": share and 1 / share,
+        }
         figure = figures[self.goal.figure]
         if figure is None:
             return None

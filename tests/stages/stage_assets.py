@@ -38,4 +38,4 @@ class AssetModels:
                     name=name, path=self._paths[name], sha256="0" * 64, original=self._originals.get(name)
                 )
         known = next(name for name in names if name in FILES)
-        return SimpleNamespace(name=known, path=asset(f"models/{FILES[known]}"), sha256="0" * 64)
+        return SimpleNamespace(name=known, path=asset(f"models/{FILES[known]}"), sha256="0" * 64, original=None)

@@ -69,7 +69,7 @@ class Worker:
         result.wall_seconds = time.perf_counter() - wall
         result.cpu_seconds = _cpu_seconds() - cpu
         if self.stage.resources.gpu and self.context.device == "cuda":
-            result.gpu_seconds = result.wall_seconds  # seconds for which the GPU was held
+            result.gpu_seconds = result.wall_seconds * self.context.gpu_share
         result.logs = self.logs.records
         return result
 

@@ -1,7 +1,7 @@
 """133 keypoints a person with DWPose or any model of its signature (RTMW among them), batched over people and pictures.
 
-Input N x 3 x H x W (384 x 288), RGB, normalised as ImageNet. Outputs are SimCC rows, or heat maps: `pipeline.nets.pose.decoders`
-tells them apart.
+Input N x 3 x H x W (384 x 288), RGB, normalised as ImageNet; a net of `pipeline.nets.pose.prepare` takes N x H x W x 3 bytes and
+normalises them itself. Outputs are SimCC rows, their peaks, or heat maps: `pipeline.nets.pose.decoders` tells them apart.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.nets.footage import footage_of
+from pipeline.nets.pose.batches import rows_of
 from pipeline.nets.pose.decoders import decoder_of
 from pipeline.skeleton.layout import K
 
 if TYPE_CHECKING:
     import onnxruntime
 
-Crop = tuple[NDArray[np.float32], NDArray[np.float64]]
+Crop = tuple[NDArray[np.float32] | Picture, NDArray[np.float64]]
 Pose = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 PADDING = 1.25
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
-_LEVELS = ((np.arange(256)[:, None] - MEAN) / STD).astype(np.float32)  # (256, 3): a byte's normalised value, by channel
+LEVELS = ((np.arange(256)[:, None] - MEAN) / STD).astype(np.float32)  # (256, 3): a byte's normalised value, by channel
 
 
 class PoseEstimator(Protocol):
@@ -67,8 +68,9 @@ class PoseNet:
         size: tuple[int, int] = (384, 288),
     ) -> None:
         source, outputs = session.get_inputs()[0], session.get_outputs()
-        decode = decoder_of([o.shape for o in outputs])
-        if len(source.shape) != 4 or source.shape[1] != 3 or decode is None:
+        decode = decoder_of([o.shape for o in outputs], session)
+        self._bytes = len(source.shape) == 4 and source.shape[3] == 3 and source.type == "tensor(uint8)"
+        if len(source.shape) != 4 or (source.shape[1] != 3 and not self._bytes) or decode is None:
             raise ValueError(
                 "a pose net takes N x 3 x H x W and gives two SimCC outputs, or heat maps N x 133 x h x w; this model takes "
                 f"{source.shape} and gives {[o.shape for o in outputs]}"
@@ -76,12 +78,14 @@ class PoseNet:
         self.decode = decode
         self._session, self._input = session, source.name
         self._outputs = [o.name for o in outputs]
-        self.height, self.width = (s if isinstance(s, int) else size[i] for i, s in enumerate(source.shape[2:]))
+        sides = source.shape[1:3] if self._bytes else source.shape[2:]
+        self.height, self.width = (s if isinstance(s, int) else size[i] for i, s in enumerate(sides))
         self._fixed = isinstance(source.shape[0], int)
         self.batch = source.shape[0] if self._fixed else batch
         self.workers = workers
+        self._on_gpu = session.get_providers()[0] != "CPUExecutionProvider"
         # One run keeps a CPU busy; a GPU would wait while the batch before is decoded and the next is gathered.
-        self.lanes = 1 if session.get_providers()[0] == "CPUExecutionProvider" else 2
+        self.lanes = 2 if self._on_gpu else 1
 
     @property
     def footage(self) -> str:
@@ -95,16 +99,19 @@ class PoseNet:
             box: x1, y1, x2, y2 in its pixels; it may leave the picture.
 
         Returns:
-            (3, h, w) float32, normalised, and the affine (2, 3) from the net's pixels back to the picture's.
+            (h, w, 3) bytes, or (3, h, w) float32, normalised, where the net does not do so itself; and the affine (2, 3) from the
+            net's pixels back to the picture's.
         """
         extent, x, y = _framing(np.asarray(box, np.float64), self.width, self.height)
         forward = _affine(extent, x, y, self.width, self.height)
         warped = cv2.warpAffine(picture, forward, (self.width, self.height), flags=cv2.INTER_LINEAR)
-        crop = np.empty((3, self.height, self.width), np.float32)
-        for channel, plane in enumerate(cv2.split(warped)):
-            cv2.LUT(plane, _LEVELS[:, channel].copy(), dst=crop[channel])
         scale = extent / self.width
         back = np.array([[scale, 0, x - extent / 2], [0, scale, y - scale * self.height / 2]])
+        if self._bytes:
+            return np.asarray(warped, np.uint8), back
+        crop = np.empty((3, self.height, self.width), np.float32)
+        for channel, plane in enumerate(cv2.split(warped)):
+            cv2.LUT(plane, LEVELS[:, channel].copy(), dst=crop[channel])
         return crop, back
 
     def run(self, crops: Sequence[Crop]) -> Pose:
@@ -115,7 +122,9 @@ class PoseNet:
         return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
 
     def _run(self, crops: Sequence[Crop]) -> Pose:
-        inputs = np.zeros((self.batch if self._fixed else len(crops), 3, self.height, self.width), np.float32)
+        first = crops[0][0]
+        rows = self.batch if self._fixed else rows_of(len(crops), self.batch, on_gpu=self._on_gpu)
+        inputs = np.zeros((rows, *first.shape), first.dtype)
         np.stack([crop for crop, _ in crops], out=inputs[: len(crops)])
         outputs = [part[: len(crops)] for part in self._session.run(self._outputs, {self._input: inputs})]
         if outputs[0].shape[1] != K:

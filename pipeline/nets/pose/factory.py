@@ -42,6 +42,7 @@ def open_pose(
     backend: PoseBackend = "onnx",
     batch: int = 16,
     workers: int = 2,
+    released: Path | None = None,
 ) -> PoseEstimator:
     """A whole-body pose net.
 
@@ -52,11 +53,14 @@ def open_pose(
         backend: "onnx", or "rtmlib": slower, a reference to compare with.
         batch: people a run, where the model takes any number; rtmlib takes one.
         workers: threads that prepare crops while the net runs.
+        released: the file that a prepared model was made of: rtmlib takes no other.
 
     Raises:
         ValueError: the model is no pose net, or rtmlib does not know how to decode it. RuntimeError: rtmlib is not installed.
         What `open_session` raises.
     """
+    if backend == "rtmlib":
+        model = released or model
     net = PoseNet(open_session(model, device, threads), batch, workers)
     if backend == "onnx":
         return net

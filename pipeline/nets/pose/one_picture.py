@@ -12,7 +12,13 @@ from pipeline.nets.session import Device
 
 
 def largest_person(
-    picture: NDArray[np.uint8], detector: Path, pose: Path, device: Device = "cpu", *, backend: PoseBackend = "onnx"
+    picture: NDArray[np.uint8],
+    detector: Path,
+    pose: Path,
+    device: Device = "cpu",
+    *,
+    backend: PoseBackend = "onnx",
+    released: Path | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Keypoints (133, 2) px and scores (133,) of the person with the largest box, or None.
 
@@ -21,8 +27,9 @@ def largest_person(
         detector, pose: ONNX files, as for `annotate`.
         device: where they run.
         backend: what runs the pose net.
+        released: the file that a prepared pose net was made of; rtmlib takes no other.
     """
-    finder, poser = open_detector(detector, device), open_pose(pose, device, backend=backend)
+    finder, poser = open_detector(detector, device), open_pose(pose, device, backend=backend, released=released)
     settings = AnnotationSettings(detect_every=1, min_detections=1)
     people = annotate_frames([(0, picture)], finder, poser, settings)
     if not people:

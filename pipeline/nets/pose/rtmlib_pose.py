@@ -64,7 +64,7 @@ class RtmlibPose:
         points = np.concatenate([np.empty((0, K, 2), np.float32), *(p for p, _ in poses)])
         return points, np.concatenate([np.empty((0, K), np.float32), *(s for _, s in poses)])
 
-    def _run(self, crop: NDArray[np.float32], back: NDArray[np.float64]) -> Pose:
+    def _run(self, crop: NDArray[np.generic], back: NDArray[np.float64]) -> Pose:
         outputs = self._pose.inference(crop.transpose(1, 2, 0))
         extent = back[[0, 1], [0, 1]] * np.asarray(self._pose.model_input_size)
         points, _ = self._pose.postprocess(outputs, back[:, 2] + extent / 2, extent)

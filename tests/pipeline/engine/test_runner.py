@@ -19,7 +19,8 @@ import pytest
 from pipeline.base import files, install
 from pipeline.base.errors import StageError
 from pipeline.engine import commits
-from pipeline.engine.runner import Options, OutOfRoom, Skipped, run_stage
+from pipeline.engine.console import run_shown
+from pipeline.engine.runner import Options, OutOfRoom, Skipped, Summary, run_stage
 from pipeline.registry.models import BadModel, Registry
 from pipeline.tables import heartbeat, parts
 from pipeline.tables.lock import Occupied, driving
@@ -251,6 +252,46 @@ def test_optional_nets_are_done_without_and_looked_for_again(tmp_path: Path, mon
     monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("dwpose_l",),))
     with pytest.raises(Skipped, match="dwpose_l"):
         pending()
+
+
+VERSION = 1  # of the recipe below
+
+
+def puzzled(source: Path, target: Path) -> str:
+    return "an operator Loop\x1b[2J"
+
+
+def test_a_net_that_could_not_be_prepared_is_told_and_its_recipe_is_part_of_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(cache=tmp_path / "nets")
+    known = registry.entry("deepface_age").model_copy(update={"preparer": f"{__name__}:puzzled"})
+    registry.entries = {**registry.entries, "deepface_age": known}
+    monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("deepface_age",),))
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets/age_model_weights.onnx").write_bytes(b"a net")
+    registry.pin("deepface_age")
+
+    run = tmp_path / "run"
+
+    def go_on() -> Summary:
+        return run_shown(toys.ToyCrawl(units=("a",)), run, registry, Options(workers=0), Store(run))
+
+    [(net, why)] = go_on().slow_nets.items()
+    assert net == "deepface_age" and why.startswith("an operator Loop")
+    told = capsys.readouterr().out
+    assert "deepface_age ran as it is, which is slower: it could not be prepared (an operator Loop" in told
+    assert "\x1b" not in told
+    assert not go_on().slow_nets, "nothing ran"
+    monkeypatch.setitem(globals(), "VERSION", 2)
+    assert go_on().counts == {OK: 1}, "another recipe may give other results"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_card_that_workers_share_is_counted_once(tmp_path: Path, workers: int) -> None:
+    go(toys.ToyOnGpu(units=("a", "b", "c", "d")), tmp_path, Options(workers=workers, device="cuda"))
+    for outcome in outcomes(tmp_path).values():
+        assert outcome["gpu_seconds"] == pytest.approx(outcome["wall_seconds"] / max(1, workers))
 
 
 # Disks

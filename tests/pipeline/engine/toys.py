@@ -223,6 +223,12 @@ class ToyExport(Toy):
         (context.run / "index.txt").write_text(lines)
 
 
+class ToyOnGpu(ToyCrawl):
+    """A stage that would use a GPU."""
+
+    resources: ClassVar[Resources] = Resources(gpu=True)
+
+
 class ToyBroken(ToyCrawl):
     """Its set-up fails, as that of a net that does not load."""
 

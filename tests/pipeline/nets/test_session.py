@@ -159,6 +159,25 @@ def test_a_silent_fall_back_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         open_session(model(), "cuda")
 
 
+def test_a_gpu_tries_out_no_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen workers that each try every one for every new shape would take minutes before the first clip."""
+    import onnxruntime
+
+    real, asked = onnxruntime.InferenceSession, []
+
+    def session(content: bytes, options: object, providers: list) -> object:
+        asked.extend(providers)
+        return real(content, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    with pytest.raises(DeviceMissing, match="fell back"):
+        open_session(model(), "cuda")
+    [(provider, options)] = asked
+    assert provider == "CUDAExecutionProvider" and options["cudnn_conv_algo_search"] == "HEURISTIC"
+
+
 def test_no_onnxruntime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

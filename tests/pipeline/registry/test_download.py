@@ -1,6 +1,7 @@
 """Nets: found where they should be, fetched from servers that misbehave, refused when they are not what they claim."""
 
 import hashlib
+import importlib
 import io
 import re
 import socket
@@ -383,6 +384,71 @@ def test_what_a_converter_needs_is_told(make: Make, server: Server) -> None:
     server.body = BODY
     with pytest.raises(MissingModel, match=re.escape(install.pip("no_such_package"))):
         make(sha256=SHA256, converter="no_such_package:convert").resolve(["net"])
+
+
+VERSION = 7  # of the recipes below
+
+
+def faster(source: Path, target: Path) -> str:
+    """A recipe that prepares a net."""
+    target.write_bytes(b"fast " + source.read_bytes())
+    return ""
+
+
+def puzzled(source: Path, target: Path) -> str:
+    """A recipe that does not understand it; what it had written by then is nothing."""
+    target.write_bytes(b"half")
+    return "an operator Loop"
+
+
+def test_a_net_is_prepared_once(make: Make, tmp_path: Path, server: Server) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, preparer=f"{__name__}:faster")
+    released = registry.fetch("net")
+    registry.download = False
+    assert registry.resolve(["net"]).path == released, "who only looks prepares nothing"
+    registry.download = True
+    found = registry.resolve(["net"])
+    assert found.path.read_bytes() == b"fast " + BODY and found.original == released and not found.unprepared
+    assert found.path.stem == released.stem
+    assert found.sha256 == SHA256 and found.identity == f"{SHA256}+test_download:faster 7"
+    before = found.path.stat().st_mtime_ns
+    registry.download = False
+    again = registry.resolve(["net"])
+    assert (again.path, again.path.stat().st_mtime_ns) == (found.path, before) and again.identity == found.identity
+    released.write_bytes(b"another")
+    with pytest.raises(BadModel):
+        registry.resolve(["net"])
+
+
+def test_a_net_that_is_not_understood_is_used_as_it_is(
+    make: Make, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, preparer=f"{__name__}:puzzled")
+    found = registry.resolve(["net"])
+    assert found.path.read_bytes() == BODY and found.original is None
+    assert found.unprepared.startswith("an operator Loop; to try again, delete ")
+    assert not list((tmp_path / "cache" / "prepared").rglob("*.onnx*"))
+    monkeypatch.setitem(globals(), "puzzled", None)
+    assert registry.resolve(["net"]).unprepared == found.unprepared, "it is tried once"
+    Path(found.unprepared.rpartition(" ")[2]).unlink()
+    with pytest.raises(TypeError):
+        registry.resolve(["net"])
+
+
+def test_nets_without_a_recipe_are_their_hash(make: Make, server: Server) -> None:
+    server.body = BODY
+    found = make(sha256=SHA256).resolve(["net"])
+    assert (found.identity, found.original, found.unprepared) == (SHA256, None, "")
+
+
+def test_recipes_of_the_registry_are_there() -> None:
+    recipes = {name: entry.preparer for name, entry in load_entries().items() if entry.preparer}
+    assert {"yolox_l", "yolox_nano", "dwpose_l", "rtmw_l", "lite133"} == set(recipes)
+    for name, recipe in recipes.items():
+        module, _, function = recipe.partition(":")
+        assert callable(getattr(importlib.import_module(module), function)), name
 
 
 @pytest.mark.parametrize(

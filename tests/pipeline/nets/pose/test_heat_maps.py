@@ -73,6 +73,7 @@ def test_borders_flat_maps_and_nothing() -> None:
         ([["N", K, 96, 72]], decode_outputs),
         ([["N", None, None, None]], decode_outputs),
         ([["N", K, 3]], None),
+        ([["N", K, 10]], None),  # a prepared net's, without its session
         ([["N", K, 96, 72]] * 3, None),
     ],
 )
