@@ -122,6 +122,8 @@ class Stage(Settings):
     resources: ClassVar[Resources] = Resources()
     # Its rows, of `videos`, say how files are to be read, and which reader decided it.
     looks_at_files: ClassVar[bool] = False
+    # Its worker takes `Unit.table` in place of rows: as dicts, those of units that gather a run's people take gigabytes.
+    in_columns: ClassVar[bool] = False
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""
