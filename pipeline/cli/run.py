@@ -12,7 +12,7 @@ from pipeline.cli import complete
 from pipeline.cli.discard import discard_sources
 from pipeline.cli.looks import looking, show_data_set, show_funnel, show_kept, tell_damages
 from pipeline.cli.on_end import telling_the_end
-from pipeline.cli.screen import kept_sentence, print_outlook
+from pipeline.cli.screen import kept_sentence, packed_sentence, print_outlook
 from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, about_upgrades
 from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
@@ -32,6 +32,7 @@ from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle, upgrades
 from pipeline.registry.models import Registry
 from pipeline.tables.lock import Occupied
+from pipeline.views.packed import SHARDS, packed_since, row_groups
 from pipeline.views.verdicts import VERDICTS, kept_of
 
 
@@ -234,10 +235,13 @@ def _run_one(session: Session, name: str, options: Options, go_on: bool, terse: 
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
     stage = session.profile.stage(name)
     session.check_there()
+    before = row_groups(session.store) if stage.writes == SHARDS else {}
     try:
         summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
         if stage.writes == VERDICTS and summary.pending and (kept := kept_of(session.store)):
             say("", kept_sentence(kept))
+        if stage.writes == SHARDS and (packed := packed_since(before, session.store)).shards:
+            say("", packed_sentence(packed))
     except Skipped as skip:
         if name in session.profile.required:
             raise Fault(f"{skip} (profile {session.profile.name} requires {name})") from skip

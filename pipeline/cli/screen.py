@@ -16,6 +16,7 @@ from pipeline.engine.dry_run import Outlook
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 from pipeline.views.overview import Chapter, StageState, per_100_hours, sentence
+from pipeline.views.packed import Packed
 from pipeline.views.table_one import HEADS as COLUMNS
 from pipeline.views.table_one import PUBLISHED
 from pipeline.views.verdicts import Kept
@@ -140,6 +141,13 @@ def kept_line(kept: Kept) -> str:
     was = f" (was {kept.before:,})" if kept.before is not None else ""
     people = "1 person" if kept.people == 1 else f"{kept.people:,} people"
     return f"{people}, kept {kept.kept:,}{was}, dropped {kept.dropped:,}" + (":" if kept.reasons else "")
+
+
+def packed_sentence(packed: Packed) -> str:
+    """What the shards cost that were written."""
+    shards = "1 shard" if packed.shards == 1 else f"{packed.shards:,} shards"
+    anew = f"{packed.anew:,} of {packed.samples:,} samples packed anew"
+    return f"{shards} written, {size(packed.bytes)}: {anew}, {size(packed.copied)} copied as they were"
 
 
 def print_data_set(row: tuple[str, ...]) -> None:

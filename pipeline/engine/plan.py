@@ -85,13 +85,16 @@ class Plan:
 
     def unit(self, index: int) -> Unit:
         """The unit with its light rows, and the addresses of its heavy ones; one whose file is read again, with its own row."""
-        light: dict[str, list[Row]] = {}
+        light: dict[str, list[Row] | pa.Table] = {}
         heavy: dict[str, HeavyRows] = {}
         for item in self.inputs:
             spec = KINDS[item.reads.kind]
             table = item.of(index)
             names = [n for n in (*id_columns(item.reads.kind), *item.reads.columns) if n not in spec.heavy]
-            light[item.reads.kind] = table.select(list(dict.fromkeys(names))).to_pylist()
+            if self.stage.in_columns:
+                names += [n + HASH for n in item.reads.columns if n in spec.heavy]
+            rows = table.select(list(dict.fromkeys(names)))
+            light[item.reads.kind] = rows if self.stage.in_columns else rows.to_pylist()
             wanted = tuple(n for n in item.reads.columns if n in spec.heavy)
             if wanted:
                 files, places = table["file"].to_pylist(), table["place"].to_pylist()

@@ -128,6 +128,8 @@ class Stage(Settings):
     looks_at_files: ClassVar[bool] = False
     # It reads what is decoded once for all stages (`pipeline.engine.decoded`), which stays while such a stage is to come.
     reads_decoded: ClassVar[bool] = False
+    # Its worker takes `Unit.table` in place of rows: as dicts, those of units that gather a run's people take gigabytes.
+    in_columns: ClassVar[bool] = False
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""

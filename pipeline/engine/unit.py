@@ -1,10 +1,15 @@
 """Units of work, as a worker sees them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipeline.base.units import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    Light = Mapping[str, "list[Row] | pa.Table"]
 
 
 class Unit:
@@ -12,26 +17,45 @@ class Unit:
 
     `rows(kind)` are dicts of the declared columns. Heavy columns (keypoints, sound) are fetched from the table
     on first use, in the worker: (frames, width) arrays for lists over frames, bytes for binary.
+
+    Args:
+        id: of the unit.
+        light: each kind's rows without heavy columns: dicts, or for a stage that works `in_columns` Arrow tables.
+        heavy: where the heavy columns of the same rows are.
     """
 
-    def __init__(self, id: str, light: Mapping[str, list[Row]], heavy: "Mapping[str, HeavyRows] | None" = None) -> None:
+    def __init__(self, id: str, light: "Light", heavy: "Mapping[str, HeavyRows] | None" = None) -> None:
         self.id = id
-        self._light = light
+        self._light = dict(light)
         self._heavy = dict(heavy or {})
 
     def rows(self, kind: str) -> list[Row]:
         """The unit's rows of this kind, in key order; empty when the table has none for it."""
         rows = self._light.get(kind, [])
+        if not isinstance(rows, list):
+            rows = rows.to_pylist()
+        self._light[kind] = rows
         pending = self._heavy.pop(kind, None)
         if pending is not None:
             for row, values in zip(rows, pending.load(), strict=True):
                 row.update(values)
         return rows
 
+    def table(self, kind: str) -> "pa.Table":
+        """The rows as a table of their light columns, and the hash beside each heavy one, of a stage that works `in_columns`."""
+        import pyarrow as pa
+
+        rows = self._light.get(kind, [])
+        return pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
+
+    def heavy(self, kind: str, rows: Sequence[int]) -> list[Row]:
+        """The heavy columns of some rows, by their numbers in `table`: so that no more is held than what is worked on."""
+        pending = self._heavy.get(kind)
+        return [{} for _ in rows] if pending is None else pending.load(rows)
+
     def carrying_rows(self) -> "Unit":
         """The same unit with its heavy rows in it, for a worker that does not see the run's tables."""
-        for kind in list(self._heavy):
-            self.rows(kind)
+        self._heavy = {kind: CarriedRows(heavy.load()) for kind, heavy in self._heavy.items()}
         return self
 
     def row(self, kind: str) -> Row:
@@ -45,9 +69,19 @@ class Unit:
 class HeavyRows(Protocol):
     """The heavy columns of a unit's rows, in the order of its light ones."""
 
-    def load(self) -> list[Row]:
-        """{column: value} of each row."""
+    def load(self, rows: Sequence[int] | None = None) -> list[Row]:
+        """{column: value} of each row, or of those with these numbers."""
         ...
+
+
+@dataclass(frozen=True)
+class CarriedRows:
+    """Heavy columns that travel with the unit."""
+
+    values: list[Row]
+
+    def load(self, rows: Sequence[int] | None = None) -> list[Row]:
+        return self.values if rows is None else [self.values[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -62,7 +96,7 @@ class StoredRows:
     columns: tuple[str, ...]
     places: list[tuple[str, int]]
 
-    def load(self) -> list[Row]:
+    def load(self, rows: Sequence[int] | None = None) -> list[Row]:
         from pipeline.tables.parts import read_places
 
-        return read_places(self.places, self.columns)
+        return read_places(self.places if rows is None else [self.places[row] for row in rows], self.columns)

@@ -26,12 +26,13 @@ class ShardFile:
     Attributes:
         size: of the file, bytes.
         body: bytes before the footer.
+        handle: of the open file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.closed = path, False
-        self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self.size = os.fstat(self._handle).st_size
+        self.handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.size = os.fstat(self.handle).st_size
         self._at, self._hashed, self._digest = 0, 0, hashlib.sha256()
         self._window, self._start = memoryview(b""), 0
         self._footer, self.body = self._read_footer()
@@ -84,7 +85,7 @@ class ShardFile:
         parts: list[bytes] = []
         while length > 0:
             try:
-                part = os.pread(self._handle, length, start)
+                part = os.pread(self.handle, length, start)
             except OSError as error:
                 error.filename = str(self.path)
                 raise
@@ -124,7 +125,7 @@ class ShardFile:
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            os.close(self._handle)
+            os.close(self.handle)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.units import FPS
 from pipeline.shards.checked import Reader
 from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, shard_schema
+from pipeline.shards.grouping import groups_of
 from pipeline.shards.index import INDEX, build_index, check_same, parsed, read_index, write_index
 from pipeline.shards.write import shard_writer
 from pipeline.storage import Edited, Storage, storage_of
@@ -241,7 +242,7 @@ def _is_clip(name: Any) -> bool:
 
 
 def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str | None) -> int:
-    """Write a shard without some of its rows, in groups as all shards have them. Returns: frames in it.
+    """Write a shard without some of its rows, in groups as the stage would make them of what is left. Returns: frames in it.
 
     Raises:
         ShardError: the shard is damaged, or another than that of the hash; a rewritten one would hide it.
@@ -253,19 +254,32 @@ def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str |
         raise ShardError(f"{path} {error}: write the shards again") from None
     held, first, total = layout.empty_table(), 0, 0
     reader = Reader(path, len(keep))
+    sizes = _group_sizes(path, keep)
     with shard_writer(temporary, layout) as out:
         for rows in reader.tables():
             held = pa.concat_tables([held, rows.filter(pa.array(keep[first : first + len(rows)])).cast(layout)])
             first += len(rows)
-            while len(held) >= ROWS_A_GROUP or (first == len(keep) and len(held)):
-                piece = held.slice(0, ROWS_A_GROUP)
+            while sizes and len(held) >= sizes[0]:
+                piece, held = held.slice(0, sizes[0]), held.slice(sizes.pop(0))
                 total += sum(piece["frames"].to_pylist())
-                out.write_table(piece.combine_chunks(), row_group_size=ROWS_A_GROUP)
-                held = held.slice(ROWS_A_GROUP)
+                out.write_table(piece.combine_chunks(), row_group_size=len(piece))
     if sha256 is not None:
         check_same(path, reader.sha256, sha256)
     files.sync(temporary)
     return total
+
+
+def _group_sizes(path: Path, keep: NDArray[np.bool_]) -> list[int]:
+    """Rows of each group of what is kept; where rows stand in another order, as in older files, all but the last are full."""
+    tables = list(Reader(path, len(keep)).tables(("clip_id", "person", "video_id")))
+    ids = pa.concat_tables(tables).filter(pa.array(keep))
+    people = [
+        f"{clip}#{person}" for clip, person in zip(*(ids[n].to_pylist() for n in ("clip_id", "person")), strict=True)
+    ]
+    groups = groups_of(ids["video_id"], pa.chunked_array([people], pa.string()))
+    if np.array_equal(np.concatenate(groups), np.arange(len(ids))):
+        return [len(group) for group in groups]
+    return [min(ROWS_A_GROUP, len(ids) - first) for first in range(0, len(ids), ROWS_A_GROUP)]
 
 
 def _as_written(found: pa.Schema) -> pa.Schema:

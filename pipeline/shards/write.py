@@ -87,10 +87,11 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def shard_writer(path: Path, layout: pa.Schema) -> pq.ParquetWriter:
     """Writes a shard of this schema, encoded as all shards are; the caller gives it `ROWS_A_GROUP` rows at a time."""
-    return pq.ParquetWriter(path, layout, **_encoding(layout))
+    return pq.ParquetWriter(path, layout, **encoding(layout))
 
 
-def _encoding(layout: pa.Schema) -> dict[str, Any]:
+def encoding(layout: pa.Schema) -> dict[str, Any]:
+    """Options of `pyarrow.parquet.ParquetWriter` with which all shards are written."""
     leaves = {field.name: _leaf(field) for field in layout}
     compression = dict.fromkeys(leaves.values(), "zstd")
     compression[leaves["audio"]] = "none"  # FLAC is compressed

@@ -17,7 +17,8 @@ from pipeline.storage import Storage
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
 from pipeline.views.nets import as_json, made_by
-from stages.shards.columns import FEATURES, FOLDER, PUBLISHED, SAMPLE
+from pipeline.views.packed import row_groups
+from stages.shards.columns import BEFORE, FEATURES, FOLDER, PUBLISHED, SAMPLE
 from stages.shards.settings import ShardsSettings
 from stages.shards.splits import units
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _KEYS = ("person_id", "clip_id", "video_id")
+_LISTED = ("bucket", "split", "sha256", "bytes", "rows", "seconds")  # in the index, beside the file's name
 
 
 def _reads() -> tuple[Reads, ...]:
@@ -53,7 +55,8 @@ class Shards(ShardsSettings, Stage):
     """
 
     name: ClassVar[str] = "shards"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
+    in_columns: ClassVar[bool] = True
     summary: ClassVar[str] = "everything known of the kept samples, packed into Parquet files"
     reads: ClassVar[tuple[Reads, ...]] = _reads()
     writes: ClassVar[str] = "shards"
@@ -66,12 +69,14 @@ class Shards(ShardsSettings, Stage):
     def worker(self, context: Context) -> Work:
         from stages.shards.worker import ShardWriter
 
-        return ShardWriter(self, context)
+        return ShardWriter(self, context, self.version)
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
+        from pipeline.tables.store import Store
+
         removal.complete_stored(context.storage, FOLDER)  # one that was cut short would undo later what is written now
-        yield {}
+        yield {BEFORE: row_groups(Store(context.run, damages={}))}
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write the index, last; then remove shards that it does not list."""
@@ -93,7 +98,7 @@ class Shards(ShardsSettings, Stage):
 
     def _index(self, entries: list[Row], nets: dict[str, Any]) -> dict[str, Any]:
         return build_index(
-            [{**entry, "path": Path(entry["path"]).name} for entry in entries],
+            [{name: entry[name] for name in _LISTED} | {"path": Path(entry["path"]).name} for entry in entries],
             [_described(field) for field in shard_schema()],
             version=".".join(map(str, VERSION)),
             csg405=version_of(),

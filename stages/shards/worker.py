@@ -1,72 +1,75 @@
-"""Joins what is known of the samples of a bucket and writes its shard."""
+"""Joins what is known of the samples of a bucket and writes its shard: row groups that stay are copied, new rows are packed."""
 
-import json
-from collections.abc import Iterator
-from typing import Any
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from pipeline.base.hashes import sha256_of
-from pipeline.base.units import FPS, Row
-from pipeline.base.version import version_of
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.shards.format import VERSION, shard_measures
-from pipeline.shards.write import write_rows
-from pipeline.tables.kinds import KINDS
-from stages.shards.columns import FEATURES, FOLDER, PUBLISHED, SAMPLE
+from pipeline.shards.format import shard_schema
+from pipeline.shards.grouping import groups_of
+from pipeline.shards.held import Held, held
+from pipeline.shards.splice import spliced
+from pipeline.shards.write import encoding
+from pipeline.shards.written import Written, as_text
+from stages.shards.columns import BEFORE, FOLDER
+from stages.shards.rows import BucketRows
 from stages.shards.settings import ShardsSettings
+
+log = logging.getLogger(__name__)
 
 
 class ShardWriter:
-    """Writes the shard of one bucket after the other."""
+    """Writes the shard of one bucket after the other.
 
-    def __init__(self, settings: ShardsSettings, context: Context) -> None:
-        self._settings, self._storage = settings, context.storage
+    Args:
+        settings: of the stage.
+        context: with the run's storage.
+        version: of the stage.
+    """
+
+    def __init__(self, settings: ShardsSettings, context: Context, version: int) -> None:
+        self._settings, self._storage, self._version = settings, context.storage, version
+        self._before: Mapping[str, str] = context.given.get(BEFORE, {})
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the row of a bucket, once its shard is written."""
         split, bucket = unit.id.rsplit("-", 1)
-        rows = list(_joined(unit))
         path = f"{FOLDER}/{split}-{bucket}-of-{self._settings.buckets:05d}.parquet"
+        rows = BucketRows(unit, self._version)
         with self._storage.writing(path) as target:
-            write_rows(target, rows)
-            about = {"sha256": sha256_of(target), "bytes": target.stat().st_size}
-        yield {
-            "bucket": unit.id,
-            "split": split,
-            "path": path,
-            **about,
-            "rows": len(rows),
-            "seconds": sum(row["frames"] for row in rows) / FPS,
-        }
+            about = self._write(target, rows, path, self._before.get(unit.id))
+            size = target.stat().st_size
+        yield {"bucket": unit.id, "split": split, "path": path, "bytes": size, "rows": len(rows), **about}
+
+    def _write(self, target: Path, rows: BucketRows, path: str, before: str | None) -> Row:
+        hashes, done, packed = rows.hashes(), list[Written](), 0
+        there = self._storage.local(path) if before else target
+        with held(there, before) as old, spliced(target, shard_schema(), encoding(shard_schema())) as out:
+            for group in groups_of(rows.samples["video_id"], rows.samples["person_id"]):
+                own = tuple(hashes[row] for row in group)
+                stored = old and old.copy(own, out)
+                if not stored:
+                    table, made = _assembled(group, own, rows, old)
+                    stored, packed = out.add(table), packed + made
+                done.append(Written(stored, own))
+            sha256 = out.close()
+        log.info("%s: %d of %d samples packed, %.1f MB copied", path, packed, len(rows), out.copied / 1e6)
+        return {"sha256": sha256, "seconds": rows.seconds, "row_groups": as_text(done)}
 
 
-def _joined(unit: Unit) -> Iterator[dict[str, Any]]:
-    """One dict of the shard's columns a sample, in the order of person ids."""
-    videos = {row["video_id"]: row for row in unit.rows("videos")}
-    clips = {row["clip_id"]: row for row in unit.rows("clips")}
-    persons = {row["person_id"]: row for row in unit.rows("persons")}
-    more = {
-        kind: (KINDS[kind].key, {row[KINDS[kind].key]: row for row in unit.rows(kind)}) for kind in shard_measures()
-    }
-    features = {row["person_id"]: row for row in unit.rows("audio_features")}
-    for sample in unit.rows("samples"):
-        video, clip = videos[sample["video_id"]], clips[sample["clip_id"]]
-        row = {name: sample[name] for name in ("clip_id", "video_id", *SAMPLE)}
-        row |= {name: video[name] for name in PUBLISHED}
-        row |= {
-            "person": persons[sample["person_id"]]["person"],
-            "start_seconds": clip["start_seconds"],
-            "fps": FPS,
-            "source_width": video["width"],
-            "source_height": video["height"],
-            **{name: features.get(sample["person_id"], {}).get(name) for name in FEATURES},
-            "versions": _versions(),
-        }
-        for kind, (key, rows) in more.items():
-            measured = rows.get(sample[key], {})
-            row |= {name: measured.get(name) for name in shard_measures()[kind]}
-        yield row
-
-
-def _versions() -> str:
-    return json.dumps({"csg405": version_of(), "shard": ".".join(map(str, VERSION))}, sort_keys=True)
+def _assembled(
+    group: npt.NDArray[np.int64], hashes: tuple[str, ...], rows: BucketRows, old: Held | None
+) -> tuple[pa.Table, int]:
+    """The rows of a group, those that are stored already as they are, and how many are new."""
+    found = dict(old.rows(hashes)) if old else {}
+    new = [number for number in range(len(group)) if number not in found]
+    tables = [found[number].cast(shard_schema()) for number in sorted(found)]
+    tables += [rows.table(group[new].tolist())] if new else []
+    order = np.argsort([*sorted(found), *new])
+    return pa.concat_tables(tables).take(pa.array(order)).combine_chunks(), len(new)

@@ -1,6 +1,7 @@
 """Shards: stable buckets, splits that hold groups together, files that change only when their rows do."""
 
 import json
+import shutil
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.shards import write
-from pipeline.shards.format import SPLITS, ShardError
+from pipeline.engine.unit import StoredRows
+from pipeline.shards import splice
+from pipeline.shards.format import ROWS_A_GROUP, SPLITS, ShardError
 from pipeline.shards.read import open_shards
 from pipeline.tables.store import Store
+from pipeline.views.packed import packed_since, row_groups
 from stages.shards import Shards
 from stages.shards.speakers import sharing_speakers
 from stages.shards.splits import bucket_of, splits
@@ -260,11 +263,61 @@ def test_a_write_that_fails_leaves_the_old_file(store: Store, monkeypatch: pytes
     fake_run.run(Shards(buckets=1), store.run)
     before = files_of(store.run)
     fake_run.judge(store, 7, keep=False, attempt=2)
-    monkeypatch.setattr(write, "to_arrow", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(splice, "_write_all", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space"):
         fake_run.run(Shards(buckets=1), store.run)
     assert files_of(store.run) == before
     assert not list((store.run / "shards").glob(".writing-*"))
+
+
+@pytest.mark.parametrize("change", ["out", "in", "measured anew"])
+def test_a_bucket_is_made_of_what_stays_to_the_byte_as_it_would_be_made_anew(
+    tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bucket of 45 samples, so of several row groups; one of them goes, comes, or has another measure."""
+    stage, store = Shards(buckets=1, test_share=0, validation_share=0), Store(tmp_path / "run")
+    with fake_run.together(store):
+        for video in range(15):
+            fake_run.kept(store, video, 0, 200, 400)
+    if change == "in":
+        fake_run.judge(store, 7, 200, keep=False, attempt=2)
+    fake_run.run(stage, store.run)
+    if change == "measured anew":
+        measures = {"yaw_degrees": 1.0, "crop_box": [300, 0, 1020, 720], "crop_side_px": 720}
+        fake_run.add(store, "pose_measures", [{**fake_run.ids(7, 200), **measures}], attempt=2)
+    else:
+        fake_run.judge(store, 7, 200, keep=change == "in", attempt=3)
+    asked, before = list[int](), row_groups(store)
+    load = StoredRows.load
+    monkeypatch.setattr(StoredRows, "load", lambda self, rows=None: asked.append(len(rows or ())) or load(self, rows))
+    assert fake_run.run(stage, store.run) == ["train-00000"]
+    packed = packed_since(before, Store(store.run))
+    assert packed.anew == (0 if change == "out" else 1)
+    assert sum(asked) == packed.anew, "no clip's skeleton is fetched but the new one's"
+    assert 0 < packed.copied < packed.bytes
+    made = files_of(store.run)
+    shutil.rmtree(store.run / "shards")
+    shutil.rmtree(store.run / "tables" / "shards")
+    fake_run.run(stage, store.run)
+    assert {name: digest for name, (digest, _) in files_of(store.run).items()} == {
+        name: digest for name, (digest, _) in made.items()
+    }
+    assert max(asked) <= ROWS_A_GROUP, "a row group at a time is held"
+
+
+def test_nothing_of_a_changed_file_is_taken(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """One that is not what was written stands for nothing: its rows come from the tables again, and it is told."""
+    stage = Shards(buckets=1, test_share=0, validation_share=0)
+    fake_run.run(stage, store.run)
+    [path] = (store.run / "shards").glob("*.parquet")
+    data = bytearray(path.read_bytes())
+    for at in range(200, len(data) - 8 - int.from_bytes(data[-8:-4], "little"), 997):
+        data[at] ^= 255
+    path.write_bytes(data)
+    fake_run.judge(store, 7, 200, keep=False, attempt=2)
+    fake_run.run(stage, store.run)
+    assert "what is missing is packed anew" in caplog.text
+    assert len(list(open_shards(store.run / "shards").rows())) == 23
 
 
 def test_rows_hold_what_the_tables_hold(store: Store) -> None:

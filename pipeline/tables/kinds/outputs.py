@@ -44,6 +44,12 @@ SHARDS = Kind(
         column("bytes", pa.int64(), "B", ""),
         column("rows", I, "", "samples in it"),
         column("seconds", F, "s", "of clips in it"),
+        column(
+            "row_groups",
+            S,
+            "JSON",
+            "[[bytes, CRC-32, hashes of what the rows were made of], ...]; null in rows of older versions",
+        ),
     ),
 )
 
