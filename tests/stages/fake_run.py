@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -167,13 +168,14 @@ def kept(store: Store, video: int, *firsts: int, **more: Any) -> None:
 def run(stage: Stage, folder: Path) -> list[str]:
     """Do what is pending, commit it, finish; returns the units that were done."""
     store, context = Store(folder), Context(folder)
-    planned, worker = plan(stage, store), stage.worker(context)
-    done = []
-    for index, unit in planned.pending_units():
-        rows = [pack_rows(KINDS[stage.writes], unit.id, list(worker.process(unit)))]
-        fingerprint, attempt = int(planned.fingerprints[index]), int(planned.attempts[index]) + 1
-        outcome = Outcome(unit.id, stage.name, fingerprint, "ok", attempt=attempt, rows=len(rows[0]))
-        store.table(stage.writes).append(rows, [outcome])
-        done.append(unit.id)
+    planned, done = plan(stage, store), []
+    with stage.driver(context) as given:
+        worker = stage.worker(replace(context, given=given))
+        for index, unit in planned.pending_units():
+            rows = [pack_rows(KINDS[stage.writes], unit.id, list(worker.process(unit)))]
+            fingerprint, attempt = int(planned.fingerprints[index]), int(planned.attempts[index]) + 1
+            outcome = Outcome(unit.id, stage.name, fingerprint, "ok", attempt=attempt, rows=len(rows[0]))
+            store.table(stage.writes).append(rows, [outcome])
+            done.append(unit.id)
     stage.finish(context, store)
     return done
