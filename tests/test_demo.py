@@ -41,6 +41,8 @@ QUICK = ("--set", "export.preset=ultrafast")
 FILTERED = (  # what `make filter` makes of clips and persons
     "pose_measures",
     "sound_measures",
+    "sound_fingerprints",
+    "twins",
     "overlaps",
     "lip_syncs",
     "verdicts",
@@ -57,6 +59,8 @@ STAGES = (
     "annotate",
     "measure_pose",
     "measure_sound",
+    "fingerprint_sound",
+    "twins",
     "overlap",
     "lip_sync",
     "judge",

@@ -110,6 +110,7 @@ class Reason(Enum):
     OVERLAPPED_SPEECH = ("overlapped_speech", ReasonClass.UNWANTED, "several people speak at once")
     LIPS_DO_NOT_MATCH = ("lips_do_not_match", ReasonClass.UNWANTED, "the lips do not say what is heard")
     LATE_SOUND = ("late_sound", ReasonClass.UNWANTED, "the sound comes too early or too late for the lips")
+    NEAR_DUPLICATE = ("near_duplicate", ReasonClass.UNWANTED, "another video of the run holds a better copy of it")
     NOT_MEASURED = ("not_measured", ReasonClass.UNWANTED, "a measure that the profile requires is not there")
     # people
     OVERRIDDEN = ("overridden", ReasonClass.UNWANTED, "a human override dropped it")

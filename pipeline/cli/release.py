@@ -14,6 +14,8 @@ from pipeline.cli.run import end, execute
 from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades, there
 from pipeline.shards.release import FOLDER, INDEX
 from pipeline.shards.release.counts import Counts, counted
+from pipeline.shards.release.proof import shared_across
+from pipeline.shards.release.published import published_splits
 from pipeline.shards.release.reading import open_release
 from pipeline.shards.release.takedown import TakenDown
 from pipeline.shards.release.takedown import takedown as take_down
@@ -46,6 +48,7 @@ def release(out: Path | None, redo: bool, keep: bool, **given: Any) -> None:
         if out is not None:
             folder = _copied(folder, out)
         _tell(folder, counted(folder))
+        _tell_of_splits(session.store, folder)
     end(session, ["release"], "")
 
 
@@ -80,6 +83,18 @@ def _tell(folder: Path, counts: Counts) -> None:
         click.echo("warning: no licence for these files: --set release.licence='CC BY-NC 4.0'", err=True)
     place = shlex.quote(str(folder))
     click.echo(f"next: read {folder / 'README.md'}; then publish it: hf upload USER/NAME {place} . --repo-type dataset")
+
+
+def _tell_of_splits(store: Store, folder: Path) -> None:
+    """Say whether twins, speakers and channels lie in one split each, which makes figures on the test split worth something."""
+    split_of = published_splits(folder)
+    if len(set(split_of.values())) < 2:
+        return
+    found = shared_across(store, split_of)
+    click.echo(f"splits: {'; '.join(map(str, found))} (voices are not compared)")
+    if any(one.across for one in found):
+        words = "warning: what is in two splits makes figures too good: --set shards.split_by=source keeps it in one"
+        click.echo(words, err=True)
 
 
 @click.command()

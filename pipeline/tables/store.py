@@ -84,8 +84,11 @@ class Store:
         """Winning rows, whatever became of their parents, without those of videos that opted out; see `Table.rows`."""
         if not self.opt_out or "video_id" not in KINDS[kind].schema.names:
             return self.table(kind).rows(columns, places=places)
-        rows = self.table(kind).rows(list(dict.fromkeys([*columns, "video_id"])), places=places)
-        return rows.filter(pc.invert(pc.is_in(rows["video_id"], value_set=self.opted_out)))
+        of_videos = ("video_id", *KINDS[kind].mentions)
+        rows = self.table(kind).rows(list(dict.fromkeys([*columns, *of_videos])), places=places)
+        for column in of_videos:
+            rows = rows.filter(pc.invert(pc.is_in(rows[column], value_set=self.opted_out)))
+        return rows
 
     def live(self, kind: str, columns: Sequence[str], *, where: str = "", places: bool = False) -> pa.Table:
         """Winning rows whose parent row still counts, with the kind's key; `where` keeps rows with that boolean true."""

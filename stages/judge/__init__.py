@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.engine.overrides import read_overrides
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from stages.judge.copies import COPIES
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ class Judge(JudgeSettings, Stage):
     name: ClassVar[str] = "judge"
     version: ClassVar[int] = 2
     summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
-    reads: ClassVar[tuple[Reads, ...]] = (Reads("persons", ("person_id", "clip_id", "video_id")), *MEASURES)
+    reads: ClassVar[tuple[Reads, ...]] = (
+        Reads("persons", ("person_id", "clip_id", "video_id")),
+        *MEASURES,
+        Reads("twins", COPIES),
+    )
     writes: ClassVar[str] = "verdicts"
     resources: ClassVar[Resources] = Resources(one_worker=True)
 

@@ -183,6 +183,9 @@ class JudgeSettings(Thresholds):
     require_measured: tuple[str, ...] = Field(
         ("upper_body_share",), description="measures without which a person is dropped; others may be missing"
     )
+    drop_twins: bool = Field(
+        False, description="drop a clip of which another video of the run holds a better copy (see `twins`)"
+    )
     overrides: Path | None = Field(
         None,
         description="CSV of people's decisions: id (person, clip or video), verdict (keep, drop; unsure decides nothing), who, why",

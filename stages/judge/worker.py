@@ -12,6 +12,7 @@ from pipeline.engine.thresholds import Threshold
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
+from stages.judge.copies import better_copies
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
@@ -26,11 +27,13 @@ class Findings:
     Attributes:
         reasons: for each person, reason -> detail, in the order of the checks.
         unmeasured: for each person, the measures with a limit that are null.
+        copy_of: place of a person -> the video with a better copy of the clip.
     """
 
     def __init__(self, persons: int) -> None:
         self.reasons: list[dict[Reason, str]] = [{} for _ in range(persons)]
         self.unmeasured: list[list[str]] = [[] for _ in range(persons)]
+        self.copy_of: dict[int, str] = {}
 
     def add(self, person: int, reason: Reason, detail: str) -> None:
         """Note a reason against a person; a second detail of one reason is joined to the first."""
@@ -59,11 +62,16 @@ class JudgeWorker:
         if not persons:
             return
         findings = self._findings(_joined(unit))
+        if self._settings.drop_twins:
+            for i, twin, detail in better_copies(persons, unit.rows("twins")):
+                findings.add(i, Reason.NEAR_DUPLICATE, detail)
+                findings.copy_of[i] = twin
         overrides = {override.id: override for override in read_overrides(self._settings.overrides)}
         tell_of(overrides, persons, self._opt_out)
         for i, person in enumerate(persons):
             override = override_of(person, overrides)
-            yield _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
+            verdict = _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
+            yield verdict | {"copy_of": findings.copy_of.get(i)}
 
     def _findings(self, table: pd.DataFrame) -> Findings:
         findings = Findings(len(table))

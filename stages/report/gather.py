@@ -1,6 +1,6 @@
 """What the report shows, read from the tables of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,6 +70,7 @@ class RunTables:
         row, attributes: the run in the terms of the paper's table 1 and figure 2.
         nets: which nets made the rows.
         footage: whether the page shows pictures and plays sound.
+        twins: one row a video: with which others it shares footage, and what its sound was compared by.
     """
 
     name: str
@@ -84,6 +85,7 @@ class RunTables:
     attributes: dict[str, list[Share]]
     nets: list[MadeBy]
     footage: bool = True
+    twins: pd.DataFrame = field(default_factory=pd.DataFrame)
     opted_out: frozenset[str] = frozenset()
     channels_opted_out: bool = False
 
@@ -170,6 +172,7 @@ def gather(store: "Store") -> RunTables:
         row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),
         attributes=table_one.attributes(store),
         nets=made_by(store),
+        twins=_twins(store),
         opted_out=frozenset(store.opted_out.to_pylist()),
         channels_opted_out=bool(store.opt_out.channels),
     )
@@ -197,6 +200,12 @@ def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.Dat
     table = table.merge(samples, on="person_id", how="left")
     order = ["video_id", "start_seconds", "clip_id", "person"]
     return table.sort_values(order, kind="stable").reset_index(drop=True)
+
+
+def _twins(store: "Store") -> pd.DataFrame:
+    columns = ["video_id", "cluster_id", "near_cluster_id", "twin_of", "matched_seconds"]
+    rows = _read(store, "twins", [*columns, "offset_seconds", "speed", "bit_error"])
+    return rows.merge(_read(store, "sound_fingerprints", ["video_id", "fingerprint_of"]), on="video_id", how="left")
 
 
 def _outcomes(store: "Store") -> pd.DataFrame:

@@ -27,6 +27,7 @@ from stages.report.figure_two import distributions
 from stages.report.films import film_of
 from stages.report.gather import RunTables
 from stages.report.settings import ReportSettings
+from stages.report.twins import twins_of
 from stages.report.unmeasured import Unmeasured
 
 Record = dict[str, Any]
@@ -152,6 +153,7 @@ def render(
         annotated_by=[made for made in tables.nets if made.stage in _FINDS_PEOPLE],
         failed=_failed(tables, settings.failed_shown),
         costs=costs(tables),
+        twins=twins_of(tables),
     )
 
 

@@ -36,6 +36,9 @@ def fixed_of(tables: RunTables) -> Fixed:
     none = np.zeros(len(people), bool)
     reasons = {Reason.NOT_THE_CLIPS_PERSON.code: is_false(people["clips_person"])}
     reasons[Reason.NO_AUDIO.code] = is_false(people["has_audio"]) if settings["require_audio"] else none
+    if settings["drop_twins"]:
+        code = Reason.NEAR_DUPLICATE.code
+        reasons[code] = np.array([code in against for against in people["reasons"]], bool)
     missing, incomplete = none.copy(), none.copy()
     costly = {name for names in COSTLY.values() for name in names}
     for measure in settings["require_measured"]:

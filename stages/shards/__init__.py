@@ -19,8 +19,8 @@ from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
 from pipeline.views.nets import as_json, made_by
 from pipeline.views.packed import row_groups
 from stages.shards.columns import BEFORE, FEATURES, FOLDER, PUBLISHED, SAMPLE
-from stages.shards.settings import ShardsSettings
-from stages.shards.splits import units
+from stages.shards.settings import SOURCE, ShardsSettings
+from stages.shards.splits import by_source, units
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,22 +46,37 @@ def _reads() -> tuple[Reads, ...]:
     )
 
 
+_READS = _reads()
+_LIGHT = {
+    "samples": ["person_id", "video_id"],
+    "videos": ["video_id", "channel", "channel_id"],
+    "persons": ["video_id"],
+    "speakers": ["person_id", "speaker"],
+    "twins": ["video_id", "near_cluster_id"],
+}
+
+
 class Shards(ShardsSettings, Stage):
     """Kept samples -> `shards/{train,validation,test}-NNNNN-of-NNNNN.parquet` and `shards/_index.json`.
 
     A unit is a bucket of a split. A video's bucket is a hash of its id, its split a hash of its group, so that a new verdict
     touches one file, and no video or channel is ever in two splits. By speaker, videos that have one in common stay together, and
-    those that share one with either of them, and so on; a kept person without a speaker stays with the video.
+    those that share one with either of them, and so on; a kept person without a speaker stays with the video. By source, so do
+    those that share a channel or footage (`twins`).
     """
 
     name: ClassVar[str] = "shards"
     version: ClassVar[int] = 3
     in_columns: ClassVar[bool] = True
     summary: ClassVar[str] = "everything known of the kept samples, packed into Parquet files"
-    reads: ClassVar[tuple[Reads, ...]] = _reads()
     writes: ClassVar[str] = "shards"
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8)
     leaves: ClassVar[tuple[str, ...]] = (f"{FOLDER}/{INDEX}", f"{FOLDER}/{HUB}")
+
+    @property
+    def reads(self) -> tuple[Reads, ...]:  # type: ignore[override]
+        """What a row is made of; twins only where splits go by them, so that they make no other run's shards anew."""
+        return (*_READS, Reads("twins", ("video_id", "near_cluster_id"))) if self.split_by == SOURCE else _READS
 
     def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
         return units(self, tables)
@@ -80,13 +95,10 @@ class Shards(ShardsSettings, Stage):
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write the index, last; then remove shards that it does not list."""
-        light = {
-            "samples": ["person_id", "video_id"],
-            "videos": ["video_id", "channel", "channel_id"],
-            "persons": ["video_id"],
-            "speakers": ["person_id", "speaker"],
-        }
-        wanted = set(self.group({kind: store.read(kind, columns) for kind, columns in light.items()}))
+        tables = {kind: store.read(kind, columns) for kind, columns in _LIGHT.items()}
+        wanted = set(self.group(tables))
+        for line in by_source(self, tables).told if self.split_by == SOURCE else ():
+            log.warning(line)
         rows = store.read("shards").to_pylist()
         entries = [row for row in rows if row["bucket"] in wanted]
         _forget(store, {row["bucket"] for row in rows} - wanted)

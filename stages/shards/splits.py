@@ -6,10 +6,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pipeline.shards.format import SPLITS
-from stages.shards.settings import ShardsSettings
+from stages.shards.settings import SOURCE, ShardsSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from stages.shards.sources import Splits
 
 TRAIN, VALIDATION, TEST = SPLITS
 
@@ -17,11 +19,29 @@ TRAIN, VALIDATION, TEST = SPLITS
 def units(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> list[str | None]:
     """The unit of each sample: `<split>-<bucket>`."""
     videos = tables["samples"]["video_id"].to_pylist()
+    if settings.split_by == SOURCE:
+        of_video = by_source(settings, tables).of_video
+        return [unit_name(of_video[video], bucket_of(video, settings.buckets)) for video in videos]
     group_of = _groups(settings.split_by, tables)
     persons = Counter(group_of.get(video, video) for video in tables["persons"]["video_id"].to_pylist())
     samples = Counter(group_of.get(video, video) for video in videos)
     split_of = splits(settings, samples, persons)
     return [unit_name(split_of[group_of.get(video, video)], bucket_of(video, settings.buckets)) for video in videos]
+
+
+def by_source(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> "Splits":
+    """The split of each video, and what there is to tell of splits by source."""
+    from pipeline.shards.release.published import published_splits
+    from stages.shards.sources import Sizes, components, split_by_source  # SciPy, which no other split needs
+
+    people = tables["persons"]["video_id"].to_pylist()
+    kept = tables["samples"]["video_id"].to_pylist()
+    group_of = components(sorted({*tables["videos"]["video_id"].to_pylist(), *people, *kept}), tables)
+    persons = Counter(group_of[video] for video in people)
+    samples = Counter(group_of[video] for video in kept)
+    published = published_splits(settings.published) if settings.published else {}
+    order = sorted(set(group_of.values()), key=lambda group: (_place(settings.split_seed, group), group))
+    return split_by_source(settings, group_of, order, Sizes(persons, samples), published)
 
 
 def _groups(split_by: str, tables: "Mapping[str, pa.Table]") -> dict[str, str]:

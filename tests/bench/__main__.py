@@ -8,6 +8,7 @@ python -m tests.bench ray [--out FILE.json]
 python -m tests.bench overlap_defaults [--out FILE.json]
 python -m tests.bench generation [--model MODEL]
 python -m tests.bench warm_start [--out FILE.json]
+python -m tests.bench twins [--rounds N] [--out FILE.json]
 python -m tests.bench modulation [--rounds N] [--out FILE.json]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
@@ -41,6 +42,7 @@ TRIALS = (
     "warm_start",
     "modulation",
     "gpu",
+    "twins",
 )  # by name alone: counts, sleep, or a cluster; minutes, and an hour or two
 BENCHES = (
     "machine",

@@ -13,6 +13,7 @@ from pipeline.tables.kinds.outputs import PREVIEWS, RELEASES, REPORTS, SHARDS
 from pipeline.tables.kinds.persons import PERSONS
 from pipeline.tables.kinds.samples import ATTRIBUTES, AUDIO_FEATURES, SAMPLES, SPEAKERS
 from pipeline.tables.kinds.sources import CHECKS, SOURCES, TYPES, VIDEOS
+from pipeline.tables.kinds.twins import SOUND_FINGERPRINTS, TWINS
 from pipeline.tables.kinds.verdicts import VERDICTS
 
 __all__ = ["BOX", "FRAME_LIST_WIDTH", "KEYPOINTS", "KINDS", "FileColumns", "Kind", "column", "frames", "is_path"]
@@ -23,6 +24,7 @@ _KINDS = (
     CLIPS,
     PERSONS,
     *(POSE_MEASURES, SOUND_MEASURES, OVERLAPS, SAME_FACES, LIP_SYNCS),
+    *(SOUND_FINGERPRINTS, TWINS),
     VERDICTS,
     *(SAMPLES, ATTRIBUTES, SPEAKERS, AUDIO_FEATURES),
     *(PREVIEWS, SHARDS, REPORTS, RELEASES),

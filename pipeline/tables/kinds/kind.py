@@ -50,6 +50,7 @@ class Kind:
         parent_where: a boolean column of the parent that must be true, or "".
         unit_of: the kind whose keys are the units of the stage that writes this one; "" where units come from outside.
         found: columns with paths of files that the stage found and did not write.
+        mentions: columns that name videos beside the row's own: a row that names one that opted out does not count.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Kind:
     parent_where: str = ""
     unit_of: str = ""
     found: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[FileColumns, ...]:

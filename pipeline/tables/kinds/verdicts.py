@@ -17,5 +17,7 @@ VERDICTS = Kind(
         column("details", pa.list_(S), "", "a line a reason: measure, value, threshold"),
         column("unmeasured", pa.list_(S), "", "measures that were not there to be judged"),
         column("overridden", B, "", "a human decided"),
+        column("copy_of", S, "", "video_id of the better copy, for which this one was dropped; else null"),
     ),
+    mentions=("copy_of",),
 )

@@ -51,6 +51,8 @@ def test_links_between_kinds_stay() -> None:
         "overlaps": ("clip_id", "clips", "", "videos"),
         "same_faces": ("person_id", "persons", "", "clips"),
         "lip_syncs": ("person_id", "persons", "", "clips"),
+        "sound_fingerprints": ("video_id", "videos", "", "videos"),
+        "twins": ("video_id", "sound_fingerprints", "", ""),
         "verdicts": ("person_id", "persons", "", ""),
         "samples": ("person_id", "verdicts", "keep", "verdicts"),
         "attributes": ("person_id", "samples", "", "samples"),

@@ -1,0 +1,42 @@
+"""Reads the voice track of a video as all other stages do, and fingerprints it."""
+
+import logging
+from collections.abc import Iterator
+
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
+from pipeline.media.audio import read_wave
+from pipeline.media.chromaprint import NAME, fingerprint, is_available
+from pipeline.media.reading import Reading
+
+log = logging.getLogger(__name__)
+
+
+class FingerprintWorker:
+    """Turns videos into rows of `sound_fingerprints`.
+
+    Args:
+        context: where videos lie.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._storage = context.storage
+        if not is_available():
+            log.warning(
+                "not measured: the ffmpeg that CSG405_FFMPEG names has no Chromaprint; without that variable csg405 takes "
+                "imageio-ffmpeg's, which has it"
+            )
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield the video's row, of its id alone where nothing can be heard or measured."""
+        video = unit.row("videos")
+        row: Row = {"video_id": unit.id}
+        if video["audio_codec"] and is_available():
+            path, reading = self._storage.local(video["path"]), Reading.of(video)
+            wave = read_wave(path, reading=reading)
+            if wave is not None and len(wave):
+                items = fingerprint(wave)
+                row |= {"fingerprint_of": NAME, "fingerprint_items": len(items)}
+                row |= {"fingerprint": items.astype("<u4").tobytes()}
+        yield row

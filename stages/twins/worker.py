@@ -1,0 +1,163 @@
+"""Compares the fingerprints of a run, groups twins, and says which copy of a piece is the best."""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.base.arrays import Floats64
+from pipeline.base.units import Row
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
+from pipeline.media.chromaprint import Items
+from stages.twins.candidates import BIN, candidates
+from stages.twins.clusters import clusters, names
+from stages.twins.comparison import Match, compare, sounding_seconds
+from stages.twins.settings import TwinsSettings
+
+log = logging.getLogger(__name__)
+
+_LIKE_SIZE = math.log(1.1)  # shoulders that differ by less than about a tenth count as equally large
+
+
+@dataclass(frozen=True)
+class Link:
+    """What two videos share, seen from each of the two; `twins` by the limits for twins, else near ones."""
+
+    of: Mapping[str, Match]
+    twins: bool
+
+    @property
+    def videos(self) -> tuple[str, str]:
+        first, second = self.of
+        return first, second
+
+
+class TwinsWorker:
+    """Turns the fingerprints of a run into rows of `twins`.
+
+    Args:
+        settings: of the stage.
+        context: whose `given` holds the names of the clusters so far.
+    """
+
+    def __init__(self, settings: TwinsSettings, context: Context) -> None:
+        self._settings, self._known = settings, context.given
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        """Yield a row for each video that has a row of fingerprints, heard or not."""
+        prints = {row["video_id"]: _items(row["fingerprint"]) for row in unit.rows("sound_fingerprints")}
+        links = list(self._links(prints))
+        strict = [link for link in links if link.twins]
+        cluster_of = self._named("cluster_id", strict)
+        near_of = self._named("near_cluster_id", links)
+        rank = _ranks(unit.rows("videos"), unit.rows("pose_measures"))
+        better = _better_copies(strict, rank)
+        log.info("%d videos, %d of them in %d clusters", len(prints), len(cluster_of), len(set(cluster_of.values())))
+        for video in sorted(prints):
+            copies = better.get(video, [])
+            row: Row = {"video_id": video, "cluster_id": cluster_of.get(video), "kept": not copies}
+            yield row | {"near_cluster_id": near_of.get(video)} | (_of_best(copies, rank) if copies else {})
+
+    def _named(self, column: str, links: Sequence[Link]) -> dict[str, str]:
+        """Video -> name of its cluster."""
+        found = clusters(link.videos for link in links)
+        called = names(found, self._known.get(column, {}))
+        return {video: name for members, name in zip(found, called, strict=True) for video in members}
+
+    def _links(self, prints: Mapping[str, Items]) -> Iterator[Link]:
+        ids = sorted(prints)
+        listed = [prints[video] for video in ids]
+        heard: dict[int, float] = {}  # of those alone that are compared
+        for pair in candidates(listed):
+            offsets = [int(first) + step for first in pair.offsets for step in range(BIN)]
+            for at in (pair.a, pair.b):
+                if at not in heard:
+                    heard[at] = sounding_seconds(listed[at])
+            least = min(heard[pair.a], heard[pair.b])
+            a, b = ids[pair.a], ids[pair.b]
+            if link := self._link(a, b, prints, offsets, least):
+                yield link
+
+    def _link(self, a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], least: float) -> Link | None:
+        """What joins two videos; None where it is less than near. `least`: seconds of the one with less to hear."""
+        limits = self._settings
+        close = _both(a, b, prints, offsets, limits.max_bit_error)
+        if close and _is_enough(close[a], least, limits.min_matched_share, limits.long_matched_seconds, limits):
+            return Link(close, True)
+        near = _both(a, b, prints, offsets, limits.near_bit_error)
+        if near and _is_enough(near[a], least, limits.near_matched_share, limits.near_matched_seconds, limits):
+            return Link(near, False)
+        return None
+
+
+def _both(
+    a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], max_error: float
+) -> dict[str, Match] | None:
+    """The match of two videos as each of them sees it; None where either sees none."""
+    here = compare(prints[a], prints[b], offsets, max_error)
+    there = here and compare(prints[b], prints[a], [-offset for offset in offsets], max_error)
+    return {a: here, b: there} if here and there else None
+
+
+def _is_enough(match: Match, least: float, share: float, long_seconds: float, settings: TwinsSettings) -> bool:
+    enough = match.seconds >= share * least or match.seconds >= long_seconds
+    return match.seconds >= settings.min_matched_seconds and enough
+
+
+def _items(data: bytes | None) -> Items:
+    return np.frombuffer(data or b"", "<u4").astype(np.uint32, copy=False)
+
+
+def _ranks(videos: Sequence[Row], people: Sequence[Row]) -> dict[str, int]:
+    """Video -> its place among all, the best copy first: largest person, then bit rate, earliest upload, id."""
+    largest: dict[str, float] = {}
+    for row in people:
+        width = row["shoulder_width_px"]
+        if width is not None and width > 0:
+            largest[row["video_id"]] = max(width, largest.get(row["video_id"], 0.0))
+
+    def order(row: Row) -> tuple[float, float, str, str]:
+        size = largest.get(row["video_id"], 0.0)
+        rate = (row["bytes"] or 0) / (row["duration_seconds"] or math.inf)
+        step = round(math.log(size) / _LIKE_SIZE) if size else -math.inf
+        return -step, -rate, row["upload_date"] or "9999-99-99", row["video_id"]
+
+    return {row["video_id"]: at for at, row in enumerate(sorted(videos, key=order))}
+
+
+def _better_copies(links: Sequence[Link], rank: Mapping[str, int]) -> dict[str, list[tuple[str, Match]]]:
+    """Video -> the better ones that hold a part of it, with what they share."""
+    found: dict[str, list[tuple[str, Match]]] = {}
+    for link in links:
+        best, other = sorted(link.videos, key=lambda video: rank.get(video, len(rank)))
+        found.setdefault(other, []).append((best, link.of[other]))
+    return found
+
+
+def _of_best(copies: Sequence[tuple[str, Match]], rank: Mapping[str, int]) -> Row:
+    """What a row says of the better copies of a video: of the best of all, and where any of them is better."""
+    twin, match = min(copies, key=lambda copy: rank.get(copy[0], len(rank)))
+    spans = _joined(np.concatenate([copy.spans for _, copy in copies]))
+    return {
+        "twin_of": twin,
+        "how": "sound",
+        "speed": match.speed,
+        "offset_seconds": match.offset_seconds,
+        "matched_seconds": match.seconds,
+        "bit_error": match.bit_error,
+        "better_spans": [[float(begin), float(end)] for begin, end in spans],
+    }
+
+
+def _joined(spans: Floats64) -> list[tuple[float, float]]:
+    """Spans in order; those that overlap are one."""
+    joined: list[tuple[float, float]] = []
+    for begin, end in sorted((float(begin), float(end)) for begin, end in spans):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined

@@ -1,0 +1,154 @@
+"""The stage in a run: clusters, the copy that is kept, names that stay, and what an opt-out leaves."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipeline.engine.stage import Context
+from pipeline.engine.unit import Unit
+from pipeline.media.chromaprint import Items, fingerprint
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
+from pipeline.tables.store import Store
+from stages.judge import Judge
+from stages.twins import Twins
+from tests.stages import fake_run
+from tests.stages.twins.talks import RATE, printed, talk
+
+Rows = dict[str, dict[str, Any]]
+
+
+def rows_of(
+    prints: dict[str, Items | None], widths: Mapping[str, float] = {}, given: Mapping[str, Any] = {}, **settings: Any
+) -> Rows:
+    """{video: row of twins}. Of equally large people the later id has the better bit rate."""
+    unit = Unit(
+        "all",
+        {
+            "sound_fingerprints": [
+                {"video_id": video, "fingerprint": None if items is None else items.tobytes()}
+                for video, items in prints.items()
+            ],
+            "videos": [
+                {"video_id": video, "bytes": 1000 + at, "duration_seconds": 10.0, "upload_date": None}
+                for at, video in enumerate(sorted(prints))
+            ],
+            "pose_measures": [{"video_id": video, "shoulder_width_px": width} for video, width in widths.items()],
+        },
+    )
+    found = {row["video_id"]: row for row in Twins(**settings).worker(Context(Path(), given=given)).process(unit)}
+    assert set(found) == set(prints)
+    assert all(set(row) <= set(KINDS["twins"].schema.names) for row in found.values())
+    return found
+
+
+def test_copies_are_clustered_and_the_larger_person_is_kept() -> None:
+    rows = rows_of({"a": printed(1, 20), "b": printed(1, 20), "c": printed(2, 20), "d": None}, {"a": 200.0, "b": 100.0})
+    assert rows["a"]["cluster_id"] == rows["b"]["cluster_id"] is not None
+    assert (rows["a"]["kept"], rows["b"]["kept"]) == (True, False)
+    assert (rows["b"]["twin_of"], rows["b"]["how"]) == ("a", "sound")
+    assert rows["b"]["better_spans"] == [[0.0, pytest.approx(20, abs=0.2)]]
+    for alone in ("c", "d"):
+        assert rows[alone] == {"video_id": alone, "cluster_id": None, "near_cluster_id": None, "kept": True}
+
+
+def test_of_equally_large_people_the_better_bit_rate_is_kept() -> None:
+    rows = rows_of({"a": printed(1, 20), "b": printed(1, 20)}, {"a": 100.0, "b": 99.0})
+    assert (rows["a"]["kept"], rows["b"]["kept"]) == (False, True)
+
+
+def test_parts_that_do_not_overlap_are_both_kept_against_a_smaller_whole() -> None:
+    whole = talk(1, 60)
+    prints = {"a": fingerprint(whole[: 25 * RATE]), "b": fingerprint(whole[35 * RATE :]), "c": fingerprint(whole)}
+    rows = rows_of(prints, {"a": 200.0, "b": 200.0, "c": 100.0})
+    assert len({row["cluster_id"] for row in rows.values()}) == 1
+    assert rows["a"]["kept"] and rows["b"]["kept"] and not rows["c"]["kept"]
+    (first, upto), (onward, last) = rows["c"]["better_spans"]
+    assert (first, upto, onward, last) == pytest.approx((0, 25, 35, 60), abs=1.5)
+
+
+def test_one_jingle_before_two_talks_makes_no_twins() -> None:
+    jingle = talk(9, 7)
+    prints = {name: fingerprint(np.concatenate([jingle, talk(seed, 40)])) for name, seed in (("a", 1), ("b", 2))}
+    rows = rows_of(prints)
+    assert rows["a"]["cluster_id"] is None and rows["a"]["near_cluster_id"] is None
+    silent = np.zeros(60 * RATE, np.float32)  # nor where nothing else is heard
+    mute = fingerprint(np.concatenate([jingle, silent]))
+    assert rows_of({"a": mute, "b": prints["a"]})["a"]["cluster_id"] is None
+
+
+def test_what_is_near_counts_for_splits_alone() -> None:
+    shared = talk(9, 15)
+    prints = {name: fingerprint(np.concatenate([shared, talk(seed, 30)])) for name, seed in (("a", 1), ("b", 2))}
+    rows = rows_of(prints)
+    assert rows["a"]["cluster_id"] is None and rows["a"]["kept"] and rows["b"]["kept"]
+    assert rows["a"]["near_cluster_id"] == rows["b"]["near_cluster_id"] is not None
+    assert rows_of(prints, min_matched_share=0.25)["a"]["cluster_id"] is not None
+
+
+def test_limits_for_splits_are_no_stricter() -> None:
+    with pytest.raises(ValidationError, match="no stricter"):
+        Twins(near_bit_error=0.1)
+
+
+def add(store: Store, number: int, seed: int) -> None:
+    fake_run.add_video(store, number)
+    items = printed(seed, 12)
+    row = {"fingerprint_of": "chromaprint-1", "fingerprint_items": len(items), "fingerprint": items.tobytes()}
+    fake_run.add(store, "sound_fingerprints", [{"video_id": fake_run.video_id(number), **row}])
+
+
+def clusters_of(run: Path) -> dict[str, str]:
+    rows = Store(run).read("twins", ["video_id", "cluster_id"]).to_pylist()
+    return {row["video_id"]: row["cluster_id"] for row in rows if row["cluster_id"]}
+
+
+def test_names_stay_when_a_video_comes_and_a_repeated_run_changes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, seed in ((5, 1), (6, 1), (7, 2), (8, 2)):
+        add(store, number, seed)
+    fake_run.run(Twins(), tmp_path)
+    before = clusters_of(tmp_path)
+    assert len(before) == 4 and len(set(before.values())) == 2
+    add(Store(tmp_path), 1, 2)  # first by its id
+    fake_run.run(Twins(), tmp_path)
+    after = clusters_of(tmp_path)
+    assert {video: after[video] for video in before} == before
+    assert after[fake_run.video_id(1)] == before[fake_run.video_id(7)]
+
+
+def test_a_row_that_names_somebody_who_opted_out_does_not_count(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, seed in ((1, 1), (2, 1), (3, 2)):
+        add(store, number, seed)
+    fake_run.run(Twins(), tmp_path)
+    [copy] = [row for row in Store(tmp_path).read("twins").to_pylist() if row["twin_of"]]
+    left = Store(tmp_path, OptOut(frozenset({copy["twin_of"]}))).read("twins", ["video_id", "twin_of"]).to_pylist()
+    assert left == [{"video_id": fake_run.video_id(3), "twin_of": None}]
+
+
+def judged(twin: dict[str, Any] | None, **settings: Any) -> dict[str, Any]:
+    clip = f"{fake_run.video_id(2)}/250+250"
+    person = {"person_id": f"{clip}#0", "clip_id": clip, "video_id": fake_run.video_id(2)}
+    rows = {"persons": [person], "twins": [twin] if twin else []}
+    off = {name: None for name in Judge.model_fields if name.startswith(("min_", "max_"))}
+    judge = Judge(**off, require_audio=False, require_measured=(), **settings)
+    [row] = judge.worker(Context(Path())).process(Unit("all", rows))
+    return row
+
+
+@pytest.mark.parametrize(
+    ("spans", "drops"), [([[0, 30]], True), ([[0, 12], [17, 40]], True), ([[0, 13]], False), ([[20, 40]], False)]
+)
+def test_judge_drops_a_clip_of_which_a_better_copy_is_there_if_asked_to(spans: list[list[float]], drops: bool) -> None:
+    twin = {"video_id": fake_run.video_id(2), "twin_of": fake_run.video_id(1), "better_spans": spans}
+    assert judged(twin)["keep"] and judged(None, drop_twins=True)["keep"]
+    row = judged(twin, drop_twins=True)
+    assert row["keep"] is not drops
+    if drops:
+        assert row["reasons"] == ["near_duplicate"] and row["copy_of"] == fake_run.video_id(1)
+        assert fake_run.video_id(1) in row["details"][0]
