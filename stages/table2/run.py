@@ -7,7 +7,7 @@ import click
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UnitsFailed, UserError
 from pipeline.engine.within import run_within
-from pipeline.views.beside import Line, markdown, measured, published
+from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.table2.rows import OTHERS, Wanted, rows
 from stages.table2.settings import Table2Settings
 
@@ -43,11 +43,11 @@ def run(settings: Table2Settings, session: "Session") -> None:
         for row in wanted
         if row.paper in paper or row.title not in OTHERS or row.title in settings.others
     ]
-    text = markdown(f"{settings.protocol}: the paper's table 2", lines)
+    title = f"{settings.protocol}: the paper's table 2"
     if len(lacks) == len(wanted):
-        raise BadUse(f"no row can be made here:\n{text}")
-    files.write_text(place / TABLE, text)
-    click.echo(text)
+        raise BadUse(f"no row can be made here:\n{plain(title, lines)}")
+    files.write_text(place / TABLE, markdown(title, lines))
+    click.echo(f"\n{plain(title, lines)}\n")
     click.echo(f"table: {place / TABLE}; why a figure is absent: {place / 'table2.md'}")
     if failed:
         raise UnitsFailed(

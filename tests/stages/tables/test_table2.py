@@ -11,7 +11,7 @@ from pipeline.backends.run import BACKENDS
 from pipeline.base.errors import BadUse, Interrupted, StageError, UnitsFailed
 from pipeline.engine.session import Session
 from pipeline.engine.within import session_for
-from pipeline.views.beside import Line, markdown, measured, published
+from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.evaluate import Evaluate
 from stages.table2 import Table2
 from stages.table2.rows import FINETUNED, rows
@@ -137,6 +137,18 @@ def test_a_table_without_anything_measured_has_the_papers_figures(tmp_path: Path
     text = markdown("t", [Line("full", {}, {"fid": 62.93}, "not\nmade")])
     assert "| full | - / - | - / - | - / - | - / 62.9 |" in text and "- full: not made" in text
     assert "mouth to loudness" not in text
+
+
+def test_in_a_terminal_every_row_has_its_figures_within_80_columns() -> None:
+    paper = published("table2.csv", "method", "protocol", "csg405")
+    why = "no checkout: " + "say where it is, " * 20
+    lines = [Line(name, {}, figures, why) for name, figures in paper.items()]
+    lines += [Line(row.title, {"psnr_db": 101.257, "mouth_correlation": 0.875}, {}) for row in rows(Table2())]
+    text = plain("t", lines)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "S2G-MDDiffusion                -" in text and "  the paper                 0.55   14.02" in text
+    assert f"{FINETUNED}\n{'-':>32}{'101.26':>8}" in text, "a long name stands above its figures"
+    assert text.count(FINETUNED) == 2 and " 0.875" in text and " ".join(text.split()).count(why.strip()) == len(paper)
 
 
 @pytest.mark.slow
