@@ -128,15 +128,17 @@ class Evaluation:
         text = table.markdown(settings.protocol, rows, left_out)
         files.write_text(place / "table2.md", text)
         files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
-        click.echo(text)
-        click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+        if not self._session.within:
+            click.echo(text)
+            click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
         self._ended("the table is of the others; the same command tries them again")
 
     def _ended(self, advice: str) -> None:
         ended = ending_of(self._ran, self._session.run)
         ended.advice = advice
         ended.raise_failed()
-        click.echo(ended.line())
+        if not self._session.within:
+            click.echo(ended.line())
 
     def _left_out(self, place: Path) -> list[str]:
         """Methods that the table lacks, why, and how they were called."""

@@ -101,6 +101,17 @@ def test_ctrl_c_ends_it_at_once(session: Session, monkeypatch: pytest.MonkeyPatc
     assert not (session.run / "evaluation").exists()
 
 
+def test_what_was_made_before_a_kill_is_on_the_table_and_the_rest_is_said_to_wait(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted):
+        run(session, monkeypatch, {"ours (skeleton)": Interrupted("interrupted")}, backends=("skeleton",))
+    text = text_of(session)
+    assert "| transfer (skeleton) | 3.5 |" in text and "- ours (skeleton): not made yet" in text
+    run(session, monkeypatch, backends=("skeleton",))
+    assert "not made yet" not in text_of(session)
+
+
 def test_nothing_that_can_be_made_is_an_error_that_tells_all(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     raised = {f"{method} (skeleton)": StageError("the test set is empty") for method in ("transfer", "ours")}
     with pytest.raises(BadUse, match=r"(?s)no row can be made here:.*the test set is empty"):
@@ -129,7 +140,18 @@ def test_a_program_within_another_keeps_what_the_run_was_given(session: Session)
     assert (asked.method, asked.limit) == ("transfer", 3)  # type: ignore[attr-defined]
     assert asked.backend_weights == {"unet": "a 'b'.pth"}  # type: ignore[attr-defined]
     assert own.profile.machine.device == "cpu" and own.run == given.run
-    assert "--method" in own.again("evaluate", {})
+    words = own.again("evaluate", {})
+    assert words[words.index("--method") + 1] == "transfer", "as one would write it"
+    assert own.within and not given.within
+
+
+TEXTS = ("ours", "true", "3", "a b", "a  b", " a", "", "'a'", "[a]", "x = 1", "a#b", "2026-11-30")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_is_given_to_a_program_within_is_read_as_it_was(session: Session, text: str) -> None:
+    own = session_for(session, "evaluate", {"backend_arguments": text})
+    assert own.profile.settings("evaluate").backend_arguments == text  # type: ignore[attr-defined]
 
 
 def test_a_table_without_anything_measured_has_the_papers_figures(tmp_path: Path) -> None:
