@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ MEASURED = "table2.csv"  # of an evaluation: every method that was measured unde
 
 WIDTH, NAME = 80, 24  # columns of a terminal, and of its first
 PAPER = "  the paper"
+_COMMAND, _HELD = re.compile("`[^`]*`"), "\0"
 
 # Column of both tables -> heading, digits
 MEASURES = {
@@ -90,12 +92,23 @@ def plain(title: str, lines: Sequence[Line]) -> str:
     text = [title, "", *_columns(MEASURES, lines)]
     if any(name in line.figures for line in lines for name in SKELETONS):
         text += ["", "Skeletons, which the paper does not measure:", *_columns(SKELETONS, lines)]
-    lacking = [line for line in lines if line.why]
+    lacking: dict[str, list[str]] = {}
+    for line in lines:
+        if line.why:
+            lacking.setdefault(" ".join(line.why.split()), []).append(line.name)
     text += ["", "Rows that were not made, or not whole:"] if lacking else []
-    for line in lacking:
-        why = f"{line.name}: {' '.join(line.why.split())}"
-        text += textwrap.wrap(why, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+    for why, names in lacking.items():
+        text += _wrapped(f"{', '.join(names)}: {why}")
     return "\n".join(text)
+
+
+def _wrapped(text: str) -> list[str]:
+    """An entry of a list; what stands in backticks stays in one line, for whoever copies it."""
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _HELD), text)
+    lines = textwrap.wrap(
+        whole, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
+    return [line.replace(_HELD, " ") for line in lines]
 
 
 def _columns(columns: dict[str, tuple[str, int]], lines: Sequence[Line]) -> list[str]:

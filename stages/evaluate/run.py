@@ -230,7 +230,10 @@ class Evaluation:
         if not here:
             raise BadInput("the test set is empty: nothing to evaluate. `csg405 status` tells what became of its clips")
         if len(here) != CLIPS[settings.protocol]:
-            click.echo(f"{len(here)} clips; the paper's test set has {CLIPS[settings.protocol]}", err=True)
+            click.echo(
+                f"{len(here)} clip{'s' * (len(here) > 1)}; the paper's test set has {CLIPS[settings.protocol]}",
+                err=True,
+            )
         speakers = {name: cast.light(name)["speaker"] for name in here}
         if settings.pairs:
             return listed(Path(settings.pairs), here, self._aliases())

@@ -14,7 +14,7 @@ from pipeline.engine.within import session_for
 from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.evaluate import Evaluate
 from stages.table2 import Table2
-from stages.table2.rows import FINETUNED, rows
+from stages.table2.rows import FINETUNED, OTHERS, rows
 from tests.pipeline.backends.fakes import checkout
 from tests.stages.evaluate.conftest import filmed, nets, once, quick, studio  # noqa: F401 - fixtures
 from tests.stages.evaluate.studio import Studio
@@ -163,14 +163,25 @@ def test_a_table_without_anything_measured_has_the_papers_figures(tmp_path: Path
 
 def test_in_a_terminal_every_row_has_its_figures_within_80_columns() -> None:
     paper = published("table2.csv", "method", "protocol", "csg405")
-    why = "no checkout: " + "say where it is, " * 20
+    command = "`git clone https://github.com/somebody/something-long`"
+    why = "it is not there: " + "say where it is, " * 9 + command
     lines = [Line(name, {}, figures, why) for name, figures in paper.items()]
     lines += [Line(row.title, {"psnr_db": 101.257, "mouth_correlation": 0.875}, {}) for row in rows(Table2())]
     text = plain("t", lines)
     assert max(map(len, text.splitlines())) <= 80
     assert "S2G-MDDiffusion                -" in text and "  the paper                 0.55   14.02" in text
     assert f"{FINETUNED}\n{'-':>32}{'101.26':>8}" in text, "a long name stands above its figures"
-    assert text.count(FINETUNED) == 2 and " 0.875" in text and " ".join(text.split()).count(why.strip()) == len(paper)
+    assert text.count(FINETUNED) == 2 and " 0.875" in text
+    assert " ".join(text.split()).count(f"{', '.join(paper)}: {why}") == 1, "what all lack is said once"
+    assert command in text, "a command stays in a line"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_a_row_says_to_set_is_read(session: Session, name: str) -> None:
+    [lacks] = [row.lacks for row in rows(Table2()) if row.title == name]
+    said = lacks.split("`")[1].removeprefix('SET="').removesuffix('"')
+    given = Session("demo", str(session.run), "", "", "", "", [said], ["table2"], beside=True)
+    assert given.profile.settings("table2").others == {name: "FOLDER"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
