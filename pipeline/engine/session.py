@@ -91,6 +91,7 @@ class Session:
         given = _Given(profile, run_folder, input_, manifest, poses, models, sets, settings, reset)
         given.check()
         self.notes: list[str] = []  # to be told before anything is run
+        self.within = False  # whether another program runs this one, and tells of it at the end
         self.run = Path(run_folder) if run_folder else _usual_run(given)
         self.before = self._remembered(given)
         reference = self._reference(given, beside)

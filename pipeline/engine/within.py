@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.base import install
+from pipeline.base import install, toml
 from pipeline.engine.program import Program
 from pipeline.engine.runner import Skipped, importable
 from pipeline.engine.session import Session
@@ -21,10 +21,9 @@ def session_for(session: Session, program: str, settings: Mapping[str, Any]) -> 
     Raises:
         BadUse: a setting makes no sense.
     """
-    above = {f"{program}.{name}": json.dumps(value) for name, value in settings.items() if not isinstance(value, dict)}
-    above |= {f"{program}.{name}": _table(value) for name, value in settings.items() if isinstance(value, dict)}
+    above = {f"{program}.{name}": _text(value) for name, value in settings.items()}
     sets = {**session.chosen.sets, **above}
-    return Session(
+    own = Session(
         session.chosen.profile,
         str(session.run),
         "",
@@ -35,6 +34,8 @@ def session_for(session: Session, program: str, settings: Mapping[str, Any]) -> 
         [program],
         beside=True,
     )
+    own.within = True
+    return own
 
 
 def run_within(session: Session, program: str, settings: Mapping[str, Any]) -> None:
@@ -45,6 +46,20 @@ def run_within(session: Session, program: str, settings: Mapping[str, Any]) -> N
     if missing := [name for name in asked.needed_modules() if not importable(name)]:
         raise Skipped(program, f"no {', '.join(missing)}: {install.with_extra(asked.extra)}")
     asked.run(own)
+
+
+def _text(value: Any) -> str:
+    """A setting as it is written on a command line: a string bare where it reads as itself, for commands that people copy."""
+    if isinstance(value, dict):
+        return _table(value)
+    if isinstance(value, str) and value and value == " ".join(value.split()):
+        try:
+            toml.parse(f"value = {value}")
+        except toml.NotToml:
+            return value
+        except toml.BadToml:
+            pass
+    return json.dumps(value)
 
 
 def _table(values: Mapping[str, Any]) -> str:

@@ -2,12 +2,18 @@
 
 import csv
 import io
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 MEASURED = "table2.csv"  # of an evaluation: every method that was measured under its folder
+
+WIDTH, NAME = 80, 24  # columns of a terminal, and of its first
+PAPER = "  the paper"
+_COMMAND, _HELD = re.compile("`[^`]*`"), "\0"
 
 # Column of both tables -> heading, digits
 MEASURES = {
@@ -79,6 +85,58 @@ def markdown(title: str, lines: Sequence[Line]) -> str:
     lacking = [f"- {line.name}: {' '.join(line.why.split())}" for line in lines if line.why]
     text += ["", "Rows that were not made, or not whole:", "", *lacking] if lacking else []
     return "\n".join(text) + "\n"
+
+
+def plain(title: str, lines: Sequence[Line]) -> str:
+    """The same for a terminal of 80 columns: the paper's figures stand in a line of their own."""
+    text = [title, "", *_columns(MEASURES, lines)]
+    if any(name in line.figures for line in lines for name in SKELETONS):
+        text += ["", "Skeletons, which the paper does not measure:", *_columns(SKELETONS, lines)]
+    lacking: dict[str, list[str]] = {}
+    for line in lines:
+        if line.why:
+            lacking.setdefault(" ".join(line.why.split()), []).append(line.name)
+    text += ["", "Rows that were not made, or not whole:"] if lacking else []
+    for why, names in lacking.items():
+        text += _wrapped(f"{', '.join(names)}: {why}")
+    return "\n".join(text)
+
+
+def _wrapped(text: str) -> list[str]:
+    """An entry of a list; what stands in backticks stays in one line, for whoever copies it."""
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _HELD), text)
+    lines = textwrap.wrap(
+        whole, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
+    return [line.replace(_HELD, " ") for line in lines]
+
+
+def _columns(columns: dict[str, tuple[str, int]], lines: Sequence[Line]) -> list[str]:
+    """Right-aligned figures; a row that neither has any is told below the table alone."""
+    width = (WIDTH - NAME) // len(columns)
+    text = _headings([heading for heading, _ in columns.values()], width)
+    for line in lines:
+        own, theirs = (_aligned(columns, figures, width) for figures in (line.figures, line.paper))
+        if own or theirs:
+            named = [line.name] if len(line.name) > NAME else []  # above its figures
+            text += [*named, f"{'' if named else line.name:<{NAME}}" + (own or f"{'-':>{width}}" * len(columns))]
+            text += [f"{PAPER:<{NAME}}{theirs}"] if theirs else []
+    return text
+
+
+def _headings(headings: Sequence[str], width: int) -> list[str]:
+    """Of columns of this width, over as many lines as the longest takes."""
+    each = [textwrap.wrap(heading, width - 1) for heading in headings]
+    most = max(map(len, each))
+    rows = zip(*([""] * (most - len(words)) + words for words in each), strict=True)
+    return [" " * NAME + "".join(f"{word:>{width}}" for word in row) for row in rows]
+
+
+def _aligned(columns: dict[str, tuple[str, int]], figures: dict[str, float], width: int) -> str:
+    if not any(name in figures for name in columns):
+        return ""
+    cells = [f"{figures[name]:.{digits}f}" if name in figures else "-" for name, (_, digits) in columns.items()]
+    return "".join(f"{cell:>{width}}" for cell in cells)
 
 
 def _grid(columns: dict[str, tuple[str, int]], lines: Sequence[Line]) -> list[str]:

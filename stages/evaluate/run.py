@@ -128,15 +128,17 @@ class Evaluation:
         text = table.markdown(settings.protocol, rows, left_out)
         files.write_text(place / "table2.md", text)
         files.write_text(place / "table2.csv", table.as_csv(settings.protocol, rows))
-        click.echo(text)
-        click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
+        if not self._session.within:
+            click.echo(text)
+            click.echo(f"table: {place / 'table2.md'}, {place / 'table2.csv'}")
         self._ended("the table is of the others; the same command tries them again")
 
     def _ended(self, advice: str) -> None:
         ended = ending_of(self._ran, self._session.run)
         ended.advice = advice
         ended.raise_failed()
-        click.echo(ended.line())
+        if not self._session.within:
+            click.echo(ended.line())
 
     def _left_out(self, place: Path) -> list[str]:
         """Methods that the table lacks, why, and how they were called."""
@@ -228,7 +230,10 @@ class Evaluation:
         if not here:
             raise BadInput("the test set is empty: nothing to evaluate. `csg405 status` tells what became of its clips")
         if len(here) != CLIPS[settings.protocol]:
-            click.echo(f"{len(here)} clips; the paper's test set has {CLIPS[settings.protocol]}", err=True)
+            click.echo(
+                f"{len(here)} clip{'s' * (len(here) > 1)}; the paper's test set has {CLIPS[settings.protocol]}",
+                err=True,
+            )
         speakers = {name: cast.light(name)["speaker"] for name in here}
         if settings.pairs:
             return listed(Path(settings.pairs), here, self._aliases())

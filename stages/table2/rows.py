@@ -54,7 +54,7 @@ def _other(name: str, settings: Table2Settings) -> Wanted:
     given = settings.others.get(name, "")
     lacks = (
         f"run it over the references and voices of evaluation/{settings.protocol}/inputs (pairs.csv names its videos), then "
-        f"--others \"{{'{name}' = 'FOLDER'}}\""
+        f"`SET=\"table2.others={{'{name}'='FOLDER'}}\"`"
     )
     return Wanted(name, name, {"method": "folder", "folder": given, "label": name}, "" if given else lacks)
 
@@ -71,7 +71,7 @@ def _filmed(name: str, settings: Table2Settings) -> dict[str, Any]:
 def _finetuned(settings: Table2Settings) -> Wanted:
     folder = Path(settings.finetuned)
     weights = {which: str((folder / file).absolute()) for which, file in _DAGGER.items()}
-    lacks = "its weights: download Moon-jack/Democratize-CSG from Hugging Face, then --finetuned FOLDER"
+    lacks = "its weights: download Moon-jack/Democratize-CSG from Hugging Face, then `SET=table2.finetuned=FOLDER`"
     return Wanted(
         FINETUNED,
         "Ours† (StableAnimator)",

@@ -1,5 +1,7 @@
 """Makes the rows one after the other, and the table."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -7,7 +9,7 @@ import click
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UnitsFailed, UserError
 from pipeline.engine.within import run_within
-from pipeline.views.beside import Line, markdown, measured, published
+from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.table2.rows import OTHERS, Wanted, rows
 from stages.table2.settings import Table2Settings
 
@@ -18,7 +20,7 @@ TABLE = "table2.rows.md"
 
 
 def run(settings: Table2Settings, session: "Session") -> None:
-    """Write `evaluation/PROTOCOL/table2.rows.md`.
+    """Write `evaluation/PROTOCOL/table2.rows.md`, after each row.
 
     Raises:
         BadUse: no row could be made. UnitsFailed: pairs of some rows failed; the table is of the others.
@@ -26,14 +28,30 @@ def run(settings: Table2Settings, session: "Session") -> None:
     for name in settings.trust:
         _trusted(name, session)
     place = session.run / "evaluation" / settings.protocol
+    title = f"{settings.protocol}: the paper's table 2"
     lacks: dict[str, str] = {}
     failed: dict[str, str] = {}
     wanted = list(rows(settings))
-    for row in wanted:
+    for number, row in enumerate(wanted, 1):
         _make(row, settings, session, lacks, failed)
+        waiting = {later.title: "not made yet" for later in wanted[number:]}
+        lines = _lines(wanted, settings, place, {**waiting, **failed, **lacks})
+        if len(lacks) < number:
+            files.write_text(place / TABLE, markdown(title, lines))
+    if len(lacks) == len(wanted):
+        raise BadUse(f"no row can be made here:\n{plain(title, lines)}")
+    click.echo(f"\n{plain(title, lines)}\n")
+    click.echo(f"table: {place / TABLE}; why a figure is absent: {place / 'table2.md'}")
+    if failed:
+        raise UnitsFailed(
+            f"done, but pairs of {len(failed)} rows failed: {', '.join(failed)}; the same command tries them again"
+        )
+
+
+def _lines(wanted: Sequence[Wanted], settings: Table2Settings, place: Path, why: dict[str, str]) -> list[Line]:
+    """The table's rows so far; of the paper's other systems those that its table of this test set has."""
     figures, paper = measured(place), published("table2.csv", "method", "protocol", settings.protocol)
-    why = {**failed, **lacks}
-    lines = [
+    return [
         Line(
             row.paper if row.paper in paper else row.title,
             figures.get(row.title, {}),
@@ -43,16 +61,6 @@ def run(settings: Table2Settings, session: "Session") -> None:
         for row in wanted
         if row.paper in paper or row.title not in OTHERS or row.title in settings.others
     ]
-    text = markdown(f"{settings.protocol}: the paper's table 2", lines)
-    if len(lacks) == len(wanted):
-        raise BadUse(f"no row can be made here:\n{text}")
-    files.write_text(place / TABLE, text)
-    click.echo(text)
-    click.echo(f"table: {place / TABLE}; why a figure is absent: {place / 'table2.md'}")
-    if failed:
-        raise UnitsFailed(
-            f"done, but pairs of {len(failed)} rows failed: {', '.join(failed)}; the same command tries them again"
-        )
 
 
 def _make(

@@ -11,7 +11,7 @@ from pipeline.backends.settings import BackendSettings
 from pipeline.base import files
 from pipeline.base.errors import BadUse, UnitsFailed
 from pipeline.engine.within import run_within, session_for
-from pipeline.views.beside import Line, markdown, measured, published
+from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.table3.settings import VARIANTS, Table3Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(settings: Table3Settings, session: "Session") -> None:
     for name in settings.variants:
         _make(name, settings, session, failed)
         text = _table(settings, session, failed)
-    click.echo(text)
+    click.echo(f"\n{text}\n")
     click.echo(f"table: {session.run / 'evaluation' / PROTOCOL / TABLE}")
     if failed:
         raise UnitsFailed(f"done, but pairs of {', '.join(failed)} failed; the same command tries them again")
@@ -85,6 +85,7 @@ def _label(name: str) -> str:
 
 
 def _table(settings: Table3Settings, session: "Session", failed: dict[str, str]) -> str:
+    """Write the table; returns it as the terminal shows it."""
     place = session.run / "evaluation" / PROTOCOL
     figures, paper = measured(place), published("table3.csv", "variant")
     lines = [
@@ -93,9 +94,9 @@ def _table(settings: Table3Settings, session: "Session", failed: dict[str, str])
     ]
     skeletons = _filming(settings, session).backend == "skeleton"
     drawn = " (drawn skeletons: no match for the paper's)" if skeletons else ""
-    text = markdown(f"The paper's table 3{drawn}", lines)
-    files.write_text(place / TABLE, text)
-    return text
+    title = f"The paper's table 3{drawn}"
+    files.write_text(place / TABLE, markdown(title, lines))
+    return plain(title, lines)
 
 
 def _waiting(name: str, settings: Table3Settings, figures: dict[str, dict[str, float]]) -> str:

@@ -315,12 +315,7 @@ def _build(
         for file in out.values():
             file.close()
     if not lists.frames:
-        raise CacheError(
-            f"no clip in the split {made_from['split']} of {opened.folder} has audio features"
-            + (f" ({lists.silent} without)" if lists.silent else "")
-            + ": run `make filter` with the stage audio_features; without its net and torch: "
-            "`make filter SET=audio_features.features=logmel768`"
-        )
+        raise CacheError(_empty(f"split {made_from['split']} of {opened.folder}", lists.silent))
     np.savez(folder / CLIPS, **lists.arrays())
     index = {
         **made_from,
@@ -384,3 +379,13 @@ class _Lists:
             "hours": frames / FPS / 3600,
             "bytes": frames * FRAME_BYTES,
         }
+
+
+def _empty(split: str, silent: int) -> str:
+    """Why there is nothing in a cache: no clips, or `silent` ones that have no audio features."""
+    if not silent:
+        return f"no clip is in the {split}"
+    return (
+        f"no clip in the {split} has audio features ({silent} without): run `make filter` with the stage audio_features; without "
+        "its net and torch: `make filter SET=audio_features.features=logmel768`"
+    )

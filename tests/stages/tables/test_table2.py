@@ -11,10 +11,10 @@ from pipeline.backends.run import BACKENDS
 from pipeline.base.errors import BadUse, Interrupted, StageError, UnitsFailed
 from pipeline.engine.session import Session
 from pipeline.engine.within import session_for
-from pipeline.views.beside import Line, markdown, measured, published
+from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.evaluate import Evaluate
 from stages.table2 import Table2
-from stages.table2.rows import FINETUNED, rows
+from stages.table2.rows import FINETUNED, OTHERS, rows
 from tests.pipeline.backends.fakes import checkout
 from tests.stages.evaluate.conftest import filmed, nets, once, quick, studio  # noqa: F401 - fixtures
 from tests.stages.evaluate.studio import Studio
@@ -101,6 +101,17 @@ def test_ctrl_c_ends_it_at_once(session: Session, monkeypatch: pytest.MonkeyPatc
     assert not (session.run / "evaluation").exists()
 
 
+def test_what_was_made_before_a_kill_is_on_the_table_and_the_rest_is_said_to_wait(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Interrupted):
+        run(session, monkeypatch, {"ours (skeleton)": Interrupted("interrupted")}, backends=("skeleton",))
+    text = text_of(session)
+    assert "| transfer (skeleton) | 3.5 |" in text and "- ours (skeleton): not made yet" in text
+    run(session, monkeypatch, backends=("skeleton",))
+    assert "not made yet" not in text_of(session)
+
+
 def test_nothing_that_can_be_made_is_an_error_that_tells_all(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     raised = {f"{method} (skeleton)": StageError("the test set is empty") for method in ("transfer", "ours")}
     with pytest.raises(BadUse, match=r"(?s)no row can be made here:.*the test set is empty"):
@@ -129,7 +140,18 @@ def test_a_program_within_another_keeps_what_the_run_was_given(session: Session)
     assert (asked.method, asked.limit) == ("transfer", 3)  # type: ignore[attr-defined]
     assert asked.backend_weights == {"unet": "a 'b'.pth"}  # type: ignore[attr-defined]
     assert own.profile.machine.device == "cpu" and own.run == given.run
-    assert "--method" in own.again("evaluate", {})
+    words = own.again("evaluate", {})
+    assert words[words.index("--method") + 1] == "transfer", "as one would write it"
+    assert own.within and not given.within
+
+
+TEXTS = ("ours", "true", "3", "a b", "a  b", " a", "", "'a'", "[a]", "x = 1", "a#b", "2026-11-30")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_is_given_to_a_program_within_is_read_as_it_was(session: Session, text: str) -> None:
+    own = session_for(session, "evaluate", {"backend_arguments": text})
+    assert own.profile.settings("evaluate").backend_arguments == text  # type: ignore[attr-defined]
 
 
 def test_a_table_without_anything_measured_has_the_papers_figures(tmp_path: Path) -> None:
@@ -137,6 +159,29 @@ def test_a_table_without_anything_measured_has_the_papers_figures(tmp_path: Path
     text = markdown("t", [Line("full", {}, {"fid": 62.93}, "not\nmade")])
     assert "| full | - / - | - / - | - / - | - / 62.9 |" in text and "- full: not made" in text
     assert "mouth to loudness" not in text
+
+
+def test_in_a_terminal_every_row_has_its_figures_within_80_columns() -> None:
+    paper = published("table2.csv", "method", "protocol", "csg405")
+    command = "`git clone https://github.com/somebody/something-long`"
+    why = "it is not there: " + "say where it is, " * 9 + command
+    lines = [Line(name, {}, figures, why) for name, figures in paper.items()]
+    lines += [Line(row.title, {"psnr_db": 101.257, "mouth_correlation": 0.875}, {}) for row in rows(Table2())]
+    text = plain("t", lines)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "S2G-MDDiffusion                -" in text and "  the paper                 0.55   14.02" in text
+    assert f"{FINETUNED}\n{'-':>32}{'101.26':>8}" in text, "a long name stands above its figures"
+    assert text.count(FINETUNED) == 2 and " 0.875" in text
+    assert " ".join(text.split()).count(f"{', '.join(paper)}: {why}") == 1, "what all lack is said once"
+    assert command in text, "a command stays in a line"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_a_row_says_to_set_is_read(session: Session, name: str) -> None:
+    [lacks] = [row.lacks for row in rows(Table2()) if row.title == name]
+    said = lacks.split("`")[1].removeprefix('SET="').removesuffix('"')
+    given = Session("demo", str(session.run), "", "", "", "", [said], ["table2"], beside=True)
+    assert given.profile.settings("table2").others == {name: "FOLDER"}  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow

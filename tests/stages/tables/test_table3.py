@@ -1,18 +1,25 @@
 """Table 3 on film in one command: four trainings and evaluations, each gone on with, the paper's rows beside."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.backends.errors import BackendError
 from pipeline.base.errors import BadUse, Interrupted, UnitsFailed
 from pipeline.engine.session import Session
+from pipeline.nets.sound.wav2vec import logmel
+from pipeline.views.beside import measured
 from stages.evaluate import Evaluate
 from stages.table3 import Table3
 from stages.table3.settings import VARIANTS
 from stages.train.settings import TrainSettings
+from tests.pipeline.model.training.small import write_shards
+from tests.stages.evaluate.conftest import nets, once, quick  # noqa: F401 - fixtures
+from tests.stages.evaluate.studio import FRAMES, Studio, played, row_of
 
 HEAD = "protocol,method,source,ssim,psnr_db,csim,fid,fvd,sync_c,sync_d,mouth_correlation\n"
 
@@ -114,3 +121,41 @@ def test_a_back_end_films_all_four(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_variant_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadUse, match="no variant is called half"):
         run(tmp_path, monkeypatch, Programs(tmp_path), variants=("half",))
+
+
+@pytest.mark.slow
+def test_on_puppets_all_of_it(nets: Path, quick: None, tmp_path: Path) -> None:  # noqa: F811
+    """Four real trainings of two steps and their evaluations, of which one was there before."""
+    run = tmp_path / "run"
+    rows = [_with_features(run, number, who) for number, who in enumerate(("ada", "ben", "cai"))]
+    write_shards(run / "shards", {"train": rows[1:], "test": rows[:1]})
+    session = Studio(run, nets).session(
+        *("evaluate.settings=['paired']", "evaluate.split=test", "evaluate.inception=[]", "evaluate.i3d=[]"),
+        *("evaluate.sampler=ddim", "evaluate.sampler_steps=2", "evaluate.overlap_frames=4"),
+        *("train.window_frames=16", "train.batch=2", "train.sample_every=0"),
+    )
+    Table3(variants=("full",), steps=2).run(session)
+    assert "- cross-attention: left out by --variants" in table(run)
+    before = _made(run, "full")
+    Table3(steps=2).run(session)
+    figures = measured(run / "evaluation/csg405")
+    assert {name for name, found in figures.items() if found["psnr_db"] > 0} == {
+        f"table 3 ({name})" for name in VARIANTS
+    }
+    assert "Rows that were not made" not in table(run) and _made(run, "full") == before, "what is made stays made"
+    for name, ablated in VARIANTS.items():
+        folder = run / "training" / f"table3-{name.replace(' ', '-')}"
+        assert json.loads((folder / "trained_on.json").read_text())["settings"]["ablate"] == ablated
+        assert [path.name for path in (folder / "checkpoints").glob("step-*")] == ["step-000000002"]
+
+
+def _with_features(run: Path, number: int, who: str) -> dict[str, Any]:
+    heard = logmel(played(who).wave, FRAMES).astype(np.float16)
+    return row_of(run, number, who, audio_features=heard, audio_features_of="logmel768")
+
+
+def _made(run: Path, name: str) -> dict[Path, int]:
+    """When each file of a variant's weights and videos was written."""
+    videos = (run / "evaluation/csg405").glob("ours-skeleton-*/videos/**/*.mp4")
+    weights = (run / f"training/table3-{name}/checkpoints").rglob("*.safetensors")
+    return {path: path.stat().st_mtime_ns for path in (*videos, *weights) if "full" in str(path)}
