@@ -1,4 +1,7 @@
-"""The demo's chain through a Ray cluster of a head and two nodes: what comes of it is what the local executor makes."""
+"""The demo's chain through a Ray cluster of a head and two nodes: what comes of it is what the local executor makes.
+
+Two takes of it here; `python -m tests.trials.demo_on_ray` tries them all.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ from pipeline.tables.store import Store
 from tests.bucket import BUCKET, environment, keys, serving
 from tests.compare_runs import differences
 from tests.pipeline.engine.executors.loopback import OWN_CACHE, Loopback, blind_nodes, loopback
+from tests.trials.demo_on_ray import files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -93,9 +97,3 @@ def test_nodes_that_see_nothing_of_the_drivers_disk_come_to_the_same_in_a_bucket
 def shards(run: Path) -> dict[str, str]:
     """{key: sha256} of the shards."""
     return {key: of for key, of in files(run).items() if key.startswith("shards/") and key.endswith(".parquet")}
-
-
-def files(run: Path) -> dict[str, str]:
-    """{key: sha256} of what lies in the folders of a run on a disk that its storage has elsewhere."""
-    paths = [path for folder in FOLDERS for path in (run / folder).rglob("*") if path.is_file()]
-    return {path.relative_to(run).as_posix(): sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -91,6 +91,22 @@ def test_copies_of_who_opted_out_go_on_other_machines(storage: ObjectStorage, el
     assert list(later.cache.keys()) == [staying]
 
 
+def test_downloads_that_other_machines_did_not_end_go_when_somebody_opts_out(
+    storage: ObjectStorage, elsewhere: ObjectStorage
+) -> None:
+    (elsewhere.scratch("before") / "film.part").write_bytes(FILM)
+    work = elsewhere.cache.folder / "work" / "of-a-process-that-was-killed"
+    work.mkdir(parents=True)
+    storage.forget_elsewhere()
+    later, beside = ObjectStorage(elsewhere.where), ObjectStorage(elsewhere.where)
+    later.forget_here()
+    assert list(later.scratches()) == [] and not work.exists()
+    (later.scratch("since") / "film.part").write_bytes(FILM)
+    beside.forget_here()
+    assert [path.name for path in beside.scratches()] == ["since"], "it was begun after the removal"
+    assert (beside.scratch("since") / "film.part").is_file(), "another process goes on with it"
+
+
 def test_a_copy_that_something_cut_is_fetched_again(storage: ObjectStorage) -> None:
     key = written(storage, "clips/one.mp4", FILM)
     os.truncate(storage.cache.path(key), 10)
