@@ -17,6 +17,7 @@ from pipeline.engine.lookup import stage_class
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import read_wave, to_flac
+from pipeline.media.chromaprint import fingerprint
 from pipeline.media.readers import READER_VERSION
 from pipeline.media.shots.finder import ShotFinder, analysis_size
 from pipeline.media.shots.windows import WindowLimits, windows
@@ -37,11 +38,13 @@ from stages.overlap import Overlap
 from stages.overlap.worker import VideoVoices, measures_of
 from stages.speakers import Speakers
 from stages.split import Split
+from stages.twins import Twins
 from tests.pipeline.nets.face.planted_face import face
 from tests.pipeline.nets.fakes import FakeSession
 from tests.stages.golden_films import FILMS
 from tests.stages.planted_speaker import CLIP, F, points_of, speaker
 from tests.stages.speakers.planted_identities import plant
+from tests.stages.twins.talks import talk
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RELATIVE, ABSOLUTE = 1e-3, 2e-3  # other processors round otherwise; a change of method moves more
@@ -178,6 +181,33 @@ def case_speakers() -> list[float]:
     worker = Speakers().worker(Context(Path(), threads=0))
     speakers = worker.process(Unit("all", {"attributes": rows}))
     return [float(int(row["speaker"][1:], 16) % 1000) for row in speakers]
+
+
+def case_fingerprint_sound() -> list[float]:
+    """Means, as another processor may round a bit of an item to the other side."""
+    items = fingerprint(talk(1, 20))
+    return [
+        float(len(items)),
+        float(np.bitwise_count(items).mean()),
+        float(np.bitwise_count(items[1:] ^ items[:-1]).mean()),
+    ]
+
+
+def case_twins() -> list[float]:
+    """A film, a part of it that plays 3 % faster and lost some bits, and another film."""
+    rng = np.random.default_rng(405)
+    film, other = rng.integers(0, 1 << 32, (2, 600), np.uint32)
+    flips = np.packbits(rng.uniform(size=(400, 32)) < 0.02, axis=1).view(np.uint32).ravel()
+    part = film[100 + np.round(1.03 * np.arange(400)).astype(int)] ^ flips
+    prints = [
+        {"video_id": name, "fingerprint": x.tobytes()} for name, x in zip("abc", (film, part, other), strict=True)
+    ]
+    about = [{"video_id": x, "bytes": at, "duration_seconds": 9.0, "upload_date": None} for at, x in enumerate("cba")]
+    unit = Unit("all", {"sound_fingerprints": prints, "videos": about})
+    rows = list(Twins().worker(Context(Path())).process(unit))
+    [row] = [row for row in rows if row.get("twin_of")]
+    found = [row[name] for name in ("speed", "offset_seconds", "matched_seconds", "bit_error")]
+    return [*found, *map(float, np.ravel(row["better_spans"])), *(float(row["kept"]) for row in rows)]
 
 
 CASES: dict[str, Callable[[], list[float]]] = {

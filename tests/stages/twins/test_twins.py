@@ -1,19 +1,23 @@
 """The stage in a run: clusters, the copy that is kept, names that stay, and what an opt-out leaves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.engine.upkeep import collect, compact
 from pipeline.media.chromaprint import Items, fingerprint
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.store import Store
+from pipeline.tables.table import Table
 from stages.judge import Judge
 from stages.twins import Twins
 from tests.stages import fake_run
@@ -129,6 +133,55 @@ def test_a_row_that_names_somebody_who_opted_out_does_not_count(tmp_path: Path) 
     [copy] = [row for row in Store(tmp_path).read("twins").to_pylist() if row["twin_of"]]
     left = Store(tmp_path, OptOut(frozenset({copy["twin_of"]}))).read("twins", ["video_id", "twin_of"]).to_pylist()
     assert left == [{"video_id": fake_run.video_id(3), "twin_of": None}]
+
+
+def test_after_an_opt_out_compaction_leaves_no_trace_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, seed in ((1, 1), (2, 1), (3, 2)):
+        add(store, number, seed)
+    fake_run.run(Twins(), tmp_path)
+    [gone] = [row["twin_of"] for row in Store(tmp_path).read("twins", ["twin_of"]).to_pylist() if row["twin_of"]]
+    left = Store(tmp_path, OptOut(frozenset({gone})))
+    for kind in ("twins", "sound_fingerprints"):
+        compact(left, kind)
+    collect(left)
+    parts = [
+        part
+        for kind in ("twins", "sound_fingerprints")
+        for part in (tmp_path / "tables" / kind).rglob("*.parquet")
+        if part.is_file()
+    ]
+    assert len(parts) >= 4
+    assert not [part for part in parts if gone in str(pq.read_table(part).to_pydict())]
+    fake_run.run(Twins(), tmp_path)  # and what it made after that is read
+    assert len(left.read("twins")) == 2
+
+
+def test_killed_before_its_commit_it_says_the_same_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, seed in ((1, 1), (2, 1)):
+        add(store, number, seed)
+    fake_run.run(Twins(), tmp_path)
+    add(Store(tmp_path), 0, 1)
+    with without_commits() as killed:
+        fake_run.run(Twins(), tmp_path)
+    fake_run.run(Twins(), tmp_path)
+    assert killed == [{row["video_id"]: row["cluster_id"] for row in Store(tmp_path).read("twins").to_pylist()}]
+
+
+@contextmanager
+def without_commits() -> Iterator[list[dict[str, str]]]:
+    """Nothing is committed within; yields the clusters that would have been."""
+    lost: list[dict[str, str]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Table,
+            "append",
+            lambda self, rows, outcomes: lost.append(
+                {row["video_id"]: row["cluster_id"] for part in rows for row in part.to_pylist()}
+            ),
+        )
+        yield lost
 
 
 def judged(twin: dict[str, Any] | None, **settings: Any) -> dict[str, Any]:
