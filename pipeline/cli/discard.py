@@ -24,7 +24,7 @@ def discard_sources(session: Session, *, dry_run: bool = False, terse: bool = Fa
     freed = free(session.profile, session.store, session.models, dry_run=dry_run)
     if dry_run:
         for source in freed.sources:
-            click.echo(f"{source.bytes:>14,} B  {session.run}/{source.key}")
+            click.echo(f"{source.bytes:>14,} B  {session.store.storage.named(source.key)}")
     verb = "could go" if dry_run else "freed"
     said = f"{len(freed.sources)} sources {verb}, {size(freed.bytes)}" if freed.sources else f"no sources {verb}"
     if freed.sources or not terse:

@@ -10,6 +10,7 @@ from pipeline.cli.session import STOPPED, about_a_run
 from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
 from pipeline.shards.removal import remove_from_run
+from pipeline.storage.where import CACHE, where_of
 from pipeline.tables import opt_out_seen as seen
 from pipeline.tables.opt_out import entries as listed
 
@@ -42,6 +43,11 @@ def opt_out(entries: Sequence[str], lists: Sequence[Path], let_in: bool, **given
     click.echo(f"{len(wanted)} entries on the list of {session.run}; removed: {removed}")
     for line in (*removed.told, *removed.undone):
         click.echo(f"still to do: {line}")
+    if where := where_of(session.run):
+        click.echo(
+            "other machines remove their copies when they next work on this run; on one that never will, delete "
+            f"the folder storage/{where.id} in its cache (machine.cache, {CACHE} or the user's cache folder, csg405)"
+        )
     click.echo("rows in tables count no more: `csg405 compact`, then `csg405 gc`, erase them")
     if removed.undone:
         raise SystemExit(STOPPED)

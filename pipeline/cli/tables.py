@@ -110,7 +110,7 @@ def gc(dry_run: bool, **given: Any) -> None:
     if dry_run:
         items = list(waste(store))
         for item in items:
-            click.echo(f"{item.bytes:>14,} B  {item.path}  {item.why}")
+            click.echo(f"{item.bytes:>14,} B  {item.stored or item.path}  {item.why}")
         click.echo(f"{len(items)} files, {sum(item.bytes for item in items):,} B could go")
         return
     count, size = collect(store)

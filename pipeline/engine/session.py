@@ -208,11 +208,13 @@ class Session:
         """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""
         from pipeline.base import files
         from pipeline.engine.profile import show
+        from pipeline.storage import storage_of
         from pipeline.storage.chosen import choose
         from pipeline.tables.opt_out_seen import remember
 
         path, text, machine = self.run / KEPT, show(self.profile), self.profile.machine
         choose(self.run, machine.storage, machine.cache, machine.cache_gb)
+        storage_of(self.run).forget_here()
         self.chosen.write(self.run)
         if not path.is_file() or path.read_bytes() != text.encode():
             files.write_text(path, text)

@@ -154,6 +154,7 @@ class Waste:
         why: nothing needs it.
         remove: takes it away; nothing happens where it is gone already.
         mapped: a program that is at work may have it open: it goes only while none is.
+        stored: its address, where it lies in a bucket.
     """
 
     path: Path
@@ -161,6 +162,7 @@ class Waste:
     why: str
     remove: Callable[[], object] = field(repr=False, compare=False)
     mapped: bool = False
+    stored: str = ""
 
 
 def _waste(path: Path, size: int, why: str) -> Waste:
@@ -235,7 +237,8 @@ def _wasted_files(one: NamedStore, limit: float) -> Iterator[Waste]:
                 continue
             if not in_place or storage.remote or storage.local(key).resolve() not in in_place:
                 path = Path(f"{one.store.run}/{key}")
-                yield Waste(path, entry.bytes, "no row names it", partial(storage.delete, key))
+                stored = storage.named(key) if storage.remote else ""
+                yield Waste(path, entry.bytes, "no row names it", partial(storage.delete, key), stored=stored)
 
 
 def _key(run: Path, path: str) -> str:

@@ -84,6 +84,10 @@ class Storage(Protocol):
         """Bytes that copies of stored files take on this machine."""
         ...
 
+    def named(self, key: str) -> str:
+        """Where a file lies, in words for people: a path, or an address such as s3://bucket/prefix/clips/ab/name.mp4."""
+        ...
+
     def size(self, key: str) -> int | None:
         """Bytes of a file; None where there is none."""
         ...
@@ -126,6 +130,17 @@ class Storage(Protocol):
 
     def keep_deleted(self, keys: Iterable[str]) -> None:
         """Make the removal of these files lasting: after a power cut none of them is there again."""
+        ...
+
+    def forget_elsewhere(self) -> None:
+        """Have other machines remove what they hold of people who opted out, when they next work on the run.
+
+        That is copies of what is gone, and all downloads that were cut short: these say not whose they are.
+        """
+        ...
+
+    def forget_here(self) -> None:
+        """Remove what this machine holds of people who opted out while another one was at work."""
         ...
 
     def list(self, folder: str) -> Iterator[Entry]:

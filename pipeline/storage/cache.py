@@ -5,7 +5,7 @@ notes/<key>.json   of which version of the stored file a copy is; its time is wh
 leases/<id>        what a process reads now, locked by it while it lives
 work/<id>/         what that process is fetching or writing
 forgotten          up to which removal, of people who opted out, copies were looked through
-scratch/           downloads in steps, which another process may go on with
+scratch/<id>/      downloads in steps, begun since that removal, which another process may go on with
 locks/             one process at a time fetches a key, or makes room
 """
 
@@ -155,6 +155,25 @@ class Cache:
                     self.drop(key)
             return not any(_is_held(key, held) for key in others)
 
+    def scratch(self, removal: str, name: str) -> Path:
+        """A folder for a download, begun since a removal of people who opted out."""
+        path = self.folder / "scratch" / _since(removal) / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def scratches(self) -> Iterator[Path]:
+        """The folders for downloads that are there."""
+        yield from sorted((self.folder / "scratch").glob("*/*"))
+
+    def keep_scratches_of(self, removal: str) -> None:
+        """Remove downloads begun before a removal, of which nobody can tell whose they are, and what gone processes left."""
+        self.sweep()
+        for path in (self.folder / "scratch").glob("*"):
+            if path.name != _since(
+                removal
+            ):  # no process is at these: a removal waits until nothing is at work in the run
+                shutil.rmtree(path, ignore_errors=True)
+
     def sweep(self) -> None:
         """Remove what processes left that are gone."""
         with self._locked("room"):
@@ -243,6 +262,11 @@ def _is_free(file: TextIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _since(removal: str) -> str:
+    """The name of a folder for what was begun since a removal; a bucket's text is not one by itself."""
+    return f"{hash_of(removal):08x}"
 
 
 def hash_of(key: str) -> int:

@@ -60,6 +60,10 @@ class DiskStorage:
         """None: files are read where they lie."""
         return 0
 
+    def named(self, key: str) -> str:
+        """Its path."""
+        return f"{self.run}/{key}"
+
     def size(self, key: str) -> int | None:
         """Bytes of a file."""
         try:
@@ -146,6 +150,12 @@ class DiskStorage:
     def keep_deleted(self, keys: Iterable[str]) -> None:
         """Flush the folders that they were in."""
         files.sync_all(self._own(key).parent for key in keys)
+
+    def forget_elsewhere(self) -> None:
+        """Do nothing: there are no copies."""
+
+    def forget_here(self) -> None:
+        """Do nothing: there are no copies."""
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Every file below a folder, by one walk of it."""

@@ -47,6 +47,10 @@ class Divided:
         """Bytes of copies."""
         return self.stored.copied_bytes()
 
+    def named(self, key: str) -> str:
+        """Where a file lies."""
+        return self._of(key).named(key)
+
     def size(self, key: str) -> int | None:
         """Bytes of a file."""
         return self._of(key).size(key)
@@ -92,6 +96,14 @@ class Divided:
         listed = list(keys)
         for storage in (self.stored, self.run):
             storage.keep_deleted(key for key in listed if self._of(key) is storage)
+
+    def forget_elsewhere(self) -> None:
+        """Of other machines' copies."""
+        self.stored.forget_elsewhere()
+
+    def forget_here(self) -> None:
+        """Of this machine's copies."""
+        self.stored.forget_here()
 
     def list(self, folder: str) -> Iterator[Entry]:
         """A folder's files."""

@@ -9,6 +9,7 @@ import logging
 import mmap
 import random
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,7 @@ _OLD_SECONDS = 10.0  # of a listing that `sizes` gives again
 _FETCHERS = 8
 
 
+_NO_CREDENTIALS = "169.254.169.254"  # the machine of a cloud that is asked for them where the environment holds none
 _SET_ASIDE = "`csg405 check --deep --set-aside` takes the file away, and says what makes it anew"
 
 
@@ -69,14 +71,17 @@ class ObjectStorage:
         self.cache = Cache(where.cache_folder, where.cache_bytes)
         self._store = _store(where.url)
         self._listed: dict[str, tuple[float, dict[str, int]]] = {}
-        self._looked = False
+        self._looking = threading.Lock()
+        self._forgotten: str | None = (
+            None  # the text of the last removal, as this process saw it; None: it has not looked
+        )
 
     def local(self, key: str) -> Path:
         """The path of a copy, which is fetched unless it is that of today's file."""
         if key.startswith("/"):
             return Path(key)
         key = own_key(key)
-        self._forget()
+        self.forget_here()
         if self.cache.is_leased(key) and (path := self.cache.path(key)).exists():
             return path
         self.cache.lease(key)
@@ -84,7 +89,7 @@ class ObjectStorage:
 
     def folder(self, name: str) -> Path:
         """The folder of copies, with those of today's files in it and no others."""
-        self._forget()
+        self.forget_here()
         self.cache.lease(f"{name}/")
         there = self._metas(name)
         size = sum(meta["size"] for meta in there.values())
@@ -154,6 +159,10 @@ class ObjectStorage:
     def exists(self, key: str) -> bool:
         """Whether there is a file of this key."""
         return self.size(key) is not None
+
+    def named(self, key: str) -> str:
+        """Its address."""
+        return f"{self.where.url}/{key}"
 
     def size(self, key: str) -> int | None:
         """Bytes of a file, by one request."""
@@ -239,7 +248,7 @@ class ObjectStorage:
                 return self._bytes(key).decode("utf-8")
             except FileNotFoundError:  # deleted meanwhile
                 continue
-        raise Failure(Reason.NETWORK, f"{self._named(key)} comes and goes: is another command at work in this run?")
+        raise Failure(Reason.NETWORK, f"{self.named(key)} comes and goes: is another command at work in this run?")
 
     def delete(self, key: str) -> bool:
         """Delete a file, and its copy on this machine; whether it was there."""
@@ -252,9 +261,14 @@ class ObjectStorage:
         return there
 
     def keep_deleted(self, keys: Iterable[str]) -> None:
-        """Have other machines remove their copies, too, when they next work on the run."""
+        """Have other machines remove their copies, too."""
         if any(True for _ in keys):
-            self._ask(lambda: _obstore().put(self._store, FORGOTTEN, uuid.uuid4().hex.encode()), FORGOTTEN)
+            self.forget_elsewhere()
+
+    def forget_elsewhere(self) -> None:
+        """Put another text, by which other machines see that they have to look."""
+        self._ask(lambda: _obstore().put(self._store, FORGOTTEN, uuid.uuid4().hex.encode()), FORGOTTEN)
+        self._forgotten = None
 
     def list(self, folder: str) -> Iterator[Entry]:
         """Every file below a folder, a thousand by a request."""
@@ -263,27 +277,32 @@ class ObjectStorage:
 
     def scratch(self, name: str) -> Path:
         """A folder of this machine, which a later process finds again."""
-        path = self.cache.folder / "scratch" / name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        self.forget_here()
+        return self.cache.scratch(self._forgotten or "", name)
 
     def scratches(self) -> Iterator[Path]:
         """Those that are there; what killed processes were fetching or writing goes first."""
         self.cache.sweep()
-        yield from sorted((self.cache.folder / "scratch").glob("*"))
+        yield from self.cache.scratches()
 
-    def _forget(self) -> None:
+    def forget_here(self) -> None:
         """Once a process: remove copies of what is there no more, if somebody opted out since this machine last looked."""
-        if self._looked:
-            return
-        self._looked = True
-        try:
-            today = self.read_text(FORGOTTEN)
-        except FileNotFoundError:
-            return
+        with self._looking:
+            if self._forgotten is None:
+                try:
+                    today = self.read_text(FORGOTTEN)
+                except FileNotFoundError:
+                    today = ""
+                if today:
+                    self._look_through(today)
+                self._forgotten = today
+
+    def _look_through(self, today: str) -> None:
+        """Remove what may be of people who opted out up to this removal, unless that was done."""
         note = self.cache.folder / FORGOTTEN
         if note.is_file() and note.read_text(encoding="utf-8") == today:
             return
+        self.cache.keep_scratches_of(today)
         if self.cache.keep_only({key for folder in FOLDERS for key in self._metas(folder)}):
             files.write_text(note, today)
 
@@ -339,7 +358,7 @@ class ObjectStorage:
                     return self._replaced(key, body, about)
                 except (FileNotFoundError, PreconditionError):  # somebody deleted or changed it meanwhile
                     continue
-        raise Failure(Reason.NETWORK, f"{self._named(key)} is written by several at once: run the same command again")
+        raise Failure(Reason.NETWORK, f"{self.named(key)} is written by several at once: run the same command again")
 
     def _put_new(self, key: str, body: Any, about: dict[str, str]) -> str | None:
         """Put what is not there yet; None where something is."""
@@ -425,9 +444,11 @@ class ObjectStorage:
                     raise self._refused(key, "lies in a bucket that is not there", error) from None
                 if tried == _TRIES or time.monotonic() - began > _BUDGET_SECONDS:
                     if isinstance(error, _OtherBytes):
-                        raise Failure(Reason.CORRUPT, f"{self._named(key)}: {error}: {_SET_ASIDE}") from None
+                        raise Failure(Reason.CORRUPT, f"{self.named(key)}: {error}: {_SET_ASIDE}") from None
+                    if _NO_CREDENTIALS in str(error):
+                        raise self._refused(key, "was asked for without credentials", error) from None
                     why = _in_short(error)
-                    detail = f"{self._named(key)} could not be reached ({why}): run the same command again"
+                    detail = f"{self.named(key)} could not be reached ({why}): run the same command again"
                     raise Failure(Reason.NETWORK, detail) from None
                 time.sleep(random.uniform(0, min(10.0, 0.2 * 2**tried)))  # noqa: S311 - a wait, no secret
         raise AssertionError(key)
@@ -435,11 +456,8 @@ class ObjectStorage:
     def _refused(self, key: str, what: str, error: Exception) -> Failure:
         return Failure(
             Reason.NOT_WRITABLE,
-            f"{self._named(key)} {what} ({_in_short(error)}): check the address and the credentials in the environment",
+            f"{self.named(key)} {what} ({_in_short(error)}): check the address and the credentials in the environment",
         )
-
-    def _named(self, key: str) -> str:
-        return f"{self.where.url}/{key}"
 
 
 def _obstore() -> Any:

@@ -95,8 +95,9 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
     run, gone, keys = store.run, Forgotten(damages={} if store.damages is None else store.damages), list[str]()
     marks = frozenset(map(people.mark, videos))
     _tell_what_stays(run, marks, gone)
-    if videos:
+    if store.opt_out:  # a download that was cut short may be of a channel of which nothing else is known
         _half_written(store, gone)
+    if videos:
         _unreadable(run, gone)
         for entry in _stored(store, videos):
             gone.delete_stored(store.storage, entry)
@@ -113,6 +114,8 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
     _by_notes(run, marks, gone)
     _out_of_logs(_in(run, run, Find.LINES), lambda line: bool(people.mentioned(line) & videos))
     store.storage.keep_deleted(keys)
+    if store.opt_out and not keys:  # a download of another machine's may be all that there is
+        store.storage.forget_elsewhere()
     files.sync_all(gone.folders)
     return gone
 

@@ -28,6 +28,9 @@ from tests.pipeline.engine.toys import ToyRows
 
 NODES, SLOTS, UNITS, EARLY = 64, 8, 100_000, 10_000
 ROUNDS = 3  # of which the median counts
+# Of the head; by default Ray takes 30 % of a machine's memory. What a driver holds before a commit, 64 MB, nearly fills one of
+# 100 MB, and where one is nearly full Ray has every process collect its garbage, the driver too.
+STORE = 1 << 30
 SIZES = ((1_000, 2000, 2.0), (5_000_000, 60, 1.3))  # bytes of rows, units, driver time at most, in local ones
 
 
@@ -67,7 +70,7 @@ def in_virtual_time(units: int, early: int) -> dict[str, float]:
 
 def real(folder: Path, nodes: int = 8) -> Iterator[Row]:
     """A cluster of nodes with room for one worker each, and as many workers on this machine."""
-    with tempfile.TemporaryDirectory(dir=folder) as place, loopback(Path(place), nodes, cpus=1) as cluster:
+    with tempfile.TemporaryDirectory(dir=folder) as place, loopback(Path(place), nodes, 1, STORE) as cluster:
         machine = Machine(executor="ray", address=cluster.address)
         options = {"local": Options(workers=nodes), "ray": Options(workers=nodes, executor="ray", machine=machine)}
         run_units(Path(place) / "joining", 1000, nodes, options["ray"])

@@ -18,6 +18,7 @@ import pytest
 from pipeline.engine.executors import link
 
 MEGABYTE = 1 << 20
+STORE = 100 * MEGABYTE
 _TOKEN = os.urandom(32).hex()  # of all clusters of this process: Ray reads it once
 OWN_CACHE = "own"  # of a blind node, in what it sees
 
@@ -28,9 +29,10 @@ class Loopback:
     Args:
         nodes: how many.
         cpus: workers that each takes.
+        store: bytes of the head's object store, in which the driver finds results.
     """
 
-    def __init__(self, nodes: int = 2, cpus: int = 2) -> None:
+    def __init__(self, nodes: int = 2, cpus: int = 2, store: int = STORE) -> None:
         from ray import _raylet
         from ray.cluster_utils import Cluster
 
@@ -38,7 +40,7 @@ class Loopback:
         self.cpus = cpus
         self._cluster = Cluster(
             initialize_head=True,
-            head_node_args={**self.arguments(0), "include_dashboard": False},
+            head_node_args={**self.arguments(0), "object_store_memory": store, "include_dashboard": False},
             shutdown_at_exit=True,
         )
         self.nodes = [self.add() for _ in range(nodes)]
@@ -95,7 +97,7 @@ class Loopback:
             "node_ip_address": "127.0.0.1",
             "num_cpus": cpus,
             "memory": 64 << 30,
-            "object_store_memory": 100 * MEGABYTE,
+            "object_store_memory": STORE,
         }
 
 
@@ -106,7 +108,7 @@ def _is_seat(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
+def loopback(folder: Path, nodes: int = 2, cpus: int = 2, store: int = STORE) -> Iterator[Loopback]:
     """A cluster, reached with a token that is not the user's."""
     # One at a time on this machine: Ray looks for ports that are free, and two that look together may find the same.
     alone = filelock.FileLock(Path(tempfile.gettempdir()) / "csg405-tests-of-ray.lock", is_singleton=True)
@@ -118,7 +120,7 @@ def loopback(folder: Path, nodes: int = 2, cpus: int = 2) -> Iterator[Loopback]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", _TOKEN)
         patch.chdir(Path(__file__).parents[4])
-        cluster = Loopback(nodes, cpus)
+        cluster = Loopback(nodes, cpus, store)
         try:
             yield cluster
         finally:
