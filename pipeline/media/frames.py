@@ -76,6 +76,11 @@ class FrameSource:
             if other.index != self.stream.index:
                 other.discard = Discard.all
 
+    @property
+    def combed(self) -> str | None:
+        """Which pictures are deinterlaced, as a `Reading` says."""
+        return self._reading.combed
+
     def close(self) -> None:
         """Close the file."""
         self.container.close()

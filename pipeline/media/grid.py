@@ -1,28 +1,31 @@
 """The frame grid: 25 pictures a second out of any video, the same for annotation and for export."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from pipeline.base.pulse import beat
-from pipeline.base.units import FPS
+from pipeline.base.units import FPS, Box
 from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.look import look
+from pipeline.media.planes import PLANES, PlaneFitter, is_plain
 from pipeline.media.reading import Reading
 from pipeline.media.timeline import last_step
+
+Convert: TypeAlias = Callable[[Any], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridFrame:
     """One picture of the grid.
 
-    n: its number; its time is n/25 s. pixels: (H, W, 3) uint8 RGB or (H, W) uint8; repeated pictures share one array,
+    n: its number; its time is n/25 s. pixels: (H, W, 3) uint8 RGB, (H, W) uint8, or flat planes; repeated pictures share one array,
     so do not write into it. repeated: it shows the same source frame as picture n-1.
     """
 
@@ -44,6 +47,8 @@ class GridReader:
         frames: how many; None for all to the end.
         size: (width, height) to scale to; None for the display size.
         pixel_format: "rgb24" or "gray".
+        planes_of: a box: where the file is coded as our clips are, pictures are its square alone, as `cut_planes` gives it, else
+            whole and RGB; `pixel_format` of the reader is "yuv420p" or "rgb24" from the first picture on.
         limits: bounds for the file.
         threads: decoder threads, 0 for as many as there are cores; never changes the pictures.
         reading: what a look at the file decided; None: it is looked at here, which reads all its packets.
@@ -60,6 +65,7 @@ class GridReader:
         *,
         size: tuple[int, int] | None = None,
         pixel_format: str = "rgb24",
+        planes_of: Box | None = None,
         limits: Limits | None = None,
         threads: int = 0,
         reading: Reading | None = None,
@@ -71,8 +77,11 @@ class GridReader:
         self._limits = limits or Limits()
         longest = int(self._limits.max_duration_seconds * FPS)
         self._stop = min(longest, first_frame + frames) if frames is not None else longest
+        if planes_of is not None and (size is not None or pixel_format != "rgb24"):
+            raise ValueError("planes are neither scaled nor gray")
         self._size = size
-        self._format = pixel_format
+        self._box = planes_of
+        self.pixel_format = pixel_format
         self._threads = threads
         self._reading = reading
         self._source: FrameSource | None = None
@@ -116,7 +125,7 @@ class GridReader:
 
     def _picked(self, source: FrameSource, wanted: list[int]) -> Iterator[GridFrame]:
         """Of the pictures that one stretch of decoding gives, those that are wanted; others are not converted."""
-        convert: Fitter | None = None
+        convert: Convert | None = None
         for frame, begin, end in _shown(source, wanted[0], wanted[-1] + 1):
             convert = convert or self._fitter(source, frame)
             here = [n for n in wanted if begin <= n < end]
@@ -128,7 +137,7 @@ class GridReader:
 
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
         """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
-        convert: Fitter | None = None
+        convert: Convert | None = None
         for frame, begin, end in _shown(source, self._first, self._stop):
             convert = convert or self._fitter(source, frame)
             pixels = convert(frame)
@@ -136,9 +145,13 @@ class GridReader:
                 beat(frames=1)
                 yield GridFrame(n, pixels, n > begin)
 
-    def _fitter(self, source: FrameSource, frame: Any) -> Fitter:
+    def _fitter(self, source: FrameSource, frame: Any) -> Convert:
         """One size for all reads, even where the size changes on the way."""
-        return Fitter(source, source.model or frame, self._limits, self._size, self._format)
+        model = source.model or frame
+        if self._box is not None and is_plain(source, model, self._limits):
+            self.pixel_format = PLANES
+            return PlaneFitter(source, model, self._limits, self._box)
+        return Fitter(source, model, self._limits, self._size, self.pixel_format)
 
 
 def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, int, int]]:

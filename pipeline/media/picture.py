@@ -140,7 +140,7 @@ class Converter:
                 width=self._width,
                 height=self._height,
                 format=pixel_format,
-                src_colorspace=Colorspace.ITU601 if pixel_format == "gray" else _matrix(frame),
+                src_colorspace=Colorspace.ITU601 if pixel_format == "gray" else _assumed(frame),
                 dst_color_range=ColorRange.JPEG,
                 interpolation=self._interpolation,
                 threads=1,
@@ -153,14 +153,20 @@ class Converter:
         return pixels
 
 
-def _matrix(frame: Any) -> int | None:
-    """The colour matrix to assume; None for the frame's own.
+def _assumed(frame: Any) -> int | None:
+    """The colour matrix to assume; None for the frame's own."""
+    tagged = frame.colorspace
+    return None if tagged in _KNOWN_MATRICES or (tagged == 0 and frame.format.is_rgb) else matrix_of(frame)
+
+
+def matrix_of(frame: Any) -> int:
+    """The colour matrix of a frame, by ffmpeg's numbers.
 
     When the file does not say, or names one that swscale does not know: BT.709 for HD, BT.601 below, as players do.
     """
     tagged = frame.colorspace
     if tagged in _KNOWN_MATRICES or (tagged == 0 and frame.format.is_rgb):
-        return None
+        return int(tagged)
     if tagged == _BT2020_CONSTANT_LUMINANCE:
         return int(Colorspace.BT2020)
     hd = frame.width >= 1280 or frame.height > 576

@@ -18,6 +18,7 @@ import soundfile
 from pipeline.base.files import failure_of
 from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import FPS, SAMPLE_RATE
+from pipeline.media.planes import PLANES, Planes
 
 VIDEO_CODEC, AUDIO_CODEC = "libx264", "aac"  # of clips; ffmpeg has to have them
 _STDERR_KEPT = 2000
@@ -26,10 +27,8 @@ _PIPE_BYTES = (
 )  # a whole picture of 512 x 512 at once, not a dozen turns; where the system has no such pipe, its own
 # The number of x264 threads changes its bytes, so "automatic" must not follow the machine.
 _FIXED_THREADS = 4
-_TO_BT709 = (
-    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact,"
-    "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
-)
+_TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+_TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact," + _TAGGED
 
 
 class WriteError(RuntimeError):
@@ -56,6 +55,7 @@ def write_clip(
     preset: str = "medium",
     threads: int = 0,
     deadline_seconds: float = 600,
+    planes: Planes | None = None,
 ) -> None:
     """Write an mp4 (H.264 yuv420p BT.709, AAC) at 25 pictures a second; equal input gives equal bytes.
 
@@ -68,6 +68,8 @@ def write_clip(
         preset: x264's speed.
         threads: x264's threads; part of the input as far as bytes go. 0 stands for 4 on every machine.
         deadline_seconds: after that long ffmpeg is killed.
+        planes: pictures come as flat uint8 arrays in BT.709 4:2:0 of limited range, laid out so, and are scaled to `size`: shrunk
+            by area, enlarged by cubic interpolation, the chroma where it lies.
 
     Raises:
         Failure: DISK_FULL; NOT_WRITABLE; TIMED_OUT at the deadline.
@@ -81,6 +83,7 @@ def write_clip(
         options={"crf": crf, "preset": preset},
         threads=threads,
         deadline_seconds=deadline_seconds,
+        planes=planes,
     )
 
 
@@ -98,6 +101,7 @@ def write_video(
     options: Mapping[str, Any] | None = None,
     threads: int = 0,
     deadline_seconds: float = 600,
+    planes: Planes | None = None,
 ) -> None:
     """`write_clip` for other rates, codecs and containers (by suffix); for footage made for demos and tests.
 
@@ -115,13 +119,27 @@ def write_video(
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=target.parent) as folder:
             result = Path(folder) / f"clip{target.suffix}"
             wave = _write_sound(Path(folder), sound, sound_rate)
-            command = _command(
-                result, size, fps, wave, _output_options(video_codec, audio_codec, pixel_format, options, threads)
-            )
-            _run(command, pictures, size, Path(folder) / "stderr", deadline_seconds)
+            chosen = _output_options(video_codec, audio_codec, pixel_format, options, threads)
+            pipe: tuple[str, tuple[int, int]] = ("rgb24", size)
+            shape: tuple[int, ...] = (height, width, 3)
+            if planes is not None:
+                chosen["vf"] = _between_planes(planes, size)
+                pipe, shape = (PLANES, planes.size), (planes.bytes,)
+            command = _command(result, pipe, fps, wave, chosen)
+            _run(command, pictures, shape, Path(folder) / "stderr", deadline_seconds)
             _commit(result, target)
     except OSError as error:
         raise _disk_failure(error, target) from error
+
+
+def _between_planes(planes: Planes, size: tuple[int, int]) -> str:
+    """The filter that scales planes; it says where the chroma lies, which scaling would move by a part of a pixel else."""
+    how = "area" if planes.size[0] > size[0] else "bicubic"
+    (across, down), (width, height) = planes.chroma, size
+    return (
+        f"scale={width}:{height}:in_h_chr_pos={across}:in_v_chr_pos={down}:out_h_chr_pos=0:out_v_chr_pos=128:"
+        f"in_color_matrix=bt709:out_color_matrix=bt709:in_range=tv:out_range=tv:flags={how}+accurate_rnd+bitexact,{_TAGGED}"
+    )
 
 
 def _write_sound(folder: Path, sound: np.ndarray | None, rate: int) -> Path | None:
@@ -158,11 +176,13 @@ def _output_options(
 
 
 def _command(
-    result: Path, size: tuple[int, int], fps: Fraction, wave: Path | None, options: dict[str, Any]
+    result: Path, pipe: tuple[str, tuple[int, int]], fps: Fraction, wave: Path | None, options: dict[str, Any]
 ) -> list[str]:
+    """ffmpeg's call; `pipe`: pixel format and (width, height) of the pictures that it gets."""
+    pixels, (width, height) = pipe
     rate = f"{fps.numerator}/{fps.denominator}"
-    pipe = ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="rgb24", s=f"{size[0]}x{size[1]}", framerate=rate)
-    streams = [pipe.video]
+    given = ffmpeg.input("pipe:0", format="rawvideo", pix_fmt=pixels, s=f"{width}x{height}", framerate=rate)
+    streams = [given.video]
     if wave is not None:
         streams.append(ffmpeg.input(f"file:{wave}").audio)
     else:
@@ -176,7 +196,7 @@ def _command(
 
 
 def _run(
-    command: list[str], pictures: Iterable[np.ndarray], size: tuple[int, int], log: Path, deadline_seconds: float
+    command: list[str], pictures: Iterable[np.ndarray], shape: tuple[int, ...], log: Path, deadline_seconds: float
 ) -> None:
     """Feed ffmpeg and wait for it; its exit status and output decide what is raised."""
     late = threading.Event()
@@ -193,7 +213,7 @@ def _run(
         alarm.start()
         try:
             assert process.stdin is not None
-            _feed(process.stdin, pictures, size)
+            _feed(process.stdin, pictures, shape)
             status = process.wait()
         except BaseException:
             process.kill()
@@ -210,9 +230,8 @@ def _run(
         raise WriteError(f"ffmpeg ended with status {status}: {output}")
 
 
-def _feed(stdin: Any, pictures: Iterable[np.ndarray], size: tuple[int, int]) -> None:
+def _feed(stdin: Any, pictures: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
     """Write all pictures; a pipe that breaks is left to ffmpeg's exit status to explain."""
-    shape = (size[1], size[0], 3)
     count = 0
     with contextlib.suppress(BrokenPipeError), stdin:
         for picture in pictures:

@@ -200,6 +200,56 @@ def cut(picture: NDArray[np.uint8], box: Box, side: int = 512) -> NDArray[np.uin
     return np.asarray(cv2.resize(region, (side, side), interpolation=how), np.uint8)
 
 
+def cut_planes(
+    luma: NDArray[np.uint8], chroma: tuple[NDArray[np.uint8], NDArray[np.uint8]], box: Box
+) -> NDArray[np.uint8]:
+    """The square of a box out of a picture in planes, 4:2:0 in limited range, at its own size; black outside.
+
+    Args:
+        luma, chroma: (H, W) and twice (H / 2, W / 2).
+        box: integers, source pixels.
+
+    Returns:
+        Flat, one after the other, the planes of the square: its chroma is ceil(side / 2) wide and high, and where its first
+        sample lies, `first_chroma` says.
+    """
+    x1, y1, x2, y2 = square(box)
+    height, width = luma.shape
+    inside = max(x1, box[0], 0), max(y1, box[1], 0), min(x2, box[2], width), min(y2, box[3], height)
+    half_inside = -(-inside[0] // 2), -(-inside[1] // 2), -(-inside[2] // 2), -(-inside[3] // 2)
+    side, half = x2 - x1, -(-(x2 - x1) // 2)
+    flat = np.empty(side * side + 2 * half * half, np.uint8)
+    _fill(flat[: side * side].reshape(side, side), luma, (x1, y1), inside, _BLACK_LUMA)
+    for target, plane in zip(flat[side * side :].reshape(2, half, half), chroma, strict=True):
+        _fill(target, plane, (x1 // 2, y1 // 2), half_inside, _NO_CHROMA)
+    return flat
+
+
+_BLACK_LUMA, _NO_CHROMA = 16, 128
+
+
+def _fill(
+    target: NDArray[np.uint8], plane: NDArray[np.uint8], corner: tuple[int, int], inside: Box, outside: int
+) -> None:
+    """Fill a square with samples of a plane from a corner on; with `outside` where they are not in the box `inside`."""
+    x, y = corner
+    left, top = max(x, inside[0]), max(y, inside[1])
+    right, bottom = min(x + len(target), inside[2]), min(y + len(target), inside[3])
+    if (left, top, right, bottom) != (x, y, x + len(target), y + len(target)):
+        target.fill(outside)
+    if left < right and top < bottom:
+        target[top - y : bottom - y, left - x : right - x] = plane[top:bottom, left:right]
+
+
+def first_chroma(box: Box) -> tuple[int, int]:
+    """Where the first sample of chroma that `cut_planes` gives lies, (x, y) in 1/256 pixel from the first pixel's middle.
+
+    In the picture it lies on the left column of its four pixels, between both rows; a box at odd pixels cuts beside it.
+    """
+    x1, y1, _, _ = square(box)
+    return -256 * (x1 % 2), 128 - 256 * (y1 % 2)
+
+
 def outside_share(box: Box, width: int, height: int) -> float:
     """Share of a crop's square, 0..1, that lies outside the picture and is padded black."""
     x1, y1, x2, y2 = square(box)

@@ -1,6 +1,8 @@
 """Exports kept speakers: pictures streamed from decoder to encoder, the skeleton refined in the pixels of the crop."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice
 
 import numpy as np
 
@@ -14,9 +16,11 @@ from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import to_flac
 from pipeline.media.guard import disk_name
+from pipeline.media.planes import PLANES, Planes
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_clip
-from pipeline.skeleton.crop import cut, square
+from pipeline.skeleton.crop import cut as cut_rgb
+from pipeline.skeleton.crop import first_chroma, square
 from pipeline.skeleton.refine import refine
 from stages.export.settings import ExportSettings
 
@@ -76,20 +80,25 @@ class ExportWorker:
         clip, video = unit.row("clips"), unit.row("videos")
         first, frames = clip["first_frame"], clip["frames"]
         source, reading = storage.local(video["path"]), Reading.of(video)
-        reader = GridReader(source, first, frames, threads=self._context.threads, reading=reading)
+        wanted = box if keeps_planes(box, settings.side_px) else None
+        reader = GridReader(source, first, frames, threads=self._context.threads, reading=reading, planes_of=wanted)
         with (
             storage.writing(key) as target,
             reader,
             reading_ahead(reader, AHEAD_PICTURES) as pictures,
         ):
+            opening = list(islice(pictures, 1))  # with it the reader knows how the file is coded
+            planes = planes_of(box) if reader.pixel_format == PLANES else None
+            cut = None if planes else partial(cut_rgb, box=box, side=settings.side_px)
             write_clip(
                 target,
-                crops(pictures, first, frames, box, settings.side_px, settings.max_missing_share),
+                crops(chain(opening, pictures), first, frames, cut, settings.max_missing_share),
                 sound,
                 size=(settings.side_px, settings.side_px),
                 crf=settings.crf,
                 preset=settings.preset,
                 threads=settings.encoder_threads,
+                planes=planes,
             )
             return target.stat().st_size, sha256_of(target)
 
@@ -113,10 +122,31 @@ def crop_of(unit: Unit, settings: ExportSettings) -> Box:
     return x1, y1, x2, y2
 
 
+def keeps_planes(box: Box, side: int) -> bool:
+    """Whether a crop may stay in the planes of its file.
+
+    Of an odd number of pixels the chroma is half a sample wider, which scaling would take for its width; and a crop that is not
+    scaled is copied, wherever its chroma lies.
+    """
+    left, _, right, _ = square(box)
+    even = (right - left) % 2 == 0
+    return even and (right - left != side or first_chroma(box) == Planes((side, side)).chroma)
+
+
+def planes_of(box: Box) -> Planes:
+    """How `cut_planes` lays out the crops of a box."""
+    left, _, right, _ = square(box)
+    return Planes((right - left, right - left), first_chroma(box))
+
+
 def crops(
-    reader: Iterable[GridFrame], first: int, frames: int, box: Box, side: int, max_missing_share: float
+    reader: Iterable[GridFrame],
+    first: int,
+    frames: int,
+    cut: Callable[[Picture], Picture] | None,
+    max_missing_share: float,
 ) -> Iterator[Picture]:
-    """Exactly `frames` crops (side, side, 3); where the file ends early the last one stays.
+    """Exactly `frames` crops; where the file ends early the last one stays. Without `cut` pictures are cut already.
 
     Raises:
         Reject: CORRUPT when more than this share of the pictures is missing.
@@ -125,7 +155,7 @@ def crops(
     shown = 0
     for frame in reader:
         if crop is None or not frame.repeated:
-            crop = cut(frame.pixels, box, side)
+            crop = cut(frame.pixels) if cut else frame.pixels
         while shown <= frame.n - first:
             yield crop
             shown += 1

@@ -1,7 +1,7 @@
 """Speed against peers and limits, as one table and as JSON.
 
-python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [storage] [speakers] [train] [report]
-    [--rounds N] [--out FILE.json]
+python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [decodes] [storage] [speakers] [train]
+    [report] [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench evaluate [--out FILE.json]
 python -m tests.bench ray [--out FILE.json]
@@ -52,6 +52,7 @@ BENCHES = (
     "overlap",
     "lip_sync",
     "export",
+    "decodes",
     "storage",
     "speakers",
     "train",

@@ -15,6 +15,7 @@ from pipeline.skeleton.crop import map_points
 from pipeline.skeleton.local import from_local
 from pipeline.tables.kinds import KINDS
 from stages.export import Export
+from stages.export.worker import keeps_planes
 
 WIDTH, HEIGHT, ALL_FRAMES, FIRST, FRAMES = 320, 240, 40, 5, 30
 BOX = (67, 13, 243, 189)
@@ -165,3 +166,19 @@ def test_keypoints_that_came_smoothed_are_not_smoothed_again(run: Path) -> None:
     kept = export(run, rough)["keypoints"].reshape(raw.shape)
     np.testing.assert_allclose(kept, raw, atol=1e-3)
     assert np.nanmax(np.abs(once - raw)) > 1
+
+
+@pytest.mark.parametrize(
+    ("box", "kept"),
+    [
+        ((20, 10, 340, 330), True),
+        ((21, 11, 341, 331), True),
+        ((20, 10, 341, 331), False),  # an odd side
+        ((20, 10, 331, 330), True),  # not square: its square is even
+        ((100, 100, 612, 612), True),  # of the clip's own size
+        ((101, 100, 613, 612), False),
+        ((100, 101, 612, 613), False),
+    ],
+)
+def test_planes_are_kept_where_chroma_can_be_placed(box: Any, kept: bool) -> None:
+    assert keeps_planes(box, 512) is kept
