@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.tables.hashing import payload_hash
-from pipeline.tables.kinds import KINDS, Kind
+from pipeline.tables.kinds import Kind
 
 HASH = "__hash"
 
@@ -40,12 +40,18 @@ def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table
     if len(set(keys)) != len(keys):
         raise ValueError(f"{unit} yields a {kind.key} twice")
     arrays = [to_arrow([row.get(field.name) for row in rows], field.type) for field in kind.columns]
-    hashes = [
-        pa.array([payload_hash(row.get(name), KINDS[kind.name].schema.field(name).type) for row in rows], pa.uint64())
-        for name in kind.heavy
-    ]
+    hashes = [_payload_hashes([row.get(name) for row in rows], kind.schema.field(name).type) for name in kind.heavy]
     unit_column = pa.array([unit] * len(rows), pa.string())
     return pa.Table.from_arrays([*arrays, *hashes, unit_column], schema=packed_schema(kind))
+
+
+def _payload_hashes(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """(rows,) hashes of a heavy column; of lists of words, such as reasons, each is looked up once."""
+    if not (pa.types.is_list(kind) and pa.types.is_string(kind.value_type)):
+        return pa.array([payload_hash(value, kind) for value in values], pa.uint64())
+    keys = [None if value is None else tuple(value) for value in values]
+    known = {key: payload_hash(key, kind) for key in set(keys)}
+    return pa.array([known[key] for key in keys], pa.uint64())
 
 
 def to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:

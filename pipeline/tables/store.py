@@ -1,6 +1,7 @@
 """The store of a run: all its tables, and which of their rows count once parents and opt-outs are known."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,34 @@ CHANNEL_COLUMNS = ("channel", "channel_id", "channel_handle")
 SPEAK_OF_CHANNELS = ("videos", "sources")  # kinds whose rows say who published a video
 
 
+HELD_BYTES = 512 << 20  # of columns that a store holds; those of larger tables are read whenever they are asked for
+
+
+@dataclass
+class _Held:
+    """Columns of the live rows of a kind.
+
+    Attributes:
+        state: of all that decides which rows these are.
+        once: whether each key is there once.
+    """
+
+    state: Any
+    columns: dict[str, pa.Array] = field(default_factory=dict)
+    once: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the columns take."""
+        return sum(column.nbytes for column in self.columns.values())
+
+    def take(self, rows: pa.Table, key: str) -> None:
+        """Hold the columns of these rows as well."""
+        if not self.columns:
+            self.once = pc.count_distinct(rows[key]).as_py() == len(rows)
+        self.columns |= {name: flat(rows[name]) for name in rows.column_names}
+
+
 class Store:
     """All tables of one run.
 
@@ -41,6 +70,7 @@ class Store:
         self._tables: dict[str, Table] = {}
         self._keys: dict[tuple[str, str], tuple[Any, pa.Array]] = {}
         self._opted_out: tuple[Any, pa.Array] | None = None
+        self._live: dict[str, _Held] = {}
 
     @property
     def storage(self) -> Storage:
@@ -95,13 +125,46 @@ class Store:
         spec = KINDS[kind]
         parent = KINDS[spec.parent].key if spec.parent else ""
         needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns]) if name]
-        rows = self.rows(kind, needed, places=places)
+        rows, once = self._alive(kind, needed, places)
         if where:
             rows = rows.filter(rows[where])
-        if parent:
-            alive = self.keys(spec.parent, where=spec.parent_where)
-            rows = rows.filter(pc.is_in(rows[parent], value_set=alive))
-        return _once(rows, spec.key)
+        return rows if once else _once(rows, spec.key)
+
+    def _alive(self, kind: str, needed: list[str], places: bool) -> tuple[pa.Table, bool]:
+        """Winning rows whose parent row counts, and whether each key is known to be there once.
+
+        The stages of one command ask for the same columns again and again: those of small tables are held until a part of them, or
+        of what they hang on, comes or goes.
+        """
+        if self.damages is not None:  # what is wrong is collected at each look
+            return self._with_parents(kind, self.rows(kind, needed, places=places)), False
+        wanted = [*dict.fromkeys([*needed, "unit", "commit"]), *(("file", "place") if places else ())]
+        state = self.opt_out, self._parts_above(kind)
+        held = self._live.pop(kind, None)
+        if held is None or held.state != state:
+            held = _Held(state)
+        if missing := [name for name in wanted if name not in held.columns]:
+            stored = [name for name in needed if name in missing or name in self._keys_of(kind)]
+            rows = self._with_parents(kind, self.rows(kind, stored, places=places))
+            if (self.opt_out, self._parts_above(kind)) != state:  # a compaction took place meanwhile
+                return self._alive(kind, needed, places)
+            held.take(rows, KINDS[kind].key)
+        else:
+            self.table(kind).check_rows()
+        if held.bytes + sum(other.bytes for other in self._live.values()) <= HELD_BYTES:
+            self._live[kind] = held
+        return pa.table({name: held.columns[name] for name in wanted}), held.once
+
+    def _keys_of(self, kind: str) -> set[str]:
+        spec = KINDS[kind]
+        return {spec.key, *([KINDS[spec.parent].key] if spec.parent else [])}
+
+    def _with_parents(self, kind: str, rows: pa.Table) -> pa.Table:
+        spec = KINDS[kind]
+        if not spec.parent:
+            return rows
+        alive = self.keys(spec.parent, where=spec.parent_where)
+        return rows.filter(pc.is_in(rows[KINDS[spec.parent].key], value_set=alive))
 
     def every(self, kind: str, columns: Sequence[str]) -> pa.Table:
         """All rows that are still stored, also those that later attempts replaced, but for videos that opted out.

@@ -21,6 +21,7 @@ class Judge(JudgeSettings, Stage):
 
     name: ClassVar[str] = "judge"
     version: ClassVar[int] = 2
+    in_columns: ClassVar[bool] = True
     summary: ClassVar[str] = "thresholds over stored measures: who is kept, and every reason against the others"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("persons", ("person_id", "clip_id", "video_id")),

@@ -4,17 +4,21 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import Row
 from pipeline.engine.overrides import Override, override_of, read_overrides, tell_of
 from pipeline.engine.thresholds import Threshold
 from pipeline.engine.unit import Unit
+from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from stages.judge.copies import better_copies
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
+_IDS = ["person_id", "clip_id", "video_id"]
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
 # Not measured of people whom the cheap measures drop: see `pipeline.engine.gate`.
 _COSTLY = ("overlaps", "same_faces", "lip_syncs")
@@ -58,8 +62,8 @@ class JudgeWorker:
         Raises:
             ValueError: `require_measured` names an unknown measure, or a line of the overrides is not understood.
         """
-        persons = unit.rows("persons")
-        if not persons:
+        persons = unit.table("persons")
+        if not len(persons):
             return
         findings = self._findings(_joined(unit))
         if self._settings.drop_twins:
@@ -72,6 +76,12 @@ class JudgeWorker:
             override = override_of(person, overrides)
             verdict = _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
             yield verdict | {"copy_of": findings.copy_of.get(i)}
+        rows = persons.select(_IDS).to_pylist()
+        if overrides:
+            tell_of(overrides, rows, self._opt_out)
+        for i, person in enumerate(rows):
+            override = override_of(person, overrides) if overrides else None
+            yield _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
 
     def _findings(self, table: pd.DataFrame) -> Findings:
         findings = Findings(len(table))
@@ -123,13 +133,17 @@ def _verdict(person: Row, against: dict[Reason, str], unmeasured: list[str], ove
 
 
 def _joined(unit: Unit) -> pd.DataFrame:
-    """One row a person, in the order of `persons`, with all measures; NaN where a measure is not there."""
-    table = pd.DataFrame(unit.rows("persons"), columns=["person_id", "clip_id", "video_id"])
+    """One row a person, in the order of `persons`, with all measures; null where a measure is not there."""
+    persons, columns = unit.table("persons"), dict[str, pa.Array | pa.ChunkedArray]()
     for reads in MEASURES:
-        key = KINDS[reads.kind].key
-        measures = pd.DataFrame(unit.rows(reads.kind), columns=list(reads.columns)).drop_duplicates(key)
-        table = table.merge(measures, on=key, how="left")
-    return table
+        key, measures = KINDS[reads.kind].key, unit.table(reads.kind)
+        there = key in measures.column_names
+        at = pc.index_in(flat(persons[key]), value_set=flat(measures[key])) if there else None
+        for name in reads.columns:
+            if name != key:
+                known = there and name in measures.column_names
+                columns[name] = measures[name].take(at) if known else pa.nulls(len(persons), pa.float64())
+    return pa.table(columns).to_pandas()
 
 
 def _another_matched(overlap: float | None) -> str:

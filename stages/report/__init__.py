@@ -20,6 +20,7 @@ class Report(ReportSettings, Stage):
 
     name: ClassVar[str] = "report"
     version: ClassVar[int] = 3
+    in_columns: ClassVar[bool] = True
     summary: ClassVar[str] = "a static page: where hours go, what was kept, what was dropped and why"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("videos", ("title", "channel", "url", "licence", "speech_type", "duration_seconds")),

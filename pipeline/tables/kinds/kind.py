@@ -1,6 +1,7 @@
 """What table kinds are declared with: a column and its unit, a kind with its key and parent, and the ids they share."""
 
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -75,11 +76,11 @@ class Kind:
         """Columns that list further files of a row."""
         return tuple(f.name for f in self.columns if is_listing(f))
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         return pa.schema(self.columns)
 
-    @property
+    @cached_property
     def heavy(self) -> tuple[str, ...]:
         """Columns whose hash is stored beside them, so that planning never reads their content."""
         return tuple(f.name for f in self.columns if pa.types.is_nested(f.type) or pa.types.is_binary(f.type))
