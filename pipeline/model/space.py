@@ -62,6 +62,13 @@ class SkeletonSpace(nn.Module):
         self.seen.copy_(torch.as_tensor(seen, dtype=torch.float32))
         self.framing.copy_(torch.as_tensor(framing, dtype=torch.float32))
 
+    @torch.no_grad()
+    def take_spreads(self, other: "SkeletonSpace") -> None:
+        """Take the spreads of another space; a point that only one of the two has ever seen keeps mean and spread of that one."""
+        self.std.copy_(torch.where(other.seen[:, None] > 0, other.std, self.std))
+        self.neck_std.copy_(other.neck_std)
+        self.mean.copy_(torch.where(self.seen[:, None] > 0, self.mean, other.mean))
+
     def encode(self, local: Tensor, valid: Tensor, neck: Tensor, reference_neck: Tensor) -> tuple[Tensor, Tensor]:
         """Encode local coordinates as z-scores.
 

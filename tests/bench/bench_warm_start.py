@@ -1,11 +1,11 @@
-"""What a warm start saves: fine-tuning on one planted speaker, from a model of 600 steps on others, against training anew.
+"""What a warm start saves: fine-tuning on one planted speaker, from a model of 600 others, against training anew.
 
 python -m tests.bench warm_start
 
-All trainings see the same 60 s of the speaker, and are scored on other clips of that speaker after every so many steps: limb
+All trainings see the same 60 s of the speaker, and are scored on six other clips of that speaker after every so many steps: limb
 lengths against the speaker's own, the mouth's opening against the planted envelope, and the validation loss. How many steps does
-fine-tuning need for what 600 new steps come to, with the means and spreads of its start (`tuned`), and with those of the
-speaker's shards (`own`)?
+fine-tuning need for what 600 new steps come to, with means and spreads of its start (`tuned`), with the speaker's means and the
+spreads of the start (`means`), and with both of the speaker's shards (`own`)?
 """
 
 import json
@@ -17,17 +17,17 @@ from typing import Any
 from pipeline.model.training.metrics import METRICS
 from tests.bench.table import Goal, Row, Skipped
 
-OTHERS, WHO = range(100), 900  # speakers
-SECONDS_EACH, SECONDS = 12.0, 60.0
-STEPS, MOST = 600, 200  # of a new training and of the start; of fine-tuning
+OTHERS, WHO = range(600), 900  # speakers
+SECONDS_EACH, SECONDS, SCORED_SECONDS = 10.0, 60.0, 70.0
+START_STEPS, STEPS, MOST = 2000, 600, 200  # of the start, of a new training, of fine-tuning
 SCORED = (25, 50, 100, 150, 200, 300, 400, 500, 600)
 COMMON = {
     "size": "tiny", "window_frames": 16, "batch": 8, "learning_rate": 2e-3, "warmup_steps": 50, "ema_decay": 0.98,
     "loss": "parts", "log_every": 50, "validate_every": 25, "sample_every": 0, "checkpoint_every": 200, "milestone_every": 25,
 }  # fmt: skip
 HEAD = (
-    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6} {'own':>6}   {'mouth to sound: new':>19} {'tuned':>6} {'own':>6}"
-    f"   {'loss: new':>9} {'tuned':>6} {'own':>6}"
+    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6} {'means':>6} {'own':>6}"
+    f"   {'mouth to sound: new':>19} {'tuned':>6} {'means':>6} {'own':>6}   {'loss: new':>9} {'own':>6}"
 )
 
 
@@ -47,14 +47,15 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
         raise Skipped(f"needs the extra `train`: {error}") from error
     planted.write(folder / "others" / "shards", {"train": OTHERS}, SECONDS_EACH)
     write_speaker(folder / "one" / "shards")
-    start = fit(folder / "others", "start", STEPS)
+    start = fit(folder / "others", "start", START_STEPS, schedule="cosine", milestone_every=0)
     new = scores(folder / "one", "new", STEPS)
     tuned = scores(folder / "one", "tuned", MOST, start_from=str(start))
+    means = scores(folder / "one", "means", MOST, start_from=str(start), start_statistics="means")
     own = scores(folder / "one", "own", MOST, start_from=str(start), start_statistics="shards")
     print(HEAD)
     for steps, of_new in new.items():
-        print(line(steps, of_new, tuned.get(steps), own.get(steps)))
-    for found, named in ((tuned, ""), (own, ", own statistics")):
+        print(line(steps, of_new, tuned.get(steps), means.get(steps), own.get(steps)))
+    for found, named in ((tuned, ""), (means, ", own means"), (own, ", own statistics")):
         yield from rows_of(found, new[STEPS], named)
 
 
@@ -64,7 +65,7 @@ def rows_of(tuned: dict[int, Score], goal: Score, named: str) -> Iterator[Row]:
         "limb error": [steps for steps, found in tuned.items() if found.limbs <= goal.limbs],
         "mouth to sound": [steps for steps, found in tuned.items() if found.mouth >= goal.mouth],
     }
-    if named:  # losses are of z-scores, and compare by the same means and spreads alone
+    if "own statistics" in named:  # losses are of z-scores, and compare by the same means and spreads alone
         reaching["validation loss"] = [steps for steps, found in tuned.items() if found.loss <= goal.loss]
     for what, reached in reaching.items():
         first = float(reached[0]) if reached else float("inf")
@@ -103,14 +104,14 @@ def scores(place: Path, name: str, steps: int, **settings: Any) -> dict[int, Sco
     found = {}
     for step in (step for step in SCORED if step <= steps):
         model = AudioToSkeleton.load(folder / "milestones" / f"step-{step:09d}.safetensors")
-        of = score(model, range(WHO, WHO + 1), seconds_each=20.0)
+        of = score(model, range(WHO, WHO + 1), seconds_each=SCORED_SECONDS)
         found[step] = Score(of["limb_error_percent"], of["mouth_correlation"], losses[step])
     return found
 
 
 def line(steps: int, new: Score, *tuned: Score | None) -> str:
     limbs, mouth, loss = (
-        " ".join(f"{'' if each is None else format(getattr(each, name), form):>6}" for each in tuned)
-        for name, form in (("limbs", ".2f"), ("mouth", ".3f"), ("loss", ".3f"))
+        " ".join(f"{'' if each is None else format(getattr(each, name), form):>6}" for each in of)
+        for name, form, of in (("limbs", ".2f", tuned), ("mouth", ".3f", tuned), ("loss", ".3f", tuned[-1:]))
     )
     return f"{steps:>5}   {new.limbs:>19.2f} {limbs}   {new.mouth:>19.3f} {mouth}   {new.loss:>9.3f} {loss}"

@@ -46,8 +46,10 @@ class Recipe(Settings):
         description="a model whose weights are the beginning: a file, an imported one too, or the name of a training of the run",
         json_schema_extra=runtime(),  # the provenance says which file it was
     )
-    start_statistics: Literal["model", "shards"] = Field(
-        "model", description="means and spreads: those that the weights were trained with, or those of the shards"
+    start_statistics: Literal["model", "means", "shards"] = Field(
+        "model",
+        description="means and spreads: model, those that the weights were trained with; means, its spreads and the shards' means, "
+        "so that a new speaker is to the weights as the average of theirs; shards, both the shards'",
     )
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"

@@ -50,6 +50,8 @@ def begin(model: AudioToSkeleton, recipe: Recipe) -> dict[str, Any]:
     load_base(model.net, start.net.state_dict())
     if recipe.start_statistics == "model":
         model.space.load_state_dict(start.space.state_dict())
+    elif recipe.start_statistics == "means":
+        model.space.take_spreads(start.space)
     model.to(device)
     return {
         "model": recipe.start_from,

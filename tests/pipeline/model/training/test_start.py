@@ -55,6 +55,25 @@ def test_weights_are_the_starts_and_statistics_whose_is_said(cache: Cache, start
     assert (about["sha256"], about["trained_on"]) == (sha256_of(start), theirs.trained_on)
 
 
+def test_means_may_be_the_shards_and_spreads_the_starts(cache: Cache, start: Path) -> None:
+    """To the weights the shards' average speaker is then the average of those that they were trained on."""
+    made = recipe(start_from=str(start), start_statistics="means")
+    model, untouched, theirs = new_model(made, cache), new_model(made, cache), AudioToSkeleton.load(start)
+    theirs.space.seen[3], untouched.space.seen[5] = 0, 0
+    model.space.seen[5] = 0
+    theirs.save(start)
+    begin(model, made)
+    both = torch.ones(133, dtype=torch.bool)
+    both[[3, 5]] = False
+    both &= untouched.space.seen > 0
+    assert torch.equal(model.space.mean[both], untouched.space.mean[both]) and both.sum() > 50
+    assert torch.equal(model.space.std[both], theirs.space.std[both])
+    for point, of in ((3, untouched), (5, theirs)):  # that one of them has never seen
+        assert torch.equal(model.space.mean[point], of.space.mean[point])
+        assert torch.equal(model.space.std[point], of.space.std[point])
+    assert torch.equal(model.space.framing, untouched.space.framing), "where people stand is as in the shards"
+
+
 def test_another_network_is_refused_and_what_is_advised_makes_them_the_same(cache: Cache, tmp_path: Path) -> None:
     other = AudioToSkeleton.new(NetSettings(arch="release", size="tiny", keypoints=123, window_frames=40), "logmel768")
     other.save(tmp_path / "other.safetensors")
