@@ -66,22 +66,18 @@ class JudgeWorker:
         if not len(persons):
             return
         findings = self._findings(_joined(unit))
+        rows = persons.select(_IDS).to_pylist()
         if self._settings.drop_twins:
-            for i, twin, detail in better_copies(persons, unit.rows("twins")):
+            for i, twin, detail in better_copies(rows, unit.rows("twins")):
                 findings.add(i, Reason.NEAR_DUPLICATE, detail)
                 findings.copy_of[i] = twin
         overrides = {override.id: override for override in read_overrides(self._settings.overrides)}
-        tell_of(overrides, persons, self._opt_out)
-        for i, person in enumerate(persons):
-            override = override_of(person, overrides)
-            verdict = _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
-            yield verdict | {"copy_of": findings.copy_of.get(i)}
-        rows = persons.select(_IDS).to_pylist()
         if overrides:
             tell_of(overrides, rows, self._opt_out)
         for i, person in enumerate(rows):
             override = override_of(person, overrides) if overrides else None
-            yield _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
+            verdict = _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
+            yield verdict | {"copy_of": findings.copy_of.get(i)}
 
     def _findings(self, table: pd.DataFrame) -> Findings:
         findings = Findings(len(table))
