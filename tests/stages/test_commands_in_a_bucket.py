@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pipeline.base.reasons import Failure
 from pipeline.cli.main import main
+from pipeline.engine.discard import Freed, Source
 from pipeline.storage import storage_of, where_of
 from pipeline.storage.chosen import choose
 from pipeline.storage.objects import ObjectStorage
@@ -60,6 +61,14 @@ def test_gc_says_where_in_the_bucket_waste_lies(run: Path, server: Server, monke
     assert f"s3://{BUCKET}/lab/run/previews/old.webp  no row names it" in csg405("gc", "--dry-run", "--run", run)
     csg405("gc", "--run", run)
     assert previews(server) == ["0.webp", "1.webp", "2.webp"]
+
+
+def test_discard_says_where_in_the_bucket_a_source_lies(
+    run: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(GOING, "raw/ab/one.mp4", 5, "")
+    monkeypatch.setattr("pipeline.cli.discard.free", lambda *_, **__: Freed(sources=[source]))
+    assert f"5 B  s3://{BUCKET}/lab/run/raw/ab/one.mp4" in csg405("discard", "raw", "--dry-run", "--run", run)
 
 
 def test_the_report_is_served_with_pictures_from_the_bucket(run: Path, server: Server) -> None:
