@@ -88,6 +88,8 @@ def check_module(arguments: list[str]) -> None:
     elif module == "tests.bench":
         names = [word for word in rest if word.islower() and not word.startswith("-")]
         assert not names or names[0] in bench_names() or rest[0].startswith("-"), names
+    elif module.startswith("tests.trials."):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), f"there is no {module}"
     else:
         assert module == "pytest"
 

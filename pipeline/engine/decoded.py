@@ -6,19 +6,24 @@ the run's storage, which the next command there rids of whoever opted out. All o
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.engine.stage import Context, Stage
-from pipeline.media.sound_tracks import SoundTracks
 from pipeline.storage import where_of
 from pipeline.storage.cache import Cache
 from pipeline.storage.where import cache_limit
 
+if TYPE_CHECKING:
+    from pipeline.media.sound_tracks import SoundTracks
+
 FOLDER = "cache/media"
 
 
-def sound_tracks(context: Context) -> SoundTracks:
+def sound_tracks(context: Context) -> "SoundTracks":
     """The sound of videos for one worker."""
+    from pipeline.media.sound_tracks import SoundTracks  # decoders, which a driver with nothing to do leaves alone
+
     return SoundTracks(context.storage, cache_of(context))
 
 
