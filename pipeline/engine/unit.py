@@ -31,11 +31,11 @@ class Unit:
 
     def rows(self, kind: str) -> list[Row]:
         """The unit's rows of this kind, in key order; empty when the table has none for it."""
-        rows = self._light.get(kind, [])
-        if not isinstance(rows, list):
-            rows = rows.to_pylist()
-        self._light[kind] = rows
-        pending = self._heavy.pop(kind, None)
+        light = self._light.get(kind, [])
+        in_columns = not isinstance(light, list)
+        rows: list[Row] = light if isinstance(light, list) else light.to_pylist()
+        # of columns nothing is remembered: as a table they are asked for again, with their types
+        pending = self._heavy.get(kind) if in_columns else self._heavy.pop(kind, None)
         if pending is not None:
             for row, values in zip(rows, pending.load(), strict=True):
                 row.update(values)

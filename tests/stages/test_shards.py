@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.unit import StoredRows
+from pipeline.registry.models import Registry
 from pipeline.shards import splice
 from pipeline.shards.format import ROWS_A_GROUP, SPLITS, ShardError
 from pipeline.shards.read import open_shards
@@ -303,6 +305,22 @@ def test_a_bucket_is_made_of_what_stays_to_the_byte_as_it_would_be_made_anew(
         name: digest for name, (digest, _) in made.items()
     }
     assert max(asked) <= ROWS_A_GROUP, "a row group at a time is held"
+
+
+def test_a_worker_writes_what_it_is_handed(store: Store) -> None:
+    """As `csg405 run` does it, with columns that are null for everybody."""
+    (store.run / "clips").mkdir()
+    for path in store.read("samples", ["video"])["video"].to_pylist():
+        (store.run / path).touch()
+    summary = run_stage(Shards(buckets=2), store.run, Registry(), Options(workers=0))
+    assert set(summary.counts) == {"ok"}
+    made = files_of(store.run)
+    shutil.rmtree(store.run / "shards")
+    shutil.rmtree(store.run / "tables" / "shards")
+    fake_run.run(Shards(buckets=2), store.run)
+    assert {name: digest for name, (digest, _) in files_of(store.run).items()} == {
+        name: digest for name, (digest, _) in made.items()
+    }
 
 
 def test_nothing_of_a_changed_file_is_taken(store: Store, caplog: pytest.LogCaptureFixture) -> None:
