@@ -14,9 +14,10 @@ from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.look import look
-from pipeline.media.planes import PLANES, PlaneFitter, is_plain
+from pipeline.media.planes import PlaneFitter, is_plain
 from pipeline.media.reading import Reading
 from pipeline.media.timeline import last_step
+from pipeline.media.writer import PLANES
 
 Convert: TypeAlias = Callable[[Any], np.ndarray]
 

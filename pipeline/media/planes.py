@@ -3,7 +3,6 @@
 What is cut out of such a picture and coded again needs no way through RGB, which costs more than the decoder and rounds twice.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -18,31 +17,12 @@ from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.picture import Orientation, geometry_of, matrix_of
 from pipeline.media.tone import is_hdr
+from pipeline.media.writer import PLANES
 from pipeline.skeleton.crop import cut_planes
 
-PLANES = "yuv420p"
 _LEFT = ("h264", "hevc", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1", "mpeg2video", "mpeg4")
 """Decoders of codecs whose chroma lies on the left column, between two rows, unless a file says otherwise, as hardly one does."""
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-
-
-@dataclass(frozen=True)
-class Planes:
-    """How pictures in planes come: their size, and where their first sample of chroma lies.
-
-    Attributes:
-        size: (width, height) of the luma, pixels.
-        chroma: (x, y) of the first sample of chroma, in 1/256 of a pixel of luma from the first one's middle.
-    """
-
-    size: tuple[int, int]
-    chroma: tuple[int, int] = (0, 128)
-
-    @property
-    def bytes(self) -> int:
-        """Of one picture: the luma, then both planes of chroma."""
-        width, height = self.size
-        return width * height + 2 * (-(-width // 2) * -(-height // 2))
 
 
 def is_plain(source: FrameSource, frame: Any, limits: Limits) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ import soundfile
 from pipeline.base.files import failure_of
 from pipeline.base.reasons import Failure, Reason
 from pipeline.base.units import FPS, SAMPLE_RATE
-from pipeline.media.planes import PLANES, Planes
 
+PLANES = "yuv420p"  # the layout of pictures that come in the planes that they are coded in
 VIDEO_CODEC, AUDIO_CODEC = "libx264", "aac"  # of clips; ffmpeg has to have them
 _STDERR_KEPT = 2000
 _PIPE_BYTES = (
@@ -29,6 +30,25 @@ _PIPE_BYTES = (
 _FIXED_THREADS = 4
 _TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 _TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact," + _TAGGED
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How pictures in planes come: their size, and where their first sample of chroma lies.
+
+    Attributes:
+        size: (width, height) of the luma, pixels.
+        chroma: (x, y) of the first sample of chroma, in 1/256 of a pixel of luma from the first one's middle.
+    """
+
+    size: tuple[int, int]
+    chroma: tuple[int, int] = (0, 128)
+
+    @property
+    def bytes(self) -> int:
+        """Of one picture: the luma, then both planes of chroma."""
+        width, height = self.size
+        return width * height + 2 * (-(-width // 2) * -(-height // 2))
 
 
 class WriteError(RuntimeError):

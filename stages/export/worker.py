@@ -16,9 +16,9 @@ from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import to_flac
 from pipeline.media.guard import disk_name
-from pipeline.media.planes import PLANES, Planes
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_clip
+from pipeline.media.writer import PLANES, Planes
 from pipeline.skeleton.crop import cut as cut_rgb
 from pipeline.skeleton.crop import first_chroma, square
 from pipeline.skeleton.refine import refine

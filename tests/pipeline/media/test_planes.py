@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import Box
-from pipeline.media.planes import PLANES, Planes
 from pipeline.media.reading import AS_IT_STANDS
 from pipeline.media.video import GridReader, write_clip
+from pipeline.media.writer import PLANES, Planes
 from pipeline.skeleton.crop import cut, first_chroma, map_points
 from tests.pipeline.media.footage import constant_times, ffmpeg, write_footage
 
