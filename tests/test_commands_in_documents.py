@@ -89,7 +89,8 @@ def check_module(arguments: list[str]) -> None:
         names = [word for word in rest if word.islower() and not word.startswith("-")]
         assert not names or names[0] in bench_names() or rest[0].startswith("-"), names
     elif module.startswith("tests.trials."):
-        assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file(), f"there is no {module}"
+        trial = ROOT / f"{module.replace('.', '/')}.py"
+        assert trial.is_file() and "__main__" in trial.read_text(encoding="utf-8"), f"{module} is no command"
     else:
         assert module == "pytest"
 
@@ -144,6 +145,8 @@ def test_a_command_of_a_document_is_one(document: str, command: str) -> None:
         ".venv/bin/python -m stages.judge --set min_hand_seen=0.7",
         "python -m stages.judge --min-hand-seen 0.7",
         "python -m tests.bench nothing",
+        "python -m tests.trials.nothing",
+        "python -m tests.trials.films",
         "ffmpeg -i x",
     ],
 )
