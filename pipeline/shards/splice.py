@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.hashes import sha256_of
+from pipeline.base.version import version_of
 from pipeline.shards.opened import FOOTER_END, MAGIC
 from pipeline.shards.written import Stored
 
@@ -261,7 +262,7 @@ def spliced(path: Path, layout: pa.Schema, encoding: Mapping[str, Any]) -> "Iter
         with path.open("wb", buffering=0) as out:
             yield Splicer(out, layout, encoding)
     else:
-        log.warning("PyArrow %s writes footers that are not known here: no row group is copied", pa.__version__)
+        log.warning("PyArrow %s writes footers that are not known here: no row group is copied", version_of("pyarrow"))
         yield Plain(path, layout, encoding)
 
 

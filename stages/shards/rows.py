@@ -60,7 +60,7 @@ class BucketRows:
         for kind, table in self._tables.items():
             found = mix(row_hashes(table, table.column_names) ^ np.uint64(digest(kind)))
             total = mix(total + _taken(found, self._at[kind]))
-        writer = digest(str(_ENCODING), str(self._version), pa.__version__, versions(), str(self._layout))
+        writer = digest(str(_ENCODING), str(self._version), version_of("pyarrow"), versions(), str(self._layout))
         return [f"{number:016x}" for number in mix(total ^ np.uint64(writer)).tolist()]
 
     def table(self, rows: Sequence[int]) -> pa.Table:

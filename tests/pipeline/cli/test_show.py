@@ -171,4 +171,5 @@ def test_which_columns_fit_into_cells() -> None:
         "subjects": {"keypoints", "scores", "audio"},
         "renditions": {"keypoints", "scores"},
         "scores": {"fid_features", "fvd_features"},
+        "sound_fingerprints": {"fingerprint"},
     }

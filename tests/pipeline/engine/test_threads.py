@@ -44,7 +44,7 @@ def test_commands_begin_no_threads_of_numpy(first: str) -> None:
 def test_reading_shards_changes_nothing_in_the_process() -> None:
     look = (
         "import gc, json, os, signal, sys, threading, warnings\n"
-        "import cv2, numpy, pyarrow, soundfile\n"  # libraries may do as they like
+        "import cv2, numpy, pyarrow, scipy.ndimage, soundfile\n"  # libraries may do as they like
         "def state(): return [dict(os.environ), gc.get_threshold(), list(sys.path), threading.active_count(), numpy.geterr(),\n"
         "    str(signal.getsignal(signal.SIGINT)), len(warnings.filters), cv2.getNumThreads(), pyarrow.cpu_count()]\n"
         "before = state()\n"

@@ -1,5 +1,6 @@
 """What the executor makes of Ray's answers and errors, without a cluster."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -193,7 +194,16 @@ def test_no_stage_that_runs_on_nodes_looks_into_the_run_past_its_storage_without
     on_nodes = [place for place, kind in found if issubclass(kind, Stage) and not _stays_for_its_files(kind.resources)]
     assert len(on_nodes) > 8
     for place in on_nodes:
-        assert not [file for file in place.rglob("*.py") if "context.run" in file.read_text(encoding="utf-8")]
+        assert not [file for file in place.rglob("*.py") if "context.run" in _on_nodes(file)]
+
+
+def _on_nodes(file: Path) -> str:
+    """The code of a file but for what stages do in the driver."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in ("driver", "finish"):
+            node.body = [ast.Pass()]
+    return ast.unparse(tree)
 
 
 def _stays_for_its_files(needs: Resources) -> bool:
