@@ -128,7 +128,8 @@ def _of_checkpoints(run: Path, deep: bool) -> Iterator[Damage]:
 
 def _of_caches(run: Path) -> Iterator[Damage]:
     """Caches of training that are not as large as their index says."""
-    for folder in sorted(path for path in run.glob("cache/[!.]*") if path.is_dir()):
+    others = {run / place.name for place in run_folder.collected(run_folder.Collect.ANEW)}
+    for folder in sorted(path for path in run.glob("cache/[!.]*") if path.is_dir() and path not in others):
         index, name = files.read_object(folder / "index.json"), folder.relative_to(run).as_posix()
         remedy = f"rm -r {shlex.quote(str(folder))} && python -m stages.train {run_option(run)}"
         size = sum(path.stat().st_size for path in folder.glob("*.raw"))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.engine import decoded
+from pipeline.engine.check import damages
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.upkeep import collect, waste
@@ -78,6 +79,10 @@ def test_gc_takes_all_of_it_after_an_hour(run: Path) -> None:
     assert held(run) == [] and [item for item in waste(store) if "decoded" in item.why] == []
     row = {"video_id": f"file:{1:016x}", "path": "1.mp4", "sha256": f"{1:064x}"}
     assert decoded.sound_tracks(Context(run)).whole(row) is not None and len(tracks(run)) == 1
+
+
+def test_check_takes_it_for_no_cache_of_a_training(run: Path) -> None:
+    assert damages(Store(run), deep=True) == []
 
 
 def test_it_stays_while_a_stage_is_to_come_that_reads_it(run: Path) -> None:
