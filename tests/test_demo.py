@@ -480,7 +480,7 @@ def test_an_executor_of_threads_runs_the_filter_with_equal_tables(
         shutil.rmtree(run / "tables" / kind)
     shutil.rmtree(run / "stamps")
     try:
-        main(["run", "filter", "--profile", "demo", "--run", str(run), "--set", "machine.executor=threads"])
+        main(["run", "filter", "-p", "demo", "-r", str(run), "--workers", "2", "--set", "machine.executor=threads"])
     except SystemExit as ended:
         assert not ended.code, capsys.readouterr()
     assert {kind: what for kind, what in differences(demo, run).items() if what} == {}
