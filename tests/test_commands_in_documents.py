@@ -88,7 +88,7 @@ def check_module(arguments: list[str]) -> None:
     elif module == "tests.bench":
         names = [word for word in rest if word.islower() and not word.startswith("-")]
         assert not names or names[0] in bench_names() or rest[0].startswith("-"), names
-    elif module.startswith("tests.trials."):
+    elif module.startswith(("tests.trials.", "tests.bench.")):
         trial = ROOT / f"{module.replace('.', '/')}.py"
         assert trial.is_file() and "__main__" in trial.read_text(encoding="utf-8"), f"{module} is no command"
     else:
