@@ -58,7 +58,7 @@ def _text(value: Any) -> str:
         except toml.NotToml:
             return value
         except toml.BadToml:
-            pass
+            pass  # reads as something else, or as nothing: it needs its quotes
     return json.dumps(value)
 
 

@@ -94,6 +94,9 @@ class SoundTracks:
                     wave_file.write(path, wave)
                     cache.take(path, key, key)
             else:
+                log.warning(
+                    "%s is too long for machine.cache_gb, or for what the disk has free: each worker decodes it", key
+                )
                 self._held = key.removeprefix(f"{FOLDER}/"), wave
         return None if wave is None else wave[begin:end]
 

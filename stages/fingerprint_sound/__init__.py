@@ -20,6 +20,7 @@ class FingerprintSound(Stage):
     reads: ClassVar[tuple[Reads, ...]] = (Reads("videos", ("path", "sha256", "audio_codec", *SOUND_COLUMNS)),)
     writes: ClassVar[str] = "sound_fingerprints"
     unit: ClassVar[str] = "video_id"
+    reads_decoded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(seconds=3600, memory_gb=8)
 
     def depends(self, store: "Store") -> str:

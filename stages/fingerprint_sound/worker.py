@@ -4,11 +4,10 @@ import logging
 from collections.abc import Iterator
 
 from pipeline.base.units import Row
+from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.audio import read_wave
 from pipeline.media.chromaprint import NAME, fingerprint, is_available
-from pipeline.media.reading import Reading
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +20,7 @@ class FingerprintWorker:
     """
 
     def __init__(self, context: Context) -> None:
-        self._storage = context.storage
+        self._tracks = sound_tracks(context)
         if not is_available():
             log.warning(
                 "not measured: the ffmpeg that CSG405_FFMPEG names has no Chromaprint; without that variable csg405 takes "
@@ -33,8 +32,7 @@ class FingerprintWorker:
         video = unit.row("videos")
         row: Row = {"video_id": unit.id}
         if video["audio_codec"] and is_available():
-            path, reading = self._storage.local(video["path"]), Reading.of(video)
-            wave = read_wave(path, reading=reading)
+            wave = self._tracks.whole(video)
             if wave is not None and len(wave):
                 items = fingerprint(wave)
                 row |= {"fingerprint_of": NAME, "fingerprint_items": len(items)}

@@ -3,11 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import pyarrow as pa
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from pipeline.shards.format import SPLITS
 from stages.shards.settings import ShardsSettings
 
@@ -25,42 +20,6 @@ class Splits:
 
     of_video: Mapping[str, str]
     told: list[str] = field(default_factory=list)
-
-
-def components(videos: Sequence[str], tables: Mapping[str, pa.Table]) -> dict[str, str]:
-    """video_id -> the smallest id among the videos that it hangs together with.
-
-    Args:
-        videos: ids, each once.
-        tables: `videos` (channel, channel_id), `samples` and `speakers` (person_id), `twins` (near_cluster_id).
-    """
-    number = {video: at for at, video in enumerate(sorted(videos))}
-    first: dict[tuple[str, str], int] = {}  # what videos share -> the first of them
-    links = [
-        (number[video], first.setdefault((kind, shared), number[video]))
-        for kind, video, shared in _shared(tables)
-        if video in number
-    ]
-    pairs = np.array(links, np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(len(number), len(number)))
-    _, component = connected_components(graph, directed=False)
-    smallest: dict[int, str] = {}
-    for video, at in number.items():  # in the order of ids
-        smallest.setdefault(int(component[at]), video)
-    return {video: smallest[int(component[number[video]])] for video in videos}
-
-
-def _shared(tables: Mapping[str, pa.Table]) -> Iterable[tuple[str, str, str]]:
-    """What, video, and the value that it shares with others: channel, speaker or cluster of twins."""
-    about = tables["videos"].select(["video_id", "channel", "channel_id"]).to_pylist()
-    yield from (("id", row["video_id"], row["channel_id"]) for row in about if row["channel_id"])
-    # by name as well: of two lists of links, one may give a channel's id and the other its name alone
-    yield from (("channel", row["video_id"], row["channel"]) for row in about if row["channel"])
-    who = dict(zip(*(tables["speakers"][name].to_pylist() for name in ("person_id", "speaker")), strict=True))
-    samples = zip(*(tables["samples"][name].to_pylist() for name in ("person_id", "video_id")), strict=True)
-    yield from (("speaker", video, who[person]) for person, video in samples if who.get(person))
-    twins = zip(*(tables["twins"][name].to_pylist() for name in ("video_id", "near_cluster_id")), strict=True)
-    yield from (("twins", video, cluster) for video, cluster in twins if cluster)
 
 
 @dataclass(frozen=True)

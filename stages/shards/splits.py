@@ -32,7 +32,8 @@ def units(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> list[st
 def by_source(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> "Splits":
     """The split of each video, and what there is to tell of splits by source."""
     from pipeline.shards.release.published import published_splits
-    from stages.shards.sources import Sizes, components, split_by_source  # SciPy, which no other split needs
+    from stages.shards.components import components  # SciPy, which no other split needs
+    from stages.shards.sources import Sizes, split_by_source
 
     people = tables["persons"]["video_id"].to_pylist()
     kept = tables["samples"]["video_id"].to_pylist()
@@ -51,7 +52,7 @@ def _groups(split_by: str, tables: "Mapping[str, pa.Table]") -> dict[str, str]:
     if split_by == "video":
         return {video: video for video in ids}
     if split_by == "speaker":
-        from stages.shards.speakers import sharing_speakers  # SciPy, which no other split needs
+        from stages.shards.components import sharing_speakers  # SciPy, which no other split needs
 
         return sharing_speakers(ids, tables["samples"], tables["speakers"])
     channels = zip(videos["channel_id"].to_pylist(), videos["channel"].to_pylist(), strict=True)

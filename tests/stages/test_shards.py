@@ -21,7 +21,7 @@ from pipeline.shards.read import open_shards
 from pipeline.tables.store import Store
 from pipeline.views.packed import packed_since, row_groups
 from stages.shards import Shards
-from stages.shards.speakers import sharing_speakers
+from stages.shards.components import sharing_speakers
 from stages.shards.splits import bucket_of, splits
 from tests.stages import fake_run
 

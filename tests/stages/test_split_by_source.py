@@ -17,7 +17,8 @@ from pipeline.shards.release.proof import shared_across
 from pipeline.tables.store import Store
 from stages.release import Release
 from stages.shards import Shards
-from stages.shards.sources import Sizes, components, split_by_source
+from stages.shards.components import components
+from stages.shards.sources import Sizes, split_by_source
 from stages.shards.splits import by_source
 from tests.stages import fake_run
 

@@ -101,7 +101,7 @@ def test_every_stage_that_reads_it_says_so() -> None:
         for path, tree in modules()
         if path.parts[-3] == "stages" and "pipeline.engine.decoded" in path.read_text(encoding="utf-8")
     }
-    assert named == {"measure_sound", "overlap", "lip_sync", "export", "previews"}
+    assert named == {"measure_sound", "fingerprint_sound", "overlap", "lip_sync", "export", "previews"}
     for name in named:
         cls = settings_class(name)
         assert issubclass(cls, Stage) and cls.reads_decoded
