@@ -1,6 +1,7 @@
 """Programs: work that fills no table, such as training."""
 
 from abc import abstractmethod
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pipeline.engine.settings import Settings
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
 class Program(Settings):
     """Work that fills no table, such as training: `python -m stages.<name>` runs it in its own process."""
 
-    @abstractmethod
     def run(self, session: "Session") -> None:
-        """Do it, in the session's run folder and with its nets."""
+        """Do it, in the session's run folder and with its nets, by `run` of the module of that name beside the declaration."""
+        import_module(f"{type(self).__module__}.run").run(self, session)
 
 
 class StagedProgram(Program):

@@ -1,9 +1,9 @@
 """What a stage is: settings, declared inputs and outputs, and a worker that turns a unit into rows."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -166,9 +166,14 @@ class Stage(Settings):
         """Held open in the driver while units run; what it yields becomes `Context.given` of the workers."""
         return nullcontext({})
 
-    @abstractmethod
     def worker(self, context: Context) -> Work:
-        """Open the nets, once a worker process, and return what processes units."""
+        """Open the nets, once a worker process, and return what processes units.
+
+        It is what `open_worker` makes, of the module `worker` beside the declaration: that may import what is heavy, for nothing
+        else imports it.
+        """
+        work: Work = import_module(f"{type(self).__module__}.worker").open_worker(self, context)
+        return work
 
     def finish(self, context: Context, store: "Store") -> None:
         """Called in the driver after the units, where the stage's rows or `leaves` are not those it last finished with."""

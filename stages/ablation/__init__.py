@@ -1,12 +1,9 @@
 """What reference, concatenation and local coordinates are worth: table 3 of the paper on planted truth instead of film."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import Program
 from stages.ablation.settings import AblationSettings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Ablation(AblationSettings, Program):
@@ -21,8 +18,3 @@ class Ablation(AblationSettings, Program):
     summary: ClassVar[str] = "table 3 on planted skeletons and sound"
     extra: ClassVar[str] = "train"
     modules: ClassVar[tuple[str, ...]] = ("torch", "accelerate", "diffusers", "safetensors", "tensorboard")
-
-    def run(self, session: "Session") -> None:
-        from stages.ablation.run import run
-
-        run(self, session)

@@ -1,13 +1,10 @@
 """Annotate: the people of a clip, and 133 keypoints of each in every frame."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import PICTURE_COLUMNS
 from stages.annotate.settings import AnnotateSettings
-
-if TYPE_CHECKING:
-    from stages.annotate.worker import AnnotateWorker
 
 
 class Annotate(AnnotateSettings, Stage):
@@ -26,8 +23,3 @@ class Annotate(AnnotateSettings, Stage):
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.detector, self.pose)
-
-    def worker(self, context: Context) -> "AnnotateWorker":
-        from stages.annotate.worker import AnnotateWorker
-
-        return AnnotateWorker.from_context(self, context)

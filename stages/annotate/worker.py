@@ -157,3 +157,6 @@ def _padded(values: NDArray[np.float32], lacking: int, fill: float) -> NDArray[n
 def _crop_threads(context: Context) -> int:
     """How many threads prepare crops while the pose net runs."""
     return max(1, min(4, context.threads))
+
+
+open_worker = AnnotateWorker.from_context

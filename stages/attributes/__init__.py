@@ -3,13 +3,10 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from stages.attributes.settings import AttributesSettings, Names
-
-if TYPE_CHECKING:
-    from stages.attributes.worker import AttributesWorker
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +46,3 @@ class Attributes(AttributesSettings, Stage):
             if context.models is not None and context.models.optional(names) is None:
                 log.warning("%s is left out: %s", attribute, context.models.advice(names))
         yield {}
-
-    def worker(self, context: Context) -> "AttributesWorker":
-        from stages.attributes.worker import AttributesWorker
-
-        return AttributesWorker.from_context(self, context)

@@ -98,3 +98,6 @@ def answers(faces: Faces) -> Row:
         vector, agreement = mean_identity(faces.vectors)
         row |= {"identity": vector, "identity_agreement": agreement}
     return row
+
+
+open_worker = AttributesWorker.from_context

@@ -1,12 +1,9 @@
 """Audio features of kept clips, computed once: wav2vec 2.0 on the frame grid, float16."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from stages.audio_features.settings import STAND_IN, AudioFeaturesSettings
-
-if TYPE_CHECKING:
-    from stages.audio_features.worker import AudioFeaturesWorker
 
 __all__ = ["STAND_IN", "AudioFeatures"]
 
@@ -32,8 +29,3 @@ class AudioFeatures(AudioFeaturesSettings, Stage):
 
     def needed_modules(self) -> tuple[str, ...]:
         return () if self.features == STAND_IN else ("torch", "transformers", "safetensors")
-
-    def worker(self, context: Context) -> "AudioFeaturesWorker":
-        from stages.audio_features.worker import AudioFeaturesWorker
-
-        return AudioFeaturesWorker.from_context(self, context)

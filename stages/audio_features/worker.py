@@ -60,3 +60,6 @@ class AudioFeaturesWorker:
             for index, values in zip(group, states, strict=True):
                 features[index] = to_grid(values, frames[index]).astype(np.float16)
         return [features[index] for index in range(len(waves))]
+
+
+open_worker = AudioFeaturesWorker.from_context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from pipeline.base.hashes import sha256_of
-from pipeline.engine.stage import Context, Resources, Stage, Work
+from pipeline.engine.stage import Resources, Stage
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from stages.availability.settings import AvailabilitySettings
 
@@ -46,8 +46,3 @@ class Availability(AvailabilitySettings, Stage):
         if self.manifest and Path(self.manifest).is_file():
             hashes.append(sha256_of(Path(self.manifest)))
         return f"{digest(*hashes, *sorted(store.opt_out.videos)):016x}"
-
-    def worker(self, context: Context) -> Work:
-        from stages.availability.worker import AccountWriter
-
-        return AccountWriter(self, context)

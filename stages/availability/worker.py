@@ -25,3 +25,6 @@ class AccountWriter:
         page.write(run, account(Store(run, self._context.opt_out), self._settings.manifest))
         written = listing_of(run, [run / name for name in (JSON, ROWS, PAGE)])
         yield {"report": unit.id, "path": PAGE, "files": write_listing(written)}
+
+
+open_worker = AccountWriter

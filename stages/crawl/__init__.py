@@ -13,7 +13,6 @@ from stages.crawl.settings import CrawlSettings
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.crawl.worker import Worker
 
 
 class Crawl(CrawlSettings, Stage):
@@ -60,8 +59,3 @@ class Crawl(CrawlSettings, Stage):
         if mended := owners.mend(store, store.keys("sources").to_pylist() if units is None else units):
             click.echo(f"crawl: {mended:,} notes of who owns a video were lost or damaged, and are mended", err=True)
         return chosen.driver(context)
-
-    def worker(self, context: Context) -> "Worker":
-        from stages.crawl.worker import Worker
-
-        return Worker(self, context)

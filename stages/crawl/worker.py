@@ -133,3 +133,6 @@ def _named_id(info: dict[str, Any]) -> str | None:
     if info.get("extractor_key") != "Youtube" and info.get("extractor") != "youtube":
         return None
     return safe_video_id(f"yt:{info.get('id')}")
+
+
+open_worker = Worker

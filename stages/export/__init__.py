@@ -1,13 +1,10 @@
 """Export: kept speakers as samples, the square clip with its sound and the keypoints in its pixels."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
 from stages.export.settings import ExportSettings
-
-if TYPE_CHECKING:
-    from stages.export.worker import ExportWorker
 
 
 class Export(ExportSettings, Stage):
@@ -28,8 +25,3 @@ class Export(ExportSettings, Stage):
     unit: ClassVar[str] = "person_id"
     reads_decoded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(seconds=900, preload=("scipy.signal",))
-
-    def worker(self, context: Context) -> "ExportWorker":
-        from stages.export.worker import ExportWorker
-
-        return ExportWorker(self, context)

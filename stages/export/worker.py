@@ -164,3 +164,6 @@ def crops(
         raise Reject(Reason.CORRUPT, f"{missing} of {frames} pictures do not decode")
     for _ in range(missing):
         yield crop
+
+
+open_worker = ExportWorker

@@ -1,12 +1,9 @@
 """Writes shards as StableAnimator's fine-tuning data, for the rows with a dagger in the paper's table 2."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import Program
 from stages.finetune.settings import FinetuneSettings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Finetune(FinetuneSettings, Program):
@@ -21,8 +18,3 @@ class Finetune(FinetuneSettings, Program):
     name: ClassVar[str] = "finetune"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "write the shards as StableAnimator's fine-tuning data"
-
-    def run(self, session: "Session") -> None:
-        from stages.finetune.run import run
-
-        run(self, session)

@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.chromaprint import is_available
 from pipeline.media.columns import SOUND_COLUMNS
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.fingerprint_sound.worker import FingerprintWorker
 
 
 class FingerprintSound(Stage):
@@ -26,8 +25,3 @@ class FingerprintSound(Stage):
     def depends(self, store: "Store") -> str:
         """Whether this machine's ffmpeg can do it: what was left unmeasured is measured once there is one that can."""
         return "" if is_available() else "without chromaprint"
-
-    def worker(self, context: Context) -> "FingerprintWorker":
-        from stages.fingerprint_sound.worker import FingerprintWorker
-
-        return FingerprintWorker(context)

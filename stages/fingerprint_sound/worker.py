@@ -8,6 +8,7 @@ from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.chromaprint import NAME, fingerprint, is_available
+from stages.fingerprint_sound import FingerprintSound
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +39,8 @@ class FingerprintWorker:
                 row |= {"fingerprint_of": NAME, "fingerprint_items": len(items)}
                 row |= {"fingerprint": items.astype("<u4").tobytes()}
         yield row
+
+
+def open_worker(stage: FingerprintSound, context: Context) -> FingerprintWorker:
+    """What does the stage's work."""
+    return FingerprintWorker(context)

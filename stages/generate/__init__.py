@@ -1,12 +1,9 @@
 """Generates: a reference and a voice in; a video with the voice, its skeleton as `.npz` and Parquet out."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import Program
 from stages.generate.settings import GenerateSettings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Generate(GenerateSettings, Program):
@@ -24,8 +21,3 @@ class Generate(GenerateSettings, Program):
 
     def needed_modules(self) -> tuple[str, ...]:
         return () if self.transfer else self.modules
-
-    def run(self, session: "Session") -> None:
-        from stages.generate.run import run
-
-        run(self, session)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.base.errors import StageError
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Context, Reads, Resources, Stage
 from stages.import_poses import agreement
 from stages.import_poses.archive import Limits, build, identity
 from stages.import_poses.index import Index
@@ -68,11 +68,6 @@ class ImportPoses(ImportPosesSettings, Stage):
             for state, count in Index.load(archive.index).refused().items():
                 log.warning("%d of the archive's members are not read: %s", count, state.sentence)
             yield {"poses": archive}
-
-    def worker(self, context: Context) -> Work:
-        from stages.import_poses.worker import PoseImporter
-
-        return PoseImporter(self, context)
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write how released poses and our own agree."""

@@ -1,14 +1,11 @@
 """Judge: who is kept. Thresholds over stored measures, every reason named, people's overrides honoured."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pipeline.engine.overrides import read_overrides
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from stages.judge.copies import COPIES
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
-
-if TYPE_CHECKING:
-    from stages.judge.worker import JudgeWorker
 
 __all__ = ["CHECKS", "Judge"]
 
@@ -35,8 +32,3 @@ class Judge(JudgeSettings, Stage):
         """The settings, and the decisions of the overrides file: a note of `unsure` makes nothing new."""
         decisions = [vars(override) for override in read_overrides(self.overrides) if override.decides]
         return {**super().result_settings(), "overrides": decisions}
-
-    def worker(self, context: Context) -> "JudgeWorker":
-        from stages.judge.worker import JudgeWorker
-
-        return JudgeWorker(self, context.opt_out)

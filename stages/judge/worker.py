@@ -10,11 +10,13 @@ import pyarrow.compute as pc
 from pipeline.base.reasons import Reason
 from pipeline.base.units import Row
 from pipeline.engine.overrides import Override, override_of, read_overrides, tell_of
+from pipeline.engine.stage import Context
 from pipeline.engine.thresholds import Threshold
 from pipeline.engine.unit import Unit
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
+from stages.judge import Judge
 from stages.judge.copies import better_copies
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
@@ -158,3 +160,8 @@ def _detail(check: Threshold, value: float, limit: float, table: pd.DataFrame, r
     if isinstance(worst, str) and worst:
         text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"
     return text
+
+
+def open_worker(stage: Judge, context: Context) -> JudgeWorker:
+    """What does the stage's work."""
+    return JudgeWorker(stage, context.opt_out)

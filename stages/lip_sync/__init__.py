@@ -3,13 +3,12 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.gate import through
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
 from stages.lip_sync.settings import LipSyncSettings
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.lip_sync.worker import LipSyncWorker
 
 
 class LipSync(LipSyncSettings, Stage):
@@ -41,8 +40,3 @@ class LipSync(LipSyncSettings, Stage):
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         passing = through(store, self.gate, "clip_id")
         return [unit for unit in units if unit in passing]
-
-    def worker(self, context: Context) -> "LipSyncWorker":
-        from stages.lip_sync.worker import LipSyncWorker
-
-        return LipSyncWorker.from_context(self, context)

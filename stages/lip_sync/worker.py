@@ -73,3 +73,6 @@ def open_measurer(settings: LipSyncSettings, context: Context) -> tuple[Measurer
         return CropMeasurer(settings, context, PackageComparer(reference)), {}
     detector = context.nets.resolve(settings.face_detector)
     return WholeMeasurer(context, WholePipeline(weights, detector.path, device, context.threads)), {}
+
+
+open_worker = LipSyncWorker.from_context

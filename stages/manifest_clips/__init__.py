@@ -12,7 +12,7 @@ import click
 
 from pipeline.base import files
 from pipeline.base.hashes import sha256_of
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.sources.manifest import ManifestError, RowState, ledger, read_manifest
 from pipeline.sources.manifest.ledger import LIVE
 from stages.manifest_clips.settings import ManifestClipsSettings
@@ -50,11 +50,6 @@ class ManifestClips(ManifestClipsSettings, Stage):
             if said:
                 click.echo(f"{self.name}: {said}", err=True)
         yield {"rows": manifest.by_video()}
-
-    def worker(self, context: Context) -> Work:
-        from stages.manifest_clips.worker import Placer
-
-        return Placer(context)
 
     def finish(self, context: Context, store: "Store") -> None:
         """Write the ledger: every row of the manifest, and what became of it so far; say how many give no clip, and why."""

@@ -7,6 +7,7 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.sources.manifest import ManifestRow, Problem, place
+from stages.manifest_clips import ManifestClips
 
 
 class Placer:
@@ -40,3 +41,8 @@ def _join(clips: dict[str, Row], clip: Row) -> None:
     first = clips.setdefault(clip["clip_id"], clip)
     if first is not clip and clip["manifest_crop_box"] is not None:
         first.setdefault("manifest_crop_boxes", [first["manifest_crop_box"]]).append(clip["manifest_crop_box"])
+
+
+def open_worker(stage: ManifestClips, context: Context) -> Placer:
+    """What does the stage's work."""
+    return Placer(context)

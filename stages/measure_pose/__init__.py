@@ -1,13 +1,10 @@
 """Cheap measures of every skeleton: geometry alone, nothing is decoded."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.skeleton import measures
 from stages.measure_pose.settings import MeasurePoseSettings
-
-if TYPE_CHECKING:
-    from stages.measure_pose.worker import MeasurePoseWorker
 
 
 class MeasurePose(MeasurePoseSettings, Stage):
@@ -51,8 +48,3 @@ class MeasurePose(MeasurePoseSettings, Stage):
     writes: ClassVar[str] = "pose_measures"
     unit: ClassVar[str] = "clip_id"
     resources: ClassVar[Resources] = Resources(seconds=300, memory_gb=4, preload=("scipy.signal",))
-
-    def worker(self, context: Context) -> "MeasurePoseWorker":
-        from stages.measure_pose.worker import MeasurePoseWorker
-
-        return MeasurePoseWorker(self)

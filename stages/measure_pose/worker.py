@@ -7,11 +7,13 @@ import numpy as np
 
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import Box, Row
+from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.skeleton import measures
 from pipeline.skeleton.crop import Framing, crop_box, crop_box_within, outside_share, square
 from pipeline.skeleton.inner_frame import around_person, beyond_share
 from pipeline.skeleton.manifest_match import NO_MATCH, CropMatch, match_crops
+from stages.measure_pose import MeasurePose
 from stages.measure_pose.settings import MeasurePoseSettings
 
 _OF_THE_CROP = ("crop_box", "crop_side_px", "crop_black_share", "border_share", "another_person_share")
@@ -121,3 +123,8 @@ def _points(row: Row) -> Floats32:
 def _or_null(value: float) -> float | None:
     """The value; None for NaN: an unknown measure is null in the table."""
     return float(value) if math.isfinite(value) else None
+
+
+def open_worker(stage: MeasurePose, context: Context) -> MeasurePoseWorker:
+    """What does the stage's work."""
+    return MeasurePoseWorker(stage)

@@ -1,13 +1,10 @@
 """Cheap measures of the sound of every clip: is there any, is it speech, how loud, clipped or silent."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import SOUND_COLUMNS
 from stages.measure_sound.settings import MeasureSoundSettings
-
-if TYPE_CHECKING:
-    from stages.measure_sound.worker import MeasureSoundWorker
 
 
 class MeasureSound(MeasureSoundSettings, Stage):
@@ -27,8 +24,3 @@ class MeasureSound(MeasureSoundSettings, Stage):
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.vad,)
-
-    def worker(self, context: Context) -> "MeasureSoundWorker":
-        from stages.measure_sound.worker import MeasureSoundWorker
-
-        return MeasureSoundWorker.from_context(self, context)

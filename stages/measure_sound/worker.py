@@ -56,3 +56,6 @@ class MeasureSoundWorker:
             "speech_share": sum(end - start for start, end in spans) / seconds,
             "longest_pause_seconds": longest_pause(spans, seconds),
         }
+
+
+open_worker = MeasureSoundWorker.from_context

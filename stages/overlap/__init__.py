@@ -6,13 +6,12 @@ Done by pyannote's segmentation-3.0, as the paper does it. A clip's first sample
 from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.gate import through
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import SOUND_COLUMNS
 from stages.overlap.settings import OverlapSettings
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.overlap.worker import OverlapWorker
 
 
 class Overlap(OverlapSettings, Stage):
@@ -36,8 +35,3 @@ class Overlap(OverlapSettings, Stage):
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         passing = through(store, self.gate, "video_id")
         return [unit for unit in units if unit in passing]
-
-    def worker(self, context: Context) -> "OverlapWorker":
-        from stages.overlap.worker import OverlapWorker
-
-        return OverlapWorker.from_context(self, context)

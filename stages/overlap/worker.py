@@ -98,3 +98,6 @@ def open_listener(settings: OverlapSettings, context: Context) -> tuple[Listener
     net = context.nets.resolve(settings.net)
     session = open_session(net.path, device, context.threads)
     return SegmentationNet(session, batch, step, soft=soft), {net.name: footage_of(session)}
+
+
+open_worker = OverlapWorker.from_context

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
 from stages.previews.chosen import FARTHEST, draw_order, first_reason, nearness
 from stages.previews.paths import FOLDER, SUFFIXES, loop_path
@@ -76,11 +76,6 @@ class Previews(PreviewsSettings, Stage):
         lots = sorted(set(videos) - set(first), key=lambda video: draw_order(self.seed, video))
         left = self.dropped_a_reason - sum(room[video] for video in first)
         return chain(first, _as_many(lots, room, left))
-
-    def worker(self, context: Context) -> Work:
-        from stages.previews.worker import PreviewDrawer
-
-        return PreviewDrawer(self, context)
 
     def finish(self, context: Context, store: "Store") -> None:
         """Remove what no row names."""

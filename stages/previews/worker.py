@@ -193,3 +193,6 @@ def _points(row: Row) -> Floats32:
 
 def _scores(row: Row) -> Floats32:
     return np.asarray(row["scores"], np.float32)
+
+
+open_worker = PreviewDrawer

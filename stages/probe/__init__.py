@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pipeline.base.links import video_id_of
 from pipeline.base.reasons import Reason
-from pipeline.engine.stage import Context, Resources, Stage, Work
+from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.sources.web.lists import read_list
 from pipeline.sources.web.pace import serving
 from pipeline.sources.web.settings import Web
@@ -55,11 +55,6 @@ class Probe(ProbeSettings, Stage):
         files = _files(Store(context.run, context.opt_out))
         with serving(context.run, context.web or Web()) as address:
             yield {"pace": address, "files": files}
-
-    def worker(self, context: Context) -> Work:
-        from stages.probe.worker import Prober
-
-        return Prober(self, context)
 
 
 def _is_link(unit: str) -> bool:

@@ -119,3 +119,6 @@ _PARAMS: dict[str, Any] = {
     "format": "b/bv*/ba",  # any will do, nothing is fetched
     "extractor_args": {"youtube": {"skip": ["hls", "dash", "translated_subs"]}},  # lists of streams are not needed
 }
+
+
+open_worker = Prober

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.shards.release import measures
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.kinds import KINDS
@@ -45,8 +45,3 @@ class Release(ReleaseSettings, Stage):
             parts.append(f"{kind} {unit_hashes(np.zeros(len(table), np.int64), hashes, 1)[0]}")
         videos = sorted(store.read("videos", ["video_id"])["video_id"].to_pylist())
         return f"{digest(*parts, str(states_of(store, videos))):016x}"
-
-    def worker(self, context: Context) -> Work:
-        from stages.release.worker import ReleaseWriter
-
-        return ReleaseWriter(self, context)

@@ -29,3 +29,6 @@ class ReleaseWriter:
             "rows": counts.speakers,
             "files": write_listing(written),
         }
+
+
+open_worker = ReleaseWriter

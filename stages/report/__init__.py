@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from stages.report.settings import ReportSettings
 
@@ -48,8 +48,3 @@ class Report(ReportSettings, Stage):
         if store.opt_out:
             hashes.append(f"opt_out {sorted(store.opt_out.videos)} {sorted(store.opt_out.channels)}")
         return f"{digest(*hashes):016x}"
-
-    def worker(self, context: Context) -> Work:
-        from stages.report.worker import ReportWriter
-
-        return ReportWriter(self, context)

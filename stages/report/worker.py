@@ -28,3 +28,6 @@ class ReportWriter:
         page.write(run / FOLDER, tables, self._settings, unmeasured(tables, self._context.models))
         written = listing_of(run, (path for path in (run / FOLDER).rglob("[!.]*") if path.is_file()))
         yield {"report": "report", "path": PAGE, "files": write_listing(written)}
+
+
+open_worker = ReportWriter

@@ -12,7 +12,6 @@ from stages.same_face.settings import SameFaceSettings
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
-    from stages.same_face.worker import SameFaceWorker
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +50,3 @@ class SameFace(SameFaceSettings, Stage):
         if file is not None and file.entry.same_person is None:
             log.warning("nobody is judged by face_agreement: of %s no `same_person` is known", file.name)
         yield {}
-
-    def worker(self, context: Context) -> "SameFaceWorker":
-        from stages.same_face.worker import SameFaceWorker
-
-        return SameFaceWorker.from_context(self, context)

@@ -89,3 +89,6 @@ class SameFaceWorker:
 def _points(person: Row) -> Floats32:
     """(F, 133, 2)."""
     return np.asarray(person["keypoints"], np.float32).reshape(person["frames"], -1, 2)
+
+
+open_worker = SameFaceWorker.from_context

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar
 
 from pipeline.engine.plan import plan
-from pipeline.engine.stage import Context, Resources, Stage, Work
+from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.sources.web.pace import serving
 from pipeline.sources.web.settings import Web
 from pipeline.tables.store import Store
@@ -48,11 +48,6 @@ class Search(SearchSettings, Stage):
         prepared = {"errands": {unit: asdict(errand) for unit, errand in units.items()}, "seen": self._settled(store)}
         with serving(context.run, context.web or Web()) as address:
             yield {**prepared, "pace": address}
-
-    def worker(self, context: Context) -> Work:
-        from stages.search.worker import Searcher
-
-        return Searcher(self, context)
 
     def _settled(self, store: Store) -> list[str]:
         """Videos of the units that this run leaves as they are; what the others found before, they may find again."""

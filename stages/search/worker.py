@@ -120,3 +120,6 @@ def _row(entry: Row, errand: Errand, query: str, rank: int) -> Row:
         "channel_handle": handle(entry),
         "duration_seconds": float(seconds) if isinstance(seconds, int | float) else None,
     }
+
+
+open_worker = Searcher

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.base.units import Row
 from pipeline.base.version import version_of
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.shards import removal
 from pipeline.shards.features import HUB
 from pipeline.shards.format import VERSION, shard_measures, shard_schema
@@ -80,11 +80,6 @@ class Shards(ShardsSettings, Stage):
 
     def group(self, tables: "Mapping[str, pa.Table]") -> list[str | None]:
         return units(self, tables)
-
-    def worker(self, context: Context) -> Work:
-        from stages.shards.worker import ShardWriter
-
-        return ShardWriter(self, context, self.version)
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from pipeline.shards.held import Held, held
 from pipeline.shards.splice import spliced
 from pipeline.shards.write import encoding
 from pipeline.shards.written import Written, as_text
+from stages.shards import Shards
 from stages.shards.columns import BEFORE, FOLDER
 from stages.shards.rows import BucketRows
 from stages.shards.settings import ShardsSettings
@@ -73,3 +74,8 @@ def _assembled(
     tables += [rows.table(group[new].tolist())] if new else []
     order = np.argsort([*sorted(found), *new])
     return pa.concat_tables(tables).take(pa.array(order)).combine_chunks(), len(new)
+
+
+def open_worker(stage: Shards, context: Context) -> ShardWriter:
+    """What does the stage's work."""
+    return ShardWriter(stage, context, stage.version)

@@ -1,12 +1,9 @@
 """Which samples show the same person, by the likeness of their faces over the whole run."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.engine.stage import Reads, Resources, Stage
 from stages.speakers.settings import LIKENESS, SpeakersSettings
-
-if TYPE_CHECKING:
-    from stages.speakers.worker import SpeakersWorker
 
 __all__ = ["LIKENESS", "Speakers"]
 
@@ -28,8 +25,3 @@ class Speakers(SpeakersSettings, Stage):
     extra: ClassVar[str] = "speakers"
     modules: ClassVar[tuple[str, ...]] = ("faiss",)
     resources: ClassVar[Resources] = Resources(seconds=6 * 3600, memory_gb=16, one_worker=True)
-
-    def worker(self, context: Context) -> "SpeakersWorker":
-        from stages.speakers.worker import SpeakersWorker
-
-        return SpeakersWorker(self, context)

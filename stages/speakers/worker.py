@@ -55,3 +55,6 @@ class SpeakersWorker:
 def _usable(identity: NDArray[np.float32] | None) -> bool:
     """Whether there is a vector with a direction."""
     return identity is not None and bool(np.isfinite(identity).all() and identity.any())
+
+
+open_worker = SpeakersWorker

@@ -41,9 +41,7 @@ class SpeechTypes(SpeechTypesSettings, Stage):
     def worker(self, context: Context) -> Work:
         if self.source != OPENAI:
             return ListReader(self)
-        from stages.speech_types.worker import Asker
-
-        return Asker(self, context)
+        return super().worker(context)
 
     def finish(self, context: Context, store: "Store") -> None:
         """Say what asking has cost. Raises StageError when it failed: nothing after it has anything to search for."""

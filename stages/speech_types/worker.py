@@ -45,3 +45,6 @@ def cost_line(settings: SpeechTypesSettings, run: Path) -> str:
     except manifest.ListError:
         return ""  # the stage has failed on it, and says so
     return f"{ask.cost_line(gathered.header, asking, len(gathered.types))}; kept in {path}"
+
+
+open_worker = Asker

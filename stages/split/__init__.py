@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
+from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
 from stages.split.settings import SplitSettings
 
@@ -25,8 +25,3 @@ class Split(SplitSettings, Stage):
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return tuple(names for names in (self.vad, self.net) if names)
-
-    def worker(self, context: Context) -> Work:
-        from stages.split.worker import Splitter
-
-        return Splitter(self, context)

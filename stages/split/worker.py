@@ -146,3 +146,6 @@ def _nothing(footage: Footage, min_clip_seconds: float) -> Reject:
     shots = "1 shot" if len(footage.shots) == 1 else f"{len(footage.shots)} shots"
     detail = f"{shots}, the longest {longest:.2f} s of at least {min_clip_seconds:g} s"
     return Reject(Reason.TOO_SHORT, f"{detail}; cuts at {cuts} s" if cuts else detail)
+
+
+open_worker = Splitter

@@ -1,12 +1,9 @@
 """Makes table 2: every row that this machine can make, with the paper's figures beside, and of every other row what is missing."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import Program
 from stages.table2.settings import Table2Settings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Table2(Table2Settings, Program):
@@ -20,8 +17,3 @@ class Table2(Table2Settings, Program):
     summary: ClassVar[str] = "make every row of the paper's table 2 that this machine can make"
     extra: ClassVar[str] = "evaluate"
     modules: ClassVar[tuple[str, ...]] = ("skimage",)
-
-    def run(self, session: "Session") -> None:
-        from stages.table2.run import run
-
-        run(self, session)

@@ -1,12 +1,9 @@
 """Makes table 3 on film: four trainings from one profile, four evaluations, the paper's rows beside."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import Program
 from stages.table3.settings import Table3Settings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Table3(Table3Settings, Program):
@@ -20,8 +17,3 @@ class Table3(Table3Settings, Program):
     summary: ClassVar[str] = "train, evaluate and compare the variants of the paper's table 3"
     extra: ClassVar[str] = "train,evaluate"
     modules: ClassVar[tuple[str, ...]] = ("skimage", "torch", "accelerate", "diffusers", "safetensors", "tensorboard")
-
-    def run(self, session: "Session") -> None:
-        from stages.table3.run import run
-
-        run(self, session)

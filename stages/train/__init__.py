@@ -1,12 +1,9 @@
 """Trains the audio-to-skeleton model on the shards of a run."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import Program
 from stages.train.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Train(TrainSettings, Program):
@@ -20,8 +17,3 @@ class Train(TrainSettings, Program):
     summary: ClassVar[str] = "train the audio-to-skeleton model on the shards, or go on training it"
     extra: ClassVar[str] = "train"
     modules: ClassVar[tuple[str, ...]] = ("torch", "accelerate", "diffusers", "safetensors", "tensorboard")
-
-    def run(self, session: "Session") -> None:
-        from stages.train.run import run
-
-        run(self, session)

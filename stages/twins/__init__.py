@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from stages.twins.settings import TwinsSettings
-
-if TYPE_CHECKING:
-    from stages.twins.worker import TwinsWorker
 
 _CLUSTERS = ("cluster_id", "near_cluster_id")
 
@@ -38,8 +35,3 @@ class Twins(TwinsSettings, Stage):
 
         rows = Store(context.run, context.opt_out).read("twins", ["video_id", *_CLUSTERS]).to_pylist()
         yield {name: {row["video_id"]: row[name] for row in rows if row[name]} for name in _CLUSTERS}
-
-    def worker(self, context: Context) -> "TwinsWorker":
-        from stages.twins.worker import TwinsWorker
-
-        return TwinsWorker(self, context)

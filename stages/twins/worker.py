@@ -161,3 +161,6 @@ def _joined(spans: Floats64) -> list[tuple[float, float]]:
         else:
             joined.append((begin, end))
     return joined
+
+
+open_worker = TwinsWorker

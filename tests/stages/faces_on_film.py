@@ -65,4 +65,4 @@ class Nets:
 
 def ready(run: Path, nets: Nets, **settings: Any) -> AttributesWorker:
     """A worker with its nets open."""
-    return Attributes(**settings).worker(Context(run, models=nets))  # type: ignore[arg-type]
+    return AttributesWorker.from_context(Attributes(**settings), Context(run, models=nets))  # type: ignore[arg-type]

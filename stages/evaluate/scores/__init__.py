@@ -31,7 +31,5 @@ class Scores(ScoresSettings, Stage):
         return (self.detector, self.pose) if self.annotate else ()
 
     def worker(self, context: Context) -> Work:
-        claim(self.gpus, context.run)
-        from stages.evaluate.scores.worker import Scorer
-
-        return Scorer(self, context)
+        claim(self.gpus, context.run)  # before torch is imported
+        return super().worker(context)

@@ -175,3 +175,6 @@ class Scorer:
         else:
             absent["fvd"] = f"the video has fewer than {self._settings.fvd_frames} frames"
         return values
+
+
+open_worker = Scorer

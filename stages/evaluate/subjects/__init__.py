@@ -46,6 +46,4 @@ class Subjects(SubjectsSettings, Stage):
 
     def worker(self, context: Context) -> Work:
         claim(self.gpus if self.protocol != "csg405" else (), context.run)
-        from stages.evaluate.subjects.worker import open_worker
-
-        return open_worker(self, context)
+        return super().worker(context)
