@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pipeline.base import install
+from pipeline.base.errors import BadUse
 from pipeline.storage.base import FOLDERS, Edited, Entry, Storage, tombstone_of
 from pipeline.storage.disk import DiskStorage
 from pipeline.storage.divided import Divided
@@ -43,7 +45,13 @@ def opened(where: Where) -> Storage:
     """The storage at an address, the same object for all who ask in this process."""
     if urlsplit(where.url).scheme == "file":
         return DiskStorage(Path(unquote(urlsplit(where.url).path)))
-    from pipeline.storage.objects import ObjectStorage
+    try:
+        from pipeline.storage.objects import ObjectStorage
+    except ModuleNotFoundError as error:
+        if error.name != "obstore":
+            raise
+        advice = install.with_extra("storage")
+        raise BadUse(f"{where.url}: reading a bucket needs the extra `storage`: {advice}") from None
 
     key = os.getpid(), where, str(where.cache_folder), os.environ.get("AWS_ENDPOINT_URL", "")
     if key not in _opened:

@@ -128,10 +128,10 @@ def test_a_bucket_without_credentials_is_told_as_that(
     where = where_of(run)
     assert where is not None
     storage = ObjectStorage(where)
-    monkeypatch.setattr("pipeline.storage.objects._TRIES", 1)
+    monkeypatch.setattr("pipeline.storage.bucket._TRIES", 1)
 
     def asked() -> None:
         raise ConnectionError("Error performing PUT http://169.254.169.254/latest/api/token")
 
     with pytest.raises(Failure, match=r"without credentials.*in the environment"):
-        storage._ask(asked, "previews/0.webp")
+        storage.bucket.ask(asked, "previews/0.webp")

@@ -16,7 +16,7 @@ from pipeline.base.reasons import Failure, Reason
 from pipeline.engine.discard import Source, _bury
 from pipeline.engine.profile import ProfileError, load
 from pipeline.storage import DiskStorage, Where, opened, storage_of, tombstone_of, where_of
-from pipeline.storage import objects as module
+from pipeline.storage import bucket as module
 from pipeline.storage.cache import Cache
 from pipeline.storage.chosen import choose
 from pipeline.storage.objects import ObjectStorage
@@ -182,7 +182,7 @@ def test_the_hash_lies_with_the_file(storage: ObjectStorage, server: Server) -> 
     written(storage, "clips/one.mp4", b"clip")
     import obstore
 
-    found = obstore.get(storage._store, "clips/one.mp4", options={"head": True}).attributes
+    found = obstore.get(storage.bucket._store, "clips/one.mp4", options={"head": True}).attributes
     assert found["sha256"] == storage.sha256("clips/one.mp4")
 
 
