@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,28 +36,44 @@ from stages.judge import Judge
 from tests.pipeline.engine import toys
 
 
-class Actor:
-    """An actor whose every method can be called, and answers with a number."""
+class Ref:
+    """What a call of an actor gives at once: its answer is awaited."""
 
-    def __init__(self, calls: list[str]) -> None:
+    def __init__(self, what: str) -> None:
+        self.what, self.awaited = what, Future[Any]()
+
+    def future(self) -> "Future[Any]":
+        return self.awaited
+
+    def answer(self, value: Any) -> None:
+        if isinstance(value, Exception):
+            self.awaited.set_exception(value)
+        else:
+            self.awaited.set_result(value)
+
+
+class Actor:
+    """An actor whose every method can be called."""
+
+    def __init__(self, calls: list[Ref]) -> None:
         self.calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        def remote(*_: object) -> str:
-            self.calls.append(name)
-            return f"{name}-{len(self.calls)}"
+        def remote(*_: object) -> Ref:
+            self.calls.append(Ref(name))
+            return self.calls[-1]
 
         return SimpleNamespace(remote=remote, options=lambda **_: SimpleNamespace(remote=remote))
 
 
 class FakeRay:
-    """The calls of Ray that the executor uses; `answers` are those of its references, errors are raised."""
+    """The calls of Ray that the executor uses; `calls` are those of its actors."""
 
     def __init__(self) -> None:
         import ray.exceptions
 
         self.exceptions = ray.exceptions
-        self.answers: dict[str, Any] = {}
+        self.calls: list[Ref] = []
         self.killed: list[Any] = []
         self.asked: dict[str, Any] = {}
         self.resources = {"CPU": 4.0, "memory": 64e9}
@@ -66,7 +83,7 @@ class FakeRay:
 
     def _options(self, **options: Any) -> Any:
         self.asked = options
-        return SimpleNamespace(remote=lambda _: Actor([]))
+        return SimpleNamespace(remote=lambda _: Actor(self.calls))
 
     def put(self, value: object) -> object:
         return value
@@ -77,13 +94,9 @@ class FakeRay:
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Alive": True, "Resources": self.resources}, {"Alive": False, "Resources": self.resources}]
 
-    def wait(self, calls: list[str], **_: object) -> tuple[list[str], list[str]]:
-        return [ref for ref in calls if ref in self.answers], []
-
-    def get(self, ref: str) -> Any:
-        if isinstance(self.answers[ref], Exception):
-            raise self.answers[ref]
-        return self.answers[ref]
+    def answer(self, what: str, value: Any) -> None:
+        """Answer the last call of this kind."""
+        next(ref for ref in reversed(self.calls) if ref.what == what).answer(value)
 
     def kill(self, actor: Any) -> None:
         self.killed.append(actor)
@@ -108,7 +121,7 @@ def answered(
     worker = found.hire()
     if what == "run":
         found.send(worker, {7: Unit("u", {}), **(more or {})})
-    ray.answers = {next(ref for ref, call in found._calls.items() if call.what == what): answer}
+    ray.answer(what, answer)
     return found, list(found.wait(0.0))
 
 
@@ -168,8 +181,7 @@ def test_an_actor_that_cannot_be_reached_is_ended_and_its_unit_waits_until_that_
 ) -> None:
     found, events = answered(ray, tmp_path, ray.exceptions.ActorUnavailableError("socket closed", None))
     assert events == [] and len(ray.killed) == 1
-    ref = next(ref for ref, call in found._calls.items() if call.what == "end")
-    ray.answers = {ref: ray.exceptions.ActorDiedError()}
+    ray.answer("beats", ray.exceptions.ActorDiedError())
     (lost,) = found.wait(0.0)
     assert isinstance(lost, Lost)
 
