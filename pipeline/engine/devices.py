@@ -9,6 +9,8 @@ from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.executors import LOCAL
 from pipeline.engine.profile import MOST_WORKERS, Profile
 
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
 
 def cores() -> int:
     """Processor cores that this process may use."""
@@ -31,7 +33,7 @@ def device_of(profile: Profile) -> str:
 
 def cards() -> int:
     """NVIDIA GPUs that this process may use: those of the machine, or as many of them as CUDA_VISIBLE_DEVICES names."""
-    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    there = len(list(_GPUS.glob("*")))
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return there
