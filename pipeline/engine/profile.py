@@ -83,8 +83,8 @@ class Machine(Strict):
     net_server: str = Field(
         "auto",
         pattern="^(auto|on|off)$",
-        description="one process a GPU that holds the nets of annotate for all workers of a machine: on, off, or auto = where "
-        "several share a GPU; with ray each worker holds its own",
+        description="one process a GPU that holds a stage's nets for all workers of a machine: on, off, or auto = where several "
+        "share a GPU; with ray each worker holds its own",
     )
 
     @field_validator("executor")

@@ -34,6 +34,7 @@ def units(names: list[str], frames: int, each: int) -> list[Unit]:
         video = {
             "path": str(asset(f"clips/{name}.mp4")),
             "sha256": "",
+            "video_id": name,
             "width": CLIPS[name],
             "height": 0,
             "footage": None,

@@ -25,6 +25,7 @@ from pipeline.nets.server.held import How
 from pipeline.nets.server.keeper import NAME, Keeper
 from pipeline.nets.server.wire import Address, RunLost, ServerGone
 from pipeline.nets.session import ModelRefused, open_session
+from tests.pipeline.nets.fakes import asset
 from tests.pipeline.nets.server import little_nets
 
 SOON = How(threads=1, wait_seconds=0.003, runners=1)
@@ -267,6 +268,20 @@ def test_others_hear_nothing(doubling: Path) -> None:
             with pytest.raises((EOFError, ConnectionError)):
                 wire.receive(line)
         assert open_net(doubling, server=address).run(["y"], {"x": rows(1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("pyannote_segmentation_2022", (4, 1, 160_000)), ("mobilefacenet_arcface_112", (1, 3, 112, 112))],
+)
+def test_other_nets_give_the_same_to_the_bit(name: str, shape: tuple[int, ...]) -> None:
+    path = asset(f"models/{name}.onnx")
+    own = open_session(path, threads=1)
+    feed = {own.get_inputs()[0].name: np.random.default_rng(405).standard_normal(shape).astype(np.float32)}
+    with server(How(threads=2)) as address:
+        served = open_net(path, server=address).run(None, feed)
+    for ours, theirs in zip(served, own.run(None, feed), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_several_servers_share_the_work_of_one_worker(doubling: Path) -> None:
