@@ -60,10 +60,13 @@ class Gather(Generic[Net, Answer]):
     Args:
         limit: rows of a batch, unless a single request has more.
         seconds: for which a request waits at most, as long as others may still come.
+
+    Attributes:
+        limit: as given; it may be changed.
     """
 
     def __init__(self, limit: int, seconds: float) -> None:
-        self._limit, self._seconds = limit, seconds
+        self.limit, self._seconds = limit, seconds
         self._waiting: list[Request[Net, Answer]] = []
         self._lines = self._running = 0
         self._exclusive = False  # what runs now has to run alone
@@ -120,7 +123,7 @@ class Gather(Generic[Net, Answer]):
         batch, rows = requests[:1], 0
         for before, request in pairwise(requests):
             rows += before.rows
-            if rows + request.rows > self._limit:
+            if rows + request.rows > self.limit:
                 break
             batch.append(request)
         return batch
@@ -130,4 +133,4 @@ class Gather(Generic[Net, Answer]):
         if alone or not batch[0].together or now - batch[0].came >= self._seconds:
             return True
         same = [one for one in self._waiting if one.key == batch[0].key]
-        return len(same) > len(batch) or sum(one.rows for one in batch) >= self._limit
+        return len(same) > len(batch) or sum(one.rows for one in batch) >= self.limit

@@ -67,6 +67,7 @@ class HeldNet:
         self._how, self._card = how, card
         self._outputs = [one.name for one in self.session.get_outputs()]
         self._own = threading.local()
+        self._bound = how.bound
         self._good: dict[str, Array] = {}  # inputs of a form that has been run
 
     def about(self) -> dict[str, Any]:
@@ -102,18 +103,28 @@ class HeldNet:
         try:
             if self._good:
                 self._ran(self._outputs, self._good)
-        except Exception:  # onnxruntime's own exceptions share no base class
-            log.exception("a net that has run before runs no more")
+        except Exception as error:  # noqa: BLE001 - onnxruntime's own exceptions share no base class
+            log.error("a net that has run before runs no more: %s", error)
             return False
         return True
 
     def _ran(self, names: list[str], feed: Mapping[str, Array]) -> list[Array]:
-        if not self._how.bound:
-            return list(self.session.run(names, dict(feed)))
+        if self._bound:
+            try:
+                return self._own_bound().run(names, feed)
+            except Exception as error:  # noqa: BLE001 - as above
+                outputs = list(self.session.run(names, dict(feed)))  # fails likewise where the request is at fault
+                self._bound = False
+                log.warning("runs on buffers that stay fail, and are left: %s", error)
+                return outputs
+        return list(self.session.run(names, dict(feed)))
+
+    def _own_bound(self) -> Bound:
+        """This thread's buffers."""
         if not hasattr(self._own, "bound"):
             self._own.bound = Bound(self.session, self._how.device, self._card)
         bound: Bound = self._own.bound
-        return bound.run(names, feed)
+        return bound
 
     def _joined(self, batch: Sequence[Request[Any, Any]], rows: int) -> dict[str, Array]:
         """Inputs of all requests one after the other, in a buffer of this thread; what fills it up is zeros, or rows of before."""

@@ -63,8 +63,12 @@ class Keeper:
 
     def _keep(self, card: int) -> None:
         died: list[float] = []
-        while True:
-            process = self._started(card)
+        while not self.given_up:
+            try:
+                process = self._started(card)
+            except OSError as error:
+                self._give_up(f"no server of nets can be started: {error}")
+                return
             if not _ended_first(process, self._ending):
                 process.kill()
                 process.join()
@@ -74,11 +78,14 @@ class Keeper:
             words = f"the server of nets of GPU {card}" if self._how.device == "cuda" else "the server of nets"
             words = f"{words} {_how_it_ended(process.exitcode or 0)}"
             if len(died) >= self._most:
-                self.given_up = f"{words}; it ended {len(died)} times, and is not started again"
-                log.error("%s", self.given_up)
-                self._close_doors()  # clients that wait are told by this
+                self._give_up(f"{words}; it ended {len(died)} times, and is not started again")
                 return
             log.warning("%s; another one is started, and does what it had not done", words)
+
+    def _give_up(self, words: str) -> None:
+        self.given_up = words
+        log.error("%s", words)
+        self._close_doors()  # clients that wait are told by this
 
     def _started(self, card: int) -> BaseProcess:
         spawn = multiprocessing.get_context("spawn")

@@ -108,10 +108,18 @@ class Server:
             return batch[0].net.run(batch)
         except Exception as error:  # noqa: BLE001 - the client must hear of it, whatever it is
             if len(batch) > 1:
-                return [outcome for request in batch for outcome in self._outcomes([request])]
+                outcomes = [outcome for request in batch for outcome in self._outcomes([request])]
+                if not any(isinstance(outcome, Exception) for outcome in outcomes):
+                    self._lower(sum(request.rows for request in batch), error)
+                return outcomes
             if not batch[0].net.works():
                 os._exit(BROKEN_EXIT)  # another server will do it
             return [error.with_traceback(None)]  # whose frames hold slots
+
+    def _lower(self, rows: int, error: Exception) -> None:
+        """Take fewer rows for a batch from now on: so many failed together, and none alone, as where the GPU's memory is small."""
+        limit = self._gather.limit = max(1, min(self._gather.limit, rows // 2))
+        log.warning("a batch of %d rows failed, and none of its parts: %d at most from now on: %s", rows, limit, error)
 
     def _attend(self, line: socket.socket) -> None:
         """Answer a client until it is gone, or makes no sense."""

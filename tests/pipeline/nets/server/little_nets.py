@@ -50,6 +50,20 @@ def looks_up(path: Path) -> Path:
     return _save(path, nodes + _counted(weights), ["N", WIDTH], weights)
 
 
+def narrow(path: Path, most: int) -> Path:
+    """y = 2 x + 1 for at most so many rows at once; more are an error."""
+    weights = [numpy_helper.from_array(np.array(value, np.float32), f"w{value:g}") for value in (2.0, 1.0)]
+    weights.append(numpy_helper.from_array(np.zeros(most + 1, np.float32), "table"))
+    nodes = [
+        helper.make_node("Gather", ["table", "count"], ["nothing"]),
+        helper.make_node("Mul", ["x", "w2"], ["z"]),
+        helper.make_node("Add", ["z", "w1"], ["v"]),
+        helper.make_node("Add", ["v", "nothing"], ["y"]),
+    ]
+    counted = _counted(weights)
+    return _save(path, counted[:2] + nodes + counted[2:], ["N", WIDTH], weights)
+
+
 def loops(path: Path) -> Path:
     """y = 2 x + 1, after as many turns of a loop as the largest number of x says."""
     ends = [helper.make_tensor_value_info("turns", TensorProto.INT64, [])]

@@ -144,6 +144,28 @@ def test_a_bad_request_fails_alone_and_as_it_would_without_a_server(tmp_path: Pa
             open_net(tmp_path / "absent.onnx", server=address)
 
 
+def test_where_the_memory_is_too_small_batches_become_smaller(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = little_nets.narrow(tmp_path / "narrow.onnx", most=5)
+    with server(PATIENT) as address, ThreadPoolExecutor(4) as pool:
+        served = open_net(path, server=address, together=True)
+        barrier = threading.Barrier(4)
+
+        def ask(number: int) -> list[float]:
+            means = []
+            for turn in range(4):
+                barrier.wait(60)
+                y, seen = served.run(None, {"x": rows(2, number + turn)})
+                means.append(float(y.mean()))
+                assert seen.max() <= 5
+            return means
+
+        found = list(pool.map(ask, range(4)))
+    assert found == [[2 * (number + turn) + 1 for turn in range(4)] for number in range(4)]
+    assert "at most from now on" in capfd.readouterr().err
+
+
 def test_a_server_that_is_killed_is_started_again_and_nobody_notices(
     doubling: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
