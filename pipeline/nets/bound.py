@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from pipeline.nets.session import Device, runtime_for
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -25,8 +27,9 @@ class Bound:
         card: number of the GPU.
     """
 
-    def __init__(self, session: "onnxruntime.InferenceSession", device: str, card: int = 0) -> None:
+    def __init__(self, session: "onnxruntime.InferenceSession", device: Device, card: int = 0) -> None:
         self._session, self._device, self._card = session, device, card
+        self._values = runtime_for(device).OrtValue
         self._kept: OrderedDict[Any, tuple[Any, dict[str, Any]]] = OrderedDict()
 
     def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -44,13 +47,10 @@ class Bound:
         return list(binding.copy_outputs_to_cpu())
 
     def _made(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> tuple[Any, dict[str, Any]]:
-        from onnxruntime import OrtValue
-
         binding, inputs = self._session.io_binding(), {}
         for name, array in feed.items():
-            inputs[name] = OrtValue.ortvalue_from_shape_and_type(
-                list(array.shape), array.dtype.type, self._device, self._card
-            )
+            shape = list(array.shape)
+            inputs[name] = self._values.ortvalue_from_shape_and_type(shape, array.dtype.type, self._device, self._card)
             binding.bind_ortvalue_input(name, inputs[name])
         for name in names:
             binding.bind_output(name, "cpu")

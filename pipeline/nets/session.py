@@ -57,7 +57,7 @@ def open_session(
     name = "the model" if isinstance(model, bytes) else str(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     check_model(content, name)
-    runtime = _onnxruntime(device)
+    runtime = runtime_for(device)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     # Idle threads that spin would take a third more CPU, from the decoder and from other workers.
@@ -87,7 +87,8 @@ def check_model(content: bytes, name: str = "the model") -> None:
         raise ModelRefused(f"{name} needs operators of {', '.join(sorted(map(repr, foreign)))}, which are not allowed")
 
 
-def _onnxruntime(device: Device) -> Any:
+def runtime_for(device: Device) -> Any:
+    """The module onnxruntime, which runs on this device. Raises DeviceMissing."""
     try:
         import onnxruntime
     except ImportError as error:

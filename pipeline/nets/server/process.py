@@ -136,7 +136,7 @@ class Server:
 
     def _admitted(self, line: socket.socket) -> Slot | None:
         """The slot of a client of this user that shows the token; None for others, which hear nothing more."""
-        message, files = wire.receive(line)
+        message, files = wire.receive(line, 1)
         known = wire.same_user(line) and hmac.compare_digest(str(message.get("token")), self._order.token)
         if not (known and files and wire.sealed(files[0])):
             for file in files:

@@ -158,9 +158,9 @@ def send(line: socket.socket, message: Mapping[str, Any], file: int | None = Non
     socket.send_fds(line, [data], [] if file is None else [file])
 
 
-def receive(line: socket.socket) -> tuple[Message, list[int]]:
-    """The next message, and descriptors that came with it. EOFError, OSError where nobody is there any more."""
-    data, files, _, _ = socket.recv_fds(line, _MESSAGE_BYTES, 1)
+def receive(line: socket.socket, descriptors: int = 0) -> tuple[Message, list[int]]:
+    """The next message, and as many descriptors of those that came with it. EOFError, OSError where nobody is there any more."""
+    data, files, _, _ = socket.recv_fds(line, _MESSAGE_BYTES, descriptors)
     if not data:
         raise EOFError
     message = json.loads(data)

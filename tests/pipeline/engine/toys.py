@@ -128,7 +128,7 @@ class ToyServed(Toy):
 
     name: ClassVar[str] = "toy_served"
     writes: ClassVar[str] = "videos"
-    resources: ClassVar[Resources] = Resources(seconds=30.0, memory_gb=2.0, served=True)
+    resources: ClassVar[Resources] = Resources(seconds=45.0, memory_gb=2.0, served=True)
 
     units: tuple[str, ...] = Field((), description="what to do", json_schema_extra=runtime())
     net: str = Field("", json_schema_extra=runtime())

@@ -68,6 +68,6 @@ def test_rows_are_the_same_with_a_server(tmp_path: Path, prepared: AssetModels) 
 def test_rows_of_real_clips_are_the_same_with_a_server(tmp_path: Path, prepared: AssetModels, net: str) -> None:
     """Clips of several videos and shapes meet in batches; a released detector takes one picture, and meets nobody."""
     models = prepared if net == "prepared" else AssetModels()
-    of = units(list(CLIPS), frames=30, each=2)
+    of = units(list(CLIPS), frames=12, each=2)
     served = rows(tmp_path, models, "on", of, pose_batch=5, detector_batch=3)
     assert len(served) == 6 and served == rows(tmp_path, models, "off", of)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pipeline.engine.executors import net_server
 from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.local import LocalExecutor
 from pipeline.engine.executors.net_server import wanted
+from pipeline.engine.executors.on_ray import _orders
 from pipeline.engine.profile import Machine, ProfileError, load
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -187,6 +189,13 @@ def test_other_systems_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not wanted(Job(toys.ToyServed(), Context(Path(), "cuda"), 4))
     with pytest.raises(StageError, match="darwin has no such server"):
         wanted(Job(toys.ToyServed(), Context(Path()), 4, machine=ON))
+
+
+def test_nodes_of_a_cluster_are_told_of_no_server(tmp_path: Path) -> None:
+    orders = _orders(
+        Job(toys.ToyServed(), Context(tmp_path), 4, machine=Machine(executor="ray", net_server="on")), {"CPU": 1.0}
+    )
+    assert pickle.loads(orders.job)[1].net_server is None
 
 
 @pytest.mark.parametrize(

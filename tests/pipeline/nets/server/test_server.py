@@ -21,7 +21,7 @@ import pytest
 from pipeline.nets.footage import footage_of
 from pipeline.nets.server import client, wire
 from pipeline.nets.server.client import open_net
-from pipeline.nets.server.held import How
+from pipeline.nets.server.held import HeldNet, How
 from pipeline.nets.server.keeper import NAME, Keeper
 from pipeline.nets.server.wire import Address, RunLost, ServerGone
 from pipeline.nets.session import ModelRefused, open_session
@@ -230,8 +230,6 @@ def test_a_net_that_ran_before_and_runs_no_more_makes_way_for_another_server(
 
 def _break_once(sign: Path) -> None:
     """In the server: runs fail from the moment on at which a file is there, unless it was there at the beginning."""
-    from pipeline.nets.server.held import HeldNet
-
     ran = HeldNet._ran
 
     def broken(self: HeldNet, names: list[str], feed: Any) -> Any:

@@ -73,7 +73,7 @@ def test_messages_arrive_whole_with_their_descriptor_and_an_end_is_an_end() -> N
         wire.send(ours, {"a": ["b", 1]}, memory)
         wire.send(ours, {"second": True})
         os.close(memory)
-        message, [file] = wire.receive(theirs)
+        message, [file] = wire.receive(theirs, 1)
         assert message == {"a": ["b", 1]} and wire.sealed(file)
         os.close(file)
         assert wire.receive(theirs) == ({"second": True}, [])
