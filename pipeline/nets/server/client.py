@@ -16,6 +16,8 @@ from pipeline.nets.server import wire
 from pipeline.nets.server.wire import LOSSES, Address, Array, Message, RunLost, ServerGone, Slot
 from pipeline.nets.session import Device, open_session
 
+_TRIES = 100  # of a request: connections from before a server's death are found broken one by one
+
 
 class _Died(Exception):
     """The server died while this request waited, or ran."""
@@ -99,12 +101,14 @@ class ServedSession:
     def _asked(self, message: Message, feed: Mapping[str, Array] | None = None) -> Message:
         """The answer to a request; where a server dies over it, that of the next one."""
         deaths = 0
-        while deaths < LOSSES:
+        for _ in range(_TRIES):
             with self._lines.one() as line:
                 try:
                     return line.asked({**message, "alone": deaths > 0}, feed)
                 except _Died as died:
                     deaths += died.running
+            if deaths == LOSSES:
+                break
         raise RunLost(f"{LOSSES} servers of nets died while they ran {Path(self._path).name}; the run's log says how")
 
 

@@ -13,6 +13,7 @@ from pipeline.nets.server.gather import Request
 from pipeline.nets.server.wire import Array
 from pipeline.nets.session import Device, open_session
 
+_OURS = "csg405."  # begins the keys of a net's metadata that anything reads; others may be of any length
 _BUFFERS = 24  # of a thread and net, for batches of so many shapes
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ class HeldNet:
             [[one.name, one.type, list(one.shape)] for one in values]
             for values in (self.session.get_inputs(), self.session.get_outputs())
         )
-        meta = dict(self.session.get_modelmeta().custom_metadata_map)
+        told = self.session.get_modelmeta().custom_metadata_map
+        meta = {key: text for key, text in told.items() if key.startswith(_OURS)}
         return {"inputs": inputs, "outputs": outputs, "meta": meta, "providers": self.session.get_providers()}
 
     def run(self, batch: Sequence[Request[Any, Any]]) -> list[list[Array]]:

@@ -130,7 +130,7 @@ class Server:
             try:
                 while True:
                     message, _ = wire.receive(line)
-                    wire.send(line, self._answer(message, slot))
+                    _reply(line, self._answer(message, slot))
             finally:
                 self._gather.joined(-1)
 
@@ -171,6 +171,13 @@ class Server:
             raise request.answer
         outputs: Any = request.answer
         return {"outputs": slot.put(outputs, int(message["room"]))[0]}
+
+
+def _reply(line: socket.socket, answer: Message) -> None:
+    try:
+        wire.send(line, answer)
+    except wire.NoRoom as error:
+        wire.send(line, {"error": wire.NoRoom.__name__, "words": str(error)})
 
 
 def _mark(slot: Slot, running: bool) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from pipeline.nets.bound import Bound
@@ -42,6 +43,14 @@ def test_where_buffers_cannot_stay_runs_go_on_without(
         assert output.tolist() == [[7.0] * 4]
     [record] = caplog.records
     assert "no such device" in record.getMessage()
+
+
+def test_a_long_word_of_the_file_is_not_passed_on(tmp_path: Path) -> None:
+    path = little_nets.doubles(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    model.metadata_props.add(key="of somebody else", value="x" * 200_000)
+    onnx.save(model, path)
+    assert HeldNet(str(path), How(threads=1)).about()["meta"] == {"csg405.footage": "theatre"}
 
 
 def test_a_net_that_mixes_rows_up_is_refused(tmp_path: Path) -> None:
