@@ -9,6 +9,8 @@ from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.executors import LOCAL
 from pipeline.engine.profile import MOST_WORKERS, Profile
 
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
 
 def cores() -> int:
     """Processor cores that this process may use."""
@@ -27,6 +29,20 @@ def device_of(profile: Profile) -> str:
     if profile.machine.device != "auto":
         return profile.machine.device
     return "cuda" if Path("/proc/driver/nvidia/version").exists() else "cpu"
+
+
+def cards() -> int:
+    """NVIDIA GPUs that this process may use: those of the machine, or as many of them as CUDA_VISIBLE_DEVICES names."""
+    there = len(list(_GPUS.glob("*")))
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return there
+    count = 0
+    for name in (one.strip() for one in named.split(",")):
+        if not name or name == "-1":  # CUDA looks no further
+            break
+        count += 1
+    return min(there, count) if named.replace(",", "").replace(" ", "").isdigit() else count  # MIG: several a GPU
 
 
 def torch_device(profile: Profile) -> str:

@@ -80,6 +80,12 @@ class Machine(Strict):
         description="GiB of such copies that stay, per machine and run; and of sound that stages decode once for all of them",
     )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where nets run: auto, cpu or cuda")
+    net_server: str = Field(
+        "auto",
+        pattern="^(auto|on|off)$",
+        description="one process a GPU that holds a stage's nets for all workers of a machine: on, off, or auto = where several "
+        "share a GPU; with ray each worker holds its own",
+    )
 
     @field_validator("executor")
     @classmethod

@@ -15,6 +15,7 @@ from pipeline.storage import Storage, Where, divided, storage_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.nets.server.wire import Address
     from pipeline.registry.models import Registry
     from pipeline.sources.web.settings import Web
     from pipeline.tables.opt_out import OptOut
@@ -46,6 +47,7 @@ class Resources:
         seconds: wall time after which a unit is stopped.
         memory_gb: private memory of a worker process, in GiB.
         gpu: the stage can use a GPU.
+        served: its workers open nets of `Context.net_server` where there is one.
         one_worker: the stage writes shared files, or is too small to be worth more than one process.
         network: the stage waits for the network: as many workers as `web.connections`, not one a core.
         driver_disk: workers read files that only the driver's machine has, such as an archive that it unpacked.
@@ -57,6 +59,7 @@ class Resources:
     seconds: float = 600.0
     memory_gb: float = 8.0
     gpu: bool = False
+    served: bool = False
     one_worker: bool = False
     network: bool = False
     driver_disk: bool = False
@@ -79,6 +82,7 @@ class Context:
         opt_out: whose videos are left out; None outside a run.
         cache_gb: GiB that what stages decode once for all of them may take, on each machine.
         where: the run's storage, where that is no folder of it: a worker opens it without the run; None where the run itself says.
+        net_server: which holds the nets of all workers of this machine; None where each opens its own.
         pulse: the folder in which workers on this machine count frames and bytes; None where nobody listens.
     """
 
@@ -93,6 +97,7 @@ class Context:
     where: Where | None = None
     cache_gb: float = 50.0
     gpu_share: float = 1.0
+    net_server: "Address | None" = None
 
     @property
     def storage(self) -> Storage:

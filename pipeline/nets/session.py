@@ -36,13 +36,16 @@ class DeviceMissing(UserError, RuntimeError):
     """onnxruntime is missing or cannot run on the device that was asked for."""
 
 
-def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int = 0) -> "onnxruntime.InferenceSession":
+def open_session(
+    model: str | Path | bytes, device: Device = "cpu", threads: int = 0, card: int = 0
+) -> "onnxruntime.InferenceSession":
     """An onnxruntime session for a model that is not trusted.
 
     Args:
         model: path of an .onnx file, or its bytes.
         device: "cpu" or "cuda".
         threads: CPU threads within an operator; 0 takes one a core.
+        card: number of the GPU, among those that this process sees.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -54,7 +57,7 @@ def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int
     name = "the model" if isinstance(model, bytes) else str(model)
     content = model if isinstance(model, bytes) else Path(model).read_bytes()
     check_model(content, name)
-    runtime = _onnxruntime(device)
+    runtime = runtime_for(device)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     # Idle threads that spin would take a third more CPU, from the decoder and from other workers.
@@ -62,7 +65,8 @@ def open_session(model: str | Path | bytes, device: Device = "cpu", threads: int
     options.log_severity_level = 3  # no user can act on warnings about fusion; errors are raised anyway
     try:
         # The bytes that were checked are the bytes that are loaded.
-        session = runtime.InferenceSession(content, options, providers=[(_PROVIDERS[device], OPTIONS[device])])
+        provider = _PROVIDERS[device], OPTIONS[device] | ({"device_id": str(card)} if device == "cuda" else {})
+        session = runtime.InferenceSession(content, options, providers=[provider])
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelRefused(f"{name} cannot be loaded: {error}") from error
     running = session.get_providers()[0]
@@ -83,7 +87,8 @@ def check_model(content: bytes, name: str = "the model") -> None:
         raise ModelRefused(f"{name} needs operators of {', '.join(sorted(map(repr, foreign)))}, which are not allowed")
 
 
-def _onnxruntime(device: Device) -> Any:
+def runtime_for(device: Device) -> Any:
+    """The module onnxruntime, which runs on this device. Raises DeviceMissing."""
     try:
         import onnxruntime
     except ImportError as error:

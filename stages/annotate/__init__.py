@@ -19,7 +19,7 @@ class Annotate(AnnotateSettings, Stage):
     )
     writes: ClassVar[str] = "persons"
     unit: ClassVar[str] = "clip_id"
-    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True, served=True)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.detector, self.pose)

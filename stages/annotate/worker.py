@@ -56,6 +56,7 @@ class AnnotateWorker:
             score=settings.detector_score,
             nms_iou=settings.nms_iou,
             batch=settings.detector_batch,
+            server=context.net_server,
         )
         pose = open_pose(
             pose_file.path,
@@ -65,6 +66,7 @@ class AnnotateWorker:
             batch=settings.pose_batch,
             workers=_crop_threads(context),
             released=pose_file.original,
+            server=context.net_server,
         )
         footage = {detector_file.name: detector.footage, pose_file.name: pose.footage}
         return cls(settings, context, detector, pose, footage)

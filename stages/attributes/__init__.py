@@ -34,7 +34,7 @@ class Attributes(AttributesSettings, Stage):
     )
     writes: ClassVar[str] = "attributes"
     unit: ClassVar[str] = "person_id"
-    resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=12, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=12, gpu=True, served=True)
 
     def optional_model_names(self) -> tuple[Names, ...]:
         return tuple(self.wanted().values())

@@ -12,7 +12,8 @@ from pipeline.nets.face.attributes import Attribute, AttributeNet, ages
 from pipeline.nets.face.deepface import DeepFaceReference
 from pipeline.nets.face.identity import IdentityNet
 from pipeline.nets.footage import footage_of
-from pipeline.nets.session import Device, open_session
+from pipeline.nets.server.client import open_net
+from pipeline.nets.session import Device
 from stages.attributes.settings import GUESSES, IDENTITY, AttributesSettings
 
 
@@ -92,7 +93,7 @@ def open_nets(settings: AttributesSettings, context: Context) -> FaceNets:
     """Open those of the wanted nets that are here; the others are left out.
 
     Raises:
-        ImportError: deepface, which the back-end is, is not installed. What `open_session` raises.
+        ImportError: deepface, which the back-end is, is not installed. What `open_net` raises.
     """
     device: Device = "cuda" if context.device == "cuda" else "cpu"
     wanted = settings.wanted()
@@ -103,7 +104,7 @@ def open_nets(settings: AttributesSettings, context: Context) -> FaceNets:
     nets = SessionNets()
 
     def session(attribute: str) -> InferenceSession:
-        opened = open_session(files[attribute].path, device, context.threads)
+        opened = open_net(files[attribute].path, device, context.threads, context.net_server)
         nets.footage[files[attribute].name] = footage_of(opened)
         return opened
 

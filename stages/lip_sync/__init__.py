@@ -32,7 +32,9 @@ class LipSync(LipSyncSettings, Stage):
     writes: ClassVar[str] = "lip_syncs"
     unit: ClassVar[str] = "clip_id"
     reads_decoded: ClassVar[bool] = True
-    resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=8, gpu=True, preload=("scipy.signal",))
+    resources: ClassVar[Resources] = Resources(
+        seconds=1800, memory_gb=8, gpu=True, served=True, preload=("scipy.signal",)
+    )
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.net, self.face_detector) if self.backend == "syncnet-pipeline" else (self.net,)

@@ -7,7 +7,8 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.nets.footage import check_footage, footage_of
-from pipeline.nets.session import Device, open_session
+from pipeline.nets.server.client import open_net
+from pipeline.nets.session import Device
 from pipeline.nets.syncnet import SyncNet
 from pipeline.nets.syncnet.package import SyncNetReference
 from pipeline.nets.syncnet.whole import WholePipeline
@@ -43,7 +44,7 @@ class LipSyncWorker:
         """Open the net that the settings name.
 
         Raises:
-            ImportError: syncnet-python, which the back-end is, is not installed. What `open_session` raises.
+            ImportError: syncnet-python, which the back-end is, is not installed. What `open_net` raises.
         """
         return cls(settings, *open_measurer(settings, context))
 
@@ -64,7 +65,7 @@ def open_measurer(settings: LipSyncSettings, context: Context) -> tuple[Measurer
     device: Device = "cuda" if context.device == "cuda" else "cpu"
     file = context.nets.resolve(settings.net)
     if settings.backend == "onnx":
-        session = open_session(file.path, device, context.threads)
+        session = open_net(file.path, device, context.threads, context.net_server)
         comparer = NetComparer(SyncNet(session, settings.batch))
         return CropMeasurer(settings, context, comparer), {file.name: footage_of(session)}
     weights = file.original or file.path

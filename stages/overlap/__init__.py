@@ -27,7 +27,7 @@ class Overlap(OverlapSettings, Stage):
     writes: ClassVar[str] = "overlaps"
     unit: ClassVar[str] = "video_id"
     reads_decoded: ClassVar[bool] = True
-    resources: ClassVar[Resources] = Resources(seconds=7200, memory_gb=8, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=7200, memory_gb=8, gpu=True, served=True)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.checkpoint if self.backend == "pyannote" else self.net,)

@@ -7,7 +7,8 @@ from pipeline.engine.decoded import sound_tracks
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.nets.footage import check_footage, footage_of
-from pipeline.nets.session import Device, open_session
+from pipeline.nets.server.client import open_net
+from pipeline.nets.session import Device
 from pipeline.nets.sound.pyannote_segmentation import PyannoteSegmentation
 from pipeline.nets.sound.segmentation import Listener, SegmentationNet
 from pipeline.nets.sound.voices import Span, Voices, clipped, longest, seconds, spans
@@ -87,7 +88,7 @@ def open_listener(settings: OverlapSettings, context: Context) -> tuple[Listener
     """The net that the settings name, and by its name the only footage that it was made for.
 
     Raises:
-        ImportError: the backend pyannote is not installed. What `open_session` raises.
+        ImportError: the backend pyannote is not installed. What `open_net` raises.
     """
     device: Device = "cuda" if context.device == "cuda" else "cpu"
     batch = settings.batch or (GPU_BATCH if device == "cuda" else CPU_BATCH)
@@ -96,7 +97,7 @@ def open_listener(settings: OverlapSettings, context: Context) -> tuple[Listener
         checkpoint = context.nets.resolve(settings.checkpoint)  # which checks the file's hash
         return PyannoteSegmentation(checkpoint.path, device, batch, step, soft=soft, threads=context.threads), {}
     net = context.nets.resolve(settings.net)
-    session = open_session(net.path, device, context.threads)
+    session = open_net(net.path, device, context.threads, context.net_server)
     return SegmentationNet(session, batch, step, soft=soft), {net.name: footage_of(session)}
 
 

@@ -34,7 +34,7 @@ class SameFace(SameFaceSettings, Stage):
     )
     writes: ClassVar[str] = "same_faces"
     unit: ClassVar[str] = "clip_id"
-    resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=4, gpu=True)
+    resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=4, gpu=True, served=True)
 
     def optional_model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.net,)

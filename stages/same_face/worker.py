@@ -13,7 +13,8 @@ from pipeline.media.video import GridReader
 from pipeline.nets.face.faces import Choice, aligned, candidates
 from pipeline.nets.face.identity import IdentityNet, mean_identity
 from pipeline.nets.footage import check_footage, footage_of
-from pipeline.nets.session import Device, open_session
+from pipeline.nets.server.client import open_net
+from pipeline.nets.session import Device
 from stages.same_face.settings import SameFaceSettings
 
 
@@ -46,7 +47,7 @@ class SameFaceWorker:
         file = context.nets.optional(settings.net)
         if file is None:
             raise ValueError(f"none of {', '.join(settings.net)} is here any more")
-        session = open_session(file.path, device, context.threads)
+        session = open_net(file.path, device, context.threads, context.net_server)
         net = IdentityNet(session, settings.batch)
         return cls(settings, context, net, file.entry.same_person, {file.name: footage_of(session)})
 

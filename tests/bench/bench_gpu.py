@@ -1,17 +1,18 @@
 """What a GPU makes of annotation, in parts of at most 90 s, the most valuable first, six minutes together.
 
-python -m tests.bench gpu [--part sessions|nets|stage] [--out FILE]
+python -m tests.bench gpu [--part server|stage|nets|sessions] [--out FILE]
 
 Nothing is downloaded: nets of the size of YOLOX-l and DWPose-l, and footage of 1280 x 720, are made here. Where there is no GPU the
 same lines run with little nets on the processor, so that no minute of a GPU is spent on a typing error. Peers: `bench_annotate`.
 """
 
 import multiprocessing
+import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,17 @@ from pipeline.media.probe import probe
 from pipeline.media.video import write_video
 from pipeline.nets import session as sessions_room
 from pipeline.nets.pose import prepare
+from pipeline.nets.server.client import open_net
+from pipeline.nets.server.held import How
+from pipeline.nets.server.keeper import Keeper
+from pipeline.nets.server.wire import Address
 from pipeline.nets.session import open_session
 from stages.annotate import Annotate
 from stages.annotate.worker import AnnotateWorker
 from tests.bench.bench_annotate import device
-from tests.bench.big_nets import build_detector, build_pose_net
+from tests.bench.big_nets import build_corner, build_detector, build_pose_net
 from tests.bench.footage import Footage, context, unit
-from tests.bench.table import Goal, Row, Skipped
+from tests.bench.table import Goal, Row, Skipped, cores
 
 PART_SECONDS, ALL_SECONDS = 90.0, 360.0
 WIDTH, HEIGHT, FRAMES = 1280, 720, 251
@@ -160,23 +165,59 @@ def feed(session: Any, batch: int) -> dict[str, np.ndarray]:
 
 
 def stage(bench: Bench) -> Iterator[Row]:
-    """The whole stage with several workers on one card: frames and processor seconds, and how busy the card is."""
+    """The whole stage with several workers on one card, each with nets of its own."""
     for workers in (1, 4, 8, 16) if bench.on_gpu else (1, 2):
-        spawn = multiprocessing.get_context("spawn")
-        barrier = spawn.Barrier(workers)
-        with ProcessPoolExecutor(workers, spawn, _hold, (barrier,)) as pool:
-            began = time.perf_counter()
-            futures = [pool.submit(_annotate_for, bench, 3 * bench.seconds) for _ in range(workers)]
-            card = _card(futures) if bench.on_gpu else None
-            done = [future.result() for future in futures]
-        frames, cpu = sum(one[0] / one[1] for one in done), sum(one[2] for one in done)
-        what = f"annotate, {workers} workers"
-        yield Row(f"{what}: ready after", "s", time.perf_counter() - began - done[0][1])
-        yield Row(what, "frames/s", frames, goal=Goal("rate", FRAMES_A_SECOND) if bench.on_gpu else None)
-        yield Row(f"{what}: processor", "CPU s/1000", 1000 * cpu / sum(one[0] for one in done))
-        if card:
-            yield Row(f"{what}: card busy", "%", card[0])
-            yield Row(f"{what}: memory of the card", "GB", card[1])
+        yield from together(bench, workers, f"annotate, {workers} workers")
+
+
+def server(bench: Bench) -> Iterator[Row]:
+    """The same with one server of nets behind the workers; and what it costs to hand a crop over."""
+    yield handed_over(bench)
+    for workers in (14, 8, 4) if bench.on_gpu else (2, 4):
+        with Keeper(_how(bench), 1, _nothing) as address:
+            yield from together(bench, workers, f"annotate, a server and {workers} decoders", address)
+
+
+def together(bench: Bench, workers: int, what: str, server: Address | None = None) -> Iterator[Row]:
+    """Frames and processor seconds of workers that annotate at the same time, and how busy the card is."""
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(workers)
+    with ProcessPoolExecutor(workers, spawn, _hold, (barrier,)) as pool:
+        began = time.perf_counter()
+        futures = [pool.submit(_annotate_for, bench, 3 * bench.seconds, server) for _ in range(workers)]
+        card = _card(futures) if bench.on_gpu else None
+        done = [future.result() for future in futures]
+    frames, cpu = sum(one[0] / one[1] for one in done), sum(one[2] for one in done)
+    yield Row(f"{what}: ready after", "s", time.perf_counter() - began - done[0][1])
+    yield Row(what, "frames/s", frames, goal=Goal("rate", FRAMES_A_SECOND) if bench.on_gpu else None)
+    yield Row(f"{what}: their processor", "CPU s/1000", 1000 * cpu / sum(one[0] for one in done))
+    if card:
+        yield Row(f"{what}: card busy", "%", card[0])
+        yield Row(f"{what}: memory of the card", "GB", card[1])
+
+
+def handed_over(bench: Bench) -> Row:
+    """Microseconds a crop, of sixteen, through a net that looks at its corner alone: a server's, against a session of our own."""
+    path = build_corner(bench.folder / "corner.onnx")
+    crops = {"crops": np.random.default_rng(405).integers(0, 256, (16, 384, 288, 3), np.uint8)}
+    with Keeper(_how(bench), 1, _nothing) as address:
+        served, own = open_net(path, server=address, together=True), open_session(path, device(), 1)
+        took: dict[str, list[float]] = {"served": [], "own": []}
+        for _ in range(20):
+            for name, session in (("served", served), ("own", own)):
+                began = time.perf_counter()
+                session.run(None, crops)
+                took[name].append(1e6 * (time.perf_counter() - began) / len(crops["crops"]))
+    ours, limit = (statistics.median(took[name][5:]) for name in ("served", "own"))
+    return Row("a crop through a net that does nothing", "us", ours, limit=limit)
+
+
+def _how(bench: Bench) -> How:
+    return How.on(device(), 1 if bench.on_gpu else cores(), PART_SECONDS)
+
+
+def _nothing() -> None:
+    """No limits."""
 
 
 _barrier: Barrier | None = None
@@ -187,10 +228,11 @@ def _hold(barrier: Barrier) -> None:
     _barrier = barrier
 
 
-def _annotate_for(bench: Bench, seconds: float) -> tuple[int, float, float]:
+def _annotate_for(bench: Bench, seconds: float, server: Address | None) -> tuple[int, float, float]:
     """Frames that one worker annotates while all others do, the seconds in which it does, and its processor seconds."""
     run = Annotate(detector=("detector",), pose=("pose",))
-    worker = AnnotateWorker.from_context(run, context(bench.folder, bench.resolve, device()))
+    told = replace(context(bench.folder, bench.resolve, device()), net_server=server)
+    worker = AnnotateWorker.from_context(run, told)
     clip = unit(bench.footage, 0, bench.frames)
     assert list(worker.process(clip)), "nobody was found"
     assert _barrier is not None, "`_hold` begins every process"
@@ -217,4 +259,9 @@ def _card(futures: Sequence[Any]) -> tuple[float, float] | None:
     return (max(one[0] for one in seen), max(one[1] for one in seen)) if seen else None
 
 
-PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {"stage": stage, "nets": bare, "sessions": sessions}
+PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "server": server,
+    "stage": stage,
+    "nets": bare,
+    "sessions": sessions,
+}

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -31,6 +31,7 @@ from pipeline.engine.executors.executor import Job, Result, Results, Units
 from pipeline.engine.executors.expected import modules
 from pipeline.engine.executors.forked import AsDriver
 from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died, limit_memory
+from pipeline.engine.executors.net_server import served, told
 from pipeline.engine.executors.worker import Worker, disk_trouble, unexpected
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.unit import Unit
@@ -157,7 +158,14 @@ class LocalExecutor:
             worker = Worker(self.stage, self.job.context)
             yield from ((index, worker.run(unit)) for index, unit in units)
             return
-        waiting = _Waiting(units)
+        with ExitStack() as stack:
+            with _deaf_to_interrupts():
+                self.job, keeper = stack.enter_context(served(self.job))
+            for index, result in self._pools(_Waiting(units)):
+                yield index, told(result, keeper)
+
+    def _pools(self, waiting: "_Waiting") -> Results:
+        """Results of one pool, and of others where it breaks."""
         breaks = 0
         while not self.job.stopping():
             try:

@@ -17,6 +17,7 @@ from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
 from pipeline.engine.stage import Context, Stage, Work
 from pipeline.engine.unit import Unit
+from pipeline.nets.server.wire import RunLost, ServerGone
 from pipeline.sources.local.check import CrawledFiles
 from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
@@ -86,8 +87,10 @@ class Worker:
         self.deadline = time.monotonic() + self.stage.resources.seconds
         try:
             return self._packed(unit, work)
-        except Damaged as damage:  # of the tables: no unit may be done, or fail, on what is left
-            return Result(FAILED, Reason.EXCEPTION.code, str(damage), broken=True)
+        except (Damaged, ServerGone) as gone:  # tables, or nets: no unit may be done, or fail, on what is left
+            return Result(FAILED, Reason.EXCEPTION.code, str(gone), broken=True)
+        except RunLost as lost:
+            return Result(FAILED, Reason.CRASHED.code, str(lost))
         except Reject as reject:
             return Result(REJECTED, reject.reason.code, reject.detail or reject.reason.sentence)
         except Failure as failure:

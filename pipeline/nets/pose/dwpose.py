@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.nets.footage import footage_of
-from pipeline.nets.pose.batches import rows_of
+from pipeline.nets.pose.batches import is_served, on_gpu, rows_of
 from pipeline.nets.pose.decoders import decoder_of
 from pipeline.skeleton.layout import K
 
@@ -83,9 +83,9 @@ class PoseNet:
         self._fixed = isinstance(source.shape[0], int)
         self.batch = source.shape[0] if self._fixed else batch
         self.workers = workers
-        self._on_gpu = session.get_providers()[0] != "CPUExecutionProvider"
+        self._padded = on_gpu(session) and not is_served(session)
         # One run keeps a CPU busy; a GPU would wait while the batch before is decoded and the next is gathered.
-        self.lanes = 2 if self._on_gpu else 1
+        self.lanes = 2 if on_gpu(session) or is_served(session) else 1
 
     @property
     def footage(self) -> str:
@@ -123,7 +123,7 @@ class PoseNet:
 
     def _run(self, crops: Sequence[Crop]) -> Pose:
         first = crops[0][0]
-        rows = self.batch if self._fixed else rows_of(len(crops), self.batch, on_gpu=self._on_gpu)
+        rows = self.batch if self._fixed else rows_of(len(crops), self.batch, padded=self._padded)
         inputs = np.zeros((rows, *first.shape), first.dtype)
         np.stack([crop for crop, _ in crops], out=inputs[: len(crops)])
         outputs = [part[: len(crops)] for part in self._session.run(self._outputs, {self._input: inputs})]

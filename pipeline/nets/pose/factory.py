@@ -6,7 +6,9 @@ from pipeline.nets.pose import PoseBackend, simcc
 from pipeline.nets.pose.dwpose import PoseEstimator, PoseNet
 from pipeline.nets.pose.rtmlib_pose import RtmlibPose
 from pipeline.nets.pose.yolox import Detector
-from pipeline.nets.session import Device, open_session
+from pipeline.nets.server.client import open_net
+from pipeline.nets.server.wire import Address
+from pipeline.nets.session import Device
 
 
 def open_detector(
@@ -17,6 +19,7 @@ def open_detector(
     score: float = 0.3,
     nms_iou: float = 0.45,
     batch: int = 8,
+    server: Address | None = None,
 ) -> Detector:
     """A person detector.
 
@@ -27,11 +30,12 @@ def open_detector(
         score: least score of a detected box, 0..1.
         nms_iou: overlap (IoU) from which the weaker of two boxes is dropped.
         batch: pictures a run, where the model takes any number.
+        server: that holds the net; None for a session of our own.
 
     Raises:
-        ValueError: the model is no detector. What `open_session` raises.
+        ValueError: the model is no detector. What `open_net` raises.
     """
-    return Detector(open_session(model, device, threads), score, nms_iou, batch)
+    return Detector(open_net(model, device, threads, server, together=True), score, nms_iou, batch)
 
 
 def open_pose(
@@ -43,6 +47,7 @@ def open_pose(
     batch: int = 16,
     workers: int = 2,
     released: Path | None = None,
+    server: Address | None = None,
 ) -> PoseEstimator:
     """A whole-body pose net.
 
@@ -54,14 +59,15 @@ def open_pose(
         batch: people a run, where the model takes any number; rtmlib takes one.
         workers: threads that prepare crops while the net runs.
         released: the file that a prepared model was made of: rtmlib takes no other.
+        server: that holds the net; None for a session of our own, which rtmlib has in any case.
 
     Raises:
         ValueError: the model is no pose net, or rtmlib does not know how to decode it. RuntimeError: rtmlib is not installed.
-        What `open_session` raises.
+        What `open_net` raises.
     """
     if backend == "rtmlib":
-        model = released or model
-    net = PoseNet(open_session(model, device, threads), batch, workers)
+        model, server = released or model, None
+    net = PoseNet(open_net(model, device, threads, server, together=True), batch, workers)
     if backend == "onnx":
         return net
     if net.decode is not simcc.decode_outputs:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats32, Picture
 from pipeline.nets.footage import footage_of
-from pipeline.nets.pose.batches import rows_of
+from pipeline.nets.pose.batches import is_served, on_gpu, rows_of
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -73,7 +73,7 @@ class Detector:
             self.size = (height, width)
         self._fixed = isinstance(source.shape[0], int)
         self.batch = source.shape[0] if self._fixed else batch
-        self._on_gpu = session.get_providers()[0] != "CPUExecutionProvider"
+        self._padded = on_gpu(session) and not is_served(session)
         self._outputs = [item.name for item in session.get_outputs()]
         self.head = "raw" if self._free else self._recognise()
 
@@ -115,7 +115,7 @@ class Detector:
         return max(1, int(size[0] * ratio)), max(1, int(size[1] * ratio))
 
     def _detect(self, group: Sequence[Picture], canvas: Size) -> list[NDArray[np.float32]]:
-        rows = self.batch if self._fixed else rows_of(len(group), self.batch, on_gpu=self._on_gpu)
+        rows = self.batch if self._fixed else rows_of(len(group), self.batch, padded=self._padded)
         outputs = self._run(group, canvas, rows)
         return [self._people(outputs, i, picture.shape[:2], canvas) for i, picture in enumerate(group)]
 

@@ -38,6 +38,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "UnfitPoses": "import_poses makes a Reject of it",
     "Unusable": "an answer of a language model; ends as a Failure",
     "WriteError": "a crash of ffmpeg: a bug, whose traceback is wanted",
+    "_Died": "the request is sent to the next server",
     "_Missing": "the track is decoded again",
     "_Unknown": "the back-ends' runner ends with its words",
     "_OtherBytes": "the bucket's own; ends as a Failure",

@@ -15,7 +15,7 @@ from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry
 from tests.pipeline.engine import toys
 
-KNOWN: tuple[Any, ...] = (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken)
+KNOWN: tuple[Any, ...] = (*toys.CHAIN, toys.ToyHeavy, toys.ToyBroken, toys.ToyServed)
 STAGES = {cls.name: cls for cls in KNOWN}
 
 
@@ -24,7 +24,8 @@ def main() -> None:
     link.GRACE_SECONDS = float(os.environ.get("TOY_GRACE_SECONDS", link.GRACE_SECONDS))
     run, workers = Path(sys.argv[1]), int(sys.argv[2])
     address = os.environ.get("TOY_RAY")  # of a Ray cluster, "" for one of its own
-    machine = Machine() if address is None else Machine(executor="ray", address=address)
+    served = os.environ.get("TOY_NET_SERVER", "auto")
+    machine = Machine(net_server=served) if address is None else Machine(executor="ray", address=address)
     options = Options(workers=workers, executor=machine.executor, machine=machine)
     for name, settings in zip(sys.argv[3::2], sys.argv[4::2], strict=True):
         stage = STAGES[name](**json.loads(settings))

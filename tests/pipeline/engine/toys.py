@@ -20,6 +20,7 @@ from pipeline.engine.executors import forked
 from pipeline.engine.settings import runtime
 from pipeline.engine.stage import Context, Reads, Resources, Stage, Work
 from pipeline.engine.unit import Unit
+from pipeline.nets.server.client import open_net
 from pipeline.tables.store import Store
 
 
@@ -120,6 +121,46 @@ class ToyTold(Toy):
             "limit": resource.getrlimit(resource.RLIMIT_DATA)[0] - forked.brought_bytes,
         }
         yield {"video_id": f"file:{unit.id}", "source": unit.id, "title": json.dumps(told)}
+
+
+class ToyServed(Toy):
+    """Has a net of `little_nets` double a number: a unit is a deed, a dash and the number."""
+
+    name: ClassVar[str] = "toy_served"
+    writes: ClassVar[str] = "videos"
+    resources: ClassVar[Resources] = Resources(seconds=45.0, memory_gb=2.0, served=True)
+
+    units: tuple[str, ...] = Field((), description="what to do", json_schema_extra=runtime())
+    net: str = Field("", json_schema_extra=runtime())
+    pause_seconds: float = Field(0.0, json_schema_extra=runtime())
+
+    def sources(self, store: Store) -> list[str]:
+        return list(self.units)
+
+    def setup(self, context: Context) -> None:
+        self.__dict__["session"] = open_net(self.net, "cpu", 1, context.net_server, together=True)
+        self.__dict__["share"] = context.gpu_share
+
+    def process(self, unit: Unit) -> Iterator[Row]:
+        deed, _, number = unit.id.partition("-")
+        time.sleep(self.pause_seconds)
+        if deed == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if deed == "hang":
+            time.sleep(3600)
+        if deed == "eat":
+            _ = [np.empty(1 << 26) for _ in range(16)]
+        rows = np.full((1 + int(number) % 3, 4), 1e15 if deed == "endless" else float(number), np.float32)
+        [y] = self.__dict__["session"].run(["y"], {"x": rows})
+        row: Row = {"video_id": f"file:{unit.id}", "source": unit.id, "width": int(y[-1, -1]), "height": len(y)}
+        yield {**row, "title": f"{type(self.__dict__['session']).__name__} {self.__dict__['share']:g}"}
+
+
+class ToyServedShort(ToyServed):
+    """Has less time."""
+
+    name: ClassVar[str] = "toy_served_short"
+    resources: ClassVar[Resources] = Resources(seconds=4.0, memory_gb=2.0, served=True)
 
 
 class ToySplit(Toy):

@@ -113,7 +113,7 @@ def test_on_a_gpu_batches_are_filled_up(little: tuple[Path, Path], tmp_path: Pat
     assert poses.write(little_pose_net(tmp_path / "released.onnx"), pose_path) == ""
     pose = PoseNet(open_session(pose_path, threads=1), batch=6)
     alone = [net_result(detector, pose, count) for count in (1, 3, 5)]
-    detector._on_gpu = pose._on_gpu = True
+    detector._padded = pose._padded = True
     for before, (count, after) in zip(alone, ((n, net_result(detector, pose, n)) for n in (1, 3, 5)), strict=True):
         np.testing.assert_allclose(after[0], before[0], atol=1e-4)
         np.testing.assert_array_equal(after[1], before[1])
