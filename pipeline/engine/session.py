@@ -8,13 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.base import files
 from pipeline.base.damage import Damaged
 from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, placed, settings_of
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
+from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped, show
 from pipeline.registry.models import Registry
 from pipeline.sources.local.several import each, joined
+from pipeline.storage import storage_of
+from pipeline.storage.chosen import choose
 
 if TYPE_CHECKING:
     from pipeline.tables.opt_out import OptOut
@@ -206,10 +209,6 @@ class Session:
 
     def keep_profile(self) -> None:
         """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""
-        from pipeline.base import files
-        from pipeline.engine.profile import show
-        from pipeline.storage import storage_of
-        from pipeline.storage.chosen import choose
         from pipeline.tables.opt_out_seen import remember
 
         path, text, machine = self.run / KEPT, show(self.profile), self.profile.machine

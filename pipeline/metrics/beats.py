@@ -9,6 +9,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from python_speech_features import fbank
+from scipy.ndimage import uniform_filter1d
+from scipy.signal import argrelmin, find_peaks
 
 from pipeline.base.arrays import Floats64
 from pipeline.base.units import FPS, SAMPLE_RATE
@@ -28,10 +31,6 @@ def sound_beats(wave: NDArray[np.floating]) -> Floats64:
 
     Peaks of the spectral flux: the mean over 40 mel bands of the rise, in dB, from one 10-ms step to the next.
     """
-    from python_speech_features import fbank
-    from scipy.ndimage import uniform_filter1d
-    from scipy.signal import find_peaks
-
     if len(wave) < 2 * _WINDOW_SECONDS * SAMPLE_RATE or not np.any(wave):
         return np.zeros(0)
     # A Hann window, as librosa's: through a rectangle a held tone leaks into all bands, more or less from step to step.
@@ -62,8 +61,6 @@ def motion_beats(
         scores: (F, 133); by default what is not NaN is seen.
         fps: frames a second.
     """
-    from scipy.signal import argrelmin
-
     sure = np.where(seen(keypoints), 1.0, 0.0) if scores is None else scores
     if len(keypoints) < 2:
         return np.zeros(0)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Pixels = NDArray[np.uint8]
 
@@ -77,8 +78,6 @@ def _ssim(made: Pixels, true: Pixels) -> float:
 
 
 def _of_channel(made: Pixels, true: Pixels) -> float:
-    from skimage.metrics import structural_similarity
-
     edge = WINDOW // 2
     values = np.ones(made.shape)
     unlike = made != true
@@ -108,8 +107,6 @@ def _box(unlike: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
 
 
 def _psnr(made: Pixels, true: Pixels) -> float:
-    from skimage.metrics import peak_signal_noise_ratio
-
     if np.array_equal(made, true):  # scikit-image would divide by zero, with a warning
         return float("inf")
     return float(peak_signal_noise_ratio(true, made, data_range=RANGE))

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats, Picture
 from pipeline.base.units import SAMPLES_PER_FRAME
+from pipeline.nets.syncnet import distances, lips_of, score, whole_windows
+from pipeline.skeleton.face_crop import cut_face, lip_track
 
 if TYPE_CHECKING:
     from pipeline.nets.syncnet import Score, SyncNet
@@ -44,9 +46,6 @@ def sync(
     Raises:
         ValueError: not as many pictures as keypoints.
     """
-    from pipeline.nets.syncnet import distances, lips_of, score, whole_windows
-    from pipeline.skeleton.face_crop import lip_track
-
     track = lip_track(keypoints, scores, min_score, min_share, min_px)
     if track is None:
         return None
@@ -61,7 +60,5 @@ def sync(
 
 def _crops(pictures: Iterable[Picture], track: "FaceTrack") -> Iterator[NDArray[np.uint8]]:
     """(1, 224, 224, 3) BGR of every picture."""
-    from pipeline.skeleton.face_crop import cut_face
-
     for _, (frame, picture) in zip(track.seen, enumerate(pictures), strict=True):
         yield cut_face(picture, track, frame)[None, ..., ::-1]

@@ -10,8 +10,10 @@ real films, where the medians by film were 0.29 to 0.40, and other sides mostly 
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import medfilt
 
 from pipeline.base.arrays import Floats64, Picture
 from pipeline.skeleton import layout
@@ -60,8 +62,6 @@ def face_boxes(points: NDArray[np.floating], scores: NDArray[np.floating], min_s
 
 def face_track(boxes: Floats64) -> FaceTrack | None:
     """Smoothed track of boxes (F, 4), NaN where there is none; None when there is none at all."""
-    from scipy.signal import medfilt
-
     seen = np.asarray(np.isfinite(boxes).all(axis=1), bool)
     if not seen.any():
         return None
@@ -95,8 +95,6 @@ def lip_track(
 
 def cut_face(picture: Picture, track: FaceTrack, frame: int) -> Picture:
     """The crop (224, 224, 3) of one frame of a track; grey outside the picture. The channels stay in their order."""
-    import cv2
-
     half = max(1.0, float(track.half[frame]))
     pad = int(half * (1 + 2 * SCALE))
     x, y = track.x[frame] + pad, track.y[frame] + pad

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.base.arrays import Floats32
 from pipeline.nets.pose.prepare.graph import PIXELS, NotUnderstood, constant, note, opened, sides_of, takes_bytes
@@ -82,8 +83,6 @@ def _free_shapes(model: "onnx.ModelProto", batch: int | None) -> None:
 
 def _constants(graph: "onnx.GraphProto") -> Mapping[str, NDArray[np.int64]]:
     """Constants of whole numbers, by name."""
-    from onnx import TensorProto, numpy_helper
-
     tensors = {one.name: one for one in graph.initializer}
     for node in graph.node:
         for one in node.attribute:
@@ -93,8 +92,6 @@ def _constants(graph: "onnx.GraphProto") -> Mapping[str, NDArray[np.int64]]:
 
 
 def _free_output(graph: "onnx.GraphProto") -> None:
-    from onnx import TensorProto, helper
-
     if len(graph.output) != 1:
         raise NotUnderstood(f"{len(graph.output)} outputs, not YOLOX's one")
     sides = sides_of(graph.output[0])

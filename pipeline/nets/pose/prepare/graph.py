@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.base.arrays import Floats32
 
@@ -26,8 +28,6 @@ def opened(content: bytes) -> "onnx.ModelProto":
     Raises:
         NotUnderstood: functions, an operator set that is too old, several inputs, or names that would be taken twice.
     """
-    import onnx
-
     model = onnx.ModelProto()
     model.ParseFromString(content)
     graph = model.graph
@@ -55,8 +55,6 @@ def sides_of(value: "onnx.ValueInfoProto") -> list[int | str]:
 
 def constant(model: "onnx.ModelProto", name: str, value: NDArray[Any]) -> str:
     """Add a constant; returns its name."""
-    from onnx import numpy_helper
-
     model.graph.initializer.append(numpy_helper.from_array(value, PREFIX + name))
     return PREFIX + name
 
@@ -68,8 +66,6 @@ def takes_bytes(model: "onnx.ModelProto", sides: Sequence[int | str], levels: Fl
         sides: N, H and W: a number or a name each.
         levels: (256, 3) what the model takes for each byte, by channel, to the bit; None for 0..255.
     """
-    from onnx import TensorProto, helper
-
     graph = model.graph
     floats, planes = graph.input[0].name, f"{PREFIX}planes"
     nodes = [helper.make_node("Transpose", [PIXELS], [planes], perm=[0, 3, 1, 2])]

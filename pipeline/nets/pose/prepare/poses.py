@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from pipeline.nets.pose.dwpose import LEVELS
 from pipeline.nets.pose.prepare.graph import (
@@ -83,8 +84,6 @@ def _ratio(outputs: list[list[int | str]], height: int, width: int) -> int:
 
 def _add_peaks(model: "onnx.ModelProto", batch: int | str) -> None:
     """Put the nodes behind both outputs that give (N, K, 10): for x, then y, the highest bin, its height, and those around it."""
-    from onnx import TensorProto, helper
-
     graph = model.graph
     parts = []
     around = constant(model, "around", np.array([-1, 0, 1], np.float32))
