@@ -95,15 +95,17 @@ def finish(run: Path, listed: str = "") -> Removed | None:
 
 
 def _publish(run: Path, journal: Journal) -> list[str]:
-    """Join the run's ledger to the published one; what kept it from that, where something did."""
-    if not journal.published:
-        return []
-    place = Path(journal.published)
-    if not place.is_dir():
-        again = f"make it, or bring it back; then `csg405 takedown {run_option(run)}`"
-        return [f"{place} is not there, and did not get {takedowns.LEDGER}: {again}"]
-    takedowns.add(place / takedowns.LEDGER, takedowns.read(run / takedowns.LEDGER).values())
-    return []
+    """Join the run's ledger to those beside its releases; what kept it from that, where something did."""
+    lines = takedowns.read(run / takedowns.LEDGER).values()
+    places = [*releases_in(run / FOLDER), *([Path(journal.published)] if journal.published else [])]
+    undone = []
+    for place in places:
+        if place.is_dir():
+            takedowns.add(place / takedowns.LEDGER, lines)
+        else:
+            again = f"make it, or bring it back; then `csg405 takedown {run_option(run)}`"
+            undone.append(f"{place} is not there, and did not get {takedowns.LEDGER}: {again}")
+    return undone
 
 
 def _erase(run: Path, listed: str, works: frozenset[str]) -> list[str]:

@@ -105,8 +105,8 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
             keys.append(entry.key)
     for path in _crawled(run, videos):
         gone.delete(path)
-    for place in run_folder.found_by(Find.MENTION):
-        path = run / place.name
+    mentioning = [(place, path) for place in run_folder.found_by(Find.MENTION) for path in sorted(run.glob(place.name))]
+    for place, path in mentioning:
         if videos and (why := next(filter(None, (_mentions(item, videos) for item in _files(path))), "")):
             gone.delete(path, with_note=False)  # copies of a release may be anywhere: who was in it stays known
             gone.tell(why, path=path, made_by=place.made_by)

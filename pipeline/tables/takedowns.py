@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.base import files
 from pipeline.base.damage import Damage, run_option
 from pipeline.base.errors import UserError
+from pipeline.base.hashes import sha256_of
 from pipeline.tables.people import mark
 
 LEDGER = "takedowns.jsonl"
@@ -222,3 +223,10 @@ def marks_of(run: Path) -> frozenset[str]:
 def kept_sounds(run: Path) -> Iterator[Takedown]:
     """Those of a run's ledger of which a fingerprint is kept."""
     yield from (one for one in read(run / LEDGER).values() if one.sound)
+
+
+def models_listed(path: Path, lines: Iterable[Takedown]) -> list[Takedown]:
+    """The lines that name a file of weights as of a model that was trained on the work; it is read where any names a hash."""
+    found = [one for one in lines if any(model.sha256 for model in one.models)]
+    sha256 = sha256_of(path) if found and path.is_file() else ""
+    return [one for one in found if any(sha256 in model.sha256 for model in one.models)]
