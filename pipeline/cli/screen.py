@@ -270,7 +270,7 @@ def print_models(registry: Registry) -> None:
 
 def print_works(works: "Sequence[Work]", titles: Mapping[str, str]) -> None:
     """Works of a takedown with what they were found by, a line of 80 columns each."""
-    click.echo(f"{'work':<21}  {'by':<5}  {'bits':>5}  {'in common':>9}  {'share':>5}  {'face':>5}  title")
+    click.echo(f"{'work':<21}  {'by':<6}  {'bits':>5}  {'in common':>9}  {'share':>5}  {'face':>5}  title")
     for work in works:
         scores = (
             _number(work.bit_error, ".3f"),
@@ -280,7 +280,7 @@ def print_works(works: "Sequence[Work]", titles: Mapping[str, str]) -> None:
         )
         bits, seconds, share, face = scores
         title = set_cell_size(titles.get(work.video, "not in this run"), 17).rstrip()
-        click.echo(f"{work.video:<21}  {work.how:<5}  {bits:>5}  {seconds:>9}  {share:>5}  {face:>5}  {title}".rstrip())
+        click.echo(f"{work.video:<21}  {work.how:<6}  {bits:>5}  {seconds:>9}  {share:>5}  {face:>5}  {title}".rstrip())
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

@@ -15,7 +15,7 @@ from pipeline.cli.screen import print_works
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.session import Session
 from pipeline.engine.takedown import begin, finish
-from pipeline.engine.works import Work, fingerprints, like_kept, named, with_twins
+from pipeline.engine.works import LISTED, Work, fingerprints, like_kept, named, with_twins
 from pipeline.media.chromaprint import NAME, Items
 from pipeline.media.twins.limits import Limits
 from pipeline.media.twins.link import items_of
@@ -114,7 +114,7 @@ def _by_ledger(store: Store, prints: Mapping[str, Items], limits: Limits, asking
     ids = [video for video in store.opted_out.to_pylist() if store.opt_out.took_down(video)]
     kept = [items_of(one.sound) for one in kept_sounds(store.run) if one.sound_of == NAME]
     alike = [work for work in like_kept(kept, prints, limits) if work.video not in ids]
-    return [*map(Work, ids), *(work for work in alike if work.sure or asking.near(work))]
+    return [*(Work(video, LISTED) for video in ids), *(work for work in alike if work.sure or asking.near(work))]
 
 
 def _titles(store: Store) -> dict[str, str]:
@@ -142,14 +142,20 @@ class _Asking:
 
     def __init__(self, uncertain: str | None, yes: bool) -> None:
         self._uncertain, self._yes = uncertain, yes
+        self._answers: dict[str, bool] = {}
 
     def near(self, work: Work) -> bool:
-        """Whether a work goes that comes near to a twin."""
+        """Whether a work goes that comes near to a twin; asked once."""
+        if work.video not in self._answers:
+            self._answers[work.video] = self._asked(work)
+        return self._answers[work.video]
+
+    def _asked(self, work: Work) -> bool:
         said = f"{work.video} comes near to {work.like or 'a sound that was taken down'}: {_scores(work)}"
         if self._uncertain:
             click.echo(f"{said}: {'taken out' if self._uncertain == _TAKE else 'left'} (--uncertain {self._uncertain})")
             return self._uncertain == _TAKE
-        if not sys.stdin.isatty():
+        if not is_terminal():
             raise Fault(
                 f"{said}; say --uncertain {_TAKE} or {_LEAVE}, or call this in a terminal: nothing was done", BAD_USE
             )
@@ -159,9 +165,14 @@ class _Asking:
         """Ask before anything is deleted."""
         if self._yes:
             return
-        if not sys.stdin.isatty():
+        if not is_terminal():
             raise Fault("say --yes to take these out, or call this in a terminal: nothing was done", BAD_USE)
         click.confirm(f"Take {count:,} works out of {run} for good?", abort=True)
+
+
+def is_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty()
 
 
 def _scores(work: Work) -> str:

@@ -15,7 +15,7 @@ from pipeline.shards.release.wanted import wanted_of, with_channels
 from pipeline.tables import people
 from pipeline.tables.store import CHANNEL_COLUMNS, SPEAK_OF_CHANNELS, Store
 
-NAMED, FACE, SOUND, KEPT = "named", "face", "sound", "kept"
+NAMED, LISTED, FACE, SOUND, KEPT = "named", "ledger", "face", "sound", "kept"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Work:
 
     Attributes:
         video: its id.
-        how: `named`; `face`: of the same face cluster; `sound`: a twin; `kept`: like a fingerprint that the ledger keeps.
+        how: `named`; `ledger`: its hash is in the ledger; `face`: of the same face cluster; `sound`: a twin; `kept`: like a
+            fingerprint that the ledger keeps.
         sure: whether it goes without being asked for.
         like: the work that it is like; "" of one that is named, and of one like a kept fingerprint.
         bit_error: share of the fingerprint's bits that differ.

@@ -155,7 +155,7 @@ def add(path: Path, lines: Iterable[Takedown]) -> int:
     known = read(path)
     joined = dict(known)
     for one in lines:
-        joined[one.mark] = joined[one.mark].joined(one) if one.mark in joined else one
+        joined[one.mark] = joined.get(one.mark, one).joined(one)
     if joined != known:
         order = sorted(joined.values(), key=lambda one: (one.date, one.mark))
         files.write_text(path, "".join(f"{one.line()}\n" for one in order))

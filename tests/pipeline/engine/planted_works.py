@@ -76,8 +76,8 @@ def row_of(kind: Kind, number: int) -> dict[str, Any]:
     return {**row, kind.key: key}
 
 
-def somebody(store: Store, number: int, items: Items) -> None:
-    """A work in every table that has rows of videos."""
+def somebody(store: Store, number: int, items: Items, *, every: bool = True) -> None:
+    """A work in every table that has rows of videos, or in those without which there are no shards."""
     video = identity(number)
     about = {
         "channel": f"by {words(number)}",
@@ -95,7 +95,7 @@ def somebody(store: Store, number: int, items: Items) -> None:
     fake_run.add(store, "speakers", [{**own, **speaker}])
     row = {"video_id": video, "fingerprint_of": NAME, "fingerprint_items": len(items)}
     fake_run.add(store, "sound_fingerprints", [{**row, "fingerprint": items.astype("<u4").tobytes()}])
-    for kind in KINDS.values():
+    for kind in KINDS.values() if every else ():
         names = kind.schema.names
         if "video_id" in names and kind.name not in {*store_kinds(), "subjects"}:
             fake_run.add(store, kind.name, [row_of(kind, number)])
@@ -111,13 +111,13 @@ def store_kinds() -> set[str]:
 
 
 def run_of(
-    run: Path, numbers: tuple[int, ...] = (WORK, MIRRORED, SAME_FACE, OTHER, NEAR), *, folders: bool = True
+    run: Path, numbers: tuple[int, ...] = (WORK, MIRRORED, SAME_FACE, OTHER, NEAR), *, small: bool = False
 ) -> Path:
-    """A run of these works."""
+    """A run of these works; a small one has few tables, and one place for each way in which people are found."""
     found, store = prints(), Store(run)
     with fake_run.together(store):
         for number in numbers:
-            somebody(store, number, found[number])
+            somebody(store, number, found[number], every=not small)
     # what others say of them: a copy that was refused, and a verdict that names the better copy
     link = f"https://youtu.be/{identity(WORK)[3:]}"
     fake_run.refuse(store, "videos", link, "duplicate", f"the same video as {link}")
@@ -126,8 +126,9 @@ def run_of(
     )
     fake_run.judge(store, OTHER, frames=FRAMES, attempt=2, details=[f"better in {identity(WORK)}"])
     fake_run.run(Shards(buckets=1, test_share=0, validation_share=0), run)
-    for number in numbers if folders else ():
-        for place in run_folder.PLACES:
+    first = {place.find: place for place in reversed(run_folder.PLACES)}
+    for number in numbers:
+        for place in first.values() if small else run_folder.PLACES:
             plant(run, place, number)
     return run
 
