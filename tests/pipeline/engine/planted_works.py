@@ -124,7 +124,7 @@ def run_of(
     fake_run.refuse(
         store, "videos", "https://example.org/elsewhere", "duplicate", f"the same video as {identity(WORK)}"
     )
-    fake_run.judge(store, OTHER, frames=FRAMES, attempt=2, details=[f"better in {identity(WORK)}"])
+    fake_run.judge(store, OTHER, frames=FRAMES, person=1, keep=False, details=[f"better in {identity(WORK)}"])
     fake_run.run(Shards(buckets=1, test_share=0, validation_share=0), run)
     first = {place.find: place for place in reversed(run_folder.PLACES)}
     for number in numbers:
