@@ -20,6 +20,7 @@ from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.run_folder import EVALUATE
 from pipeline.tables.store import Store
 from pipeline.tables.stores import stores_of
+from pipeline.tables.takedowns import cut_short
 
 SHOWN = 100  # a disk that is away takes every clip with it
 UNITS_SHOWN = 3
@@ -60,8 +61,8 @@ def damages(session: Session, deep: bool, whole_tables: bool) -> list[Damage]:
             set aside.
     """
     store = Store(session.run, session.opt_out)
-    gone = forgotten(session.run, session.opt_out)
-    return ([gone] if gone else []) + tables.damages(store, deep=whole_tables) + results.damages(store, deep)
+    told = [one for one in (forgotten(session.run, session.opt_out), cut_short(session.run)) if one]
+    return told + tables.damages(store, deep=whole_tables) + results.damages(store, deep)
 
 
 def _tell(session: Session, found: Sequence[Damage]) -> None:

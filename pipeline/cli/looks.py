@@ -18,6 +18,7 @@ from pipeline.tables.opt_out import RUN_LIST
 from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.outcome import FAILED
 from pipeline.tables.store import Store
+from pipeline.tables.takedowns import LEDGER, cut_short
 from pipeline.views.find import find
 from pipeline.views.overview import bytes_on_disk, evaluations, funnel, story
 from pipeline.views.table_one import row
@@ -54,8 +55,8 @@ def status(as_json: bool, **given: Any) -> None:
 
 def looking(session: Session) -> Store:
     """The run's tables for commands that only look: what is missing from them is gathered, and the rest is read."""
-    gone = forgotten(session.run, session.opt_out)
-    return Store(session.run, session.opt_out, damages={gone.path: gone} if gone else {})
+    told = [one for one in (forgotten(session.run, session.opt_out), cut_short(session.run)) if one]
+    return Store(session.run, session.opt_out, damages={one.path: one for one in told})
 
 
 def damages_of(store: Store) -> list[str]:
@@ -67,7 +68,7 @@ def tell_damages(store: Store) -> bool:
     """Print what was missing from the tables that were looked at, or from the list of opt-outs. Returns: whether anything was."""
     found = list((store.damages or {}).values())
     for damage in found:
-        about = "who opted out may be in these figures" if damage.path == RUN_LIST else "not in these figures"
+        about = "who opted out may be in these figures" if damage.path in (RUN_LIST, LEDGER) else "not in these figures"
         click.echo(f"{about}: {damage}; {damage.advice}", err=True)
     return bool(found)
 

@@ -22,7 +22,7 @@ COMMANDS = {
     "compact": Lazy("pipeline.cli.tables:compact", "Join small parts of tables into large ones"),
     "gc": Lazy("pipeline.cli.tables:gc", "Remove files that no winning row needs"),
     "release": Lazy("pipeline.cli.release:release", "What may be published: links, boxes, skeletons, measures"),
-    "takedown": Lazy("pipeline.cli.release:takedown", "A new version of a release without some people"),
+    "takedown": Lazy("pipeline.cli.takedown:takedown", "Works out of a run, a release, and all that follows"),
     "export": Lazy("pipeline.cli.export:export", "The shards of a run in another form: webdataset"),
     "train": Lazy(STAGE, "Train the audio-to-skeleton model on the shards", "train"),
     "generate": Lazy(STAGE, "A motion of a voice, and a video of it", "generate"),

@@ -1,10 +1,11 @@
 """How the command line prints funnels, stories and lists; the only place that knows rich's tables."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +21,9 @@ from pipeline.views.packed import Packed
 from pipeline.views.table_one import HEADS as COLUMNS
 from pipeline.views.table_one import PUBLISHED
 from pipeline.views.verdicts import Kept
+
+if TYPE_CHECKING:
+    from pipeline.engine.works import Work  # it compares sounds
 
 TABLE_ONE, TABLE_ONE_BROKEN = 104, 76  # columns that the paper's table takes, in one line a row and in more
 WIDTH = 132  # columns of a log file or a pipe
@@ -262,3 +266,22 @@ def print_models(registry: Registry) -> None:
             here = "built when needed"
         table.add_row(name, entry.purpose, size(entry.bytes) if entry.bytes else "", entry.licence, escape(here))
     console.print(table)
+
+
+def print_works(works: "Sequence[Work]", titles: Mapping[str, str]) -> None:
+    """Works of a takedown with what they were found by, a line of 80 columns each."""
+    click.echo(f"{'work':<21}  {'by':<6}  {'bits':>5}  {'in common':>9}  {'share':>5}  {'face':>5}  title")
+    for work in works:
+        scores = (
+            _number(work.bit_error, ".3f"),
+            _number(work.seconds, ",.1f", " s"),
+            _number(work.share, ".0%"),
+            _number(work.likeness, ".2f"),
+        )
+        bits, seconds, share, face = scores
+        title = set_cell_size(titles.get(work.video, "not in this run"), 17).rstrip()
+        click.echo(f"{work.video:<21}  {work.how:<6}  {bits:>5}  {seconds:>9}  {share:>5}  {face:>5}  {title}".rstrip())
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "" if value is None else f"{value:{form}}{unit}"

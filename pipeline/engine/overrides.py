@@ -99,8 +99,10 @@ def tell_of(overrides: Mapping[str, Override], persons: Sequence[Row], opt_out: 
     from pipeline.tables.people import mentioned
 
     if unknown := strangers(overrides, persons):
-        videos, channels = (opt_out.videos, opt_out.channels) if opt_out else (frozenset[str](), frozenset[str]())
-        told = [id for id in unknown if not channels and not {id.partition("/")[0], *mentioned(id)} & videos]
+        out, channels = (opt_out, opt_out.channels) if opt_out else ((), frozenset[str]())
+        told = [
+            id for id in unknown if not channels and not any(v in out for v in {id.partition("/")[0], *mentioned(id)})
+        ]
         example = f", for example {told[0]}" if told else ""
         log.warning("%d overrides match nothing in this run%s", len(unknown), example)
     if unsure := sum(not override.decides for override in overrides.values()):

@@ -161,10 +161,19 @@ class Session:
 
     @cached_property
     def opt_out(self) -> "OptOut":
-        """Who is left out, by the lists as they are today. Raises OptOutError for a list that cannot be used."""
+        """Who is left out, by the lists as they are today, and by the ledgers of takedowns beside what is crawled.
+
+        Raises OptOutError, TakedownError for one that cannot be used.
+        """
         from pipeline.tables.opt_out import of_run
 
-        return of_run(self.run, self.profile.opt_out)
+        return of_run(self.run, self.profile.opt_out, self._given())
+
+    def _given(self) -> list[Path]:
+        """What is crawled, or a manifest, as far as these are files or folders: beside them may lie a ledger of takedowns."""
+        given = [self.chosen.input, self.chosen.manifest, str(self.profile.stages.get("crawl", {}).get("input", ""))]
+        places = [Path(one).expanduser() for text in given for one in each(text) if one]
+        return [place for place in dict.fromkeys(places) if place.exists()]
 
     @cached_property
     def store(self) -> "Store":
@@ -217,7 +226,7 @@ class Session:
         self.chosen.write(self.run)
         if not path.is_file() or path.read_bytes() != text.encode():
             files.write_text(path, text)
-        remember(self.run, self.opt_out)
+        remember(self.run, self.opt_out, self._given())
 
 
 def _usual_run(given: _Given) -> Path:

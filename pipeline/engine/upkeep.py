@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.base import files
+from pipeline.engine.erased import Erased
 from pipeline.shards import removal
 from pipeline.shards.features import HUB
 from pipeline.shards.format import ShardError
@@ -41,18 +42,28 @@ MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must h
 PIECE_BYTES = 16 << 20
 
 
-def compact(store: Store, kind: str) -> tuple[int, int]:
+def compact(store: Store, kind: str, erased: Erased | None = None) -> tuple[int, int]:
     """Join a kind's parts into one file a side, keeping winning rows and outcomes only; what is known of who opted out goes.
 
     The new files count once `generation.json` names them, which is written last; a kill before that changes nothing.
+
+    Args:
+        store: of the run.
+        kind: of table.
+        erased: works of which nothing stays, whatever opt-outs need; a table that says nothing of them is left as it is.
+
     Returns: (parts before, parts after).
     """
     table = store.table(kind)
     with driving(store.run, kind):
         old = {side: table.parts(side) for side in SIDES}
         before = sum(len(parts) for parts in old.values())
-        outcomes, rows = _kept_outcomes(store, kind), _kept_rows(store, kind)
-        if all(len(parts) <= 1 for parts in old.values()):
+        if erased and not erased.is_in(part for parts in old.values() for part in parts):
+            return before, before
+        outcomes, rows = _kept_outcomes(store, kind), _kept_rows(store, kind, erased.columns(kind) if erased else ())
+        if erased:
+            outcomes, rows = erased.outcomes_without(outcomes), erased.rows_without(rows)
+        elif all(len(parts) <= 1 for parts in old.values()):
             stays = len(rows) == len(table.rows([])) and len(outcomes) == len(table.winners())
             if stays:
                 return before, before
@@ -78,10 +89,10 @@ def _merge(table: Table, old: dict[str, list[Path]], outcomes: pa.Table, kept: p
     return merged
 
 
-def _kept_rows(store: Store, name: str) -> pa.Table:
+def _kept_rows(store: Store, name: str, columns: Sequence[str] = ()) -> pa.Table:
     """Winning rows that a compaction keeps, with their places. Who published a video stays known: opt-outs by channel need it."""
     rows = store.table(name).rows if name in SPEAK_OF_CHANNELS else partial(store.rows, name)
-    return rows([], places=True)
+    return rows(list(columns), places=True)
 
 
 def _kept_outcomes(store: Store, name: str) -> pa.Table:
@@ -288,6 +299,19 @@ def _paths(store: Store, kind: str) -> list[str]:
     """
     columns = [f.name for f in KINDS[kind].columns if is_path(f)]
     return [path for name in columns for path in store.rows(kind, [name])[name].to_pylist() if path]
+
+
+def sweep(store: Store) -> int:
+    """Delete the parts of tables that a compaction replaced, at once. Returns: how many. Raises Occupied while anything writes."""
+    with ExitStack() as locks:
+        for kind in KINDS:
+            locks.enter_context(driving(store.run, kind))
+        locks.enter_context(no_program(store.run))
+        items = [item for kind in store.kinds for item in _wasted_parts(store.table(kind), 0)]
+        for item in items:
+            item.remove()
+        files.sync_all({item.path.parent for item in items})
+        return len(items)
 
 
 def _unmapped(items: list[Waste], busy: Occupied) -> list[Waste]:

@@ -296,7 +296,9 @@ def _bytes_of(storage: Storage, clips: Sequence[str]) -> tuple[int, int]:
     return len(sizes), sum(sizes)
 
 
-def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") -> Removed:
+def remove_from_run(
+    run: Path, entries: Sequence[str] = (), listed: str = "", works: frozenset[str] = frozenset()
+) -> Removed:
     """Put entries on the run's list, and take what they name out of shards and of every folder that may hold data of people.
 
     The list is written first and holds whatever happens; the same command again, with or without entries, goes on where a kill
@@ -307,6 +309,7 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         run: the run's folder.
         entries: video ids, links, channels; those on the list already are not added again.
         listed: the profile's own list, whose people go as well; "" when it has none.
+        works: ids of videos that go too and get on no list: the ledger of takedowns knows them.
 
     Raises:
         OptOutError: an entry names nobody; nothing was done.
@@ -321,8 +324,8 @@ def remove_from_run(run: Path, entries: Sequence[str] = (), listed: str = "") ->
         locks.enter_context(no_program(run))
         for kind in KINDS:
             locks.enter_context(driving(run, kind))
-        store = Store(run, who, damages={})
-        videos = who.videos | set(store.opted_out.to_pylist()) | noted_of(run, who)
+        store = Store(run, replace(who, videos=who.videos | works), damages={})
+        videos = who.videos | works | set(store.opted_out.to_pylist()) | noted_of(run, who)
         removed = _from_shards(run, store.storage, replace(who, videos=videos))
         gone = forget(store, videos)
     return replace(

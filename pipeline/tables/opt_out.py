@@ -7,6 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipeline.base.errors import UserError
+from pipeline.tables import takedowns
+from pipeline.tables.people import mark
 
 RUN_LIST = "opt_out.txt"  # in the run folder, beside the list that the profile names
 
@@ -24,17 +26,27 @@ class OptOut:
     Attributes:
         videos: video ids, such as yt:<11 characters>.
         channels: channel ids, handles and names, in lower case.
+        taken: marks of works that were taken down (`pipeline.tables.takedowns`), whose ids nobody keeps.
     """
 
     videos: frozenset[str] = frozenset()
     channels: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.videos or self.channels)
+        return bool(self.videos or self.channels or self.taken)
+
+    def __contains__(self, video_id: object) -> bool:
+        """Whether a video itself is on the list, or was taken down."""
+        return video_id in self.videos or self.took_down(video_id)
+
+    def took_down(self, video_id: object) -> bool:
+        """Whether a work was taken down."""
+        return bool(self.taken) and isinstance(video_id, str) and mark(video_id) in self.taken
 
     def names(self, video_id: str | None, *channels: str | None) -> bool:
         """Whether a video, or the channel behind it (its name, id, handle; as many as are known), is on the list."""
-        return video_id in self.videos or any(c is not None and self.names_channel(c) for c in channels)
+        return video_id in self or any(c is not None and self.names_channel(c) for c in channels)
 
     def names_channel(self, channel: str) -> bool:
         """Whether a channel's name, id or @handle is on the list."""
@@ -81,7 +93,8 @@ def joined(lists: Iterable[OptOut]) -> OptOut:
     """Everybody that any of the lists names."""
     found = list(lists)
     videos = frozenset(video for one in found for video in one.videos)
-    return OptOut(videos, frozenset(channel for one in found for channel in one.channels))
+    channels = frozenset(channel for one in found for channel in one.channels)
+    return OptOut(videos, channels, frozenset(taken for one in found for taken in one.taken))
 
 
 def entries(path: Path) -> list[tuple[int, str]]:
@@ -111,12 +124,19 @@ def read(paths: Iterable[str | Path]) -> OptOut:
     return joined(found)
 
 
-def of_run(run: Path, listed: str) -> OptOut:
-    """Everybody left out of a run: on the list that the profile names (a path, or ""), and on the run's own.
+def of_run(run: Path, listed: str, given: Iterable[Path] = ()) -> OptOut:
+    """Everybody left out of a run: on a list, or taken down.
+
+    Args:
+        run: the run's folder, with a list and a ledger of takedowns of its own.
+        listed: the list that the profile names, a path; "" for none.
+        given: files and folders that are crawled, with ledgers of takedowns beside or in them.
 
     Raises:
         OptOutError: the profile's list is missing, or a line of either names nobody.
+        TakedownError: a ledger does not read.
     """
     if listed and not Path(listed).is_file():
         raise OptOutError(f"opt_out = {listed!r}: there is no such file; nobody may be let in because a list got lost")
-    return read([listed, run / RUN_LIST])
+    taken = frozenset(name for path in given for name in takedowns.read(takedowns.beside(path)))
+    return joined([read([listed, run / RUN_LIST]), OptOut(taken=taken | takedowns.marks_of(run))])

@@ -1,9 +1,9 @@
 """Who was ever left out of a run, as hashes: a list that is lost, cut short or overwritten lets nobody back in without a word.
 
-The lists themselves are plain texts that people edit. `opt_out.json` remembers the hash of every name that a command found there,
-beside the run's list and once more among its tables, so that list and note are not lost in one go. Names that are on no list any
-more are told by commands that look, and stop those that build, until they are listed again or `csg405 opt-out --let-in` says that
-they may come back.
+The lists themselves are plain texts that people edit, and so is the ledger of takedowns. `opt_out.json` remembers the hash of every
+name that a command found there, beside the run's list and once more among its tables, so that list and note are not lost in one go.
+Names that are on no list any more are told by commands that look, and stop those that build, until they are listed again or
+`csg405 opt-out --let-in` says that they may come back.
 """
 
 import hashlib
@@ -13,15 +13,26 @@ from pathlib import Path
 
 from pipeline.base import files
 from pipeline.base.damage import Damage, run_option
+from pipeline.tables import takedowns
 from pipeline.tables.hashing import digest
 from pipeline.tables.opt_out import RUN_LIST, OptOut
 
 SEEN = ("opt_out.json", "tables/opt_out.json")  # in the run folder
+_TAKEN = "taken:"  # before the mark of a work, which is a hash already
 _LOST = "who they are, where no copy of the list is left: only hashes of them are kept"
 
 
-def remember(run: Path, who: OptOut) -> None:
-    """Note everybody on the lists of a run, beside those that were on them before."""
+def remember(run: Path, who: OptOut, given: Iterable[Path] = ()) -> None:
+    """Note everybody on the lists of a run, beside those that were on them before.
+
+    Args:
+        run: the run's folder.
+        who: by the lists as they are.
+        given: files and folders that are crawled: a ledger of takedowns beside or in them is joined to the run's.
+    """
+    for path in given:
+        if lines := takedowns.read(takedowns.beside(path)):
+            takedowns.add(run / takedowns.LEDGER, lines.values())
     _write(run, (_seen(run) or frozenset()) | _hashes(who))
 
 
@@ -38,9 +49,11 @@ def forgotten(run: Path, who: OptOut) -> Damage | None:
     Where neither note reads, a list that is there is believed, and the next command that changes the run notes it anew.
     """
     seen, there = _seen(run), (run / RUN_LIST).is_file()
-    missing = len((seen or frozenset()) - _hashes(who))
+    gone = (seen or frozenset()) - _hashes(who)
+    works = {one for one in gone if one.startswith(_TAKEN)}
+    missing = len(gone - works)
     if not missing and not (seen is None and not there):
-        return None
+        return _lost_ledger(run, len(works)) if works else None
     holds = (
         f"{missing:,} videos or channels that are on no list any more"
         if missing
@@ -51,9 +64,19 @@ def forgotten(run: Path, who: OptOut) -> Damage | None:
     return Damage(RUN_LIST, "is not what it was" if there else "is missing", holds, remedy, _LOST)
 
 
+def _lost_ledger(run: Path, works: int) -> Damage:
+    copy = f"bring {run / takedowns.LEDGER} back from a copy, or from beside the release"
+    remedy = f"{copy}; where they may come back, `csg405 opt-out --let-in {run_option(run)}`"
+    how = "is not what it was" if (run / takedowns.LEDGER).is_file() else "is missing"
+    return Damage(
+        takedowns.LEDGER, how, f"{works:,} works that were taken down", remedy, "what their releases and models were"
+    )
+
+
 def _hashes(who: OptOut) -> frozenset[str]:
     videos = {f"{digest('video', video):016x}" for video in who.videos}
-    return frozenset(videos | {f"{digest('channel', channel):016x}" for channel in who.channels})
+    channels = {f"{digest('channel', channel):016x}" for channel in who.channels}
+    return frozenset(videos | channels | {f"{_TAKEN}{mark}" for mark in who.taken})
 
 
 def _seen(run: Path) -> frozenset[str] | None:

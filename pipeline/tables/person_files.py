@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.base import files
 from pipeline.base.damage import Damage
@@ -104,8 +105,8 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
             keys.append(entry.key)
     for path in _crawled(run, videos):
         gone.delete(path)
-    for place in run_folder.found_by(Find.MENTION):
-        path = run / place.name
+    mentioning = [(place, path) for place in run_folder.found_by(Find.MENTION) for path in sorted(run.glob(place.name))]
+    for place, path in mentioning:
         if videos and (why := next(filter(None, (_mentions(item, videos) for item in _files(path))), "")):
             gone.delete(path, with_note=False)  # copies of a release may be anywhere: who was in it stays known
             gone.tell(why, path=path, made_by=place.made_by)
@@ -222,15 +223,31 @@ def _mentions(path: Path, videos: frozenset[str]) -> str:
         named = people.mentioned(path.read_text(encoding="utf-8", errors="replace")) & videos
     if not named and path.suffix == ".parquet":
         try:
-            named = {name for word in _words(path) for name in people.mentioned(word)} & videos
+            named = {name for word in words_in(path) for name in people.mentioned(word)} & videos
         except DamagedFile:
             return "again?"
     return "again" if named else ""
 
 
-def _words(path: Path) -> set[str]:
-    table = _read(path, lambda schema: [column.name for column in schema if pa.types.is_string(column.type)])
-    return {word for column in table.columns for word in column.unique().to_pylist() if word}
+def words_in(path: Path) -> set[str]:
+    """Every text in the columns of a Parquet file, lists of texts too. Raises DamagedFile."""
+    table = _read(path, lambda schema: [column.name for column in schema if of_words(column.type)])
+    return {word for column in table.columns for word in words_of(column) if word}
+
+
+def of_words(type: pa.DataType) -> bool:
+    """Whether a column holds texts, or lists of them."""
+    while pa.types.is_list(type):
+        type = type.value_type
+    return bool(pa.types.is_string(type))
+
+
+def words_of(column: pa.ChunkedArray) -> list[str | None]:
+    """The different texts in a column."""
+    while pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
+    found: list[str | None] = pc.unique(column).to_pylist()
+    return found
 
 
 def _read(path: Path, columns: Callable[[pa.Schema], Iterable[str]] | None = None) -> pa.Table:

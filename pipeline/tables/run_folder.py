@@ -134,6 +134,8 @@ PLACES: tuple[Place, ...] = (
     Place("storage.json", "where raw, clips, previews and shards lie", Find.NOBODY, "csg405 run TARGET"),
     Place("settings.toml", "what was chosen for the run", Find.NOBODY, "csg405 run TARGET"),
     Place("opt_out.txt", "who is left out", Find.LIST, "csg405 opt-out ENTRY"),
+    Place("takedowns.jsonl", "hashes of works that were taken down", Find.LIST, "csg405 takedown ENTRY", counted=False),
+    Place(".takedown.json", "works that are being taken down", Find.LIST, "csg405 takedown", counted=False),
     Place("opt_out.json", "hashes of who was ever left out", Find.LIST, "csg405 opt-out", counted=False),
 )
 

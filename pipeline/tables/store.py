@@ -101,8 +101,9 @@ class Store:
         state = self.opt_out, [self._parts_of(kind) for kind in SPEAK_OF_CHANNELS]
         if self._opted_out is None or self._opted_out[0] != state:
             found = set(self.opt_out.videos)
-            for kind in SPEAK_OF_CHANNELS if self.opt_out.channels else ():
+            for kind in SPEAK_OF_CHANNELS if self.opt_out.channels or self.opt_out.taken else ():
                 rows = self.table(kind).rows(["video_id", *CHANNEL_COLUMNS])
+                found.update(filter(self.opt_out.took_down, pc.unique(rows["video_id"]).to_pylist()))
                 named = np.zeros(len(rows), dtype=bool)
                 for column in CHANNEL_COLUMNS:
                     named |= _by_value(rows[column], self.opt_out.names_channel)
@@ -188,7 +189,7 @@ class Store:
     def _parts_above(self, kind: str) -> list[Path]:
         """Every file that decides which rows of a kind are live."""
         own = self._parts_of(kind) + (self._parts_above(KINDS[kind].parent) if KINDS[kind].parent else [])
-        if self.opt_out.channels and not KINDS[kind].parent:
+        if (self.opt_out.channels or self.opt_out.taken) and not KINDS[kind].parent:
             own += [part for other in SPEAK_OF_CHANNELS if other != kind for part in self._parts_of(other)]
         return own
 

@@ -231,8 +231,9 @@ def story(store: Store, unit: str) -> list[Chapter]:
 
 def _opted_out(store: Store, video: str) -> dict[str, Any]:
     """An outcome that says so, with the time and host of its crawl where there was one."""
-    listed = "the video" if video in store.opt_out.videos else "its channel"
-    said = {"unit": video, "status": REJECTED, "reason": Reason.OPTED_OUT.code, "detail": f"{listed} is on the list"}
+    listed = f"{'the video' if video in store.opt_out else 'its channel'} is on the list"
+    listed = "it was taken down" if store.opt_out.took_down(video) else listed
+    said = {"unit": video, "status": REJECTED, "reason": Reason.OPTED_OUT.code, "detail": listed}
     rows = store.table("videos").rows(["video_id"])
     units = rows["unit"].filter(pc.equal(rows["video_id"], video)).to_pylist()
     won = store.outcomes("videos")

@@ -45,4 +45,4 @@ class Availability(AvailabilitySettings, Stage):
                 hashes.append(f"{kind} {unit_hashes(one, row_hashes(rows, rows.column_names), 1)[0]}")
         if self.manifest and Path(self.manifest).is_file():
             hashes.append(sha256_of(Path(self.manifest)))
-        return f"{digest(*hashes, *sorted(store.opt_out.videos)):016x}"
+        return f"{digest(*hashes, *sorted(store.opt_out.videos | store.opt_out.taken)):016x}"

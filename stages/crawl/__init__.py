@@ -1,7 +1,7 @@
 """Crawl: what `crawl.input` names (see `inputs`) becomes verified videos with a row each."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -47,9 +47,10 @@ class Crawl(CrawlSettings, Stage):
     def empty_input(self) -> str:
         return "" if self.input == "search" else input_of(self.input).nothing()
 
-    def driver(self, context: Context) -> AbstractContextManager[Mapping[str, Any]]:
+    @contextmanager
+    def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         from pipeline.tables.store import Store
-        from stages.crawl import owners
+        from stages.crawl import kept, owners
 
         chosen = input_of(self.input)
         if left_out := chosen.left_out():
@@ -58,4 +59,5 @@ class Crawl(CrawlSettings, Stage):
         units = chosen.units(store)
         if mended := owners.mend(store, store.keys("sources").to_pylist() if units is None else units):
             click.echo(f"crawl: {mended:,} notes of who owns a video were lost or damaged, and are mended", err=True)
-        return chosen.driver(context)
+        with chosen.driver(context) as given:
+            yield {**given, **kept.kept_sounds(context.run)}

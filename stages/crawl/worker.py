@@ -22,6 +22,7 @@ from stages.crawl import formats, notes, place, record, room
 from stages.crawl.fetch import FetchSettings, fetch
 from stages.crawl.inputs import input_of
 from stages.crawl.settings import CrawlSettings
+from stages.crawl.taken_down import TakenDown
 
 
 class Worker:
@@ -41,13 +42,16 @@ class Worker:
             max_bytes=round(settings.max_gigabytes * (1 << 30)),
         )
         self._settings, self._opt_out, self._web = settings, context.opt_out, context.web or Web()
+        self._taken_down = TakenDown(context)
         self._gate = Gate(self.given["pace"]) if "pace" in self.given else None
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the unit's row; of a unit that has one already, with what today's reader says. Raises Reject, Failure."""
         try:
             rows = unit.rows("videos")
-            yield self.read_again(rows[0]) if rows else input_of(self._settings.input).row(unit, self)
+            row = self.read_again(rows[0]) if rows else input_of(self._settings.input).row(unit, self)
+            self._taken_down.check(unit.id, row)
+            yield row
         except OSError as error:
             raise files.failure_of(error) or error from error
 
@@ -56,7 +60,7 @@ class Worker:
         run, named = self.run, video_id_of(unit)
         if self._left_out(named):
             notes.forget(run, unit)
-            raise Reject(Reason.OPTED_OUT, f"{named} is on the list")
+            raise self._refusal(named, f"{named} is on the list")
         noted = notes.read(run, unit, self._how())
         if noted is None:
             return self.downloaded(unit, unit, self._settings.allow_loopback)
@@ -120,7 +124,11 @@ class Worker:
 
     def _refuse_channel(self, video_id: str | None, *channels: str | None) -> None:
         if self._left_out(video_id, *channels):
-            raise Reject(Reason.OPTED_OUT, "its channel is on the list")
+            raise self._refusal(video_id, "its channel is on the list")
+
+    def _refusal(self, video_id: str | None, otherwise: str) -> Reject:
+        taken = self._opt_out is not None and self._opt_out.took_down(video_id)
+        return Reject(Reason.OPTED_OUT, "it was taken down" if taken else otherwise)
 
     def _how(self) -> str:
         """What decides which bytes are fetched."""

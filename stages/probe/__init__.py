@@ -45,7 +45,8 @@ class Probe(ProbeSettings, Stage):
             return sorted(links)
         gone = set(store.opted_out.to_pylist())
         refused = {o["unit"] for o in store.outcomes("videos").to_pylist() if o["reason"] == Reason.OPTED_OUT.code}
-        return sorted(link for link in links - refused if video_id_of(link) not in gone)
+        out = store.opt_out
+        return sorted(link for link in links - refused if (video := video_id_of(link)) not in gone and video not in out)
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:

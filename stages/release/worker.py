@@ -8,6 +8,7 @@ from pipeline.engine.unit import Unit
 from pipeline.shards.release import FOLDER, INDEX
 from pipeline.tables.results import listing_of, write_listing
 from pipeline.tables.store import Store
+from pipeline.tables.takedowns import LEDGER
 from stages.release.settings import ReleaseSettings
 from stages.release.write import write
 
@@ -22,7 +23,8 @@ class ReleaseWriter:
         """Yield the release's row, once its files are written."""
         run = self._context.run
         counts = write(Store(run, self._context.opt_out), self._settings)
-        written = listing_of(run, [path for path in (run / FOLDER).rglob("*") if path.is_file()])
+        paths = [path for path in (run / FOLDER).rglob("*") if path.is_file()]
+        written = listing_of(run, [path for path in paths if path.name != LEDGER])  # which grows without a new release
         yield {
             "release": "release",
             "path": f"{FOLDER}/{INDEX}",

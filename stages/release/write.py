@@ -18,7 +18,7 @@ from pipeline.shards.release.about import About, public
 from pipeline.shards.release.counts import Counts
 from pipeline.shards.release.seal import seal
 from pipeline.shards.release.tables import ROWS_A_FILE, TableWriter, link_line
-from pipeline.tables import people
+from pipeline.tables import people, takedowns
 from pipeline.tables.arrow import to_arrow
 from pipeline.tables.hashing import flat
 from pipeline.tables.kinds import KINDS
@@ -49,6 +49,8 @@ def write(store: Store, wanted: ReleaseSettings) -> Counts:
         _write_skeletons(folder, store, split, part)
         _write_measures(folder, store, split, part)
         _write_availability(folder, store, split, part)
+    if lines := takedowns.read(store.run / takedowns.LEDGER):
+        takedowns.add(folder / takedowns.LEDGER, lines.values())
     return seal(folder, _about(store, wanted))
 
 

@@ -46,5 +46,6 @@ class Report(ReportSettings, Stage):
                 one = np.zeros(len(won), dtype=np.int64)
                 hashes.append(f"{kind} {unit_hashes(one, row_hashes(won, won.column_names), 1)[0]}")
         if store.opt_out:
-            hashes.append(f"opt_out {sorted(store.opt_out.videos)} {sorted(store.opt_out.channels)}")
+            out = store.opt_out
+            hashes.append(f"opt_out {sorted(out.videos | out.taken)} {sorted(out.channels)}")
         return f"{digest(*hashes):016x}"

@@ -14,6 +14,7 @@ from pipeline.engine.lookup import settings_class
 from pipeline.engine.thresholds import Threshold, thresholds
 from pipeline.shards.format import MEASURE_KINDS
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import OptOut
 from pipeline.views import table_one
 from pipeline.views.nets import MadeBy, made_by
 from pipeline.views.table_one import Share
@@ -87,7 +88,7 @@ class RunTables:
     footage: bool = True
     twins: pd.DataFrame = field(default_factory=pd.DataFrame)
     opted_out: frozenset[str] = frozenset()
-    channels_opted_out: bool = False
+    out: OptOut = field(default_factory=OptOut)
 
     @property
     def kept(self) -> pd.DataFrame:
@@ -174,7 +175,7 @@ def gather(store: "Store") -> RunTables:
         nets=made_by(store),
         twins=_twins(store),
         opted_out=frozenset(store.opted_out.to_pylist()),
-        channels_opted_out=bool(store.opt_out.channels),
+        out=store.opt_out,
     )
 
 

@@ -219,7 +219,7 @@ def _write_refused(data: Path, tables: RunTables, limit: int) -> Iterator[Group]
 def _nameable(rows: pd.DataFrame, tables: RunTables) -> pd.DataFrame:
     """Rows of refused units without those of people who opted out: these are counted, and not named."""
     rows = rows[rows["reason"].ne(Reason.OPTED_OUT.code)]
-    if not tables.opted_out:
+    if not tables.opted_out and not tables.out:
         return rows
     named = [sheets.names_opted_out(unit, tables) for unit in rows["unit"]]
     return rows[~np.array(named, dtype=bool)]

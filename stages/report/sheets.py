@@ -98,8 +98,8 @@ def decisions_of(tables: RunTables) -> dict[str, Any]:
     ids = tables.people[["person_id", "clip_id", "video_id"]].to_dict("records")
     found = [one for one in found if not names_opted_out(one.id, tables)]
     unknown = strangers((one.id for one in found), ids) if found else []
-    known = set(tables.videos["video_id"]) if tables.channels_opted_out else set()
-    untold = {id for id in unknown if tables.channels_opted_out and video_of(id) not in known}
+    known = set(tables.videos["video_id"]) if tables.out.channels else set()
+    untold = {id for id in unknown if tables.out.channels and video_of(id) not in known}
     rows = [[one.id, one.verdict, *_words(one, tables)] for one in found if one.id not in untold]
     told = [id for id in unknown if id not in untold]
     return {"file": Path(path).name, "rows": rows, "strangers": told, "untold": len(untold), "trouble": trouble}
@@ -107,7 +107,7 @@ def decisions_of(tables: RunTables) -> dict[str, Any]:
 
 def names_opted_out(text: str, tables: RunTables) -> bool:
     """Whether a text is the id of, or names, a video that opted out."""
-    return not tables.opted_out.isdisjoint({text.partition("/")[0], *mentioned(text)})
+    return any(one in tables.opted_out or one in tables.out for one in {text.partition("/")[0], *mentioned(text)})
 
 
 def _words(one: Override, tables: RunTables) -> list[str]:

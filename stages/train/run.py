@@ -13,6 +13,7 @@ from pipeline.model.training.loop import train
 from pipeline.shards.read import open_shards
 from pipeline.storage import storage_of
 from pipeline.tables import people
+from stages.train.refusals import refuse_taken_down
 from stages.train.settings import TrainSettings
 
 FOLDER = "training"
@@ -23,14 +24,15 @@ def run(settings: TrainSettings, session: Session) -> None:
     shards = Path(settings.shards) if settings.shards else storage_of(session.run).folder("shards")
     if not settings.shards and not shards.is_dir():
         check_is_run(session.run)
+    started = model_of(settings.start_from, session.run / FOLDER, "train.start_from") if settings.start_from else None
+    refuse_taken_down(session.run, shards, started)
     caches = Path(settings.cache) if settings.cache else session.run / "cache"
     if not people.inside(session.run, caches):
         rows = open_shards(shards).rows(("video_id",))
         people.note(session.run, caches, [row["video_id"] for row in rows], more=True)
     log_to(session.run, settings.name)
     folder = session.run / FOLDER / settings.model_name
-    if settings.start_from:
-        named = model_of(settings.start_from, session.run / FOLDER, "train.start_from")
-        settings = settings.model_copy(update={"start_from": str(named)})
+    if started:
+        settings = settings.model_copy(update={"start_from": str(started)})
     last = train(settings, shards, folder, caches, torch_device(session.profile), say=click.echo)
     click.echo(f"model: {last}")

@@ -3,30 +3,37 @@
 from pydantic import Field, model_validator
 
 from pipeline.engine.settings import Settings
+from pipeline.media.twins.limits import Limits
 
 
 class TwinsSettings(Settings):
     """From when on two videos hold the same footage, and from when on splits keep them together."""
 
     max_bit_error: float = Field(
-        0.2,
+        Limits.max_bit_error,
         ge=0,
         le=0.3,
         description="share of a fingerprint's bits that may differ over five seconds; other people's differ in 0.28 and more",
     )
-    min_matched_seconds: float = Field(5.0, ge=5, description="sound in common that makes two videos twins, seconds")
+    min_matched_seconds: float = Field(
+        Limits.min_matched_seconds, ge=5, description="sound in common that makes two videos twins, seconds"
+    )
     min_matched_share: float = Field(
-        0.5,
+        Limits.min_matched_share,
         gt=0,
         le=1,
         description="share of the shorter video that this has to be, unless it is long: two talks may begin with one jingle",
     )
     long_matched_seconds: float = Field(
-        60.0, ge=5, description="sound in common that is enough whatever its share, seconds"
+        Limits.long_matched_seconds, ge=5, description="sound in common that is enough whatever its share, seconds"
     )
-    near_bit_error: float = Field(0.24, ge=0, le=0.3, description="like max_bit_error, for splits")
-    near_matched_share: float = Field(0.25, gt=0, le=1, description="like min_matched_share, for splits")
-    near_matched_seconds: float = Field(20.0, ge=5, description="like long_matched_seconds, for splits")
+    near_bit_error: float = Field(Limits.near_bit_error, ge=0, le=0.3, description="like max_bit_error, for splits")
+    near_matched_share: float = Field(
+        Limits.near_matched_share, gt=0, le=1, description="like min_matched_share, for splits"
+    )
+    near_matched_seconds: float = Field(
+        Limits.near_matched_seconds, ge=5, description="like long_matched_seconds, for splits"
+    )
 
     @model_validator(mode="after")
     def _near_is_looser(self) -> "TwinsSettings":
@@ -39,3 +46,8 @@ class TwinsSettings(Settings):
         if not looser:
             raise ValueError("the limits near_* are for splits, and no stricter than those of twins")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """The same for who compares without a stage."""
+        return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})

@@ -3,7 +3,6 @@
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,27 +11,15 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.chromaprint import Items
-from stages.twins.candidates import BIN, candidates
+from pipeline.media.twins.candidates import candidates
+from pipeline.media.twins.comparison import Match, sounding_seconds
+from pipeline.media.twins.link import Link, items_of, linked, offsets_of
 from stages.twins.clusters import clusters, names
-from stages.twins.comparison import Match, compare, sounding_seconds
 from stages.twins.settings import TwinsSettings
 
 log = logging.getLogger(__name__)
 
 _LIKE_SIZE = math.log(1.1)  # shoulders that differ by less than about a tenth count as equally large
-
-
-@dataclass(frozen=True)
-class Link:
-    """What two videos share, seen from each of the two; `twins` by the limits for twins, else near ones."""
-
-    of: Mapping[str, Match]
-    twins: bool
-
-    @property
-    def videos(self) -> tuple[str, str]:
-        first, second = self.of
-        return first, second
 
 
 class TwinsWorker:
@@ -48,7 +35,7 @@ class TwinsWorker:
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each video that has a row of fingerprints, heard or not."""
-        prints = {row["video_id"]: _items(row["fingerprint"]) for row in unit.rows("sound_fingerprints")}
+        prints = {row["video_id"]: items_of(row["fingerprint"]) for row in unit.rows("sound_fingerprints")}
         links = list(self._links(prints))
         strict = [link for link in links if link.twins]
         cluster_of = self._named("cluster_id", strict)
@@ -68,47 +55,17 @@ class TwinsWorker:
         return {video: name for members, name in zip(found, called, strict=True) for video in members}
 
     def _links(self, prints: Mapping[str, Items]) -> Iterator[Link]:
-        ids = sorted(prints)
+        ids, limits = sorted(prints), self._settings.limits
         listed = [prints[video] for video in ids]
         heard: dict[int, float] = {}  # of those alone that are compared
         for pair in candidates(listed):
-            offsets = [int(first) + step for first in pair.offsets for step in range(BIN)]
             for at in (pair.a, pair.b):
                 if at not in heard:
                     heard[at] = sounding_seconds(listed[at])
             least = min(heard[pair.a], heard[pair.b])
-            a, b = ids[pair.a], ids[pair.b]
-            if link := self._link(a, b, prints, offsets, least):
-                yield link
-
-    def _link(self, a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], least: float) -> Link | None:
-        """What joins two videos; None where it is less than near. `least`: seconds of the one with less to hear."""
-        limits = self._settings
-        close = _both(a, b, prints, offsets, limits.max_bit_error)
-        if close and _is_enough(close[a], least, limits.min_matched_share, limits.long_matched_seconds, limits):
-            return Link(close, True)
-        near = _both(a, b, prints, offsets, limits.near_bit_error)
-        if near and _is_enough(near[a], least, limits.near_matched_share, limits.near_matched_seconds, limits):
-            return Link(near, False)
-        return None
-
-
-def _both(
-    a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], max_error: float
-) -> dict[str, Match] | None:
-    """The match of two videos as each of them sees it; None where either sees none."""
-    here = compare(prints[a], prints[b], offsets, max_error)
-    there = here and compare(prints[b], prints[a], [-offset for offset in offsets], max_error)
-    return {a: here, b: there} if here and there else None
-
-
-def _is_enough(match: Match, least: float, share: float, long_seconds: float, settings: TwinsSettings) -> bool:
-    enough = match.seconds >= share * least or match.seconds >= long_seconds
-    return match.seconds >= settings.min_matched_seconds and enough
-
-
-def _items(data: bytes | None) -> Items:
-    return np.frombuffer(data or b"", "<u4").astype(np.uint32, copy=False)
+            found = linked(ids[pair.a], ids[pair.b], prints, offsets_of(pair), least, limits)
+            if found:
+                yield found
 
 
 def _ranks(videos: Sequence[Row], people: Sequence[Row]) -> dict[str, int]:

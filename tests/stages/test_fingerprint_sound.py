@@ -12,12 +12,12 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media import chromaprint
 from pipeline.media.columns import SOUND_COLUMNS
+from pipeline.media.twins.candidates import BIN, candidates
+from pipeline.media.twins.comparison import compare
 from pipeline.media.video import write_video
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.store import Store
 from stages.fingerprint_sound import FingerprintSound
-from stages.twins.candidates import BIN, candidates
-from stages.twins.comparison import compare
 from tests.stages.twins.talks import talk
 
 VIDEO = "file:00000000000000aa"

@@ -9,9 +9,13 @@ import pyarrow.parquet as pq
 
 from pipeline.shards.format import ShardError
 from pipeline.shards.release import CARD, CROISSANT, INDEX, LINKS, SUMS, schemas
+from pipeline.tables import takedowns
+from pipeline.tables.takedowns import LEDGER
 
 _BESIDE = frozenset({INDEX, CARD, CROISSANT, LINKS, SUMS})
-_LARGEST_TEXT = 16 << 10  # characters: a sound or a picture written as text is longer
+_LARGEST_TEXT = (
+    16 << 10
+)  # characters: a sound or a picture written as text is longer; but for fingerprints that are kept
 
 
 def check_publishable(folder: Path) -> None:
@@ -31,12 +35,21 @@ def problems(folder: Path) -> Iterator[str]:
         elif path.is_dir():
             if name not in layout:
                 yield f"{path} is no folder of a release"
+        elif name == LEDGER:
+            yield from _of_ledger(path)
         elif name in _BESIDE:
             yield from _of_text(path)
         elif table in layout and path.suffix == ".parquet" and "/" not in rest:
             yield from _of_table(path, layout[table])
         else:
             yield f"{path} is no file of a release"
+
+
+def _of_ledger(path: Path) -> Iterator[str]:
+    try:
+        takedowns.read(path)
+    except takedowns.TakedownError as error:
+        yield str(error)
 
 
 def _of_text(path: Path) -> Iterator[str]:

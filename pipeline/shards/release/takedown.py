@@ -24,6 +24,7 @@ from pipeline.shards.release.seal import seal
 from pipeline.shards.release.tables import TableWriter, link_line
 from pipeline.shards.release.traces import Traces
 from pipeline.shards.release.wanted import Gone, Wanted
+from pipeline.tables import takedowns
 
 _NAMES = ["name", "person_id", "clip_id", "video_id", "url"]
 
@@ -99,6 +100,8 @@ def takedown(folder: Path, wanted: Wanted, out: Path) -> TakenDown:
     try:
         _write(release, temporary, about, gone, found)
         found.changed += _beside(release, temporary)
+        if lines := takedowns.read(folder / takedowns.LEDGER):  # it lies at the same address in every version
+            takedowns.add(temporary / takedowns.LEDGER, lines.values())
         temporary.rename(out)
         files.sync(out.absolute().parent)
     finally:

@@ -7,7 +7,7 @@ is passed over. Losing it costs looking at the files again and nothing else.
 import json
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Container
 from pathlib import Path
 
 from pipeline.base.units import Row
@@ -32,7 +32,7 @@ class KnownFiles:
         moved: {unit of `crawl`: where its file was found last, if it was moved}.
     """
 
-    def __init__(self, run: Path, left_out: Collection[str] = ()) -> None:
+    def __init__(self, run: Path, left_out: Container[object] = ()) -> None:
         self._left_out = left_out
         self._run, self._path = run, run / FOLDER / FILE
         self._contents: dict[str, Content] = {}

@@ -161,7 +161,7 @@ def account(store: "Store", manifest: str = "") -> Account:
         sources.pop(link, None)  # a video counts once, however many links lead to it
     out = set(store.opted_out.to_pylist())
     for source in sources.values():
-        if source.video_id in out:
+        if source.video_id in out or source.video_id in store.opt_out:  # a list may name what was never crawled
             source.evidence = Evidence("", "list", OPTED_OUT, Reason.OPTED_OUT.code)
     clips, kept = rows.clips(sources) if rows.states else _cut(store, sources)
     listed = sorted(sources.values(), key=lambda source: source.source)

@@ -78,7 +78,7 @@ class Survey:
 
     def __init__(self, files: Sequence[Found], store: "Store") -> None:
         self.files, self.run = files, store.run
-        self.known = KnownFiles(store.run, store.opt_out.videos)
+        self.known = KnownFiles(store.run, store.opt_out)
         self._opted_out = frozenset(store.opted_out.to_pylist())
         self.made = _made(store)
         won = store.table("videos").winners(["unit", "status", "at"]).select(["unit", "status", "at"])

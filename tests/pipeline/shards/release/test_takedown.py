@@ -14,9 +14,12 @@ from click.testing import CliRunner
 from pipeline.cli.main import main
 from pipeline.shards.format import ShardError
 from pipeline.shards.release.reading import open_release
+from pipeline.shards.release.scan import problems
 from pipeline.shards.release.takedown import takedown
 from pipeline.shards.release.wanted import wanted_of
+from pipeline.tables import takedowns
 from pipeline.tables.opt_out import OptOutError
+from pipeline.tables.people import mark
 from pipeline.tables.store import Store
 from tests.pipeline.shards.release.published import VIDEOS, clip_of, person_of, publish, url_of
 from tests.stages import fake_run
@@ -293,3 +296,14 @@ def test_rows_without_an_id_are_refused(published: Path, tmp_path: Path) -> None
     relisted(published)
     with pytest.raises(ShardError, match="rows without an id"):
         takedown(published, wanted_of([VIDEOS[0]]), tmp_path / "new")
+
+
+def test_the_ledger_lies_at_the_same_address_in_the_new_version(published: Path, tmp_path: Path) -> None:
+    takedowns.add(published / takedowns.LEDGER, [takedowns.Takedown(mark(VIDEOS[1]), "2026-11-30", ("1.0.0",))])
+    takedown(published, wanted_of([VIDEOS[1]]), tmp_path / "new")
+    new = tmp_path / "new"
+    assert (new / takedowns.LEDGER).read_bytes() == (published / takedowns.LEDGER).read_bytes()
+    assert takedowns.LEDGER not in open_release(new).listed and not list(problems(new))
+    (new / takedowns.LEDGER).write_text("words\n")
+    [said] = problems(new)
+    assert "no line of a ledger" in said

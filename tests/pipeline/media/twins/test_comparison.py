@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.media.chromaprint import ITEM_SECONDS, fingerprint
-from stages.twins.candidates import BIN, candidates
-from stages.twins.comparison import Match, compare, self_error, sounding_seconds
+from pipeline.media.twins.candidates import BIN, candidates
+from pipeline.media.twins.comparison import Match, compare, self_error, sounding_seconds
 from tests.stages.twins.talks import RATE, on_its_way, printed, talk
 
 LIMIT = 0.2

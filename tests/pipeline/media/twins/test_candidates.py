@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stages.twins.candidates import BIN, MIN_VOTES, candidates
+from pipeline.media.twins.candidates import BIN, MIN_VOTES, candidates
 
 Found = dict[tuple[int, int], dict[int, int]]
 

@@ -1,0 +1,124 @@
+"""A takedown in a run: works leave every folder of it, and the ledger says that nobody takes them up again.
+
+A journal that names the works is written first: from there on the takedown counts, and whatever a kill leaves, the same command
+brings it to its end. Files go before rows, and rows before the journal, so that what tells whose a file is is there as long as the
+file is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.base.damage import Damaged, run_option
+from pipeline.engine.erased import Erased
+from pipeline.engine.upkeep import compact, sweep
+from pipeline.media.chromaprint import NAME, Items
+from pipeline.shards.release import FOLDER
+from pipeline.shards.release.holding import releases_in, versions_holding
+from pipeline.shards.removal import Removed, remove_from_run
+from pipeline.tables import people, takedowns, trained
+from pipeline.tables.opt_out import of_run
+from pipeline.tables.seal import DamagedFile, DiskError
+from pipeline.tables.store import Store
+from pipeline.tables.takedowns import Journal, Model, Takedown
+
+_LAST = "videos"  # of the tables to be erased: it says what units of others are called
+
+
+def begin(
+    run: Path, works: Sequence[str], day: str, published: Path | None, kept: Mapping[str, Items]
+) -> tuple[Journal, list[str]]:
+    """Write down what is to be taken down: from here on it counts.
+
+    Args:
+        run: the run's folder.
+        works: video ids.
+        day: YYYY-MM-DD.
+        published: folder of the release's versions, or of one, that gets the ledger as well.
+        kept: fingerprints that whoever asked agreed to be kept, by work.
+
+    Returns: the journal, and what is to be told of releases: a line each.
+    """
+    releases, told = _releases(run, frozenset(works), published)
+    known: dict[Path, Model] = {}
+    lines = []
+    for work in works:
+        mark = people.mark(work)
+        line = Takedown(mark, day, releases[work], trained.described(run, mark, known))
+        if work in kept:
+            line = replace(line, sound_of=NAME, sound=kept[work].astype("<u4").tobytes())
+        lines.append(line)
+    journal = Journal(tuple(works), tuple(lines), str(published.absolute()) if published else "")
+    takedowns.begin(run, journal)
+    return journal, told
+
+
+def _releases(run: Path, works: frozenset[str], published: Path | None) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The versions that held each work, and what is to be done about those that are published."""
+    folders = [*releases_in(run / FOLDER), *(releases_in(published) if published else ())]
+    held, told = versions_holding(folders, works)
+    noted = people.read(people.note_of(run / FOLDER)) or frozenset()
+    found = {}
+    for work in works:
+        versions = tuple(sorted(held[work]))
+        found[work] = versions or ((takedowns.UNKNOWN_VERSION,) if people.mark(work) in noted else ())
+    places = {place: version for versions in held.values() for version, place in versions.items()}
+    told += [
+        f"version {version} in {place} holds them: `csg405 takedown ENTRY... --release {place} --out NEW` writes one without"
+        for place, version in sorted(places.items())
+        if place != run / FOLDER
+    ]
+    return found, told
+
+
+def finish(run: Path, listed: str = "") -> Removed | None:
+    """Bring the takedown that is at work to its end; None where there is none.
+
+    Args:
+        run: the run's folder.
+        listed: the profile's list of opt-outs.
+
+    Raises:
+        Occupied: a stage or a program is at work; the works are refused already.
+    """
+    journal = takedowns.at_work(run)
+    if journal is None:
+        return None
+    takedowns.add(run / takedowns.LEDGER, journal.lines)
+    undone = _publish(run, journal)
+    works = frozenset(journal.works)
+    removed = remove_from_run(run, (), listed, works)
+    undone += [*removed.undone, *_erase(run, listed, works)]
+    if not undone:
+        takedowns.end(run)
+    return replace(removed, undone=tuple(undone))
+
+
+def _publish(run: Path, journal: Journal) -> list[str]:
+    """Join the run's ledger to those beside its releases; what kept it from that, where something did."""
+    lines = takedowns.read(run / takedowns.LEDGER).values()
+    places = [*releases_in(run / FOLDER), *([Path(journal.published)] if journal.published else [])]
+    undone = []
+    for place in places:
+        if place.is_dir():
+            takedowns.add(place / takedowns.LEDGER, lines)
+        else:
+            again = f"make it, or bring it back; then `csg405 takedown {run_option(run)}`"
+            undone.append(f"{place} is not there, and did not get {takedowns.LEDGER}: {again}")
+    return undone
+
+
+def _erase(run: Path, listed: str, works: frozenset[str]) -> list[str]:
+    """Take works out of all tables, with the files that held them; what damage keeps in there is told."""
+    who = of_run(run, listed)
+    store = Store(run, replace(who, videos=who.videos | works))
+    undone = []
+    try:
+        erased = Erased.of(store, works)
+        for kind in [*(one for one in store.kinds if one != _LAST), *(one for one in store.kinds if one == _LAST)]:
+            compact(store, kind, erased)
+        sweep(store)
+    except (Damaged, DamagedFile, DiskError) as error:
+        then = f"then `csg405 takedown {run_option(run)}` does the rest"
+        undone.append(f"what tables hold of them is not erased: {error}; {then}")
+    return undone

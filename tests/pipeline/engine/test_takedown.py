@@ -1,0 +1,281 @@
+"""A takedown: nothing of the works is found in any folder of the run, the ledger refuses them, and a kill leaves nobody behind."""
+
+import hashlib
+import os
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.base import files
+from pipeline.cli.main import main
+from pipeline.engine.takedown import begin, finish
+from pipeline.tables import people, run_folder, takedowns
+from pipeline.tables.kinds import KINDS
+from pipeline.tables.opt_out import of_run
+from pipeline.tables.run_folder import Find
+from pipeline.tables.store import Store
+from tests.pipeline.engine import planted_works as planted
+from tests.pipeline.engine.planted_works import FRAMES, MIRRORED, NEAR, OTHER, SAME_FACE, WORK, found_of, identity
+from tests.pipeline.shards.release.published import VIDEOS, publish
+from tests.pipeline.tables.power_cuts import laid_out, recorded
+from tests.stages import fake_run
+
+DAY = "2026-11-30"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_run, "video_id", identity)
+        return planted.run_of(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(fake_run, "video_id", identity)
+    return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def taken(run: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, ["takedown", *words, "--run", str(run), "--profile", "folder"])
+
+
+def test_the_works_are_in_every_folder_before(run: Path) -> None:
+    """What the search does not find, the tests below could not miss."""
+    found = found_of(run, (WORK,))
+    held = {place.name for path in found if (place := run_folder.place_of(path))}
+    of_people = {place.name for place in run_folder.PLACES if place.find not in (Find.NOBODY, Find.LIST, Find.TELL)}
+    assert of_people - held == {"evaluation/*/*/tables"}, "whose rows name people by what `subjects` calls them"
+    kinds = {path.split("/")[1] for path in found if path.startswith("tables/")}
+    assert kinds >= {kind.name for kind in KINDS.values() if "video_id" in kind.schema.names} - {"subjects"}
+    assert {what for here in found.values() for what in here} >= {"id 0", "words 0", "face 0", "sound 0"}
+
+
+def test_nothing_of_them_is_found_after(run: Path) -> None:
+    before = found_of(run, (OTHER,))
+    out = taken(run, identity(WORK), "--person", "--uncertain", "leave", "--yes")
+    assert out.exit_code == 0, out.output
+    assert found_of(run, (WORK, MIRRORED, SAME_FACE)) == {}
+    assert not list(run_folder.unknown(run)) and not (run / takedowns.JOURNAL).exists()
+    table = [line for line in out.output.splitlines() if line.startswith(("work ", "yt:")) and " near " not in line]
+    assert len(table) == 4 and all(len(line) <= 80 for line in table)
+    stays = {
+        path for path in before if run_folder.place_of(path).find in (Find.NAME, Find.NOTE, Find.LINES, Find.SHARDS)
+    }
+    assert len(stays) > 10 and stays <= set(found_of(run, (OTHER,))), "nothing of the others goes"
+    rows = Store(run).read("persons", ["video_id"])["video_id"].to_pylist()
+    assert sorted(rows) == sorted([identity(OTHER), identity(NEAR)])
+    again = taken(run, "--yes")
+    assert again.exit_code == 0 and "nothing to do" in again.output
+
+
+def test_the_ledger_says_what_is_promised_and_no_id(run: Path, tmp_path: Path) -> None:
+    releases = tmp_path / "published"
+    about = publish(releases / "first", title="Talks")
+    assert about.is_dir()
+    shown = taken(
+        run, identity(WORK), "--uncertain", "take", "--yes", "--keep-fingerprint", "--published", str(releases)
+    )
+    assert shown.exit_code == 0, shown.output
+    text = (run / takedowns.LEDGER).read_text()
+    assert (releases / takedowns.LEDGER).read_text() == text
+    assert not any(identity(number)[3:] in text or planted.words(number) in text for number in range(5))
+    found = takedowns.read(run / takedowns.LEDGER)
+    assert set(found) == {people.mark(identity(number)) for number in (WORK, MIRRORED, NEAR)}
+    line = found[people.mark(identity(WORK))]
+    assert line.releases == (takedowns.UNKNOWN_VERSION,), "the note of a release knows them, no version does"
+    weights = run / "training/one/checkpoints/step-1/model.safetensors"
+    [model] = [model for model in line.models if model.name == "training/one"]
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in model.sha256
+    assert line.sound == planted.prints()[WORK].astype("<u4").tobytes() and line.sound_of == "chromaprint-1"
+    assert "training/one/checkpoints was made with them" in shown.output
+
+
+def test_the_versions_that_held_them_are_named(run: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        publish(tmp_path / "published" / name)
+    _, told = begin(run, [VIDEOS[1]], DAY, tmp_path / "published", {})
+    assert finish(run) is not None
+    assert takedowns.read(run / takedowns.LEDGER)[people.mark(VIDEOS[1])].releases == ("1.0.0",)
+    assert any("version 1.0.0 in" in line and "--release" in line for line in told)
+
+
+def test_near_twins_are_asked_for_and_nothing_is_decided_in_silence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(run)
+    for words in (("--yes",), ("--uncertain", "take")):
+        refused = taken(run, identity(WORK), *words)
+        assert refused.exit_code == 2 and "nothing was done" in refused.output and content(run) == before
+    monkeypatch.setattr("pipeline.cli.takedown.is_terminal", lambda: True)
+    call = ["takedown", identity(WORK), "--run", str(run), "--profile", "folder"]
+    asked = CliRunner().invoke(main, call, input="n\nn\n")
+    assert asked.exit_code == 1 and content(run) == before
+    question = next(line for line in asked.output.splitlines() if "Take it out too?" in line)
+    assert identity(NEAR) in question and "of the bits differ" in question
+    done = CliRunner().invoke(main, call, input="y\ny\n")
+    assert done.exit_code == 0 and found_of(run, (WORK, MIRRORED, NEAR)) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("@nobody",), "knows no video of such a channel"),
+        (("https://example.org/x",), "knows no video of"),
+        (("yt:short",), "names no"),
+        (("yt:aaaaaaaaaaa", "--person"), "no face of them was compared"),
+        (("yt:aaaaaaaaaaa", "--release", "."), "--release and --out go together"),
+        (("yt:aaaaaaaaaaa", "--release", ".", "--out", "x", "--person"), "--person is for a takedown in a run"),
+    ],
+)
+def test_what_names_nobody_is_refused_and_changes_nothing(run: Path, words: tuple[str, ...], said: str) -> None:
+    before = content(run)
+    out = taken(run, *words, "--yes")
+    assert out.exit_code != 0 and said in out.output and "Traceback" not in out.output
+    assert content(run) == before
+
+
+def test_of_a_work_of_several_people_one_has_to_be_named(run: Path) -> None:
+    own = fake_run.ids(WORK, 0, FRAMES, 1)
+    fake_run.add(Store(run), "attributes", [{**own, "identity": planted.vector(OTHER)}])
+    fake_run.add(Store(run), "speakers", [{**own, "speaker": f"p{OTHER}", "speaker_samples": 1}])
+    out = taken(run, identity(WORK), "--person", "--yes")
+    assert out.exit_code == 2 and "2 people are in what was named" in out.output and own["person_id"] in out.output
+    named = taken(run, own["person_id"], "--person", "--uncertain", "leave", "--yes")
+    assert named.exit_code == 0 and found_of(run, (WORK, OTHER)) == {} and found_of(run, (SAME_FACE,))
+
+
+def test_works_that_a_ledger_from_elsewhere_names_go_without_an_entry(run: Path) -> None:
+    kept = planted.prints()[WORK].astype("<u4").tobytes()
+    lines = [takedowns.Takedown(people.mark(identity(OTHER)), DAY)]
+    lines += [takedowns.Takedown(people.mark("yt:bbbbbbbbbbb"), DAY, sound_of="chromaprint-1", sound=kept)]
+    takedowns.add(run / takedowns.LEDGER, lines)
+    assert identity(OTHER) not in Store(run, of_run(run, "")).read("videos", ["video_id"])["video_id"].to_pylist()
+    out = taken(run, "--uncertain", "leave", "--yes")
+    assert out.exit_code == 0 and set(found_of(run, (OTHER, WORK, MIRRORED))) == {takedowns.LEDGER}, out.output
+    assert out.output.count(f"{identity(NEAR)} comes near to") == 1, "asked once"
+    assert set(takedowns.read(run / takedowns.LEDGER)) >= {people.mark(identity(WORK)), people.mark(identity(OTHER))}
+
+
+def test_a_damaged_table_keeps_the_takedown_open_and_is_told(run: Path) -> None:
+    [part] = (run / "tables/persons/rows").glob("*.parquet")
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    out = taken(run, identity(WORK), "--uncertain", "leave", "--yes")
+    assert out.exit_code == 1 and "what tables hold of them is not erased" in out.output
+    ask = CliRunner().invoke(main, ["check", "--run", str(run)])
+    assert f"{takedowns.JOURNAL} is of a takedown that was cut short" in ask.output
+    part.write_bytes(whole)
+    assert taken(run).exit_code == 0 and found_of(run, (WORK, MIRRORED)) == {}
+
+
+# kills
+
+
+def content(run: Path) -> dict[str, bytes]:
+    """Every file but locks, and what nobody reads."""
+    found = [path for path in run.rglob("*") if path.is_file() and "locks" not in path.parts]
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in found}
+
+
+class Killed(BaseException):
+    """Nothing catches it, and nothing after it happens."""
+
+
+def die_at(step: int, patch: pytest.MonkeyPatch) -> list[int]:
+    """Let the step-th change on disk, and all after it, not happen. Returns: how many there were, as a list of one.
+
+    What is being written has no name that anybody reads before it is renamed, and a flush changes nothing for other processes.
+    """
+    count = [0]
+
+    def guarded(change: Any) -> Any:
+        def call(path: Any, *args: Any, **options: Any) -> Any:
+            if "locks" not in str(path) and os.path.lexists(path):
+                count[0] += 1
+                if count[0] >= step:
+                    raise Killed
+            return change(path, *args, **options)
+
+        return call
+
+    for owner, name in ((Path, "replace"), (Path, "unlink"), (Path, "rename"), (shutil, "rmtree"), (os, "replace")):
+        patch.setattr(owner, name, guarded(getattr(owner, name)))
+    return count
+
+
+def take(run: Path) -> None:
+    if finish(run) is None and people.mark(identity(WORK)) not in takedowns.read(run / takedowns.LEDGER):
+        begin(run, [identity(WORK), identity(MIRRORED)], DAY, None, {})
+        finish(run)
+
+
+def whole(run: Path) -> None:
+    """Whoever reads the run in this state meets nobody who was taken down; or nothing has begun."""
+    begun = (run / takedowns.JOURNAL).exists() or (run / takedowns.LEDGER).exists()
+    store = Store(run, of_run(run, ""))
+    left = set(store.read("videos", ["video_id"])["video_id"].to_pylist())
+    gone = {identity(WORK), identity(MIRRORED)}
+    assert (left.isdisjoint(gone) and left) if begun else gone < left
+    assert store.read("samples", ["person_id"]).num_rows == len(left)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [0, 1], ids=["odd", "even"])
+def test_killed_at_each_file_operation_it_is_whole(part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake_run, "video_id", identity)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    for module in ("pipeline.shards.removal", "pipeline.engine.upkeep"):  # their heartbeats take most of the time
+        monkeypatch.setattr(f"{module}.driving", lambda *_: nullcontext())
+    made = planted.run_of(tmp_path / "made", (WORK, MIRRORED, OTHER), small=True)
+    undisturbed = Path(shutil.copytree(made, tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        steps = die_at(1_000_000, patch)
+        take(undisturbed)
+    assert found_of(undisturbed, (WORK, MIRRORED)) == {} and steps[0] > 60
+    ledger = (undisturbed / takedowns.LEDGER).read_bytes()
+    stays = names_of(undisturbed)
+    for step in range(1 + part, steps[0] + 1, 2):
+        shutil.rmtree(undisturbed)
+        run = Path(shutil.copytree(made, undisturbed))
+        with monkeypatch.context() as patch:
+            die_at(step, patch)
+            with pytest.raises(Killed):
+                take(run)
+        whole(run)
+        take(run)
+        assert found_of(run, (WORK, MIRRORED)) == {}, step
+        assert (run / takedowns.LEDGER).read_bytes() == ledger and names_of(run) == stays, step
+
+
+def names_of(run: Path) -> set[str]:
+    """Names of files outside of the tables, whose parts have other names each time."""
+    return {name for name in content(run) if "tables" not in name.split("/") and files.TEMPORARY not in name}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="asks Linux which file a handle is of")
+def test_after_a_power_cut_the_ledger_and_the_journal_are_old_or_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "disk" / "run"
+    run.mkdir(parents=True)
+    takedowns.add(run / takedowns.LEDGER, [takedowns.Takedown(people.mark("yt:ccccccccccc"), DAY)])
+
+    def work() -> None:
+        journal, _ = begin(run, [identity(WORK)], DAY, None, {})
+        takedowns.add(run / takedowns.LEDGER, journal.lines)
+        takedowns.end(run)
+
+    disk = recorded(monkeypatch, run.parent, work, ("run",))
+    seen = set()
+    for laid in laid_out(disk, tmp_path / "states"):
+        state = laid / "run"
+        marks = takedowns.marks_of(state)
+        assert people.mark("yt:ccccccccccc") in marks
+        begun = (state / takedowns.JOURNAL).exists() or len(takedowns.read(state / takedowns.LEDGER)) == 2
+        assert (people.mark(identity(WORK)) in marks) is begun
+        seen.add(begun)
+        shutil.rmtree(laid)
+    assert seen == {True, False}
