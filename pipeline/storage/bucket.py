@@ -75,7 +75,7 @@ class Bucket:
 
         return self.ask(listed, folder)
 
-    def bytes(self, key: str) -> bytes:
+    def content(self, key: str) -> bytes:
         """A small file. FileNotFoundError."""
         return bytes(self.ask(lambda: obstore.get(self._store, key).bytes(), key))
 
@@ -154,7 +154,7 @@ class Bucket:
             if self.put_new(key, words.encode()) is not None:
                 return words
             try:
-                return self.bytes(key).decode("utf-8")
+                return self.content(key).decode("utf-8")
             except FileNotFoundError:  # deleted meanwhile
                 continue
         raise Failure(Reason.NETWORK, f"{self.named(key)} comes and goes: is another command at work in this run?")

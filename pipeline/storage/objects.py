@@ -174,7 +174,7 @@ class ObjectStorage:
 
     def read_text(self, key: str) -> str:
         """A small text, as it is in the bucket now."""
-        return self.bucket.bytes(own_key(key)).decode("utf-8")
+        return self.bucket.content(own_key(key)).decode("utf-8")
 
     def copy(self, key: str, target: Path) -> bool:
         """Copy a file's bytes as they are, whatever was promised of them; whether it was there."""
