@@ -5,7 +5,8 @@ python -m tests.bench warm_start
 All trainings see the same 60 s of the speaker, and are scored on six other clips of that speaker after every so many steps: limb
 lengths against the speaker's own, the mouth's opening against the planted envelope, and the validation loss. How many steps does
 fine-tuning need for what 600 new steps come to, with means and spreads of its start (`tuned`), with the speaker's means and the
-spreads of the start (`means`), and with both of the speaker's shards (`own`)?
+spreads of the start (`means`), with both of the speaker's shards (`own`), and with these and the last layer fitted to the shards
+before the first step (`fit`)?
 """
 
 import json
@@ -26,8 +27,8 @@ COMMON = {
     "loss": "parts", "log_every": 50, "validate_every": 25, "sample_every": 0, "checkpoint_every": 200, "milestone_every": 25,
 }  # fmt: skip
 HEAD = (
-    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6} {'means':>6} {'own':>6}"
-    f"   {'mouth to sound: new':>19} {'tuned':>6} {'means':>6} {'own':>6}   {'loss: new':>9} {'own':>6}"
+    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6} {'means':>6} {'own':>6} {'fit':>6}"
+    f"   {'mouth to sound: new':>19} {'tuned':>6} {'means':>6} {'own':>6} {'fit':>6}   {'loss: new':>9} {'own':>6} {'fit':>6}"
 )
 
 
@@ -49,13 +50,20 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
     write_speaker(folder / "one" / "shards")
     start = fit(folder / "others", "start", START_STEPS, schedule="cosine", milestone_every=0)
     new = scores(folder / "one", "new", STEPS)
-    tuned = scores(folder / "one", "tuned", MOST, start_from=str(start))
-    means = scores(folder / "one", "means", MOST, start_from=str(start), start_statistics="means")
-    own = scores(folder / "one", "own", MOST, start_from=str(start), start_statistics="shards")
+    arms: dict[str, dict[str, Any]] = {
+        "": {"start_refit": 0},
+        ", own means": {"start_refit": 0, "start_statistics": "means"},
+        ", own statistics": {"start_refit": 0, "start_statistics": "shards"},
+        ", own statistics, last layer fitted": {"start_statistics": "shards"},
+    }
+    tuned = {
+        named: scores(folder / "one", f"tuned{number}", MOST, start_from=str(start), **settings)
+        for number, (named, settings) in enumerate(arms.items())
+    }
     print(HEAD)
     for steps, of_new in new.items():
-        print(line(steps, of_new, tuned.get(steps), means.get(steps), own.get(steps)))
-    for found, named in ((tuned, ""), (means, ", own means"), (own, ", own statistics")):
+        print(line(steps, of_new, *(found.get(steps) for found in tuned.values())))
+    for named, found in tuned.items():
         yield from rows_of(found, new[STEPS], named)
 
 
@@ -112,6 +120,6 @@ def scores(place: Path, name: str, steps: int, **settings: Any) -> dict[int, Sco
 def line(steps: int, new: Score, *tuned: Score | None) -> str:
     limbs, mouth, loss = (
         " ".join(f"{'' if each is None else format(getattr(each, name), form):>6}" for each in of)
-        for name, form, of in (("limbs", ".2f", tuned), ("mouth", ".3f", tuned), ("loss", ".3f", tuned[-1:]))
+        for name, form, of in (("limbs", ".2f", tuned), ("mouth", ".3f", tuned), ("loss", ".3f", tuned[-2:]))
     )
     return f"{steps:>5}   {new.limbs:>19.2f} {limbs}   {new.mouth:>19.3f} {mouth}   {new.loss:>9.3f} {loss}"

@@ -51,6 +51,13 @@ class Recipe(Settings):
         description="means and spreads: model, those that the weights were trained with; means, its spreads and the shards' means, "
         "so that a new speaker is to the weights as the average of theirs; shards, both the shards'",
     )
+    start_refit: int = Field(
+        -1,
+        ge=-1,
+        description="batches on which the start's last layer is fitted to the shards by least squares, before the first step; 0: "
+        "it stays; -1: 25, or 0 where it is frozen",
+        json_schema_extra=runtime(),  # the provenance says what was done, and a run that goes on does not do it again
+    )
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
     )
