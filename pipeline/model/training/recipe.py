@@ -55,7 +55,7 @@ class Recipe(Settings):
         -1,
         ge=-1,
         description="batches on which the start's last layer is fitted to the shards by least squares, before the first step; 0: "
-        "it stays; -1: 25, or 0 where it is frozen",
+        "it stays; -1: 25 with start_statistics=shards, else 0, and 0 where it is frozen",
         json_schema_extra=runtime(),  # the provenance says what was done, and a run that goes on does not do it again
     )
     freeze: Names = Field(
