@@ -56,7 +56,6 @@ class Recipe(Settings):
         ge=-1,
         description="batches on which the start's last layer is fitted to the shards by least squares, before the first step; 0: "
         "it stays; -1: 25 with start_statistics=shards, else 0, and 0 where it is frozen",
-        json_schema_extra=runtime(),  # the provenance says what was done, and a run that goes on does not do it again
     )
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"

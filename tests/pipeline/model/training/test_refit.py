@@ -13,7 +13,7 @@ from pipeline.model.dit import NetSettings
 from pipeline.model.training import TrainingError, checkpoint, refit
 from pipeline.model.training.cache import Cache, open_cache
 from pipeline.model.training.draws import drawn
-from pipeline.model.training.provenance import TRAINED_ON
+from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged
 from pipeline.model.training.setup import new_model
 from pipeline.model.training.start import adapt, freeze
 from pipeline.model.training.windows import Windows
@@ -89,7 +89,7 @@ def test_a_layer_that_fits_stays(cache: Cache) -> None:
     once = model.net.final.weight.clone()
     again = refit.refit(model, cache, recipe(batch=8), 4)
     assert again["error_before"] == pytest.approx(found["error_after"], rel=1e-4)
-    assert float((model.net.final.weight - once).norm()) < 0.5 * float((once - first).norm())
+    assert (model.net.final.weight - once).norm().item() < 0.5 * (once - first).norm().item()
     assert again["error_after"] <= again["error_before"]
 
 
@@ -134,7 +134,9 @@ def test_a_fine_tuning_begins_with_the_fit_says_so_and_does_not_fit_again(shards
     assert any(f"fitted to {4 * refit.BATCHES} windows of these shards: squared error" in line for line in said)
     assert "refit" not in json.loads((tmp_path / "kept" / TRAINED_ON).read_text())["started_from"]
     fit(shards, tmp_path / "parts", steps=2, **given)
-    parts = fit(shards, tmp_path / "parts", steps=4, start_refit=7, start_statistics="shards")  # of the past, by then
+    with pytest.raises(RecipeChanged, match="start_refit was -1, now 7"):
+        fit(shards, tmp_path / "parts", steps=4, start_refit=7, start_statistics="shards")
+    parts = fit(shards, tmp_path / "parts", steps=4, start_statistics="shards")
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
     for name in (checkpoint.MODEL, checkpoint.AVERAGE):
         ours, theirs = (AudioToSkeleton.load(each / name).net.state_dict() for each in (
