@@ -79,8 +79,8 @@ def refit(model: AudioToSkeleton, data: Cache, recipe: Recipe, batches: int) -> 
     after = before - float((2 * change * moment - change * (gram @ change)).sum())
     if not torch.isfinite(change).all():
         raise TrainingError(f"{recipe.start_from} gives errors that are not finite on these shards: take another model")
-    last.weight += change[:-1].T
-    last.bias += change[-1]
+    last.weight.add_(change[:-1].T)
+    last.bias.add_(change[-1])
     return {"batches": batches, "error_before": before / max(1, count), "error_after": after / max(1, count)}
 
 
