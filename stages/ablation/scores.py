@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.metrics.skeletons import limb_lengths
-from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
+from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference, Smooth
 from pipeline.nets.sound.wav2vec import logmel
 from pipeline.skeleton.local import from_local
 from pipeline.theatre import planted
@@ -15,7 +15,11 @@ _SCORES = ("mouth_correlation", "limb_error_percent", "validation_loss")
 
 
 def score(
-    model: AudioToSkeleton, speakers: range, guidance: float = 1.0, seconds_each: float = 24.0
+    model: AudioToSkeleton,
+    speakers: range,
+    guidance: float = 1.0,
+    seconds_each: float = 24.0,
+    smooth: Smooth = "none",
 ) -> dict[str, float]:
     """Synchrony and identity on speakers that were not trained on.
 
@@ -34,7 +38,9 @@ def score(
         truth = {"upper arm": who.upper_arm, "forearm": who.forearm, "shoulders": who.shoulders}
         for other in others:
             features = logmel(other.pair.wave, len(other.pair.envelope))
-            made = model.generate(features, reference, guidance=guidance, sampler="ddim", overlap=8, seed=other.clip)
+            made = model.generate(
+                features, reference, guidance=guidance, smooth=smooth, sampler="ddim", overlap=8, seed=other.clip
+            )
             keypoints = from_local(made.local, made.neck)
             correlations.append(float(np.corrcoef(planted.mouth_opening(keypoints), other.pair.envelope)[0, 1]))
             for limb, length in limb_lengths(keypoints).items():

@@ -3,9 +3,11 @@
 python -m tests.bench warm_start
 
 All trainings see the same 60 s of the speaker, and are scored on six other clips of that speaker after every so many steps: limb
-lengths against the speaker's own, the mouth's opening against the planted envelope, and the validation loss. How many steps does
-fine-tuning need for what 600 new steps come to, with means and spreads of its start (`tuned`), with the speaker's means and the
-spreads of the start (`means`), and with both of the speaker's shards (`own`)?
+lengths against the speaker's own (of the motion as sampled, and smoothed as `generate` does by default: jitter makes limbs longer,
+and hides that arms swing too little), the mouth's opening against the planted envelope, and the validation loss. How many steps
+does fine-tuning need for what 600 new steps come to, with means and spreads of its start (`tuned`), with the speaker's means and
+the spreads of the start (`means`), with both of the speaker's shards (`own`), and with these and the last layer fitted to the
+shards before the first step (`fit`)?
 """
 
 import json
@@ -25,17 +27,27 @@ COMMON = {
     "size": "tiny", "window_frames": 16, "batch": 8, "learning_rate": 2e-3, "warmup_steps": 50, "ema_decay": 0.98,
     "loss": "parts", "log_every": 50, "validate_every": 25, "sample_every": 0, "checkpoint_every": 200, "milestone_every": 25,
 }  # fmt: skip
-HEAD = (
-    f"{'steps':>5}   {'limbs, error %: new':>19} {'tuned':>6} {'means':>6} {'own':>6}"
-    f"   {'mouth to sound: new':>19} {'tuned':>6} {'means':>6} {'own':>6}   {'loss: new':>9} {'own':>6}"
+ARMS: dict[str, dict[str, Any]] = {
+    "": {},
+    ", own means": {"start_statistics": "means"},
+    ", own statistics": {"start_refit": 0, "start_statistics": "shards"},
+    ", own statistics, last layer fitted": {"start_statistics": "shards"},
+}
+HEAD = "   ".join(
+    [
+        f"{'steps':>5}",
+        *(f"{what + ': new':>12}  tuned  means    own    fit" for what in ("limbs, %", "smoothed", "mouth")),
+        "loss: new    own    fit",
+    ]
 )
 
 
 @dataclass(frozen=True)
 class Score:
-    """Of a model on clips of the speaker that it has not seen: error in %, correlation, validation loss."""
+    """Of a model on clips of the speaker that it has not seen: error in % as sampled and smoothed, correlation, validation loss."""
 
     limbs: float
+    smoothed: float
     mouth: float
     loss: float
 
@@ -49,13 +61,14 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
     write_speaker(folder / "one" / "shards")
     start = fit(folder / "others", "start", START_STEPS, schedule="cosine", milestone_every=0)
     new = scores(folder / "one", "new", STEPS)
-    tuned = scores(folder / "one", "tuned", MOST, start_from=str(start))
-    means = scores(folder / "one", "means", MOST, start_from=str(start), start_statistics="means")
-    own = scores(folder / "one", "own", MOST, start_from=str(start), start_statistics="shards")
+    tuned = {
+        named: scores(folder / "one", f"tuned{number}", MOST, start_from=str(start), **settings)
+        for number, (named, settings) in enumerate(ARMS.items())
+    }
     print(HEAD)
     for steps, of_new in new.items():
-        print(line(steps, of_new, tuned.get(steps), means.get(steps), own.get(steps)))
-    for found, named in ((tuned, ""), (means, ", own means"), (own, ", own statistics")):
+        print(line(steps, of_new, *(found.get(steps) for found in tuned.values())))
+    for named, found in tuned.items():
         yield from rows_of(found, new[STEPS], named)
 
 
@@ -63,6 +76,9 @@ def rows_of(tuned: dict[int, Score], goal: Score, named: str) -> Iterator[Row]:
     """The steps after which fine-tuning is as good as a new training."""
     reaching = {
         "limb error": [steps for steps, found in tuned.items() if found.limbs <= goal.limbs],
+        "limb error of the smoothed motion": [
+            steps for steps, found in tuned.items() if found.smoothed <= goal.smoothed
+        ],
         "mouth to sound": [steps for steps, found in tuned.items() if found.mouth >= goal.mouth],
     }
     if "own statistics" in named:  # losses are of z-scores, and compare by the same means and spreads alone
@@ -105,13 +121,21 @@ def scores(place: Path, name: str, steps: int, **settings: Any) -> dict[int, Sco
     for step in (step for step in SCORED if step <= steps):
         model = AudioToSkeleton.load(folder / "milestones" / f"step-{step:09d}.safetensors")
         of = score(model, range(WHO, WHO + 1), seconds_each=SCORED_SECONDS)
-        found[step] = Score(of["limb_error_percent"], of["mouth_correlation"], losses[step])
+        smoothed = score(model, range(WHO, WHO + 1), seconds_each=SCORED_SECONDS, smooth="release")
+        found[step] = Score(
+            of["limb_error_percent"], smoothed["limb_error_percent"], of["mouth_correlation"], losses[step]
+        )
     return found
 
 
 def line(steps: int, new: Score, *tuned: Score | None) -> str:
-    limbs, mouth, loss = (
-        " ".join(f"{'' if each is None else format(getattr(each, name), form):>6}" for each in of)
-        for name, form, of in (("limbs", ".2f", tuned), ("mouth", ".3f", tuned), ("loss", ".3f", tuned[-1:]))
-    )
-    return f"{steps:>5}   {new.limbs:>19.2f} {limbs}   {new.mouth:>19.3f} {mouth}   {new.loss:>9.3f} {loss}"
+    parts = [f"{steps:>5}"]
+    for name, width, form, of in (
+        ("limbs", 12, ".3f", tuned),
+        ("smoothed", 12, ".3f", tuned),
+        ("mouth", 12, ".3f", tuned),
+        ("loss", 9, ".3f", tuned[-2:]),
+    ):
+        others = " ".join(f"{'' if each is None else format(getattr(each, name), form):>6}" for each in of)
+        parts.append(f"{getattr(new, name):>{width}{form}} {others}")
+    return "   ".join(parts)

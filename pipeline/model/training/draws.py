@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from pipeline.model import diffusion
-from pipeline.model.training.windows import seed_of
+from pipeline.model.space import SkeletonSpace
+from pipeline.model.training.batch import Prepared, prepare, with_still_lead
+from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.windows import Batch, onto, seed_of
 
 SCHEME = "by window"  # stored in checkpoints: those of an older scheme cannot go on with the same losses
 _NOISE = 1 << 41  # takes a place in the seeds that no step's number has
@@ -55,3 +58,19 @@ def draw(seed: int, numbers: Sequence[int], frames: int, channels: int, device: 
     return Draws(
         noise, torch.from_numpy(steps).to(device, non_blocking=True), there[:, 0], there[:, 1], on_cpu[:, 2:].clone()
     )
+
+
+def drawn(
+    recipe: Recipe, space: SkeletonSpace, batch: Batch, numbers: Sequence[int], device: torch.device
+) -> tuple[Prepared, Tensor, Tensor, Tensor]:
+    """A batch of the windows of these numbers on the device, with what is random of it.
+
+    Returns:
+        the batch, augmented and z-scored; noise (B, F, C), t (B,), and (B,) bool, whose audio is null.
+    """
+    channels = 2 * len(space.chosen) + 2 * space.neck
+    chance = draw(recipe.seed, numbers, recipe.window_frames, channels, device)
+    ready = prepare(onto(batch, device), space, recipe.augmentation(), chance.change, keep_unsure=recipe.as_released)
+    if ready.lead is not None:
+        ready = with_still_lead(ready, chance.still < recipe.lead_still)
+    return ready, chance.noise, chance.t, chance.null < recipe.null_audio

@@ -26,20 +26,21 @@ from pipeline.model import diffusion
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import TrainingError, checkpoint
 from pipeline.model.training.adapters import merged
-from pipeline.model.training.batch import Prepared, loss_weights, prepare, with_still_lead
+from pipeline.model.training.batch import Prepared, loss_weights
 from pipeline.model.training.cache import Cache, open_cache
-from pipeline.model.training.draws import SCHEME, draw
+from pipeline.model.training.draws import SCHEME, drawn
 from pipeline.model.training.metrics import Metrics
 from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.milestones import MILESTONES, Best, keep
 from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, provenance, resumed
 from pipeline.model.training.recipe import Recipe
+from pipeline.model.training.refit import batches_of, refit
 from pipeline.model.training.samples import Generated, draw_sample
 from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of, shorten_timeout
 from pipeline.model.training.skips import NotFinite, Skips, not_finite
 from pipeline.model.training.start import STARTED_FROM, CannotStart, adapt, begin, check_begun, freeze
 from pipeline.model.training.validation import held_out_split, validation_losses
-from pipeline.model.training.windows import Batch, Steps, Windows, loader, numbers_of, onto, seed_of
+from pipeline.model.training.windows import Batch, Steps, Windows, loader, numbers_of, seed_of
 from pipeline.shards.format import ShardError
 from pipeline.tables import people
 from pipeline.tables.lock import driving
@@ -228,17 +229,7 @@ class _Run:
         """A batch on the device with what is random of it: noise, t, and whose audio is null."""
         recipe, processes = self.recipe, self.accelerator
         numbers = numbers_of(step - 1, recipe.batch, processes.process_index, processes.num_processes)
-        drawn = draw(recipe.seed, numbers, recipe.window_frames, self.model.settings.channels, self.device)
-        ready = prepare(
-            onto(batch, self.device),
-            self.model.space,
-            recipe.augmentation(),
-            drawn.change,
-            keep_unsure=recipe.as_released,
-        )
-        if ready.lead is not None:
-            ready = with_still_lead(ready, drawn.still < recipe.lead_still)
-        return ready, drawn.noise, drawn.t, drawn.null < recipe.null_audio
+        return drawn(recipe, self.model.space, batch, numbers, self.device)
 
     def _total(self, ready: Prepared) -> Tensor:
         """What errors are divided by, so that the mean of the processes' gradients is the gradient of the whole batch's loss."""
@@ -354,10 +345,7 @@ class _Run:
         last = checkpoint.last_whole(self.folder / CHECKPOINTS)
         if last is None:
             if self.recipe.start_from:
-                self.about[STARTED_FROM] = begin(self.model, self.recipe)
-                self.say(
-                    f"starting from {self.recipe.start_from}, with the statistics of the {self.recipe.start_statistics}"
-                )
+                self._begin()
             self._begin_average()
             return 0
         path, state = last
@@ -378,6 +366,19 @@ class _Run:
             self._begin_average()
         self.say(f"resuming from step {state['step']:,}")
         return int(state["step"])
+
+    def _begin(self) -> None:
+        """Take weights and statistics of the start, and fit its last layer to the shards."""
+        recipe = self.recipe
+        self.about[STARTED_FROM] = begin(self.model, recipe)
+        self.say(f"starting from {recipe.start_from}, with the statistics of the {recipe.start_statistics}")
+        if batches := batches_of(recipe, self.model.net):
+            found = refit(self.model, self.data, recipe, batches)
+            self.about[STARTED_FROM]["refit"] = found
+            self.say(
+                f"its last layer was fitted to {batches * recipe.batch:,} windows of these shards: squared error "
+                f"{found['error_before']:.3f} before, {found['error_after']:.3f} after (train.start_refit=0 leaves it as it is)"
+            )
 
     def _begin_average(self) -> None:
         """Let the moving average begin with the weights of this moment."""

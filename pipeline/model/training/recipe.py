@@ -51,6 +51,12 @@ class Recipe(Settings):
         description="means and spreads: model, those that the weights were trained with; means, its spreads and the shards' means, "
         "so that a new speaker is to the weights as the average of theirs; shards, both the shards'",
     )
+    start_refit: int = Field(
+        -1,
+        ge=-1,
+        description="batches on which the start's last layer is fitted to the shards by least squares, before the first step; 0: "
+        "it stays; -1: 25 with start_statistics=shards, else 0, and 0 where it is frozen",
+    )
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
     )
