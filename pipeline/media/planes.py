@@ -99,7 +99,8 @@ class _Scaler:
         how = "area" if right - left > crop.side else "bicubic"
         graph = av.filter.Graph()
         graph.threads = 1  # others decode
-        given = graph.add_buffer(width=right - left, height=right - left, format=PLANES, time_base=Fraction(1, FPS))
+        form = av.VideoFormat(PLANES)
+        given = graph.add_buffer(width=right - left, height=right - left, format=form, time_base=Fraction(1, FPS))
         scale = graph.add(
             "scale",
             f"{crop.side}:{crop.side}:in_h_chr_pos={across}:in_v_chr_pos={down}:out_h_chr_pos=0:out_v_chr_pos=128:"
@@ -112,8 +113,9 @@ class _Scaler:
     def scaled(self) -> NDArray[np.uint8]:
         """What `planes` hold, scaled, flat, in an array of its own."""
         self._graph.push(self._square)
-        picture: NDArray[np.uint8] = self._graph.pull().to_ndarray()
-        return picture.ravel()
+        picture: Any = self._graph.pull()
+        flat: NDArray[np.uint8] = picture.to_ndarray().ravel()
+        return flat
 
 
 def _views(frame: Any) -> Planes420:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log2, log10
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -67,7 +68,8 @@ def whole(preset: str, frames: int, ours: list[Coded], best: list[Coded]) -> Ite
     yield loss(f"{preset}, mean of PSNR lost", [each.psnr for each in best], [each.psnr for each in ours])
     yield loss(f"{preset}, mean of SSIM lost", [each.ssim for each in best], [each.ssim for each in ours])
     yield Row(f"x264 {preset}, mean crf of equal size", "crf", statistics.fmean(each.crf for each in ours), CRF)
-    yield Row(f"x264 {preset}, bytes", "MB", *(sum(each.size for each in group) / 1e6 for group in (ours, best)))
+    megabytes, before = (sum(each.size for each in group) / 1e6 for group in (ours, best))
+    yield Row(f"x264 {preset}, bytes", "MB", megabytes, before)
     spent, before = (sum(each.seconds for each in group) for group in (ours, best))
     yield Row(f"x264 {preset}, {frames} frames", "frames/CPU s", frames / spent, frames / before)
 
@@ -93,7 +95,8 @@ def lossless(name: str, folder: Path) -> Path:
 def planes_of(source: Path) -> list[Picture]:
     """Its pictures as flat planes."""
     with av.open(str(source)) as container:
-        return [frame.to_ndarray().ravel() for frame in container.decode(video=0)]
+        frames: Iterator[Any] = container.decode(video=0)
+        return [frame.to_ndarray().ravel() for frame in frames]
 
 
 def of_size(pictures: list[Picture], source: Path, preset: str, size: int, rounds: int) -> Coded:
