@@ -9,12 +9,12 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 
 from pipeline.base.pulse import beat
-from pipeline.base.units import FPS, Box
+from pipeline.base.units import FPS
 from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
 from pipeline.media.look import look
-from pipeline.media.planes import PlaneFitter, is_plain
+from pipeline.media.planes import PlaneCrop, PlaneFitter, is_plain
 from pipeline.media.reading import Reading
 from pipeline.media.timeline import last_step
 from pipeline.media.writer import PLANES
@@ -48,8 +48,8 @@ class GridReader:
         frames: how many; None for all to the end.
         size: (width, height) to scale to; None for the display size.
         pixel_format: "rgb24" or "gray".
-        planes_of: a box: where the file is coded as our clips are, pictures are its square alone, as `cut_planes` gives it, else
-            whole and RGB; `pixel_format` of the reader is "yuv420p" or "rgb24" from the first picture on.
+        planes_of: where the file is coded as our clips are, pictures are this crop of them, as `PlaneFitter` gives it, else whole
+            and RGB; `pixel_format` of the reader is "yuv420p" or "rgb24" from the first picture on.
         limits: bounds for the file.
         threads: decoder threads, 0 for as many as there are cores; never changes the pictures.
         reading: what a look at the file decided; None: it is looked at here, which reads all its packets.
@@ -66,7 +66,7 @@ class GridReader:
         *,
         size: tuple[int, int] | None = None,
         pixel_format: str = "rgb24",
-        planes_of: Box | None = None,
+        planes_of: PlaneCrop | None = None,
         limits: Limits | None = None,
         threads: int = 0,
         reading: Reading | None = None,
@@ -81,7 +81,7 @@ class GridReader:
         if planes_of is not None and (size is not None or pixel_format != "rgb24"):
             raise ValueError("planes are neither scaled nor gray")
         self._size = size
-        self._box = planes_of
+        self._crop = planes_of
         self.pixel_format = pixel_format
         self._threads = threads
         self._reading = reading
@@ -149,9 +149,9 @@ class GridReader:
     def _fitter(self, source: FrameSource, frame: Any) -> Convert:
         """One size for all reads, even where the size changes on the way."""
         model = source.model or frame
-        if self._box is not None and is_plain(source, model, self._limits):
+        if self._crop is not None and is_plain(source, model, self._limits):
             self.pixel_format = PLANES
-            return PlaneFitter(source, model, self._limits, self._box)
+            return PlaneFitter(source, model, self._limits, self._crop)
         return Fitter(source, model, self._limits, self._size, self.pixel_format)
 
 

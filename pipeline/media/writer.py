@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,25 +29,6 @@ _PIPE_BYTES = (
 _FIXED_THREADS = 4
 _TAGGED = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 _TO_BT709 = "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int+bitexact," + _TAGGED
-
-
-@dataclass(frozen=True)
-class Planes:
-    """How pictures in planes come: their size, and where their first sample of chroma lies.
-
-    Attributes:
-        size: (width, height) of the luma, pixels.
-        chroma: (x, y) of the first sample of chroma, in 1/256 of a pixel of luma from the first one's middle.
-    """
-
-    size: tuple[int, int]
-    chroma: tuple[int, int] = (0, 128)
-
-    @property
-    def bytes(self) -> int:
-        """Of one picture: the luma, then both planes of chroma."""
-        width, height = self.size
-        return width * height + 2 * (-(-width // 2) * -(-height // 2))
 
 
 class WriteError(RuntimeError):
@@ -75,7 +55,7 @@ def write_clip(
     preset: str = "medium",
     threads: int = 0,
     deadline_seconds: float = 600,
-    planes: Planes | None = None,
+    planes: bool = False,
 ) -> None:
     """Write an mp4 (H.264 yuv420p BT.709, AAC) at 25 pictures a second; equal input gives equal bytes.
 
@@ -88,8 +68,8 @@ def write_clip(
         preset: x264's speed.
         threads: x264's threads; part of the input as far as bytes go. 0 stands for 4 on every machine.
         deadline_seconds: after that long ffmpeg is killed.
-        planes: pictures come as flat uint8 arrays in BT.709 4:2:0 of limited range, laid out so, and are scaled to `size`: shrunk
-            by area, enlarged by cubic interpolation, the chroma where it lies.
+        planes: pictures come as flat uint8 arrays in BT.709 4:2:0 of limited range: luma, then both planes of chroma, which lies on
+            the left column.
 
     Raises:
         Failure: DISK_FULL; NOT_WRITABLE; TIMED_OUT at the deadline.
@@ -121,7 +101,7 @@ def write_video(
     options: Mapping[str, Any] | None = None,
     threads: int = 0,
     deadline_seconds: float = 600,
-    planes: Planes | None = None,
+    planes: bool = False,
 ) -> None:
     """`write_clip` for other rates, codecs and containers (by suffix); for footage made for demos and tests.
 
@@ -142,24 +122,14 @@ def write_video(
             chosen = _output_options(video_codec, audio_codec, pixel_format, options, threads)
             pipe: tuple[str, tuple[int, int]] = ("rgb24", size)
             shape: tuple[int, ...] = (height, width, 3)
-            if planes is not None:
-                chosen["vf"] = _between_planes(planes, size)
-                pipe, shape = (PLANES, planes.size), (planes.bytes,)
+            if planes:
+                chosen["vf"] = _TAGGED
+                pipe, shape = (PLANES, size), (width * height * 3 // 2,)
             command = _command(result, pipe, fps, wave, chosen)
             _run(command, pictures, shape, Path(folder) / "stderr", deadline_seconds)
             _commit(result, target)
     except OSError as error:
         raise _disk_failure(error, target) from error
-
-
-def _between_planes(planes: Planes, size: tuple[int, int]) -> str:
-    """The filter that scales planes; it says where the chroma lies, which scaling would move by a part of a pixel else."""
-    how = "area" if planes.size[0] > size[0] else "bicubic"
-    (across, down), (width, height) = planes.chroma, size
-    return (
-        f"scale={width}:{height}:in_h_chr_pos={across}:in_v_chr_pos={down}:out_h_chr_pos=0:out_v_chr_pos=128:"
-        f"in_color_matrix=bt709:out_color_matrix=bt709:in_range=tv:out_range=tv:flags={how}+accurate_rnd+bitexact,{_TAGGED}"
-    )
 
 
 def _write_sound(folder: Path, sound: np.ndarray | None, rate: int) -> Path | None:

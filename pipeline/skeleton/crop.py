@@ -16,6 +16,8 @@ from pipeline.base.arrays import Floats
 from pipeline.base.units import Box
 from pipeline.skeleton import layout
 
+Planes420 = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]
+
 
 @dataclass(frozen=True)
 class Framing:
@@ -42,7 +44,8 @@ def crop_box(keypoints: Floats, scores: Floats, width: int, height: int, framing
     """One static square box for a clip: from above the head to the hips or the lowest hand, centred on the speaker.
 
     The union over the clip is robust: low-score points and lone spikes do not widen it. Where the box would leave the
-    picture it is first moved, then loses its margin; it leaves the picture only if what is framed does not fit in.
+    picture it is first moved, then loses its margin; it leaves the picture only if what is framed does not fit in. Its side
+    is even, but where it is an odd side of the picture.
 
     Args:
         keypoints: (F, 133, 2) source pixels, NaN where not seen.
@@ -68,6 +71,8 @@ def crop_box(keypoints: Floats, scores: Floats, width: int, height: int, framing
     (x1, x2), (y1, y2) = _inside(x1, x2, width), _inside(y1, y2, height)
     bare = max(x2 - x1, y2 - y1)
     side = max(bare, min(round(bare * (1 + 2 * framing.margin)), width, height))
+    if side not in (width, height):
+        side += side % 2  # so that the crop can stay in the planes of a 4:2:0 file
     necks = points[:, [layout.LEFT_SHOULDER, layout.RIGHT_SHOULDER], 0].mean(-1)
     middle = np.nanmedian(necks) if np.isfinite(necks).any() else (x1 + x2) / 2
     left = _place(middle, x1, x2, side, width)
@@ -200,29 +205,22 @@ def cut(picture: NDArray[np.uint8], box: Box, side: int = 512) -> NDArray[np.uin
     return np.asarray(cv2.resize(region, (side, side), interpolation=how), np.uint8)
 
 
-def cut_planes(
-    luma: NDArray[np.uint8], chroma: tuple[NDArray[np.uint8], NDArray[np.uint8]], box: Box
-) -> NDArray[np.uint8]:
-    """The square of a box out of a picture in planes, 4:2:0 in limited range, at its own size; black outside.
+def cut_planes(picture: Planes420, box: Box, target: Planes420) -> None:
+    """Copy the square of a box out of a picture in planes, 4:2:0 in limited range, at its own size; black outside.
 
     Args:
-        luma, chroma: (H, W) and twice (H / 2, W / 2).
+        picture: luma (H, W), and twice chroma (H / 2, W / 2).
         box: integers, source pixels.
-
-    Returns:
-        Flat, one after the other, the planes of the square: its chroma is ceil(side / 2) wide and high, and where its first
-        sample lies, `first_chroma` says.
+        target: filled; luma (side, side) of the square, and twice chroma of half of it, rounded up. `first_chroma` says where its
+            first sample of chroma lies.
     """
     x1, y1, x2, y2 = square(box)
-    height, width = luma.shape
+    height, width = picture[0].shape
     inside = max(x1, box[0], 0), max(y1, box[1], 0), min(x2, box[2], width), min(y2, box[3], height)
     half_inside = -(-inside[0] // 2), -(-inside[1] // 2), -(-inside[2] // 2), -(-inside[3] // 2)
-    side, half = x2 - x1, -(-(x2 - x1) // 2)
-    flat = np.empty(side * side + 2 * half * half, np.uint8)
-    _fill(flat[: side * side].reshape(side, side), luma, (x1, y1), inside, _BLACK_LUMA)
-    for target, plane in zip(flat[side * side :].reshape(2, half, half), chroma, strict=True):
-        _fill(target, plane, (x1 // 2, y1 // 2), half_inside, _NO_CHROMA)
-    return flat
+    _fill(target[0], picture[0], (x1, y1), inside, _BLACK_LUMA)
+    for into, plane in zip(target[1:], picture[1:], strict=True):
+        _fill(into, plane, (x1 // 2, y1 // 2), half_inside, _NO_CHROMA)
 
 
 _BLACK_LUMA, _NO_CHROMA = 16, 128
@@ -239,6 +237,10 @@ def _fill(
         target.fill(outside)
     if left < right and top < bottom:
         target[top - y : bottom - y, left - x : right - x] = plane[top:bottom, left:right]
+
+
+LEFT_CHROMA = (0, 128)
+"""Where the first sample of chroma lies in H.264 and its like, as `first_chroma` counts: on the left column, between two rows."""
 
 
 def first_chroma(box: Box) -> tuple[int, int]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.base.units import Box
 
 # Of the stage `measure_pose`. Bump it when what is measured changes or grows: stored rows are then made again.
-VERSION = 5
+VERSION = 6
 
 NAN = float("nan")
 

@@ -11,7 +11,7 @@ class Export(ExportSettings, Stage):
     """Cuts, scales and encodes a kept speaker's clip, and maps the skeleton into it."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "square clips of kept speakers, with keypoints mapped, smoothed and in local coordinates"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("verdicts", ("person_id", "clip_id", "video_id"), where="keep"),

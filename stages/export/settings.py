@@ -13,7 +13,7 @@ class ExportSettings(Settings):
 
     side_px: int = Field(CLIP_SIDE_PX, ge=64, multiple_of=2, description="side of the clip, pixels")
     crf: int = Field(18, ge=0, le=51, description="x264's quality; lower is better and larger")
-    preset: str = Field("medium", pattern="^[a-z]+$", description="x264's speed")
+    preset: str = Field("faster", pattern="^[a-z]+$", description="x264's speed")
     encoder_threads: int = Field(4, ge=1, description="x264's threads; their number changes the bytes of the clip")
     smoothing: Literal["paper", "release"] = Field(
         "paper", description="paper: all but the mouth; release: the mouth too, lightly"

@@ -16,11 +16,12 @@ from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
 from pipeline.media.audio import to_flac
 from pipeline.media.guard import disk_name
+from pipeline.media.planes import PlaneCrop
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridFrame, GridReader, write_clip
-from pipeline.media.writer import PLANES, Planes
+from pipeline.media.writer import PLANES
+from pipeline.skeleton.crop import LEFT_CHROMA, first_chroma, square
 from pipeline.skeleton.crop import cut as cut_rgb
-from pipeline.skeleton.crop import first_chroma, square
 from pipeline.skeleton.refine import refine
 from stages.export.settings import ExportSettings
 
@@ -80,7 +81,7 @@ class ExportWorker:
         clip, video = unit.row("clips"), unit.row("videos")
         first, frames = clip["first_frame"], clip["frames"]
         source, reading = storage.local(video["path"]), Reading.of(video)
-        wanted = box if keeps_planes(box, settings.side_px) else None
+        wanted = PlaneCrop(box, settings.side_px) if keeps_planes(box, settings.side_px) else None
         reader = GridReader(source, first, frames, threads=self._context.threads, reading=reading, planes_of=wanted)
         with (
             storage.writing(key) as target,
@@ -88,7 +89,7 @@ class ExportWorker:
             reading_ahead(reader, AHEAD_PICTURES) as pictures,
         ):
             opening = list(islice(pictures, 1))  # with it the reader knows how the file is coded
-            planes = planes_of(box) if reader.pixel_format == PLANES else None
+            planes = reader.pixel_format == PLANES
             cut = None if planes else partial(cut_rgb, box=box, side=settings.side_px)
             write_clip(
                 target,
@@ -130,13 +131,7 @@ def keeps_planes(box: Box, side: int) -> bool:
     """
     left, _, right, _ = square(box)
     even = (right - left) % 2 == 0
-    return even and (right - left != side or first_chroma(box) == Planes((side, side)).chroma)
-
-
-def planes_of(box: Box) -> Planes:
-    """How `cut_planes` lays out the crops of a box."""
-    left, _, right, _ = square(box)
-    return Planes((right - left, right - left), first_chroma(box))
+    return even and (right - left != side or first_chroma(box) == LEFT_CHROMA)
 
 
 def crops(

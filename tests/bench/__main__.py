@@ -1,7 +1,7 @@
 """Speed against peers and limits, as one table and as JSON.
 
-python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [decodes] [storage] [speakers] [train]
-    [report] [--rounds N] [--out FILE.json]
+python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [decodes] [chain] [storage] [speakers]
+    [train] [report] [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench evaluate [--out FILE.json]
 python -m tests.bench ray [--out FILE.json]
@@ -10,6 +10,7 @@ python -m tests.bench generation [--model MODEL]
 python -m tests.bench warm_start [--out FILE.json]
 python -m tests.bench twins [--rounds N] [--out FILE.json]
 python -m tests.bench modulation [--rounds N] [--out FILE.json]
+python -m tests.bench x264 [--rounds N] [--out FILE.json]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
@@ -43,6 +44,7 @@ TRIALS = (
     "modulation",
     "gpu",
     "twins",
+    "x264",
 )  # by name alone: counts, sleep, or a cluster; minutes, and an hour or two
 BENCHES = (
     "machine",
@@ -53,6 +55,7 @@ BENCHES = (
     "lip_sync",
     "export",
     "decodes",
+    "chain",
     "storage",
     "speakers",
     "train",
@@ -91,6 +94,10 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row
         from tests.bench import bench_trust
 
         yield from bench_trust.measured(folder, given.seed, given.run, given.part)
+    elif name == "chain":
+        from tests.bench import bench_chain
+
+        yield from bench_chain.measured(folder, given.run)
     elif name == "gpu":
         from tests.bench import bench_gpu
 
@@ -164,7 +171,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="times that each contestant runs; medians are shown")
     parser.add_argument("--seed", type=int, default=1, help="of trust: what is tried")
     parser.add_argument(
-        "--run", type=Path, help="of trust: a finished run of the demo, which is left alone; made if not given"
+        "--run",
+        type=Path,
+        help="of trust: a finished run of the demo; of chain: any finished run; left alone; made if not given",
     )
     parser.add_argument("--model", type=Path, help="of generation: weights of `make ablation`; trained if not given")
     parser.add_argument(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.base.units import Box
+from pipeline.engine.unit import Unit
 from pipeline.media.writer import ffmpeg_exe
 from pipeline.skeleton.layout import K
 from stages.export import Export
@@ -44,7 +46,7 @@ def of(footage: Footage, folder: Path, rounds: int) -> Iterator[Row]:
     yield from (wall, replace(processor, goal=GOAL))
 
 
-def square_of(footage: Footage) -> tuple[int, int, int, int]:
+def square_of(footage: Footage) -> Box:
     """A square as wide as most speakers are framed: nine tenths of the short side, in the middle."""
     width, height = footage.facts.width, footage.facts.height
     side = round(min(width, height) * 0.9) // 2 * 2
@@ -52,21 +54,26 @@ def square_of(footage: Footage) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def export(stage: Export, footage: Footage, box: tuple[int, int, int, int], folder: Path) -> Callable[[], object]:
+def export(stage: Export, footage: Footage, box: Box, folder: Path) -> Callable[[], object]:
     """The whole stage on one kept speaker."""
-    rng = np.random.default_rng(405)
-    points = rng.uniform(box[:2], box[2:], (K, 2)) + rng.normal(0, 2, (FRAMES, K, 2))
-    person = {"keypoints": points.reshape(FRAMES, -1).astype(np.float32), "scores": np.ones((FRAMES, K), np.float32)}
-    kept = unit(footage, FIRST, FRAMES, verdicts=PERSON, persons=person, pose_measures={"crop_box": list(box)})
+    speaking = kept(footage, box, FIRST, FRAMES)
 
     def run() -> object:
         worker = ready(stage, folder)  # a fresh one: every clip pays for its own sound, as the command does
-        return list(worker.process(kept))
+        return list(worker.process(speaking))
 
     return run
 
 
-def ffmpeg(stage: Export, footage: Footage, box: tuple[int, int, int, int], target: Path) -> None:
+def kept(footage: Footage, box: Box, first: int, frames: int) -> Unit:
+    """A kept speaker with points somewhere in the box."""
+    rng = np.random.default_rng(405)
+    points = rng.uniform(box[:2], box[2:], (K, 2)) + rng.normal(0, 2, (frames, K, 2))
+    person = {"keypoints": points.reshape(frames, -1).astype(np.float32), "scores": np.ones((frames, K), np.float32)}
+    return unit(footage, first, frames, verdicts=PERSON, persons=person, pose_measures={"crop_box": list(box)})
+
+
+def ffmpeg(stage: Export, footage: Footage, box: Box, target: Path) -> None:
     """The same by one command: its picture is scaled in the colours of the file, ours in RGB."""
     x1, y1, x2, y2 = box
     cut = ["-ss", f"{FIRST / 25}", "-i", f"file:{footage.path}", "-t", f"{FRAMES / 25}", "-frames:v", str(FRAMES)]

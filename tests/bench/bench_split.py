@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from pipeline.base.reasons import Reject
 from pipeline.registry.models import Registry
 from stages.split import Split
 from tests.bench.footage import SPEAKER, Footage, clip, ready, take, unit
-from tests.bench.table import LIMIT, OURS, PEER, Goal, Row, Skipped, contest, cores, rows
+from tests.bench.table import LIMIT, OURS, PEER, Cost, Goal, Row, Skipped, contest, cores, rows
 
-GOAL = Goal("times the limit", 1.3)
+GOALS = {
+    SPEAKER: Goal("times the limit", 1.5),
+    "psd_testvideo": Goal("times the limit", 1.75),
+}  # HEVC 1080p, H.264 720p
 
 
 def measured(folder: Path, rounds: int) -> Iterator[Row]:
@@ -35,12 +39,18 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
         if footage.facts.audio_codec:
             voices = split(Split(), footage, folder)
             heard = contest({OURS: voices, LIMIT: partial(decode, footage.path)}, rounds)
-            yield from rows(f"split {footage.name}, pauses by voice", heard, GOAL)
+            yield from rows(f"split {footage.name}, pauses by voice", heard, None)
         costs[PEER] = [
             type(whole)(whole.wall - start.wall, whole.cpu - start.cpu)
             for whole, start in zip(costs[PEER], costs.pop("start"), strict=True)
         ]
-        yield from rows(f"split {footage.name}", costs, GOAL)
+        yield from judged(f"split {footage.name}", costs, GOALS.get(footage.name))
+
+
+def judged(what: str, costs: dict[str, list[Cost]], goal: Goal | None) -> Iterator[Row]:
+    """Two rows; the goal is about processor time."""
+    wall, processor = rows(what, costs, None)
+    yield from (wall, replace(processor, goal=goal))
 
 
 def films(folder: Path) -> list[Footage]:

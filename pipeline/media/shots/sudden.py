@@ -9,6 +9,8 @@ over few rows.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +49,8 @@ class SuddenWatch:
     def __init__(self) -> None:
         self._pictures: deque[Floats32] = deque(maxlen=2 * _REACH + 2)
         self._changes: deque[Floats32] = deque(maxlen=2 * _REACH + 2)
+        # Each change and the next: a wipe's edge takes up to two pictures to cross a place.
+        self._pairs: deque[Floats32] = deque(maxlen=2 * _REACH + 1)
         self._count = 0
         self._jumps: list[float] = []  # of each picture from the fourth on
         self._spread: list[float] = []
@@ -56,27 +60,26 @@ class SuddenWatch:
     def see(self, picture: Pixels) -> None:
         """Look at the next picture, made by `gradual.very_small`."""
         levels = picture.astype(np.float32)
-        self._changes.append(_change(self._pictures[-1] if self._count else levels, levels))
+        change = _change(self._pictures[-1] if self._count else levels, levels)
+        if self._changes:
+            self._pairs.append(self._changes[-1] + change)
+        self._changes.append(change)
         self._pictures.append(levels)
         self._count += 1
         if len(self._pictures) == 2 * _REACH + 2:
-            self._spikes(np.stack(self._changes), _change(self._pictures[_REACH - 2], self._pictures[_REACH + 3]))
+            self._spikes(_change(self._pictures[_REACH - 2], self._pictures[_REACH + 3]))
 
-    def _spikes(self, changes: Floats32, lasting: Floats32) -> None:
-        """Note those of the fourth of eight changes (8, height, width).
+    def _spikes(self, lasting: Floats32) -> None:
+        """Note those of the fourth of the last eight changes.
 
         Args:
-            changes: of each picture against the one before.
             lasting: (height, width) change from two pictures before the fourth to three after it.
         """
-        at = _REACH
-        others = np.maximum(changes[:at].max(0), changes[at + 1 : 2 * at + 1].max(0))
-        alone = np.maximum(changes[at] - others, 0)
+        at, changes, pairs = _REACH, self._changes, self._pairs
+        alone = np.maximum(changes[at] - _most([*islice(changes, at), *islice(changes, at + 1, 2 * at + 1)]), 0)
         self._jumps.append(float(alone.mean()))
         self._spread.append(_spread(alone.sum(1)))
-        # A wipe's edge takes up to two pictures to cross a place.
-        pairs = changes[:-1] + changes[1:]
-        others = np.maximum(pairs[: at - 1].max(0), pairs[at + 2 :].max(0))
+        others = _most([*islice(pairs, at - 1), *islice(pairs, at + 2, None)])
         crossed = np.clip(pairs[at] - others, 0, _BACK * lasting) / others.size
         self._columns.append(crossed.sum(0))
         self._rows.append(crossed.sum(1))
@@ -162,14 +165,18 @@ def _strong(
     values: npt.NDArray[np.floating], least: float, ratio: float, at_rest: float, apart: int
 ) -> dict[int, float]:
     """Where values reach `least` and `ratio` times the largest around that is `apart` or more away; that ratio of each."""
-    found = {}
-    for k in np.flatnonzero(values >= least).tolist():
-        beside = np.concatenate([values[max(0, k - _AROUND) : k - apart + 1], values[k + apart : k + _AROUND + 1]])
-        if k >= _AROUND and k + _AROUND < len(values):
-            over = float(values[k] / (beside.max() + at_rest))
-            if over >= ratio:
-                found[k] = over
-    return found
+    inner = values[_AROUND : len(values) - _AROUND]
+    at = _AROUND + np.flatnonzero(inner >= least)
+    if not len(at):
+        return {}
+    beside = np.r_[-_AROUND : 1 - apart, apart : _AROUND + 1]
+    over = values[at] / (values[at[:, None] + beside].max(1) + at_rest)
+    return {int(k): float(times) for k, times in zip(at, over, strict=True) if times >= ratio}
+
+
+def _most(changes: list[Floats32]) -> Floats32:
+    """The greatest of each place; quicker than over a stack of them."""
+    return reduce(np.maximum, changes)
 
 
 def _spread(values: npt.NDArray[np.floating]) -> float:

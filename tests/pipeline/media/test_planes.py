@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline.base.units import Box
+from pipeline.media.planes import PlaneCrop
 from pipeline.media.reading import AS_IT_STANDS
 from pipeline.media.video import GridReader, write_clip
-from pipeline.media.writer import PLANES, Planes
-from pipeline.skeleton.crop import cut, first_chroma, map_points
+from pipeline.media.writer import PLANES
+from pipeline.skeleton.crop import cut, map_points
 from tests.pipeline.media.footage import constant_times, ffmpeg, write_footage
 
 WIDTH, HEIGHT, SIDE, FRAMES = 480, 360, 256, 4
@@ -37,7 +38,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     red, blue = (128 + sign * 90 * bump((HEIGHT // 2, WIDTH // 2), middle, 4.5) for sign in (1, -0.3))
     picture = np.concatenate([np.rint(plane).astype(np.uint8).ravel() for plane in (luma, blue, red)])
     path = tmp_path_factory.mktemp("planes") / "spot.mp4"
-    write_clip(path, [picture] * FRAMES, None, size=(WIDTH, HEIGHT), crf=4, planes=Planes((WIDTH, HEIGHT)))
+    write_clip(path, [picture] * FRAMES, None, size=(WIDTH, HEIGHT), crf=4, planes=True)
     return path
 
 
@@ -50,14 +51,12 @@ def middle_of(plane: np.ndarray, ground: float) -> np.ndarray:
 
 def exported(film: Path, box: Box, target: Path) -> list[np.ndarray]:
     """Luma and the plane of red of the first picture of a clip that was cut in planes."""
-    with GridReader(film, planes_of=box, reading=AS_IT_STANDS) as reader:
+    with GridReader(film, planes_of=PlaneCrop(box, SIDE), reading=AS_IT_STANDS) as reader:
         pictures: Iterator[np.ndarray] = (frame.pixels for frame in reader)
         opening = list(islice(pictures, 1))
         assert reader.pixel_format == PLANES
-        side = max(box[2] - box[0], box[3] - box[1])
-        planes = Planes((side, side), first_chroma(box))
-        assert opening[0].shape == (planes.bytes,)
-        write_clip(target, chain(opening, pictures), None, size=(SIDE, SIDE), crf=4, planes=planes)
+        assert opening[0].shape == (SIDE * SIDE * 3 // 2,)
+        write_clip(target, chain(opening, pictures), None, size=(SIDE, SIDE), crf=4, planes=True)
     with av.open(str(target)) as container:
         frame = next(container.decode(video=0))
         assert (frame.colorspace, frame.color_range) == (1, 1)
@@ -108,7 +107,7 @@ def test_it_is_the_picture_that_rgb_gives(film: Path, tmp_path: Path) -> None:
 )
 def test_what_is_coded_otherwise_stays_rgb(tmp_path: Path, odd: dict) -> None:
     path = write_footage(tmp_path / "odd.mp4", constant_times(25, 3), **odd)
-    with GridReader(path, planes_of=(0, 0, 32, 32), reading=AS_IT_STANDS) as reader:
+    with GridReader(path, planes_of=PlaneCrop((0, 0, 32, 32), 32), reading=AS_IT_STANDS) as reader:
         shapes = {frame.pixels.shape for frame in reader}
         assert reader.pixel_format == "rgb24"
     with GridReader(path, reading=AS_IT_STANDS) as reader:
@@ -124,7 +123,7 @@ def test_pictures_of_another_shape_on_the_way_are_fitted_in(tmp_path: Path) -> N
     (tmp_path / "joined.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
     ffmpeg("-r", "25", "-i", tmp_path / "joined.h264", "-c", "copy", joined)
     box = (4, 4, 204, 204)
-    with GridReader(joined, planes_of=box, reading=AS_IT_STANDS) as reader, GridReader(joined) as plain:
+    with GridReader(joined, planes_of=PlaneCrop(box, 200), reading=AS_IT_STANDS) as reader, GridReader(joined) as plain:
         for planes, frame in zip(reader, plain, strict=True):
             grey = 16 + frame.pixels[4:204, 4:204].astype(float).mean() * 219 / 255
             assert planes.pixels.shape == (200 * 200 * 3 // 2,)

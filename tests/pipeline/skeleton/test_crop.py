@@ -108,6 +108,7 @@ def test_crop_box_is_square_and_wastes_no_picture(seed: int, size: tuple[int, in
     points = speaker(20, rng.uniform(10, 400), rng.uniform(0, size[0]), rng.uniform(0, size[1]))
     x1, y1, x2, y2 = crop.crop_box(points, np.ones(points.shape[:2]), *size)
     assert x2 - x1 == y2 - y1 > 0
+    assert (x2 - x1) % 2 == 0 or x2 - x1 in size, "an odd side cannot stay in planes"
     for low, high, length in ((x1, x2, size[0]), (y1, y2, size[1])):
         assert (low >= 0 and high <= length) or (low <= 0 and high >= length)
 
