@@ -1,15 +1,18 @@
-"""What stages decode once for all of them, such as the sound of a video: where it lies, and when it goes.
+"""What stages decode once for all of them, the sound of videos and parts of pictures: where it lies, and when it goes.
 
 It lies in the run, so that an opt-out, `gc` and the disk figures find it; on a machine that does not see the run, in the cache of
 the run's storage, which the next command there rids of whoever opted out. All of it can be made again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Context, Stage
+from pipeline.registry.models import Registry
 from pipeline.storage import where_of
 from pipeline.storage.cache import Cache
 from pipeline.storage.where import cache_limit
@@ -27,6 +30,23 @@ def sound_tracks(context: Context) -> "SoundTracks":
     return SoundTracks(context.storage, cache_of(context))
 
 
+def wanted_pictures(profile: Profile, name: str, models: Registry) -> frozenset[str]:
+    """The kinds of pictures that stages after this one are to come for; those that lack a net will not come."""
+    stages = profile.all_stages
+    later = map(profile.stage, stages[stages.index(name) + 1 :] if name in stages else ())
+    return frozenset(chain.from_iterable(stage.reads_pictures for stage in later if _can_come(stage, models)))
+
+
+def _can_come(stage: Stage, models: Registry) -> bool:
+    return all(_has_one(models, nets) for nets in chain(stage.model_names(), stage.optional_model_names()) if nets)
+
+
+def _has_one(models: Registry, nets: Sequence[str]) -> bool:
+    """Whether one of these nets is here, or can be brought. Nothing is hashed or fetched."""
+    entries = map(models.entry, nets)
+    return any(map(models.find, nets)) or (models.download and any(entry.builder or entry.url for entry in entries))
+
+
 def cache_of(context: Context) -> Cache | None:
     """Where the workers of this machine share what they decode; None where nobody would find it again to delete it."""
     run, where = context.run, context.where
@@ -39,12 +59,13 @@ def cache_of(context: Context) -> Cache | None:
 
 
 def drop_unneeded(run: Path, stages: Iterable[Stage], done: Iterable[str]) -> None:
-    """Delete what was decoded once no stage of a profile is left that reads it.
+    """Delete what was decoded, once no stage of a profile is left that reads it.
 
     Args:
         run: the run's folder.
         stages: of the profile.
         done: the names of those that this command brought to their end.
     """
-    if (run / FOLDER).is_dir() and {stage.name for stage in stages if stage.reads_decoded} <= set(done):
+    reading = {stage.name for stage in stages if stage.reads_decoded or stage.reads_pictures}
+    if (run / FOLDER).is_dir() and reading <= set(done):
         Cache(run / FOLDER, 0).keep_only(())

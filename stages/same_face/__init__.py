@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.engine.gate import through
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.media.columns import PICTURE_COLUMNS
+from pipeline.media.moments import FACES
 from stages.same_face.settings import SameFaceSettings
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class SameFace(SameFaceSettings, Stage):
     )
     writes: ClassVar[str] = "same_faces"
     unit: ClassVar[str] = "clip_id"
+    reads_pictures: ClassVar[tuple[str, ...]] = (FACES,)
     resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=4, gpu=True)
 
     def optional_model_names(self) -> tuple[tuple[str, ...], ...]:
