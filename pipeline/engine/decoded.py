@@ -4,7 +4,7 @@ It lies in the run, so that an opt-out, `gc` and the disk figures find it; on a 
 the run's storage, which the next command there rids of whoever opted out. All of it can be made again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Context, Stage
+from pipeline.engine.stage_nets import may_run
 from pipeline.registry.models import Registry
 from pipeline.storage import where_of
 from pipeline.storage.cache import Cache
@@ -34,17 +35,8 @@ def wanted_pictures(profile: Profile, name: str, models: Registry) -> frozenset[
     """The kinds of pictures that stages after this one are to come for; those that lack a net will not come."""
     stages = profile.all_stages
     later = map(profile.stage, stages[stages.index(name) + 1 :] if name in stages else ())
-    return frozenset(chain.from_iterable(stage.reads_pictures for stage in later if _can_come(stage, models)))
-
-
-def _can_come(stage: Stage, models: Registry) -> bool:
-    return all(_has_one(models, nets) for nets in chain(stage.model_names(), stage.optional_model_names()) if nets)
-
-
-def _has_one(models: Registry, nets: Sequence[str]) -> bool:
-    """Whether one of these nets is here, or can be brought. Nothing is hashed or fetched."""
-    entries = map(models.entry, nets)
-    return any(map(models.find, nets)) or (models.download and any(entry.builder or entry.url for entry in entries))
+    reading = (stage for stage in later if stage.reads_pictures and may_run(stage, models))
+    return frozenset(chain.from_iterable(stage.reads_pictures for stage in reading))
 
 
 def cache_of(context: Context) -> Cache | None:

@@ -72,7 +72,7 @@ class Context:
         run: the run's folder.
         device: "cpu" or "cuda".
         threads: processor threads that this worker may use.
-        wanted_pictures: the kinds of pictures that stages are to come for (`Stage.reads_pictures`): who has them in hand keeps them.
+        wanted_pictures: the kinds that stages are to come for (`Stage.reads_pictures`), kept by the one that has them in hand.
         gpu_share: how many GPUs this worker holds: less than one where others share its card, which would else be counted often.
         models: the model registry.
         given: what the stage's `driver` hook prepared (a server's address, say).
