@@ -236,7 +236,7 @@ def _run_one(session: Session, name: str, options: Options, go_on: bool, terse: 
     stage = session.profile.stage(name)
     session.check_there()
     before = row_groups(session.store) if stage.writes == SHARDS else {}
-    options = replace(options, wanted_pictures=wanted_pictures(session.profile, name, session.models))
+    options = replace(options, wanted_pictures=wanted_pictures(session.profile, stage, session.models))
     try:
         summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
         if stage.writes == VERDICTS and summary.pending and (kept := kept_of(session.store)):

@@ -31,12 +31,14 @@ def sound_tracks(context: Context) -> "SoundTracks":
     return SoundTracks(context.storage, cache_of(context))
 
 
-def wanted_pictures(profile: Profile, name: str, models: Registry) -> frozenset[str]:
-    """The kinds of pictures that stages after this one are to come for; those that lack a net will not come."""
-    stages = profile.all_stages
-    later = map(profile.stage, stages[stages.index(name) + 1 :] if name in stages else ())
-    reading = (stage for stage in later if stage.reads_pictures and may_run(stage, models))
-    return frozenset(chain.from_iterable(stage.reads_pictures for stage in reading))
+def wanted_pictures(profile: Profile, stage: Stage, models: Registry) -> frozenset[str]:
+    """The kinds of pictures that a stage is to keep: stages after it come for them. Those that lack a net will not come."""
+    if not stage.keeps_pictures:
+        return frozenset()
+    names = profile.all_stages
+    later = map(profile.stage, names[names.index(stage.name) + 1 :] if stage.name in names else ())
+    reading = (one for one in later if one.reads_pictures and may_run(one, models))
+    return frozenset(stage.keeps_pictures) & {*chain.from_iterable(one.reads_pictures for one in reading)}
 
 
 def cache_of(context: Context) -> Cache | None:

@@ -130,7 +130,8 @@ class Stage(Settings):
     looks_at_files: ClassVar[bool] = False
     # It reads what is decoded once for all stages (`pipeline.engine.decoded`), which stays while such a stage is to come.
     reads_decoded: ClassVar[bool] = False
-    # The kinds of pictures that it reads where a stage before it kept them, which likewise stay.
+    # The kinds of pictures that it has in hand and keeps for stages that are to come, and that it reads where one kept them.
+    keeps_pictures: ClassVar[tuple[str, ...]] = ()
     reads_pictures: ClassVar[tuple[str, ...]] = ()
     # Its worker takes `Unit.table` in place of rows: as dicts, those of units that gather a run's people take gigabytes.
     in_columns: ClassVar[bool] = False

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.media.columns import PICTURE_COLUMNS
+from pipeline.media.moments import FACES, STRIP
 from stages.annotate.settings import AnnotateSettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Annotate(AnnotateSettings, Stage):
     )
     writes: ClassVar[str] = "persons"
     unit: ClassVar[str] = "clip_id"
+    keeps_pictures: ClassVar[tuple[str, ...]] = (FACES, STRIP)
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.moments import STILL
 from stages.attributes.settings import AttributesSettings, Names
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Attributes(AttributesSettings, Stage):
     )
     writes: ClassVar[str] = "attributes"
     unit: ClassVar[str] = "person_id"
+    keeps_pictures: ClassVar[tuple[str, ...]] = (STILL,)
     resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=12, gpu=True)
 
     def optional_model_names(self) -> tuple[Names, ...]:

@@ -13,7 +13,7 @@ from pipeline.engine import decoded
 from pipeline.engine.check import damages
 from pipeline.engine.decoded_pictures import pictures
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import load
+from pipeline.engine.profile import Profile, load
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.upkeep import collect, waste
 from pipeline.media.columns import PICTURE_COLUMNS
@@ -126,7 +126,8 @@ def test_every_stage_that_keeps_or_reads_pictures_knows_the_bytes_of_them() -> N
     named = using("engine.decoded_pictures import pictures")
     assert named == {"annotate", "same_face", "lip_sync", "attributes", "previews"}
     reading = {cls for cls in stages(*named) if cls.reads_pictures}
-    assert {kind for cls in reading for kind in cls.reads_pictures} == {FACES, STRIP, STILL}
+    kept = {kind for cls in stages(*named) for kind in cls.keeps_pictures}
+    assert {kind for cls in reading for kind in cls.reads_pictures} == kept == {FACES, STRIP, STILL}
     assert {cls.__name__ for cls in reading} == {"SameFace", "LipSync", "Previews"}
     for cls in (*reading, Annotate):
         assert any({"sha256", *PICTURE_COLUMNS} <= set(read.columns) for read in cls.reads), cls.__name__
@@ -136,6 +137,7 @@ def test_every_stage_that_keeps_or_reads_pictures_knows_the_bytes_of_them() -> N
 
 def registry(tmp_path: Path, *nets: str) -> Registry:
     """One that may fetch nothing, and holds files of these names."""
+    tmp_path.mkdir(exist_ok=True)
     found = Registry(tmp_path, tmp_path / "cache", download=False)
     for net in nets:
         (tmp_path / found.entry(net).file).write_bytes(b"")
@@ -143,14 +145,18 @@ def registry(tmp_path: Path, *nets: str) -> Registry:
 
 
 def test_pictures_are_kept_for_stages_that_can_come(tmp_path: Path) -> None:
-    profile, shown = load("folder"), {STRIP, STILL}
-    assert decoded.wanted_pictures(profile, "annotate", registry(tmp_path)) == shown
-    assert decoded.wanted_pictures(profile, "annotate", registry(tmp_path, "syncnet")) == shown | {FACES}
-    assert decoded.wanted_pictures(profile, "annotate", Registry(tmp_path / "x", tmp_path / "y")) == shown | {FACES}
-    assert decoded.wanted_pictures(profile, "lip_sync", registry(tmp_path, "syncnet")) == shown
-    assert decoded.wanted_pictures(profile, "previews", registry(tmp_path, "syncnet")) == set()
-    assert decoded.wanted_pictures(profile, "no_stage_of_it", registry(tmp_path)) == set()
-    assert decoded.wanted_pictures(profile.without("previews"), "annotate", registry(tmp_path, "syncnet")) == {FACES}
+    profile, bare, whole = load("folder"), registry(tmp_path / "bare"), registry(tmp_path / "whole", "syncnet")
+
+    def wanted(name: str, models: Registry, profile: Profile) -> set[str]:
+        return {*decoded.wanted_pictures(profile, profile.stage(name), models)}
+
+    assert wanted("annotate", bare, profile) == {STRIP} and wanted("annotate", whole, profile) == {FACES, STRIP}
+    assert wanted("annotate", Registry(tmp_path / "x", tmp_path / "y"), profile) == {FACES, STRIP}, (
+        "they can be fetched"
+    )
+    assert wanted("annotate", whole, profile.without("previews")) == {FACES}
+    assert wanted("attributes", bare, profile) == {STILL} and wanted("lip_sync", whole, profile) == set()
+    assert wanted("attributes", bare, profile.without("previews", "attributes")) == set()
 
 
 def test_pictures_stay_while_a_stage_is_to_come_that_reads_them_and_go_with_an_opt_out(tmp_path: Path) -> None:
