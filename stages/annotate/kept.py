@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
-from pipeline.base.units import Row
+from pipeline.base.units import Box, Row
 from pipeline.media.moments import FACES, STRIP, STRIP_PICTURES, spread
 from pipeline.media.patch_cache import PatchCache
 from pipeline.media.patches import Patch, Patches
+from pipeline.nets.face.faces import aligned_area, can_align
 from pipeline.skeleton.face_crop import area_around, crop_square, lip_track
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Keeper:
 
     def face(self, n: int, picture: Picture, points: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
         """Keep the face of somebody in picture n: points (133, 2), scores (133,)."""
-        area = area_around(points, scores) if self.faces else None
+        area = area_of(points, scores, (picture.shape[1], picture.shape[0])) if self.faces else None
         try:
             patch = None if area is None else Patch.of(n, picture, area)
         except ValueError:  # it lies outside of the picture
@@ -76,6 +77,18 @@ class Keeper:
 
     def _put(self, kind: str, patches: Patches) -> None:
         self._cache.put(kind, self._video, self._first, self._frames, patches)
+
+
+def area_of(points: NDArray[np.float32], scores: NDArray[np.float32], size: tuple[int, int]) -> Box | None:
+    """What of a picture (width, height) lip_sync and same_face may look at for a face: points (133, 2), scores (133,)."""
+    area = area_around(points, scores)
+    if area is None or not can_align(points, size):
+        return area
+    (x1, y1, x2, y2), (left, top, right, bottom) = area, aligned_area(points, size)
+    more = (x2 - x1) / 2  # a few points that are far off make a face of any size
+    if left < x1 - more or top < y1 - more or right > x2 + more or bottom > y2 + more:
+        return area
+    return min(x1, left), min(y1, top), max(x2, right), max(y2, bottom)
 
 
 def faces_of(person: Row, found: Patches) -> list[Patch] | None:
