@@ -23,7 +23,7 @@ class SameFace(SameFaceSettings, Stage):
 
     Tracks go by place and pose: at a dissolve, a wipe or a cut that `split` missed, one person can become another in them. What
     one person's faces come to differs from net to net, so the limit stands with the net in the registry (`same_person`), and
-    `judge` looks at the margin over it. Nothing of a face is stored.
+    `judge` looks at the margin over it. No vector of a face is stored.
     """
 
     name: ClassVar[str] = "same_face"
