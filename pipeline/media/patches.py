@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.base.units import Box
@@ -153,11 +154,11 @@ def read(path: Path) -> Patches:
     entries = list(_ENTRY.iter_unpack(content[_HEADER.size : at]))
     at += _SUM.size
     patches = []
-    for *place, size, promised in entries:
+    for n, x, y, wide, high, size, promised in entries:
         data = content[at : at + size]
         if len(data) != size or zlib.crc32(data) != promised:
             raise DamagedPatches(f"{path.name}: pixels are damaged")
-        patches.append(Patch(*place, data))
+        patches.append(Patch(n, x, y, wide, high, data))
         at += size
     return Patches(pictures, (width, height), tuple(patches))
 
@@ -169,7 +170,7 @@ def _codec() -> pa.Codec:
 
 def _packed(part: Picture) -> bytes:
     """A rectangle (h, w, 3) as compressed differences, a plane after the other."""
-    planes = np.stack(cv2.split(part))
+    planes: NDArray[np.uint8] = np.stack(cv2.split(part)).astype(np.uint8, copy=False)
     planes[::2] -= planes[1]
     steps = planes.copy()
     steps[:, 1:] -= planes[:, :-1]
