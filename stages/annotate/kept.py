@@ -17,6 +17,8 @@ from pipeline.skeleton.face_crop import area_around, crop_square, lip_track
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 << 20  # of a clip's faces in memory: of a crowd, or of faces that fill large pictures, none are kept
+LARGEST_SHARE = 0.125  # of the pictures, in the mean: larger faces cost more to keep than to decode twice, measured with HEVC, H.264
+LOOKED_AT = 32  # pictures, before which that is not known
 LEAST_SEEN = 0.8  # of the clip, in which somebody is seen whose lips are worth reading, as gates have it
 
 
@@ -36,7 +38,7 @@ class Keeper:
         self._strip = set(spread(self._frames, STRIP_PICTURES)) if cache.wants(STRIP, video) else set()
         self._pictures: list[tuple[int, Picture]] = []
         self._found: dict[int, list[Patch]] = {}
-        self._bytes, self._guard = 0, threading.Lock()
+        self._bytes, self._share, self._guard = 0, 0.0, threading.Lock()
 
     def picture(self, n: int, picture: Picture) -> None:
         """Keep a picture of the strip."""
@@ -55,7 +57,8 @@ class Keeper:
                 return
             self._found.setdefault(n, []).append(patch)
             self._bytes += len(patch.data)
-            if self._bytes > MOST_BYTES:
+            self._share += patch.width * patch.height / (picture.shape[0] * picture.shape[1])
+            if self._bytes > MOST_BYTES or self._share > LARGEST_SHARE * max(n + 1, LOOKED_AT):
                 self.faces = False
                 self._found.clear()
 

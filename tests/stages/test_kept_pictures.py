@@ -49,6 +49,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def however_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The puppet's face fills more of its picture than is worth keeping."""
+    monkeypatch.setattr(kept, "LARGEST_SHARE", 1.0)
+
+
 def video(films: Path, **more: Any) -> dict[str, Any]:
     facts = {"width": SIDE, "height": SIDE, "audio_codec": "aac", "footage": "theatre", "grid_frames": LEAD + FRAMES}
     return {"video_id": VIDEO_ID, "path": str(films / "film.mp4"), "sha256": "ab" * 32, **facts, **more}
@@ -159,11 +165,16 @@ def cap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MOST_BYTES", 100_000)
 
 
+def choosy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "LARGEST_SHARE", 0.125)
+    monkeypatch.setattr(kept, "LOOKED_AT", 8)
+
+
 def demand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "LEAST_SEEN", 1.1)
 
 
-@pytest.mark.parametrize(("spoil", "left"), [(cap, ["strip"]), (demand, [])])
+@pytest.mark.parametrize(("spoil", "left"), [(cap, ["strip"]), (choosy, ["strip"]), (demand, [])])
 def test_too_much_and_too_little_is_not_kept(
     tmp_path: Path,
     films: Path,
@@ -171,7 +182,7 @@ def test_too_much_and_too_little_is_not_kept(
     spoil: Callable[[pytest.MonkeyPatch], None],
     left: list[str],
 ) -> None:
-    """Faces that fill memory, and people who are hardly there."""
+    """Faces that fill memory, or the picture, and people who are hardly there."""
     spoil(monkeypatch)
     persons = annotated(tmp_path / "run", films)
     assert len(persons) == 1 and found(tmp_path / "run") == left
