@@ -17,7 +17,7 @@ from pipeline.skeleton.face_crop import area_around, crop_square, lip_track
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 << 20  # of a clip's faces in memory: of a crowd, or of faces that fill large pictures, none are kept
-LARGEST_SHARE = 0.125  # of the pictures, in the mean: larger faces cost more to keep than to decode twice, measured with HEVC, H.264
+LARGEST_SHARE = 0.125  # of the pictures, in the mean: larger faces cost more to keep than to decode twice
 LOOKED_AT = 32  # pictures, before which that is not known
 LEAST_SEEN = 0.8  # of the clip, in which somebody is seen whose lips are worth reading, as gates have it
 
