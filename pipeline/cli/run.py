@@ -17,7 +17,7 @@ from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, abou
 from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import fitted, options_of, run_shown, say
-from pipeline.engine.decoded import drop_unneeded
+from pipeline.engine.decoded import drop_unneeded, wanted_pictures
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
@@ -236,6 +236,7 @@ def _run_one(session: Session, name: str, options: Options, go_on: bool, terse: 
     stage = session.profile.stage(name)
     session.check_there()
     before = row_groups(session.store) if stage.writes == SHARDS else {}
+    options = replace(options, wanted_pictures=wanted_pictures(session.profile, stage, session.models))
     try:
         summary = run_shown(stage, session.run, session.models, options, session.store, terse=terse)
         if stage.writes == VERDICTS and summary.pending and (kept := kept_of(session.store)):

@@ -1,15 +1,19 @@
-"""What stages decode once for all of them, such as the sound of a video: where it lies, and when it goes.
+"""What stages decode once for all of them, the sound of videos and parts of pictures: where it lies, and when it goes.
 
 It lies in the run, so that an opt-out, `gc` and the disk figures find it; on a machine that does not see the run, in the cache of
 the run's storage, which the next command there rids of whoever opted out. All of it can be made again.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Context, Stage
+from pipeline.engine.stage_nets import may_run
+from pipeline.registry.models import Registry
 from pipeline.storage import where_of
 from pipeline.storage.cache import Cache
 from pipeline.storage.where import cache_limit
@@ -27,6 +31,16 @@ def sound_tracks(context: Context) -> "SoundTracks":
     return SoundTracks(context.storage, cache_of(context))
 
 
+def wanted_pictures(profile: Profile, stage: Stage, models: Registry) -> frozenset[str]:
+    """The kinds of pictures that a stage is to keep: stages after it come for them. Those that lack a net will not come."""
+    if not stage.keeps_pictures:
+        return frozenset()
+    names = profile.all_stages
+    later = map(profile.stage, names[names.index(stage.name) + 1 :] if stage.name in names else ())
+    reading = (one for one in later if one.reads_pictures and may_run(one, models))
+    return frozenset(stage.keeps_pictures) & {*chain.from_iterable(one.reads_pictures for one in reading)}
+
+
 def cache_of(context: Context) -> Cache | None:
     """Where the workers of this machine share what they decode; None where nobody would find it again to delete it."""
     run, where = context.run, context.where
@@ -39,12 +53,13 @@ def cache_of(context: Context) -> Cache | None:
 
 
 def drop_unneeded(run: Path, stages: Iterable[Stage], done: Iterable[str]) -> None:
-    """Delete what was decoded once no stage of a profile is left that reads it.
+    """Delete what was decoded, once no stage of a profile is left that reads it.
 
     Args:
         run: the run's folder.
         stages: of the profile.
         done: the names of those that this command brought to their end.
     """
-    if (run / FOLDER).is_dir() and {stage.name for stage in stages if stage.reads_decoded} <= set(done):
+    reading = {stage.name for stage in stages if stage.reads_decoded or stage.reads_pictures}
+    if (run / FOLDER).is_dir() and reading <= set(done):
         Cache(run / FOLDER, 0).keep_only(())

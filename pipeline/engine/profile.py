@@ -77,7 +77,7 @@ class Machine(Strict):
         50.0,
         gt=0,
         le=1e6,
-        description="GiB of such copies that stay, per machine and run; and of sound that stages decode once for all of them",
+        description="GiB of such copies that stay, per machine and run; and of sound and pictures decoded for later stages",
     )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where nets run: auto, cpu or cuda")
     net_server: str = Field(

@@ -79,6 +79,7 @@ class Options:
         shard: (i, n) does only the units of that shard; see `plan.in_shard`.
         web: how to go to the network.
         untried: leave out the units that failed before on the same input.
+        wanted_pictures: as of `Context`.
     """
 
     workers: int = 1
@@ -89,6 +90,7 @@ class Options:
     shard: tuple[int, int] | None = None
     web: Web = field(default_factory=Web)
     untried: bool = False
+    wanted_pictures: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -245,6 +247,7 @@ def _drive(
         where=where_of(store.run),
         cache_gb=options.machine.cache_gb,
         gpu_share=share,
+        wanted_pictures=options.wanted_pictures,
     )
     if len(work.pending):
         shown.doing = "getting ready"

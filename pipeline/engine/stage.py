@@ -75,6 +75,7 @@ class Context:
         run: the run's folder.
         device: "cpu" or "cuda".
         threads: processor threads that this worker may use.
+        wanted_pictures: the kinds that stages are to come for (`Stage.reads_pictures`), kept by the one that has them in hand.
         gpu_share: how many GPUs this worker holds: less than one where others share its card, which would else be counted often.
         models: the model registry.
         given: what the stage's `driver` hook prepared (a server's address, say).
@@ -98,6 +99,7 @@ class Context:
     cache_gb: float = 50.0
     gpu_share: float = 1.0
     net_server: "Address | None" = None
+    wanted_pictures: frozenset[str] = frozenset()
 
     @property
     def storage(self) -> Storage:
@@ -133,6 +135,9 @@ class Stage(Settings):
     looks_at_files: ClassVar[bool] = False
     # It reads what is decoded once for all stages (`pipeline.engine.decoded`), which stays while such a stage is to come.
     reads_decoded: ClassVar[bool] = False
+    # The kinds of pictures that it has in hand and keeps for stages that are to come, and that it reads where one kept them.
+    keeps_pictures: ClassVar[tuple[str, ...]] = ()
+    reads_pictures: ClassVar[tuple[str, ...]] = ()
     # Its worker takes `Unit.table` in place of rows: as dicts, those of units that gather a run's people take gigabytes.
     in_columns: ClassVar[bool] = False
 

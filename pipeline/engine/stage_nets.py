@@ -47,6 +47,18 @@ def net_files(stage: Stage, models: Registry) -> list[ModelFile | None]:
     return [*needed, *(file for _, file in optional)]
 
 
+def may_run(stage: Stage, models: Registry) -> bool:
+    """Whether the nets that a stage cannot do without are here or can be brought. Nothing is hashed or fetched."""
+    needed, optional = stage.model_names(), optional_names(stage)
+    can = {names for names in (*needed, *optional) if _has_one(names, models)}
+    return can.issuperset(needed) and (bool(needed) or not optional or bool(can))
+
+
+def _has_one(names: Sequence[str], models: Registry) -> bool:
+    entries = map(models.entry, names)
+    return any(map(models.find, names)) or (models.download and any(entry.builder or entry.url for entry in entries))
+
+
 def named(nets: Sequence[ModelFile | None]) -> str:
     """Nets as outcomes name them: "yolox_l 7860ae79..., dwpose_l 724f4ff2..."."""
     return ", ".join(f"{net.name} {net.sha256}" for net in nets if net)

@@ -107,6 +107,14 @@ class GridReader:
             raise RuntimeError("use GridReader in a with statement")
         return self._pictures
 
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """(width, height) as the file declares them, before anything is decoded; of our own clips those of the pictures, too."""
+        if self._source is None:
+            raise RuntimeError("use GridReader in a with statement")
+        context = self._source.stream.codec_context
+        return context.width, context.height
+
     def at(self, wanted: Iterable[int]) -> Iterator[GridFrame]:
         """Grid pictures of these numbers alone, in order; fewer where the video ends early.
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,6 @@ Wave = NDArray[np.float32]
 
 FOLDER = "sound"  # of the cache's keys
 WAVE_VERSION = 1  # another one when `read_wave` gives other samples for the same file and reading
-_LEAST_FREE = 2 << 30  # bytes of the disk that a cache leaves to results
 
 
 class _Missing(LookupError):
@@ -139,5 +137,4 @@ def _found(cache: Cache, key: str, begin: int, end: int | None) -> Wave | None:
 def _fits(cache: Cache, wave: Wave | None) -> bool:
     """Whether a track may lie in the cache: within its limit, and on a disk that has room for results as well."""
     size = 0 if wave is None else wave.nbytes
-    cache.folder.mkdir(parents=True, exist_ok=True)
-    return size < cache.limit_bytes and shutil.disk_usage(cache.folder).free - size > _LEAST_FREE
+    return size < cache.limit_bytes and cache.has_disk_for(size)

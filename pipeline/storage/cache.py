@@ -27,6 +27,7 @@ from pipeline.base import files
 FILES = "files"
 _MOST_LEASED = 4096  # single files that a process holds at once; a program that reads a whole data set passes on
 _STRIPES = 256
+_LEAST_FREE = 2 << 30  # bytes of the disk that a cache leaves to results
 _ROOM = 0.9  # of the limit is left when room was made, so that not every file makes room anew
 
 
@@ -145,6 +146,15 @@ class Cache:
         """What lies here, copies and work."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
+    def bytes_of(self, folder: str) -> int:
+        """What the copies in a folder take."""
+        return sum(copy.bytes for copy in self._copies(folder))
+
+    def has_disk_for(self, more: int) -> bool:
+        """Whether the disk has so many bytes more, and room for results as well."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.folder).free - more > _LEAST_FREE
+
     def keep_only(self, keys: Container[str]) -> bool:
         """Remove the copies of other keys; whether all went, those that are being read stay."""
         with self._locked("room"):
@@ -235,8 +245,8 @@ class Cache:
                     self.drop(copy.key)
                     spare -= copy.bytes
 
-    def _copies(self) -> Iterator[_Copy]:
-        for key in self.keys():
+    def _copies(self, folder: str = "") -> Iterator[_Copy]:
+        for key in self.keys(folder):
             with contextlib.suppress(FileNotFoundError):
                 path, note = self.path(key), self._note(key)
                 stat = path.stat()

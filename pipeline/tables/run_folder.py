@@ -93,7 +93,7 @@ PLACES: tuple[Place, ...] = (
     Place("training/*/samples", "drawn samples of held-out clips", Find.NOTE, TRAIN),
     Place("training/*/locks", "who is training", Find.NOBODY, TRAIN, counted=False),
     Place("training", "losses, settings and hashes of trainings", Find.NOBODY, TRAIN),
-    Place("cache/media", "sound of videos, decoded once", Find.NAME, "csg405 run STAGE", Collect.ANEW),
+    Place("cache/media", "sound and parts of pictures, decoded once", Find.NAME, "csg405 run STAGE", Collect.ANEW),
     Place("cache/.*.lock", "who builds a cache", Find.NOBODY, TRAIN),
     Place("cache", "shards as training maps them", Find.NOTE, TRAIN, Collect.STALE),
     Place("finetuning/*/trained", "fine-tuned weights of a back-end", Find.TELL, FINETUNE),

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import PICTURE_COLUMNS
+from pipeline.media.moments import FACES, STRIP
 from stages.annotate.settings import AnnotateSettings
 
 
@@ -19,6 +20,7 @@ class Annotate(AnnotateSettings, Stage):
     )
     writes: ClassVar[str] = "persons"
     unit: ClassVar[str] = "clip_id"
+    keeps_pictures: ClassVar[tuple[str, ...]] = (FACES, STRIP)
     resources: ClassVar[Resources] = Resources(seconds=1800, memory_gb=12, gpu=True, served=True)
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:

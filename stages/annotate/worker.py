@@ -1,12 +1,14 @@
 """Annotates clips: detector, tracker and pose net over one decode, a row for each person."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.base.arrays import Picture
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import Row
+from pipeline.engine.decoded_pictures import pictures
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.reading import Reading
@@ -19,6 +21,7 @@ from pipeline.nets.pose.whole_body import AnnotationSettings, PersonTrack, annot
 from pipeline.nets.pose.yolox import Detector
 from pipeline.nets.session import Device
 from stages.annotate.false_alarms import doubt, no_person
+from stages.annotate.kept import Keeper
 from stages.annotate.settings import AnnotateSettings
 
 
@@ -43,6 +46,7 @@ class AnnotateWorker:
     ) -> None:
         self._settings, self._context = settings, context
         self._detector, self._pose, self._footage = detector, pose, footage
+        self._kept = pictures(context)
 
     @classmethod
     def from_context(cls, settings: AnnotateSettings, context: Context) -> "AnnotateWorker":
@@ -76,20 +80,25 @@ class AnnotateWorker:
         clip, video = unit.row("clips"), unit.row("videos")
         check_footage(self._footage, video["footage"], "`detector` and `pose`")
         path, frames = self._context.storage.local(video["path"]), clip["frames"]
+        keeper = Keeper(self._kept, video, clip)
         threads, crop_threads = self._context.threads, _crop_threads(self._context)
         with GridReader(path, clip["first_frame"], frames, threads=threads, reading=Reading.of(video)) as reader:
-            film = Film(reader)
+            film = Film(reader, keeper.picture)
             how = annotation_settings(self._settings)
             again = frozenset(clip.get("repeats") or ())
-            tracks = annotate_frames(film, self._detector, self._pose, how, workers=crop_threads, repeats=again)
+            watch = keeper.face if keeper.faces else None
+            tracks = annotate_frames(
+                film, self._detector, self._pose, how, workers=crop_threads, repeats=again, watch=watch
+            )
         missing = frames - film.count
         if missing > self._settings.max_missing_share * frames:
             raise Reject(Reason.CORRUPT, f"{missing} of {frames} pictures do not decode")
         persons = [track for track in tracks if not doubt(track, frames, self._settings)]
         if not persons:
             raise Reject(Reason.NO_PERSON, no_person(tracks, frames, self._settings))
-        for number, track in enumerate(persons):
-            yield _row(clip, film, number, track, frames)
+        rows = [_row(clip, film, number, track, frames) for number, track in enumerate(persons)]
+        keeper.finish(rows, film.count, (film.width, film.height))
+        yield from rows
 
 
 def annotation_settings(settings: AnnotateSettings) -> AnnotationSettings:
@@ -119,8 +128,10 @@ class Film:
         height: likewise.
     """
 
-    def __init__(self, reader: Iterable[GridFrame]) -> None:
-        self._reader = reader
+    def __init__(
+        self, reader: Iterable[GridFrame], see: Callable[[int, Picture], None] = lambda n, picture: None
+    ) -> None:
+        self._reader, self._see = reader, see
         self.count = 0
         self.width = self.height = 0
 
@@ -128,6 +139,7 @@ class Film:
         for number, frame in enumerate(self._reader):
             self.count = number + 1
             self.height, self.width = frame.pixels.shape[:2]
+            self._see(number, frame.pixels)
             yield number, frame.pixels
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.media.moments import STILL
 from stages.attributes.settings import AttributesSettings, Names
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Attributes(AttributesSettings, Stage):
     )
     writes: ClassVar[str] = "attributes"
     unit: ClassVar[str] = "person_id"
+    keeps_pictures: ClassVar[tuple[str, ...]] = (STILL,)
     resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=12, gpu=True, served=True)
 
     def optional_model_names(self) -> tuple[Names, ...]:

@@ -1,14 +1,16 @@
 """Shows a few sharp frontal frames of each sample to the nets, and pools their answers."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.base.arrays import Picture
 from pipeline.base.units import Row
+from pipeline.engine.decoded_pictures import pictures as decoded_pictures
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.moments import STILL, middle
+from pipeline.media.patches import Patch, Patches
 from pipeline.media.reading import AS_IT_STANDS
 from pipeline.media.video import GridReader
 from pipeline.nets.face.attributes import consensus
@@ -31,6 +33,7 @@ class AttributesWorker:
 
     def __init__(self, settings: AttributesSettings, context: Context, nets: FaceNets) -> None:
         self._settings, self._context, self._nets = settings, context, nets
+        self._kept = decoded_pictures(context)
 
     @classmethod
     def from_context(cls, settings: AttributesSettings, context: Context) -> "AttributesWorker":
@@ -59,8 +62,9 @@ class AttributesWorker:
             settings.min_face_score,
             settings.min_face_px,
         )
-        spans = candidates(points, scores, self._size(clip), choice)
-        pictures = self._pictures(clip, {frame for span in spans for frame in span})
+        with GridReader(clip, threads=self._context.threads, reading=AS_IT_STANDS) as reader:
+            spans = candidates(points, scores, reader.coded_size, choice)
+            pictures = self._pictures(reader, {frame for span in spans for frame in span}, sample)
         looks = []
         for span in spans:
             shown = [frame for frame in span if frame in pictures]
@@ -70,19 +74,17 @@ class AttributesWorker:
                 looks.append(Look(upright(pictures[best], points[best]), aligned(pictures[best], points[best])))
         return looks
 
-    def _size(self, clip: Path) -> tuple[int, int]:
-        """Width and height of the clip's first picture, pixels; 0, 0 where it has none."""
-        with GridReader(clip, 0, 1, threads=self._context.threads, reading=AS_IT_STANDS) as reader:
-            for frame in reader:
-                return frame.pixels.shape[1], frame.pixels.shape[0]
-        return 0, 0
-
-    def _pictures(self, clip: Path, frames: set[int]) -> dict[int, Picture]:
-        """These frames of the clip, as far as they decode."""
+    def _pictures(self, reader: GridReader, frames: set[int], sample: Row) -> dict[int, Picture]:
+        """These frames of a sample's clip, as far as they decode; the one that stands for it is kept on the way."""
         if not frames:
             return {}
-        with GridReader(clip, 0, max(frames) + 1, threads=self._context.threads, reading=AS_IT_STANDS) as reader:
-            return {frame.n: frame.pixels.copy() for frame in reader if frame.n in frames}
+        told, count = {"video_id": sample["video_id"], "sha256": sample["video_sha256"]}, sample["frames"]
+        still = {middle(count)} if self._kept.wants(STILL, told) else set()
+        pictures = {frame.n: frame.pixels for frame in reader.at(frames | still)}
+        for n in still & set(pictures):
+            patch = Patch.of(n, pictures[n])
+            self._kept.put(STILL, told, 0, count, Patches(count, (patch.width, patch.height), (patch,)))
+        return pictures
 
 
 def answers(faces: Faces) -> Row:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.engine.gate import through
 from pipeline.engine.stage import Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
+from pipeline.media.moments import FACES
 from stages.lip_sync.settings import LipSyncSettings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class LipSync(LipSyncSettings, Stage):
     writes: ClassVar[str] = "lip_syncs"
     unit: ClassVar[str] = "clip_id"
     reads_decoded: ClassVar[bool] = True
+    reads_pictures: ClassVar[tuple[str, ...]] = (FACES,)
     resources: ClassVar[Resources] = Resources(
         seconds=1800, memory_gb=8, gpu=True, served=True, preload=("scipy.signal",)
     )

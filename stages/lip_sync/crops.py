@@ -1,15 +1,20 @@
 """Measures faces that the keypoints locate, and repairs sound that is late or early."""
 
-from pipeline.base.arrays import Floats32
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import Row
 from pipeline.engine.decoded import sound_tracks
+from pipeline.engine.decoded_pictures import pictures
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.ahead import reading_ahead
+from pipeline.media.moments import FACES
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridReader
 from pipeline.nets.syncnet import Score, whole_windows
-from stages.lip_sync.faces import Face, cut_faces
+from stages.lip_sync.faces import Face, cut_faces, kept_faces
 from stages.lip_sync.fits import Comparer, Fits
 from stages.lip_sync.settings import LipSyncSettings
 
@@ -27,23 +32,33 @@ class CropMeasurer:
 
     def __init__(self, settings: LipSyncSettings, context: Context, comparer: Comparer) -> None:
         self._settings, self._context, self._comparer = settings, context, comparer
-        self._tracks = sound_tracks(context)
+        self._tracks, self._kept = sound_tracks(context), pictures(context)
 
     def measured(self, unit: Unit, faces: list[Face]) -> dict[int, Row]:
         """person -> measures of its face."""
         clip, video = unit.row("clips"), unit.row("videos")
-        path, reading = self._context.storage.local(video["path"]), Reading.of(video)
         first, frames = clip["first_frame"], clip["frames"]
 
         def wave(shift: int) -> Floats32 | None:
             return self._tracks.piece(video, first - shift, frames)
 
-        reader = GridReader(path, first, frames, threads=self._context.threads, reading=reading)
-        with reader, reading_ahead(reader, AHEAD_PICTURES) as pictures:
-            crops = cut_faces(pictures, first, faces)
-            with self._comparer.fits(crops, len(faces), frames, wave) as fits:
-                rows = {face.person: self._measures(number, face, fits) for number, face in enumerate(faces)}
+        with self._crops(unit, faces) as crops, self._comparer.fits(crops, len(faces), frames, wave) as fits:
+            rows = {face.person: self._measures(number, face, fits) for number, face in enumerate(faces)}
         return {person: row for person, row in rows.items() if row is not None}
+
+    @contextmanager
+    def _crops(self, unit: Unit, faces: list[Face]) -> Iterator[Iterator[Picture]]:
+        """The faces in every picture: as `annotate` kept them, else the clip is decoded."""
+        clip, video = unit.row("clips"), unit.row("videos")
+        first, frames = clip["first_frame"], clip["frames"]
+        kept = kept_faces(self._kept.get(FACES, video, first, frames), faces)
+        if kept is not None:
+            yield kept
+            return
+        path, reading = self._context.storage.local(video["path"]), Reading.of(video)
+        reader = GridReader(path, first, frames, threads=self._context.threads, reading=reading)
+        with reader, reading_ahead(reader, AHEAD_PICTURES) as shown:
+            yield cut_faces(shown, first, faces)
 
     def _measures(self, number: int, face: Face, fits: Fits) -> Row | None:
         """Measures of a face; None where it fills no window, or there is no sound."""

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.engine.gate import DEFAULT, Gate
 from pipeline.engine.settings import Settings, runtime
+from pipeline.skeleton.readable import MIN_PX, MIN_SCORE, MIN_SHARE
 
 
 class LipSyncSettings(Settings):
@@ -23,13 +24,13 @@ class LipSyncSettings(Settings):
         ("s3fd",), min_length=1, description="face detectors in the model registry, of the backend syncnet-pipeline"
     )
     min_face_score: float = Field(
-        0.3, ge=0, le=1, description="mean score of the face's keypoints in a frame that counts"
+        MIN_SCORE, ge=0, le=1, description="mean score of the face's keypoints in a frame that counts"
     )
     min_face_share: float = Field(
-        0.5, ge=0, le=1, description="share of frames with a face; with fewer nothing is measured"
+        MIN_SHARE, ge=0, le=1, description="share of frames with a face; with fewer nothing is measured"
     )
     min_face_px: float = Field(
-        24.0, ge=1, description="median side of the face in the source; smaller ones have no lips to read"
+        MIN_PX, ge=1, description="median side of the face in the source; smaller ones have no lips to read"
     )
     repair_offset: bool = Field(False, description="move sound that fits the lips at a constant offset")
     repair_min_confidence: float = Field(4.0, ge=0, description="confidence from which an offset is believed")

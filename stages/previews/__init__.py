@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
+from pipeline.media.moments import STILL, STRIP
 from stages.previews.chosen import FARTHEST, draw_order, first_reason, nearness
 from stages.previews.paths import FOLDER, SUFFIXES, loop_path
 from stages.previews.settings import PreviewsSettings
@@ -40,6 +41,7 @@ class Previews(PreviewsSettings, Stage):
     unchosen: ClassVar[str] = "with nothing to show"
     unit: ClassVar[str] = "video_id"
     reads_decoded: ClassVar[bool] = True
+    reads_pictures: ClassVar[tuple[str, ...]] = (STRIP, STILL)
     resources: ClassVar[Resources] = Resources(seconds=900)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:

@@ -13,7 +13,9 @@ from pipeline.base.hashes import sha256_of
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.units import FPS, Row
 from pipeline.engine.decoded import sound_tracks
+from pipeline.engine.decoded_pictures import pictures
 from pipeline.engine.stage import Context
+from pipeline.media.moments import STILL, STRIP
 from pipeline.media.reading import AS_IT_STANDS, Reading
 from pipeline.media.video import GridFrame, GridReader, write_video
 from stages.previews.pictures import resized_to
@@ -25,11 +27,19 @@ _PRESET = "veryfast"
 
 @dataclass(frozen=True)
 class Source:
-    """A file, how it is to be read, and the row of `videos` by which its sound is found; None where it is silent."""
+    """A file, and how it is to be read.
+
+    Attributes:
+        path: of the file.
+        reading: as its row of `videos` says.
+        heard: that row, by which its sound is found; None where it is silent.
+        seen: the row by which what was kept of its pictures is found: `video_id`, `sha256`, and how it is read.
+    """
 
     path: Path
     reading: Reading = AS_IT_STANDS
     heard: Row | None = None
+    seen: Row = field(default_factory=dict)
 
 
 @dataclass
@@ -66,7 +76,7 @@ class Filmer:
 
     def __init__(self, settings: PreviewsSettings, context: Context) -> None:
         self._settings, self._storage, self._threads = settings, context.storage, context.threads
-        self._tracks = sound_tracks(context)
+        self._tracks, self._kept = sound_tracks(context), pictures(context)
         self._open: tuple[Source, GridReader] | None = None
         self._closing = ExitStack()
 
@@ -80,13 +90,39 @@ class Filmer:
             self._closing.close()
 
     def glimpse(self, span: Span) -> None:
-        """Read the wanted pictures of a span alone."""
+        """Read the wanted pictures of a span alone; those that `annotate` kept are not decoded."""
+        if self._found(span):
+            return
         try:
             for frame in self._reader(span.source).at(span.first + offset for offset in span.wanted):
                 span.note(frame)
         except (Reject, Failure) as error:
             _unless_source_is_gone(error)
             log.info("no picture of %s: %s", span.source.path.name, error)
+
+    def _found(self, span: Span) -> bool:
+        """Whether the wanted pictures were all kept, of those that decode; the span has them then."""
+        kept = self._kept.get(STRIP, span.source.seen, span.first, span.frames)
+        if kept is None:
+            return False
+        there = {offset: kept.whole(offset) for offset in span.wanted if offset < kept.pictures}
+        whole = {offset: picture for offset, picture in there.items() if picture is not None}
+        if len(whole) < len(there):
+            return False
+        span.kept.update(whole)
+        span.size = kept.size if whole else span.size
+        return True
+
+    def still(self, source: Source, first: int, frames: int) -> Picture | None:
+        """One picture of an exported clip where `attributes` kept it; None where it did not.
+
+        Args:
+            source: the clip.
+            first: its picture's number.
+            frames: of the clip.
+        """
+        kept = self._kept.get(STILL, source.seen, 0, frames)
+        return None if kept is None else kept.whole(first)
 
     def _reader(self, source: Source) -> GridReader:
         """A reader of a file, the one from before where it is the same."""

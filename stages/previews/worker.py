@@ -11,6 +11,7 @@ from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import FPS, Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.moments import middle, spread
 from pipeline.media.reading import Reading
 from pipeline.skeleton.draw import draw
 from stages.previews import pose
@@ -34,7 +35,7 @@ class PreviewDrawer:
         """Yield a row for each person, clip or video that is shown."""
         video = unit.row("videos")
         heard = video if video["audio_codec"] else None
-        source = Source(self._storage.local(video["path"]), Reading.of(video), heard)
+        source = Source(self._storage.local(video["path"]), Reading.of(video), heard, video)
         with self._filmer.glimpses():
             yield from self._persons(unit, source)
             yield from self._empty(unit, source)
@@ -77,8 +78,7 @@ class PreviewDrawer:
         return sorted(people, key=lambda row: str(row["person_id"]))
 
     def _span(self, source: Source, first: int, frames: int) -> Span:
-        tiles = self._settings.strip_frames
-        return Span(source, first, frames, tuple(int((n + 0.5) * frames / tiles) for n in range(tiles)))
+        return Span(source, first, frames, spread(frames, self._settings.strip_frames))
 
     def _kept(self, video_id: str, person: Row, sample: Row, span: Span, box: list[int] | None) -> Iterator[Row]:
         """A strip of the source; of the exported clip, which is played where it lies, a still and the skeleton."""
@@ -139,14 +139,24 @@ class PreviewDrawer:
         """Pictures from the middle of an exported clip with its skeleton, side by side; and the clip's (width, height)."""
         step, frames = self._settings.loop_step_frames, len(sample["scores"])
         shown = (self._settings.loop_frames - 1) * step + 1
-        span = Span(Source(self._storage.local(sample["video"])), max(0, (frames - shown) // 2), shown)
-        tiles = []
-        for number, frame in enumerate(self._filmer.pictures(span.source, span.first, shown)):
-            span.note(frame)
+        first = middle(frames, shown)
+        tiles, size = [], (0, 0)
+        for number, pixels in enumerate(self._shown(sample, first, shown)):
+            size = pixels.shape[1], pixels.shape[0]
             if number % step == 0:
-                drawn = draw(*skeleton_at(sample, span.first + number), background=frame.pixels)
+                drawn = draw(*skeleton_at(sample, first + number), background=pixels)
                 tiles.append(resized(drawn, height=self._settings.loop_side_px))
-        return side_by_side(tiles, gap=0) if tiles else None, span.size
+        return side_by_side(tiles, gap=0) if tiles else None, size
+
+    def _shown(self, sample: Row, first: int, shown: int) -> Iterator[Picture]:
+        """Pictures of an exported clip; a single one may have been kept."""
+        told = {"video_id": sample["video_id"], "sha256": sample["video_sha256"]}
+        clip = Source(self._storage.local(sample["video"]), seen=told)
+        kept = self._filmer.still(clip, first, len(sample["scores"])) if shown == 1 else None
+        if kept is not None:
+            yield kept
+        else:
+            yield from (frame.pixels for frame in self._filmer.pictures(clip, first, shown))
 
     def _pose_on_film(self, person: Row, span: Span, box: list[int] | None) -> Row:
         """The columns of a dropped person's skeleton, as long as the film."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.engine.gate import through
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.media.columns import PICTURE_COLUMNS
+from pipeline.media.moments import FACES
 from stages.same_face.settings import SameFaceSettings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class SameFace(SameFaceSettings, Stage):
 
     Tracks go by place and pose: at a dissolve, a wipe or a cut that `split` missed, one person can become another in them. What
     one person's faces come to differs from net to net, so the limit stands with the net in the registry (`same_person`), and
-    `judge` looks at the margin over it. Nothing of a face is stored.
+    `judge` looks at the margin over it. No vector of a face is stored.
     """
 
     name: ClassVar[str] = "same_face"
@@ -34,6 +35,7 @@ class SameFace(SameFaceSettings, Stage):
     )
     writes: ClassVar[str] = "same_faces"
     unit: ClassVar[str] = "clip_id"
+    reads_pictures: ClassVar[tuple[str, ...]] = (FACES,)
     resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=4, gpu=True, served=True)
 
     def optional_model_names(self) -> tuple[tuple[str, ...], ...]:

@@ -6,11 +6,13 @@ import numpy as np
 
 from pipeline.base.arrays import Floats32, Picture
 from pipeline.base.units import Row
+from pipeline.engine.decoded_pictures import pictures
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.media.moments import FACES
 from pipeline.media.reading import Reading
 from pipeline.media.video import GridReader
-from pipeline.nets.face.faces import Choice, aligned, candidates
+from pipeline.nets.face.faces import Choice, aligned, aligned_area, candidates
 from pipeline.nets.face.identity import IdentityNet, mean_identity
 from pipeline.nets.footage import check_footage, footage_of
 from pipeline.nets.server.client import open_net
@@ -39,6 +41,7 @@ class SameFaceWorker:
     ) -> None:
         self._settings, self._context = settings, context
         self._net, self._limit, self._footage = net, limit, footage
+        self._kept = pictures(context)
 
     @classmethod
     def from_context(cls, settings: SameFaceSettings, context: Context) -> "SameFaceWorker":
@@ -57,9 +60,8 @@ class SameFaceWorker:
         check_footage(self._footage, unit.row("videos")["footage"], "`same_face.net`")
         points = [_points(person) for person in persons]
         moments = [self._moments(person, own) for person, own in zip(persons, points, strict=True)]
-        pictures = self._pictures(unit, {frame for frames in moments for frame in frames})
-        for person, own, frames in zip(persons, points, moments, strict=True):
-            faces = [aligned(pictures[frame], own[frame]) for frame in frames if frame in pictures]
+        found = self._kept_faces(unit, points, moments) or self._cut_faces(unit, points, moments)
+        for person, faces in zip(persons, found, strict=True):
             yield {**{key: person[key] for key in ("person_id", "clip_id", "video_id")}, **self._measures(faces)}
 
     def _moments(self, person: Row, points: Floats32) -> list[int]:
@@ -68,6 +70,37 @@ class SameFaceWorker:
         choice = Choice(settings.moments, 1, settings.max_yaw_degrees, settings.min_face_score, settings.min_face_px)
         scores = np.asarray(person["scores"], np.float32)
         return [frame for [frame] in candidates(points, scores, (person["width"], person["height"]), choice)]
+
+    def _kept_faces(
+        self, unit: Unit, points: Sequence[Floats32], moments: Sequence[Sequence[int]]
+    ) -> list[list[Picture]] | None:
+        """The faces of each person, as `annotate` kept them; None where it did not keep all of them."""
+        clip = unit.row("clips")
+        kept = self._kept.get(FACES, unit.row("videos"), clip["first_frame"], clip["frames"])
+        if kept is None:
+            return None
+        found: list[list[Picture]] = []
+        for own, frames in zip(points, moments, strict=True):
+            shown = [frame for frame in frames if frame < kept.pictures]
+            whole = [
+                picture
+                for frame in shown
+                if (picture := kept.around(frame, aligned_area(own[frame], kept.size))) is not None
+            ]
+            if len(whole) < len(shown):
+                return None
+            found.append([aligned(picture, own[frame]) for picture, frame in zip(whole, shown, strict=True)])
+        return found
+
+    def _cut_faces(
+        self, unit: Unit, points: Sequence[Floats32], moments: Sequence[Sequence[int]]
+    ) -> list[list[Picture]]:
+        """The faces of each person, as far as the clip decodes."""
+        pictures = self._pictures(unit, {frame for frames in moments for frame in frames})
+        return [
+            [aligned(pictures[frame], own[frame]) for frame in frames if frame in pictures]
+            for own, frames in zip(points, moments, strict=True)
+        ]
 
     def _pictures(self, unit: Unit, wanted: set[int]) -> dict[int, Picture]:
         """These frames of the clip, as far as they decode."""

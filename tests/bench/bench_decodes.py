@@ -6,26 +6,20 @@ python -m tests.bench decodes [--rounds N]
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import numpy as np
-
-from pipeline.base.units import KEYPOINTS
-from pipeline.engine.unit import Unit
-from pipeline.media.frames import decoded_frames
-from pipeline.media.reading import AS_IT_STANDS
+from pipeline.media.moments import FACES, STILL, STRIP
 from pipeline.media.sound_tracks import SoundTracks
-from pipeline.media.video import GridReader
 from pipeline.storage import DiskStorage
 from pipeline.storage.cache import Cache
-from stages.export import Export
-from stages.previews import Previews
-from tests.bench.footage import CLIP, VIDEO, Footage, ready, speaker
+from tests.bench.footage import Footage, speaker
+from tests.bench.stage_by_stage import steps
 from tests.bench.table import OURS, PEER, Goal, Row, contest, rows
 
 CLIPS, WORKERS = 120, 4
 FIRST, FRAMES = 100, 250
-PERSON = {"person_id": f"{CLIP}#0", "clip_id": CLIP, "video_id": VIDEO}
+OF_SOURCE = ("annotate", "same_face", "lip_sync", "export", "previews")
 
 
 def measured(folder: Path, rounds: int) -> Iterator[Row]:
@@ -37,7 +31,7 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
     yield from rows(f"sound of {CLIPS} clips of a video, {WORKERS} workers, shared or not", contest(runs, rounds), None)
     one = {OURS: runs[OURS], PEER: sound(footage, folder, 1, shared=False)}
     yield from rows("the same, against one worker that shares with nobody", contest(one, rounds), None)
-    yield from pictures(footage, folder)
+    yield from pictures(footage, folder, rounds)
 
 
 def sound(footage: Footage, folder: Path, workers: int, *, shared: bool) -> Callable[[], object]:
@@ -54,42 +48,28 @@ def sound(footage: Footage, folder: Path, workers: int, *, shared: bool) -> Call
     return run
 
 
-def pictures(footage: Footage, folder: Path) -> Iterator[Row]:
-    """Frames decoded a frame of the clip: three stages read it whole, previews its strip, and a still of what was exported."""
-    decoded = decoded_frames()
-    for _ in range(2):  # annotate, lip_sync
-        with GridReader(footage.path, FIRST, FRAMES, reading=AS_IT_STANDS) as reader:
-            source = sum(1 for _ in reader) * (footage.facts.source_fps or 25) / 25
-    read = decoded_frames()
-    unit = kept(footage)
-    [sample] = ready(Export(), folder).process(unit)
-    exported = decoded_frames()
-    video = {**footage.row(), "grid_frames": FIRST + FRAMES}
-    shown = {"videos": [video], "clips": unit.rows("clips"), "persons": unit.rows("persons"), "samples": [sample]}
-    shown |= {"pose_measures": unit.rows("pose_measures"), "verdicts": [{**PERSON, "keep": True, "reasons": []}]}
-    list(ready(Previews(), folder).process(Unit(VIDEO, shown)))
-    steps = {
-        "annotate and lip_sync": read - decoded,
-        "export": exported - read,
-        "previews": decoded_frames() - exported,
+def pictures(footage: Footage, folder: Path, rounds: int) -> Iterator[Row]:
+    """Frames decoded a frame of the clip, by stage, with what is kept and (peer) without; then what the stages cost."""
+    runs = {OURS: frozenset((FACES, STRIP, STILL)), "strip": frozenset((STRIP,)), PEER: frozenset[str]()}
+    found = {who: steps(footage, folder / f"steps-{who}", FIRST, FRAMES, kinds) for who, kinds in runs.items()}
+    source = FRAMES * (footage.facts.source_fps or 25) / 25
+    in_source = {who: {name: found[who][name].frames / source for name in OF_SOURCE} for who in (OURS, PEER)}
+    still = found["strip"]["previews"].frames  # its strip was kept: the rest is of the exported clip
+    in_source[PEER]["previews"] -= still / source
+    for name in OF_SOURCE:
+        yield Row(f"decodes of a kept clip in {name}", "times", in_source[OURS][name], in_source[PEER][name])
+    ours, peer = (sum(in_source[who].values()) for who in (OURS, PEER))
+    yield Row("decodes of a kept clip in all of these", "times", ours, peer, goal=Goal("value", 3))
+    exported = {who: found[who]["attributes"].frames for who in (OURS, PEER)}
+    yield Row("decodes of the exported clip", "times", exported[OURS] / FRAMES, (exported[PEER] + still) / FRAMES)
+    costs: dict[str, dict[str, list[float]]] = {name: {OURS: [], PEER: []} for name in found[OURS]}
+    for number in range(rounds):
+        for who in (OURS, PEER):
+            for name, step in steps(footage, folder / f"steps-{who}-{number}", FIRST, FRAMES, runs[who]).items():
+                costs[name][who].append(step.cost.cpu)
+    for name, spent in costs.items():
+        yield Row(f"{name} without its nets", "CPU s", median(spent[OURS]), median(spent[PEER]), samples=spent)
+    whole = {
+        who: [sum(values) for values in zip(*(costs[name][who] for name in costs), strict=True)] for who in (OURS, PEER)
     }
-    for name, frames in steps.items():
-        yield Row(f"decodes of a kept clip in {name}", "times", frames / source)
-    yield Row("decodes of a kept clip in all of these", "times", sum(steps.values()) / source, goal=Goal("value", 3))
-
-
-def kept(footage: Footage) -> Unit:
-    """A kept speaker in the middle of the footage."""
-    side = min(footage.facts.width, footage.facts.height) // 2 * 2
-    points = np.random.default_rng(405).uniform(0, side, (FRAMES, KEYPOINTS, 2)).astype(np.float32)
-    person = {**PERSON, "keypoints": points.reshape(FRAMES, -1), "scores": np.ones((FRAMES, KEYPOINTS), np.float32)}
-    clip = {"clip_id": CLIP, "video_id": VIDEO, "first_frame": FIRST, "frames": FRAMES}
-    box = {**PERSON, "crop_box": [0, 0, side, side]}
-    kinds: dict[str, dict[str, Any]] = {
-        "verdicts": PERSON,
-        "persons": person,
-        "clips": clip,
-        "videos": footage.row(),
-        "pose_measures": box,
-    }
-    return Unit(PERSON["person_id"], {kind: [dict(row)] for kind, row in kinds.items()})
+    yield Row("all of these without their nets", "CPU s", median(whole[OURS]), median(whole[PEER]), samples=whole)

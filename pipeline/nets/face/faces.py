@@ -102,19 +102,41 @@ def aligned(picture: Picture, keypoints: Floats, side: int = IDENTITY_SIDE) -> P
         keypoints: (133, 2) in its pixels; the five points must be finite.
         side: of the result.
     """
-    source, target = _five(keypoints) @ [1, 1j], (TEMPLATE * side / IDENTITY_SIDE) @ [1, 1j]
-    # A similarity is z -> a z + b in the complex plane: the least squares have a closed form and cannot mirror.
-    away, aim = source - source.mean(), target - target.mean()
-    a = np.vdot(away, aim) / max(np.vdot(away, away).real, 1e-12)
-    b = target.mean() - a * source.mean()
+    a, b = _similarity(keypoints, side)
     forward = np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
     # Shrinking by much would skip pixels: halve the picture first until it does not.
-    while abs(a) < 0.5 and min(picture.shape[:2]) > side:
+    for _ in range(_halvings(abs(a), (picture.shape[1], picture.shape[0]), side)):
         height, width = picture.shape[0] // 2, picture.shape[1] // 2
         picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         forward = forward @ np.array([[2, 0, 0.5], [0, 2, 0.5], [0, 0, 1]])
-        a *= 2
     return np.asarray(cv2.warpAffine(picture, forward, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def aligned_area(keypoints: Floats, size: tuple[int, int], side: int = IDENTITY_SIDE) -> Box:
+    """What of a picture of (width, height) `aligned` looks at, which may leave it; of the rest it sees nothing."""
+    a, b = _similarity(keypoints, side)
+    corners = np.array([0, side, side * 1j, side + side * 1j])
+    seen = (corners - b) / a
+    more = 4 << _halvings(abs(a), size, side)  # pixels that halving and interpolation mix in
+    low, high = np.floor([seen.real.min(), seen.imag.min()]), np.ceil([seen.real.max(), seen.imag.max()])
+    return int(low[0]) - more, int(low[1]) - more, int(high[0]) + more, int(high[1]) + more
+
+
+def _similarity(keypoints: Floats, side: int) -> tuple[complex, complex]:
+    """z -> a z + b in the complex plane, which moves a face of (133, 2) onto the template."""
+    source, target = _five(keypoints) @ [1, 1j], (TEMPLATE * side / IDENTITY_SIDE) @ [1, 1j]
+    # A similarity's least squares have a closed form in the complex plane, and cannot mirror.
+    away, aim = source - source.mean(), target - target.mean()
+    a = np.vdot(away, aim) / max(np.vdot(away, away).real, 1e-12)
+    return complex(a), complex(target.mean() - a * source.mean())
+
+
+def _halvings(scale: float, size: tuple[int, int], side: int) -> int:
+    """How often a picture is halved before it is scaled."""
+    count, least = 0, min(size)
+    while scale < 0.5 and least > side:
+        count, scale, least = count + 1, scale * 2, least // 2
+    return count
 
 
 def face_square(keypoints: Floats) -> Box:

@@ -4,7 +4,7 @@ People are detected and posed on every n-th frame, and a tracker links these sig
 frame waits for the one before it and every batch of the pose net is full. Without a detection there is no skeleton.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -26,6 +26,9 @@ FACE_SIDE = 96
 
 _DETECTIONS_A_GROUP = 4  # detected together; also bounds how many frames are held
 _SURE = 5  # keypoints that must be found for a person to count as present
+
+Watch = Callable[[int, Picture, NDArray[np.float32], NDArray[np.float32]], None]
+"""Called with a frame's number, its picture, and the keypoints (133, 2) and scores (133,) of somebody in it; by several threads."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def annotate_frames(
     *,
     workers: int = 2,
     repeats: Collection[int] = (),
+    watch: Watch | None = None,
 ) -> list[PersonTrack]:
     """Estimate whole-body keypoints of every person in a clip.
 
@@ -92,6 +96,7 @@ def annotate_frames(
         settings: what is looked for, and how often.
         workers: threads that prepare crops.
         repeats: frames that show the picture before once more: people get the points that they had there.
+        watch: sees everybody who is posed, also those who turn out to be nobody, while the picture is in hand.
 
     Returns:
         people in order of rank; empty when there is nobody.
@@ -106,7 +111,7 @@ def annotate_frames(
         ThreadPoolExecutor(1) as runner,
     ):
         annotator = _Annotator(detector, pose, settings, helpers, lanes if pose.lanes > 1 else None)
-        annotator.repeats = repeats
+        annotator.repeats, annotator.watch = repeats, watch
         running: Future[None] | None = None
         count = 0
         for group, last in _groups(frames, settings.detect_every):
@@ -172,6 +177,7 @@ class _Annotator:
         self._pictures: dict[int, Picture] = {}
         self._waiting: list[_Sight] = []
         self.repeats: Collection[int] = ()
+        self.watch: Watch | None = None
 
     def take(self, group: Sequence[tuple[int, Picture]], last: bool) -> None:
         """Process a group of frames; people are detected on every n-th frame and on the very last."""
@@ -216,7 +222,7 @@ class _Annotator:
         crops = [sight.crop.result() for sight in batch if sight.crop]
         for sight, keypoints, scores in zip(batch, *self._pose.run(crops), strict=True):
             sight.keypoints, sight.scores, sight.crop = keypoints, scores, None
-        _wait([self._helpers.submit(_sharpen, sight, self._settings.min_score) for sight in batch])
+        _wait([self._helpers.submit(_sharpen, sight, self._settings.min_score, self.watch) for sight in batch])
 
     def _prepare(self, sight: _Sight) -> None:
         if sight.crop is None and sight.picture is not None:
@@ -282,9 +288,11 @@ def _wait(futures: "list[Future[None]]") -> None:
         future.result()
 
 
-def _sharpen(sight: _Sight, min_score: float) -> None:
+def _sharpen(sight: _Sight, min_score: float, watch: Watch | None) -> None:
     """Measure the face's sharpness and the colours, and release the picture."""
     if sight.picture is not None:
+        if watch is not None:
+            watch(sight.frame, sight.picture, sight.keypoints, sight.scores)
         sight.sharpness = face_sharpness(sight.picture, sight.keypoints, sight.scores, min_score)
         sight.colours = colours_of(sight.picture, sight.box, _surely(sight, min_score))
         sight.picture = None

@@ -24,6 +24,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "BadToml": "a ProfileError or BadUse is made of it, which names the file",
     "CannotSplice": "the shard is packed from its rows instead",
     "DamagedFile": "a part that does not read; a Damage is made of it",
+    "DamagedPatches": "the pictures are decoded again",
     "DamagedWave": "the track is decoded again",
     "Fault": "what click prints: a UserError ends as one",
     "MissingPoses": "import_poses makes a Reject of it",

@@ -11,17 +11,25 @@ import pytest
 
 from pipeline.engine import decoded
 from pipeline.engine.check import damages
+from pipeline.engine.decoded_pictures import pictures
 from pipeline.engine.lookup import settings_class
+from pipeline.engine.profile import Profile, load
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.upkeep import collect, waste
+from pipeline.media.columns import PICTURE_COLUMNS
+from pipeline.media.moments import FACES, STILL, STRIP
+from pipeline.media.patches import Patch, Patches
 from pipeline.media.video import write_video
+from pipeline.registry.models import Registry
 from pipeline.shards.removal import remove_from_run
 from pipeline.storage.where import Where, write
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
+from stages.annotate import Annotate
 from stages.export import Export
 from stages.measure_sound import MeasureSound
-from tests.run_joins import modules
+from stages.same_face import SameFace
+from tests.run_joins import ROOT, modules
 
 BUCKET = Where("s3://bucket/prefix", "0123456789abcdef" * 2)
 
@@ -95,17 +103,79 @@ def test_it_stays_while_a_stage_is_to_come_that_reads_it(run: Path) -> None:
     assert not (run / "another").exists()
 
 
+def using(name: str) -> set[str]:
+    """The stages whose code holds this."""
+    found = ((path, path.relative_to(ROOT).parts) for path, _ in modules())
+    return {parts[1] for path, parts in found if parts[0] == "stages" and name in path.read_text(encoding="utf-8")}
+
+
+def stages(*names: str) -> list[type[Stage]]:
+    found = [settings_class(name) for name in names]
+    return [cls for cls in found if issubclass(cls, Stage)]
+
+
 def test_every_stage_that_reads_it_says_so() -> None:
-    named = {
-        path.relative_to(path.parents[1]).parts[0]
-        for path, tree in modules()
-        if path.parts[-3] == "stages" and "pipeline.engine.decoded" in path.read_text(encoding="utf-8")
-    }
+    named = using("engine.decoded import sound_tracks")
     assert named == {"measure_sound", "fingerprint_sound", "overlap", "lip_sync", "export", "previews"}
-    for name in named:
-        cls = settings_class(name)
-        assert issubclass(cls, Stage) and cls.reads_decoded
-        assert any({"sha256", "clock", "sound_track"} <= set(read.columns) for read in cls.reads), name
+    for cls in stages(*named):
+        assert cls.reads_decoded
+        assert any({"sha256", "clock", "sound_track"} <= set(read.columns) for read in cls.reads), cls.__name__
+
+
+def test_every_stage_that_keeps_or_reads_pictures_knows_the_bytes_of_them() -> None:
+    named = using("engine.decoded_pictures import pictures")
+    assert named == {"annotate", "same_face", "lip_sync", "attributes", "previews"}
+    reading = {cls for cls in stages(*named) if cls.reads_pictures}
+    kept = {kind for cls in stages(*named) for kind in cls.keeps_pictures}
+    assert {kind for cls in reading for kind in cls.reads_pictures} == kept == {FACES, STRIP, STILL}
+    assert {cls.__name__ for cls in reading} == {"SameFace", "LipSync", "Previews"}
+    for cls in (*reading, Annotate):
+        assert any({"sha256", *PICTURE_COLUMNS} <= set(read.columns) for read in cls.reads), cls.__name__
+    for cls in stages("attributes", "previews"):
+        assert any("video_sha256" in read.columns for read in cls.reads), cls.__name__
+
+
+def registry(tmp_path: Path, *nets: str) -> Registry:
+    """One that may fetch nothing, and holds files of these names."""
+    tmp_path.mkdir(exist_ok=True)
+    found = Registry(tmp_path, tmp_path / "cache", download=False)
+    for net in nets:
+        (tmp_path / found.entry(net).file).write_bytes(b"")
+    return found
+
+
+def test_pictures_are_kept_for_stages_that_can_come(tmp_path: Path) -> None:
+    profile, bare, whole = load("folder"), registry(tmp_path / "bare"), registry(tmp_path / "whole", "syncnet")
+
+    def wanted(name: str, models: Registry, profile: Profile) -> set[str]:
+        return {*decoded.wanted_pictures(profile, profile.stage(name), models)}
+
+    assert wanted("annotate", bare, profile) == {STRIP} and wanted("annotate", whole, profile) == {FACES, STRIP}
+    assert wanted("annotate", Registry(tmp_path / "x", tmp_path / "y"), profile) == {FACES, STRIP}, (
+        "they can be fetched"
+    )
+    assert wanted("annotate", whole, profile.without("previews")) == {FACES}
+    assert wanted("attributes", bare, profile) == {STILL} and wanted("lip_sync", whole, profile) == set()
+    assert wanted("attributes", bare, profile.without("previews", "attributes")) == set()
+
+
+def test_pictures_stay_while_a_stage_is_to_come_that_reads_them_and_go_with_an_opt_out(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    worker = pictures(Context(run, wanted_pictures=frozenset((FACES,))))
+    whole = Patches(1, (20, 20), (Patch.of(0, np.zeros((20, 20, 3), np.uint8)),))
+    videos = [{"video_id": f"file:{number:016x}", "sha256": f"{number:064x}"} for number in (1, 2)]
+    for row in videos:
+        assert worker.wants(FACES, row)
+        worker.put(FACES, row, 0, 1, whole)
+    decoded.drop_unneeded(run, [SameFace(), Export()], ["export"])
+    remove_from_run(run, ["file:0000000000000001"])
+    assert [worker.get(FACES, row, 0, 1) for row in videos] == [None, whole]
+    assert not [name for name in held(run) if name.startswith("file_0000000000000001")]
+    old(run)
+    assert [item.path for item in waste(Store(run)) if "decoded" in item.why] == [run / decoded.FOLDER]
+    decoded.drop_unneeded(run, [SameFace(), Export()], ["same_face", "export"])
+    assert worker.get(FACES, videos[1], 0, 1) is None
 
 
 def test_a_machine_that_does_not_see_the_run_shares_in_the_cache_of_its_storage(

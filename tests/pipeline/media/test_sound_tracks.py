@@ -16,7 +16,7 @@ from pipeline.base.units import SAMPLES_PER_FRAME
 from pipeline.media import sound_tracks, wave_file
 from pipeline.media.audio import cut, read_wave
 from pipeline.media.sound_tracks import SoundTracks, name_of
-from pipeline.storage import DiskStorage
+from pipeline.storage import DiskStorage, cache
 from pipeline.storage.cache import Cache
 from tests.pipeline.media.footage import constant_times, write_footage
 
@@ -130,7 +130,7 @@ def test_a_track_larger_than_the_limit_stays_in_memory(plain: Path, tmp_path: Pa
 def test_a_disk_that_is_nearly_full_is_left_to_results(
     plain: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sound_tracks, "_LEAST_FREE", 1 << 60)
+    monkeypatch.setattr(cache, "_LEAST_FREE", 1 << 60)
     worker = tracks(tmp_path)
     assert worker.whole(video(plain)) is not None and worker.piece(video(plain), 0, 5) is not None
     assert decoded == [plain.name] and files(tmp_path) == []

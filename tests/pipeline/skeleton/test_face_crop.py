@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from pipeline.skeleton import layout
-from pipeline.skeleton.face_crop import BORDER, FOREHEAD, SIDE, cut_face, face_boxes, face_track
+from pipeline.skeleton.face_crop import (
+    BORDER,
+    FOREHEAD,
+    SIDE,
+    area_around,
+    crop_square,
+    cut_face,
+    face_boxes,
+    face_track,
+)
 
 FRAMES = 40
 
@@ -98,6 +107,43 @@ def test_outside_the_picture_is_grey() -> None:
     assert track
     crop = cut_face(pictures()[0], track, 2)
     assert crop.shape == (SIDE, SIDE, 3) and (crop == BORDER).all()
+
+
+def test_what_is_there_of_a_picture_is_enough() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    corners = [[20.5, 30, 90, 110], [250, 120, 330, 190.2], [-40, -30, 30, 50], [0, 0, 1, 1], [5, 5, 290, 190]]
+    for corner in corners:
+        track = face_track(np.array([corner] * 5))
+        assert track
+        x1, y1, x2, y2 = crop_square(track, 2)
+        x, y = max(x1, 0), max(y1, 0)
+        part = picture[y : min(y2, 200), x : min(x2, 300)]
+        np.testing.assert_array_equal(cut_face(part, track, 2, (x, y), (300, 200)), cut_face(picture, track, 2))
+        assert part.size < picture.size or corner[0] == 5
+
+
+def test_a_smoothed_crop_lies_in_the_area_around_each_face() -> None:
+    """Of a head that walks, nods and comes nearer; who jumps is out of it."""
+    n = np.arange(60)
+    middle = np.stack([300 + 4 * n + 6 * np.sin(n / 3), 200 + 12 * np.sin(n / 4)], 1)
+    shape = np.random.default_rng(0).uniform(-1, 1, (68, 2)) * [40, 50]
+    points = np.full((60, layout.K, 2), np.nan)
+    points[:, layout.FACE] = middle[:, None] + shape * (1 + n / 200)[:, None, None]
+    scores = np.ones((60, layout.K))
+    track = face_track(face_boxes(points, scores))
+    assert track
+
+    def covered(frame: int) -> bool:
+        area, crop = area_around(points[frame], scores[frame]), crop_square(track, frame)
+        assert area is not None
+        return (
+            all(a <= c for a, c in zip(area[:2], crop[:2], strict=True)) and area[2] >= crop[2] and area[3] >= crop[3]
+        )
+
+    assert all(covered(frame) for frame in range(60))
+    points[30, layout.FACE] += [60, 0]
+    assert not covered(30)
+    assert area_around(points[0], scores[0] * 0.2) is None
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.nets.face.faces import TEMPLATE, Choice, aligned, candidates, face_square, upright
+from pipeline.media.patches import inside
+from pipeline.nets.face.faces import TEMPLATE, Choice, aligned, aligned_area, candidates, face_square, upright
 from pipeline.skeleton import layout
 from tests.pipeline.nets.face.planted_face import face
 
@@ -90,3 +91,17 @@ def test_no_frame_will_do(spoiled: str) -> None:
 
 def test_no_frames_at_all() -> None:
     assert candidates(np.zeros((0, 133, 2)), np.zeros((0, 133)), SIZE) == []
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1011, 777), (1279, 721), (130, 115)])
+@pytest.mark.parametrize(("x", "y"), [(0.4, 0.5), (0.1, 0.1), (0.9, 0.95)])
+@pytest.mark.parametrize("large", [0.3, 0.8, 1.7, 3.5, 8])
+def test_of_the_rest_of_a_picture_nothing_is_seen(size: tuple[int, int], x: float, y: float, large: float) -> None:
+    """However often it is halved on the way."""
+    picture = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    points = face(x * size[0], y * size[1], large, 0.3)
+    x1, y1, x2, y2 = inside(aligned_area(points, size), size)
+    alone = np.zeros_like(picture)
+    alone[y1:y2, x1:x2] = picture[y1:y2, x1:x2]
+    assert np.array_equal(aligned(alone, points), aligned(picture, points))
+    assert large > 1 or size[0] < 200 or (x2 - x1) * (y2 - y1) < size[0] * size[1] / 8, "it does not ask for everything"
