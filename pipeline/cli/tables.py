@@ -15,8 +15,8 @@ from pipeline.cli.looks import looking, tell_damages
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.refetch import wanted_again
 from pipeline.engine.upkeep import collect, waste
-from pipeline.engine.upkeep import compact as join
 from pipeline.tables import retry as again
+from pipeline.tables.compaction import compact as join
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.run_folder import unknown
 from pipeline.tables.stores import read_everywhere

@@ -73,7 +73,7 @@ def plant_run(run: Path, clips: int = CLIPS, people: int = PEOPLE, videos: int =
     spans = {"first_frame": [250 * at for at in range(clips)], "frames": 250, "start_seconds": 1.0, "end_seconds": 11.0}
     planted(run, profile.stage("split"), clip_names, own, video_id=own, **spans)
     at_clip = (np.arange(people) * clips // people).tolist()
-    rank = np.concatenate([[0], (np.diff(at_clip) == 0).astype(int)]).tolist()
+    rank = (np.arange(people) - np.searchsorted(at_clip, at_clip)).tolist()
     ids = {
         "clip_id": [clip_names[at] for at in at_clip], "video_id": [own[at] for at in at_clip],
         "person_id": [f"{clip_names[at]}#{r}" for at, r in zip(at_clip, rank, strict=True)],
