@@ -57,7 +57,7 @@ class Previews(PreviewsSettings, Stage):
         verdicts = store.read("verdicts", ["video_id", "keep", "reasons", "details"])
         chosen.update(store.live("verdicts", ["video_id"], where="keep")["video_id"].unique().to_pylist())
         dropped = [at for at, keep in enumerate(verdicts["keep"].to_pylist()) if not keep]
-        for row in verdicts.take(dropped).to_pylist():
+        for row in verdicts.take(dropped).to_pylist() if dropped else ():
             add(first_reason(row), row["video_id"], nearness(row), self.dropped_a_video)
         # A video without clips is shown once, whatever is shown of one with clips.
         for kind, most in (("clips", 1), ("persons", self.dropped_a_video)):
