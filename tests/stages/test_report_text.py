@@ -11,7 +11,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline.base import files
 from pipeline.tables.store import Store
 from stages.report import cards, gather, page, text
 from stages.report.gather import Preview
@@ -151,15 +150,3 @@ def test_data_that_stays_the_same_is_not_written_again(tables: gather.RunTables,
     after = {path.name: path.stat().st_ino for path in (folder / "data").glob("people-*.js")}
     assert {name for name in before if after[name] != before[name]} == {"people-3.js"}
     assert len(before) == 11
-
-
-@pytest.mark.parametrize("there", [b"old", b"new", b"nex", None])
-def test_files_are_written_where_they_differ(tmp_path: Path, there: bytes | None) -> None:
-    path = tmp_path / "a.js"
-    if there is not None:
-        path.write_bytes(there)
-    before = path.stat().st_ino if there else 0
-    files.write_if_changed(path, "new")
-    assert path.read_bytes() == b"new"
-    assert (path.stat().st_ino == before) == (there == b"new")
-    assert [one.name for one in tmp_path.iterdir()] == ["a.js"]
