@@ -18,7 +18,7 @@ TRAIN, VALIDATION, TEST = SPLITS
 
 def units(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> list[str | None]:
     """The unit of each sample: `<split>-<bucket>`."""
-    videos = tables["samples"]["video_id"].to_pylist()
+    videos: list[str] = tables["samples"]["video_id"].to_pylist()
     if settings.split_by == SOURCE:
         of_video = by_source(settings, tables).of_video
         return [unit_name(of_video[video], bucket_of(video, settings.buckets)) for video in videos]
@@ -26,7 +26,7 @@ def units(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> list[st
     persons = Counter(tables["persons"]["video_id"].to_pylist())
     samples = Counter(videos)
     split_of = splits(settings, _by_group(samples, group_of), _by_group(persons, group_of))
-    unit_of: dict[str | None, str] = {
+    unit_of = {
         video: unit_name(split_of[group_of.get(video, video)], bucket_of(video, settings.buckets)) for video in samples
     }
     return [unit_of[video] for video in videos]
