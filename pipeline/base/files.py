@@ -17,10 +17,13 @@ _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, flush_folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it is fsynced and renamed over `path`.
 
     The temporary file keeps the target's suffix, because writers look at it. It is removed when the block fails.
+
+    Args:
+        flush_folder: so that a power cut cannot bring the old file back; who writes many files does so once, after the last.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -29,7 +32,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         sync(temporary)
         temporary.replace(path)
-        sync(path.parent)
+        if flush_folder:
+            sync(path.parent)
     # a full disk names no file, others the temporary one; what is read in the block names neither
     except OSError as error:
         if error.filename == str(temporary) or (error.filename is None and error.errno in _OF_WRITING):
@@ -67,6 +71,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write one of many text files of a folder, UTF-8, atomically, unless it holds that text already.
+
+    The folder is not flushed: `sync` it after the last.
+    """
+    content = text.encode()
+    try:
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+    except OSError:  # not there, or not readable: writing says what is wrong
+        pass
+    with replacing(path, flush_folder=False) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_object(path: Path) -> dict[str, Any]:

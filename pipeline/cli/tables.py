@@ -15,8 +15,8 @@ from pipeline.cli.looks import looking, tell_damages
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.refetch import wanted_again
 from pipeline.engine.upkeep import collect, waste
-from pipeline.engine.upkeep import compact as join
 from pipeline.tables import retry as again
+from pipeline.tables.compaction import compact as join
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.run_folder import unknown
 from pipeline.tables.stores import read_everywhere
@@ -90,7 +90,10 @@ def _known_kind(kind: str) -> None:
 @click.argument("kinds", nargs=-1, shell_complete=complete.kinds)
 @about_a_run
 def compact(kinds: Sequence[str], **given: Any) -> None:
-    """Join small parts of tables into large ones; safe to kill."""
+    """Join small parts of tables into large ones; safe to kill.
+
+    A stage does so by itself, at its end, where its table lies in more than a thousand files and takes less than a gigabyte.
+    """
     store = there(given).store
     for kind in kinds:
         _known_kind(kind)

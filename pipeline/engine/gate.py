@@ -78,25 +78,35 @@ def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
     """The ids in this column (video_id, clip_id or person_id) of the people that pass the gate."""
     from pipeline.tables.arrow import numbers
 
-    people = store.read("persons", ["person_id", "clip_id", "video_id"])
-    passing = np.ones(len(people), bool)
+    people = store.live("persons", ["person_id", "clip_id", "video_id"])
+    of_kind: dict[str, list[Condition]] = {}
     for condition in map(parse, gate):
-        passing &= condition.passes(_values(store, people, condition.measure))
-    return set(people[column].take(numbers(np.flatnonzero(passing))).to_pylist())
+        of_kind.setdefault(_kind_of(condition.measure), []).append(condition)
+    passing = np.ones(len(people), bool)
+    for kind, conditions in of_kind.items():
+        values = _values(store, people, kind, [condition.measure for condition in conditions])
+        for condition in conditions:
+            passing &= condition.passes(values[condition.measure])
+    return set(people[column].take(numbers(np.flatnonzero(passing))).unique().to_pylist())
 
 
-def _values(store: "Store", people: "pa.Table", measure: str) -> "np.ndarray":
-    """A measure of each person, (people,), NaN where unknown. Without pandas: its import would slow a run with nothing to do."""
+def _kind_of(measure: str) -> str:
+    return next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
+
+
+def _values(store: "Store", people: "pa.Table", kind: str, measures: Sequence[str]) -> dict[str, "np.ndarray"]:
+    """Measures, (people,) each, NaN where unknown. Without pandas, whose import would slow a run with nothing to do."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from pipeline.tables.hashing import flat, raw, valid
 
-    kind = next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
     key = KINDS[kind].key
-    known = store.read(kind, [key, measure])
+    known = store.live(kind, [key, *measures])
     rows = pc.index_in(flat(people[key]), value_set=flat(known[key]))
-    values = flat(known[measure]).take(rows).cast(pa.float64())
-    column_values = np.full(len(people), np.nan)
-    column_values[valid(values)] = raw(values.drop_null())
-    return column_values
+    found = {}
+    for measure in dict.fromkeys(measures):
+        values = flat(known[measure]).take(rows).cast(pa.float64())
+        found[measure] = np.full(len(people), np.nan)
+        found[measure][valid(values)] = raw(values.drop_null())
+    return found

@@ -297,8 +297,8 @@ def _codes(
     both = valid(at) & valid(unit_of_base)
     codes = raw(unit_of_base)[both].astype(np.int64)
     rows = raw(at)[both].astype(np.int64)
-    pairs = np.unique(np.stack([codes, rows], axis=1), axis=0) if len(codes) else np.zeros((0, 2), np.int64)
-    return pairs[:, 0], pairs[:, 1]
+    pairs = np.unique(codes * max(1, len(table)) + rows)  # as one number each: sorting pairs takes five times as long
+    return pairs // max(1, len(table)), pairs % max(1, len(table))
 
 
 def _valid(indices: pa.Array, rows: Indices) -> tuple[Indices, Indices]:

@@ -36,6 +36,7 @@ from pipeline.registry.models import MissingModel, ModelFile, Registry
 from pipeline.sources.web.settings import Web
 from pipeline.storage import where_of
 from pipeline.tables.arrow import strings
+from pipeline.tables.compaction import compact_if_many
 from pipeline.tables.hashing import digest, row_hashes, unit_hashes
 from pipeline.tables.lock import driving
 from pipeline.tables.store import Store
@@ -154,6 +155,10 @@ def _run_shown(
         keep_unmended(store.run, stage.name, summary.reasons, part)
         if not (part or options.untried or summary.interrupted):
             settle_anew(stage, store, _hashes(nets))
+    if not (
+        part or summary.interrupted
+    ):  # a shard that starts meanwhile would be refused: left to a call that does all units
+        compact_if_many(store, stage.writes)
     return summary
 
 

@@ -122,6 +122,15 @@ class Work(Protocol):
         ...
 
 
+@runtime_checkable
+class WorkInColumns(Work, Protocol):
+    """Work that has a unit's rows as a table as well: as dicts, 300,000 of them would take longer than to make them."""
+
+    def table(self, unit: Unit) -> "pa.Table":
+        """The rows of `process`, and its errors."""
+        ...
+
+
 class Stage(Settings):
     """A stage: settings, what it reads and writes, and the worker that turns a unit into rows."""
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.base.damage import Damaged, run_option
-from pipeline.engine.erased import Erased
-from pipeline.engine.upkeep import compact, sweep
+from pipeline.engine.upkeep import sweep
 from pipeline.media.chromaprint import NAME, Items
 from pipeline.shards.release import FOLDER
 from pipeline.shards.release.holding import releases_in, versions_holding
 from pipeline.shards.removal import Removed, remove_from_run
 from pipeline.tables import people, takedowns, trained
+from pipeline.tables.compaction import compact
+from pipeline.tables.erased import Erased
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.seal import DamagedFile, DiskError
 from pipeline.tables.store import Store

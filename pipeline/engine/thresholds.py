@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -48,7 +49,7 @@ class Threshold:
         """The name of the setting that holds the limit."""
         return f"{self.side}_{self.measure}"
 
-    @property
+    @cached_property
     def unit(self) -> str:
         """The unit of the measure and of its limit; "" where it has none."""
         return str(KINDS[self.kind].schema.field(self.measure).metadata[b"unit"].decode())

@@ -1,158 +1,32 @@
-"""Keeping a run folder small and quick: joining parts, and removing what no winning row needs."""
+"""Keeping a run folder small: removing what no winning row needs."""
 
 import logging
 import time
-import uuid
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.base import files
-from pipeline.engine.erased import Erased
 from pipeline.shards import removal
 from pipeline.shards.features import HUB
 from pipeline.shards.format import ShardError
 from pipeline.shards.index import INDEX, read_index
-from pipeline.tables import people, pointer, run_folder
-from pipeline.tables.arrow import numbers, stored_schema
+from pipeline.tables import people, run_folder
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.lock import Occupied, driving, no_program
-from pipeline.tables.outcome import OUTCOME
-from pipeline.tables.parts import ROWS_FORMAT, read_pieces, row_group_size, write_parquet
-from pipeline.tables.pointer import Pointer
 from pipeline.tables.run_folder import Collect
-from pipeline.tables.seal import name_of, seal
 from pipeline.tables.stale import stale
-from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
+from pipeline.tables.store import Store
 from pipeline.tables.stores import NamedStore, stores_of
 from pipeline.tables.table import SIDES, Table
 
 log = logging.getLogger(__name__)
 
 YOUNG_SECONDS = 3600.0  # a file younger than this may belong to a stage that runs right now
-MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
-PIECE_BYTES = 16 << 20
-
-
-def compact(store: Store, kind: str, erased: Erased | None = None) -> tuple[int, int]:
-    """Join a kind's parts into one file a side, keeping winning rows and outcomes only; what is known of who opted out goes.
-
-    The new files count once `generation.json` names them, which is written last; a kill before that changes nothing.
-
-    Args:
-        store: of the run.
-        kind: of table.
-        erased: works of which nothing stays, whatever opt-outs need; a table that says nothing of them is left as it is.
-
-    Returns: (parts before, parts after).
-    """
-    table = store.table(kind)
-    with driving(store.run, kind):
-        old = {side: table.parts(side) for side in SIDES}
-        before = sum(len(parts) for parts in old.values())
-        if erased and not erased.is_in(part for parts in old.values() for part in parts):
-            return before, before
-        outcomes, rows = _kept_outcomes(store, kind), _kept_rows(store, kind, erased.columns(kind) if erased else ())
-        if erased:
-            outcomes, rows = erased.outcomes_without(outcomes), erased.rows_without(rows)
-        elif all(len(parts) <= 1 for parts in old.values()):
-            stays = len(rows) == len(table.rows([])) and len(outcomes) == len(table.winners())
-            if stays:
-                return before, before
-        merged = _merge(table, old, outcomes, rows)
-        pointer.write(table.folder, merged)
-        return before, len(merged.rows) + len(merged.outcomes)
-
-
-def _merge(table: Table, old: dict[str, list[Path]], outcomes: pa.Table, kept: pa.Table) -> Pointer:
-    """Write merged files: rows, then outcomes with the pointer in them. Returns the pointer, which is not written yet."""
-    listed = [[path.name for path in (table.folder / side).glob("merged-*.parquet")] for side in SIDES]
-    today = table.generation()
-    # also above what kills left: the newest that reads is right
-    number = max(today.generation, pointer.newest(*listed)) + 1
-    stem = f"merged-{number:06d}-{uuid.uuid4().hex[:8]}"
-    counts = _merge_rows(table, kept, old["rows"], stem)
-    name = f"{stem}.parquet"
-    # Parts that an earlier generation replaced stay named until gc removes them, or they would count again.
-    gone = {part.name for parts in old.values() for part in parts} | today.replaced
-    still = frozenset(one for one in gone if any((table.folder / side / one).exists() for side in SIDES))
-    merged = Pointer(number, tuple(counts), (name,), still, {**counts, name: len(outcomes)})
-    write_parquet(pointer.noted(outcomes, merged), table.folder / "outcomes" / name)
-    return merged
-
-
-def _kept_rows(store: Store, name: str, columns: Sequence[str] = ()) -> pa.Table:
-    """Winning rows that a compaction keeps, with their places. Who published a video stays known: opt-outs by channel need it."""
-    rows = store.table(name).rows if name in SPEAK_OF_CHANNELS else partial(store.rows, name)
-    return rows(list(columns), places=True)
-
-
-def _kept_outcomes(store: Store, name: str) -> pa.Table:
-    """Winning outcomes that a compaction keeps. Those of people who opted out go with their rows."""
-    won = store.table(name).winners(OUTCOME.names).select(OUTCOME.names)
-    if name in SPEAK_OF_CHANNELS or not len(store.opted_out):
-        return won
-    left_out = set(store.opted_out.to_pylist())
-    keep = [people.video_of(unit) not in left_out for unit in won["unit"].to_pylist()]
-    return won.filter(pa.array(keep, pa.bool_()))
-
-
-def _merge_rows(table: Table, kept: pa.Table, parts: list[Path], stem: str) -> dict[str, int]:
-    """Copy the kept rows of the parts into files of bounded size. Returns {name: rows} of these, in order."""
-    kind, schema = table.kind, stored_schema(table.kind)
-    counts: dict[str, int] = {}
-    pieces = _pieces(table, kept, parts)
-    piece = next(pieces, None)
-    while piece is not None:
-        path = table.folder / "rows" / f"{stem}-{len(counts):04d}.parquet"
-        size = rows = 0
-        with files.replacing(path) as temporary:
-            with pq.ParquetWriter(temporary, schema, **ROWS_FORMAT) as writer:
-                while piece is not None and size < MERGED_BYTES:
-                    writer.write_table(piece, row_group_size=row_group_size(piece, kind))
-                    size, rows = size + piece.nbytes, rows + len(piece)
-                    piece = next(pieces, None)
-            seal(temporary, name_of(path))
-        counts[path.name] = rows
-    return counts
-
-
-def _pieces(table: Table, kept: pa.Table, parts: list[Path]) -> Iterator[pa.Table]:
-    """The kept rows in tables of a few megabytes: keypoints of a whole run do not fit in memory."""
-    schema = stored_schema(table.kind)
-    edges = np.searchsorted(kept["file"].to_numpy(), np.arange(len(parts) + 1, dtype=np.int32))
-    places = kept["place"].to_numpy()
-    held: list[pa.Table] = []
-    wanted: list[npt.NDArray[np.int64]] = []
-    rows = size = 0
-    for number, part in enumerate(parts):
-        mine, first = places[edges[number] : edges[number + 1]].astype(np.int64), 0
-        for piece in read_pieces(part, PIECE_BYTES):
-            here = mine[(mine >= first) & (mine < first + len(piece))] - first
-            first += len(piece)
-            if len(here):
-                held.append(piece)
-                wanted.append(here + rows)
-                rows, size = rows + len(piece), size + piece.nbytes
-            if size >= PIECE_BYTES:
-                yield _taken(schema, held, wanted)
-                held, wanted, rows, size = [], [], 0, 0
-    if held:
-        yield _taken(schema, held, wanted)
-
-
-def _taken(schema: pa.Schema, tables: list[pa.Table], places: list[npt.NDArray[np.int64]]) -> pa.Table:
-    """Rows of some tables, one behind the other, as one of `schema`: all at once, since each call of Arrow costs the same."""
-    table = pa.concat_tables([schema.empty_table(), *tables], promote_options="default").select(schema.names)
-    return table.take(numbers(np.concatenate(places))).combine_chunks()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Rows and columns as Arrow: stored schemas, packing of a unit's rows, and lists over frames from and to numpy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.tables.hashing import payload_hash
+from pipeline.tables.hashing import flat, payload_hash
 from pipeline.tables.kinds import Kind
 
 HASH = "__hash"
@@ -28,21 +28,44 @@ def packed_schema(kind: Kind) -> pa.Schema:
 def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows of one unit as an Arrow table of `stored_schema` without `commit`.
 
-    Lists over frames may be numpy arrays of shape (frames, width). Raises ValueError on unknown columns or repeated keys.
+    Lists over frames may be numpy arrays of shape (frames, width). Raises ValueError on unknown columns, missing or repeated keys.
     """
-    names = set(kind.schema.names)
-    for row in rows:
-        if unknown := set(row) - names:
-            raise ValueError(f"{kind.name} has no column {', '.join(sorted(unknown))}")
-        if not row.get(kind.key):
-            raise ValueError(f"{unit} yields a row without a {kind.key}")
-    keys = [row[kind.key] for row in rows]
+    _check(kind, unit, set().union(*rows), [row.get(kind.key) for row in rows])
+    columns = {field.name: [row.get(field.name) for row in rows] for field in kind.columns}
+    arrays = [to_arrow(columns[field.name], field.type) for field in kind.columns]
+    return _packed(kind, unit, arrays, columns)
+
+
+def pack_table(kind: Kind, unit: str, rows: pa.Table) -> pa.Table:
+    """Rows of one unit that come as columns, of some of the kind's, as `pack_rows` gives them; raises as it does."""
+    there = set(rows.column_names)
+    _check(kind, unit, there, rows[kind.key].to_pylist() if kind.key in there else [None] * len(rows))
+    arrays = [
+        flat(rows[field.name]).cast(field.type) if field.name in there else pa.nulls(len(rows), field.type)
+        for field in kind.columns
+    ]
+    heavy = {
+        field.name: to_python(array, field.type)
+        for field, array in zip(kind.columns, arrays, strict=True)
+        if field.name in kind.heavy
+    }
+    return _packed(kind, unit, arrays, heavy)
+
+
+def _check(kind: Kind, unit: str, columns: set[str], keys: Sequence[str | None]) -> None:
+    if unknown := columns - set(kind.schema.names):
+        raise ValueError(f"{kind.name} has no column {', '.join(sorted(unknown))}")
+    if not all(keys):
+        raise ValueError(f"{unit} yields a row without a {kind.key}")
     if len(set(keys)) != len(keys):
         raise ValueError(f"{unit} yields a {kind.key} twice")
-    arrays = [to_arrow([row.get(field.name) for row in rows], field.type) for field in kind.columns]
-    hashes = [_payload_hashes([row.get(name) for row in rows], kind.schema.field(name).type) for name in kind.heavy]
-    unit_column = pa.array([unit] * len(rows), pa.string())
-    return pa.Table.from_arrays([*arrays, *hashes, unit_column], schema=packed_schema(kind))
+
+
+def _packed(kind: Kind, unit: str, arrays: list[pa.Array], values: Mapping[str, list[Any]]) -> pa.Table:
+    """The table of a unit's columns, with hashes of its heavy ones, whose values are given."""
+    hashes = [_payload_hashes(values[name], kind.schema.field(name).type) for name in kind.heavy]
+    units = pa.array([unit] * len(arrays[0]), pa.string())
+    return pa.Table.from_arrays([*arrays, *hashes, units], schema=packed_schema(kind))
 
 
 def _payload_hashes(values: list[Any], kind: pa.DataType) -> pa.Array:

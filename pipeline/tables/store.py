@@ -35,11 +35,13 @@ class _Held:
     Attributes:
         state: of all that decides which rows these are.
         once: whether each key is there once.
+        alive: (winning rows,) whether the parent of each counts; None where none is asked for, or before anything was read.
     """
 
     state: Any
     columns: dict[str, pa.Array] = field(default_factory=dict)
     once: bool = False
+    alive: pa.ChunkedArray | None = None
 
     @property
     def bytes(self) -> int:
@@ -145,11 +147,13 @@ class Store:
         if held is None or held.state != state:
             held = _Held(state)
         if missing := [name for name in wanted if name not in held.columns]:
-            stored = [name for name in needed if name in missing or name in self._keys_of(kind)]
-            rows = self._with_parents(kind, self.rows(kind, stored, places=places))
+            keys = self._keys_of(kind) if not held.columns else ()
+            rows = self.rows(kind, [name for name in needed if name in missing or name in keys], places=places)
+            alive = self._has_parent(kind, rows) if held.alive is None and KINDS[kind].parent else held.alive
             if (self.opt_out, self._parts_above(kind)) != state:  # a compaction took place meanwhile
                 return self._alive(kind, needed, places)
-            held.take(rows, KINDS[kind].key)
+            held.alive = alive
+            held.take(rows if alive is None else rows.filter(alive), KINDS[kind].key)
         else:
             self.table(kind).check_rows()
         if held.bytes + sum(other.bytes for other in self._live.values()) <= HELD_BYTES:
@@ -161,11 +165,13 @@ class Store:
         return {spec.key, *([KINDS[spec.parent].key] if spec.parent else [])}
 
     def _with_parents(self, kind: str, rows: pa.Table) -> pa.Table:
+        return rows.filter(self._has_parent(kind, rows)) if KINDS[kind].parent else rows
+
+    def _has_parent(self, kind: str, rows: pa.Table) -> pa.ChunkedArray:
+        """(rows,) whether the parent of each counts."""
         spec = KINDS[kind]
-        if not spec.parent:
-            return rows
         alive = self.keys(spec.parent, where=spec.parent_where)
-        return rows.filter(pc.is_in(rows[KINDS[spec.parent].key], value_set=alive))
+        return pc.is_in(rows[KINDS[spec.parent].key], value_set=alive)
 
     def every(self, kind: str, columns: Sequence[str]) -> pa.Table:
         """All rows that are still stored, also those that later attempts replaced, but for videos that opted out.

@@ -1,6 +1,6 @@
 """Judges all persons of a run at once, a column at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from stages.judge import Judge
 from stages.judge.copies import better_copies
 from stages.judge.settings import CHECKS, MEASURES, JudgeSettings
 
+_SCHEMA = KINDS["verdicts"].schema
 _IDS = ["person_id", "clip_id", "video_id"]
 _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips without sound
 # Not measured of people whom the cheap measures drop: see `pipeline.engine.gate`.
@@ -59,27 +60,34 @@ class JudgeWorker:
         self._settings, self._opt_out = settings, opt_out
 
     def process(self, unit: Unit) -> Iterator[Row]:
-        """Yield the verdicts, in the order of `persons`.
+        """Yield the verdicts, in the order of `persons`. Raises as `table`."""
+        yield from self.table(unit).to_pylist()
+
+    def table(self, unit: Unit) -> pa.Table:
+        """The verdicts as columns, in the order of `persons`.
 
         Raises:
             ValueError: `require_measured` names an unknown measure, or a line of the overrides is not understood.
         """
         persons = unit.table("persons")
         if not len(persons):
-            return
+            return _SCHEMA.empty_table()
         findings = self._findings(_joined(unit))
-        rows = persons.select(_IDS).to_pylist()
         if self._settings.drop_twins:
-            for i, twin, detail in better_copies(rows, unit.rows("twins")):
+            for i, twin, detail in better_copies(persons.select(_IDS).to_pylist(), unit.rows("twins")):
                 findings.add(i, Reason.NEAR_DUPLICATE, detail)
                 findings.copy_of[i] = twin
+        return _verdicts(persons, findings, self._decided(persons))
+
+    def _decided(self, persons: pa.Table) -> dict[int, Override]:
+        """{place of a person: the decision about them}."""
         overrides = {override.id: override for override in read_overrides(self._settings.overrides)}
-        if overrides:
-            tell_of(overrides, rows, self._opt_out)
-        for i, person in enumerate(rows):
-            override = override_of(person, overrides) if overrides else None
-            verdict = _verdict(person, findings.reasons[i], findings.unmeasured[i], override)
-            yield verdict | {"copy_of": findings.copy_of.get(i)}
+        if not overrides:
+            return {}
+        rows = persons.select(_IDS).to_pylist()
+        tell_of(overrides, rows, self._opt_out)
+        found = ((i, override_of(person, overrides)) for i, person in enumerate(rows))
+        return {i: override for i, override in found if override}
 
     def _findings(self, table: pd.DataFrame) -> Findings:
         findings = Findings(len(table))
@@ -112,22 +120,26 @@ class JudgeWorker:
                     findings.add(i, Reason.NOT_MEASURED, f"{measure} is not known")
 
 
-def _verdict(person: Row, against: dict[Reason, str], unmeasured: list[str], override: Override | None) -> Row:
-    """A row of `verdicts`."""
-    reasons, details = [reason.code for reason in against], list(against.values())
-    if override and override.verdict == "drop":
-        reasons.append(Reason.OVERRIDDEN.code)
-        details.append(f"dropped by {override.who or 'someone'}: {override.why or 'no reason given'}")
-    return {
-        "person_id": person["person_id"],
-        "clip_id": person["clip_id"],
-        "video_id": person["video_id"],
-        "keep": override.verdict == "keep" if override else not reasons,
+def _verdicts(persons: pa.Table, findings: Findings, decided: Mapping[int, Override]) -> pa.Table:
+    """The rows of `verdicts`."""
+    reasons = [[reason.code for reason in against] for against in findings.reasons]
+    details = [list(against.values()) for against in findings.reasons]
+    keep = [not against for against in reasons]
+    for i, override in decided.items():
+        keep[i] = override.verdict == "keep"
+        if override.verdict == "drop":
+            reasons[i].append(Reason.OVERRIDDEN.code)
+            details[i].append(f"dropped by {override.who or 'someone'}: {override.why or 'no reason given'}")
+    columns = {
+        **{name: persons[name] for name in _IDS},
+        "keep": keep,
         "reasons": reasons,
         "details": details,
-        "unmeasured": unmeasured,
-        "overridden": override is not None,
+        "unmeasured": findings.unmeasured,
+        "overridden": [i in decided for i in range(len(keep))],
+        "copy_of": [findings.copy_of.get(i) for i in range(len(keep))],
     }
+    return pa.table(columns, _SCHEMA)
 
 
 def _joined(unit: Unit) -> pd.DataFrame:

@@ -56,11 +56,11 @@ class Previews(PreviewsSettings, Stage):
             waiting[reason][video] = min(near, waiting[reason].get(video, near))
             room[reason][video] = min(room[reason][video] + 1, most)
 
-        for row in store.read("verdicts", ["video_id", "keep", "reasons", "details"]).to_pylist():
-            if row["keep"]:
-                chosen.add(row["video_id"])
-            else:
-                add(first_reason(row), row["video_id"], nearness(row), self.dropped_a_video)
+        verdicts = store.read("verdicts", ["video_id", "keep", "reasons", "details"])
+        chosen.update(store.live("verdicts", ["video_id"], where="keep")["video_id"].unique().to_pylist())
+        dropped = [at for at, keep in enumerate(verdicts["keep"].to_pylist()) if not keep]
+        for row in verdicts.take(dropped).to_pylist() if dropped else ():
+            add(first_reason(row), row["video_id"], nearness(row), self.dropped_a_video)
         # A video without clips is shown once, whatever is shown of one with clips.
         for kind, most in (("clips", 1), ("persons", self.dropped_a_video)):
             for row in store.outcomes(kind).select(["unit", "status", "reason"]).to_pylist():
@@ -73,9 +73,10 @@ class Previews(PreviewsSettings, Stage):
     def _shown(self, videos: dict[str, tuple[int, float]], room: dict[str, int]) -> Iterator[str]:
         """Videos that together hold about `dropped_a_reason` of what one reason dropped."""
         near = self.dropped_a_reason * self.nearest_share
-        order = sorted(videos, key=lambda video: (videos[video], draw_order(self.seed, video)))
+        drawn = {video: draw_order(self.seed, video) for video in videos}
+        order = sorted(videos, key=lambda video: (videos[video], drawn[video]))
         first = list(_as_many(order, room, near))
-        lots = sorted(set(videos) - set(first), key=lambda video: draw_order(self.seed, video))
+        lots = sorted(set(videos) - set(first), key=drawn.__getitem__)
         left = self.dropped_a_reason - sum(room[video] for video in first)
         return chain(first, _as_many(lots, room, left))
 

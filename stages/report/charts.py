@@ -1,6 +1,7 @@
 """Histograms as plain numbers for inline SVG: kept below, dropped on top, the threshold as a line."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -121,6 +122,7 @@ def _histogram(
     )
 
 
+@cache
 def label(name: str) -> str:
     """A measure's name for people: without its unit, which stands beside it, unless two measures would have one name."""
     return (name if _shared(name) else _without_unit(name)).replace("_", " ")

@@ -48,7 +48,7 @@ class Step:
 def steps(tables: RunTables) -> list[Step]:
     """Videos, clips, people, kept, exported; steps that did not run are left out."""
     length = tables.seconds
-    done = set(tables.outcomes["kind"])
+    done = set(tables.outcomes["kind"].unique())
     result = []
     if "videos" in done:
         losses = _refused(tables.outcomes, "videos", {})
@@ -60,7 +60,7 @@ def steps(tables: RunTables) -> list[Step]:
     if "clips" in done:
         losses = _refused(tables.outcomes, "clips", length)
         in_clips = float(tables.clips["seconds"].sum())
-        used = set(tables.clips["video_id"])
+        used = tables.clips["video_id"].unique().tolist()
         rest = sum(length.get(video, 0.0) for video in used) - in_clips
         if rest > 0.5:
             text = "footage between the clips: cuts, guard bands, shots that are too short"
@@ -106,7 +106,7 @@ def _refused(outcomes: pd.DataFrame, kind: str, seconds: dict[str, float]) -> li
 
 
 def _by_reason(dropped: pd.DataFrame) -> list[Loss]:
-    return _losses(zip(dropped["reason"], dropped["seconds"], strict=True))
+    return _losses(zip(dropped["reason"].tolist(), dropped["seconds"].tolist(), strict=True))
 
 
 def _losses(entries: Iterable[tuple[str, float | None]]) -> list[Loss]:
@@ -135,10 +135,10 @@ class ReasonTotals:
 
 def totals(dropped: pd.DataFrame) -> list[ReasonTotals]:
     """A row a reason, the most frequent first."""
-    first: Counter[str] = Counter(dropped["reason"])
+    first: Counter[str] = Counter(dropped["reason"].tolist())
     any_, only = Counter[str](), Counter[str]()
     seconds_any, seconds_only = Counter[str](), Counter[str]()
-    for reasons, seconds in zip(dropped["reasons"], dropped["seconds"].fillna(0), strict=True):
+    for reasons, seconds in zip(dropped["reasons"].tolist(), dropped["seconds"].fillna(0).tolist(), strict=True):
         for code in set(reasons):
             any_[code] += 1
             seconds_any[code] += seconds

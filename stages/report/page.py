@@ -1,6 +1,5 @@
 """Writes the page: the template, its style and script, and the data in pieces that are loaded when looked at."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +7,9 @@ from hashlib import blake2b
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import jinja2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from pipeline.base import files
@@ -22,11 +19,13 @@ from pipeline.skeleton.draw import strokes
 from pipeline.views import table_one
 from pipeline.views.table_one import DASH
 from stages.report import charts, funnel, gather, people, sheets
+from stages.report.cards import link, pieces
 from stages.report.costs import costs
 from stages.report.figure_two import distributions
 from stages.report.films import film_of
 from stages.report.gather import RunTables
 from stages.report.settings import ReportSettings
+from stages.report.text import json_of, six_digits
 from stages.report.twins import twins_of
 from stages.report.unmeasured import Unmeasured
 
@@ -68,10 +67,11 @@ def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured:
     """Write the folder; `index.html` comes last, and data files of an older page go."""
     data = folder / "data"
     tables = tables if settings.footage else without_footage(tables)
-    pieces = list(_write_people(data, tables, settings.clips_a_file))
+    names = list(_write_people(data, tables, settings.clips_a_file))
     groups = list(_write_refused(data, tables, settings.dropped_a_reason))
-    _write_script(data / "summary.js", "CSG.summary = " + _json(_summary(tables, settings, folder)) + ";\n")
-    written = {"summary.js", *(f"{name}.js" for name in pieces), *(f"{group.file}.js" for group in groups)}
+    files.write_text(data / "summary.js", "CSG.summary = " + json_of(_summary(tables, settings, folder)) + ";\n")
+    files.sync(data)
+    written = {"summary.js", *(f"{name}.js" for name in names), *(f"{group.file}.js" for group in groups)}
     files.write_text(folder / "style.css", "".join(map(_packed, STYLES)))
     files.write_text(folder / "app.js", script())
     files.write_text(folder / "index.html", render(tables, settings, groups, unmeasured))
@@ -169,33 +169,16 @@ def hours(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def link(url: str | None, start_seconds: float | None = None) -> str | None:
-    """The url if a browser may follow it (http or https with a host), at the clip's start where YouTube can; else None."""
-    if not isinstance(url, str):
-        return None
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return None
-    if parts.hostname.endswith(("youtube.com", "youtu.be")) and start_seconds and not math.isnan(start_seconds):
-        query = [(key, value) for key, value in parse_qsl(parts.query) if key != "t"]
-        return urlunsplit(parts._replace(query=urlencode([*query, ("t", f"{int(start_seconds)}s")])))
-    return url
-
-
 def _write_people(data: Path, tables: RunTables, size: int) -> Iterator[str]:
     """The data files of everybody judged: their columns, and their cards in pieces."""
     if not len(tables.people):
         return
     for name, value in sheets.scripts(tables):
-        _write_data(data, name, value)
+        _write_data(data, name, json_of(value))
         yield name
-    for number, first in enumerate(range(0, len(tables.people), size)):
+    for number, cards in enumerate(pieces(tables, size)):
         name = f"people-{number}"
-        rows = _dicts(tables.people.iloc[first : first + size])
-        _write_data(data, name, [_person(row, tables) for row in rows])
+        _write_data(data, name, cards)
         yield name
 
 
@@ -210,7 +193,7 @@ def _write_refused(data: Path, tables: RunTables, limit: int) -> Iterator[Group]
         drawn = shown["unit"].isin(tables.previews.keys())
         records = _refused(pd.concat([shown[drawn], shown[~drawn]]).head(limit), tables)
         file = "refused-" + "".join(c if c.isalnum() or c == "_" else "-" for c in code)
-        _write_data(data, file, records)
+        _write_data(data, file, json_of(records))
         seconds = sum(lengths.get(unit, 0.0) for unit in rows["unit"])
         text, kind = funnel.sentence(code), funnel.reason_kind(code)
         yield Group(code, text, kind, len(rows), seconds, len(records), file)
@@ -223,28 +206,6 @@ def _nameable(rows: pd.DataFrame, tables: RunTables) -> pd.DataFrame:
         return rows
     named = [sheets.names_opted_out(unit, tables) for unit in rows["unit"]]
     return rows[~np.array(named, dtype=bool)]
-
-
-def _person(row: Record, tables: RunTables) -> Record:
-    """One person's card: short keys, because there may be 200,000 of them."""
-    sample = row["sample"] if tables.footage else None
-    return {
-        "i": row["person_id"],
-        "t": row["title"] or row["video_id"],
-        "c": row["channel"],
-        "u": link(row["url"], row["start_seconds"]),
-        "s": row["start_seconds"],
-        "n": row["seconds"],
-        **film_of(tables.previews.get(row["person_id"]), sample),
-        "k": row["keep"],
-        "o": row["overridden"],
-        "r": row["reasons"],
-        "d": row["details"],
-        "q": row["unmeasured"],
-        "b": row["crop_box"],
-        "a": [row["speech_type"], row["licence"]],
-        "m": [row[field.name] for field in gather.measures()],
-    }
 
 
 def _refused(rows: pd.DataFrame, tables: RunTables) -> list[Record]:
@@ -283,8 +244,8 @@ def _dicts(table: pd.DataFrame) -> list[Record]:
 def _plain(column: "pd.Series[Any]") -> list[Any]:
     """The values of a column as JSON knows them, floats to six digits."""
     if column.dtype.kind == "f":
-        values = column.to_numpy()
-        return [value if known else None for value, known in zip(_six_digits(values), np.isfinite(values), strict=True)]
+        values = six_digits(column.to_numpy("float64"))
+        return [value if known else None for value, known in zip(values.tolist(), np.isfinite(values), strict=True)]
     missing = column.isna().tolist()
     return [
         None if gone else value.tolist() if isinstance(value, np.ndarray | np.generic) else value
@@ -292,31 +253,9 @@ def _plain(column: "pd.Series[Any]") -> list[Any]:
     ]
 
 
-def _six_digits(values: npt.NDArray[np.float64]) -> list[float]:
-    """Rounded to six significant digits, all at once: there may be ten million of them."""
-    with np.errstate(all="ignore"):
-        size = np.floor(np.log10(np.abs(values)))
-    digits = np.where(np.isfinite(size), 5 - size, 0).clip(-290, 290)
-    up, down = (
-        10.0 ** digits.clip(0),
-        10.0 ** (-digits).clip(0),
-    )  # of which one is 1, so that each quotient is rounded once
-    rounded: list[float] = (np.round(values * up / down) / up * down).tolist()
-    return rounded
-
-
-def _write_data(data: Path, name: str, value: Any) -> None:
-    _write_script(data / f"{name}.js", f"CSG.add({_json(name)}, {_json(value)});\n")
-
-
-def _write_script(path: Path, text: str) -> None:
-    files.write_text(path, text)
-
-
-def _json(value: Any) -> str:
-    """JSON that is also safe inside a script: no `<`, `>` or `&`, no line separators."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _write_data(data: Path, name: str, value: str) -> None:
+    """Write a data file. Most stay as they are where a threshold changed: each of these is read, and not written."""
+    files.write_if_changed(data / f"{name}.js", f"CSG.add({json_of(name)}, {value});\n")
 
 
 def _described(field: Any) -> list[str]:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.base.reasons import Reason
 from stages.report.columns import packed
-from stages.report.gather import COSTLY, RunTables, judged
+from stages.report.gather import COSTLY, RunTables, among, judged
 
 Flags = npt.NDArray[np.bool_]
 _MOST_REASONS = 31  # bits of a number in the page's script that are no sign
@@ -75,16 +77,16 @@ def columns_of(tables: RunTables, codes: Sequence[str]) -> dict[str, Any]:
     A person's id is `<video>/<first>+<frames>#<person>`.
     """
     people = tables.people
-    parts = people["person_id"].str.extract(r"/(\d+)\+(\d+)#(\d+)$").astype("int64")
+    parts = _parts(people["person_id"])
     videos = {video: at for at, video in enumerate(_videos(tables)["video_id"])}
     fixed = fixed_of(tables)
     types, type_of = _places(people["speech_type"])
     speakers, speaker_of = _places(people["speaker"])
     sheet = {
         "video": people["video_id"].map(videos),
-        "first": parts[0],
-        "frames": parts[1],
-        "person": parts[2],
+        "first": parts["first"],
+        "frames": parts["frames"],
+        "person": parts["person"],
         "type": type_of,
         "speaker": speaker_of,
         "fixed": _bits([fixed.reasons.get(code) for code in codes], len(people)),
@@ -92,6 +94,12 @@ def columns_of(tables: RunTables, codes: Sequence[str]) -> dict[str, Any]:
         "flags": _flags(tables, fixed),
     }
     return {name: packed(values) for name, values in sheet.items()} | {"types": types, "speakers": speakers}
+
+
+def _parts(ids: "pd.Series[Any]") -> dict[str, npt.NDArray[np.int64]]:
+    """The numbers in ids of people. Raises ArrowInvalid where one has none."""
+    found = pc.extract_regex(pa.array(ids, pa.string()), r"/(?P<first>\d+)\+(?P<frames>\d+)#(?P<person>\d+)$")
+    return {name: pc.struct_field(found, name).cast(pa.int64()).to_numpy() for name in ("first", "frames", "person")}
 
 
 def videos_of(tables: RunTables) -> dict[str, list[Any]]:
@@ -136,7 +144,7 @@ def _bits(columns: Any, rows: int) -> npt.NDArray[np.int64]:
 def _flags(tables: RunTables, fixed: Fixed) -> npt.NDArray[np.int64]:
     """Bits: kept by the run, overridden in it, a picture, incomplete; then, of each costly kind, that it was not measured."""
     people = tables.people
-    drawn = people["person_id"].isin(tables.previews.keys()) | people["sample"].notna()
+    drawn = among(people["person_id"], pd.Series([*tables.previews], dtype="str")) | people["sample"].notna().to_numpy()
     unmeasured = [~people[f"in_{kind}"].to_numpy(bool) & bool(people[f"in_{kind}"].any()) for kind in COSTLY]
-    first = [people["keep"].to_numpy(bool), people["overridden"].fillna(False).to_numpy(bool), drawn.to_numpy(bool)]
+    first = [people["keep"].to_numpy(bool), people["overridden"].fillna(False).to_numpy(bool), drawn]
     return _bits([*first, fixed.incomplete, *unmeasured], len(people))

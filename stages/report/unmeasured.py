@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,8 @@ from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.kinds import KINDS
 from stages.report import charts
 from stages.report.gather import RunTables, judged
+
+_IDS = ("person_id", "clip_id", "video_id")
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,15 @@ def unmeasured(tables: RunTables, models: Registry | None = None) -> list[Unmeas
     """
     kept = tables.people[tables.people["keep"]]
     missing: dict[str, set[str]] = {}
+    unknown = set(chain.from_iterable(kept["unmeasured"]))
     for check in judged():
-        if kept["unmeasured"].map(lambda names, measure=check.measure: measure in names).any():
+        if check.measure in unknown:
             missing.setdefault(check.kind, set()).add(check.measure)
     return [_of_kind(kind, names, kept, tables, models) for kind, names in missing.items()]
 
 
 def _of_kind(kind: str, names: set[str], kept: pd.DataFrame, tables: RunTables, models: Registry | None) -> Unmeasured:
-    without = kept[kept["unmeasured"].map(lambda found: bool(names & set(found)))]
+    without = kept[[not names.isdisjoint(found) for found in kept["unmeasured"]]]
     stage = _stage_of(kind, tables)
     outcomes = tables.outcomes[tables.outcomes["kind"] == kind]
     why = _why_never(stage, tables, models) if outcomes.empty else "; ".join(_why_some(kind, without, outcomes))
@@ -84,8 +88,9 @@ def _why_never(stage: Stage | None, tables: RunTables, models: Registry | None) 
 
 def _why_some(kind: str, people: pd.DataFrame, outcomes: pd.DataFrame) -> Iterator[str]:
     """Why these people have no value, where others have."""
-    status = dict(zip(outcomes["unit"], outcomes["status"], strict=True))
-    counts: Counter[str] = Counter(_why(row, kind, status) for row in people.to_dict("records"))
+    status = dict(zip(outcomes["unit"].tolist(), outcomes["status"].tolist(), strict=True))
+    asked = people[[name for name in (*_IDS, f"in_{kind}") if name in people]]
+    counts: Counter[str] = Counter(_why(row, kind, status) for row in asked.to_dict("records"))
     for reason, count in counts.most_common():
         yield f"{count:,} {reason}"
 
@@ -93,7 +98,7 @@ def _why_some(kind: str, people: pd.DataFrame, outcomes: pd.DataFrame) -> Iterat
 def _why(person: dict[Any, Any], kind: str, status: dict[str, str]) -> str:
     if person.get(f"in_{kind}", True) is True:
         return "gave no value, as without a face or a voice to measure it on"
-    found = {status.get(person[key]) for key in ("person_id", "clip_id", "video_id")}
+    found = {status.get(person[key]) for key in _IDS}
     if "failed" in found:
         return "failed, to be tried again"
     if found & {"ok", "rejected"}:

@@ -18,15 +18,26 @@ TRAIN, VALIDATION, TEST = SPLITS
 
 def units(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> list[str | None]:
     """The unit of each sample: `<split>-<bucket>`."""
-    videos = tables["samples"]["video_id"].to_pylist()
+    videos: list[str] = tables["samples"]["video_id"].to_pylist()
     if settings.split_by == SOURCE:
         of_video = by_source(settings, tables).of_video
         return [unit_name(of_video[video], bucket_of(video, settings.buckets)) for video in videos]
     group_of = _groups(settings.split_by, tables)
-    persons = Counter(group_of.get(video, video) for video in tables["persons"]["video_id"].to_pylist())
-    samples = Counter(group_of.get(video, video) for video in videos)
-    split_of = splits(settings, samples, persons)
-    return [unit_name(split_of[group_of.get(video, video)], bucket_of(video, settings.buckets)) for video in videos]
+    persons = Counter(tables["persons"]["video_id"].to_pylist())
+    samples = Counter(videos)
+    split_of = splits(settings, _by_group(samples, group_of), _by_group(persons, group_of))
+    unit_of = {
+        video: unit_name(split_of[group_of.get(video, video)], bucket_of(video, settings.buckets)) for video in samples
+    }
+    return [unit_of[video] for video in videos]
+
+
+def _by_group(videos: Mapping[str, int], group_of: Mapping[str, str]) -> Counter[str]:
+    """Counts of videos as those of their groups."""
+    found = Counter[str]()
+    for video, count in videos.items():
+        found[group_of.get(video, video)] += count
+    return found
 
 
 def by_source(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> "Splits":

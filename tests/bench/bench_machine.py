@@ -30,9 +30,9 @@ from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.settings import runtime
 from pipeline.engine.stage import Context, Reads, Stage, Work
 from pipeline.engine.unit import Unit
-from pipeline.engine.upkeep import compact
 from pipeline.registry.models import Registry
 from pipeline.tables.arrow import stored_schema
+from pipeline.tables.compaction import compact
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK, OUTCOME
 from pipeline.tables.parts import OUTCOMES_FORMAT, ROWS_FORMAT

@@ -24,7 +24,7 @@ from scipy.ndimage import gaussian_filter1d
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import load
 from pipeline.engine.runner import Options, run_stage
-from pipeline.engine.stage import Stage
+from pipeline.engine.stage import Context, Stage
 from pipeline.registry.models import Registry
 from pipeline.tables.arrow import HASH, pack_rows
 from pipeline.tables.kinds import KINDS
@@ -73,7 +73,7 @@ def plant_run(run: Path, clips: int = CLIPS, people: int = PEOPLE, videos: int =
     spans = {"first_frame": [250 * at for at in range(clips)], "frames": 250, "start_seconds": 1.0, "end_seconds": 11.0}
     planted(run, profile.stage("split"), clip_names, own, video_id=own, **spans)
     at_clip = (np.arange(people) * clips // people).tolist()
-    rank = np.concatenate([[0], (np.diff(at_clip) == 0).astype(int)]).tolist()
+    rank = (np.arange(people) - np.searchsorted(at_clip, at_clip)).tolist()
     ids = {
         "clip_id": [clip_names[at] for at in at_clip], "video_id": [own[at] for at in at_clip],
         "person_id": [f"{clip_names[at]}#{r}" for at, r in zip(at_clip, rank, strict=True)],
@@ -232,6 +232,8 @@ def changed_threshold(run: Path) -> dict[str, float]:
         call()
         took[what] += spent() - began
 
+    for name in took.keys() & profile.targets["filter"]:  # imports are in none of the figures
+        profile.stage(name).worker(Context(run))
     for name in profile.targets["filter"]:
         stage = profile.stage(name)
         if name in ("judge", "report"):
@@ -261,6 +263,7 @@ def main() -> None:
         plant_run(run, *(size // given.scale for size in (CLIPS, PEOPLE, VIDEOS)))
         run_stage(load("folder").stage("judge"), run, Registry(), Options(workers=0))
         count = plant_samples(run)
+        run_stage(load("folder").stage("report"), run, Registry(), Options(workers=0))
         print(f"{PEOPLE // given.scale:,} people, {count:,} samples; processor seconds times {given.scale}")
         for code in (*(given.code or ()), Path.cwd()):
             shutil.copytree(run, again := Path(folder) / "again")

@@ -17,7 +17,7 @@ from pipeline.base.ids import disk_name
 from pipeline.base.log import log_to
 from pipeline.engine.runner import Options
 from pipeline.engine.session import Session
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
 from pipeline.media.audio import to_flac
 from pipeline.media.video import write_clip
 from pipeline.shards.format import SPLITS
@@ -25,6 +25,7 @@ from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove_from_run
 from pipeline.skeleton.local import to_local
 from pipeline.tables import people, run_folder
+from pipeline.tables.compaction import compact
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from pipeline.theatre import planted

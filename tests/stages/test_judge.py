@@ -9,7 +9,7 @@ from annotated_types import Le
 from pipeline.base.errors import UserError
 from pipeline.engine.overrides import OverridesError, read_overrides
 from pipeline.engine.profile import load
-from pipeline.engine.stage import Context
+from pipeline.engine.stage import Context, WorkInColumns
 from pipeline.engine.unit import Unit
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
@@ -41,7 +41,9 @@ def unit(pose: dict[str, Any] | None, sound: dict[str, Any] | None, costly: dict
 
 
 def verdicts(judge: Judge, unit: Unit) -> list[dict[str, Any]]:
-    return list(judge.worker(Context(Path())).process(unit))
+    worker = judge.worker(Context(Path()))
+    assert isinstance(worker, WorkInColumns)
+    return list(worker.process(unit))
 
 
 def verdict(

@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.engine.plan import plan
-from pipeline.engine.upkeep import compact, waste
+from pipeline.engine.upkeep import waste
 from pipeline.tables.arrow import pack_rows
+from pipeline.tables.compaction import compact
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut, OptOutError, of_run, parse, read
 from pipeline.tables.outcome import Outcome

@@ -16,13 +16,14 @@ from pipeline.base.damage import Damage
 from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
 from pipeline.cli.main import main
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
 from pipeline.shards import removal
 from pipeline.shards.format import VERSION_KEY, ShardError, file_version
 from pipeline.shards.index import read_index
 from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove, remove_from_run
 from pipeline.tables import check
+from pipeline.tables.compaction import compact
 from pipeline.tables.opt_out import OptOut, OptOutError
 from pipeline.tables.store import Store
 from stages.crawl import notes

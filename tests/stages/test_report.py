@@ -15,7 +15,7 @@ from pipeline.engine.unit import Unit
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.results import read_listing
 from pipeline.tables.store import Store
-from stages.report import Report, charts, funnel, gather, page
+from stages.report import Report, cards, charts, funnel, gather, page
 from tests.stages import fake_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'\u2028"
@@ -171,7 +171,7 @@ def test_the_script_never_writes_html() -> None:
     ],
 )
 def test_only_web_links_are_links(url: str | None, start: float | None, expected: str | None) -> None:
-    assert page.link(url, start) == expected
+    assert cards.link(url, start) == expected
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason, Reject
 from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
-from pipeline.engine.stage import Context, Stage, Work
+from pipeline.engine.stage import Context, Stage, Work, WorkInColumns
 from pipeline.engine.unit import Unit
 from pipeline.nets.server.wire import RunLost, ServerGone
 from pipeline.sources.local.check import CrawledFiles
-from pipeline.tables.arrow import pack_rows
+from pipeline.tables.arrow import pack_rows, pack_table
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import FAILED, OK, REJECTED
 
@@ -104,7 +104,11 @@ class Worker:
 
     def _packed(self, unit: Unit, work: Work) -> Result:
         with self._files.checked(unit.rows("videos")):  # no stage decodes what was not crawled
-            table = pack_rows(KINDS[self.stage.writes], unit.id, list(work.process(unit)))
+            kind = KINDS[self.stage.writes]
+            if isinstance(work, WorkInColumns):
+                table = pack_table(kind, unit.id, work.table(unit))
+            else:
+                table = pack_rows(kind, unit.id, list(work.process(unit)))
         batch = table.combine_chunks().to_batches()
         packed = batch[0].serialize() if batch else b""
         return Result(OK, rows=packed, count=len(table), bytes=len(packed))

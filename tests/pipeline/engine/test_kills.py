@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
+from pipeline.tables.compaction import compact
 from pipeline.tables.retry import supersede
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys

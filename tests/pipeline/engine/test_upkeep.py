@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine import upkeep
 from pipeline.engine.plan import plan
-from pipeline.engine.upkeep import collect, compact, waste
+from pipeline.engine.upkeep import collect, waste
+from pipeline.tables import compaction
+from pipeline.tables.compaction import compact
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.retry import forget
 from pipeline.tables.store import Store
@@ -78,8 +79,8 @@ def test_a_run_goes_on_after_compaction(run: Path) -> None:
 
 
 def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "MERGED_BYTES", 1 << 18)
-    monkeypatch.setattr(upkeep, "PIECE_BYTES", 1)
+    monkeypatch.setattr(compaction, "MERGED_BYTES", 1 << 18)
+    monkeypatch.setattr(compaction, "PIECE_BYTES", 1)
     before, points = contents(run), heavy(run)
     compact(Store(run), "persons")
     assert len(Store(run).table("persons").parts("rows")) == 4

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.base.damage import Damaged
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
 from pipeline.tables import check, pointer
 from pipeline.tables.arrow import pack_rows
+from pipeline.tables.compaction import compact
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.outcome import OK, REJECTED, RETRY, Outcome

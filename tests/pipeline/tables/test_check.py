@@ -11,8 +11,9 @@ import pytest
 
 from pipeline.base import files
 from pipeline.base.damage import Damage, Damaged
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
 from pipeline.tables import check, seal
+from pipeline.tables.compaction import compact
 from pipeline.tables.parts import write_parquet
 from pipeline.tables.pointer import NAME
 from pipeline.tables.seal import DiskError

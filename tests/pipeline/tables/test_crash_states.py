@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.damage import Damaged
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
 from pipeline.tables import check
 from pipeline.tables.arrow import pack_rows
+from pipeline.tables.compaction import compact
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK, REJECTED, Outcome
 from pipeline.tables.retry import forget

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.engine.upkeep import collect, compact
+from pipeline.engine.upkeep import collect
 from pipeline.media.chromaprint import Items, fingerprint
+from pipeline.tables.compaction import compact
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.store import Store
