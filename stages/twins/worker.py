@@ -1,9 +1,8 @@
-"""Compares the fingerprints of a run, groups twins, and says which copy of a piece is the best."""
+"""Compares the fingerprints and the motion of a run's videos, groups twins, and says which copy of a piece is the best."""
 
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,27 +11,15 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.chromaprint import Items
-from stages.twins.candidates import BIN, candidates
 from stages.twins.clusters import clusters, names
-from stages.twins.comparison import Match, compare, sounding_seconds
+from stages.twins.films import Films
+from stages.twins.links import Found, Link, by_sound, with_motion
+from stages.twins.scenes import pairs
 from stages.twins.settings import TwinsSettings
 
 log = logging.getLogger(__name__)
 
 _LIKE_SIZE = math.log(1.1)  # shoulders that differ by less than about a tenth count as equally large
-
-
-@dataclass(frozen=True)
-class Link:
-    """What two videos share, seen from each of the two; `twins` by the limits for twins, else near ones."""
-
-    of: Mapping[str, Match]
-    twins: bool
-
-    @property
-    def videos(self) -> tuple[str, str]:
-        first, second = self.of
-        return first, second
 
 
 class TwinsWorker:
@@ -49,7 +36,7 @@ class TwinsWorker:
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each video that has a row of fingerprints, heard or not."""
         prints = {row["video_id"]: _items(row["fingerprint"]) for row in unit.rows("sound_fingerprints")}
-        links = list(self._links(prints))
+        links = list(self._links(unit, prints))
         strict = [link for link in links if link.twins]
         cluster_of = self._named("cluster_id", strict)
         near_of = self._named("near_cluster_id", links)
@@ -67,44 +54,29 @@ class TwinsWorker:
         called = names(found, self._known.get(column, {}))
         return {video: name for members, name in zip(found, called, strict=True) for video in members}
 
-    def _links(self, prints: Mapping[str, Items]) -> Iterator[Link]:
-        ids = sorted(prints)
-        listed = [prints[video] for video in ids]
-        heard: dict[int, float] = {}  # of those alone that are compared
-        for pair in candidates(listed):
-            offsets = [int(first) + step for first in pair.offsets for step in range(BIN)]
-            for at in (pair.a, pair.b):
-                if at not in heard:
-                    heard[at] = sounding_seconds(listed[at])
-            least = min(heard[pair.a], heard[pair.b])
-            a, b = ids[pair.a], ids[pair.b]
-            if link := self._link(a, b, prints, offsets, least):
-                yield link
-
-    def _link(self, a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], least: float) -> Link | None:
-        """What joins two videos; None where it is less than near. `least`: seconds of the one with less to hear."""
-        limits = self._settings
-        close = _both(a, b, prints, offsets, limits.max_bit_error)
-        if close and _is_enough(close[a], least, limits.min_matched_share, limits.long_matched_seconds, limits):
-            return Link(close, True)
-        near = _both(a, b, prints, offsets, limits.near_bit_error)
-        if near and _is_enough(near[a], least, limits.near_matched_share, limits.near_matched_seconds, limits):
-            return Link(near, False)
-        return None
-
-
-def _both(
-    a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], max_error: float
-) -> dict[str, Match] | None:
-    """The match of two videos as each of them sees it; None where either sees none."""
-    here = compare(prints[a], prints[b], offsets, max_error)
-    there = here and compare(prints[b], prints[a], [-offset for offset in offsets], max_error)
-    return {a: here, b: there} if here and there else None
-
-
-def _is_enough(match: Match, least: float, share: float, long_seconds: float, settings: TwinsSettings) -> bool:
-    enough = match.seconds >= share * least or match.seconds >= long_seconds
-    return match.seconds >= settings.min_matched_seconds and enough
+    def _links(self, unit: Unit, prints: Mapping[str, Items]) -> Iterator[Link]:
+        """All links; those by motion only where pictures were looked at, of which it is told."""
+        settings = self._settings
+        heard = {link.videos: link for link in by_sound(prints, settings)}
+        films = Films(unit, sorted(prints))
+        scenes = dict(films.scenes())
+        known = [video for video in sorted(scenes) if scenes[video]]
+        found, left_out = pairs([scenes[video] for video in known], settings.studio_films)
+        if left_out:
+            log.warning(
+                "%d pairs of one studio are not compared by motion: each video is with the %d that look most like it "
+                "(twins.studio_films)",
+                left_out,
+                settings.studio_films,
+            )
+        if films.unseen:
+            log.warning(
+                "%d of %d videos are compared by sound alone: their clips were made before split noted what moves in them, or "
+                "by manifest_clips; `csg405 run crawl --redo` has split do it",
+                films.unseen,
+                len(prints),
+            )
+        yield from with_motion(heard, [(known[a], known[b]) for a, b in found], films, settings)
 
 
 def _items(data: bytes | None) -> Items:
@@ -128,26 +100,29 @@ def _ranks(videos: Sequence[Row], people: Sequence[Row]) -> dict[str, int]:
     return {row["video_id"]: at for at, row in enumerate(sorted(videos, key=order))}
 
 
-def _better_copies(links: Sequence[Link], rank: Mapping[str, int]) -> dict[str, list[tuple[str, Match]]]:
+def _better_copies(links: Sequence[Link], rank: Mapping[str, int]) -> dict[str, list[tuple[str, Found]]]:
     """Video -> the better ones that hold a part of it, with what they share."""
-    found: dict[str, list[tuple[str, Match]]] = {}
+    found: dict[str, list[tuple[str, Found]]] = {}
     for link in links:
         best, other = sorted(link.videos, key=lambda video: rank.get(video, len(rank)))
         found.setdefault(other, []).append((best, link.of[other]))
     return found
 
 
-def _of_best(copies: Sequence[tuple[str, Match]], rank: Mapping[str, int]) -> Row:
+def _of_best(copies: Sequence[tuple[str, Found]], rank: Mapping[str, int]) -> Row:
     """What a row says of the better copies of a video: of the best of all, and where any of them is better."""
-    twin, match = min(copies, key=lambda copy: rank.get(copy[0], len(rank)))
-    spans = _joined(np.concatenate([copy.spans for _, copy in copies]))
+    twin, found = min(copies, key=lambda copy: rank.get(copy[0], len(rank)))
+    match, sound, motion = found.match, found.sound, found.motion
+    spans = _joined(np.concatenate([copy.match.spans for _, copy in copies]))
     return {
         "twin_of": twin,
-        "how": "sound",
+        "how": found.how,
+        "mirrored": motion.mirrored if motion else None,
         "speed": match.speed,
         "offset_seconds": match.offset_seconds,
         "matched_seconds": match.seconds,
-        "bit_error": match.bit_error,
+        "bit_error": sound.error if sound else None,
+        "motion_likeness": 1 - motion.match.error if motion else None,
         "better_spans": [[float(begin), float(end)] for begin, end in spans],
     }
 
