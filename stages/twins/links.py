@@ -141,9 +141,8 @@ def _seen_too(link: Link, a: Film, b: Film, settings: TwinsSettings) -> Link:
 def _seen(pair: Pair, a: Film, b: Film, settings: TwinsSettings) -> Link | None:
     """What joins two videos by motion alone."""
     where = meetings(a, b)
-    least = min(a.moving.seconds, b.moving.seconds)
     for limits in (_strict(settings), _near(settings)):
         found = shared(a, b, where, limits.unlikeness) if where else None
-        if found and limits.are_met(found[0].match, least):
+        if found and limits.are_met(found[0].match, min(a.moving.seconds, b.moving.seconds)):
             return Link({video: Found(None, motion) for video, motion in zip(pair, found, strict=True)}, limits.twins)
     return None

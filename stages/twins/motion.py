@@ -21,11 +21,19 @@ _Spectra = NDArray[np.complexfloating]
 _PROBE = 125  # pictures: 10 s
 _PROBES = 4  # of a film
 _CHANNELS = 4
-_BLOCK = 512  # pictures that are transformed at once
+_BLOCK = 1024  # pictures that are transformed at once
 _STEP = _BLOCK - 2 * _PROBE  # from one block to the next: a probe that begins in the first part ends in the block
 _MIN_PROBE_LIKENESS = 0.5  # copies have 0.8 and more where they meet
 _MEETINGS = 4  # that are looked at, the likest of all probes and speeds
 _AROUND = range(-2, 3)  # pictures beside a meeting
+_FOLD = np.array(
+    [
+        [(row // 2, column in (0, 3)) == half for half in ((0, True), (0, False), (1, True), (1, False))]
+        for row in range(CELLS)
+        for column in range(CELLS)
+    ],
+    np.float32,
+)
 _LEAST_ENERGY = 0.05  # of a picture that is compared: what is still is like nothing
 
 
@@ -68,6 +76,7 @@ class Film:
 
     def __init__(self, moving: Moving) -> None:
         self.moving = moving
+        self._norms: dict[int, Floats32] = {}
 
     @cached_property
     def mirrored(self) -> Moving:
@@ -75,24 +84,31 @@ class Film:
 
     @cached_property
     def probes(self) -> "_Probes":
-        return _Probes.of(self.moving)
+        return _Probes.of(self.moving, self.folded)
+
+    @cached_property
+    def folded(self) -> Floats32:
+        """(n, channels) cells joined so that a mirror changes nothing."""
+        return _folded(self.moving.values)
 
     @cached_property
     def blocks(self) -> _Spectra:
-        """(blocks, channels, frequencies) of this film, along which probes of others are laid."""
-        folded = _folded(self.moving.values)
-        count = max(1, -(-len(folded) // _STEP))
+        """(frequencies, channels, blocks) of this film, along which probes of others are laid."""
+        count = max(1, -(-len(self.folded) // _STEP))
         padded = np.zeros((count * _STEP + _BLOCK, _CHANNELS), np.float32)
-        padded[: len(folded)] = folded
-        return np.fft.rfft(np.stack([padded[at : at + _BLOCK].T for at in range(0, count * _STEP, _STEP)]), axis=2)
+        padded[: len(self.folded)] = self.folded
+        cut = np.stack([padded[at : at + _BLOCK].T for at in range(0, count * _STEP, _STEP)], 1)
+        return np.fft.rfft(cut, axis=2).transpose(2, 0, 1).copy()
 
-    def energy(self, long: int) -> Floats64:
-        """(places,) squared distance of `long` folded pictures from their means, from each place on; none beyond the end."""
-        folded = _folded(self.moving.values).astype(np.float64)
-        padded = np.concatenate([np.zeros((1, _CHANNELS)), folded, np.zeros((long, _CHANNELS))])
-        total, squares = np.cumsum(padded, 0), np.cumsum((padded**2).sum(1))
-        inside = total[long:-1] - total[: -long - 1]
-        return np.asarray(np.maximum(squares[long:-1] - squares[: -long - 1] - (inside**2).sum(1) / long, 0))
+    def norm(self, long: int) -> Floats32:
+        """(places,) length of `long` folded pictures from each place on as a vector about its mean; none move beyond the end."""
+        if long not in self._norms:
+            padded = np.concatenate([np.zeros((1, _CHANNELS)), self.folded, np.zeros((long, _CHANNELS))])
+            total, squares = np.cumsum(padded, 0), np.cumsum(np.einsum("tc,tc->t", padded, padded))
+            inside = total[long:-1] - total[: -long - 1]
+            energy = squares[long:-1] - squares[: -long - 1] - np.einsum("tc,tc->t", inside, inside) / long
+            self._norms[long] = np.sqrt(np.maximum(energy, _LEAST_ENERGY * long)).astype(np.float32)
+        return self._norms[long]
 
 
 @dataclass(frozen=True)
@@ -104,7 +120,7 @@ class _Probes:
         speeds: (probes,) as many times as fast does the film play that it is laid along.
         lengths: (probes,) pictures.
         norms: (probes,) length of the vector that it is.
-        spectra: (probes, channels, frequencies).
+        spectra: (frequencies, probes, channels).
     """
 
     starts: Ints
@@ -114,14 +130,14 @@ class _Probes:
     spectra: _Spectra
 
     @classmethod
-    def of(cls, moving: Moving) -> "_Probes":
+    def of(cls, moving: Moving, folded: Floats32) -> "_Probes":
         long = max(MOTION.window, min(_PROBE, int(moving.seen.sum()) // 2))
         seen = np.concatenate([[0], np.cumsum(moving.seen)])
-        able = np.flatnonzero(moving.evidence)
+        able = np.flatnonzero(moving.moves)  # what repeats itself is left out later, where films meet at all
         able = able[able <= len(moving.values) - long]
         able = able[seen[able + long] - seen[able] == long]
         chosen = np.unique(able[np.linspace(0, len(able) - 1, _PROBES).round().astype(np.int64)]) if len(able) else able
-        cut = [(int(start), speed, _piece(moving, int(start), long, speed)) for start in chosen for speed in SPEEDS]
+        cut = [(int(start), speed, _piece(folded, int(start), long, speed)) for start in chosen for speed in SPEEDS]
         padded = np.zeros((len(cut), _CHANNELS, _BLOCK), np.float32)
         for at, (_, _, piece) in enumerate(cut):
             padded[at, :, : len(piece)] = piece.T
@@ -129,8 +145,8 @@ class _Probes:
             np.array([start for start, _, _ in cut], np.int64),
             np.array([speed for _, speed, _ in cut], np.float64),
             np.array([len(piece) for _, _, piece in cut], np.int64),
-            np.sqrt((padded.astype(np.float64) ** 2).sum((1, 2))),
-            np.fft.rfft(padded, axis=2).conj(),
+            np.sqrt(np.einsum("pct,pct->p", padded, padded, dtype=np.float64)),
+            np.fft.rfft(padded, axis=2).conj().transpose(2, 0, 1).copy(),
         )
 
 
@@ -177,7 +193,7 @@ def _match(a: Moving, b: Moving, meeting: Meeting, max_error: float) -> Match | 
 
 def meetings(a: Film, b: Film) -> list[Meeting]:
     """Where `a` may meet `b`: where a probe of the shorter one is like the longer one, the likest first."""
-    if a.moving.seconds > b.moving.seconds:
+    if a.moving.seen.sum() > b.moving.seen.sum():
         return [meeting.back() for meeting in meetings(b, a)]
     probes = a.probes
     if not len(probes.starts) or len(b.moving.values) < MOTION.window:
@@ -192,29 +208,22 @@ def meetings(a: Film, b: Film) -> list[Meeting]:
     return [meeting for _, meeting in found[:_MEETINGS]]
 
 
-def _along(probes: _Probes, b: Film) -> Iterator[Floats64]:
+def _along(probes: _Probes, b: Film) -> Iterator[Floats32]:
     """(places,) correlation of each probe with `b` from each place on."""
-    product = np.einsum("pcf,bcf->pbf", probes.spectra, b.blocks, optimize=True)
-    each = np.fft.irfft(product, _BLOCK, axis=2)[:, :, :_STEP].reshape(len(probes.starts), -1)
-    energies: dict[int, Floats64] = {}
+    product = np.fft.irfft(probes.spectra @ b.blocks, _BLOCK, axis=0)[:_STEP]
     for at, long in enumerate(probes.lengths.tolist()):
-        if long not in energies:
-            energies[long] = b.energy(long)
-        energy = energies[long]
-        scale = probes.norms[at] * np.sqrt(np.maximum(energy, _LEAST_ENERGY * long))
-        yield each[at, : len(energy)] / scale
+        norm = b.norm(long)
+        yield product[:, at].T.ravel()[: len(norm)] / (np.float32(probes.norms[at]) * norm)
 
 
 def _folded(values: Floats32) -> Floats32:
     """(n, 4) of (n, 16) cells: top and bottom halves, each in the middle and at the rims, so that a mirror changes nothing."""
-    cells = values.reshape(-1, 2, CELLS // 2, CELLS).sum(2)
-    return np.stack([cells[:, :, 0] + cells[:, :, 3], cells[:, :, 1] + cells[:, :, 2]], 2).reshape(-1, _CHANNELS)
+    return values @ _FOLD
 
 
-def _piece(moving: Moving, start: int, long: int, speed: float) -> Floats32:
+def _piece(folded: Floats32, start: int, long: int, speed: float) -> Floats32:
     """(pictures, 4) of a film from `start` on, without its mean, as a film shows it that plays so many times as fast."""
     time = start + np.arange(int(long * speed)) / speed
-    folded = _folded(moving.values)
     at = np.clip(time.astype(np.int64), 0, len(folded) - 2)
     part = np.clip(time - at, 0, 1).astype(np.float32)[:, None]
     piece = (1 - part) * folded[at] + part * folded[at + 1]

@@ -76,9 +76,14 @@ class Moving:
         return np.asarray(np.maximum(squares - MOTION.window * (self.means**2).sum(1), 0.0))
 
     @cached_property
+    def moves(self) -> NDArray[np.bool_]:
+        """(windows,) whether a window moves, at many moments."""
+        return self.whole & (self.energy >= _MIN_VARIANCE * MOTION.window * CELLS**2) & self._at_many_moments()
+
+    @cached_property
     def evidence(self) -> NDArray[np.bool_]:
-        """(windows,) whether a window says something: it moves, at many moments, and not as it does a little later."""
-        found = self.whole & (self.energy >= _MIN_VARIANCE * MOTION.window * CELLS**2) & self._at_many_moments()
+        """(windows,) whether a window says something: it moves, and not as it does a little later."""
+        found = self.moves.copy()
         if found.any():
             for shift in _SHIFTS:
                 first, alike = likeness(self, self, shift)

@@ -36,7 +36,7 @@ class MotionPrint:
             self._scenes.append(np.rint(_means(grey, _SCENE)).astype(np.uint8))
         if frame % EVERY:
             return
-        moved = np.zeros(CELLS**2) if self._last is None else np.sqrt(_means(cv2.absdiff(self._last, grey), CELLS))
+        moved = np.zeros(CELLS**2) if self._last is None else np.sqrt(_means(_difference(self._last, grey), CELLS))
         self._moved.append(np.minimum(np.rint(_STEPS * moved), 255).astype(np.uint8))
         self._last = grey
 
@@ -48,7 +48,12 @@ class MotionPrint:
     def scene(self, first: int, end: int) -> bytes:
         """The median thumbnail of the seconds in [first, end), or of that before where there is none: (8, 8) uint8."""
         inside = self._scenes[-(-first // _SCENE_EVERY) : -(-end // _SCENE_EVERY)]
-        return np.median(inside or [self._scenes[first // _SCENE_EVERY]], axis=0).astype(np.uint8).tobytes()
+        found = np.median(inside or [self._scenes[first // _SCENE_EVERY]], axis=0)
+        return bytes(np.asarray(found, np.uint8).tobytes())
+
+
+def _difference(before: Grey, after: Grey) -> Grey:
+    return np.asarray(cv2.absdiff(before, after), np.uint8)
 
 
 def _means(picture: Grey, cells: int) -> npt.NDArray[np.float64]:
@@ -60,4 +65,5 @@ def _means(picture: Grey, cells: int) -> npt.NDArray[np.float64]:
 def series(motion: bytes) -> Floats32:
     """(pictures, 16) roots of grey levels: what `MotionPrint.motion` made; what is broken off in the last picture is left out."""
     cells = CELLS**2
-    return np.frombuffer(motion, np.uint8, len(motion) // cells * cells).reshape(-1, cells).astype(np.float32) / _STEPS
+    values = np.frombuffer(motion, np.uint8, len(motion) // cells * cells).reshape(-1, cells).astype(np.float32)
+    return np.asarray(values / np.float32(_STEPS), np.float32)
