@@ -169,6 +169,30 @@ def add(store: Store, number: int, seed: int) -> None:
     fake_run.add(store, "sound_fingerprints", [{"video_id": fake_run.video_id(number), **row}])
 
 
+def test_motion_is_read_from_the_tables_of_a_run_a_few_films_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.twins.films._AT_ONCE", 2)
+    monkeypatch.setattr("stages.twins.films._HELD", 2)
+    store = Store(tmp_path)
+    film = gestures.gestures(1, 16)
+    mirrored = gestures.coded(film[:, :, ::-1])
+    for number, pictures in ((1, film), (2, gestures.gestures(2, 16)), (3, mirrored), (4, film[:200]), (5, None)):
+        fake_run.add_video(store, number)
+        video = fake_run.video_id(number)
+        fake_run.add(store, "sound_fingerprints", [{"video_id": video}])
+        for row in gestures.rows(pictures, video, (150,)) if pictures is not None else ():
+            clip_id = f"{video}/{row['first_frame']}+{row['frames']}"
+            fake_run.add(store, "clips", [{"clip_id": clip_id, **row}])
+    fake_run.run(Twins(), tmp_path)
+    rows = {row["video_id"]: row for row in Store(tmp_path).read("twins").to_pylist()}
+    copies = [fake_run.video_id(number) for number in (1, 3, 4)]
+    assert len({rows[video]["cluster_id"] for video in copies}) == 1 and rows[copies[0]]["cluster_id"]
+    assert [rows[video]["how"] for video in copies if rows[video]["twin_of"]] == ["motion", "motion"]
+    assert any(rows[video]["mirrored"] for video in copies)
+    assert all(rows[fake_run.video_id(number)]["cluster_id"] is None for number in (2, 5))
+
+
 def clusters_of(run: Path) -> dict[str, str]:
     rows = Store(run).read("twins", ["video_id", "cluster_id"]).to_pylist()
     return {row["video_id"]: row["cluster_id"] for row in rows if row["cluster_id"]}
