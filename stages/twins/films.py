@@ -11,6 +11,13 @@ from stages.twins.moving import Moving
 
 _HELD = 384  # films; one of ten minutes takes 4 MB once it was compared
 _AT_ONCE = 96  # films that are read at once
+_COLUMNS = (
+    "video_id",
+    "first_frame",
+    "frames",
+    "motion_print",
+    "scene_print",
+)  # the last two where they are with the unit
 _SCENES = 6  # clips of a film that tell its scenes, the longest ones
 
 
@@ -28,19 +35,19 @@ class Films:
     def __init__(self, unit: Unit, videos: Iterable[str]) -> None:
         self._unit = unit
         self._rows: dict[str, list[int]] = {video: [] for video in videos}
-        self._clips: list[Row] = []
+        clips = unit.table("clips")  # of millions, no dict each
+        self._clips = {name: clips[name].to_pylist() for name in _COLUMNS if name in clips.column_names}
         self._held: OrderedDict[str, Film] = OrderedDict()
-        for at, row in enumerate(unit.table("clips").to_pylist()):
-            self._clips.append(row)
-            if row["video_id"] in self._rows:
-                self._rows[row["video_id"]].append(at)
+        for at, video in enumerate(self._clips.get("video_id", ())):
+            if video in self._rows:
+                self._rows[video].append(at)
         self.unseen = 0
 
     def scenes(self) -> Iterator[tuple[str, list[bytes]]]:
         """The thumbnails of each video's longest clips; none where its clips were not looked at so."""
         videos = iter(self._rows.items())
         while chosen := list(islice(videos, _AT_ONCE)):
-            wanted = [sorted(rows, key=lambda at: (-self._clips[at]["frames"], at))[:_SCENES] for _, rows in chosen]
+            wanted = [sorted(rows, key=lambda at: (-self._clips["frames"][at], at))[:_SCENES] for _, rows in chosen]
             loaded = iter(self._load([at for rows in wanted for at in rows]))
             for (video, _), rows in zip(chosen, wanted, strict=True):
                 found = [row["scene_print"] for row in islice(loaded, len(rows)) if row["scene_print"]]
@@ -68,4 +75,8 @@ class Films:
 
     def _load(self, rows: Sequence[int]) -> list[Row]:
         """The rows with these numbers, whole."""
-        return [self._clips[at] | heavy for at, heavy in zip(rows, self._unit.heavy("clips", rows), strict=True)]
+        loaded = self._unit.heavy("clips", rows)
+        return [
+            {name: values[at] for name, values in self._clips.items()} | heavy
+            for at, heavy in zip(rows, loaded, strict=True)
+        ]
