@@ -269,8 +269,8 @@ def print_models(registry: Registry) -> None:
 
 
 def print_works(works: "Sequence[Work]", titles: Mapping[str, str]) -> None:
-    """Works of a takedown with what they were found by, a line of 80 columns each."""
-    click.echo(f"{'work':<21}  {'by':<6}  {'bits':>5}  {'in common':>9}  {'share':>5}  {'face':>5}  title")
+    """Works of a takedown with what they were found by, a line of 80 columns each; `like` of faces, or of what moves."""
+    click.echo(f"{'work':<21}  {'by':<6}  {'bits':>5}  {'in common':>9}  {'share':>5}  {'like':>5}  title")
     for work in works:
         scores = (
             _number(work.bit_error, ".3f"),

@@ -15,7 +15,7 @@ from pipeline.cli.screen import print_works
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.session import Session
 from pipeline.engine.takedown import begin, finish
-from pipeline.engine.works import LISTED, Work, fingerprints, like_kept, named, with_twins
+from pipeline.engine.works import LISTED, Clusters, Work, fingerprints, like_kept, named, with_twins
 from pipeline.media.chromaprint import NAME, Items
 from pipeline.media.twins.limits import Limits
 from pipeline.media.twins.link import items_of
@@ -98,7 +98,7 @@ def _of_run(
         if not removed:
             click.echo(f"nothing to do: name a work; {run} holds none that {LEDGER} names")
         return
-    works = with_twins(works, prints, limits, asking.near)
+    works = with_twins(works, prints, Clusters.of(store), limits, asking.near)
     print_works(works, _titles(store))
     _warn(works, prints, keep_fingerprint)
     asking.confirm(len(works), run)
@@ -126,7 +126,7 @@ def _warn(works: Sequence[Work], prints: Mapping[str, Items], keep_fingerprint: 
     """Say what could not be compared: nothing of it is decided in silence."""
     if unheard := sum(work.video not in prints for work in works):
         click.echo(
-            f"warning: {unheard:,} of them have no fingerprint (`fingerprint_sound`): twins were not looked for",
+            f"warning: {unheard:,} of them have no fingerprint (`fingerprint_sound`): twins by sound were not looked for",
             err=True,
         )
         if keep_fingerprint:
@@ -176,6 +176,9 @@ def is_terminal() -> bool:
 
 
 def _scores(work: Work) -> str:
+    if work.bit_error is None:  # by motion
+        how_far = "" if work.likeness is None else f", alike by {work.likeness:.2f}"
+        return f"what moves in it comes near{how_far}"
     return (
         f"{work.bit_error:.3f} of the bits differ, {work.seconds:.1f} s in common, {work.share:.0%} of the shorter one"
     )

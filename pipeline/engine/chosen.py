@@ -14,6 +14,7 @@ from pipeline.base import files, toml
 from pipeline.base.errors import BadUse
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import SECTIONS, Profile, ProfileError, as_toml, is_stage
+from pipeline.engine.settings import stays
 from pipeline.engine.stage import Stage
 
 CHOSEN = "settings.toml"
@@ -195,6 +196,25 @@ def guessed(run: Path, profile: Profile, reference: str) -> Chosen:
         if key in new and new[key] != value and key not in places
     }
     return Chosen(reference, profile.name, "", input_, manifest, poses, sets)
+
+
+def staying_of(run: Path, profile: Profile, chosen: Chosen) -> dict[str, str]:
+    """Settings, with values in TOML, that a run keeps as it began where today's profile says otherwise and nobody chose that.
+
+    Args:
+        run: its folder.
+        profile: as it is loaded now.
+        chosen: what the user chose; in a profile of their own, what that file itself says counts as chosen.
+    """
+    kept, new = flat(kept_of(run)), settings_in(profile)
+    own = toml.read(Path(chosen.profile)).get("stages", {}) if chosen.profile.endswith(".toml") else {}
+    found: dict[str, str] = {}
+    for key, value in kept.items():
+        stage, _, name = key.partition(".")
+        marked = is_stage(stage) and name in settings_class(stage).model_fields and stays(settings_class(stage), name)
+        if marked and key in new and new[key] != value and key not in chosen.sets and name not in own.get(stage, {}):
+            found[key] = as_toml(value)
+    return found
 
 
 def kept_of(run: Path) -> dict[str, Any]:

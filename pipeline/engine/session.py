@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING
 from pipeline.base import files
 from pipeline.base.damage import Damaged
 from pipeline.base.errors import BadUse, StageError
-from pipeline.engine.chosen import ALL_OF_IT, KEPT, Chosen, assigned, chosen_of, guessed, kept_of, placed, settings_of
+from pipeline.engine.chosen import (
+    ALL_OF_IT,
+    KEPT,
+    Chosen,
+    assigned,
+    chosen_of,
+    guessed,
+    kept_of,
+    placed,
+    settings_of,
+    staying_of,
+)
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped, show
 from pipeline.registry.models import Registry
@@ -103,12 +114,25 @@ class Session:
             self.choose(replace(_with(self.before.without(reset), given), profile=reference))
         except ProfileError as error:
             raise ProfileError(f"{error}{self._advice(str(error), given)}") from error
+        if not beside:
+            self._stay(reset)
         self.models = Registry(self._models())
 
     def choose(self, chosen: Chosen) -> None:
         """Go on with other choices; `keep_profile` writes them. Raises ProfileError for one that makes no sense."""
         self.profile: Profile = _loaded(chosen, self._targets)
         self.chosen = replace(chosen, name=self.profile.name)
+
+    def _stay(self, reset: Sequence[str]) -> None:
+        """Go on with what may not move within a run, such as its splits; it is told once, and then counts as chosen."""
+        found = staying_of(self.run, self.profile, self.chosen)
+        found = {key: value for key, value in found.items() if not {ALL_OF_IT, key, key.partition(".")[0]} & set(reset)}
+        if found:
+            told = ", ".join(f"{key}={value}" for key, value in found.items())
+            self.notes.append(
+                f"this run stays with {told}, which the profile says otherwise now; --reset KEY takes that"
+            )
+            self.choose(replace(self.chosen, sets={**self.chosen.sets, **found}))
 
     def _remembered(self, given: _Given) -> Chosen:
         """What was chosen for the run before this command."""

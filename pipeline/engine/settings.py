@@ -35,6 +35,17 @@ def is_runtime(stage: type[Settings], name: str) -> bool:
     return isinstance(extra, dict) and bool(extra.get("runtime"))
 
 
+def stays(stage: type[Settings], name: str) -> bool:
+    """Whether a run goes on with the value it began with, whatever a later version's profile says: marked `staying`."""
+    extra = stage.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("stays"))
+
+
+def staying() -> dict[str, Any]:
+    """`Field(json_schema_extra=staying())`: another value would move what was published."""
+    return {"stays": True}
+
+
 def runtime(**extra: Any) -> dict[str, Any]:
     """`Field(json_schema_extra=runtime())`: this setting never changes results."""
     return {"runtime": True, **extra}

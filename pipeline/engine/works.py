@@ -1,6 +1,6 @@
-"""Which works of a run a takedown means: those that are named, the same face's, and their twins by sound, each with its scores."""
+"""Which works of a run a takedown means: those that are named, the same face's, and their twins, each with its scores."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,12 @@ from pipeline.base.errors import BadUse
 from pipeline.base.units import Row
 from pipeline.media.chromaprint import Items
 from pipeline.media.twins.limits import Limits
-from pipeline.media.twins.link import Link, items_of, link_of
+from pipeline.media.twins.link import SoundLink, items_of, link_of
 from pipeline.shards.release.wanted import wanted_of, with_channels
 from pipeline.tables import people
 from pipeline.tables.store import CHANNEL_COLUMNS, SPEAK_OF_CHANNELS, Store
 
-NAMED, LISTED, FACE, SOUND, KEPT = "named", "ledger", "face", "sound", "kept"
+NAMED, LISTED, FACE, SOUND, MOTION, KEPT = "named", "ledger", "face", "sound", "motion", "kept"
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Work:
 
     Attributes:
         video: its id.
-        how: `named`; `ledger`: its hash is in the ledger; `face`: of the same face cluster; `sound`: a twin; `kept`: like a
-            fingerprint that the ledger keeps.
+        how: `named`; `ledger`: its hash is in the ledger; `face`: of the same face cluster; `sound`: a twin; `motion`: a twin by
+            what moves, such as a dub, as the table `twins` has it; `kept`: like a fingerprint that the ledger keeps.
         sure: whether it goes without being asked for.
         like: the work that it is like; "" of one that is named, and of one like a kept fingerprint.
         bit_error: share of the fingerprint's bits that differ.
         seconds: of sound in common.
         share: what this is of the sound of the one with less to hear.
-        likeness: cosine of the two nearest faces.
+        likeness: cosine of the two nearest faces; of motion, the correlation of what moves in the two, where the table says it.
     """
 
     video: str
@@ -120,18 +120,52 @@ def fingerprints(store: Store) -> dict[str, Items]:
     return {row["video_id"]: items_of(row["fingerprint"]) for row in rows if row["fingerprint"]}
 
 
-def with_twins(works: Sequence[Work], prints: Mapping[str, Items], limits: Limits, ask: Ask) -> list[Work]:
+@dataclass(frozen=True)
+class Clusters:
+    """What the table `twins` says of a run's videos, whatever they were found alike by.
+
+    Attributes:
+        strict, near: video -> the cluster that it is in; those in none are left out.
+        likeness: video -> the correlation of what moves in it and in its better copy.
+    """
+
+    strict: Mapping[str, str]
+    near: Mapping[str, str]
+    likeness: Mapping[str, float]
+
+    @classmethod
+    def of(cls, store: Store) -> "Clusters":
+        names = ("cluster_id", "near_cluster_id", "motion_likeness")
+        rows = _rows(store, "twins", names)
+        return cls(*({row["video_id"]: row[name] for row in rows if row[name] is not None} for name in names))
+
+    def beside(self, video: str, but: Container[str]) -> Iterator[Work]:
+        """The other videos of its clusters; `but` those."""
+        seen = set[str]()
+        for clusters, sure in ((self.strict, True), (self.near, False)):
+            mine = clusters.get(video)
+            for other in sorted(one for one, cluster in clusters.items() if cluster == mine):
+                if mine and other != video and other not in but and other not in seen:
+                    seen.add(other)
+                    likeness = self.likeness.get(other, self.likeness.get(video))
+                    yield Work(other, MOTION, sure, video, likeness=likeness)
+
+
+def with_twins(
+    works: Sequence[Work], prints: Mapping[str, Items], clusters: Clusters, limits: Limits, ask: Ask
+) -> list[Work]:
     """The works with their twins, and the twins of these.
 
     Args:
         works: that go.
         prints: of the run.
-        limits: from when on two are twins, and from when on they come near to it.
+        clusters: of the run.
+        limits: from when on two are twins by sound, and from when on they come near to it.
         ask: whether a work goes that is near and no twin for sure; each is asked for once.
     """
     found = {work.video: work for work in works}
     refused: set[str] = set()
-    queue = [work.video for work in works if work.video in prints]
+    queue = [work.video for work in works]
     near: dict[str, Work] = {}
     while queue or near:
         if not queue:  # all that is sure comes before the first question
@@ -144,7 +178,8 @@ def with_twins(works: Sequence[Work], prints: Mapping[str, Items], limits: Limit
             found[work.video] = work
             queue.append(work.video)
         video = queue.pop(0)
-        for work in _like(video, prints, limits, found):
+        like = _like(video, prints, limits, found) if video in prints else []
+        for work in (*like, *clusters.beside(video, {*found, *(one.video for one in like)})):
             if work.sure:
                 found[work.video] = work
                 queue.append(work.video)
@@ -158,11 +193,11 @@ def _like(video: str, prints: Mapping[str, Items], limits: Limits, but: Mapping[
     return [scored(other, SOUND, video, link) for other in others if (link := link_of(video, other, prints, limits))]
 
 
-def scored(video: str, how: str, like: str, link: Link) -> Work:
+def scored(video: str, how: str, like: str, link: SoundLink) -> Work:
     """A work that is like another, or like a kept fingerprint, with its scores."""
     match = link.of[video]
     share = min(1.0, match.seconds / link.least) if link.least else 1.0
-    return Work(video, how, link.twins, like, match.bit_error, match.seconds, share)
+    return Work(video, how, link.twins, like, match.error, match.seconds, share)
 
 
 def like_kept(kept: Iterable[Items], prints: Mapping[str, Items], limits: Limits) -> list[Work]:

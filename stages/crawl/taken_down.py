@@ -50,7 +50,7 @@ class TakenDown:
             if link is None:
                 continue
             match = link.of[""]
-            said = f"what was taken down on {name}: {match.bit_error:.3f} of the bits differ over {match.seconds:.1f} s"
+            said = f"what was taken down on {name}: {match.error:.3f} of the bits differ over {match.seconds:.1f} s"
             if link.twins:
                 return f"a re-upload of {said}"
             log.warning(

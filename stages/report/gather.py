@@ -225,7 +225,8 @@ def among(ids: "pd.Series[Any]", found: "pd.Series[Any]") -> npt.NDArray[np.bool
 
 def _twins(store: "Store") -> pd.DataFrame:
     columns = ["video_id", "cluster_id", "near_cluster_id", "twin_of", "matched_seconds"]
-    rows = _read(store, "twins", [*columns, "offset_seconds", "speed", "bit_error"])
+    found = ["how", "mirrored", "offset_seconds", "speed", "bit_error", "motion_likeness"]
+    rows = _read(store, "twins", [*columns, *found])
     return rows.merge(_read(store, "sound_fingerprints", ["video_id", "fingerprint_of"]), on="video_id", how="left")
 
 

@@ -15,7 +15,9 @@ class Copy:
     """A video of which a better copy is in the run, and that copy; titles where they are known, else ids.
 
     Attributes:
+        how: sound, motion or both.
         speed: of this one over the better one's.
+        bit_error, likeness: of their sound and of their motion; None where they were not found alike by that.
     """
 
     video: str
@@ -23,7 +25,10 @@ class Copy:
     seconds: float
     offset_seconds: float
     speed: float
-    bit_error: float
+    how: str
+    mirrored: bool
+    bit_error: float | None
+    likeness: float | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,18 @@ def twins_of(tables: RunTables) -> Twins | None:
 
 def _copy(row: dict[Any, Any], titles: dict[str, Any]) -> Copy:
     better, video = (_called(row[name], titles) for name in ("twin_of", "video_id"))
-    return Copy(video, better, row["matched_seconds"], row["offset_seconds"], row["speed"], row["bit_error"])
+    bits, likeness = (None if pd.isna(row[name]) else float(row[name]) for name in ("bit_error", "motion_likeness"))
+    return Copy(
+        video,
+        better,
+        seconds=row["matched_seconds"],
+        offset_seconds=row["offset_seconds"],
+        speed=row["speed"],
+        how=row["how"],
+        mirrored=row["mirrored"] is True,
+        bit_error=bits,
+        likeness=likeness,
+    )
 
 
 def _called(video: str, titles: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.engine.settings import Settings, runtime
+from pipeline.engine.settings import Settings, runtime, staying
 
 SOURCE = "source"
 _OF_SOURCE = ("max_component_share", "published")  # what only a split by source looks at
@@ -19,6 +19,7 @@ class ShardsSettings(Settings):
         "video",
         description="what stays together: a video, all videos of a channel (one without by itself), all that share speakers, or "
         "all that share a channel, a speaker or footage (source)",
+        json_schema_extra=staying(),
     )
     split_seed: int = Field(0, description="another number draws other splits")
     test_share: float = Field(0.05, ge=0, le=0.5, description="share of the samples that become the test split")

@@ -84,7 +84,7 @@ def _small_enough(
     }
     told += [
         f"{share:.0%} of all people hang together with {group} by channel, speaker or footage: they are for training "
-        f"(shards.max_component_share={settings.max_component_share:g})"
+        f'(shards.max_component_share={settings.max_component_share:g}; shards.split_by="video" splits them, whatever they share)'
         for group, share in large.items()
     ]
     return [group for group in groups if group not in large]

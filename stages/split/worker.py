@@ -56,10 +56,13 @@ class Splitter:
         speech = self._speech(path, reading, long) if video["audio_codec"] and long else {}
         for number, (first, end) in enumerate(spans):
             for a, b in windows(end - first, limits, speech.get((first, end), ())):
+                motion = footage.print.motion(first + a, first + b, footage.shots[number][0])
                 borders = footage.glimpses.inner_frames(first + a, first + b, video["width"], video["height"])
                 yield {
                     **self._row(unit.id, footage, number, first + a, first + b),
                     "inner_frames": [list(box) for box in borders] or None,
+                    "motion_print": motion,
+                    "scene_print": footage.print.scene(first + a, first + b),
                 }
 
     def _look(self, path: Path, reading: Reading, size: tuple[int, int]) -> Footage:

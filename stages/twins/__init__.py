@@ -11,17 +11,20 @@ _CLUSTERS = ("cluster_id", "near_cluster_id")
 
 
 class Twins(TwinsSettings, Stage):
-    """Compares the sound of all videos; a row each. At least five seconds in common, at 0.96 to 1.04 of the speed, are found.
+    """Compares all videos; a row each. At least five seconds in common, at 0.96 to 1.04 of the speed, are found.
 
-    What the picture went through does not matter: crop, mirror, banner, another codec. A dub, another pitch, a film without sound
-    are not found by sound. Silence, hum and what repeats itself are no evidence. A cluster keeps its name when videos come.
+    By sound, whatever the picture went through: crop, mirror, banner, another codec. By motion, whatever the sound went through:
+    a dub, another pitch, none at all; only videos that look alike are compared so. Silence, hum, stills and what repeats itself are
+    no evidence. A cluster keeps its name when videos come.
     """
 
     name: ClassVar[str] = "twins"
-    version: ClassVar[int] = 1
-    summary: ClassVar[str] = "videos that hold the same footage, by their sound"
+    version: ClassVar[int] = 2
+    in_columns: ClassVar[bool] = True
+    summary: ClassVar[str] = "videos that hold the same footage, by their sound and by what moves"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("sound_fingerprints", ("video_id", "fingerprint_of", "fingerprint")),
+        Reads("clips", ("video_id", "first_frame", "frames", "motion_print", "scene_print")),
         Reads("videos", ("video_id", "bytes", "duration_seconds", "upload_date")),
         Reads("pose_measures", ("person_id", "video_id", "shoulder_width_px")),
     )

@@ -1,4 +1,4 @@
-"""Compares the fingerprints of a run, groups twins, and says which copy of a piece is the best."""
+"""Compares the fingerprints and the motion of a run's videos, groups twins, and says which copy of a piece is the best."""
 
 import logging
 import math
@@ -11,10 +11,11 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.chromaprint import Items
-from pipeline.media.twins.candidates import candidates
-from pipeline.media.twins.comparison import Match, sounding_seconds
-from pipeline.media.twins.link import Link, items_of, linked, offsets_of
+from pipeline.media.twins.link import items_of
 from stages.twins.clusters import clusters, names
+from stages.twins.films import Films
+from stages.twins.links import Found, Link, by_sound, with_motion
+from stages.twins.scenes import pairs
 from stages.twins.settings import TwinsSettings
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class TwinsWorker:
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each video that has a row of fingerprints, heard or not."""
         prints = {row["video_id"]: items_of(row["fingerprint"]) for row in unit.rows("sound_fingerprints")}
-        links = list(self._links(prints))
+        links = list(self._links(unit, prints))
         strict = [link for link in links if link.twins]
         cluster_of = self._named("cluster_id", strict)
         near_of = self._named("near_cluster_id", links)
@@ -54,18 +55,29 @@ class TwinsWorker:
         called = names(found, self._known.get(column, {}))
         return {video: name for members, name in zip(found, called, strict=True) for video in members}
 
-    def _links(self, prints: Mapping[str, Items]) -> Iterator[Link]:
-        ids, limits = sorted(prints), self._settings.limits
-        listed = [prints[video] for video in ids]
-        heard: dict[int, float] = {}  # of those alone that are compared
-        for pair in candidates(listed):
-            for at in (pair.a, pair.b):
-                if at not in heard:
-                    heard[at] = sounding_seconds(listed[at])
-            least = min(heard[pair.a], heard[pair.b])
-            found = linked(ids[pair.a], ids[pair.b], prints, offsets_of(pair), least, limits)
-            if found:
-                yield found
+    def _links(self, unit: Unit, prints: Mapping[str, Items]) -> Iterator[Link]:
+        """All links; those by motion only where pictures were looked at, of which it is told."""
+        settings = self._settings
+        heard = {link.videos: link for link in by_sound(prints, settings)}
+        films = Films(unit, sorted(prints))
+        scenes = dict(films.scenes())
+        known = [video for video in sorted(scenes) if scenes[video]]
+        found, left_out = pairs([scenes[video] for video in known], settings.studio_films)
+        if left_out:
+            log.warning(
+                "%d pairs of one studio are not compared by motion: each video is with the %d that look most like it "
+                "(twins.studio_films)",
+                left_out,
+                settings.studio_films,
+            )
+        if films.unseen:
+            log.warning(
+                "%d of %d videos are compared by sound alone: their clips were made before split noted what moves in them, or "
+                "by manifest_clips; `csg405 run crawl --redo` has split do it",
+                films.unseen,
+                len(prints),
+            )
+        yield from with_motion(heard, [(known[a], known[b]) for a, b in found], films, settings)
 
 
 def _ranks(videos: Sequence[Row], people: Sequence[Row]) -> dict[str, int]:
@@ -85,26 +97,29 @@ def _ranks(videos: Sequence[Row], people: Sequence[Row]) -> dict[str, int]:
     return {row["video_id"]: at for at, row in enumerate(sorted(videos, key=order))}
 
 
-def _better_copies(links: Sequence[Link], rank: Mapping[str, int]) -> dict[str, list[tuple[str, Match]]]:
+def _better_copies(links: Sequence[Link], rank: Mapping[str, int]) -> dict[str, list[tuple[str, Found]]]:
     """Video -> the better ones that hold a part of it, with what they share."""
-    found: dict[str, list[tuple[str, Match]]] = {}
+    found: dict[str, list[tuple[str, Found]]] = {}
     for link in links:
         best, other = sorted(link.videos, key=lambda video: rank.get(video, len(rank)))
         found.setdefault(other, []).append((best, link.of[other]))
     return found
 
 
-def _of_best(copies: Sequence[tuple[str, Match]], rank: Mapping[str, int]) -> Row:
+def _of_best(copies: Sequence[tuple[str, Found]], rank: Mapping[str, int]) -> Row:
     """What a row says of the better copies of a video: of the best of all, and where any of them is better."""
-    twin, match = min(copies, key=lambda copy: rank.get(copy[0], len(rank)))
-    spans = _joined(np.concatenate([copy.spans for _, copy in copies]))
+    twin, found = min(copies, key=lambda copy: rank.get(copy[0], len(rank)))
+    match, sound, motion = found.match, found.sound, found.motion
+    spans = _joined(np.concatenate([copy.match.spans for _, copy in copies]))
     return {
         "twin_of": twin,
-        "how": "sound",
+        "how": found.how,
+        "mirrored": motion.mirrored if motion else None,
         "speed": match.speed,
         "offset_seconds": match.offset_seconds,
         "matched_seconds": match.seconds,
-        "bit_error": match.bit_error,
+        "bit_error": sound.error if sound else None,
+        "motion_likeness": 1 - motion.match.error if motion else None,
         "better_spans": [[float(begin), float(end)] for begin, end in spans],
     }
 

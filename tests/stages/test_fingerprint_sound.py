@@ -41,7 +41,7 @@ def test_two_films_of_one_talk_have_nearly_one_fingerprint(tmp_path: Path) -> No
     first, second = (np.frombuffer(measured(tmp_path, name)["fingerprint"], "<u4") for name in ("a.mp4", "b.mkv"))
     [pair] = candidates([first, second])
     match = compare(first, second, [int(at) + step for at in pair.offsets for step in range(BIN)], 0.2)
-    assert match is not None and match.bit_error < 0.05
+    assert match is not None and match.error < 0.05
     assert abs(match.offset_seconds) < 0.13 and match.seconds > 11
 
 

@@ -20,6 +20,7 @@ from pipeline.media.audio import read_wave, to_flac
 from pipeline.media.chromaprint import fingerprint
 from pipeline.media.readers import READER_VERSION
 from pipeline.media.shots.finder import ShotFinder, analysis_size
+from pipeline.media.shots.motion_print import MotionPrint, series
 from pipeline.media.shots.windows import WindowLimits, windows
 from pipeline.media.video import GridReader, probe
 from pipeline.nets.face.attributes import ages, consensus, fitted
@@ -44,6 +45,8 @@ from tests.pipeline.nets.fakes import FakeSession
 from tests.stages.golden_films import FILMS
 from tests.stages.planted_speaker import CLIP, F, points_of, speaker
 from tests.stages.speakers.planted_identities import plant
+from tests.stages.twins.gestures import gestures
+from tests.stages.twins.gestures import rows as clips_of
 from tests.stages.twins.talks import talk
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -113,9 +116,15 @@ def case_split() -> list[float]:
     for frame in range(120):
         picture = np.kron(scenes[frame // 50], np.ones((size[1] // 18, size[0] // 32, 1), np.uint8))
         finder.feed(frame, np.ascontiguousarray(picture))
-    cuts = [float(value) for shot in finder.finish().shots for value in shot]
+    footage = finder.finish()
+    cuts = [float(value) for shot in footage.shots for value in shot]
+    film = MotionPrint()
+    for frame, picture in enumerate(gestures(1, 2)):
+        film.see(frame, picture)
+    moved = series(film.motion(0, 50, 0)).mean(0)
+    scene = np.frombuffer(film.scene(0, 50), np.uint8)[::9]
     clips = windows(900, WindowLimits(125, 375, 250), [(10, 225), (240, 502), (522, 888)])
-    return cuts + [float(value) for clip in clips for value in clip]
+    return cuts + [float(value) for clip in clips for value in clip] + [float(value) for value in (*moved, *scene)]
 
 
 def case_annotate() -> list[float]:
@@ -207,7 +216,14 @@ def case_twins() -> list[float]:
     rows = list(Twins().worker(Context(Path())).process(unit))
     [row] = [row for row in rows if row.get("twin_of")]
     found = [row[name] for name in ("speed", "offset_seconds", "matched_seconds", "bit_error")]
-    return [*found, *map(float, np.ravel(row["better_spans"])), *(float(row["kept"]) for row in rows)]
+    heard = [*found, *map(float, np.ravel(row["better_spans"])), *(float(row["kept"]) for row in rows)]
+    takes = {"a": gestures(1, 12), "b": gestures(1, 12, speed=1.03)[:, :, ::-1], "c": gestures(2, 12)}
+    clips = [clip for name, take in takes.items() for clip in clips_of(take, name)]
+    silent = [{"video_id": name, "fingerprint": None} for name in takes]
+    unit = Unit("all", {"sound_fingerprints": silent, "videos": about, "clips": clips})
+    [row] = [row for row in Twins().worker(Context(Path())).process(unit) if row.get("twin_of")]
+    seen = [row[name] for name in ("speed", "offset_seconds", "matched_seconds", "motion_likeness", "mirrored")]
+    return heard + [float(value) for value in seen]
 
 
 CASES: dict[str, Callable[[], list[float]]] = {

@@ -25,6 +25,7 @@ from pipeline.media.shots.gradual import GradualWatch, very_small
 from pipeline.media.shots.jump import find_jump_cuts, late_pictures, pictures_since_a_new_one, stir
 from pipeline.media.shots.learned import ShotNet, added
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
+from pipeline.media.shots.motion_print import MotionPrint
 from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.speed import filled_in, find_jumps, held_pictures, speeds
 from pipeline.media.shots.sudden import NEAR, SuddenWatch
@@ -82,7 +83,7 @@ class ShotFinder:
         self._flashes = FlashWatch(self.settings)
         self._gradual = GradualWatch(self.settings)
         self._sudden, self._doubled = SuddenWatch(), DoubledWatch()
-        self._glimpses = Glimpses()
+        self._glimpses, self._print = Glimpses(), MotionPrint()
 
     def feed(self, frame: int, rgb: Pixels, repeated: bool = False) -> None:
         """Look at the next picture of the grid.
@@ -92,15 +93,17 @@ class ShotFinder:
             rgb: (height, width, 3) uint8.
             repeated: it is the picture before once more.
         """
+        again = self._last if repeated else None
+        grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8) if again is None else again[2]
         if frame % EVERY == 0:
-            self._glimpses.see(frame, np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8))
-        self._repeated.append(repeated and self._last is not None)
-        if self._repeated[-1]:
+            self._glimpses.see(frame, grey)
+        self._print.see(frame, grey)
+        self._repeated.append(again is not None)
+        if again is not None:
             return
         if self._net is not None:
             self._net.see(rgb)
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
-        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         raw, score, widths, change = 0.0, 0.0, 0.0, 0.0
         if self._last is not None:
             change = change_between(self._last[2], grey)
@@ -135,7 +138,9 @@ class ShotFinder:
         shown = np.cumsum(~np.array(self._repeated, dtype=bool)) - 1  # the picture that each grid frame shows
         flat = float(np.mean(trace.flat)) if trace.flat else 1.0
         repeated = np.array(self._repeated, dtype=bool)
-        return Footage(frames, cuts, shots, filled_in(speed)[shown], repeated, stutters, flat, self._glimpses)
+        return Footage(
+            frames, cuts, shots, filled_in(speed)[shown], repeated, stutters, flat, self._glimpses, self._print
+        )
 
     def _edits(self, at_frame: npt.NDArray[np.int64], held: Flags, speed: Values) -> tuple[Flags, Flags]:
         """(pictures,) shots that begin, and pictures of no shot."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.media.shots.flags import Flags, Values
 from pipeline.media.shots.glimpses import Glimpses
+from pipeline.media.shots.motion_print import MotionPrint
 
 _STEADIED = 5  # pictures over which speed is averaged: odd rates on the grid move in uneven steps
 
@@ -23,6 +24,7 @@ class Footage:
         stutters: (frames,) the source itself holds the picture before, coded once more.
         flat_share: share of pictures without content.
         glimpses: of each second.
+        print: what moves where, by which the film is known again.
     """
 
     frames: int
@@ -33,6 +35,7 @@ class Footage:
     stutters: Flags
     flat_share: float
     glimpses: Glimpses
+    print: MotionPrint
 
     def camera_motion(self, first: int, end: int) -> float:
         """95th percentile of the steadied camera speed within [first, end), picture widths/s."""

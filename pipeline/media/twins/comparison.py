@@ -1,6 +1,6 @@
 """What two fingerprints have in common: the spans, the speed and the offset, and how many bits differ."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,22 +20,54 @@ _BITS = 32
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The places at which two films are compared: items of sound, or pictures.
+
+    Attributes:
+        step: s from one place to the next.
+        span: s that one place looks at.
+        window: places that are compared at once.
+    """
+
+    step: float
+    span: float
+    window: int
+
+    def lengths(self, windows: Ints) -> float:
+        """Seconds that sorted windows cover."""
+        spans = self.spans(windows)
+        return float((spans[:, 1] - spans[:, 0]).sum())
+
+    def spans(self, windows: Ints) -> Floats64:
+        """(n, 2) seconds that sorted windows cover; neighbours that touch are one span."""
+        if not len(windows):
+            return np.zeros((0, 2))
+        begin = windows * self.step
+        end = (windows + self.window - 1) * self.step + self.span
+        cut = np.flatnonzero(begin[1:] > end[:-1])
+        return np.stack([begin[[0, *(cut + 1)]], end[[*cut, len(end) - 1]]], 1)
+
+
+SOUND = Scale(ITEM_SECONDS, ITEM_SPAN_SECONDS, WINDOW)
+
+
+@dataclass(frozen=True)
 class Match:
-    """What a fingerprint `a` shares with `b`.
+    """What a film `a` shares with `b`, by sound or by motion.
 
     Attributes:
         spans: (n, 2) from, to in seconds of `a`, in order, apart from each other.
         seconds: of `a` in common; of `b`, where that is less, as with a loop.
         speed: how much faster `a` plays.
         offset_seconds: time of `b` at the beginning of `a`.
-        bit_error: share of the bits that differ, mean over matched windows.
+        error: mean over matched windows: share of the bits that differ, or 1 less the likeness.
     """
 
     spans: Floats64
     seconds: float
     speed: float
     offset_seconds: float
-    bit_error: float
+    error: float
 
 
 def compare(a: Items, b: Items, offsets: Iterable[int], max_error: float) -> Match | None:
@@ -46,23 +78,41 @@ def compare(a: Items, b: Items, offsets: Iterable[int], max_error: float) -> Mat
         offsets: place in `b` less place in `a`, where to look; what matches there is followed to where its offset drifts.
         max_error: share of a window's bits that may differ.
     """
-    windows = len(a) - WINDOW + 1
-    if windows < 1 or len(b) < WINDOW:
+    if len(a) < WINDOW or len(b) < WINDOW:
         return None
     evidence = self_error(a) >= MIN_SELF_ERROR
-    error, where = np.full(windows, np.inf), np.zeros(windows, np.int64)
+    return follow(evidence, offsets, lambda offset: _errors(a, b, offset), max_error, SOUND)
+
+
+def follow(
+    evidence: NDArray[np.bool_],
+    offsets: Iterable[int],
+    errors_at: Callable[[int], tuple[int, Floats64]],
+    max_error: float,
+    scale: Scale,
+) -> Match | None:
+    """What matches at these offsets and where it drifts to from there; None where nothing does.
+
+    Args:
+        evidence: (windows of `a`,) whether one says anything.
+        offsets: where to look.
+        errors_at: the first window at an offset, and the errors of it and those that follow.
+        max_error: of a window that matches.
+        scale: of places and windows.
+    """
+    error, where = np.full(len(evidence), np.inf), np.zeros(len(evidence), np.int64)
     todo, seen = set(offsets), set[int]()
     while todo and len(seen) < _MOST_OFFSETS:
         offset = todo.pop()
         seen.add(offset)
-        first, errors = _errors(a, b, offset)
+        first, errors = errors_at(offset)
         here = slice(first, first + len(errors))
         better = errors < error[here]
         error[here][better], where[here][better] = errors[better], offset
         if (errors[evidence[here]] <= max_error).any():
             todo |= {offset + step for step in range(-_REACH, _REACH + 1)} - seen
     matched = np.flatnonzero(evidence & (error <= max_error))
-    return _match(matched, where[matched], error[matched]) if len(matched) else None
+    return _match(matched, where[matched], error[matched], scale) if len(matched) else None
 
 
 def _errors(a: Items, b: Items, offset: int) -> tuple[int, Floats64]:
@@ -96,19 +146,18 @@ def sounding_seconds(items: Items) -> float:
     """How much of a fingerprint's sound can be evidence, by which a share of it is told; at least half of its length."""
     if len(items) < WINDOW:
         return 0.0
-    heard = _lengths(_spans(np.flatnonzero(self_error(items) >= MIN_SELF_ERROR)))
+    heard = SOUND.lengths(np.flatnonzero(self_error(items) >= MIN_SELF_ERROR))
     return max(heard, ((len(items) - 1) * ITEM_SECONDS + ITEM_SPAN_SECONDS) / 2)
 
 
-def _match(at: Ints, offset: Ints, error: Floats64) -> Match:
-    """The match of windows that begin `at` items of `a` and lie `offset` items further on in `b`."""
-    spans = _spans(at)
-    slope, begins = _line(at.astype(np.float64), offset.astype(np.float64))
-    seconds = min(_lengths(spans), _lengths(_spans(np.unique(at + offset))))
-    return Match(spans, seconds, 1 + slope, begins * ITEM_SECONDS, float(error.mean()))
+def _match(at: Ints, offset: Ints, error: Floats64, scale: Scale) -> Match:
+    """The match of windows that begin `at` places of `a` and lie `offset` places further on in `b`."""
+    slope, begins = _line(at.astype(np.float64), offset.astype(np.float64), scale.window)
+    seconds = min(scale.lengths(at), scale.lengths(np.unique(at + offset)))
+    return Match(scale.spans(at), seconds, 1 + slope, begins * scale.step, float(error.mean()))
 
 
-def _line(at: Floats64, offset: Floats64) -> tuple[float, float]:
+def _line(at: Floats64, offset: Floats64, window: int) -> tuple[float, float]:
     """Slope and value at 0 of the line that most windows lie on; slope 0 where it does not show.
 
     Other copies of a piece, as in a film that shows it twice, lie on lines of their own: the middle of the offsets leads.
@@ -117,7 +166,7 @@ def _line(at: Floats64, offset: Floats64) -> tuple[float, float]:
     for _ in range(3):
         x, y = at[use], offset[use]
         slope = float(np.polyfit(x - x.mean(), y, 1)[0]) if np.ptp(x) else 0.0
-        if abs(slope) > _MOST_SPEED or abs(slope) * (np.ptp(x) + WINDOW) < 1:
+        if abs(slope) > _MOST_SPEED or abs(slope) * (np.ptp(x) + window) < 1:
             slope = 0.0
         begins = float((y - slope * x).mean())
         near = np.abs(offset - slope * at - begins) <= 2
@@ -125,17 +174,3 @@ def _line(at: Floats64, offset: Floats64) -> tuple[float, float]:
             break
         use = near
     return slope, begins
-
-
-def _spans(windows: Ints) -> Floats64:
-    """(n, 2) seconds that sorted windows cover; neighbours that touch are one span."""
-    if not len(windows):
-        return np.zeros((0, 2))
-    begin = windows * ITEM_SECONDS
-    end = (windows + WINDOW - 1) * ITEM_SECONDS + ITEM_SPAN_SECONDS
-    cut = np.flatnonzero(begin[1:] > end[:-1])
-    return np.stack([begin[[0, *(cut + 1)]], end[[*cut, len(end) - 1]]], 1)
-
-
-def _lengths(spans: Floats64) -> float:
-    return float((spans[:, 1] - spans[:, 0]).sum())

@@ -12,8 +12,8 @@ from pipeline.media.twins.limits import Limits
 
 
 @dataclass(frozen=True)
-class Link:
-    """What two videos share, seen from each of the two; `twins` by the limits for twins, else near ones.
+class SoundLink:
+    """What two videos share by their sound, seen from each of the two; `twins` by the limits for twins, else near ones.
 
     Attributes:
         of: video -> the match as it sees it.
@@ -43,18 +43,18 @@ def offsets_of(pair: Candidate) -> list[int]:
 
 def linked(
     a: str, b: str, prints: Mapping[str, Items], offsets: Sequence[int], least: float, limits: Limits
-) -> Link | None:
+) -> SoundLink | None:
     """What joins two videos; None where it is less than near. `least`: seconds of the one with less to hear."""
     close = _both(a, b, prints, offsets, limits.max_bit_error)
-    if close and _is_enough(close[a], least, limits.min_matched_share, limits.long_matched_seconds, limits):
-        return Link(close, True, least)
+    if close and is_enough(close[a], least, limits.min_matched_share, limits.long_matched_seconds, limits):
+        return SoundLink(close, True, least)
     near = _both(a, b, prints, offsets, limits.near_bit_error)
-    if near and _is_enough(near[a], least, limits.near_matched_share, limits.near_matched_seconds, limits):
-        return Link(near, False, least)
+    if near and is_enough(near[a], least, limits.near_matched_share, limits.near_matched_seconds, limits):
+        return SoundLink(near, False, least)
     return None
 
 
-def link_of(a: str, b: str, prints: Mapping[str, Items], limits: Limits) -> Link | None:
+def link_of(a: str, b: str, prints: Mapping[str, Items], limits: Limits) -> SoundLink | None:
     """What joins two videos of which nothing is known yet."""
     offsets = [at for pair in candidates([prints[a], prints[b]]) for at in offsets_of(pair)]
     return (
@@ -71,6 +71,7 @@ def _both(
     return {a: here, b: there} if here and there else None
 
 
-def _is_enough(match: Match, least: float, share: float, long_seconds: float, limits: Limits) -> bool:
+def is_enough(match: Match, least: float, share: float, long_seconds: float, limits: Limits) -> bool:
+    """Whether a match is long enough; `least`: seconds of evidence of the one that has less."""
     enough = match.seconds >= share * least or match.seconds >= long_seconds
     return match.seconds >= limits.min_matched_seconds and enough

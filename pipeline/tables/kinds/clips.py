@@ -44,6 +44,15 @@ CLIPS = Kind(
             "frames",
             "pictures, from the clip's first, that are the one before, coded once more; null where there are none",
         ),
+        column(
+            "motion_print",
+            pa.binary(),
+            "",
+            "what moves in 4 x 4 cells, 12.5 times a second, uint8 each; stays in the run folder; null: not looked at",
+        ),
+        column(
+            "scene_print", pa.binary(), "", "thumbnail of 8 x 8 cells, uint8 each; stays in the run folder; likewise"
+        ),
         column("manifest_crop_box", pa.list_(F, 4), "px", "x1, y1, x2, y2 as released, in pixels of the video"),
         column(
             "manifest_crop_boxes",

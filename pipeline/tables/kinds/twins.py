@@ -25,11 +25,15 @@ TWINS = Kind(
         VIDEO,
         column("cluster_id", S, "", "the same for videos of the same footage; null: no other video has it"),
         column("twin_of", S, "", "video_id of the better copy of what they share; null where this is the best"),
-        column("how", S, "", "by what the two were found alike: sound"),
+        column("how", S, "", "by what the two were found alike: sound, motion or both"),
+        column("mirrored", B, "", "its picture is that of `twin_of` mirrored; null: not found alike by motion"),
         column("speed", F, "", "how much faster this one plays than `twin_of`; 1 where it cannot be told from that"),
         column("offset_seconds", F, "s", "time of `twin_of` at this one's beginning"),
-        column("matched_seconds", F, "s", "of this video's sound that `twin_of` has too"),
-        column("bit_error", F, "share", "bits of the matched fingerprints that differ"),
+        column("matched_seconds", F, "s", "of this video that `twin_of` has too: of its sound, else of its motion"),
+        column("bit_error", F, "share", "bits of the matched fingerprints that differ; null: not found alike by sound"),
+        column(
+            "motion_likeness", F, "", "correlation of what moves, mean of what matched; null: not found alike by motion"
+        ),
         column("kept", B, "", "no better copy of any part of it is in the run"),
         column(
             "better_spans",

@@ -250,3 +250,38 @@ def test_a_file_that_a_setting_names_is_the_same_from_every_folder(
     assert found.opt_out.channels == {"@here"}
     assert [one["verdict"] for one in found.profile.stage("judge").result_settings()["overrides"]] == ["keep"]
     assert "there" not in str(found.chosen)
+
+
+def _of_before(run: Path, profile: str = "folder") -> Session:
+    """A run whose profile said `shards.split_by="video"` when it was last worked on."""
+    session = Session(profile, str(run), str(run.parent), "", "", "", ())
+    session.keep_profile()
+    kept = run / "profile.toml"
+    assert kept.read_text().count('split_by = "source"') == 1
+    kept.write_text(kept.read_text().replace('split_by = "source"', 'split_by = "video"'))
+    return session
+
+
+def _split_by(session: Session) -> str:
+    return str(session.profile.settings("shards").model_dump()["split_by"])
+
+
+def test_a_run_of_before_keeps_its_splits_though_the_profile_says_otherwise(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert _split_by(_of_before(run)) == "source", "a new run"
+    later = Session("", str(run), "", "", "", "", ())
+    assert _split_by(later) == "video" and any('shards.split_by="video"' in note for note in later.notes)
+    later.keep_profile()
+    again = Session("", str(run), "", "", "", "", ())
+    assert _split_by(again) == "video" and again.notes == [], "told once"
+    for reset in ("shards.split_by", "shards", "all"):
+        assert _split_by(Session("folder", str(run), "", "", "", "", (), reset=[reset])) == "source"
+    assert _split_by(Session("", str(run), "", "", "", "", ["shards.split_by=channel"])) == "channel"
+
+
+@pytest.mark.parametrize(("says", "found"), [("", "video"), ('[stages.shards]\nsplit_by = "source"\n', "source")])
+def test_what_a_profile_of_ones_own_says_of_splits_counts(tmp_path: Path, says: str, found: str) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(f'name = "own"\nextends = "folder"\n{says}')
+    _of_before(tmp_path / "run", str(own))
+    assert _split_by(Session("", str(tmp_path / "run"), "", "", "", "", ())) == found

@@ -163,6 +163,7 @@ def test_cells_are_no_formulas_and_numbers_stay_numbers() -> None:
 def test_which_columns_fit_into_cells() -> None:
     left = {name: set(kind.schema.names) - set(cell_columns(kind)) for name, kind in KINDS.items()}
     assert {name: columns for name, columns in left.items() if columns} == {
+        "clips": {"motion_print", "scene_print"},
         "persons": {"keypoints", "scores", "boxes", "face_sharpness"},
         "overlaps": {"voice_scores"},
         "samples": {"keypoints", "scores", "local", "neck", "audio"},

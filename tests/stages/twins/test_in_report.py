@@ -15,18 +15,20 @@ from tests.stages import fake_run
 def with_twins(run: Path, *, rows: bool = True) -> Store:
     store = Store(run)
     with fake_run.together(store):
-        for number, title in ((1, "The <b>Original</b>"), (2, "Again"), (3, None)):
+        for number, title in ((1, "The <b>Original</b>"), (2, "Again"), (3, None), (4, "A dub")):
             fake_run.add_video(store, number, title=title)
             fake_run.add_person(store, number)
-        ids = [fake_run.video_id(number) for number in (1, 2, 3)]
+        ids = [fake_run.video_id(number) for number in (1, 2, 3, 4)]
         heard = [{"video_id": one, "fingerprint_of": "chromaprint-1" if one != ids[2] else None} for one in ids]
         fake_run.add(store, "sound_fingerprints", heard if rows else [])
         copy = {"twin_of": ids[0], "how": "sound", "speed": 1.02, "offset_seconds": 3.3, "matched_seconds": 17.26}
+        dub = {"how": "motion", "mirrored": True, "motion_likeness": 0.914, "better_spans": [[0.0, 17.26]]}
         names = {"cluster_id": "t1", "near_cluster_id": "t1"}
         found = [
             {"video_id": ids[0], "kept": True, **names},
             {"video_id": ids[1], "kept": False, **names, **copy, "bit_error": 0.0123, "better_spans": [[0.0, 17.26]]},
             {"video_id": ids[2], "kept": True},
+            {"video_id": ids[3], "kept": False, **names, **copy, **dub},
         ]
         fake_run.add(store, "twins", found if rows else [])
     return store
@@ -36,10 +38,21 @@ def test_clusters_are_listed_with_titles_and_without_their_markup(tmp_path: Path
     tables = gather.gather(with_twins(tmp_path))
     twins = twins_of(tables)
     assert twins is not None
-    assert (twins.clusters, twins.videos, twins.near, twins.compared, twins.unheard, twins.more) == (1, 2, 0, 2, 1, 0)
+    assert (twins.clusters, twins.videos, twins.near, twins.compared, twins.unheard, twins.more) == (1, 3, 0, 3, 1, 0)
     html = page.render(tables, ReportSettings(), [])
     section = html[html.index('id="twins"') : html.index('id="stages"')]
-    for said in ("2 videos in 1 cluster", "17.3 s", "3.3 s", "1.020", "1.2 %", "Again", "&lt;b&gt;Original"):
+    for said in (
+        "3 videos in 1 cluster",
+        "motion, mirrored",
+        "0.91",
+        "sound</td>",
+        "17.3 s",
+        "3.3 s",
+        "1.020",
+        "1.2 %",
+        "Again",
+        "&lt;b&gt;Original",
+    ):
         assert said in section
     assert "<b>Original" not in section
 

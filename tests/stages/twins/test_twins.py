@@ -1,6 +1,6 @@
 """The stage in a run: clusters, the copy that is kept, names that stay, and what an opt-out leaves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,18 @@ from pipeline.tables.table import Table
 from stages.judge import Judge
 from stages.twins import Twins
 from tests.stages import fake_run
+from tests.stages.twins import gestures
 from tests.stages.twins.talks import RATE, printed, talk
 
 Rows = dict[str, dict[str, Any]]
 
 
 def rows_of(
-    prints: dict[str, Items | None], widths: Mapping[str, float] = {}, given: Mapping[str, Any] = {}, **settings: Any
+    prints: dict[str, Items | None],
+    widths: Mapping[str, float] = {},
+    given: Mapping[str, Any] = {},
+    clips: Sequence[dict[str, Any]] = (),
+    **settings: Any,
 ) -> Rows:
     """{video: row of twins}. Of equally large people the later id has the better bit rate."""
     unit = Unit(
@@ -42,6 +47,7 @@ def rows_of(
                 {"video_id": video, "bytes": 1000 + at, "duration_seconds": 10.0, "upload_date": None}
                 for at, video in enumerate(sorted(prints))
             ],
+            "clips": list(clips),
             "pose_measures": [{"video_id": video, "shoulder_width_px": width} for video, width in widths.items()],
         },
     )
@@ -100,11 +106,92 @@ def test_limits_for_splits_are_no_stricter() -> None:
         Twins(near_bit_error=0.1)
 
 
+def seen(films: dict[str, gestures.Film], prints: dict[str, Items | None] | None = None, **settings: Any) -> Rows:
+    """{video: row of twins} of films, heard or not."""
+    heard = prints or dict.fromkeys(films)
+    clips = [row for video, film in films.items() for row in gestures.rows(film, video)]
+    return rows_of(heard, clips=clips, **settings)
+
+
+def test_a_dub_a_mirrored_one_and_silent_films_are_twins_by_motion_and_another_talk_of_the_studio_is_not() -> None:
+    film = gestures.gestures(1, 16)
+    films = {"a": film, "b": gestures.coded(film[:, :, ::-1]), "c": gestures.gestures(2, 16)}
+    for prints in (None, {"a": printed(1, 16), "b": printed(2, 16), "c": None}):
+        rows = seen(films, prints)
+        assert rows["a"]["cluster_id"] == rows["b"]["cluster_id"] is not None and rows["c"]["cluster_id"] is None
+        copy = rows["a"]  # the later id has the better bit rate
+        assert (copy["twin_of"], copy["how"], copy["mirrored"]) == ("b", "motion", True)
+        assert copy["motion_likeness"] > 0.8 and copy["bit_error"] is None
+        assert copy["offset_seconds"] == pytest.approx(0, abs=0.1) and copy["matched_seconds"] > 15
+        assert len(rows["a"]["better_spans"]) == 1
+
+
+def test_what_is_alike_by_sound_and_by_motion_says_both() -> None:
+    film, sound = gestures.gestures(1, 16), printed(1, 16)
+    row = seen({"a": film, "b": gestures.coded(film)}, {"a": sound, "b": sound})["a"]
+    assert (row["how"], row["mirrored"]) == ("both", False)
+    assert row["bit_error"] == 0 and row["motion_likeness"] > 0.8
+    other = seen({"a": film, "b": gestures.gestures(2, 16)}, {"a": sound, "b": sound})["a"]
+    assert (other["how"], other["mirrored"], other["motion_likeness"]) == ("sound", None, None)
+
+
+def test_films_of_other_studios_are_not_compared_by_motion() -> None:
+    film = gestures.gestures(1, 16)
+    upside_down = gestures.gestures(1, 16, room=1)
+    assert seen({"a": film, "b": upside_down})["a"]["cluster_id"] is None
+
+
+def test_limits_of_motion_decide() -> None:
+    films = {"a": gestures.gestures(1, 16), "b": gestures.coded(gestures.gestures(1, 16), 1)}
+    assert seen(films)["a"]["cluster_id"] and seen(films)["a"]["near_cluster_id"]
+    assert seen(films, min_motion_likeness=1)["a"]["cluster_id"] is None
+    assert seen(films, min_motion_likeness=1)["a"]["near_cluster_id"]
+    assert seen(films, min_motion_likeness=1, near_motion_likeness=1)["a"]["near_cluster_id"] is None
+
+
+def test_clips_of_older_versions_are_told_and_compared_by_sound(caplog: pytest.LogCaptureFixture) -> None:
+    sound = printed(1, 16)
+    old = {"first_frame": 0, "frames": 400, "motion_print": None, "scene_print": None}
+    rows = rows_of({"a": sound, "b": sound}, clips=[{"video_id": video, **old} for video in "ab"])
+    assert rows["a"]["how"] == "sound"
+    assert "2 of 2 videos are compared by sound alone" in caplog.text and "--redo" in caplog.text
+
+
+def test_a_studio_of_more_films_than_are_compared_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    films = {name: gestures.gestures(seed, 3) for seed, name in enumerate("abc")}
+    seen(films, studio_films=1)
+    assert "1 pairs of one studio are not compared by motion" in caplog.text
+
+
 def add(store: Store, number: int, seed: int) -> None:
     fake_run.add_video(store, number)
     items = printed(seed, 12)
     row = {"fingerprint_of": "chromaprint-1", "fingerprint_items": len(items), "fingerprint": items.tobytes()}
     fake_run.add(store, "sound_fingerprints", [{"video_id": fake_run.video_id(number), **row}])
+
+
+def test_motion_is_read_from_the_tables_of_a_run_a_few_films_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.twins.films._AT_ONCE", 2)
+    monkeypatch.setattr("stages.twins.films._HELD", 2)
+    store = Store(tmp_path)
+    film = gestures.gestures(1, 16)
+    mirrored = gestures.coded(film[:, :, ::-1])
+    for number, pictures in ((1, film), (2, gestures.gestures(2, 16)), (3, mirrored), (4, film[:200]), (5, None)):
+        fake_run.add_video(store, number)
+        video = fake_run.video_id(number)
+        fake_run.add(store, "sound_fingerprints", [{"video_id": video}])
+        for row in gestures.rows(pictures, video, (150,)) if pictures is not None else ():
+            clip_id = f"{video}/{row['first_frame']}+{row['frames']}"
+            fake_run.add(store, "clips", [{"clip_id": clip_id, **row}])
+    fake_run.run(Twins(), tmp_path)
+    rows = {row["video_id"]: row for row in Store(tmp_path).read("twins").to_pylist()}
+    copies = [fake_run.video_id(number) for number in (1, 3, 4)]
+    assert len({rows[video]["cluster_id"] for video in copies}) == 1 and rows[copies[0]]["cluster_id"]
+    assert [rows[video]["how"] for video in copies if rows[video]["twin_of"]] == ["motion", "motion"]
+    assert any(rows[video]["mirrored"] for video in copies)
+    assert all(rows[fake_run.video_id(number)]["cluster_id"] is None for number in (2, 5))
 
 
 def clusters_of(run: Path) -> dict[str, str]:

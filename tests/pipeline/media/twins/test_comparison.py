@@ -42,7 +42,7 @@ def test_a_copy_is_found_with_its_speed_and_offset(
     original = talk(1, SECONDS)
     copy = on_its_way(original, tmp_path, *how, suffix=suffix)
     match = met(copy, original)
-    assert match is not None and match.bit_error < 0.15
+    assert match is not None and match.error < 0.15
     assert match.speed == pytest.approx(speed, abs=0.012)
     assert match.offset_seconds == pytest.approx(offset, abs=0.2)
     assert match.seconds >= 0.9 * (SECONDS - abs(offset))
