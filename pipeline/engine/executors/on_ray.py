@@ -4,18 +4,15 @@ Only this file and `link` know of Ray. Stages that wait for the network, write s
 beside the driver, by the local executor.
 """
 
-import contextlib
 import itertools
 import logging
 import pickle
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 
 from pipeline.base.progress import tell
@@ -110,7 +107,7 @@ class RayCluster:
         self._fixed = self._options()
         self._orders = self._ray.put(_orders(job, self._needs))
         self._actors: dict[int, Any] = {}
-        self._answers: SimpleQueue[tuple[_Call, Future[Any]]] = SimpleQueue()
+        self._calls: dict[Any, _Call] = {}
         self._hosts: dict[int, str] = {}
         self._given: Counter[int] = Counter()  # calls with units that each worker has
         self._look_at: dict[int, float] = {}  # when to look what a worker at a unit has counted
@@ -134,14 +131,14 @@ class RayCluster:
         # By this name Ray's dashboard and `ray list actors` show it; a name is of one actor at a time.
         actor = self._kind.options(name=f"{self.job.stage.name}-{worker}", **self._fixed).remote(self._orders)
         self._actors[worker] = actor
-        self._await(actor.report.remote(), _Call("report", worker))
+        self._calls[actor.report.remote()] = _Call("report", worker)
         return worker
 
     def send(self, worker: int, units: Mapping[int, Unit]) -> None:
         parcels = [packed(unit.carrying_rows()) for unit in units.values()]
         self._given[worker] += 1
         self._look_at.setdefault(worker, self.now() + LOOK_SECONDS)
-        self._await(self._actors[worker].run.remote(parcels), _Call("run", worker, tuple(units)))
+        self._calls[self._actors[worker].run.remote(parcels)] = _Call("run", worker, tuple(units))
 
     def dismiss(self, worker: int) -> None:
         if worker in self._actors:  # else its end was heard of already
@@ -150,19 +147,17 @@ class RayCluster:
 
     def wait(self, seconds: float) -> Sequence[Event]:
         self.link.check()
+        calls = list(self._calls)
         if not self._hosts:
             tell(f"waiting for a node with {_in_words(self._needs)}")
-        answers = []
-        with contextlib.suppress(Empty):
-            answers.append(self._answers.get(timeout=seconds))
-            while True:  # all that have come meanwhile
-                answers.append(self._answers.get_nowait())
+        if not calls:
+            time.sleep(seconds)
+            return []
+        done, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+        if not done:
+            done, _ = self._ray.wait(calls, num_returns=1, timeout=seconds)
         self._look()
-        return [event for call, answer in answers for event in self._event(call, answer)]
-
-    def _await(self, ref: Any, call: _Call) -> None:
-        """Have an answer queued as soon as it is here: to ask Ray which of all calls are done costs more with every call."""
-        ref.future().add_done_callback(lambda answer: self._answers.put((call, answer)))
+        return [event for ref in done for event in self._event(ref)]
 
     def _options(self) -> dict[str, Any]:
         """Of the actors: a lost one is the crew's affair, which knows what it was at."""
@@ -174,11 +169,12 @@ class RayCluster:
             options["runtime_env"] = {"py_modules": [str(folder) for folder in folders_of_code()]}
         return options
 
-    def _event(self, call: _Call, awaited: "Future[Any]") -> Iterator[Event]:
-        if call.worker not in self._actors:  # of one that is gone
+    def _event(self, ref: Any) -> Iterator[Event]:
+        call = self._calls.pop(ref, None)
+        if call is None or call.worker not in self._actors:  # of one that is gone
             return
         try:
-            answer = awaited.result()
+            answer = self._ray.get(ref)
         except Exception as error:  # noqa: BLE001 - Ray raises errors of many kinds, and what we do not know is a lost unit
             yield from self._trouble(call, error)
             return
@@ -242,7 +238,7 @@ class RayCluster:
     def _make_sure(self, worker: int) -> None:
         """End an actor that cannot be reached, and ask until its end is known: its unit may still be under way until then."""
         self._ray.kill(self._actors[worker])
-        self._await(self._ask_beats(worker), _Call("end", worker))
+        self._calls[self._ask_beats(worker)] = _Call("end", worker)
 
     def _heard(self, worker: int, beats: Beats) -> None:
         """Show what a worker has counted, and look again, as long as it has a unit."""
@@ -256,7 +252,7 @@ class RayCluster:
         now = self.now()
         for worker in [worker for worker, then in self._look_at.items() if then < now][:LOOKS]:
             del self._look_at[worker]
-            self._await(self._ask_beats(worker), _Call("beats", worker))
+            self._calls[self._ask_beats(worker)] = _Call("beats", worker)
 
     def _ask_beats(self, worker: int) -> Any:
         return self._actors[worker].beats.options(concurrency_group="pulse").remote()

@@ -4,7 +4,6 @@ import ast
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,44 +35,28 @@ from stages.judge import Judge
 from tests.pipeline.engine import toys
 
 
-class Ref:
-    """What a call of an actor gives at once: its answer is awaited."""
-
-    def __init__(self, what: str) -> None:
-        self.what, self.awaited = what, Future[Any]()
-
-    def future(self) -> "Future[Any]":
-        return self.awaited
-
-    def answer(self, value: Any) -> None:
-        if isinstance(value, Exception):
-            self.awaited.set_exception(value)
-        else:
-            self.awaited.set_result(value)
-
-
 class Actor:
-    """An actor whose every method can be called."""
+    """An actor whose every method can be called, and answers with a number."""
 
-    def __init__(self, calls: list[Ref]) -> None:
+    def __init__(self, calls: list[str]) -> None:
         self.calls = calls
 
     def __getattr__(self, name: str) -> Any:
-        def remote(*_: object) -> Ref:
-            self.calls.append(Ref(name))
-            return self.calls[-1]
+        def remote(*_: object) -> str:
+            self.calls.append(name)
+            return f"{name}-{len(self.calls)}"
 
         return SimpleNamespace(remote=remote, options=lambda **_: SimpleNamespace(remote=remote))
 
 
 class FakeRay:
-    """The calls of Ray that the executor uses; `calls` are those of its actors."""
+    """The calls of Ray that the executor uses; `answers` are those of its references, errors are raised."""
 
     def __init__(self) -> None:
         import ray.exceptions
 
         self.exceptions = ray.exceptions
-        self.calls: list[Ref] = []
+        self.answers: dict[str, Any] = {}
         self.killed: list[Any] = []
         self.asked: dict[str, Any] = {}
         self.resources = {"CPU": 4.0, "memory": 64e9}
@@ -83,7 +66,7 @@ class FakeRay:
 
     def _options(self, **options: Any) -> Any:
         self.asked = options
-        return SimpleNamespace(remote=lambda _: Actor(self.calls))
+        return SimpleNamespace(remote=lambda _: Actor([]))
 
     def put(self, value: object) -> object:
         return value
@@ -94,9 +77,13 @@ class FakeRay:
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Alive": True, "Resources": self.resources}, {"Alive": False, "Resources": self.resources}]
 
-    def answer(self, what: str, value: Any) -> None:
-        """Answer the last call of this kind."""
-        next(ref for ref in reversed(self.calls) if ref.what == what).answer(value)
+    def wait(self, calls: list[str], **_: object) -> tuple[list[str], list[str]]:
+        return [ref for ref in calls if ref in self.answers], []
+
+    def get(self, ref: str) -> Any:
+        if isinstance(self.answers[ref], Exception):
+            raise self.answers[ref]
+        return self.answers[ref]
 
     def kill(self, actor: Any) -> None:
         self.killed.append(actor)
@@ -121,7 +108,7 @@ def answered(
     worker = found.hire()
     if what == "run":
         found.send(worker, {7: Unit("u", {}), **(more or {})})
-    ray.answer(what, answer)
+    ray.answers = {next(ref for ref, call in found._calls.items() if call.what == what): answer}
     return found, list(found.wait(0.0))
 
 
@@ -181,7 +168,8 @@ def test_an_actor_that_cannot_be_reached_is_ended_and_its_unit_waits_until_that_
 ) -> None:
     found, events = answered(ray, tmp_path, ray.exceptions.ActorUnavailableError("socket closed", None))
     assert events == [] and len(ray.killed) == 1
-    ray.answer("beats", ray.exceptions.ActorDiedError())
+    ref = next(ref for ref, call in found._calls.items() if call.what == "end")
+    ray.answers = {ref: ray.exceptions.ActorDiedError()}
     (lost,) = found.wait(0.0)
     assert isinstance(lost, Lost)
 
