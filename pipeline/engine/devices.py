@@ -9,7 +9,7 @@ from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.executors import LOCAL
 from pipeline.engine.profile import MOST_WORKERS, Profile
 
-_GPUS = Path("/proc/driver/nvidia/gpus")
+_GPUS, _NODES = Path("/proc/driver/nvidia/gpus"), Path("/dev")
 
 
 def cores() -> int:
@@ -32,8 +32,13 @@ def device_of(profile: Profile) -> str:
 
 
 def cards() -> int:
-    """NVIDIA GPUs that this process may use: those of the machine, or as many of them as CUDA_VISIBLE_DEVICES names."""
+    """NVIDIA GPUs that this process may use: those of the machine, or as many of them as CUDA_VISIBLE_DEVICES names.
+
+    A container may be told of all of the machine's, and be given the device files of some: CUDA finds these alone.
+    """
     there = len(list(_GPUS.glob("*")))
+    if nodes := len(list(_NODES.glob("nvidia[0-9]*"))):
+        there = min(there, nodes)
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return there

@@ -29,7 +29,7 @@ def served(job: Job) -> Iterator[tuple[Job, Keeper | None]]:
         return
     context, needs = job.context, job.stage.resources
     on_gpu = context.device == "cuda"
-    servers = max(1, cards()) if on_gpu else 1
+    servers = max(1, min(cards(), job.workers)) if on_gpu else 1
     threads = 1 if on_gpu else max(1, context.threads * job.workers)
     how = How.on("cuda" if on_gpu else "cpu", threads, _RUN_SHARE * needs.seconds)
     keeper = Keeper(how, servers, partial(limit_memory, needs.memory_gb))

@@ -389,13 +389,16 @@ class _Run:
     def _freeze(self) -> int:
         """Freeze what the recipe says, and add its adapters; returns how many numbers stay."""
         recipe = self.recipe
-        if not recipe.freeze and not recipe.lora_rank:
+        named = "lora_rank" if recipe.lora_rank else "freeze" if recipe.freeze else ""
+        if not named and recipe.start_refit <= 0:
             return 0
-        named = "lora_rank" if recipe.lora_rank else "freeze"
         if recipe.freeze and recipe.lora_rank:
             raise CannotStart("train.lora_rank trains adapters alone, so train.freeze has no meaning: leave one out")
         if not recipe.start_from and not checkpoint.listed(self.folder / CHECKPOINTS):
-            raise CannotStart(f"train.{named} keeps weights of a model: name it with train.start_from=MODEL")
+            what = f"{named} keeps weights" if named else "start_refit fits the last layer"
+            raise CannotStart(f"train.{what} of a model: name it with train.start_from=MODEL")
+        if not named:
+            return 0
         nets = [each.net for each in (self.model, self.average) if each is not None]
         for net in nets:
             if recipe.lora_rank:

@@ -58,7 +58,7 @@ def refit(model: AudioToSkeleton, data: Cache, recipe: Recipe, batches: int) -> 
         for the provenance: `batches`, and the mean squared errors of z-scores on them, `error_before` and `error_after`.
 
     Raises:
-        TrainingError: the start's weights give no finite errors.
+        TrainingError: the start's weights give no finite errors, or no value counts.
     """
     last = _last_of(model.net)
     width, channels, device = last.in_features + 1, last.out_features, last.weight.device
@@ -74,6 +74,8 @@ def refit(model: AudioToSkeleton, data: Cache, recipe: Recipe, batches: int) -> 
         moment += inputs.T @ left
         before += float((left**2).sum())
         count += float((left != 0).sum())
+    if not count:
+        raise TrainingError(f"no value of the first {batches} batches counts: nothing to fit {recipe.start_from} to")
     gram_ridged = gram + _RIDGE * gram.diagonal().mean() * torch.eye(width, dtype=gram.dtype, device=device)
     change = torch.linalg.solve(gram_ridged, moment)  # (W + 1, C)
     after = before - float((2 * change * moment - change * (gram @ change)).sum())
@@ -81,7 +83,7 @@ def refit(model: AudioToSkeleton, data: Cache, recipe: Recipe, batches: int) -> 
         raise TrainingError(f"{recipe.start_from} gives errors that are not finite on these shards: take another model")
     last.weight.add_(change[:-1].T)
     last.bias.add_(change[-1])
-    return {"batches": batches, "error_before": before / max(1, count), "error_after": after / max(1, count)}
+    return {"batches": batches, "error_before": before / count, "error_after": after / count}
 
 
 def _last_of(net: nn.Module) -> nn.Linear:

@@ -118,29 +118,38 @@ class _Line:
     def __init__(self, name: str, token: str) -> None:
         try:
             self._socket = wire.connected(name)
-        except OSError as error:
+        except ConnectionRefusedError as error:
             raise ServerGone(
                 "no server of nets listens: it died more often than it is started again; machine.net_server=off does without it"
             ) from error
-        memory = wire.new_memory()
         self.whole = True
+        try:
+            self._slot = self._shown(token)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _shown(self, token: str) -> Slot:
+        """Show the token, and give the server the memory for requests."""
+        memory = wire.new_memory()
         try:
             wire.send(self._socket, {"token": token}, memory)
         except OSError:  # it died just now; the first request will find out
             self.whole = False
-        self._slot = Slot(memory)
+        return Slot(memory)
 
     def asked(self, message: Message, feed: Mapping[str, Array] | None) -> Message:
         """The answer, its outputs as arrays of our own. Raises _Died, and what the server's session raises."""
         if feed is not None:
             places, room = self._slot.put(list(feed.values()))
             message = {**message, "feed": list(zip(feed, places, strict=True)), "room": room}
+        self.whole = False  # until the answer is here: whoever is interrupted leaves one behind that is nobody's
         try:
             wire.send(self._socket, message)
             answer, _ = wire.receive(self._socket)
         except (EOFError, OSError, json.JSONDecodeError):
-            self.whole = False
             raise _Died(self._slot.running) from None
+        self.whole = True
         if "error" in answer:
             raise wire.REFUSALS.get(str(answer["error"]), RuntimeError)(answer["words"])
         if feed is None:

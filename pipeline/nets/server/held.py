@@ -117,6 +117,7 @@ class HeldNet:
             except Exception as error:  # noqa: BLE001 - as above
                 outputs = list(self.session.run(names, dict(feed)))  # fails likewise where the request is at fault
                 self._bound = False
+                vars(self._own).pop("bound", None)  # and what it holds of the card
                 log.warning("runs on buffers that stay fail, and are left: %s", error)
                 return outputs
         return list(self.session.run(names, dict(feed)))

@@ -21,6 +21,7 @@ from pipeline.nets.server.wire import Array, Message, Slot
 LATE_EXIT = 124  # a run never ended; as of coreutils' timeout
 BROKEN_EXIT = 70  # nothing runs any more, as of EX_SOFTWARE
 _LOOK_SECONDS = 0.2
+_ADMIT_SECONDS = 10.0  # for a client to show its token
 
 log = logging.getLogger(__name__)
 Outcome = list[Array] | Exception
@@ -77,10 +78,17 @@ class Server:
         self._since: dict[int, float] = {}  # by runner, when its run began
 
     def hear(self) -> None:
-        """Accept clients for ever."""
+        """Accept clients for ever, of this user alone; without descriptors or threads left it waits for some."""
         while True:
-            line, _ = self._order.door.accept()
-            threading.Thread(target=self._attend, args=(line,), daemon=True).start()
+            try:
+                line, _ = self._order.door.accept()
+                if not wire.same_user(line):
+                    line.close()
+                    continue
+                threading.Thread(target=self._attend, args=(line,), daemon=True).start()
+            except (OSError, RuntimeError) as error:
+                log.warning("a client could not be heard: %s", error)
+                time.sleep(_LOOK_SECONDS)
 
     def work(self) -> None:
         """Run batches for ever."""
@@ -108,13 +116,18 @@ class Server:
             return batch[0].net.run(batch)
         except Exception as error:  # noqa: BLE001 - the client must hear of it, whatever it is
             if len(batch) > 1:
-                outcomes = [outcome for request in batch for outcome in self._outcomes([request])]
+                outcomes = [outcome for request in batch for outcome in self._alone(request)]
                 if not any(isinstance(outcome, Exception) for outcome in outcomes):
                     self._lower(sum(request.rows for request in batch), error)
                 return outcomes
             if not batch[0].net.works():
                 os._exit(BROKEN_EXIT)  # another server will do it
             return [error.with_traceback(None)]  # whose frames hold slots
+
+    def _alone(self, request: Asked) -> Sequence[Outcome]:
+        """What came of one request of a batch that failed, with all the time that a run has."""
+        self._since[threading.get_ident()] = time.monotonic()
+        return self._outcomes([request])
 
     def _lower(self, rows: int, error: Exception) -> None:
         """Take fewer rows for a batch from now on: so many failed together, and none alone, as where the GPU's memory is small."""
@@ -124,8 +137,10 @@ class Server:
     def _attend(self, line: socket.socket) -> None:
         """Answer a client until it is gone, or makes no sense."""
         with line, contextlib.suppress(EOFError, OSError, ValueError):
+            line.settimeout(_ADMIT_SECONDS)
             if (slot := self._admitted(line)) is None:
                 return
+            line.settimeout(None)
             self._gather.joined(1)
             try:
                 while True:
@@ -135,9 +150,9 @@ class Server:
                 self._gather.joined(-1)
 
     def _admitted(self, line: socket.socket) -> Slot | None:
-        """The slot of a client of this user that shows the token; None for others, which hear nothing more."""
+        """The slot of a client that shows the token; None for others, which hear nothing more."""
         message, files = wire.receive(line, 1)
-        known = wire.same_user(line) and hmac.compare_digest(str(message.get("token")), self._order.token)
+        known = hmac.compare_digest(str(message.get("token")).encode(), self._order.token.encode())
         if not (known and files and wire.sealed(files[0])):
             for file in files:
                 os.close(file)

@@ -159,9 +159,18 @@ def send(line: socket.socket, message: Mapping[str, Any], file: int | None = Non
 
 
 def receive(line: socket.socket, descriptors: int = 0) -> tuple[Message, list[int]]:
-    """The next message, and as many descriptors of those that came with it. EOFError, OSError where nobody is there any more."""
+    """The next message, and as many descriptors of those that came with it. EOFError, OSError where nobody is there any more;
+    json.JSONDecodeError for what is none.
+    """
     data, files, _, _ = socket.recv_fds(line, _MESSAGE_BYTES, descriptors)
-    if not data:
-        raise EOFError
-    message = json.loads(data)
+    try:
+        if not data:
+            raise EOFError
+        message = json.loads(data)
+    except BaseException as error:
+        for file in files:
+            os.close(file)
+        if isinstance(error, RecursionError):
+            raise json.JSONDecodeError("nested too deeply", "", 0) from None
+        raise
     return message if isinstance(message, dict) else {}, list(files)

@@ -205,10 +205,23 @@ def test_gpus_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named
     for number in range(3):
         (tmp_path / f"0000:0{number}:00.0").mkdir()
     monkeypatch.setattr(devices, "_GPUS", tmp_path)
+    monkeypatch.setattr(devices, "_NODES", tmp_path / "none")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if named is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     assert devices.cards() == count
+
+
+def test_of_gpus_that_a_container_was_not_given_none_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    for name in ("nvidia3", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / "dev" / name).touch()
+    for number in range(8):
+        (tmp_path / "proc" / f"0000:0{number}:00.0").mkdir(parents=True)
+    monkeypatch.setattr(devices, "_GPUS", tmp_path / "proc")
+    monkeypatch.setattr(devices, "_NODES", tmp_path / "dev")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.cards() == 1
 
 
 def test_the_setting_is_one_of_three() -> None:

@@ -118,6 +118,21 @@ def test_weights_that_are_not_finite_are_refused(cache: Cache) -> None:
         refit.refit(model, cache, recipe(start_from="model.safetensors"), 1)
 
 
+def test_shards_of_which_nothing_counts_are_told(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(cache)
+    whole = refit._inputs_and_left
+    monkeypatch.setattr(refit, "_inputs_and_left", lambda *given: tuple(part * 0 for part in whole(*given)))
+    with pytest.raises(TrainingError, match="no value of the first 1 batches counts"):
+        refit.refit(model, cache, recipe(start_from="model.safetensors"), 1)
+
+
+def test_a_fit_without_a_start_is_refused(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        TrainingError, match=r"train\.start_refit fits the last layer of a model: name it with train\.start_from"
+    ):
+        fit(shards, tmp_path / "run", steps=1, start_refit=3)
+
+
 def test_a_fine_tuning_begins_with_the_fit_says_so_and_does_not_fit_again(shards: Path, tmp_path: Path) -> None:
     start = AudioToSkeleton.new(NetSettings(size="tiny", window_frames=40), "logmel768")
     torch.manual_seed(3)

@@ -23,6 +23,7 @@ from pipeline.nets.server import client, wire
 from pipeline.nets.server.client import open_net
 from pipeline.nets.server.held import HeldNet, How
 from pipeline.nets.server.keeper import NAME, Keeper
+from pipeline.nets.server.process import Order, Server
 from pipeline.nets.server.wire import Address, RunLost, ServerGone
 from pipeline.nets.session import ModelRefused, open_session
 from tests.pipeline.nets.fakes import asset
@@ -271,6 +272,46 @@ def _ask_for_ever(path: Path, address: Address) -> None:
         served.run(["y"], {"x": rows(64)})
 
 
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_who_is_interrupted_leaves_no_answer_behind_for_the_next_request(
+    doubling: Path, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with server() as address:
+        served = open_net(doubling, server=address)
+        with monkeypatch.context() as patch:
+
+            def once(*_: Any) -> Any:
+                patch.undo()
+                raise error
+
+            patch.setattr(client.wire, "receive", once)
+            with pytest.raises(error):
+                served.run(["y"], {"x": rows(1, 7.0)})
+        for value in (8.0, 9.0):
+            assert np.array_equal(
+                served.run(["y"], {"x": rows(1, value)})[0], open_session(doubling).run(["y"], {"x": rows(1, value)})[0]
+            )
+
+
+def test_a_server_without_descriptors_left_waits_and_hears_the_next_client() -> None:
+    heard = threading.Event()
+
+    class Door:
+        """Fails as `accept` does where there are too many files, then says that it was asked again."""
+
+        def accept(self) -> Any:
+            if not calls:
+                calls.append(1)
+                raise OSError(24, "Too many open files")
+            heard.set()
+            threading.Event().wait()
+
+    calls: list[int] = []
+    order = Order(Door(), "token", SOON, 0, partial(os.getpid))  # type: ignore[arg-type]
+    threading.Thread(target=Server(order).hear, daemon=True).start()
+    assert heard.wait(60)
+
+
 def test_others_hear_nothing(doubling: Path) -> None:
     with server() as address:
         open_net(doubling, server=address)
@@ -285,6 +326,11 @@ def test_others_hear_nothing(doubling: Path) -> None:
         with wire.connected(address.names[0]) as line:
             line.settimeout(60)
             line.send(b"\x80\x04no json")
+            with pytest.raises((EOFError, ConnectionError)):
+                wire.receive(line)
+        with wire.connected(address.names[0]) as line:
+            line.settimeout(60)
+            line.send(b"[" * 60_000)
             with pytest.raises((EOFError, ConnectionError)):
                 wire.receive(line)
         assert open_net(doubling, server=address).run(["y"], {"x": rows(1)})
