@@ -96,6 +96,6 @@ def key_of(kind: str, video: Mapping[str, Any], first_frame: int, frames: int) -
     """Where patches lie, in a file that is named as all files of the video are; "" where nothing says which bytes the video has."""
     if not video.get("sha256"):
         return ""
-    read_by = [PATCHES_VERSION, READER_VERSION, *(video.get(column) for column in ("sha256", *PICTURE_COLUMNS))]
-    made_of = hashlib.sha256(json.dumps([*read_by, first_frame, frames]).encode()).hexdigest()[:12]
+    origin = [PATCHES_VERSION, READER_VERSION, *(video.get(column) for column in ("sha256", *PICTURE_COLUMNS))]
+    made_of = hashlib.sha256(json.dumps([*origin, first_frame, frames]).encode()).hexdigest()[:12]
     return f"{FOLDER}/{kind}/{disk_name(video['video_id'])}-{made_of}.patches"

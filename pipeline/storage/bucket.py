@@ -37,7 +37,7 @@ _NO_CREDENTIALS = "169.254.169.254"  # the machine of a cloud that is asked for 
 _SET_ASIDE = "`csg405 check --deep --set-aside` takes the file away, and says what makes it anew"
 
 
-class OtherBytes(ValueError):
+class _OtherBytes(ValueError):
     """Raised for a file that has its size and another hash; tried again, for the network may have done it."""
 
 
@@ -89,7 +89,7 @@ class Bucket:
         Args:
             held: the version that is here already, if any.
 
-        Returns: its version; None where that is the one which is held. ValueError, OtherBytes where it is not whole.
+        Returns: its version; None where that is the one which is held. ValueError, _OtherBytes where it is not whole.
         """
         try:
             options: Any = {"if_none_match": held} if held and held.endswith('"') else {}
@@ -106,7 +106,7 @@ class Bucket:
         if size != answer.meta["size"]:
             raise ValueError(f"{size} of {answer.meta['size']} bytes came")
         if promised not in (None, hashed.hexdigest()):
-            raise OtherBytes("other bytes lie there than were put")
+            raise _OtherBytes("other bytes lie there than were put")
         return version_of(answer.meta)
 
     def delete(self, key: str) -> None:
@@ -208,7 +208,7 @@ class Bucket:
 
     def _in_vain(self, key: str, error: Exception) -> Failure:
         """What to tell of a file that could not be had, however often it was asked for."""
-        if isinstance(error, OtherBytes):
+        if isinstance(error, _OtherBytes):
             return Failure(Reason.CORRUPT, f"{self.named(key)}: {error}: {_SET_ASIDE}")
         if _NO_CREDENTIALS in str(error):
             return self._refused(key, "was asked for without credentials", error)
