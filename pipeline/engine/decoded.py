@@ -37,8 +37,8 @@ def wanted_pictures(profile: Profile, stage: Stage, models: Registry) -> frozens
         return frozenset()
     names = profile.all_stages
     later = map(profile.stage, names[names.index(stage.name) + 1 :] if stage.name in names else ())
-    reading = (one for one in later if one.reads_pictures and may_run(one, models))
-    return frozenset(stage.keeps_pictures) & {*chain.from_iterable(one.reads_pictures for one in reading)}
+    reading = (one for one in later if one.wants_pictures() and may_run(one, models))
+    return frozenset(stage.keeps_pictures) & {*chain.from_iterable(one.wants_pictures() for one in reading)}
 
 
 def cache_of(context: Context) -> Cache | None:
@@ -60,6 +60,6 @@ def drop_unneeded(run: Path, stages: Iterable[Stage], done: Iterable[str]) -> No
         stages: of the profile.
         done: the names of those that this command brought to their end.
     """
-    reading = {stage.name for stage in stages if stage.reads_decoded or stage.reads_pictures}
+    reading = {stage.name for stage in stages if stage.reads_decoded or stage.wants_pictures()}
     if (run / FOLDER).is_dir() and reading <= set(done):
         Cache(run / FOLDER, 0).keep_only(())

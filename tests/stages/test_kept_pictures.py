@@ -246,7 +246,7 @@ def test_previews_are_those_of_decoded_pictures(tmp_path: Path, films: Path) -> 
 
 
 def test_another_strip_is_decoded(tmp_path: Path, films: Path) -> None:
-    """Settings of one stage are unknown to another: what was kept by the default ones serves no others."""
+    """What was kept for a strip of another length serves none, as in a run whose settings changed meanwhile."""
     [person] = annotated(tmp_path / "run", films)
     sample = exported(tmp_path / "run", person["person_id"], ADA)
     rows = {

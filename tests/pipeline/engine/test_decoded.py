@@ -125,9 +125,9 @@ def test_every_stage_that_reads_it_says_so() -> None:
 def test_every_stage_that_keeps_or_reads_pictures_knows_the_bytes_of_them() -> None:
     named = using("engine.decoded_pictures import pictures")
     assert named == {"annotate", "same_face", "lip_sync", "attributes", "previews"}
-    reading = {cls for cls in stages(*named) if cls.reads_pictures}
+    reading = {cls for cls in stages(*named) if cls().wants_pictures()}
     kept = {kind for cls in stages(*named) for kind in cls.keeps_pictures}
-    assert {kind for cls in reading for kind in cls.reads_pictures} == kept == {FACES, STRIP, STILL}
+    assert {kind for cls in reading for kind in cls().wants_pictures()} == kept == {FACES, STRIP, STILL}
     assert {cls.__name__ for cls in reading} == {"SameFace", "LipSync", "Previews"}
     for cls in (*reading, Annotate):
         assert any({"sha256", *PICTURE_COLUMNS} <= set(read.columns) for read in cls.reads), cls.__name__
@@ -157,6 +157,24 @@ def test_pictures_are_kept_for_stages_that_can_come(tmp_path: Path) -> None:
     assert wanted("annotate", whole, profile.without("previews")) == {FACES}
     assert wanted("attributes", bare, profile) == {STILL} and wanted("lip_sync", whole, profile) == set()
     assert wanted("attributes", bare, profile.without("previews", "attributes")) == set()
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "kept_by", "left"),
+    [
+        ("previews", {"strip_frames": 3}, "annotate", {FACES}),
+        ("previews", {"loop_frames": 2}, "attributes", set()),
+        ("previews", {"loop_frames": 2}, "annotate", {FACES, STRIP}),
+        ("lip_sync", {"backend": "syncnet-pipeline"}, "annotate", {STRIP}),
+        ("lip_sync", {"backend": "syncnet"}, "annotate", {FACES, STRIP}),
+    ],
+)
+def test_pictures_that_would_not_serve_a_stage_as_it_is_set_are_not_kept_for_it(
+    tmp_path: Path, stage: str, settings: dict[str, Any], kept_by: str, left: set[str]
+) -> None:
+    profile, models = load("folder"), registry(tmp_path, "syncnet", "s3fd")
+    told = profile.model_copy(update={"stages": {**profile.stages, stage: settings}})
+    assert {*decoded.wanted_pictures(told, told.stage(kept_by), models)} == left
 
 
 def test_pictures_stay_while_a_stage_is_to_come_that_reads_them_and_go_with_an_opt_out(tmp_path: Path) -> None:
