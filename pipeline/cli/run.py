@@ -177,10 +177,17 @@ def execute(
         return
     if not follow:
         _run_all(session, names, options, discard)
-        return
-    before = leader(session.run, session.profile, names)
-    for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
-        _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
+    else:
+        before = leader(session.run, session.profile, names)
+        for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
+            _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
+    _drop_decoded(session, names)
+
+
+def _drop_decoded(session: Session, done: Sequence[str]) -> None:
+    """Delete what stages decoded for one another, where these were the last to read it."""
+    stages = map(session.profile.stage, session.profile.all_stages)
+    drop_unneeded(session.run, stages, lambda stage: stage.name not in done)
 
 
 def _refuse_to_build_on_nothing(session: Session, names: Sequence[str]) -> None:
@@ -215,7 +222,6 @@ def _run_all(session: Session, names: Sequence[str], options: Options, discard: 
         full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
         freed = discard and _discard(session, terse)
         if not full:
-            drop_unneeded(session.run, map(session.profile.stage, session.profile.all_stages), names)
             return
         if not freed:
             raise full[0]

@@ -4,7 +4,7 @@ It lies in the run, so that an opt-out, `gc` and the disk figures find it; on a 
 the run's storage, which the next command there rids of whoever opted out. All of it can be made again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from pipeline.registry.models import Registry
 from pipeline.storage import where_of
 from pipeline.storage.cache import Cache
 from pipeline.storage.where import cache_limit
+from pipeline.tables.lock import at_work
 
 if TYPE_CHECKING:
     from pipeline.media.sound_tracks import SoundTracks
@@ -52,14 +53,23 @@ def cache_of(context: Context) -> Cache | None:
     return Cache(where.cache_folder, where.cache_bytes)
 
 
-def drop_unneeded(run: Path, stages: Iterable[Stage], done: Iterable[str]) -> None:
-    """Delete what was decoded, once no stage of a profile is left that reads it.
+def readers(stages: Iterable[Stage]) -> list[Stage]:
+    """The stages that read what others decoded, as they are set."""
+    return [stage for stage in stages if stage.reads_decoded or stage.wants_pictures()]
+
+
+def drop_unneeded(run: Path, stages: Iterable[Stage], to_come: Callable[[Stage], bool]) -> None:
+    """Delete what was decoded, once no stage of a profile is left that reads it, and nobody is at work who decodes for others.
 
     Args:
         run: the run's folder.
         stages: of the profile.
-        done: the names of those that this command brought to their end.
+        to_come: whether one that reads it has work left.
     """
-    reading = {stage.name for stage in stages if stage.reads_decoded or stage.wants_pictures()}
-    if (run / FOLDER).is_dir() and reading <= set(done):
+    if not (run / FOLDER).is_dir():
+        return
+    stages = list(stages)
+    reading = readers(stages)
+    kinds = [stage.writes for stage in stages if stage in reading or stage.keeps_pictures]
+    if not (any(map(to_come, reading)) or at_work(run, kinds)):
         Cache(run / FOLDER, 0).keep_only(())

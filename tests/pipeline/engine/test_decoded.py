@@ -23,6 +23,7 @@ from pipeline.media.video import write_video
 from pipeline.registry.models import Registry
 from pipeline.shards.removal import remove_from_run
 from pipeline.storage.where import Where, write
+from pipeline.tables.lock import driving
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
 from stages.annotate import Annotate
@@ -93,14 +94,30 @@ def test_check_takes_it_for_no_cache_of_a_training(run: Path) -> None:
     assert damages(Store(run), deep=True) == []
 
 
+def drop(run: Path, stages: list[Stage], *done: str) -> None:
+    decoded.drop_unneeded(run, stages, lambda stage: stage.name not in done)
+
+
 def test_it_stays_while_a_stage_is_to_come_that_reads_it(run: Path) -> None:
     stages = [MeasureSound(), Export()]
-    decoded.drop_unneeded(run, stages, ["measure_sound", "judge"])
+    drop(run, stages, "measure_sound", "judge")
     assert len(tracks(run)) == 2
-    decoded.drop_unneeded(run, stages, ["measure_sound", "judge", "export"])
+    drop(run, stages, "measure_sound", "judge", "export")
     assert tracks(run) == []
-    decoded.drop_unneeded(run / "another", stages, ["measure_sound", "export"])
+    drop(run / "another", stages, "measure_sound", "export")
     assert not (run / "another").exists()
+
+
+@pytest.mark.parametrize("kind", ["persons", "sound_measures", "samples"])
+def test_it_stays_while_somebody_is_at_work_who_decodes_for_others(run: Path, kind: str) -> None:
+    """Such as `annotate --follow` in another process: it keeps pictures of clips that this command has not seen yet."""
+    stages = [MeasureSound(), Annotate(), SameFace(), Export()]
+    with driving(run, "verdicts"), driving(run, kind):
+        drop(run, stages, "measure_sound", "same_face", "export")
+        assert len(tracks(run)) == 2
+    with driving(run, "verdicts"):
+        drop(run, stages, "measure_sound", "same_face", "export")
+    assert tracks(run) == []
 
 
 def using(name: str) -> set[str]:
@@ -186,13 +203,13 @@ def test_pictures_stay_while_a_stage_is_to_come_that_reads_them_and_go_with_an_o
     for row in videos:
         assert worker.wants(FACES, row)
         worker.put(FACES, row, 0, 1, whole)
-    decoded.drop_unneeded(run, [SameFace(), Export()], ["export"])
+    drop(run, [SameFace(), Export()], "export")
     remove_from_run(run, ["file:0000000000000001"])
     assert [worker.get(FACES, row, 0, 1) for row in videos] == [None, whole]
     assert not [name for name in held(run) if name.startswith("file_0000000000000001")]
     old(run)
     assert [item.path for item in waste(Store(run)) if "decoded" in item.why] == [run / decoded.FOLDER]
-    decoded.drop_unneeded(run, [SameFace(), Export()], ["same_face", "export"])
+    drop(run, [SameFace(), Export()], "same_face", "export")
     assert worker.get(FACES, videos[1], 0, 1) is None
 
 
