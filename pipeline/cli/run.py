@@ -17,7 +17,7 @@ from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, abou
 from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import fitted, options_of, run_shown, say
-from pipeline.engine.decoded import drop_unneeded, wanted_pictures
+from pipeline.engine.decoded import drop_unneeded, readers, wanted_pictures
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
@@ -209,6 +209,15 @@ def _run_shard(session: Session, names: Sequence[str], options: Options, wait: f
         for one in barrier.open_ends(name):
             _run_one(session, one, replace(options, shard=None, untried=True), go_on=False, terse=False)
         _run_one(session, name, options, go_on=False, terse=False)
+    _drop_after_shards(session, names, barrier)
+
+
+def _drop_after_shards(session: Session, done: Sequence[str], barrier: Barrier) -> None:
+    """Delete what stages decoded for one another, where this shard is the last that came to the end of the last to read it."""
+    stages = list(map(session.profile.stage, session.profile.all_stages))
+    reading = readers(stages)
+    if reading and reading[-1].name in done:
+        drop_unneeded(session.run, stages, lambda stage: barrier.lacking(stage.name) > 0)
 
 
 def _expect(names: Sequence[str]) -> None:
