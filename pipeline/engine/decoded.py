@@ -1,15 +1,18 @@
 """What stages decode once for all of them, the sound of videos and parts of pictures: where it lies, and when it goes.
 
 It lies in the run, so that an opt-out, `gc` and the disk figures find it; on a machine that does not see the run, in the cache of
-the run's storage, which the next command there rids of whoever opted out. All of it can be made again.
+the run's storage, which the next worker there rids of whoever opted out, and of what nobody asked for lately: nothing tells such a
+machine that no stage is to come. All of it can be made again.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from pipeline.base.reasons import Failure
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage import Context, Stage
 from pipeline.engine.stage_nets import may_run
@@ -22,14 +25,16 @@ from pipeline.tables.lock import at_work
 if TYPE_CHECKING:
     from pipeline.media.sound_tracks import SoundTracks
 
+log = logging.getLogger(__name__)
 FOLDER = "cache/media"
+UNUSED_SECONDS = 3 * 86_400.0  # after which, away from the run, what was decoded is not waited for any more
 
 
 def sound_tracks(context: Context) -> "SoundTracks":
     """The sound of videos for one worker."""
-    from pipeline.media.sound_tracks import SoundTracks  # decoders, which a driver with nothing to do leaves alone
+    from pipeline.media import sound_tracks as sound  # decoders, which a driver with nothing to do leaves alone
 
-    return SoundTracks(context.storage, cache_of(context))
+    return sound.SoundTracks(context.storage, opened_cache(context, sound.FOLDER))
 
 
 def wanted_pictures(profile: Profile, stage: Stage, models: Registry) -> frozenset[str]:
@@ -40,6 +45,25 @@ def wanted_pictures(profile: Profile, stage: Stage, models: Registry) -> frozens
     later = map(profile.stage, names[names.index(stage.name) + 1 :] if stage.name in names else ())
     reading = (one for one in later if one.wants_pictures() and may_run(one, models))
     return frozenset(stage.keeps_pictures) & {*chain.from_iterable(one.wants_pictures() for one in reading)}
+
+
+def opened_cache(context: Context, folder: str) -> Cache | None:
+    """What `cache_of` finds, for a worker that begins: on a machine that does not see the run it is tidied first.
+
+    Args:
+        context: of the worker.
+        folder: of the cache's keys, in which what was not asked for lately goes.
+    """
+    cache = cache_of(context)
+    if cache is None or cache.folder == context.run / FOLDER:
+        return cache
+    try:
+        context.storage.forget_here()
+        cache.drop_unused(folder, UNUSED_SECONDS)
+    except (Failure, OSError) as error:
+        log.warning("what was decoded on this machine is not used, as who opted out since is not known: %s", error)
+        return None
+    return cache
 
 
 def cache_of(context: Context) -> Cache | None:
