@@ -75,6 +75,17 @@ def test_what_nobody_asked_for_lately_goes(away: Context) -> None:
     assert not list(cache.folder.rglob("file_0000000000000001*"))
 
 
+def test_what_another_process_reads_stays_however_old(away: Context) -> None:
+    reader = decoded.cache_of(away)
+    assert reader is not None
+    reader.lease(next(key for key in reader.keys("pictures") if "file_0000000000000001" in key))
+    age(reader.folder, decoded.UNUSED_SECONDS + 3600)
+    assert found(away) == [KEPT, KEPT]
+    reader.release()
+    age(reader.folder, decoded.UNUSED_SECONDS + 3600)
+    assert found(away) == [None, KEPT]
+
+
 def test_in_the_run_it_stays_until_gc(run: Path) -> None:
     context = Context(run, where=where_of(run), wanted_pictures=frozenset((FACES,)))
     for row in VIDEOS:
