@@ -17,7 +17,7 @@ from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, abou
 from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import fitted, options_of, run_shown, say
-from pipeline.engine.decoded import drop_unneeded, wanted_pictures
+from pipeline.engine.decoded import drop_unneeded, readers, wanted_pictures
 from pipeline.engine.devices import shard_of
 from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
@@ -177,10 +177,17 @@ def execute(
         return
     if not follow:
         _run_all(session, names, options, discard)
-        return
-    before = leader(session.run, session.profile, names)
-    for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
-        _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
+    else:
+        before = leader(session.run, session.profile, names)
+        for turn in passes(session.profile, names, before, lambda words: say("follow", words)):
+            _run_all(session, turn.stages, replace(options, untried=not turn.whole), discard, terse=not turn.whole)
+    _drop_decoded(session, names)
+
+
+def _drop_decoded(session: Session, done: Sequence[str]) -> None:
+    """Delete what stages decoded for one another, where these were the last to read it."""
+    stages = map(session.profile.stage, session.profile.all_stages)
+    drop_unneeded(session.run, stages, lambda stage: stage.name not in done)
 
 
 def _refuse_to_build_on_nothing(session: Session, names: Sequence[str]) -> None:
@@ -202,6 +209,15 @@ def _run_shard(session: Session, names: Sequence[str], options: Options, wait: f
         for one in barrier.open_ends(name):
             _run_one(session, one, replace(options, shard=None, untried=True), go_on=False, terse=False)
         _run_one(session, name, options, go_on=False, terse=False)
+    _drop_after_shards(session, names, barrier)
+
+
+def _drop_after_shards(session: Session, done: Sequence[str], barrier: Barrier) -> None:
+    """Delete what stages decoded for one another, where this shard is the last that came to the end of the last to read it."""
+    stages = list(map(session.profile.stage, session.profile.all_stages))
+    reading = readers(stages)
+    if reading and reading[-1].name in done:
+        drop_unneeded(session.run, stages, lambda stage: barrier.lacking(stage.name) > 0)
 
 
 def _expect(names: Sequence[str]) -> None:
@@ -215,7 +231,6 @@ def _run_all(session: Session, names: Sequence[str], options: Options, discard: 
         full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
         freed = discard and _discard(session, terse)
         if not full:
-            drop_unneeded(session.run, map(session.profile.stage, session.profile.all_stages), names)
             return
         if not freed:
             raise full[0]

@@ -155,7 +155,7 @@ class Barrier:
         quiet, told = time.monotonic(), ""
         while others:
             busy = at_work(self.store.run, {self.profile.stage(one).writes for one in others})
-            open_ = next(((one, count) for one in others if (count := self._lacking(one))), None)
+            open_ = next(((one, count) for one in others if (count := self.lacking(one))), None)
             if not open_ and not busy:
                 return
             words = [f"{open_[0]} has {open_[1]:,} units to do"] if open_ else []
@@ -186,8 +186,8 @@ class Barrier:
         above = [(one, self.profile.stage(one)) for one in needed(self.profile, self.names, name)]
         return [one for one, stage in above if not undivided(stage) and type(stage).finish is not Stage.finish]
 
-    def _lacking(self, name: str) -> int:
-        """How many units of a stage were never tried on what there is now."""
+    def lacking(self, name: str) -> int:
+        """How many units of a stage, of all shards, were never tried on what there is now."""
         parts = self._parts(name)
         if self._settled.get(name) == parts:
             return 0

@@ -75,7 +75,7 @@ class Context:
         run: the run's folder.
         device: "cpu" or "cuda".
         threads: processor threads that this worker may use.
-        wanted_pictures: the kinds that stages are to come for (`Stage.reads_pictures`), kept by the one that has them in hand.
+        wanted_pictures: the kinds that stages are to come for (`Stage.wants_pictures`), kept by the one that has them in hand.
         gpu_share: how many GPUs this worker holds: less than one where others share its card, which would else be counted often.
         models: the model registry.
         given: what the stage's `driver` hook prepared (a server's address, say).
@@ -144,14 +144,17 @@ class Stage(Settings):
     looks_at_files: ClassVar[bool] = False
     # It reads what is decoded once for all stages (`pipeline.engine.decoded`), which stays while such a stage is to come.
     reads_decoded: ClassVar[bool] = False
-    # The kinds of pictures that it has in hand and keeps for stages that are to come, and that it reads where one kept them.
+    # The kinds of pictures that it has in hand and keeps for stages that are to come.
     keeps_pictures: ClassVar[tuple[str, ...]] = ()
-    reads_pictures: ClassVar[tuple[str, ...]] = ()
     # Its worker takes `Unit.table` in place of rows: as dicts, those of units that gather a run's people take gigabytes.
     in_columns: ClassVar[bool] = False
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         """For each net the stage needs, the registry names that will do, best first."""
+        return ()
+
+    def wants_pictures(self) -> tuple[str, ...]:
+        """The kinds of pictures that it reads where another stage kept them, as it is set: none that would not serve it."""
         return ()
 
     def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Container, Iterator
@@ -164,6 +165,14 @@ class Cache:
                 if not _is_held(key, held):
                     self.drop(key)
             return not any(_is_held(key, held) for key in others)
+
+    def drop_unused(self, folder: str, seconds: float) -> None:
+        """Remove the copies in a folder that nobody asked for during so many seconds, unless they are being read."""
+        with self._locked("room"):
+            limit, held = time.time() - seconds, self._held()
+            for copy in self._copies(folder):
+                if copy.used < limit and not _is_held(copy.key, held):
+                    self.drop(copy.key)
 
     def scratch(self, removal: str, name: str) -> Path:
         """A folder for a download, begun since a removal of people who opted out."""

@@ -33,13 +33,16 @@ class LipSync(LipSyncSettings, Stage):
     writes: ClassVar[str] = "lip_syncs"
     unit: ClassVar[str] = "clip_id"
     reads_decoded: ClassVar[bool] = True
-    reads_pictures: ClassVar[tuple[str, ...]] = (FACES,)
     resources: ClassVar[Resources] = Resources(
         seconds=1800, memory_gb=8, gpu=True, served=True, preload=("scipy.signal",)
     )
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.net, self.face_detector) if self.backend == "syncnet-pipeline" else (self.net,)
+
+    def wants_pictures(self) -> tuple[str, ...]:
+        """Crops are cut out of faces; the whole pipeline of syncnet-python finds faces itself, in whole films."""
+        return () if self.backend == "syncnet-pipeline" else (FACES,)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         passing = through(store, self.gate, "clip_id")

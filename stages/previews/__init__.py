@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.media.columns import FILM_COLUMNS
-from pipeline.media.moments import STILL, STRIP
+from pipeline.media.moments import STILL, STRIP, STRIP_PICTURES
 from stages.previews.chosen import FARTHEST, draw_order, first_reason, nearness
 from stages.previews.paths import FOLDER, SUFFIXES, loop_path
 from stages.previews.settings import PreviewsSettings
@@ -41,8 +41,12 @@ class Previews(PreviewsSettings, Stage):
     unchosen: ClassVar[str] = "with nothing to show"
     unit: ClassVar[str] = "video_id"
     reads_decoded: ClassVar[bool] = True
-    reads_pictures: ClassVar[tuple[str, ...]] = (STRIP, STILL)
     resources: ClassVar[Resources] = Resources(seconds=900)
+
+    def wants_pictures(self) -> tuple[str, ...]:
+        """What is kept serves the default strip, and a loop of a single picture; others are decoded."""
+        strip = (STRIP,) if self.strip_frames == STRIP_PICTURES else ()
+        return strip + ((STILL,) if self.loop_frames == 1 else ())
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         """The videos that hold something to show, among `units`."""

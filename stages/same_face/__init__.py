@@ -35,11 +35,13 @@ class SameFace(SameFaceSettings, Stage):
     )
     writes: ClassVar[str] = "same_faces"
     unit: ClassVar[str] = "clip_id"
-    reads_pictures: ClassVar[tuple[str, ...]] = (FACES,)
     resources: ClassVar[Resources] = Resources(seconds=600, memory_gb=4, gpu=True, served=True)
 
     def optional_model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.net,)
+
+    def wants_pictures(self) -> tuple[str, ...]:
+        return (FACES,)
 
     def choose(self, store: "Store", units: list[str]) -> list[str]:
         passing = through(store, self.gate, "clip_id")

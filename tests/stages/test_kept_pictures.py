@@ -15,6 +15,7 @@ from pipeline.media.frames import decoded_frames
 from pipeline.media.moments import FACES, STILL, STRIP, middle, spread
 from pipeline.media.reading import AS_IT_STANDS
 from pipeline.media.video import GridReader, write_video
+from pipeline.skeleton import layout
 from pipeline.theatre.facenets import build_face_nets
 from pipeline.theatre.lipnet import build_lip_net
 from pipeline.theatre.takes import ADA
@@ -161,6 +162,21 @@ def test_points_that_others_gave_are_not_served_from_other_faces(tmp_path: Path,
     assert rows == again and frames > 2 * FRAMES
 
 
+def test_a_face_without_extent_gives_what_it_gives_where_nothing_is_kept(tmp_path: Path, films: Path) -> None:
+    """Eyes, nose and mouth on one spot: nothing says which part of the picture such a face would show."""
+    [person] = annotated(tmp_path / "kept", films)
+    points = np.asarray(person["keypoints"]).reshape(FRAMES, -1, 2).copy()
+    others = [*range(layout.RIGHT_EYE_RING.start, layout.LEFT_EYE_RING.stop), 71, 77]
+    points[:, others] = points[:, 53:54]
+    person = {**person, "keypoints": points.reshape(FRAMES, -1)}
+    unit = Unit(IDS["clip_id"], {"persons": [person], "clips": [CLIP], "videos": [video(films)]})
+    rows = [
+        list(SameFace(net=("theatre_identity",), moments=5).worker(context(tmp_path / run, films)).process(unit))
+        for run in ("kept", "bare")
+    ]
+    assert rows[0] == rows[1] and rows[0][0]["face_moments"] == 5
+
+
 def cap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MOST_BYTES", 100_000)
 
@@ -230,7 +246,7 @@ def test_previews_are_those_of_decoded_pictures(tmp_path: Path, films: Path) -> 
 
 
 def test_another_strip_is_decoded(tmp_path: Path, films: Path) -> None:
-    """Settings of one stage are unknown to another: what was kept by the default ones serves no others."""
+    """What was kept for a strip of another length serves none, as in a run whose settings changed meanwhile."""
     [person] = annotated(tmp_path / "run", films)
     sample = exported(tmp_path / "run", person["person_id"], ADA)
     rows = {

@@ -115,6 +115,8 @@ def aligned(picture: Picture, keypoints: Floats, side: int = IDENTITY_SIDE) -> P
 def aligned_area(keypoints: Floats, size: tuple[int, int], side: int = IDENTITY_SIDE) -> Box:
     """What of a picture of (width, height) `aligned` looks at, which may leave it; of the rest it sees nothing."""
     a, b = _similarity(keypoints, side)
+    if abs(a) * max(size) < 1:  # points that coincide, or lie otherwise than any face's, shrink the picture to nothing
+        return 0, 0, *size
     corners = np.array([0, side, side * 1j, side + side * 1j])
     seen = (corners - b) / a
     more = 4 << _halvings(abs(a), size, side)  # pixels that halving and interpolation mix in

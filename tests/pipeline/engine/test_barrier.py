@@ -13,6 +13,7 @@ from pipeline.base.units import Row
 from pipeline.cli.main import main
 from pipeline.engine import barrier
 from pipeline.engine.barrier import Barrier, OthersFirst, Phase, needed, phases
+from pipeline.engine.decoded import FOLDER
 from pipeline.engine.endings import ending_of
 from pipeline.engine.plan import in_shard
 from pipeline.engine.profile import Profile, load, shipped
@@ -329,6 +330,39 @@ def test_the_command_in_shards_from_end_to_end(tmp_path: Path, monkeypatch: pyte
     assert code == 0 and "toy_split  nothing to do" in said and "toy_crawl" not in said
     code, said = call("crawl", "--follow", "--shard", "0/2")
     assert code == 2 and "need to see them all" in said
+
+
+def test_what_was_decoded_for_all_shards_goes_with_the_last_that_reads_it(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of pictures show people: they stay no longer than a stage of any shard is to come for them."""
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    for cls in (toys.ToyMeasure, toys.ToyExport):
+        monkeypatch.setattr(cls, "reads_decoded", True)
+    run = tmp_path / "run"
+    kept = run / FOLDER / "files/pictures/faces/a.patches"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"a face")
+
+    def call(shard: str, *targets: str) -> None:
+        about = ["--workers", "0", "--wait", "0", "--profile", str(tmp_path / "toys.toml"), "--run", str(run)]
+        done = CliRunner().invoke(main, ["run", *targets, "--shard", shard, *about])
+        assert done.exit_code == 0, done.output
+        there.append(kept.exists())
+
+    there: list[bool] = []
+    phases_of_all = [phase.stages for phase in phases(profile, NAMES)]
+    for stages in phases_of_all[:-1]:
+        for shard in ("0/2", "1/2"):
+            call(shard, *(f"stage:{name}" for name in stages))
+    assert phases_of_all[-1] == ["toy_export"] and all(there)
+    call("1/2", "stage:toy_export")
+    with driving(run, "samples", (0, 2)):
+        call("1/2", "stage:toy_export")
+    call("0/2", "stage:toy_measure")
+    assert all(there), "the other shard is to come"
+    call("0/2", "stage:toy_export")
+    assert not there[-1]
 
 
 def test_failures_of_what_is_not_divided_are_told_by_the_first_shard(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from pipeline.media.video import write_video
 from pipeline.registry.models import Registry
 from pipeline.shards.removal import remove_from_run
 from pipeline.storage.where import Where, write
+from pipeline.tables.lock import driving
 from pipeline.tables.store import Store
 from pipeline.views.overview import bytes_on_disk
 from stages.annotate import Annotate
@@ -93,14 +94,30 @@ def test_check_takes_it_for_no_cache_of_a_training(run: Path) -> None:
     assert damages(Store(run), deep=True) == []
 
 
+def drop(run: Path, stages: list[Stage], *done: str) -> None:
+    decoded.drop_unneeded(run, stages, lambda stage: stage.name not in done)
+
+
 def test_it_stays_while_a_stage_is_to_come_that_reads_it(run: Path) -> None:
     stages = [MeasureSound(), Export()]
-    decoded.drop_unneeded(run, stages, ["measure_sound", "judge"])
+    drop(run, stages, "measure_sound", "judge")
     assert len(tracks(run)) == 2
-    decoded.drop_unneeded(run, stages, ["measure_sound", "judge", "export"])
+    drop(run, stages, "measure_sound", "judge", "export")
     assert tracks(run) == []
-    decoded.drop_unneeded(run / "another", stages, ["measure_sound", "export"])
+    drop(run / "another", stages, "measure_sound", "export")
     assert not (run / "another").exists()
+
+
+@pytest.mark.parametrize("kind", ["persons", "sound_measures", "samples"])
+def test_it_stays_while_somebody_is_at_work_who_decodes_for_others(run: Path, kind: str) -> None:
+    """Such as `annotate --follow` in another process: it keeps pictures of clips that this command has not seen yet."""
+    stages = [MeasureSound(), Annotate(), SameFace(), Export()]
+    with driving(run, "verdicts"), driving(run, kind):
+        drop(run, stages, "measure_sound", "same_face", "export")
+        assert len(tracks(run)) == 2
+    with driving(run, "verdicts"):
+        drop(run, stages, "measure_sound", "same_face", "export")
+    assert tracks(run) == []
 
 
 def using(name: str) -> set[str]:
@@ -125,9 +142,9 @@ def test_every_stage_that_reads_it_says_so() -> None:
 def test_every_stage_that_keeps_or_reads_pictures_knows_the_bytes_of_them() -> None:
     named = using("engine.decoded_pictures import pictures")
     assert named == {"annotate", "same_face", "lip_sync", "attributes", "previews"}
-    reading = {cls for cls in stages(*named) if cls.reads_pictures}
+    reading = {cls for cls in stages(*named) if cls().wants_pictures()}
     kept = {kind for cls in stages(*named) for kind in cls.keeps_pictures}
-    assert {kind for cls in reading for kind in cls.reads_pictures} == kept == {FACES, STRIP, STILL}
+    assert {kind for cls in reading for kind in cls().wants_pictures()} == kept == {FACES, STRIP, STILL}
     assert {cls.__name__ for cls in reading} == {"SameFace", "LipSync", "Previews"}
     for cls in (*reading, Annotate):
         assert any({"sha256", *PICTURE_COLUMNS} <= set(read.columns) for read in cls.reads), cls.__name__
@@ -159,6 +176,24 @@ def test_pictures_are_kept_for_stages_that_can_come(tmp_path: Path) -> None:
     assert wanted("attributes", bare, profile.without("previews", "attributes")) == set()
 
 
+@pytest.mark.parametrize(
+    ("stage", "settings", "kept_by", "left"),
+    [
+        ("previews", {"strip_frames": 3}, "annotate", {FACES}),
+        ("previews", {"loop_frames": 2}, "attributes", set()),
+        ("previews", {"loop_frames": 2}, "annotate", {FACES, STRIP}),
+        ("lip_sync", {"backend": "syncnet-pipeline"}, "annotate", {STRIP}),
+        ("lip_sync", {"backend": "syncnet"}, "annotate", {FACES, STRIP}),
+    ],
+)
+def test_pictures_that_would_not_serve_a_stage_as_it_is_set_are_not_kept_for_it(
+    tmp_path: Path, stage: str, settings: dict[str, Any], kept_by: str, left: set[str]
+) -> None:
+    profile, models = load("folder"), registry(tmp_path, "syncnet", "s3fd")
+    told = profile.model_copy(update={"stages": {**profile.stages, stage: settings}})
+    assert {*decoded.wanted_pictures(told, told.stage(kept_by), models)} == left
+
+
 def test_pictures_stay_while_a_stage_is_to_come_that_reads_them_and_go_with_an_opt_out(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
@@ -168,13 +203,13 @@ def test_pictures_stay_while_a_stage_is_to_come_that_reads_them_and_go_with_an_o
     for row in videos:
         assert worker.wants(FACES, row)
         worker.put(FACES, row, 0, 1, whole)
-    decoded.drop_unneeded(run, [SameFace(), Export()], ["export"])
+    drop(run, [SameFace(), Export()], "export")
     remove_from_run(run, ["file:0000000000000001"])
     assert [worker.get(FACES, row, 0, 1) for row in videos] == [None, whole]
     assert not [name for name in held(run) if name.startswith("file_0000000000000001")]
     old(run)
     assert [item.path for item in waste(Store(run)) if "decoded" in item.why] == [run / decoded.FOLDER]
-    decoded.drop_unneeded(run, [SameFace(), Export()], ["same_face", "export"])
+    drop(run, [SameFace(), Export()], "same_face", "export")
     assert worker.get(FACES, videos[1], 0, 1) is None
 
 

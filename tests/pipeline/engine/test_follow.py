@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import main as cli
 from pipeline.engine import follow
+from pipeline.engine.decoded import FOLDER
 from pipeline.engine.profile import load
 from pipeline.tables.lock import at_work, driving
 from pipeline.tables.outcome import OK
@@ -74,6 +75,25 @@ def test_without_a_leader_it_ends_after_a_last_pass(profile: Path, tmp_path: Pat
     said = followed(profile, tmp_path, "toy_split", "annotate", "filter")
     assert counted(said, "toy_split") == [(2, 2)] and counted(said, "toy_judge") == [(1, 1)]
     assert "nobody before is at work" in said and "toy_export  4 of 4" in said
+
+
+def test_what_was_decoded_for_later_passes_stays_until_the_last(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leader may have kept it of units that are new to the next pass."""
+    go(toys.ToyCrawl(units=("a",)), tmp_path)
+    monkeypatch.setattr(toys.ToySplit, "reads_decoded", True)
+    kept, seen, wait = tmp_path / FOLDER / "files/sound/a.wave", [], follow.Leader.wait
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"sound")
+
+    def watched(leader: follow.Leader, say: Callable[[str], None]) -> bool:
+        seen.append(kept.is_file())
+        return wait(leader, say)
+
+    monkeypatch.setattr(follow.Leader, "wait", watched)
+    followed(profile, tmp_path, "toy_split")
+    assert seen == [True] and not kept.exists()
 
 
 def test_what_failed_is_tried_in_the_first_pass_and_the_last_only(profile: Path, tmp_path: Path) -> None:

@@ -93,6 +93,21 @@ def test_no_frames_at_all() -> None:
     assert candidates(np.zeros((0, 133, 2)), np.zeros((0, 133)), SIZE) == []
 
 
+def on_one_spot(points: np.ndarray) -> np.ndarray:
+    """Eyes, nose and corners of the mouth in one place, as nets have them now and then; the rest as it is."""
+    for where in (layout.RIGHT_EYE_RING, layout.LEFT_EYE_RING, 53, 71, 77):
+        points[where] = [200, 300]
+    return points
+
+
+def test_of_points_on_one_spot_any_part_of_the_picture_may_be_seen() -> None:
+    """No turn and scale makes a face of them, and `candidates` takes them where the other points are those of one."""
+    points, scores = film(on_one_spot(face()))
+    assert candidates(points, scores, SIZE, Choice(frames=1)) == [[0]]
+    assert aligned_area(points[0], SIZE) == (0, 0, *SIZE)
+    assert aligned(np.full((512, 512, 3), 200, np.uint8), points[0]).shape == (112, 112, 3)
+
+
 @pytest.mark.parametrize("size", [(1280, 720), (1011, 777), (1279, 721), (130, 115)])
 @pytest.mark.parametrize(("x", "y"), [(0.4, 0.5), (0.1, 0.1), (0.9, 0.95)])
 @pytest.mark.parametrize("large", [0.3, 0.8, 1.7, 3.5, 8])
