@@ -24,7 +24,7 @@ from pipeline.media.chromaprint import Items, fingerprint
 from pipeline.media.shots.motion_print import MotionPrint
 from pipeline.media.writer import write_video
 from stages.twins import Twins
-from stages.twins.scenes import pairs
+from stages.twins.scenes import paired
 from tests.bench.table import Goal, Row, cost_of
 from tests.stages.twins.talks import talk
 
@@ -123,7 +123,9 @@ def measured(folder: Path, rounds: int) -> Iterator[Row]:
         yield from filmed(films)
     shown = np.random.default_rng(1).integers(0, 256, (LOOKED_AT // STUDIO, 64), np.uint8)
     thumbnails = [[shown[at // STUDIO].tobytes()] for at in range(LOOKED_AT)]
-    yield Row(f"who shares a studio, of {LOOKED_AT:,}", "CPU s", _spent(lambda: pairs(thumbnails, STUDIO)))
+    yield Row(
+        f"who shares a studio, of {LOOKED_AT:,}", "CPU s", _spent(lambda: paired(thumbnails, STUDIO, 10 * LOOKED_AT))
+    )
     for videos, minutes in VIDEOS:
         prints, copies = planted(videos, minutes, videos)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
