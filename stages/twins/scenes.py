@@ -60,7 +60,8 @@ def paired(films: Sequence[Sequence[bytes]], most_films: int, most_pairs: int) -
     if not found:
         return Paired([])
     a, b, value = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    chosen = np.lexsort((b, a, -value))[:most_pairs]
+    # of equally alike ones each film gets some, not the first films all of theirs
+    chosen = np.lexsort((a, b - a, -np.round(value, 4)))[:most_pairs]
     pairs = zip(scenes.film[a[chosen]].tolist(), scenes.film[b[chosen]].tolist(), strict=True)
     return Paired(sorted(pairs), beyond_films, len(a) - len(chosen))
 
@@ -90,7 +91,7 @@ class _Likest:
         """Take in how much the films at these places are like others, (rows, others), which come after all before."""
         if others[0] <= self.films[-1]:
             alike = np.where(others > self.films[rows][:, None], alike, np.float32(-1))
-        self.left_out += np.count_nonzero(alike >= _ALIKE)
+        self.left_out += int(np.count_nonzero(alike >= _ALIKE))
         at, column = np.nonzero(alike > self._floor[rows][:, None])
         if not len(at):
             return
@@ -143,7 +144,7 @@ class _Scenes:
         """(rows, columns) correlation of the likest scenes of each two films, mirrored or not."""
         (mine, my_second), (others, their_second) = self._vectors(rows), self._vectors(columns)
         mirrored = np.ascontiguousarray(mine.reshape(-1, _ROWS, _SIDE)[:, :, ::-1]).reshape(len(mine), -1)
-        alike = np.maximum(mine @ others.T, mirrored @ others.T)
+        alike: Floats32 = np.maximum(mine @ others.T, mirrored @ others.T)
         if len(my_second):
             alike[my_second] = np.maximum(alike[my_second], alike[len(rows) :])
         if len(their_second):

@@ -37,6 +37,11 @@ def test_of_a_large_studio_the_likest_are_compared_and_the_rest_is_told() -> Non
     assert paired(films, 9, 0) == Paired([], 0, 6)
 
 
+def test_where_all_are_the_same_each_film_is_compared_with_some() -> None:
+    picture = np.random.default_rng(1).integers(0, 255, 64, dtype=np.uint8).tobytes()
+    assert paired([[picture]] * 5, 9, 6) == Paired([(0, 1), (0, 2), (1, 2), (1, 3), (2, 3), (3, 4)], 0, 4)
+
+
 def test_flat_and_broken_thumbnails_are_no_scene() -> None:
     grey = bytes([90] * 64)
     assert paired([[grey], [grey], [b"abc"], [b"abc"]], 9, 99) == Paired([])
