@@ -19,12 +19,12 @@ class Twins(TwinsSettings, Stage):
     """
 
     name: ClassVar[str] = "twins"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     in_columns: ClassVar[bool] = True
     summary: ClassVar[str] = "videos that hold the same footage, by their sound and by what moves"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("sound_fingerprints", ("video_id", "fingerprint_of", "fingerprint")),
-        Reads("clips", ("video_id", "first_frame", "frames", "motion_print", "scene_print")),
+        Reads("clips", ("video_id", "first_frame", "frames", "manifest_line", "motion_print", "scene_print")),
         Reads("videos", ("video_id", "bytes", "duration_seconds", "upload_date")),
         Reads("pose_measures", ("person_id", "video_id", "shoulder_width_px")),
     )

@@ -1,5 +1,7 @@
 """What joins two videos, by sound or by motion, and whether that makes them twins or only near."""
 
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,9 +9,11 @@ from pipeline.media.chromaprint import Items
 from pipeline.media.twins.candidates import candidates
 from pipeline.media.twins.comparison import Match, sounding_seconds
 from pipeline.media.twins.link import is_enough, linked, offsets_of
-from stages.twins.films import Films
+from stages.twins.films import Films, for_reuse
 from stages.twins.motion import Film, Meeting, Shared, meetings, shared
 from stages.twins.settings import TwinsSettings
+
+log = logging.getLogger(__name__)
 
 Pair = tuple[str, str]
 
@@ -63,25 +67,41 @@ def by_sound(prints: Mapping[str, Items], settings: TwinsSettings) -> Iterator[L
 
 
 def with_motion(
-    heard: Mapping[Pair, Link], studios: Sequence[Pair], films: Films, settings: TwinsSettings
+    heard: Mapping[Pair, Link], studios: Sequence[Pair], films: Films, settings: TwinsSettings, until: float
 ) -> Iterator[Link]:
-    """The links by sound and what motion says of them, and links by motion alone.
+    """The links by sound and what motion says of them, and links by motion alone. No link by sound is lost, however long it takes.
 
     Args:
         heard: links by sound, by their videos.
         studios: pairs of one studio, which alone are looked at where sound makes no twins.
         films: of the run.
         settings: of the stage.
+        until: of `time.monotonic`; what was not looked at then stays as it was heard, and is told.
     """
-    pairs = sorted({*heard, *studios})
+    pairs = for_reuse({*heard, *studios})
+    compared = 0
     for pair, (a, b) in zip(pairs, films.of(pairs), strict=True):
-        link = heard.get(pair)
-        if link and link.twins:
-            yield _seen_too(link, a, b, settings)
-        elif seen := _seen(pair, a, b, settings):
-            yield seen if seen.twins or not link else link
-        elif link:
+        if time.monotonic() > until:
+            break
+        compared += 1
+        if link := _joined(pair, heard.get(pair), a, b, settings):
             yield link
+    if left := pairs[compared:]:
+        log.warning(
+            "%d of %d pairs are not compared by motion: it took too long; what their sound says stays. A smaller "
+            "twins.motion_pairs chooses the likest ones",
+            len(left),
+            len(pairs),
+        )
+        yield from (heard[pair] for pair in left if pair in heard)
+
+
+def _joined(pair: Pair, link: Link | None, a: Film, b: Film, settings: TwinsSettings) -> Link | None:
+    """What joins two videos, by sound if they are `link`ed, and by motion."""
+    if link and link.twins:
+        return _seen_too(link, a, b, settings)
+    seen = _seen(pair, a, b, settings)
+    return seen if seen and (seen.twins or not link) else link
 
 
 def _seen_too(link: Link, a: Film, b: Film, settings: TwinsSettings) -> Link:

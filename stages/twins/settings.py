@@ -24,6 +24,11 @@ class TwinsSettings(Settings):
     studio_films: int = Field(
         64, ge=1, description="videos of one studio that each is compared with by motion, the likest ones"
     )
+    motion_pairs: int = Field(
+        300_000,
+        ge=0,
+        description="pairs of videos of one studio that a run compares by motion, the likest ones; 1 to 35 ms each",
+    )
     min_matched_seconds: float = Field(
         Limits.min_matched_seconds, ge=5, description="sound or motion in common that makes two videos twins, seconds"
     )

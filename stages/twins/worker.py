@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -12,15 +13,19 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.chromaprint import Items
 from pipeline.media.twins.link import items_of
+from stages.twins import Twins
 from stages.twins.clusters import clusters, names
 from stages.twins.films import Films
 from stages.twins.links import Found, Link, by_sound, with_motion
-from stages.twins.scenes import pairs
+from stages.twins.scenes import Paired, paired
 from stages.twins.settings import TwinsSettings
 
 log = logging.getLogger(__name__)
 
 _LIKE_SIZE = math.log(1.1)  # shoulders that differ by less than about a tenth count as equally large
+_MOTION_SECONDS = (
+    Twins.resources.seconds / 2
+)  # after which motion is no longer looked at: a unit that is stopped leaves no row
 
 
 class TwinsWorker:
@@ -57,27 +62,48 @@ class TwinsWorker:
 
     def _links(self, unit: Unit, prints: Mapping[str, Items]) -> Iterator[Link]:
         """All links; those by motion only where pictures were looked at, of which it is told."""
+        until = time.monotonic() + _MOTION_SECONDS
         settings = self._settings
         heard = {link.videos: link for link in by_sound(prints, settings)}
         films = Films(unit, sorted(prints))
         scenes = dict(films.scenes())
         known = [video for video in sorted(scenes) if scenes[video]]
-        found, left_out = pairs([scenes[video] for video in known], settings.studio_films)
-        if left_out:
-            log.warning(
-                "%d pairs of one studio are not compared by motion: each video is with the %d that look most like it "
-                "(twins.studio_films)",
-                left_out,
-                settings.studio_films,
-            )
-        if films.unseen:
-            log.warning(
-                "%d of %d videos are compared by sound alone: their clips were made before split noted what moves in them, or "
-                "by manifest_clips; `csg405 run crawl --redo` has split do it",
-                films.unseen,
-                len(prints),
-            )
-        yield from with_motion(heard, [(known[a], known[b]) for a, b in found], films, settings)
+        found = paired([scenes[video] for video in known], settings.studio_films, settings.motion_pairs)
+        _tell(found, films, settings, len(prints))
+        studios = [(known[a], known[b]) for a, b in found.pairs]
+        yield from with_motion(heard, studios, films, settings, until)
+
+
+def _tell(found: Paired, films: Films, settings: TwinsSettings, videos: int) -> None:
+    """Say what is not compared by motion."""
+    if found.beyond_films:
+        log.warning(
+            "at least %d pairs of one studio are not compared by motion: each video is with the %d that look most like it "
+            "(twins.studio_films)",
+            found.beyond_films,
+            settings.studio_films,
+        )
+    if found.beyond_pairs:
+        log.warning(
+            "%d more pairs of one studio are not compared by motion: of this run the %d that look most alike are "
+            "(twins.motion_pairs)",
+            found.beyond_pairs,
+            settings.motion_pairs,
+        )
+    if films.unseen:
+        log.warning(
+            "%d of %d videos are compared by sound alone: their clips were made before split noted what moves in them; "
+            "`csg405 run crawl --redo` has split do it",
+            films.unseen,
+            videos,
+        )
+    if films.of_manifest:
+        log.info(
+            "%d of %d videos are compared by sound alone, and their dubs are not found: a manifest gave their clips, of which "
+            "nothing is decoded",
+            films.of_manifest,
+            videos,
+        )
 
 
 def _ranks(videos: Sequence[Row], people: Sequence[Row]) -> dict[str, int]:

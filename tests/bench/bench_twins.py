@@ -24,7 +24,7 @@ from pipeline.media.chromaprint import Items, fingerprint
 from pipeline.media.shots.motion_print import MotionPrint
 from pipeline.media.writer import write_video
 from stages.twins import Twins
-from stages.twins.scenes import pairs
+from stages.twins.scenes import paired
 from tests.bench.table import Goal, Row, cost_of
 from tests.stages.twins.talks import talk
 
@@ -34,6 +34,8 @@ PART = 220  # items of thirty seconds
 FLIPPED = 0.1  # of the bits of a copy; Opus at 32 kbit/s flips 0.03, another tempo 0.08
 MOST_CPU_SECONDS, MOST_GB = 60.0, 4.0  # for 10,000 videos; memory without the planting's
 LOOKED_AT = 100_000  # films whose studios are told by their thumbnails
+ALIKE = 2_000, 8_000, 20_000, 100_000  # films of one studio
+ROOM_NOISE = 6  # grey levels by which their thumbnails differ
 MOVING, STUDIO, SECONDS = (1_000, 10_000), 5, 600  # films that are compared by motion, films of a studio, and of a film
 TALK_SECONDS = 120
 
@@ -118,12 +120,28 @@ def filmed(films: int) -> Iterator[Row]:
     yield Row("  pairs that are wrong", "", wrong, goal=Goal("value", 0))
 
 
+def studios() -> Iterator[Row]:
+    """Rows of telling by thumbnails who shares a studio: five each, and all of them one, which differ by noise or by nothing."""
+    rng = np.random.default_rng(1)
+    shown = rng.integers(0, 256, (LOOKED_AT // STUDIO, 64), np.uint8)
+    thumbnails = [[shown[at // STUDIO].tobytes()] for at in range(LOOKED_AT)]
+    yield Row(f"who shares a studio, of {LOOKED_AT:,}", "CPU s", _told(thumbnails))
+    room = rng.integers(40, 200, 64)
+    for films in ALIKE:
+        noisy = np.clip(room + rng.normal(0, ROOM_NOISE, (films, 64)), 0, 255).astype(np.uint8)
+        yield Row(f"  {films:,} of one studio, alike", "CPU s", _told([[one.tobytes()] for one in noisy]))
+        yield Row(f"  {films:,} of one studio, the same", "CPU s", _told([[noisy[0].tobytes()]] * films))
+
+
+def _told(thumbnails: Sequence[Sequence[bytes]]) -> float:
+    limits = Twins()
+    return _spent(lambda: paired(thumbnails, limits.studio_films, limits.motion_pairs))
+
+
 def measured(folder: Path, rounds: int) -> Iterator[Row]:
     for films in MOVING:
         yield from filmed(films)
-    shown = np.random.default_rng(1).integers(0, 256, (LOOKED_AT // STUDIO, 64), np.uint8)
-    thumbnails = [[shown[at // STUDIO].tobytes()] for at in range(LOOKED_AT)]
-    yield Row(f"who shares a studio, of {LOOKED_AT:,}", "CPU s", _spent(lambda: pairs(thumbnails, STUDIO)))
+    yield from studios()
     for videos, minutes in VIDEOS:
         prints, copies = planted(videos, minutes, videos)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

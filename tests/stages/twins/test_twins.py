@@ -21,6 +21,7 @@ from pipeline.tables.store import Store
 from pipeline.tables.table import Table
 from stages.judge import Judge
 from stages.twins import Twins
+from stages.twins.films import Films, for_reuse
 from tests.stages import fake_run
 from tests.stages.twins import gestures
 from tests.stages.twins.talks import RATE, printed, talk
@@ -157,10 +158,75 @@ def test_clips_of_older_versions_are_told_and_compared_by_sound(caplog: pytest.L
     assert "2 of 2 videos are compared by sound alone" in caplog.text and "--redo" in caplog.text
 
 
+def test_of_clips_that_a_manifest_gave_it_is_said_once_that_dubs_are_not_found(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    sound = printed(1, 16)
+    given = {"first_frame": 0, "frames": 400, "manifest_line": 7, "motion_print": None, "scene_print": None}
+    old = given | {"manifest_line": None}
+    rows = rows_of({"a": sound, "b": sound}, clips=[{"video_id": video, **given} for video in "aab"])
+    assert rows["a"]["how"] == "sound"
+    [said] = [record for record in caplog.records if "by sound alone" in record.getMessage()]
+    assert (
+        said.levelname == "INFO" and "2 of 2 videos" in said.getMessage() and "dubs are not found" in said.getMessage()
+    )
+    assert "--redo" not in caplog.text and not [record for record in caplog.records if record.levelname == "WARNING"]
+    caplog.clear()
+    rows_of({"a": sound, "b": None, "c": None}, clips=[{"video_id": "a", **old}, {"video_id": "b", **given}])
+    said_of = {record.levelname: record.getMessage() for record in caplog.records if "by sound" in record.getMessage()}
+    assert "--redo" in said_of["WARNING"] and all("1 of 3 videos" in message for message in said_of.values())
+
+
 def test_a_studio_of_more_films_than_are_compared_is_told(caplog: pytest.LogCaptureFixture) -> None:
     films = {name: gestures.gestures(seed, 3) for seed, name in enumerate("abc")}
     seen(films, studio_films=1)
-    assert "1 pairs of one studio are not compared by motion" in caplog.text
+    assert "at least 1 pairs of one studio are not compared by motion" in caplog.text and "studio_films" in caplog.text
+
+
+def test_a_run_compares_so_many_pairs_by_motion_and_tells_the_rest_and_what_is_heard_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    film, sound = gestures.gestures(1, 16), printed(1, 16)
+    films = {"a": film, "b": gestures.coded(film), "c": gestures.gestures(2, 16), "d": gestures.gestures(2, 16)}
+    prints = {"a": None, "b": None, "c": sound, "d": sound}
+    rows = seen(films, prints, motion_pairs=0)
+    assert "6 more pairs of one studio are not compared by motion" in caplog.text and "motion_pairs" in caplog.text
+    assert rows["a"]["cluster_id"] is None and rows["b"]["cluster_id"] is None
+    assert rows["c"]["cluster_id"] == rows["d"]["cluster_id"] is not None and rows["c"]["how"] == "both"
+    caplog.clear()
+    rows = seen(films, prints, motion_pairs=6)
+    assert rows["a"]["how"] == "motion" and "motion_pairs" not in caplog.text
+
+
+def test_where_motion_takes_too_long_no_link_by_sound_is_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("stages.twins.worker._MOTION_SECONDS", -1)
+    film, sound = gestures.gestures(1, 16), printed(1, 16)
+    films = {"a": film, "b": film, "c": gestures.gestures(2, 16), "d": gestures.gestures(3, 16)}
+    rows = seen(films, {"a": sound, "b": sound, "c": printed(2, 16), "d": printed(2, 16)})
+    assert "6 of 6 pairs are not compared by motion: it took too long" in caplog.text
+    assert [rows[video]["how"] for video in "ac"] == ["sound", "sound"]
+    assert rows["a"]["cluster_id"] == rows["b"]["cluster_id"] != rows["c"]["cluster_id"] == rows["d"]["cluster_id"]
+
+
+def test_films_of_a_studio_that_is_held_are_read_once_each_though_studios_are_mixed() -> None:
+    reads: list[str] = []
+
+    class Clips:
+        def load(self, rows: Sequence[int] | None = None) -> list[dict[str, Any]]:
+            reads.extend(ids[row] for row in rows or ())
+            return [{"motion_print": None, "scene_print": None} for _ in rows or ()]
+
+    ids = [f"{at:04d}" for at in range(900)]
+    light = [{"video_id": one, "first_frame": 0, "frames": 100} for one in ids]
+    films = Films(Unit("all", {"clips": light}, {"clips": Clips()}), ids)
+    studio = [(a, b) for a in range(300) for b in range(a + 1, 300)][::7]
+    pairs = sorted((ids[3 * a + room], ids[3 * b + room]) for room in range(3) for a, b in studio)
+    order = for_reuse(pairs)
+    assert sorted(order) == pairs and sum(1 for _ in films.of(order)) == len(pairs)
+    assert sorted(reads) == sorted({video for pair in pairs for video in pair})
 
 
 def add(store: Store, number: int, seed: int) -> None:
