@@ -179,7 +179,8 @@ def with_twins(
             queue.append(work.video)
         video = queue.pop(0)
         like = _like(video, prints, limits, found) if video in prints else []
-        for work in (*like, *clusters.beside(video, {*found, *(one.video for one in like)})):
+        sure = {one.video for one in like if one.sure}  # what only comes near by its sound may be a twin by what moves
+        for work in (*like, *clusters.beside(video, {*found, *sure})):
             if work.sure:
                 found[work.video] = work
                 queue.append(work.video)

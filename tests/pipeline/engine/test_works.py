@@ -9,7 +9,7 @@ from pipeline.media.chromaprint import fingerprint
 from pipeline.media.twins.limits import Limits
 from pipeline.tables.store import Store
 from tests.stages import fake_run
-from tests.stages.twins.talks import talk
+from tests.stages.twins.talks import RATE, talk
 
 WORK, COPY, DUB, NEAR, OTHER = (f"yt:{letter * 11}" for letter in "abcde")
 
@@ -38,6 +38,23 @@ def test_a_dub_goes_by_what_moves_and_what_is_only_near_is_asked_for_once() -> N
     assert [(work.video, work.likeness) for work in asked] == [(NEAR, 0.66)]
     yes = with_twins([Work(WORK)], prints(), CLUSTERS, Limits(), lambda _: True)
     assert {work.video for work in yes} == {WORK, COPY, DUB, NEAR}
+
+
+def test_what_only_comes_near_by_sound_goes_unasked_where_what_moves_makes_it_a_twin() -> None:
+    mixed = np.concatenate([talk(9, 20), talk(1, 24)[4 * RATE : 9 * RATE], talk(10, 20)]).astype(np.float32)
+    heard = {WORK: fingerprint(talk(1, 24).astype(np.float32)), DUB: fingerprint(mixed)}
+    asked: list[Work] = []
+
+    def no(work: Work) -> bool:
+        asked.append(work)
+        return False
+
+    of_two = Clusters({WORK: "1", DUB: "1"}, {WORK: "n", DUB: "n"}, {DUB: 0.9})
+    by_sound = with_twins([Work(WORK)], heard, Clusters({}, {}, {}), Limits(), no)
+    assert [work.video for work in by_sound] == [WORK] and [work.video for work in asked] == [DUB], "it only comes near"
+    asked.clear()
+    found = {work.video: work for work in with_twins([Work(WORK)], heard, of_two, Limits(), no)}
+    assert found[DUB].how == MOTION and found[DUB].sure and DUB not in {work.video for work in asked}
 
 
 def test_a_work_without_sound_has_the_twins_that_the_table_knows() -> None:
