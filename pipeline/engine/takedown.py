@@ -5,7 +5,8 @@ brings it to its end. Files go before rows, and rows before the journal, so that
 file is.
 """
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pipeline.tables.erased import Erased
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.seal import DamagedFile, DiskError
 from pipeline.tables.store import Store
-from pipeline.tables.takedowns import Journal, Model, Takedown
+from pipeline.tables.takedowns import Journal, Model, Takedown, TakedownError
 
 _LAST = "videos"  # of the tables to be erased: it says what units of others are called
 
@@ -39,7 +40,12 @@ def begin(
         kept: fingerprints that whoever asked agreed to be kept, by work.
 
     Returns: the journal, and what is to be told of releases: a line each.
+
+    Raises:
+        TakedownError: the ledger of the published folder does not read; nothing was done.
     """
+    if published:
+        takedowns.read(published / takedowns.LEDGER)  # one that does not read is to be told before anything counts
     releases, told = _releases(run, frozenset(works), published)
     known: dict[Path, Model] = {}
     lines = []
@@ -86,31 +92,32 @@ def finish(run: Path, listed: str = "") -> Removed | None:
     if journal is None:
         return None
     takedowns.add(run / takedowns.LEDGER, journal.lines)
-    undone = _publish(run, journal)
     works = frozenset(journal.works)
     removed = remove_from_run(run, (), listed, works)
-    undone += [*removed.undone, *_erase(run, listed, works)]
+    undone = [*removed.undone, *_erase(run, listed, works), *_publish(run, journal)]
     if not undone:
         takedowns.end(run)
     return replace(removed, undone=tuple(undone))
 
 
-def _publish(run: Path, journal: Journal) -> list[str]:
-    """Join the run's ledger to those beside its releases; what kept it from that, where something did."""
+def _publish(run: Path, journal: Journal) -> Iterator[str]:
+    """Join the run's ledger to those beside its releases; what kept it from that, a line each: nobody stays for that."""
     lines = takedowns.read(run / takedowns.LEDGER).values()
-    places = [*releases_in(run / FOLDER), *([Path(journal.published)] if journal.published else [])]
-    undone = []
-    for place in places:
-        if place.is_dir():
+    for place in [*releases_in(run / FOLDER), *([Path(journal.published)] if journal.published else [])]:
+        try:
+            if not place.is_dir():
+                raise FileNotFoundError("it is not there: make it, or bring it back")
             takedowns.add(place / takedowns.LEDGER, lines)
-        else:
-            again = f"make it, or bring it back; then `csg405 takedown {run_option(run)}`"
-            undone.append(f"{place} is not there, and did not get {takedowns.LEDGER}: {again}")
-    return undone
+        except (TakedownError, OSError) as error:
+            then = f"then `csg405 takedown {run_option(run)}` adds them"
+            yield f"{place} did not get {takedowns.LEDGER}: {error}; {then}"
 
 
 def _erase(run: Path, listed: str, works: frozenset[str]) -> list[str]:
-    """Take works out of all tables, with the files that held them; what damage keeps in there is told."""
+    """Take works out of all tables, with the files that held them; what damage, or a full disk, keeps in there is told.
+
+    A table that names one is written anew, whole, before the old one goes: that needs as much room as it has.
+    """
     who = of_run(run, listed)
     store = Store(run, replace(who, videos=who.videos | works))
     undone = []
@@ -119,7 +126,10 @@ def _erase(run: Path, listed: str, works: frozenset[str]) -> list[str]:
         for kind in [*(one for one in store.kinds if one != _LAST), *(one for one in store.kinds if one == _LAST)]:
             compact(store, kind, erased)
         sweep(store)
-    except (Damaged, DamagedFile, DiskError) as error:
-        then = f"then `csg405 takedown {run_option(run)}` does the rest"
+    except (Damaged, DamagedFile, DiskError, OSError) as error:
+        room = ""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            room = f"make room for a second copy of the largest folder in {run / 'tables'} that names them, "
+        then = f"{room}then `csg405 takedown {run_option(run)}` does the rest"
         undone.append(f"what tables hold of them is not erased: {error}; {then}")
     return undone

@@ -1,5 +1,6 @@
 """A takedown: nothing of the works is found in any folder of the run, the ledger refuses them, and a kill leaves nobody behind."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -169,6 +170,60 @@ def test_a_damaged_table_keeps_the_takedown_open_and_is_told(run: Path) -> None:
     assert f"{takedowns.JOURNAL} is of a takedown that was cut short" in ask.output
     part.write_bytes(whole)
     assert taken(run).exit_code == 0 and found_of(run, (WORK, MIRRORED)) == {}
+
+
+def test_a_published_ledger_that_does_not_read_is_told_before_anything_counts(run: Path, tmp_path: Path) -> None:
+    (tmp_path / takedowns.LEDGER).write_text("{\n")
+    before = content(run)
+    out = taken(run, identity(WORK), "--uncertain", "leave", "--yes", "--published", str(tmp_path))
+    assert out.exit_code != 0 and "line 1: no line of a ledger" in out.output and content(run) == before
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "gone", "full"])
+def test_where_the_ledger_cannot_be_published_the_works_go_all_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    published = tmp_path / "published"
+    published.mkdir()
+    begin(run, [identity(WORK), identity(MIRRORED)], DAY, published, {})
+    if trouble == "damaged":
+        (published / takedowns.LEDGER).write_text("{\n")
+    elif trouble == "gone":
+        published.rmdir()
+    write_text = files.write_text
+
+    def full(path: Path, text: str) -> None:
+        if trouble == "full" and Path(path).parent == published:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_text", full)
+        done = finish(run)
+    assert done is not None and len(done.undone) == 1 and "did not get takedowns.jsonl" in done.undone[0]
+    assert set(found_of(run, (WORK, MIRRORED))) == {takedowns.JOURNAL}, "which tells what is still to do"
+    (published / takedowns.LEDGER).unlink(missing_ok=True)
+    published.mkdir(exist_ok=True)
+    done = finish(run)
+    assert done is not None and done.undone == () and found_of(run, (WORK, MIRRORED)) == {}
+    assert (published / takedowns.LEDGER).read_bytes() == (run / takedowns.LEDGER).read_bytes()
+
+
+def test_a_full_disk_keeps_the_takedown_open_and_the_room_that_it_takes_is_told(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(run, [identity(WORK), identity(MIRRORED)], DAY, None, {})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.engine.takedown.compact", full)
+        done = finish(run)
+    assert done is not None and "make room for a second copy of the largest folder" in done.undone[0]
+    assert (run / takedowns.JOURNAL).exists() and people.mark(identity(WORK)) in takedowns.marks_of(run)
+    done = finish(run)
+    assert done is not None and done.undone == () and found_of(run, (WORK, MIRRORED)) == {}
 
 
 # kills
