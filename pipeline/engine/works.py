@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from pipeline.base.errors import BadUse
 from pipeline.base.units import Row
@@ -72,6 +73,23 @@ def _rows(store: Store, kind: str, columns: Iterable[str]) -> list[Row]:
     names = ["video_id", *columns]
     rows = store.table(kind).rows(names).select(names).to_pylist() if kind in store.kinds else []
     return [row for row in rows if row["video_id"]]
+
+
+def held(store: Store) -> set[str]:
+    """Every video that a run names: in rows that count no more too, in what units are called, and in what it knows of files.
+
+    Raises: Damaged where a table is; nobody is to be passed over in silence.
+    """
+    found = set[str]()
+    for kind in store.kinds:
+        table = store.table(kind)
+        if "video_id" in table.kind.schema.names:
+            found.update(video for video in pc.unique(table.every(["video_id"])["video_id"]).to_pylist() if video)
+        for unit in table.winners(["unit"])["unit"].to_pylist():
+            found |= people.mentioned(unit)
+    for path in sorted((store.run / "input").glob("*.jsonl")):
+        found |= people.mentioned(path.read_text(encoding="utf-8", errors="replace"))
+    return found
 
 
 def _by_link(store: Store) -> dict[str, str]:

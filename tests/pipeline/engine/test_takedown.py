@@ -15,10 +15,12 @@ from pipeline.base import files
 from pipeline.cli.main import main
 from pipeline.engine.takedown import begin, finish
 from pipeline.tables import people, run_folder, takedowns
+from pipeline.tables.compaction import compact
+from pipeline.tables.erased import Erased
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.run_folder import Find
-from pipeline.tables.store import Store
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from tests.pipeline.engine import planted_works as planted
 from tests.pipeline.engine.planted_works import FRAMES, MIRRORED, NEAR, OTHER, SAME_FACE, WORK, found_of, identity
 from tests.pipeline.shards.release.published import VIDEOS, publish
@@ -158,6 +160,46 @@ def test_works_that_a_ledger_from_elsewhere_names_go_without_an_entry(run: Path)
     assert out.exit_code == 0 and set(found_of(run, (OTHER, WORK, MIRRORED))) == {takedowns.LEDGER}, out.output
     assert out.output.count(f"{identity(NEAR)} comes near to") == 1, "asked once"
     assert set(takedowns.read(run / takedowns.LEDGER)) >= {people.mark(identity(WORK)), people.mark(identity(OTHER))}
+
+
+def test_a_work_whose_video_was_refused_since_is_found_by_what_is_left_of_it(run: Path) -> None:
+    """A ledger from elsewhere named it, a crawl looked at it again and refused it, and a compaction took its row out."""
+    takedowns.add(run / takedowns.LEDGER, [takedowns.Takedown(people.mark(identity(OTHER)), DAY)])
+    for kind in SPEAK_OF_CHANNELS:
+        rows = Store(run).table(kind).rows(["video_id"]).select(["unit", "video_id"]).to_pylist()
+        for unit in (row["unit"] for row in rows if row["video_id"] == identity(OTHER)):
+            fake_run.refuse(Store(run), kind, unit, "opted_out", "it was taken down", attempt=2)
+        compact(Store(run), kind)
+        assert identity(OTHER) not in Store(run).table(kind).every(["video_id"])["video_id"].to_pylist()
+    assert "tables/persons" in {path.rsplit("/", 2)[0] for path in found_of(run, (OTHER,))}
+    out = taken(run, "--yes")
+    assert out.exit_code == 0 and "nothing to do" not in out.output and found_of(run, (OTHER,)) == {}, out.output
+
+
+@pytest.mark.parametrize("where", ["outcomes", "files"])
+def test_a_work_that_only_a_unit_or_a_line_of_known_files_names_is_found(run: Path, where: str) -> None:
+    assert taken(run, identity(OTHER), "--uncertain", "leave", "--yes").exit_code == 0
+    assert found_of(run, (OTHER,)) == {}
+    link = f"https://youtu.be/{identity(OTHER)[3:]}"
+    if where == "outcomes":
+        fake_run.refuse(Store(run), "videos", link, "opted_out", "it was taken down")
+    else:
+        planted.write(
+            run / "input/files.jsonl", f'{{"unit": "talk.mp4", "video_id": "{identity(OTHER)}"}}\n', more=True
+        )
+    assert len(found_of(run, (OTHER,))) == 1
+    out = taken(run, "--yes")
+    assert out.exit_code == 0 and "nothing to do" not in out.output and found_of(run, (OTHER,)) == {}, out.output
+
+
+def test_what_a_row_that_counts_no_more_was_called_by_is_a_name_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, name in ((1, "talk.mp4"), (2, "shared.mp4"), (3, "shared.mp4")):
+        fake_run.add_video(store, number, source=name)
+    fake_run.refuse(store, "videos", fake_run.video_id(1), "opted_out", attempt=2)
+    assert len(store.read("videos", ["video_id"])) == 2
+    names = Erased.of(store, frozenset({fake_run.video_id(1), fake_run.video_id(2)})).names
+    assert "talk.mp4" in names and "shared.mp4" not in names, "another work is called by it as well"
 
 
 def test_a_damaged_table_keeps_the_takedown_open_and_is_told(run: Path) -> None:
