@@ -6,6 +6,7 @@ file is.
 """
 
 import errno
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipeline.tables.erased import Erased
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.seal import DamagedFile, DiskError
 from pipeline.tables.store import Store
-from pipeline.tables.takedowns import Journal, Model, Takedown, TakedownError
+from pipeline.tables.takedowns import Journal, Takedown, TakedownError
 
 _LAST = "videos"  # of the tables to be erased: it says what units of others are called
 
@@ -47,11 +48,11 @@ def begin(
     if published:
         takedowns.read(published / takedowns.LEDGER)  # one that does not read is to be told before anything counts
     releases, told = _releases(run, frozenset(works), published)
-    known: dict[Path, Model] = {}
+    models = trained.Trained(run)
     lines = []
     for work in works:
         mark = people.mark(work)
-        line = Takedown(mark, day, releases[work], trained.described(run, mark, known))
+        line = Takedown(mark, day, releases[work], models.on(mark))
         if work in kept:
             line = replace(line, sound_of=NAME, sound=kept[work].astype("<u4").tobytes())
         lines.append(line)
@@ -67,12 +68,13 @@ def _releases(run: Path, works: frozenset[str], published: Path | None) -> tuple
     noted = people.read(people.note_of(run / FOLDER)) or frozenset()
     found = {}
     for work in works:
-        versions = tuple(sorted(held[work]))
+        versions = tuple(sorted(set(held[work].values())))
         found[work] = versions or ((takedowns.UNKNOWN_VERSION,) if people.mark(work) in noted else ())
-    places = {place: version for versions in held.values() for version, place in versions.items()}
+    versions_at = {place: version for here in held.values() for place, version in here.items()}
     told += [
-        f"version {version} in {place} holds them: `csg405 takedown ENTRY... --release {place} --out NEW` writes one without"
-        for place, version in sorted(places.items())
+        f"version {version} in {place} holds them: `csg405 takedown ENTRY... --release {shlex.quote(str(place))} --out NEW` writes "
+        "one without"
+        for place, version in sorted(versions_at.items())
         if place != run / FOLDER
     ]
     return found, told

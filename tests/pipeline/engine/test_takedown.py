@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import shlex
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -98,13 +99,29 @@ def test_the_ledger_says_what_is_promised_and_no_id(run: Path, tmp_path: Path) -
     assert "training/one/checkpoints was made with them" in shown.output
 
 
-def test_the_versions_that_held_them_are_named(run: Path, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        publish(tmp_path / "published" / name)
-    _, told = begin(run, [VIDEOS[1]], DAY, tmp_path / "published", {})
+def test_each_folder_of_a_version_that_held_them_is_named(run: Path, tmp_path: Path) -> None:
+    places = [tmp_path / "pub lished" / name for name in ("a", "b")]
+    for place in places:
+        publish(place)
+    _, told = begin(run, [VIDEOS[1]], DAY, tmp_path / "pub lished", {})
     assert finish(run) is not None
     assert takedowns.read(run / takedowns.LEDGER)[people.mark(VIDEOS[1])].releases == ("1.0.0",)
-    assert any("version 1.0.0 in" in line and "--release" in line for line in told)
+    for place in places:
+        [line] = [line for line in told if f"version 1.0.0 in {place} holds them" in line]
+        assert shlex.split(line.split("`")[1])[4] == str(place), "the command is one that a shell reads"
+
+
+def test_each_work_is_said_to_be_in_the_weights_that_saw_it(run: Path) -> None:
+    """The first of two works was in one folder of weights of a training, the second in both."""
+    for name in ("checkpoints", "milestones"):
+        folder = run / "training/two" / name
+        planted.write(folder / "step-1/model.safetensors", f"two's {name}")
+        planted.write(folder / "step-1/optimizer.safetensors", "no weights")
+        people.note(run, folder, [identity(OTHER), *([identity(WORK)] if name == "checkpoints" else [])])
+    journal, _ = begin(run, [identity(WORK), identity(OTHER)], DAY, None, {})
+    said = [{model.name: set(model.sha256) for model in line.models}["training/two"] for line in journal.lines]
+    first, second = (hashlib.sha256(f"two's {name}".encode()).hexdigest() for name in ("checkpoints", "milestones"))
+    assert said == [{first}, {first, second}]
 
 
 def test_near_twins_are_asked_for_and_nothing_is_decided_in_silence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
