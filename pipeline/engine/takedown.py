@@ -56,7 +56,8 @@ def begin(
         if work in kept:
             line = replace(line, sound_of=NAME, sound=kept[work].astype("<u4").tobytes())
         lines.append(line)
-    journal = Journal(tuple(works), tuple(lines), str(published.absolute()) if published else "")
+    names = Erased.of(Store(run), frozenset(works)).names  # while the table `videos` says them
+    journal = Journal(tuple(works), tuple(lines), str(published.absolute()) if published else "", tuple(sorted(names)))
     takedowns.begin(run, journal)
     return journal, told
 
@@ -94,9 +95,9 @@ def finish(run: Path, listed: str = "") -> Removed | None:
     if journal is None:
         return None
     takedowns.add(run / takedowns.LEDGER, journal.lines)
-    works = frozenset(journal.works)
-    removed = remove_from_run(run, (), listed, works)
-    undone = [*removed.undone, *_erase(run, listed, works), *_publish(run, journal)]
+    gone = Erased(frozenset(journal.works), frozenset(journal.names))
+    removed = remove_from_run(run, (), listed, gone.works, gone.names)
+    undone = [*removed.undone, *_erase(run, listed, gone), *_publish(run, journal)]
     if not undone:
         takedowns.end(run)
     return replace(removed, undone=tuple(undone))
@@ -115,18 +116,17 @@ def _publish(run: Path, journal: Journal) -> Iterator[str]:
             yield f"{place} did not get {takedowns.LEDGER}: {error}; {then}"
 
 
-def _erase(run: Path, listed: str, works: frozenset[str]) -> list[str]:
+def _erase(run: Path, listed: str, gone: Erased) -> list[str]:
     """Take works out of all tables, with the files that held them; what damage, or a full disk, keeps in there is told.
 
     A table that names one is written anew, whole, before the old one goes: that needs as much room as it has.
     """
     who = of_run(run, listed)
-    store = Store(run, replace(who, videos=who.videos | works))
+    store = Store(run, replace(who, videos=who.videos | gone.works))
     undone = []
     try:
-        erased = Erased.of(store, works)
         for kind in [*(one for one in store.kinds if one != _LAST), *(one for one in store.kinds if one == _LAST)]:
-            compact(store, kind, erased)
+            compact(store, kind, gone)
         sweep(store)
     except (Damaged, DamagedFile, DiskError, OSError) as error:
         room = ""

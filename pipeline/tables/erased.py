@@ -14,7 +14,7 @@ from pipeline.tables.kinds import KINDS
 from pipeline.tables.person_files import of_words, words_in, words_of
 from pipeline.tables.store import Store
 
-_NAMES = ("source", "url", "unit")  # of a video: what units of other tables may be called
+_NAMES = ("source", "url", "path", "unit")  # of a video: what units of other tables may be called
 
 
 def _named(rows: pa.Table) -> frozenset[str]:

@@ -202,18 +202,20 @@ class Journal:
         works: video ids.
         lines: what the ledger is to say of them.
         published: a folder beside the run that gets the ledger as well; "" for none.
+        names: links and names of files that stand for the works, see `Erased`.
     """
 
     works: tuple[str, ...]
     lines: tuple[Takedown, ...]
     published: str = ""
+    names: tuple[str, ...] = ()
 
 
 def begin(run: Path, journal: Journal) -> None:
     """From here on the takedown counts. Raises TakedownError where the ledger could not hold it."""
     check_room(run / LEDGER, journal.lines)
     lines = [json.loads(one.line()) for one in journal.lines]
-    said = {"works": list(journal.works), "lines": lines, "published": journal.published}
+    said = {"works": list(journal.works), "lines": lines, "published": journal.published, "names": list(journal.names)}
     files.write_text(run / JOURNAL, json.dumps(said))
 
 
@@ -221,7 +223,8 @@ def at_work(run: Path) -> Journal | None:
     """The takedown that is at work, or was cut short. Raises TakedownError where its journal does not read."""
     try:
         said = json.loads((run / JOURNAL).read_text(encoding="utf-8"))
-        return Journal(tuple(map(str, said["works"])), tuple(map(_of, said["lines"])), str(said["published"]))
+        works, lines, names = said["works"], tuple(map(_of, said["lines"])), said.get("names", [])
+        return Journal(tuple(map(str, works)), lines, str(said["published"]), tuple(map(str, names)))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, RecursionError):

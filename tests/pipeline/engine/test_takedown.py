@@ -77,6 +77,29 @@ def test_nothing_of_them_is_found_after(run: Path) -> None:
     assert again.exit_code == 0 and "nothing to do" in again.output
 
 
+@pytest.mark.parametrize("number", planted.NAMED)
+def test_a_work_that_texts_know_by_a_link_or_a_file_alone_is_found_by_it(run: Path, number: int) -> None:
+    by_name = {path for path, held in found_of(run, (number,)).items() if f"name {number}" in held}
+    assert len([path for path in by_name if not path.startswith("tables/")]) > 10
+    begin(run, [identity(number)], DAY, None, {})
+    done = finish(run)
+    assert done is not None and done.undone == () and found_of(run, (number,)) == {}
+    lines = (run / "logs/more.jsonl").read_text().splitlines()
+    assert len(lines) == 5 + len(planted.NAMED) - 2 and found_of(run, (WORK,))["logs/more.jsonl"] == ["id 0", "words 0"]
+
+
+def test_after_a_kill_behind_the_tables_the_names_are_known_still(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = planted.NAMED[0]
+    begin(run, [identity(number)], DAY, None, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(takedowns, "end", lambda _: None)
+        finish(run)
+    planted.plant(run, next(place for place in run_folder.PLACES if place.name == "logs"), number)
+    assert set(found_of(run, (number,))) == {takedowns.JOURNAL, "logs/more.jsonl"}
+    finish(run)
+    assert found_of(run, (number,)) == {}
+
+
 def test_the_ledger_says_what_is_promised_and_no_id(run: Path, tmp_path: Path) -> None:
     releases = tmp_path / "published"
     about = publish(releases / "first", title="Talks")
@@ -181,16 +204,16 @@ def test_works_that_a_ledger_from_elsewhere_names_go_without_an_entry(run: Path)
 
 def test_a_work_whose_video_was_refused_since_is_found_by_what_is_left_of_it(run: Path) -> None:
     """A ledger from elsewhere named it, a crawl looked at it again and refused it, and a compaction took its row out."""
-    takedowns.add(run / takedowns.LEDGER, [takedowns.Takedown(people.mark(identity(OTHER)), DAY)])
+    takedowns.add(run / takedowns.LEDGER, [takedowns.Takedown(people.mark(identity(NEAR)), DAY)])
     for kind in SPEAK_OF_CHANNELS:
         rows = Store(run).table(kind).rows(["video_id"]).select(["unit", "video_id"]).to_pylist()
-        for unit in (row["unit"] for row in rows if row["video_id"] == identity(OTHER)):
+        for unit in (row["unit"] for row in rows if row["video_id"] == identity(NEAR)):
             fake_run.refuse(Store(run), kind, unit, "opted_out", "it was taken down", attempt=2)
         compact(Store(run), kind)
-        assert identity(OTHER) not in Store(run).table(kind).every(["video_id"])["video_id"].to_pylist()
-    assert "tables/persons" in {path.rsplit("/", 2)[0] for path in found_of(run, (OTHER,))}
-    out = taken(run, "--yes")
-    assert out.exit_code == 0 and "nothing to do" not in out.output and found_of(run, (OTHER,)) == {}, out.output
+        assert identity(NEAR) not in Store(run).table(kind).every(["video_id"])["video_id"].to_pylist()
+    assert "tables/persons" in {path.rsplit("/", 2)[0] for path in found_of(run, (NEAR,))}
+    out = taken(run, "--uncertain", "leave", "--yes")
+    assert out.exit_code == 0 and "nothing to do" not in out.output and found_of(run, (NEAR,)) == {}, out.output
 
 
 @pytest.mark.parametrize("where", ["outcomes", "files"])
