@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.base.damage import Damaged, run_option
+from pipeline.base.text import printable
 from pipeline.engine.upkeep import sweep
 from pipeline.media.chromaprint import NAME, Items
 from pipeline.shards.release import FOLDER
@@ -24,6 +25,7 @@ from pipeline.tables.opt_out import of_run
 from pipeline.tables.seal import DamagedFile, DiskError
 from pipeline.tables.store import Store
 from pipeline.tables.takedowns import Journal, Takedown, TakedownError
+from pipeline.tables.unlisted import unlist
 
 _LAST = "videos"  # of the tables to be erased: it says what units of others are called
 
@@ -96,11 +98,21 @@ def finish(run: Path, listed: str = "") -> Removed | None:
         return None
     takedowns.add(run / takedowns.LEDGER, journal.lines)
     gone = Erased(frozenset(journal.works), frozenset(journal.names))
+    told = [*unlist(run, listed, gone.works), *_lying(gone)]
     removed = remove_from_run(run, (), listed, gone.works, gone.names)
     undone = [*removed.undone, *_erase(run, listed, gone), *_publish(run, journal)]
     if not undone:
         takedowns.end(run)
-    return replace(removed, undone=tuple(undone))
+    return replace(removed, told=(*removed.told, *told), undone=tuple(undone))
+
+
+def _lying(gone: Erased) -> list[str]:
+    """What a crawl used where it found it, which is no part of the run."""
+    lying = [name for name in sorted(gone.names) if Path(name).is_absolute() and Path(name).is_file()]
+    return [
+        f"{printable(name)} was crawled where it lies and stays there: delete it, or each crawl refuses it again"
+        for name in lying
+    ]
 
 
 def _publish(run: Path, journal: Journal) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pipeline.tables.compaction import compact
 from pipeline.tables.erased import Erased
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import of_run
+from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.run_folder import Find
 from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from tests.pipeline.engine import planted_works as planted
@@ -98,6 +99,22 @@ def test_after_a_kill_behind_the_tables_the_names_are_known_still(run: Path, mon
     assert set(found_of(run, (number,))) == {takedowns.JOURNAL, "logs/more.jsonl"}
     finish(run)
     assert found_of(run, (number,)) == {}
+
+
+def test_a_work_that_opted_out_before_is_on_no_list_after_and_its_file_is_told(run: Path, tmp_path: Path) -> None:
+    lying = tmp_path / "talk.mp4"
+    lying.write_bytes(b"film")
+    fake_run.add(Store(run), "videos", [{"video_id": identity(WORK), "path": str(lying)}], attempt=2)
+    asked = CliRunner().invoke(
+        main, ["opt-out", identity(WORK), identity(OTHER), "--run", str(run), "--profile", "folder"]
+    )
+    assert asked.exit_code == 0 and identity(WORK) in (run / "opt_out.txt").read_text()
+    out = taken(run, identity(WORK), "--uncertain", "leave", "--yes")
+    assert out.exit_code == 0 and found_of(run, (WORK, MIRRORED)) == {}, out.output
+    assert (run / "opt_out.txt").read_text() == f"{identity(OTHER)}\n"
+    assert f"still to do: {lying} was crawled where it lies" in out.output and lying.is_file()
+    again = CliRunner().invoke(main, ["check", "--run", str(run)])
+    assert "opt_out.txt" not in again.output and forgotten(run, of_run(run, "")) is None
 
 
 def test_the_ledger_says_what_is_promised_and_no_id(run: Path, tmp_path: Path) -> None:
