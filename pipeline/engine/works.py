@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pipeline.base.units import Row
 from pipeline.media.chromaprint import Items
 from pipeline.media.twins.limits import Limits
 from pipeline.media.twins.link import SoundLink, items_of, link_of
+from pipeline.media.twins.shared import sharing
 from pipeline.shards.release.wanted import wanted_of, with_channels
 from pipeline.tables import people
 from pipeline.tables.store import CHANNEL_COLUMNS, SPEAK_OF_CHANNELS, Store
@@ -157,13 +159,23 @@ class Clusters:
         rows = _rows(store, "twins", names)
         return cls(*({row["video_id"]: row[name] for row in rows if row[name] is not None} for name in names))
 
+    @cached_property
+    def _members(self) -> list[tuple[Mapping[str, str], Mapping[str, list[str]], bool]]:
+        """What each of the two says, the videos of each of its clusters, and whether these are twins for sure."""
+        found: list[tuple[Mapping[str, str], Mapping[str, list[str]], bool]] = []
+        for clusters, sure in ((self.strict, True), (self.near, False)):
+            members: dict[str, list[str]] = {}
+            for video in sorted(clusters):
+                members.setdefault(clusters[video], []).append(video)
+            found.append((clusters, members, sure))
+        return found
+
     def beside(self, video: str, but: Container[str]) -> Iterator[Work]:
         """The other videos of its clusters; `but` those."""
         seen = set[str]()
-        for clusters, sure in ((self.strict, True), (self.near, False)):
-            mine = clusters.get(video)
-            for other in sorted(one for one, cluster in clusters.items() if cluster == mine):
-                if mine and other != video and other not in but and other not in seen:
+        for clusters, members, sure in self._members:
+            for other in members.get(clusters.get(video, ""), ()):
+                if other != video and other not in but and other not in seen:
                     seen.add(other)
                     likeness = self.likeness.get(other, self.likeness.get(video))
                     yield Work(other, MOTION, sure, video, likeness=likeness)
@@ -185,6 +197,7 @@ def with_twins(
     refused: set[str] = set()
     queue = [work.video for work in works]
     near: dict[str, Work] = {}
+    worth: dict[str, list[str]] = {}  # of all that wait, in one pass over the run's fingerprints
     while queue or near:
         if not queue:  # all that is sure comes before the first question
             work = near.pop(min(near))
@@ -195,8 +208,11 @@ def with_twins(
                 continue
             found[work.video] = work
             queue.append(work.video)
+        if queue[0] not in worth:
+            worth |= sharing({one: prints[one] for one in queue if one in prints}, prints)
         video = queue.pop(0)
-        like = _like(video, prints, limits, found) if video in prints else []
+        others = [other for other in worth.get(video, ()) if other != video and other not in found]
+        like = [scored(one, SOUND, video, link) for one in others if (link := link_of(video, one, prints, limits))]
         sure = {one.video for one in like if one.sure}  # what only comes near by its sound may be a twin by what moves
         for work in (*like, *clusters.beside(video, {*found, *sure})):
             if work.sure:
@@ -205,11 +221,6 @@ def with_twins(
             elif work.video not in refused:
                 near.setdefault(work.video, work)
     return list(found.values())
-
-
-def _like(video: str, prints: Mapping[str, Items], limits: Limits, but: Mapping[str, Work]) -> list[Work]:
-    others = [other for other in sorted(prints) if other != video and other not in but]
-    return [scored(other, SOUND, video, link) for other in others if (link := link_of(video, other, prints, limits))]
 
 
 def scored(video: str, how: str, like: str, link: SoundLink) -> Work:
@@ -222,9 +233,10 @@ def scored(video: str, how: str, like: str, link: SoundLink) -> Work:
 def like_kept(kept: Iterable[Items], prints: Mapping[str, Items], limits: Limits) -> list[Work]:
     """The works of a run that are like a fingerprint which the ledger keeps; the most alike where several are."""
     found: dict[str, Work] = {}
-    for items in kept:
-        for video in sorted(prints):
-            if link := link_of("", video, {"": items, video: prints[video]}, limits):
+    asked = {str(number): items for number, items in enumerate(kept)}
+    for name, videos in sharing(asked, prints).items():
+        for video in videos:
+            if link := link_of("", video, {"": asked[name], video: prints[video]}, limits):
                 work = scored(video, KEPT, "", link)
                 if video not in found or (work.sure, work.share) > (found[video].sure, found[video].share):
                     found[video] = work
