@@ -184,7 +184,7 @@ def _text_of(path: Path, joined: Mapping[str, Takedown]) -> str:
     if len(text.encode()) > _MOST_BYTES:
         raise TakedownError(
             f"{path} would be larger than {_MOST_BYTES >> 20} MiB, which nobody reads, and stays as it was: of each hour of "
-            "sound that is kept it holds 0.2 MB; leave --keep-fingerprint out"
+            "sound that is kept it holds 0.15 MB; leave --keep-fingerprint out"
         )
     return text
 

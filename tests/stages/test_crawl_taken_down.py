@@ -100,6 +100,21 @@ def test_a_ledger_beside_the_input_is_read_first_and_kept(films: Path, tmp_path:
     assert all((folder / name).is_file() for name in found), "a file that was used where it lies stays"
 
 
+def test_a_minute_of_it_is_refused_whatever_its_share(tmp_path: Path) -> None:
+    folder, run = tmp_path / "films", tmp_path / "run"
+    folder.mkdir()
+    long = talk(1, 150)
+    for name, seconds in (("much.mp4", 65), ("less.mp4", 20)):
+        film(folder / name, np.concatenate([talk(5, 70), long[40 * RATE : (40 + seconds) * RATE], talk(6, 70)]))
+    items = fingerprint(long).astype("<u4").tobytes()
+    line = Takedown(people.mark("yt:aaaaaaaaaaa"), DAY, sound_of="chromaprint-1", sound=items)
+    takedowns.add(folder / takedowns.LEDGER, [line])
+    assert {name: status for name, (status, _) in crawled(run, folder).items()} == {
+        "much.mp4": "rejected",
+        "less.mp4": "ok",
+    }
+
+
 def test_what_comes_near_is_let_in_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder, run = tmp_path / "films", tmp_path / "run"
     folder.mkdir()
