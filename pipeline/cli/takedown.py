@@ -15,7 +15,7 @@ from pipeline.cli.screen import print_works
 from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
 from pipeline.engine.session import Session
 from pipeline.engine.takedown import begin, finish
-from pipeline.engine.works import LISTED, Clusters, Work, fingerprints, like_kept, named, with_twins
+from pipeline.engine.works import LISTED, Clusters, Work, fingerprints, held, like_kept, named, with_twins
 from pipeline.media.chromaprint import NAME, Items
 from pipeline.media.twins.limits import Limits
 from pipeline.media.twins.link import items_of
@@ -111,7 +111,7 @@ def _of_run(
 
 def _by_ledger(store: Store, prints: Mapping[str, Items], limits: Limits, asking: "_Asking") -> list[Work]:
     """What the run holds though its ledger says that it was taken down: by its id, and by a fingerprint that is kept."""
-    ids = [video for video in store.opted_out.to_pylist() if store.opt_out.took_down(video)]
+    ids = sorted(filter(store.opt_out.took_down, held(store))) if store.opt_out.taken else []
     kept = [items_of(one.sound) for one in kept_sounds(store.run) if one.sound_of == NAME]
     alike = [work for work in like_kept(kept, prints, limits) if work.video not in ids]
     return [*(Work(video, LISTED) for video in ids), *(work for work in alike if work.sure or asking.near(work))]

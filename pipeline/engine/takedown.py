@@ -5,11 +5,14 @@ brings it to its end. Files go before rows, and rows before the journal, so that
 file is.
 """
 
-from collections.abc import Mapping, Sequence
+import errno
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline.base.damage import Damaged, run_option
+from pipeline.base.text import printable
 from pipeline.engine.upkeep import sweep
 from pipeline.media.chromaprint import NAME, Items
 from pipeline.shards.release import FOLDER
@@ -21,7 +24,8 @@ from pipeline.tables.erased import Erased
 from pipeline.tables.opt_out import of_run
 from pipeline.tables.seal import DamagedFile, DiskError
 from pipeline.tables.store import Store
-from pipeline.tables.takedowns import Journal, Model, Takedown
+from pipeline.tables.takedowns import Journal, Takedown, TakedownError
+from pipeline.tables.unlisted import unlist
 
 _LAST = "videos"  # of the tables to be erased: it says what units of others are called
 
@@ -39,17 +43,23 @@ def begin(
         kept: fingerprints that whoever asked agreed to be kept, by work.
 
     Returns: the journal, and what is to be told of releases: a line each.
+
+    Raises:
+        TakedownError: the ledger of the published folder does not read; nothing was done.
     """
+    if published:
+        takedowns.read(published / takedowns.LEDGER)  # one that does not read is to be told before anything counts
     releases, told = _releases(run, frozenset(works), published)
-    known: dict[Path, Model] = {}
+    models = trained.Trained(run)
     lines = []
     for work in works:
         mark = people.mark(work)
-        line = Takedown(mark, day, releases[work], trained.described(run, mark, known))
+        line = Takedown(mark, day, releases[work], models.on(mark))
         if work in kept:
             line = replace(line, sound_of=NAME, sound=kept[work].astype("<u4").tobytes())
         lines.append(line)
-    journal = Journal(tuple(works), tuple(lines), str(published.absolute()) if published else "")
+    names = Erased.of(Store(run), frozenset(works)).names  # while the table `videos` says them
+    journal = Journal(tuple(works), tuple(lines), str(published.absolute()) if published else "", tuple(sorted(names)))
     takedowns.begin(run, journal)
     return journal, told
 
@@ -61,12 +71,13 @@ def _releases(run: Path, works: frozenset[str], published: Path | None) -> tuple
     noted = people.read(people.note_of(run / FOLDER)) or frozenset()
     found = {}
     for work in works:
-        versions = tuple(sorted(held[work]))
+        versions = tuple(sorted(set(held[work].values())))
         found[work] = versions or ((takedowns.UNKNOWN_VERSION,) if people.mark(work) in noted else ())
-    places = {place: version for versions in held.values() for version, place in versions.items()}
+    versions_at = {place: version for here in held.values() for place, version in here.items()}
     told += [
-        f"version {version} in {place} holds them: `csg405 takedown ENTRY... --release {place} --out NEW` writes one without"
-        for place, version in sorted(places.items())
+        f"version {version} in {place} holds them: `csg405 takedown ENTRY... --release {shlex.quote(str(place))} --out NEW` writes "
+        "one without"
+        for place, version in sorted(versions_at.items())
         if place != run / FOLDER
     ]
     return found, told
@@ -86,40 +97,53 @@ def finish(run: Path, listed: str = "") -> Removed | None:
     if journal is None:
         return None
     takedowns.add(run / takedowns.LEDGER, journal.lines)
-    undone = _publish(run, journal)
-    works = frozenset(journal.works)
-    removed = remove_from_run(run, (), listed, works)
-    undone += [*removed.undone, *_erase(run, listed, works)]
+    gone = Erased(frozenset(journal.works), frozenset(journal.names))
+    told = [*unlist(run, listed, gone.works), *_lying(gone)]
+    removed = remove_from_run(run, (), listed, gone.works, gone.names)
+    undone = [*removed.undone, *_erase(run, listed, gone), *_publish(run, journal)]
     if not undone:
         takedowns.end(run)
-    return replace(removed, undone=tuple(undone))
+    return replace(removed, told=(*removed.told, *told), undone=tuple(undone))
 
 
-def _publish(run: Path, journal: Journal) -> list[str]:
-    """Join the run's ledger to those beside its releases; what kept it from that, where something did."""
+def _lying(gone: Erased) -> list[str]:
+    """What a crawl used where it found it, which is no part of the run."""
+    lying = [name for name in sorted(gone.names) if Path(name).is_absolute() and Path(name).is_file()]
+    return [
+        f"{printable(name)} was crawled where it lies and stays there: delete it, or each crawl refuses it again"
+        for name in lying
+    ]
+
+
+def _publish(run: Path, journal: Journal) -> Iterator[str]:
+    """Join the run's ledger to those beside its releases; what kept it from that, a line each: nobody stays for that."""
     lines = takedowns.read(run / takedowns.LEDGER).values()
-    places = [*releases_in(run / FOLDER), *([Path(journal.published)] if journal.published else [])]
-    undone = []
-    for place in places:
-        if place.is_dir():
+    for place in [*releases_in(run / FOLDER), *([Path(journal.published)] if journal.published else [])]:
+        try:
+            if not place.is_dir():
+                raise FileNotFoundError("it is not there: make it, or bring it back")
             takedowns.add(place / takedowns.LEDGER, lines)
-        else:
-            again = f"make it, or bring it back; then `csg405 takedown {run_option(run)}`"
-            undone.append(f"{place} is not there, and did not get {takedowns.LEDGER}: {again}")
-    return undone
+        except (TakedownError, OSError) as error:
+            then = f"then `csg405 takedown {run_option(run)}` adds them"
+            yield f"{place} did not get {takedowns.LEDGER}: {error}; {then}"
 
 
-def _erase(run: Path, listed: str, works: frozenset[str]) -> list[str]:
-    """Take works out of all tables, with the files that held them; what damage keeps in there is told."""
+def _erase(run: Path, listed: str, gone: Erased) -> list[str]:
+    """Take works out of all tables, with the files that held them; what damage, or a full disk, keeps in there is told.
+
+    A table that names one is written anew, whole, before the old one goes: that needs as much room as it has.
+    """
     who = of_run(run, listed)
-    store = Store(run, replace(who, videos=who.videos | works))
+    store = Store(run, replace(who, videos=who.videos | gone.works))
     undone = []
     try:
-        erased = Erased.of(store, works)
         for kind in [*(one for one in store.kinds if one != _LAST), *(one for one in store.kinds if one == _LAST)]:
-            compact(store, kind, erased)
+            compact(store, kind, gone)
         sweep(store)
-    except (Damaged, DamagedFile, DiskError) as error:
-        then = f"then `csg405 takedown {run_option(run)}` does the rest"
+    except (Damaged, DamagedFile, DiskError, OSError) as error:
+        room = ""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            room = f"make room for a second copy of the largest folder in {run / 'tables'} that names them, "
+        then = f"{room}then `csg405 takedown {run_option(run)}` does the rest"
         undone.append(f"what tables hold of them is not erased: {error}; {then}")
     return undone

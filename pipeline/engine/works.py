@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from pipeline.base.errors import BadUse
 from pipeline.base.units import Row
 from pipeline.media.chromaprint import Items
 from pipeline.media.twins.limits import Limits
 from pipeline.media.twins.link import SoundLink, items_of, link_of
+from pipeline.media.twins.shared import sharing
 from pipeline.shards.release.wanted import wanted_of, with_channels
 from pipeline.tables import people
 from pipeline.tables.store import CHANNEL_COLUMNS, SPEAK_OF_CHANNELS, Store
@@ -72,6 +75,23 @@ def _rows(store: Store, kind: str, columns: Iterable[str]) -> list[Row]:
     names = ["video_id", *columns]
     rows = store.table(kind).rows(names).select(names).to_pylist() if kind in store.kinds else []
     return [row for row in rows if row["video_id"]]
+
+
+def held(store: Store) -> set[str]:
+    """Every video that a run names: in rows that count no more too, in what units are called, and in what it knows of files.
+
+    Raises: Damaged where a table is; nobody is to be passed over in silence.
+    """
+    found = set[str]()
+    for kind in store.kinds:
+        table = store.table(kind)
+        if "video_id" in table.kind.schema.names:
+            found.update(video for video in pc.unique(table.every(["video_id"])["video_id"]).to_pylist() if video)
+        for unit in table.winners(["unit"])["unit"].to_pylist():
+            found |= people.mentioned(unit)
+    for path in sorted((store.run / "input").glob("*.jsonl")):
+        found |= people.mentioned(path.read_text(encoding="utf-8", errors="replace"))
+    return found
 
 
 def _by_link(store: Store) -> dict[str, str]:
@@ -139,13 +159,23 @@ class Clusters:
         rows = _rows(store, "twins", names)
         return cls(*({row["video_id"]: row[name] for row in rows if row[name] is not None} for name in names))
 
+    @cached_property
+    def _members(self) -> list[tuple[Mapping[str, str], Mapping[str, list[str]], bool]]:
+        """What each of the two says, the videos of each of its clusters, and whether these are twins for sure."""
+        found: list[tuple[Mapping[str, str], Mapping[str, list[str]], bool]] = []
+        for clusters, sure in ((self.strict, True), (self.near, False)):
+            members: dict[str, list[str]] = {}
+            for video in sorted(clusters):
+                members.setdefault(clusters[video], []).append(video)
+            found.append((clusters, members, sure))
+        return found
+
     def beside(self, video: str, but: Container[str]) -> Iterator[Work]:
         """The other videos of its clusters; `but` those."""
         seen = set[str]()
-        for clusters, sure in ((self.strict, True), (self.near, False)):
-            mine = clusters.get(video)
-            for other in sorted(one for one, cluster in clusters.items() if cluster == mine):
-                if mine and other != video and other not in but and other not in seen:
+        for clusters, members, sure in self._members:
+            for other in members.get(clusters.get(video, ""), ()):
+                if other != video and other not in but and other not in seen:
                     seen.add(other)
                     likeness = self.likeness.get(other, self.likeness.get(video))
                     yield Work(other, MOTION, sure, video, likeness=likeness)
@@ -167,6 +197,7 @@ def with_twins(
     refused: set[str] = set()
     queue = [work.video for work in works]
     near: dict[str, Work] = {}
+    worth: dict[str, list[str]] = {}  # of all that wait, in one pass over the run's fingerprints
     while queue or near:
         if not queue:  # all that is sure comes before the first question
             work = near.pop(min(near))
@@ -177,20 +208,19 @@ def with_twins(
                 continue
             found[work.video] = work
             queue.append(work.video)
+        if queue[0] not in worth:
+            worth |= sharing({one: prints[one] for one in queue if one in prints}, prints)
         video = queue.pop(0)
-        like = _like(video, prints, limits, found) if video in prints else []
-        for work in (*like, *clusters.beside(video, {*found, *(one.video for one in like)})):
+        others = [other for other in worth.get(video, ()) if other != video and other not in found]
+        like = [scored(one, SOUND, video, link) for one in others if (link := link_of(video, one, prints, limits))]
+        sure = {one.video for one in like if one.sure}  # what only comes near by its sound may be a twin by what moves
+        for work in (*like, *clusters.beside(video, {*found, *sure})):
             if work.sure:
                 found[work.video] = work
                 queue.append(work.video)
             elif work.video not in refused:
                 near.setdefault(work.video, work)
     return list(found.values())
-
-
-def _like(video: str, prints: Mapping[str, Items], limits: Limits, but: Mapping[str, Work]) -> list[Work]:
-    others = [other for other in sorted(prints) if other != video and other not in but]
-    return [scored(other, SOUND, video, link) for other in others if (link := link_of(video, other, prints, limits))]
 
 
 def scored(video: str, how: str, like: str, link: SoundLink) -> Work:
@@ -203,9 +233,10 @@ def scored(video: str, how: str, like: str, link: SoundLink) -> Work:
 def like_kept(kept: Iterable[Items], prints: Mapping[str, Items], limits: Limits) -> list[Work]:
     """The works of a run that are like a fingerprint which the ledger keeps; the most alike where several are."""
     found: dict[str, Work] = {}
-    for items in kept:
-        for video in sorted(prints):
-            if link := link_of("", video, {"": items, video: prints[video]}, limits):
+    asked = {str(number): items for number, items in enumerate(kept)}
+    for name, videos in sharing(asked, prints).items():
+        for video in videos:
+            if link := link_of("", video, {"": asked[name], video: prints[video]}, limits):
                 work = scored(video, KEPT, "", link)
                 if video not in found or (work.sure, work.share) > (found[video].sure, found[video].share):
                     found[video] = work

@@ -297,7 +297,11 @@ def _bytes_of(storage: Storage, clips: Sequence[str]) -> tuple[int, int]:
 
 
 def remove_from_run(
-    run: Path, entries: Sequence[str] = (), listed: str = "", works: frozenset[str] = frozenset()
+    run: Path,
+    entries: Sequence[str] = (),
+    listed: str = "",
+    works: frozenset[str] = frozenset(),
+    names: frozenset[str] = frozenset(),
 ) -> Removed:
     """Put entries on the run's list, and take what they name out of shards and of every folder that may hold data of people.
 
@@ -310,6 +314,7 @@ def remove_from_run(
         entries: video ids, links, channels; those on the list already are not added again.
         listed: the profile's own list, whose people go as well; "" when it has none.
         works: ids of videos that go too and get on no list: the ledger of takedowns knows them.
+        names: links and names of files of these, by which pages and lines of logs are found too.
 
     Raises:
         OptOutError: an entry names nobody; nothing was done.
@@ -327,7 +332,7 @@ def remove_from_run(
         store = Store(run, replace(who, videos=who.videos | works), damages={})
         videos = who.videos | works | set(store.opted_out.to_pylist()) | noted_of(run, who)
         removed = _from_shards(run, store.storage, replace(who, videos=videos))
-        gone = forget(store, videos)
+        gone = forget(store, videos, names)
     return replace(
         removed,
         files=removed.files + gone.files,

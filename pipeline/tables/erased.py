@@ -14,7 +14,11 @@ from pipeline.tables.kinds import KINDS
 from pipeline.tables.person_files import of_words, words_in, words_of
 from pipeline.tables.store import Store
 
-_SOURCES = ("source", "url")  # of a video: what units of other tables may be called
+_NAMES = ("source", "url", "path", "unit")  # of a video: what units of other tables may be called
+
+
+def _named(rows: pa.Table) -> frozenset[str]:
+    return frozenset(name for column in _NAMES for name in pc.unique(rows[column]).to_pylist() if name)
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,15 @@ class Erased:
 
     @classmethod
     def of(cls, store: Store, works: frozenset[str]) -> "Erased":
-        """With what the table `videos` knows them by: it is to be erased last."""
-        rows = store.table("videos").rows(["video_id", *_SOURCES])
-        rows = rows.filter(pc.is_in(rows["video_id"], value_set=pa.array(sorted(works), pa.string())))
-        names = {name for column in (*_SOURCES, "unit") for name in rows[column].to_pylist() if name}
-        return cls(works, frozenset(names))
+        """With what the table `videos` knows them by, in rows that count no more too: it is to be erased last.
+
+        What the winning row of another work is called by is no name of theirs.
+        """
+        table, ids = store.table("videos"), pa.array(sorted(works), pa.string())
+        rows = table.every(["video_id", *_NAMES])
+        others = table.rows(["video_id", *_NAMES])
+        mine = _named(rows.filter(pc.is_in(rows["video_id"], value_set=ids)))
+        return cls(works, mine - _named(others.filter(pc.invert(pc.is_in(others["video_id"], value_set=ids)))))
 
     def is_about(self, word: str | None) -> bool:
         """Whether a text is, or names, one of them."""

@@ -43,6 +43,12 @@ def let_in(run: Path, who: OptOut) -> int:
     return gone
 
 
+def forget(run: Path, videos: Iterable[str]) -> None:
+    """Do not miss some videos on the lists: the ledger of takedowns refuses them."""
+    if seen := _seen(run):
+        _write(run, seen - _hashes(OptOut(videos=frozenset(videos))))
+
+
 def forgotten(run: Path, who: OptOut) -> Damage | None:
     """What is wrong with the lists of a run, if names were on them that are not there any more.
 

@@ -18,6 +18,7 @@ from pipeline.base.ids import disk_name
 from pipeline.storage import Entry, Storage
 from pipeline.tables import losses, people, pointer, run_folder
 from pipeline.tables.kinds import KINDS, is_path
+from pipeline.tables.mentions import Mentions
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.parts import write_parquet
 from pipeline.tables.run_folder import Find
@@ -84,17 +85,18 @@ class Forgotten:
             return None
 
 
-def forget(store: Store, videos: frozenset[str]) -> Forgotten:
+def forget(store: Store, videos: frozenset[str], names: frozenset[str] = frozenset()) -> Forgotten:
     """Delete what lies in a run's folders of these videos but for tables and shards; nothing else may be at work in the run.
 
     Args:
         store: of the run; one that goes on without what is damaged, so that nobody stays because a table does not read.
         videos: ids of all videos that are left out.
+        names: links and names of files that stand for some of them, where whoever asked wants lines and pages gone that hold these.
 
     Raises: DiskError where the disk does not give the bytes of a table.
     """
     run, gone, keys = store.run, Forgotten(damages={} if store.damages is None else store.damages), list[str]()
-    marks = frozenset(map(people.mark, videos))
+    marks, named = frozenset(map(people.mark, videos)), Mentions(videos, names)
     _tell_what_stays(run, marks, gone)
     if store.opt_out:  # a download that was cut short may be of a channel of which nothing else is known
         _half_written(store, gone)
@@ -107,13 +109,13 @@ def forget(store: Store, videos: frozenset[str]) -> Forgotten:
         gone.delete(path)
     mentioning = [(place, path) for place in run_folder.found_by(Find.MENTION) for path in sorted(run.glob(place.name))]
     for place, path in mentioning:
-        if videos and (why := next(filter(None, (_mentions(item, videos) for item in _files(path))), "")):
+        if videos and (why := next(filter(None, (_mentions(item, named) for item in _files(path))), "")):
             gone.delete(path, with_note=False)  # copies of a release may be anywhere: who was in it stays known
             gone.tell(why, path=path, made_by=place.made_by)
     for folder in sorted(run.glob("evaluation/*")) if videos else ():
-        _from_evaluation(run, folder, videos, marks, gone)
+        _from_evaluation(run, folder, named, marks, gone)
     _by_notes(run, marks, gone)
-    _out_of_logs(_in(run, run, Find.LINES), lambda line: bool(people.mentioned(line) & videos))
+    _out_of_logs(_in(run, run, Find.LINES), named.within)
     store.storage.keep_deleted(keys)
     if store.opt_out and not keys:  # a download of another machine's may be all that there is
         store.storage.forget_elsewhere()
@@ -213,17 +215,17 @@ def _files(path: Path) -> Iterable[Path]:
     return [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
 
 
-def _mentions(path: Path, videos: frozenset[str]) -> str:
+def _mentions(path: Path, wanted: Mentions) -> str:
     """Whether a file names one of these videos, in its name, its text, or a Parquet column of words: what is to be told then.
 
     One that does not read may: it goes as well.
     """
-    named = people.mentioned(path.name) & videos
+    named = wanted.within(path.name)
     if not named and path.suffix in _TEXT:
-        named = people.mentioned(path.read_text(encoding="utf-8", errors="replace")) & videos
+        named = wanted.within(path.read_text(encoding="utf-8", errors="replace"))
     if not named and path.suffix == ".parquet":
         try:
-            named = {name for word in words_in(path) for name in people.mentioned(word)} & videos
+            named = any(map(wanted.within, words_in(path)))
         except DamagedFile:
             return "again?"
     return "again" if named else ""
@@ -278,12 +280,12 @@ def _in(run: Path, folder: Path, how: Find) -> list[Path]:
     return [path for path in found if path.is_relative_to(folder)]
 
 
-def _from_evaluation(run: Path, folder: Path, videos: frozenset[str], marks: frozenset[str], gone: Forgotten) -> None:
+def _from_evaluation(run: Path, folder: Path, named: Mentions, marks: frozenset[str], gone: Forgotten) -> None:
     """An evaluation without people: what sums it up, their videos, then their rows; the table `subjects` says who they are."""
-    names = _subjects(folder, videos, gone)
+    names = _subjects(folder, named.videos, gone)
 
     def about(text: str) -> bool:
-        return bool(people.mentioned(text) & videos) or any(f"/{name}/" in f"/{text}/" for name in names)
+        return named.within(text) or any(f"/{name}/" in f"/{text}/" for name in names)
 
     # `subjects` comes last: it says what the people are called in the others.
     tables = [table for path in reversed(_in(run, folder, Find.EVALUATED)) for table in sorted(path.iterdir())]

@@ -28,7 +28,7 @@ class Find(Enum):
     TELL = "a note says who is in it; it cannot be undone, and the command names it"
     MENTION = "made anew by one command: it goes whole as soon as a file in it names the person"
     LINES = "lines that name the person are taken out"
-    LIST = "the list of who is left out: it stays"
+    LIST = "the list of who is left out: it stays; a takedown takes its own lines off, since the ledger refuses them"
 
 
 class Collect(Enum):

@@ -252,7 +252,8 @@ class Table:
 
     def every(self, columns: Sequence[str]) -> pa.Table:
         """All rows that are still stored, also those that later attempts replaced. Raises as `parts`, or where one is damaged."""
-        schema = pa.schema([self.kind.schema.field(name) for name in columns])
+        stored = stored_schema(self.kind)
+        schema = pa.schema([stored.field(name) for name in columns])
         return self._steady(lambda: self._stored(schema))
 
     def _stored(self, schema: pa.Schema) -> tuple[pa.Table, list[Damage]]:

@@ -151,15 +151,42 @@ def _fitting(pattern: re.Pattern[str], value: Any) -> str:
 
 
 def add(path: Path, lines: Iterable[Takedown]) -> int:
-    """Join lines to a ledger, atomically; one that says nothing new stays as it is. Returns: works that are new to it."""
+    """Join lines to a ledger, atomically; one that says nothing new stays as it is.
+
+    Returns: works that are new to it.
+
+    Raises:
+        TakedownError: the ledger does not read, or would become too large to be read; it stays as it was.
+    """
+    known, joined = _joined(path, lines)
+    if joined != known:
+        files.write_text(path, _text_of(path, joined))
+    return len(joined) - len(known)
+
+
+def check_room(path: Path, lines: Iterable[Takedown]) -> None:
+    """Raise as `add` would; nothing is written."""
+    _text_of(path, _joined(path, lines)[1])
+
+
+def _joined(path: Path, lines: Iterable[Takedown]) -> tuple[dict[str, Takedown], dict[str, Takedown]]:
+    """What a ledger says, and what it is to say."""
     known = read(path)
     joined = dict(known)
     for one in lines:
         joined[one.mark] = joined.get(one.mark, one).joined(one)
-    if joined != known:
-        order = sorted(joined.values(), key=lambda one: (one.date, one.mark))
-        files.write_text(path, "".join(f"{one.line()}\n" for one in order))
-    return len(joined) - len(known)
+    return known, joined
+
+
+def _text_of(path: Path, joined: Mapping[str, Takedown]) -> str:
+    """A ledger's text. Raises TakedownError where nobody would read it any more, and nobody work on the run."""
+    text = "".join(f"{one.line()}\n" for one in sorted(joined.values(), key=lambda one: (one.date, one.mark)))
+    if len(text.encode()) > _MOST_BYTES:
+        raise TakedownError(
+            f"{path} would be larger than {_MOST_BYTES >> 20} MiB, which nobody reads, and stays as it was: of each hour of "
+            "sound that is kept it holds 0.15 MB; leave --keep-fingerprint out"
+        )
+    return text
 
 
 def beside(path: Path) -> Path:
@@ -175,17 +202,20 @@ class Journal:
         works: video ids.
         lines: what the ledger is to say of them.
         published: a folder beside the run that gets the ledger as well; "" for none.
+        names: links and names of files that stand for the works, see `Erased`.
     """
 
     works: tuple[str, ...]
     lines: tuple[Takedown, ...]
     published: str = ""
+    names: tuple[str, ...] = ()
 
 
 def begin(run: Path, journal: Journal) -> None:
-    """From here on the takedown counts."""
+    """From here on the takedown counts. Raises TakedownError where the ledger could not hold it."""
+    check_room(run / LEDGER, journal.lines)
     lines = [json.loads(one.line()) for one in journal.lines]
-    said = {"works": list(journal.works), "lines": lines, "published": journal.published}
+    said = {"works": list(journal.works), "lines": lines, "published": journal.published, "names": list(journal.names)}
     files.write_text(run / JOURNAL, json.dumps(said))
 
 
@@ -193,7 +223,8 @@ def at_work(run: Path) -> Journal | None:
     """The takedown that is at work, or was cut short. Raises TakedownError where its journal does not read."""
     try:
         said = json.loads((run / JOURNAL).read_text(encoding="utf-8"))
-        return Journal(tuple(map(str, said["works"])), tuple(map(_of, said["lines"])), str(said["published"]))
+        works, lines, names = said["works"], tuple(map(_of, said["lines"])), said.get("names", [])
+        return Journal(tuple(map(str, works)), lines, str(said["published"]), tuple(map(str, names)))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, RecursionError):

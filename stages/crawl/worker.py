@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Worker:
         run: the run's folder.
         given: what the input's `driver` prepared.
         limits: of files that are opened.
+        left_out: videos of which nothing is written down.
     """
 
     def __init__(self, settings: CrawlSettings, context: Context) -> None:
@@ -41,6 +42,7 @@ class Worker:
             max_duration_seconds=settings.max_hours * 3600,
             max_bytes=round(settings.max_gigabytes * (1 << 30)),
         )
+        self.left_out: Container[object] = context.opt_out or ()
         self._settings, self._opt_out, self._web = settings, context.opt_out, context.web or Web()
         self._taken_down = TakenDown(context)
         self._gate = Gate(self.given["pace"]) if "pace" in self.given else None
@@ -58,7 +60,7 @@ class Worker:
     def fetched(self, unit: str) -> Row:
         """A link's row: of the file that an earlier try left in its place, else of a download."""
         run, named = self.run, video_id_of(unit)
-        if self._left_out(named):
+        if self._is_left_out(named):
             notes.forget(run, unit)
             raise self._refusal(named, f"{named} is on the list")
         noted = notes.read(run, unit, self._how())
@@ -118,12 +120,12 @@ class Worker:
         shutil.rmtree(folder, ignore_errors=True)
         return row
 
-    def _left_out(self, video_id: str | None, *channels: str | None) -> bool:
+    def _is_left_out(self, video_id: str | None, *channels: str | None) -> bool:
         names = [channel for channel in channels if isinstance(channel, str)]
         return self._opt_out is not None and self._opt_out.names(video_id, *names)
 
     def _refuse_channel(self, video_id: str | None, *channels: str | None) -> None:
-        if self._left_out(video_id, *channels):
+        if self._is_left_out(video_id, *channels):
             raise self._refusal(video_id, "its channel is on the list")
 
     def _refusal(self, video_id: str | None, otherwise: str) -> Reject:

@@ -54,9 +54,11 @@ def add(store: Store, kind: str, rows: Iterable[dict[str, Any]], attempt: int = 
     _append(store, kind, entries)
 
 
-def refuse(store: Store, kind: str, unit: str, reason: str, detail: str = "", status: str = "rejected") -> None:
+def refuse(
+    store: Store, kind: str, unit: str, reason: str, detail: str = "", status: str = "rejected", attempt: int = 1
+) -> None:
     """An outcome without rows."""
-    _append(store, kind, [(None, Outcome(unit, "test", 0, status, reason, detail))])
+    _append(store, kind, [(None, Outcome(unit, "test", 0, status, reason, detail, attempt=attempt))])
 
 
 def video_id(number: int) -> str:

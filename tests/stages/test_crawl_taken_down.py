@@ -15,6 +15,7 @@ from pipeline.media.video import write_video
 from pipeline.tables import people, takedowns
 from pipeline.tables.store import Store
 from pipeline.tables.takedowns import Takedown
+from tests.pipeline.engine.planted_works import decoded
 from tests.stages.twins.talks import RATE, talk
 
 SECONDS, DAY = 12, "2026-11-30"
@@ -63,7 +64,25 @@ def test_its_id_and_its_sound_are_refused(films: Path, tmp_path: Path) -> None:
         and "of the bits differ" in why
     )
     assert Store(run).read("videos", ["source"])["source"].to_pylist() == ["other.mp4"]
-    assert not [path for path in run.rglob("*") if rows["talk.mp4"][5:] in path.name], "also no note of who owns it"
+    held = [path for path in run.rglob("*") if path.is_file() and rows["talk.mp4"][5:] in "".join(decoded(path))]
+    assert held == [], "also no note of who owns it, and no line of what is known of files"
+    again = CliRunner().invoke(main, ["takedown", "-r", str(run), "--yes"])
+    assert again.exit_code == 0 and "nothing to do" in again.output
+
+
+def test_another_film_under_the_name_of_one_that_was_taken_down_is_crawled(films: Path, tmp_path: Path) -> None:
+    folder, run = tmp_path / "films", tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(films / "talk.mp4", folder)
+    assert crawled(run, folder) == {"talk.mp4": ("ok", "")}
+    [video] = Store(run).read("videos", ["video_id"])["video_id"].to_pylist()
+    assert CliRunner().invoke(main, ["takedown", video, "-r", str(run), "--yes"]).exit_code == 0
+    for _ in range(2):
+        assert crawled(run, folder) == {"talk.mp4": ("rejected", "it was taken down")}
+    shutil.copy(films / "other.mp4", folder / "talk.mp4")
+    assert "ok" in {status for status, _ in crawled(run, folder).values()}
+    [other] = Store(run).read("videos", ["video_id"])["video_id"].to_pylist()
+    assert other != video
 
 
 def test_a_ledger_beside_the_input_is_read_first_and_kept(films: Path, tmp_path: Path) -> None:
@@ -79,6 +98,21 @@ def test_a_ledger_beside_the_input_is_read_first_and_kept(films: Path, tmp_path:
     }
     assert takedowns.read(run / takedowns.LEDGER) == {line.mark: line}
     assert all((folder / name).is_file() for name in found), "a file that was used where it lies stays"
+
+
+def test_a_minute_of_it_is_refused_whatever_its_share(tmp_path: Path) -> None:
+    folder, run = tmp_path / "films", tmp_path / "run"
+    folder.mkdir()
+    long = talk(1, 150)
+    for name, seconds in (("much.mp4", 65), ("less.mp4", 20)):
+        film(folder / name, np.concatenate([talk(5, 70), long[40 * RATE : (40 + seconds) * RATE], talk(6, 70)]))
+    items = fingerprint(long).astype("<u4").tobytes()
+    line = Takedown(people.mark("yt:aaaaaaaaaaa"), DAY, sound_of="chromaprint-1", sound=items)
+    takedowns.add(folder / takedowns.LEDGER, [line])
+    assert {name: status for name, (status, _) in crawled(run, folder).items()} == {
+        "much.mp4": "rejected",
+        "less.mp4": "ok",
+    }
 
 
 def test_what_comes_near_is_let_in_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

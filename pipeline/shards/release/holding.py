@@ -15,16 +15,16 @@ def releases_in(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def versions_holding(folders: Iterable[Path], works: frozenset[str]) -> tuple[dict[str, dict[str, Path]], list[str]]:
+def versions_holding(folders: Iterable[Path], works: frozenset[str]) -> tuple[dict[str, dict[Path, str]], list[str]]:
     """Works by the releases that hold them, and what could not be looked into.
 
     Args:
         folders: of releases, which may come from others.
         works: video ids.
 
-    Returns: {video: {version: folder}}, and a line for each release that is damaged.
+    Returns: {video: {folder: version}}, and a line for each release that is damaged.
     """
-    held: dict[str, dict[str, Path]] = {work: {} for work in works}
+    held: dict[str, dict[Path, str]] = {work: {} for work in works}
     trouble = []
     for folder in folders:
         try:
@@ -39,5 +39,5 @@ def versions_holding(folders: Iterable[Path], works: frozenset[str]) -> tuple[di
             trouble.append(f"{folder} was not looked into: {error}")
             continue
         for work in works & videos:
-            held[work][release.about.version] = folder
+            held[work][folder] = release.about.version
     return held, trouble

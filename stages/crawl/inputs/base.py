@@ -1,7 +1,7 @@
 """What `crawl.input` may name: one class for each kind, with what the crawl asks of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -22,11 +22,13 @@ class Fetcher(Protocol):
         run: the run's folder.
         given: what the input's `driver` prepared.
         limits: of files that are opened.
+        left_out: videos of which nothing is written down.
     """
 
     run: Path
     given: Mapping[str, Any]
     limits: "Limits"
+    left_out: Container[object]
 
     def fetched(self, unit: str) -> Row:
         """The row of a link, downloaded unless an earlier try left its file. Raises Reject, Failure."""

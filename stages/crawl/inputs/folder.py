@@ -98,7 +98,7 @@ class Folder(Input):
             raise Reject(
                 Reason.BAD_LINK, f"its name is not UTF-8, which tables cannot hold: rename it ({unit.id[:80]})"
             )
-        read = Reading(path, given)
+        read = Reading(path, given, worker.left_out)
         try:
             probed = probe(path, worker.limits)
         except Reject:

@@ -25,6 +25,7 @@ from tests.stages import fake_run
 from tests.stages.twins.talks import RATE, talk
 
 WORK, MIRRORED, SAME_FACE, OTHER, NEAR = range(5)
+NAMED = (SAME_FACE, OTHER)  # what says in a text which work it is, is not the id
 FRAMES = 3
 SECONDS = 24
 
@@ -32,6 +33,14 @@ SECONDS = 24
 def identity(number: int) -> str:
     """An id whose characters mean nothing else in any file."""
     return "yt:" + base64.urlsafe_b64encode(hashlib.sha256(f"work {number}".encode()).digest())[:11].decode()
+
+
+def name_of(number: int) -> str:
+    """What a run calls a work: a link to YouTube, a link that holds no id, or the name of a file."""
+    own = hashlib.sha256(f"name {number}".encode()).hexdigest()[:12]
+    if number in NAMED:
+        return {SAME_FACE: f"talks/{own}.mp4", OTHER: f"https://vimeo.com/{own}?a=1&b=2"}[number]
+    return f"https://www.youtube.com/watch?v={identity(number)[3:]}"
 
 
 def words(number: int) -> str:
@@ -84,7 +93,7 @@ def somebody(store: Store, number: int, items: Items, *, every: bool = True) -> 
         "channel_id": f"UC{words(number)}",
         "channel_handle": f"@{words(number)}",
     }
-    link = f"https://www.youtube.com/watch?v={video[3:]}"
+    link = name_of(number)
     raw = f"raw/ab/{disk_name(video)}.bin"
     fake_run.add_video(store, number, path=raw, title=words(number), source=link, url=link, **about)
     fake_run.add_person(store, number, frames=FRAMES)
@@ -137,16 +146,18 @@ def plant(run: Path, place: Place, number: int) -> None:
     """Something of a work in one place of the list, as the code that fills it would leave it."""
     at, video = run / place.name.replace("*", "one"), identity(number)
     at = at / "one/more" if place.name == "evaluation" else at
+    mention = f"{name_of(number) if number in NAMED else video} {words(number)}\n"
     text = f"{video} {words(number)}\n"
     if place.find is Find.NAME:
         write(at / "ab" / f"{disk_name(fake_run.person_id(number, 0, FRAMES))}.bin", text)
     elif place.find is Find.UNREADABLE:
         write(at / f"{number}.parquet", text)
     elif place.find is Find.MENTION:
-        write(at if at.suffix else at / f"{number}.json", text, more=True)
+        write(at if at.suffix else at / f"{number}.json", mention, more=True)
     elif place.find is Find.LINES:
-        line = {"unit": fake_run.person_id(number, 0, FRAMES), "said": words(number)}
-        write(at / ("files.jsonl" if at.name == "input" else "more.jsonl"), json.dumps(line) + "\n", more=True)
+        for unit in (fake_run.person_id(number, 0, FRAMES), *([f"read {name_of(number)}"] if number in NAMED else ())):
+            line = {"unit": unit, "said": words(number)}
+            write(at / ("files.jsonl" if at.name == "input" else "more.jsonl"), json.dumps(line) + "\n", more=True)
     elif place.find is Find.NOTE and run_folder.place_of((at / "x").relative_to(run)) is place:
         write(at / f"made-{number}.bin", words(number))
         people.note(run, at / f"made-{number}.bin", [video])
@@ -188,6 +199,7 @@ def found_of(run: Path, numbers: tuple[int, ...]) -> dict[str, list[str]]:
     wanted: dict[str, str] = {}
     for number in numbers:
         wanted |= {f"id {number}": identity(number)[3:], f"words {number}": words(number)}
+        wanted |= {f"name {number}": name_of(number)} if number in NAMED else {}
         wanted |= {f"face {number}": str(vector(number).tolist())[1:60]}
         sound = heard[number].astype("<u4").tobytes()
         wanted |= {

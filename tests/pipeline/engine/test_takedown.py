@@ -1,7 +1,9 @@
 """A takedown: nothing of the works is found in any folder of the run, the ledger refuses them, and a kill leaves nobody behind."""
 
+import errno
 import hashlib
 import os
+import shlex
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,10 +16,13 @@ from pipeline.base import files
 from pipeline.cli.main import main
 from pipeline.engine.takedown import begin, finish
 from pipeline.tables import people, run_folder, takedowns
+from pipeline.tables.compaction import compact
+from pipeline.tables.erased import Erased
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import of_run
+from pipeline.tables.opt_out_seen import forgotten
 from pipeline.tables.run_folder import Find
-from pipeline.tables.store import Store
+from pipeline.tables.store import SPEAK_OF_CHANNELS, Store
 from tests.pipeline.engine import planted_works as planted
 from tests.pipeline.engine.planted_works import FRAMES, MIRRORED, NEAR, OTHER, SAME_FACE, WORK, found_of, identity
 from tests.pipeline.shards.release.published import VIDEOS, publish
@@ -73,6 +78,45 @@ def test_nothing_of_them_is_found_after(run: Path) -> None:
     assert again.exit_code == 0 and "nothing to do" in again.output
 
 
+@pytest.mark.parametrize("number", planted.NAMED)
+def test_a_work_that_texts_know_by_a_link_or_a_file_alone_is_found_by_it(run: Path, number: int) -> None:
+    by_name = {path for path, held in found_of(run, (number,)).items() if f"name {number}" in held}
+    assert len([path for path in by_name if not path.startswith("tables/")]) > 10
+    begin(run, [identity(number)], DAY, None, {})
+    done = finish(run)
+    assert done is not None and done.undone == () and found_of(run, (number,)) == {}
+    lines = (run / "logs/more.jsonl").read_text().splitlines()
+    assert len(lines) == 5 + len(planted.NAMED) - 2 and found_of(run, (WORK,))["logs/more.jsonl"] == ["id 0", "words 0"]
+
+
+def test_after_a_kill_behind_the_tables_the_names_are_known_still(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = planted.NAMED[0]
+    begin(run, [identity(number)], DAY, None, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(takedowns, "end", lambda _: None)
+        finish(run)
+    planted.plant(run, next(place for place in run_folder.PLACES if place.name == "logs"), number)
+    assert set(found_of(run, (number,))) == {takedowns.JOURNAL, "logs/more.jsonl"}
+    finish(run)
+    assert found_of(run, (number,)) == {}
+
+
+def test_a_work_that_opted_out_before_is_on_no_list_after_and_its_file_is_told(run: Path, tmp_path: Path) -> None:
+    lying = tmp_path / "talk.mp4"
+    lying.write_bytes(b"film")
+    fake_run.add(Store(run), "videos", [{"video_id": identity(WORK), "path": str(lying)}], attempt=2)
+    asked = CliRunner().invoke(
+        main, ["opt-out", identity(WORK), identity(OTHER), "--run", str(run), "--profile", "folder"]
+    )
+    assert asked.exit_code == 0 and identity(WORK) in (run / "opt_out.txt").read_text()
+    out = taken(run, identity(WORK), "--uncertain", "leave", "--yes")
+    assert out.exit_code == 0 and found_of(run, (WORK, MIRRORED)) == {}, out.output
+    assert (run / "opt_out.txt").read_text() == f"{identity(OTHER)}\n"
+    assert f"still to do: {lying} was crawled where it lies" in out.output and lying.is_file()
+    again = CliRunner().invoke(main, ["check", "--run", str(run)])
+    assert "opt_out.txt" not in again.output and forgotten(run, of_run(run, "")) is None
+
+
 def test_the_ledger_says_what_is_promised_and_no_id(run: Path, tmp_path: Path) -> None:
     releases = tmp_path / "published"
     about = publish(releases / "first", title="Talks")
@@ -95,13 +139,29 @@ def test_the_ledger_says_what_is_promised_and_no_id(run: Path, tmp_path: Path) -
     assert "training/one/checkpoints was made with them" in shown.output
 
 
-def test_the_versions_that_held_them_are_named(run: Path, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        publish(tmp_path / "published" / name)
-    _, told = begin(run, [VIDEOS[1]], DAY, tmp_path / "published", {})
+def test_each_folder_of_a_version_that_held_them_is_named(run: Path, tmp_path: Path) -> None:
+    places = [tmp_path / "pub lished" / name for name in ("a", "b")]
+    for place in places:
+        publish(place)
+    _, told = begin(run, [VIDEOS[1]], DAY, tmp_path / "pub lished", {})
     assert finish(run) is not None
     assert takedowns.read(run / takedowns.LEDGER)[people.mark(VIDEOS[1])].releases == ("1.0.0",)
-    assert any("version 1.0.0 in" in line and "--release" in line for line in told)
+    for place in places:
+        [line] = [line for line in told if f"version 1.0.0 in {place} holds them" in line]
+        assert shlex.split(line.split("`")[1])[4] == str(place), "the command is one that a shell reads"
+
+
+def test_each_work_is_said_to_be_in_the_weights_that_saw_it(run: Path) -> None:
+    """The first of two works was in one folder of weights of a training, the second in both."""
+    for name in ("checkpoints", "milestones"):
+        folder = run / "training/two" / name
+        planted.write(folder / "step-1/model.safetensors", f"two's {name}")
+        planted.write(folder / "step-1/optimizer.safetensors", "no weights")
+        people.note(run, folder, [identity(OTHER), *([identity(WORK)] if name == "checkpoints" else [])])
+    journal, _ = begin(run, [identity(WORK), identity(OTHER)], DAY, None, {})
+    said = [{model.name: set(model.sha256) for model in line.models}["training/two"] for line in journal.lines]
+    first, second = (hashlib.sha256(f"two's {name}".encode()).hexdigest() for name in ("checkpoints", "milestones"))
+    assert said == [{first}, {first, second}]
 
 
 def test_near_twins_are_asked_for_and_nothing_is_decided_in_silence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +219,46 @@ def test_works_that_a_ledger_from_elsewhere_names_go_without_an_entry(run: Path)
     assert set(takedowns.read(run / takedowns.LEDGER)) >= {people.mark(identity(WORK)), people.mark(identity(OTHER))}
 
 
+def test_a_work_whose_video_was_refused_since_is_found_by_what_is_left_of_it(run: Path) -> None:
+    """A ledger from elsewhere named it, a crawl looked at it again and refused it, and a compaction took its row out."""
+    takedowns.add(run / takedowns.LEDGER, [takedowns.Takedown(people.mark(identity(NEAR)), DAY)])
+    for kind in SPEAK_OF_CHANNELS:
+        rows = Store(run).table(kind).rows(["video_id"]).select(["unit", "video_id"]).to_pylist()
+        for unit in (row["unit"] for row in rows if row["video_id"] == identity(NEAR)):
+            fake_run.refuse(Store(run), kind, unit, "opted_out", "it was taken down", attempt=2)
+        compact(Store(run), kind)
+        assert identity(NEAR) not in Store(run).table(kind).every(["video_id"])["video_id"].to_pylist()
+    assert "tables/persons" in {path.rsplit("/", 2)[0] for path in found_of(run, (NEAR,))}
+    out = taken(run, "--uncertain", "leave", "--yes")
+    assert out.exit_code == 0 and "nothing to do" not in out.output and found_of(run, (NEAR,)) == {}, out.output
+
+
+@pytest.mark.parametrize("where", ["outcomes", "files"])
+def test_a_work_that_only_a_unit_or_a_line_of_known_files_names_is_found(run: Path, where: str) -> None:
+    assert taken(run, identity(OTHER), "--uncertain", "leave", "--yes").exit_code == 0
+    assert found_of(run, (OTHER,)) == {}
+    link = f"https://youtu.be/{identity(OTHER)[3:]}"
+    if where == "outcomes":
+        fake_run.refuse(Store(run), "videos", link, "opted_out", "it was taken down")
+    else:
+        planted.write(
+            run / "input/files.jsonl", f'{{"unit": "talk.mp4", "video_id": "{identity(OTHER)}"}}\n', more=True
+        )
+    assert len(found_of(run, (OTHER,))) == 1
+    out = taken(run, "--yes")
+    assert out.exit_code == 0 and "nothing to do" not in out.output and found_of(run, (OTHER,)) == {}, out.output
+
+
+def test_what_a_row_that_counts_no_more_was_called_by_is_a_name_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for number, name in ((1, "talk.mp4"), (2, "shared.mp4"), (3, "shared.mp4")):
+        fake_run.add_video(store, number, source=name)
+    fake_run.refuse(store, "videos", fake_run.video_id(1), "opted_out", attempt=2)
+    assert len(store.read("videos", ["video_id"])) == 2
+    names = Erased.of(store, frozenset({fake_run.video_id(1), fake_run.video_id(2)})).names
+    assert "talk.mp4" in names and "shared.mp4" not in names, "another work is called by it as well"
+
+
 def test_a_damaged_table_keeps_the_takedown_open_and_is_told(run: Path) -> None:
     [part] = (run / "tables/persons/rows").glob("*.parquet")
     whole = part.read_bytes()
@@ -169,6 +269,60 @@ def test_a_damaged_table_keeps_the_takedown_open_and_is_told(run: Path) -> None:
     assert f"{takedowns.JOURNAL} is of a takedown that was cut short" in ask.output
     part.write_bytes(whole)
     assert taken(run).exit_code == 0 and found_of(run, (WORK, MIRRORED)) == {}
+
+
+def test_a_published_ledger_that_does_not_read_is_told_before_anything_counts(run: Path, tmp_path: Path) -> None:
+    (tmp_path / takedowns.LEDGER).write_text("{\n")
+    before = content(run)
+    out = taken(run, identity(WORK), "--uncertain", "leave", "--yes", "--published", str(tmp_path))
+    assert out.exit_code != 0 and "line 1: no line of a ledger" in out.output and content(run) == before
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "gone", "full"])
+def test_where_the_ledger_cannot_be_published_the_works_go_all_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    published = tmp_path / "published"
+    published.mkdir()
+    begin(run, [identity(WORK), identity(MIRRORED)], DAY, published, {})
+    if trouble == "damaged":
+        (published / takedowns.LEDGER).write_text("{\n")
+    elif trouble == "gone":
+        published.rmdir()
+    write_text = files.write_text
+
+    def full(path: Path, text: str) -> None:
+        if trouble == "full" and Path(path).parent == published:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_text", full)
+        done = finish(run)
+    assert done is not None and len(done.undone) == 1 and "did not get takedowns.jsonl" in done.undone[0]
+    assert set(found_of(run, (WORK, MIRRORED))) == {takedowns.JOURNAL}, "which tells what is still to do"
+    (published / takedowns.LEDGER).unlink(missing_ok=True)
+    published.mkdir(exist_ok=True)
+    done = finish(run)
+    assert done is not None and done.undone == () and found_of(run, (WORK, MIRRORED)) == {}
+    assert (published / takedowns.LEDGER).read_bytes() == (run / takedowns.LEDGER).read_bytes()
+
+
+def test_a_full_disk_keeps_the_takedown_open_and_the_room_that_it_takes_is_told(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(run, [identity(WORK), identity(MIRRORED)], DAY, None, {})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.engine.takedown.compact", full)
+        done = finish(run)
+    assert done is not None and "make room for a second copy of the largest folder" in done.undone[0]
+    assert (run / takedowns.JOURNAL).exists() and people.mark(identity(WORK)) in takedowns.marks_of(run)
+    done = finish(run)
+    assert done is not None and done.undone == () and found_of(run, (WORK, MIRRORED)) == {}
 
 
 # kills

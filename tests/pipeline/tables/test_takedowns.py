@@ -79,6 +79,19 @@ def test_a_ledger_that_is_no_text_or_far_too_large_is_refused(tmp_path: Path, mo
         takedowns.read(tmp_path / LEDGER)
 
 
+def test_a_ledger_is_never_made_too_large_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    takedowns.add(tmp_path / LEDGER, [Takedown(mark(ONE), "2026-11-30")])
+    before = (tmp_path / LEDGER).read_bytes()
+    monkeypatch.setattr(takedowns, "_MOST_BYTES", len(before) + 100)
+    large = Takedown(mark(TWO), "2026-11-30", sound_of="chromaprint-1", sound=b"abcd" * 100)
+    with pytest.raises(TakedownError, match="--keep-fingerprint"):
+        takedowns.add(tmp_path / LEDGER, [large])
+    with pytest.raises(TakedownError, match="--keep-fingerprint"):
+        takedowns.begin(tmp_path, Journal((TWO,), (large,)))
+    assert (tmp_path / LEDGER).read_bytes() == before and not (tmp_path / JOURNAL).exists()
+    assert set(takedowns.read(tmp_path / LEDGER)) == {mark(ONE)}
+
+
 def test_a_work_is_refused_by_the_hash_of_its_id_and_its_neighbour_is_not(tmp_path: Path) -> None:
     takedowns.add(tmp_path / LEDGER, [Takedown(mark(ONE), "2026-11-30")])
     who = of_run(tmp_path, "")
