@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.shards.written import from_text
+from pipeline.tables.table import remaking
 
 if TYPE_CHECKING:
     from pipeline.tables.store import Store
@@ -30,8 +31,10 @@ class Packed:
 
 
 def row_groups(store: "Store") -> dict[str, str]:
-    """{bucket: what the table says of the row groups of its shard}."""
-    rows = store.table(SHARDS).rows(["bucket", "row_groups"]).to_pylist()
+    """{bucket: what the table says of the row groups of its shard}; what of it was lost is about to be made anew."""
+    table = store.table(SHARDS)
+    with remaking(table.folder):
+        rows = table.rows(["bucket", "row_groups"]).to_pylist()
     return {row["bucket"]: row["row_groups"] for row in rows if row["row_groups"]}
 
 

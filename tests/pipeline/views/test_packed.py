@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
+from pipeline.base.damage import Damaged
 from pipeline.cli.screen import packed_sentence
 from pipeline.shards.written import Stored, Written, as_text
+from pipeline.tables import check
 from pipeline.tables.arrow import pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import Outcome
@@ -35,3 +39,18 @@ def test_what_was_there_before_is_not_counted(tmp_path: Path) -> None:
 def test_it_is_one_sentence() -> None:
     told = packed_sentence(Packed(1, 1010, 10, 4_000_000, 2_500_000))
     assert told == "1 shard written, 4 MB: 10 of 1,010 samples packed anew, 2.5 MB copied as they were"
+
+
+def test_what_was_lost_and_is_about_to_be_made_anew_is_no_reason_to_stop(tmp_path: Path) -> None:
+    wrote(Store(tmp_path), "train-00000", A)
+    [lost] = (tmp_path / "tables" / "shards" / "rows").iterdir()
+    wrote(Store(tmp_path), "train-00001", B)
+    lost.unlink()
+    check.set_aside(Store(tmp_path), check.damages(Store(tmp_path)), {"shards": "shards"})
+    with pytest.raises(Damaged, match="not made anew yet"):
+        Store(tmp_path).read("shards")
+    store = Store(tmp_path)
+    before = row_groups(store)
+    assert set(before) == {"train-00001"}
+    wrote(store, "train-00000", A, attempt=2)
+    assert packed_since(before, store).shards == 1
