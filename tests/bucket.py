@@ -137,6 +137,15 @@ def environment(server: Server, cache: Path) -> dict[str, str]:
     }
 
 
+@contextmanager
+def serving_here(cache: Path, patch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """As `serving`, and this process reaches it; copies lie in the folder `cache`."""
+    with serving() as server:
+        for name, value in environment(server, cache).items():
+            patch.setenv(name, value)
+        yield server
+
+
 def keys(server: Server) -> dict[str, bytes]:
     """{key: bytes} of what is stored, looked up past the requests that are counted."""
     return {name: key.value for name, key in _bucket().keys.items()}

@@ -23,7 +23,7 @@ from pipeline.shards.read import open_shards
 from pipeline.storage import FOLDERS, storage_of, where_of
 from pipeline.storage.chosen import choose
 from pipeline.tables.store import Store
-from tests.bucket import BUCKET, Faults, Server, environment, keys, serving
+from tests.bucket import BUCKET, Faults, Server, keys, serving_here
 from tests.compare_runs import differences
 from tests.documents import ROOT
 from tests.test_ways_in import LIVE, manifest, poses, youtube
@@ -38,9 +38,7 @@ CHAIN = ("crawl", "annotate", "filter")
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving() as found:
-        for name, value in environment(found, tmp_path / "cache").items():
-            monkeypatch.setenv(name, value)
+    with serving_here(tmp_path / "cache", monkeypatch) as found:
         yield found
 
 

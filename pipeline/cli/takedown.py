@@ -55,9 +55,9 @@ def takedown(
 ) -> None:
     """Take works out of a run for good: the videos that ENTRY names (ids, links, persons, channels), and their re-uploads.
 
-    Twins by sound and motion are shown with their scores; what comes near to one is asked for. They leave every folder of the run, their
-    words, vectors and fingerprints too, and takedowns.jsonl gets a line each: date, hash of the id, the versions of the release
-    that held it, the models that were trained on it. crawl, rebuild, train and import-model read it and refuse the work. A
+    Twins by sound and motion are shown with their scores; what comes near to one is asked for. They leave every folder of the run,
+    their words, vectors and fingerprints too, and takedowns.jsonl gets a line each: date, hash of the id, the versions of the
+    release that held it, the models that were trained on it. crawl, rebuild, train and import-model read it and refuse the work. A
     takedown that was cut short goes on without entries; works that a ledger from elsewhere names go then, too.
 
     With --release and --out, people are taken out of a published release instead: a new version is written without them, and the

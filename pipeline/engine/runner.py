@@ -155,9 +155,8 @@ def _run_shown(
         keep_unmended(store.run, stage.name, summary.reasons, part)
         if not (part or options.untried or summary.interrupted):
             settle_anew(stage, store, _hashes(nets))
-    if not (
-        part or summary.interrupted
-    ):  # a shard that starts meanwhile would be refused: left to a call that does all units
+    if not (part or summary.interrupted):
+        # With shards, one that starts meanwhile would be refused: it is left to a call that does all units.
         compact_if_many(store, stage.writes)
     return summary
 

@@ -31,9 +31,8 @@ from pipeline.tables.table import SIDES, Table
 log = logging.getLogger(__name__)
 
 MANY_PARTS = 1000  # of a side: to open each costs a command a second
-LIGHT_BYTES = (
-    1 << 30
-)  # of all files of a table that a driver joins by itself: a minute's work, and room for a second copy
+# Of all files of a table that a driver joins by itself: a minute's work, and room for a second copy.
+LIGHT_BYTES = 1 << 30
 MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
 PIECE_BYTES = 16 << 20
 

@@ -14,7 +14,7 @@ from pipeline.storage.chosen import choose
 from pipeline.storage.objects import ObjectStorage
 from pipeline.tables.store import Store
 from pipeline.views.server import file_of
-from tests.bucket import BUCKET, Server, environment, keys, serving
+from tests.bucket import BUCKET, Server, keys, serving_here
 from tests.stages import fake_run
 
 GOING = fake_run.video_id(1)
@@ -22,9 +22,7 @@ GOING = fake_run.video_id(1)
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving() as found:
-        for name, value in environment(found, tmp_path / "cache").items():
-            monkeypatch.setenv(name, value)
+    with serving_here(tmp_path / "cache", monkeypatch) as found:
         yield found
 
 

@@ -15,7 +15,7 @@ from pipeline.shards.read import open_shards
 from pipeline.storage import storage_of
 from pipeline.storage.chosen import choose
 from pipeline.storage.objects import ObjectStorage
-from tests.bucket import BUCKET, Server, environment, keys, serving
+from tests.bucket import BUCKET, Server, keys, serving_here
 from tests.stages.test_removal import CHANNEL, Killed, expected, made, state
 
 __all__ = ["made"]  # a fixture
@@ -25,9 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving() as found:
-        for name, value in environment(found, tmp_path / "cache").items():
-            monkeypatch.setenv(name, value)
+    with serving_here(tmp_path / "cache", monkeypatch) as found:
         yield found
 
 

@@ -18,7 +18,7 @@ from pipeline.media.moments import FACES
 from pipeline.media.patches import Patch, Patches
 from pipeline.storage import bucket, storage_of, where_of
 from pipeline.storage.chosen import choose
-from tests.bucket import BUCKET, Server, environment, serving
+from tests.bucket import BUCKET, Server, serving_here
 
 VIDEOS: list[dict[str, Any]] = [{"video_id": f"file:{n:016x}", "sha256": f"{n:064x}"} for n in (1, 2)]
 KEPT = Patches(1, (20, 20), (Patch.of(0, np.zeros((20, 20, 3), np.uint8)),))
@@ -26,9 +26,7 @@ KEPT = Patches(1, (20, 20), (Patch.of(0, np.zeros((20, 20, 3), np.uint8)),))
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serving() as found:
-        for name, value in environment(found, tmp_path / "cache").items():
-            monkeypatch.setenv(name, value)
+    with serving_here(tmp_path / "cache", monkeypatch) as found:
         yield found
 
 
