@@ -5,7 +5,8 @@ import logging
 import logging.handlers
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -71,3 +72,30 @@ def log_to(run: Path, stage: str) -> logging.Handler:
     root.addHandler(handler)
     root.setLevel(min(root.level or logging.INFO, logging.INFO))
     return handler
+
+
+@contextmanager
+def logged(run: Path, stage: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Log as `log_to` does, and tell our own warnings in lines too, until the end.
+
+    Args:
+        run, stage: as of `log_to`.
+        say: receives a line for each warning.
+    """
+    kept, told, ours = log_to(run, stage), _Told(say), logging.getLogger("pipeline")
+    ours.addHandler(told)
+    try:
+        yield
+    finally:
+        ours.removeHandler(told)
+        logging.getLogger().removeHandler(kept)
+        kept.close()
+
+
+class _Told(logging.Handler):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(f"warning: {redact(record.getMessage())}")

@@ -1,10 +1,12 @@
 """Trains the model of a run."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 import click
 
-from pipeline.base.log import log_to
+from pipeline.base.log import logged
 from pipeline.engine.devices import torch_device
 from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
@@ -30,9 +32,14 @@ def run(settings: TrainSettings, session: Session) -> None:
     if not people.inside(session.run, caches):
         rows = open_shards(shards).rows(("video_id",))
         people.note(session.run, caches, [row["video_id"] for row in rows], more=True)
-    log_to(session.run, settings.name)
     folder = session.run / FOLDER / settings.model_name
     if started:
         settings = settings.model_copy(update={"start_from": str(started)})
-    last = train(settings, shards, folder, caches, torch_device(session.profile), say=click.echo)
-    click.echo(f"model: {last}")
+    say = click.echo if int(os.environ.get("RANK", "0")) == 0 else _nothing  # of several processes one speaks
+    with logged(session.run, settings.name, partial(say, err=True)):
+        last = train(settings, shards, folder, caches, torch_device(session.profile), say=say)
+    say(f"model: {last}")
+
+
+def _nothing(_: object, *, err: bool = False) -> None:
+    """What a process says that another one says already."""

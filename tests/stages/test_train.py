@@ -53,6 +53,20 @@ def test_it_trains_goes_on_and_refuses_another_recipe(tmp_path: Path) -> None:
     assert about["settings"]["learning_rate"] == 0.5
 
 
+def test_what_training_does_without_is_told_where_one_looks(tmp_path: Path) -> None:
+    """A split without the speaker, and a checkpoint that is damaged: in the terminal, not in the log alone."""
+    rows = [{**row, "speaker": name} for row, name in zip(shard_rows(2), ("s1", "s2"), strict=True)]
+    write_shards(tmp_path / "shards", {"train": rows, "validation": rows[1:]})
+    first = _here(tmp_path, "--steps", "4", "--speaker", "s1")
+    assert first.exit_code == 0, first.output
+    assert "warning: no validation: no row of" in first.stderr and "is of speaker s1; there are s2" in first.stderr
+    broken = tmp_path / "training" / "model" / "checkpoints" / "step-000000004" / "optimizer.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-5])
+    again = _here(tmp_path, "--steps", "4", "--speaker", "s1")
+    assert f"warning: {broken} is not the file that was written" in again.stderr
+    assert again.exit_code == 0 and "resuming from step 2\n" in again.stdout
+
+
 def test_without_shards_it_says_what_makes_them(tmp_path: Path) -> None:
     nowhere = _here(tmp_path / "nowhere")
     assert nowhere.exit_code == 2 and "is no run" in nowhere.stderr and not (tmp_path / "nowhere").exists()

@@ -5,6 +5,7 @@ the seed and the numbers of the step's windows. So a run killed at any step and 
 on any number of processes.
 """
 
+import io
 import json
 import logging
 import os
@@ -32,11 +33,11 @@ from pipeline.model.training.draws import SCHEME, drawn
 from pipeline.model.training.metrics import Metrics
 from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.milestones import MILESTONES, Best, keep
-from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, provenance, resumed
+from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, changes, provenance, resumed
 from pipeline.model.training.recipe import Recipe
 from pipeline.model.training.refit import batches_of, refit
 from pipeline.model.training.samples import Generated, draw_sample
-from pipeline.model.training.setup import accelerator_of, new_model, optimizer_of, rate_of, shorten_timeout
+from pipeline.model.training.setup import accelerator_of, all_alive, new_model, optimizer_of, rate_of, shorten_timeout
 from pipeline.model.training.skips import NotFinite, Skips, not_finite
 from pipeline.model.training.start import STARTED_FROM, CannotStart, adapt, begin, check_begun, freeze
 from pipeline.model.training.validation import held_out_split, validation_losses
@@ -78,7 +79,8 @@ def train(
     with accelerator.main_process_first():
         data = open_cache(shards, "train", caches, recipe.min_score, recipe.speaker, say=said)
         held_out = held_out_split(recipe, shards, caches, say=said)
-    with driving(folder, "train") if main else nullcontext(), Interrupt() as interrupt:
+    alive = all_alive(accelerator.num_processes, recipe.process_timeout_minutes)
+    with driving(folder, "train") if main else nullcontext(), alive, Interrupt() as interrupt:
         return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, said).train()
 
 
@@ -138,7 +140,8 @@ class _Run:
         )
         readers = recipe.readers if recipe.readers >= 0 else (4 if self.device.type == "cuda" else 0)
         step = self.first
-        with Progress("train", recipe.steps - self.first) as progress:
+        # Of several processes one shows how far they are.
+        with Progress("train", len(steps), None if self.main else io.StringIO()) as progress:
             for step, batch in enumerate(
                 loader(windows, steps, readers, pin=self.device.type == "cuda"), self.first + 1
             ):
@@ -364,7 +367,9 @@ class _Run:
         checkpoint.restore(path, self.model, None if begins else self.average, self.optimizer)
         if begins:
             self._begin_average()
-        self.say(f"resuming from step {state['step']:,}")
+        self.say(f"resuming from step {state['step']:,}{changes(state['about'], self.about)}")
+        if state["step"] > self.recipe.steps:
+            self.say(f"steps={self.recipe.steps:,} are fewer than it has made: nothing is trained")
         return int(state["step"])
 
     def _begin(self) -> None:
@@ -425,7 +430,7 @@ class _Run:
         self.say(
             f"{self.recipe.arch} {self.recipe.size}, {millions:.1f} M parameters{frozen}, on {self.data.index['hours']:.2f} h "
             f"({len(self.data)} clips, {self.data.audio_of}, cache {self.data.bytes / 2**20:.0f} MiB); "
-            f"{self.recipe.steps - self.first:,} steps of {self.recipe.batch} windows, {self.micro} at a time"
+            f"{max(0, self.recipe.steps - self.first):,} steps of {self.recipe.batch} windows, {self.micro} at a time"
         )
 
     def _trial(self, count: int, net: nn.Module | None = None) -> None:

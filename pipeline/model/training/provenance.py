@@ -67,6 +67,17 @@ def resumed(then: dict[str, Any], now: dict[str, Any], step: int, folder: Path) 
     return {**now, **kept, HISTORY: history}
 
 
+def changes(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """What changed as `resumed` noted it, as `: learning_rate 0.0001 -> 1e-05, processes 1 -> 2`; "" where nothing did."""
+    told = []
+    for entry in now[HISTORY][len(then[HISTORY]) :]:
+        told += [f"{name} {was} -> {value}" for name, (was, value) in entry.get("settings", {}).items()]
+        if (before := then[HISTORY][-1]["processes"]) != entry["processes"]:
+            told.append(f"processes {before} -> {entry['processes']}")
+        told += [f"{name} {was} -> {value}" for name, (was, value) in entry.get("versions", {}).items()]
+    return f": {', '.join(told)}" if told else ""
+
+
 def check_same(then: dict[str, Any], now: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
     """What changed of the settings that may change, as name -> [was, is].
 

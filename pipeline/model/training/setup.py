@@ -1,7 +1,9 @@
 """Set-up of a training run: processes and precision, network, optimiser, learning rate."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,8 +15,16 @@ from accelerate.utils import InitProcessGroupKwargs
 from torch import nn
 
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
+from pipeline.model.training import TrainingError
 from pipeline.model.training.cache import Cache
 from pipeline.model.training.recipe import Recipe
+
+# What gloo and NCCL say where another process is gone, or does not answer.
+_LOST = re.compile(r"Timed out waiting|Connection (reset|closed)|Broken pipe|NCCL|Gloo connect", re.IGNORECASE)
+
+
+class LostProcess(TrainingError):
+    """Raised where another process of the training ended, or hangs."""
 
 
 def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
@@ -41,6 +51,28 @@ def shorten_timeout(minutes: float) -> None:
     """From now on, wait only so long for other processes: one that hangs ends the run, which the same command resumes."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.distributed_c10d._set_pg_timeout(timedelta(minutes=minutes))
+
+
+@contextmanager
+def all_alive(processes: int, minutes: float) -> Iterator[None]:
+    """Tell in a line what torch tells in the middle of a reduction: another process is gone, or hangs.
+
+    Args:
+        processes: of the training.
+        minutes: as of `shorten_timeout`.
+
+    Raises:
+        LostProcess: within.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if processes == 1 or not _LOST.search(str(error)):
+            raise
+        raise LostProcess(
+            f"another of the {processes} processes ended, or did not answer for {minutes:g} minutes "
+            "(train.process_timeout_minutes): what it said itself tells why; the same command goes on from the last checkpoint"
+        ) from error
 
 
 def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:

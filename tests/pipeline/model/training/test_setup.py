@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.model.training.cache import open_cache
-from pipeline.model.training.setup import new_model, optimizer_of, rate_of, shorten_timeout
+from pipeline.model.training.setup import LostProcess, all_alive, new_model, optimizer_of, rate_of, shorten_timeout
 from tests.pipeline.model.training.small import recipe
 
 
@@ -39,6 +39,28 @@ def test_processes_wait_for_one_another_only_so_long_once_that_is_said(tmp_path:
         assert options._timeout == timedelta(seconds=30)
     finally:
         distributed.destroy_process_group()
+
+
+LOST = [
+    "[gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 6000ms for recv operation to complete",
+    "[gloo/transport/tcp/pair.cc:537] Read error [127.0.0.1]:11163: Connection reset by peer. This is typically caused by",
+    "[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:39443",
+    "NCCL communicator was aborted on rank 1",
+]
+
+
+@pytest.mark.parametrize("said", LOST)
+def test_another_process_that_is_gone_or_hangs_is_told_in_a_line(said: str) -> None:
+    says = "another of the 2 processes ended, or did not answer for 30 min"
+    with pytest.raises(LostProcess, match=says) as caught, all_alive(2, 30):
+        raise RuntimeError(said)
+    assert "\n" not in str(caught.value) and str(caught.value.__cause__) == said
+
+
+@pytest.mark.parametrize(("processes", "said"), [(1, LOST[0]), (2, "mat1 and mat2 shapes cannot be multiplied")])
+def test_other_faults_stay_what_they_are(processes: int, said: str) -> None:
+    with pytest.raises(RuntimeError, match=said[-20:]), all_alive(processes, 30):
+        raise RuntimeError(said)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
