@@ -14,13 +14,16 @@ import torch
 from pipeline.base.hashes import sha256_of
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
 from pipeline.model.dit import NetSettings
+from pipeline.model.release_weights import import_model
 from pipeline.model.training import checkpoint
 from pipeline.model.training.adapters import adapted, merged
 from pipeline.model.training.cache import Cache, UnknownSpeaker, open_cache
 from pipeline.model.training.provenance import RecipeChanged
 from pipeline.model.training.setup import new_model, optimizer_of
 from pipeline.model.training.start import CannotStart, adapt, begin, freeze
+from pipeline.nets.sound.wav2vec import RELEASE_LABEL
 from pipeline.registry.models import BadModel
+from tests.pipeline.model import released
 from tests.pipeline.model.training.small import fit, losses, recipe, shard_rows, write_shards
 
 
@@ -133,6 +136,30 @@ def test_a_training_starts_from_another_keeps_what_is_frozen_and_goes_on_without
     about = json.loads((tmp_path / "trained_on.json").read_text())["started_from"]
     assert about["sha256"] == sha256_of(checkpoint.weights_of(undisturbed))
     assert about["trained_on"]["settings"]["steps"] == 8
+
+
+def test_a_training_starts_from_the_authors_weights(tmp_path: Path) -> None:
+    """On shards that were listened to on their grid; with their statistics, without a floor under their spreads."""
+    authors = tmp_path / "authors.safetensors"
+    import_model(*released.write(tmp_path), "tiny").save(authors)
+    begun = AudioToSkeleton.load(authors)
+    rows = [{**row, "audio_features_of": RELEASE_LABEL} for row in shard_rows(3)]
+    shards = write_shards(tmp_path / "shards", {"train": rows[:2], "validation": rows[2:]})
+    given: dict[str, Any] = {"arch": "release", "keypoints": 123, "dropout": 0.1, "warmup_steps": 0}
+    path = fit(shards, tmp_path / "run", steps=2, start_from=str(authors), **given)
+    ours = AudioToSkeleton.load(path / checkpoint.MODEL)
+    assert all(torch.equal(a, b) for a, b in zip(ours.space.buffers(), begun.space.buffers(), strict=True))
+    assert set(losses(tmp_path / "run")) == {1, 2} and ours.published
+    record = ours.trained_on["started_from"]
+    assert record["sha256"] == sha256_of(authors) and set(record["trained_on"]["imported"]) == {
+        *("checkpoint", "mean", "std"),
+    }
+    still = fit(shards, tmp_path / "still", steps=1, start_from=str(authors), learning_rate=1e-12, **given)
+    for name, weights in AudioToSkeleton.load(still / checkpoint.MODEL).net.state_dict().items():
+        torch.testing.assert_close(weights, begun.net.state_dict()[name], rtol=0, atol=1e-9)
+    others = write_shards(tmp_path / "others" / "shards", {"train": shard_rows(1)})
+    with pytest.raises(CannotStart, match=f"hears features of {RELEASE_LABEL}, these shards have logmel768"):
+        fit(others, tmp_path / "other", start_from=str(authors), **given)
 
 
 def test_freezing_without_a_start_is_refused(shards: Path, tmp_path: Path) -> None:
