@@ -30,9 +30,16 @@ def option_of(key: str, field: FieldInfo, parameter: str) -> Any:
     kind = click.Choice(names) if names and only else None
     metavar = None if kind else kind_of(field)
     more: dict[str, Any] = {"shell_complete": complete.paths} if metavar == "TEXT" else {}  # most are names of files
+    if metavar == "LIST":
+        more = {"multiple": True, "callback": _joined}
     return click.option(
         flag(key), parameter, type=kind, metavar=metavar, help=_help(field, [] if only else names), **more
     )
+
+
+def _joined(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """A list of one text as it was given, or of several options' texts: click takes the last one, and leaves the others out."""
+    return json.dumps(given) if len(given) > 1 else next(iter(given), None)
 
 
 def choices(annotation: Any) -> list[str]:

@@ -294,7 +294,9 @@ def _check_stage(stage: str, settings: dict[str, Any], where: Any) -> None:
         cls(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
+        if not first["loc"]:  # settings that do not go together, which the sentence names
+            raise ProfileError(f"{where('')}stages.{stage}: {complaint(error)}") from None
+        key = str(first["loc"][0])
         raise ProfileError(f"{where(key)}stages.{stage}.{key}: {complaint(error)}, not {first['input']!r}") from None
 
 

@@ -78,7 +78,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         ("\n[stages]\nsplit.min_seconds = 0", 3, "stages.split.min_seconds: "),
         ("\n[stages]\nsplit = { min_seconds = 0 }", 3, "stages.split.min_seconds: "),
         ("[targets]\na = []\n\n[stages.split]\nmax_seconds = nan", 5, "stages.split.max_seconds: "),
-        ("[stages.split]\nmin_seconds = 20", 1, "stages.split.: .*min_seconds is above max_seconds"),
+        ("[stages.split]\nmin_seconds = 20", 1, "stages.split: .*min_seconds is above max_seconds$"),
         ("\n\n[stages.split_]\nx = 1", 3, "stages.split_: no such stage"),
         ('[stages."../../x"]\n', 1, ".*no such stage"),
         ("stages = 3", 1, "stages: expected tables"),
