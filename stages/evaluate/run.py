@@ -186,6 +186,11 @@ class Evaluation:
             )
         if settings.pairs and not Path(settings.pairs).is_file():
             raise BadInput(f"--pairs {settings.pairs}: there is no such file")
+        if settings.gpus and settings.backend_gpu:
+            raise BadInput(
+                f"--gpus {','.join(settings.gpus)} gives each worker a GPU of its own, so --backend-gpu {settings.backend_gpu} "
+                "means nothing: leave one out"
+            )
         if settings.method != "folder" and not settings.inputs_only:
             check(settings.backend, settings.options())  # before the true videos are scored for hours
 

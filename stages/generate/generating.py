@@ -34,7 +34,7 @@ def generated(settings: GenerateSettings, session: Session) -> Motion:
     click.echo(
         f"{len(voice.features)} frames of {voice.name}, led by {person.name}, guidance {used['guidance']:g}, {weights}"
     )
-    click.echo(_in_words(used, published=model.published))
+    click.echo(_in_words(sampling, published=model.published))
     silence = silence_of(voice.wave, session.models)
     click.echo(f"{voice.name}: {silence}")
     with Progress("generate", 0) as progress:
@@ -59,9 +59,15 @@ def generated(settings: GenerateSettings, session: Session) -> Motion:
     return Motion(person, voice, moved, about, model.audio_of)
 
 
-def _in_words(used: Mapping[str, Any], *, published: bool) -> str:
+def _in_words(sampling: Mapping[str, Any], *, published: bool) -> str:
     """One line: how the motion is sampled, and whose defaults these are."""
+    (low, high), rescale = sampling["guidance_interval"], sampling["guidance_rescale"]
+    guided = f"guided from {low:g} to {high:g}, " if (low, high) != (0, 1) else ""
+    guided += f"rescaled by {rescale:g}, " if rescale else ""
+    if guided and sampling["guidance"] == 1:
+        guided = "nothing guided at guidance 1, wherever it is to be, "
     return (
-        f"sampler {used['sampler']}, {used['begin_at_reference']} frames at the reference, smoothing {used['smooth']}; "
+        f"{guided}sampler {sampling['sampler']}, {sampling['begin_at_reference']} frames at the reference, "
+        f"smoothing {sampling['smooth']}; "
         f"what was not asked for is {'as in the paper, whose recipe this model has' if published else 'ours'}"
     )

@@ -59,7 +59,12 @@ def silence_of(wave: Floats32, models: "Registry") -> Silence:
 
 
 def between(speech: list[Span], seconds: float) -> list[Span]:
-    """What lies between spans of speech, before the first and after the last, where it lasts for a second."""
+    """What lies between spans of speech, before the first and after the last, where it lasts for a second.
+
+    Where there is no speech at all, everything does, however short.
+    """
+    if not speech:
+        return [(0.0, seconds)]
     edges = [0.0, *(edge for span in speech for edge in span), seconds]
     gaps = [(start, end) for number, (start, end) in enumerate(pairwise(edges)) if number % 2 == 0]
     return [(start, end) for start, end in gaps if end - start >= MIN_SECONDS]

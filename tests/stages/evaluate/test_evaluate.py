@@ -330,6 +330,10 @@ def test_a_clip_without_sound_and_one_without_film(studio: Studio) -> None:
         ({"method": "transfer", "source": "nowhere"}, "_index.json"),
         ({"method": "transfer", "split": "train"}, "the test set is empty"),
         ({"method": "ours"}, "make train"),
+        (
+            {"method": "transfer", "gpus": ("0", "1"), "backend_gpu": "2"},
+            "--backend-gpu 2 means nothing: leave one out",
+        ),
     ],
 )
 def test_refused_in_a_line(settings: dict[str, Any], said: str, studio: Studio) -> None:

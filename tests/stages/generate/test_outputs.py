@@ -134,6 +134,15 @@ def test_another_model_begins_at_its_reference_and_is_smoothed(
     )
     place.generate(**given, begin_at_reference=0, smooth="none", guidance=3.5)
     assert (asked[1]["guidance"], asked[1]["begin_at_reference"], asked[1]["smooth"]) == (3.5, 0, "none")
+    capsys.readouterr()
+    interval = {"guidance_from": 0.3, "guidance_to": 0.7, "guidance_rescale": 0.5}
+    for guidance, said in (
+        (3.5, "\nguided from 0.3 to 0.7, rescaled by 0.5, sampler "),
+        (1.0, "\nnothing guided at gui"),
+    ):
+        place.generate(**given, **interval, guidance=guidance)
+        assert said in capsys.readouterr().out
+    assert (asked[2]["guidance_interval"], asked[2]["guidance_rescale"]) == ((0.3, 0.7), 0.5)
 
 
 @pytest.mark.usefixtures("unfilmed")

@@ -40,6 +40,11 @@ def test_what_lies_between_speech(speech: list[tuple[float, float]], wanted: lis
     assert between(speech, 10.0) == wanted
 
 
+def test_a_moment_without_any_speech_is_not_speech_throughout() -> None:
+    assert "no speech in 0.4 of its 0.4 s" in str(Silence(between([], 0.4), 0.4))
+    assert str(Silence(between([(0.0, 0.4)], 0.4), 0.4)) == "speech throughout its 0.4 s"
+
+
 def test_music_before_and_noise_after_a_voice_are_found() -> None:
     voice = read_wave(asset("audio/whisper_jfk.flac"))
     assert voice is not None
