@@ -67,6 +67,18 @@ def test_what_training_does_without_is_told_where_one_looks(tmp_path: Path) -> N
     assert again.exit_code == 0 and "resuming from step 2\n" in again.stdout
 
 
+def test_of_several_processes_one_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path / "shards", {"train": shard_rows(1)})
+    said = []
+    for rank in ("1", "0"):  # as torchrun says it
+        monkeypatch.setenv("RANK", rank)
+        found = _here(tmp_path, "--steps", "1", "--model-name", f"of-{rank}")
+        assert found.exit_code == 0, found.output
+        said.append(found.stdout + found.stderr)
+    assert "model:" not in said[0] and "warning" not in said[0] and "M parameters" not in said[0]
+    assert said[1].count("model:") == 1 and said[1].count("warning: no validation") == 1
+
+
 def test_without_shards_it_says_what_makes_them(tmp_path: Path) -> None:
     nowhere = _here(tmp_path / "nowhere")
     assert nowhere.exit_code == 2 and "is no run" in nowhere.stderr and not (tmp_path / "nowhere").exists()

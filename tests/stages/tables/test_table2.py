@@ -1,5 +1,6 @@
 """Table 2 in one command: what is made, what is told, and what the paper has beside."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.backends.run import BACKENDS
 from pipeline.base.errors import BadUse, Interrupted, StageError, UnitsFailed
 from pipeline.engine.session import Session
 from pipeline.engine.within import session_for
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.evaluate import Evaluate
 from stages.table2 import Table2
@@ -84,6 +86,30 @@ def test_a_row_that_lacks_something_says_what_and_the_others_are_made(
     [dagger] = [asked for asked in made.asked if asked.get("label") == FINETUNED]
     assert dagger["backend_weights"]["unet_model_name_or_path"] == "/weights/unet.pth"
     assert "| Ours† (StableAnimator) | 0.50 / 0.67 |" in text
+
+
+def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_trusted(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    fetched: list[str] = []
+
+    def download(self: Registry, name: str, entry: Any, target: Path, report: Any) -> None:
+        fetched.append(name)
+        target.write_bytes(b"weights")
+
+    monkeypatch.setattr(Registry, "_download", download)
+    run(session, monkeypatch)
+    assert fetched == [] and session.models.optional(["deepface_identity"]) is None
+    for _ in range(2):
+        run(session, monkeypatch, trust=("deepface_identity",))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert fetched == ["deepface_identity"] and session.models.pins() == {"deepface_identity": digest}
+    assert capsys.readouterr().out.count(f"deepface_identity: trusted as it is, sha256 {digest}") == 1
+    found = session.models.optional(["deepface_identity"])
+    assert found is not None and found.sha256 == digest
+    with pytest.raises(MissingModel, match="no net is called 'deepface'"):
+        run(session, monkeypatch, trust=("deepface",))
 
 
 def test_pairs_that_failed_end_it_as_failed_with_the_table_written(
