@@ -89,9 +89,10 @@ def test_a_row_that_lacks_something_says_what_and_the_others_are_made(
 
 
 def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_trusted(
-    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))  # before the session, which takes it from there
+    session = Session("demo", str(tmp_path / "run"), "", "", "", "", ())
     fetched: list[str] = []
 
     def download(self: Registry, name: str, entry: Any, target: Path, report: Any) -> None:
@@ -99,6 +100,7 @@ def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_tru
         target.write_bytes(b"weights")
 
     monkeypatch.setattr(Registry, "_download", download)
+    assert session.models.cache == tmp_path / "cache" / "models"
     run(session, monkeypatch)
     assert fetched == [] and session.models.optional(["deepface_identity"]) is None
     for _ in range(2):
