@@ -17,6 +17,7 @@ from pipeline.base.text import printable
 from pipeline.engine.executors.executor import Result
 from pipeline.engine.stage import Context, Stage, Work, WorkInColumns
 from pipeline.engine.unit import Unit
+from pipeline.nets import card
 from pipeline.nets.server.credit import OURS
 from pipeline.nets.server.wire import RunLost, ServerGone
 from pipeline.sources.local.check import CrawledFiles
@@ -56,6 +57,7 @@ class Worker:
         self.logs = UnitLogs()
         self._work: Work | None = None
         self._files = CrawledFiles(context.run)
+        card.OURS.share = context.gpu_share  # of sessions of its own; others on the card have the rest
         pulse.count_into(context.pulse)
 
     def run(self, unit: Unit) -> Result:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.nets.card import Room, room
 from pipeline.nets.server import wire
 from pipeline.nets.server.credit import Meter
 from pipeline.nets.server.gather import Gather, Request
@@ -73,7 +74,9 @@ class Server:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._gather: Gather[HeldNet, Outcome] = Gather(order.how.limit, order.how.wait_seconds)
+        self._room = room(order.card, order.how.nets) if order.how.device == "cuda" else Room()
+        limit = min(order.how.limit, self._room.rows)
+        self._gather: Gather[HeldNet, Outcome] = Gather(limit, order.how.wait_seconds)
         self._nets: dict[str, HeldNet] = {}
         self._opening, self._meter = threading.Lock(), Meter()
         self._since: dict[int, float] = {}  # by runner, when its run began
@@ -176,7 +179,7 @@ class Server:
     def _net(self, path: str) -> HeldNet:
         with self._opening:
             if path not in self._nets:
-                self._nets[path] = HeldNet(path, self._order.how, self._order.card)
+                self._nets[path] = HeldNet(path, self._order.how, self._order.card, self._room.arena)
             return self._nets[path]
 
     def _ran(self, net: HeldNet, message: Message, slot: Slot) -> Message:
