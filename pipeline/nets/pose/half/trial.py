@@ -1,12 +1,14 @@
 """Whether a net says in half precision what it says in single precision, in pixels of drawn pictures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
+from pipeline.base.arrays import Floats64, Picture
 from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.half.graph import NotHalved, halved
 from pipeline.nets.pose.half.pictures import pictures
@@ -56,7 +58,7 @@ def write(kind: Kind, source: Path, target: Path, device: Device) -> Verdict:
     return verdict
 
 
-def judged(kind: Kind, distances: NDArray[np.float64]) -> Verdict:
+def judged(kind: Kind, distances: Floats64) -> Verdict:
     """The verdict over distances in pixels, of which NaN is a point that is gone."""
     near = float((distances <= NEAR_PX).mean()) if len(distances) else 0.0
     verdict = Verdict(len(distances), near)
@@ -70,10 +72,12 @@ def judged(kind: Kind, distances: NDArray[np.float64]) -> Verdict:
     return verdict
 
 
-def _tried(kind: Kind, single: bytes, half: bytes, device: Device) -> NDArray[np.float64]:
-    look = _corners if kind == "detector" else _keypoints
+def _tried(kind: Kind, single: bytes, half: bytes, device: Device) -> Floats64:
+    seen, boxes = pictures()
     try:
-        return look(single, half, device)
+        return (
+            corners(single, half, device, seen) if kind == "detector" else keypoints(single, half, device, seen, boxes)
+        )
     except DeviceMissing:
         raise
     except ValueError as error:
@@ -82,25 +86,25 @@ def _tried(kind: Kind, single: bytes, half: bytes, device: Device) -> NDArray[np
         raise NotHalved(f"it does not run: {error}") from error
 
 
-def _corners(single: bytes, half: bytes, device: Device) -> NDArray[np.float64]:
-    """Distances of the corners of boxes, each from those of the box that is nearest; NaN where there is none."""
-    seen, _ = pictures()
+def corners(single: bytes, half: bytes, device: Device, seen: Sequence[Picture]) -> Floats64:
+    """Distances, px, of the corners of boxes from those of the box that is nearest in half precision; NaN where there is none."""
     before, after = (Detector(open_session(net, device), SURE, batch=_BATCH).detect(seen) for net in (single, half))
-    found = []
+    found = [np.empty(0)]
     for ours, theirs in zip(before, after, strict=True):
         if not len(theirs):
             found.append(np.full(2 * len(ours), np.nan))
             continue
         nearest = theirs[iou(ours, theirs).argmax(1)] if len(ours) else theirs[:0]
         found.append(np.linalg.norm((ours[:, :4] - nearest[:, :4]).reshape(-1, 2), axis=1))
-    return np.concatenate(found).astype(np.float64)
+    return np.concatenate(found)
 
 
-def _keypoints(single: bytes, half: bytes, device: Device) -> NDArray[np.float64]:
-    """Distances of the keypoints of which the net is sure in single precision; NaN where half sees none."""
-    seen, boxes = pictures()
+def keypoints(
+    single: bytes, half: bytes, device: Device, seen: Sequence[Picture], boxes: Sequence[ArrayLike]
+) -> Floats64:
+    """Distances, px, of the keypoints of which the net is sure in single precision; NaN where half sees none."""
     before, after = (PoseNet(open_session(net, device), _BATCH).estimate(seen, boxes) for net in (single, half))
-    found = []
+    found = [np.empty(0)]
     for (ours, scores), (theirs, _) in zip(before, after, strict=True):
         found.append(np.linalg.norm(ours - theirs, axis=-1)[scores >= SURE])
-    return np.concatenate(found).astype(np.float64)
+    return np.concatenate(found)

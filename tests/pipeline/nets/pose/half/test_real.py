@@ -41,9 +41,9 @@ def test_a_pose_net_is_sure_and_stays(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def check_figures(kind: trial.Kind, content: bytes, model: onnx.ModelProto) -> int:
     """A processor rounds weights alone, which these nets stand; rounded as by a GPU more points move. Returns how many."""
-    look = trial._corners if kind == "detector" else trial._keypoints
     weights, values = (
-        trial.judged(kind, look(content, net.SerializeToString(), "cpu")) for net in (model, rounded(model))
+        trial.judged(kind, trial._tried(kind, content, net.SerializeToString(), "cpu"))
+        for net in (model, rounded(model))
     )
     assert weights.near >= trial.SHARE > 0.8 < values.near < weights.near
     return values.points
