@@ -1,15 +1,13 @@
 """Nets in half precision, for GPUs that compute so faster: only where it moves next to nothing on the device that runs them.
 
-The registry calls `detector` and `pose`, and keeps the net and the verdict. Imports stand where they are used, as in
-`pipeline.nets.pose.prepare`: the version is needed in every command.
+The registry calls `detector` and `pose`, and keeps the net and the verdict; it imports this only where half precision is asked for.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pipeline.nets.pose.half.trial import Kind, Verdict
-    from pipeline.nets.session import Device
+from pipeline.nets.limited import NetStopped, limited
+from pipeline.nets.pose.half.trial import Kind, Verdict, write
+from pipeline.nets.session import Device, ModelRefused
 
 VERSION = 1
 """Of the recipe; a part of the fingerprint of every stage that uses a halved net: raise it when results change."""
@@ -17,7 +15,7 @@ VERSION = 1
 SECONDS = 600.0  # for the largest nets on a busy processor
 
 
-def detector(source: Path, target: Path, device: "Device", seconds: float = SECONDS) -> "Verdict":
+def detector(source: Path, target: Path, device: Device, seconds: float = SECONDS) -> Verdict:
     """Write a detector in half precision, if its boxes stay where they are on this device; returns the verdict.
 
     Raises DeviceMissing.
@@ -25,7 +23,7 @@ def detector(source: Path, target: Path, device: "Device", seconds: float = SECO
     return _halved("detector", source, target, device, seconds)
 
 
-def pose(source: Path, target: Path, device: "Device", seconds: float = SECONDS) -> "Verdict":
+def pose(source: Path, target: Path, device: Device, seconds: float = SECONDS) -> Verdict:
     """Write a pose net in half precision, if its keypoints stay where they are on this device; returns the verdict.
 
     Raises DeviceMissing.
@@ -33,11 +31,7 @@ def pose(source: Path, target: Path, device: "Device", seconds: float = SECONDS)
     return _halved("pose", source, target, device, seconds)
 
 
-def _halved(kind: "Kind", source: Path, target: Path, device: "Device", seconds: float) -> "Verdict":
-    from pipeline.nets.limited import NetStopped, limited
-    from pipeline.nets.pose.half.trial import Verdict, write
-    from pipeline.nets.session import ModelRefused
-
+def _halved(kind: Kind, source: Path, target: Path, device: Device, seconds: float) -> Verdict:
     try:
         verdict: Verdict = limited(seconds, write, kind, source, target, device)
     except (NetStopped, ModelRefused) as error:

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.nets.server.client import open_net
 from pipeline.nets.server.credit import OURS, Account, Meter, Spent
 from pipeline.nets.server.gather import Request
 from pipeline.nets.server.held import How
 from pipeline.nets.server.process import Order, Server
+from tests.pipeline.nets.server import little_nets
+from tests.pipeline.nets.server.test_server import rows, server
 
 
 class Clock:
@@ -40,20 +43,20 @@ def test_runs_share_the_time_in_which_they_overlap() -> None:
 
 def test_rows_share_their_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, any_order = Clock(), Order(*5 * [None])  # type: ignore[arg-type]
-    server = Server(Order(**{**vars(any_order), "how": How()}))
-    server._meter = Meter(clock)
+    one = Server(Order(**{**vars(any_order), "how": How()}))
+    one._meter = Meter(clock)
 
     def run(batch: list[Request[Any, Any]]) -> list[list[np.ndarray]]:
         clock.seconds += 12
-        return [[one.feed["x"]] for one in batch]
+        return [[asked.feed["x"]] for asked in batch]
 
     net = SimpleNamespace(run=run)
     requests: list[Request[Any, Any]] = [Request(net, None, {"x": np.zeros((rows, 3))}, True) for rows in (1, 2, 3)]
-    server._run(requests)
-    assert [one.spent.device for one in requests] == pytest.approx([2, 4, 6])
-    assert sum(one.spent.processor for one in requests) == pytest.approx(24)
+    one._run(requests)
+    assert [asked.spent.device for asked in requests] == pytest.approx([2, 4, 6])
+    assert sum(asked.spent.processor for asked in requests) == pytest.approx(24)
     alone: Request[Any, Any] = Request(net, None, {"x": np.zeros((0, 3))}, False)
-    server._run([alone])
+    one._run([alone])
     assert alone.spent.device == pytest.approx(12), "whatever its rows mean"
 
 
@@ -68,10 +71,6 @@ def test_an_account_adds_up() -> None:
 
 
 def test_a_served_run_is_on_the_account_of_who_asked(tmp_path: Path) -> None:
-    from pipeline.nets.server.client import open_net
-    from tests.pipeline.nets.server import little_nets
-    from tests.pipeline.nets.server.test_server import rows, server
-
     net, before = little_nets.doubles(tmp_path / "doubles.onnx"), OURS.spent
     with server() as address:
         session = open_net(net, server=address, together=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -114,8 +115,6 @@ def test_nets_of_another_kind_are_refused(tmp_path: Path, few: None) -> None:
 
 
 def test_a_device_that_is_not_there_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: None) -> None:
-    import onnxruntime
-
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     net = build_detector(tmp_path / "net.onnx", 0.05, (8, 8, 16, 16))
     with pytest.raises(DeviceMissing):
