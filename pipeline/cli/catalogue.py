@@ -11,7 +11,8 @@ from pipeline.cli.screen import print_models
 from pipeline.cli.session import BAD_USE, Fault
 from pipeline.engine.profile import ProfileError, load, shipped
 from pipeline.engine.profile import show as annotated
-from pipeline.registry.models import BadModel, MissingModel, Registry
+from pipeline.registry.archives import BadModel
+from pipeline.registry.models import MissingModel, Registry
 
 
 @click.group(invoke_without_command=True)

@@ -56,6 +56,8 @@ def run_shown(
         say("", f"not made again, its rows stay: {printable(unit)} ({printable(why)})")
     for net, why in summary.slow_nets.items():
         say("", f"{net} ran as it is, which is slower: it could not be prepared ({printable(why)})")
+    for net, words in summary.precisions.items():
+        say("", f"{net} ran in {printable(words)}")
     if summary.unfinished:
         waits = "them" if summary.unmended else "a stage that looks at the whole run, or a call without --shard"
         say("", f"what it writes at its end, as an index, waits for {waits}")

@@ -63,7 +63,7 @@ def _of(stage: Stage, models: Registry, store: Store, shard: tuple[int, int] | N
     hashes, notes = [], []
     for names in stage.model_names():
         try:
-            hashes.append(models.resolve(names).identity)
+            hashes.append(models.resolve(names, stage.net_precision()).identity)
         except MissingModel as error:  # what was done with another net is to be done again
             hashes.append("missing")
             notes.append(_how_to_get(names, models) or str(error))

@@ -106,6 +106,7 @@ class Summary:
         unfinished: whether the stage's last step was left out for them, or is left to a call that does all units.
         rest: units that were not pending, by what there is to tell of them: with `pending` they make up `units`.
         slow_nets: {net: why} of those that are used as they are, because they could not be prepared.
+        precisions: {net: what came of it} of those that were wanted in half precision.
     """
 
     stage: str
@@ -121,6 +122,7 @@ class Summary:
     unfinished: bool = False
     rest: dict[str, int] = field(default_factory=dict)
     slow_nets: dict[str, str] = field(default_factory=dict)
+    precisions: dict[str, str] = field(default_factory=dict)
 
 
 def run_stage(
@@ -142,6 +144,11 @@ def _run_shown(
     missing = [name for name in stage.needed_modules() if not importable(name)]
     if missing:
         raise Skipped(stage.name, f"no {', '.join(missing)}: {install.with_extra(stage.extra)}")
+    if options.executor != LOCAL and stage.net_precision() != "fp32":
+        raise StageError(
+            f"{stage.name}.precision={stage.net_precision()} is tried on the GPU of one machine, and machine.executor="
+            f"{options.executor} would mix several: set {stage.name}.precision=fp32, or machine.executor={LOCAL}"
+        )
     try:
         nets = net_files(stage, models)
     except MissingModel as error:
@@ -199,6 +206,7 @@ def _run(
             handler.close()
     summary.seconds = time.monotonic() - began
     summary.slow_nets = {net.name: net.unprepared for net in nets if net and net.unprepared}
+    summary.precisions = {net.name: net.precision for net in nets if net and net.precision}
     return summary
 
 

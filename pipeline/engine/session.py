@@ -23,6 +23,7 @@ from pipeline.engine.chosen import (
     settings_of,
     staying_of,
 )
+from pipeline.engine.devices import device_of
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped, show
 from pipeline.registry.models import Registry
@@ -116,7 +117,7 @@ class Session:
             raise ProfileError(f"{error}{self._advice(str(error), given)}") from error
         if not beside:
             self._stay(reset)
-        self.models = Registry(self._models())
+        self.models = Registry(self._models(), device=device_of(self.profile))
 
     def choose(self, chosen: Chosen) -> None:
         """Go on with other choices; `keep_profile` writes them. Raises ProfileError for one that makes no sense."""

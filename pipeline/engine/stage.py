@@ -153,6 +153,10 @@ class Stage(Settings):
         """For each net the stage needs, the registry names that will do, best first."""
         return ()
 
+    def net_precision(self) -> str:
+        """In which precision it wants the nets of `model_names`: "fp32", or "fp16" of those that are allowed it."""
+        return "fp32"
+
     def wants_pictures(self) -> tuple[str, ...]:
         """The kinds of pictures that it reads where another stage kept them, as it is set: none that would not serve it."""
         return ()

@@ -39,7 +39,7 @@ def net_hashes(stage: Stage, models: Registry) -> list[str]:
 
 def net_files(stage: Stage, models: Registry) -> list[ModelFile | None]:
     """Each net of a stage, in its own order; None for an optional one that is not here. Raises MissingModel likewise."""
-    needed = [models.resolve(names) for names in stage.model_names()]
+    needed = [models.resolve(names, stage.net_precision()) for names in stage.model_names()]
     optional = [(names, models.optional(names)) for names in optional_names(stage)]
     if optional and not needed and not any(file for _, file in optional):
         wanted = [names[0] for names, _ in optional]

@@ -20,7 +20,7 @@ from pipeline.model import diffusion
 from pipeline.model.dit import AUDIO_FEATURES, NetSettings
 from pipeline.model.net import Net, build
 from pipeline.model.space import SkeletonSpace
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from pipeline.skeleton import smooth as smoothing
 from pipeline.skeleton.local import rooted, to_local
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 
 LARGEST_PICKLE_BYTES = 64 << 20  # what describes the tensors; that of 209 with their optimiser has 100 kB
 MOST_MEMBERS = 100_000

@@ -20,7 +20,7 @@ from pipeline.model.dit import SIZES, NetSettings
 from pipeline.model.release_encoder import interleaved_sinusoids
 from pipeline.model.space import SkeletonSpace, kept_points
 from pipeline.nets.sound.wav2vec import RELEASE_LABEL
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from pipeline.skeleton import layout
 
 UNIT_PX = CLIP_SIDE_PX / 2  # their coordinates are x / 256 - 1 of the 512 crop

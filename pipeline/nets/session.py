@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.base import install
 from pipeline.base.errors import UserError
+from pipeline.nets.card import room
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +38,7 @@ class DeviceMissing(UserError, RuntimeError):
 
 
 def open_session(
-    model: str | Path | bytes, device: Device = "cpu", threads: int = 0, card: int = 0
+    model: str | Path | bytes, device: Device = "cpu", threads: int = 0, card: int = 0, arena: int | None = None
 ) -> "onnxruntime.InferenceSession":
     """An onnxruntime session for a model that is not trusted.
 
@@ -46,6 +47,7 @@ def open_session(
         device: "cpu" or "cuda".
         threads: CPU threads within an operator; 0 takes one a core.
         card: number of the GPU, among those that this process sees.
+        arena: bytes of the GPU that it may take; None for this process's share of what is free, where that can be asked.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -65,7 +67,7 @@ def open_session(
     options.log_severity_level = 3  # no user can act on warnings about fusion; errors are raised anyway
     try:
         # The bytes that were checked are the bytes that are loaded.
-        provider = _PROVIDERS[device], OPTIONS[device] | ({"device_id": str(card)} if device == "cuda" else {})
+        provider = _PROVIDERS[device], OPTIONS[device] | (_of_card(card, arena) if device == "cuda" else {})
         session = runtime.InferenceSession(content, options, providers=[provider])
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelRefused(f"{name} cannot be loaded: {error}") from error
@@ -73,6 +75,12 @@ def open_session(
     if running != _PROVIDERS[device]:
         raise DeviceMissing(f"{name} should run on {device}, but onnxruntime fell back to {running}: {_cuda_hint()}")
     return session
+
+
+def _of_card(card: int, arena: int | None) -> dict[str, str]:
+    """Options of onnxruntime's CUDA provider for a card, as strings."""
+    arena = room(card).arena if arena is None else arena
+    return {"device_id": str(card)} | ({} if arena is None else {"gpu_mem_limit": str(arena)})
 
 
 def check_model(content: bytes, name: str = "the model") -> None:

@@ -4,20 +4,14 @@ Search order: the folder given as MODELS (or `CSG405_MODELS`), the cache, a pack
 A file without a known hash is refused until `csg405 models pin NAME` records the one that is there.
 """
 
-import hashlib
 import importlib
 import json
 import os
-import tarfile
 import tomllib
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources, util
 from pathlib import Path
-from typing import IO
 
 import filelock
 import platformdirs
@@ -28,8 +22,8 @@ from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
 from pipeline.base.progress import doing, size, tell
 from pipeline.base.strict import Strict
-
-LARGEST_MEMBER_BYTES = 4 << 30
+from pipeline.registry import forms
+from pipeline.registry.archives import BadModel, unpack
 
 
 class MissingModel(UserError):
@@ -41,10 +35,6 @@ class MissingModel(UserError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-class BadModel(UserError):
-    """A net's bytes are not those that were expected."""
 
 
 class Entry(Strict):
@@ -70,6 +60,11 @@ class Entry(Strict):
         description="module:function(file, target) that writes a faster form of the net's ONNX file, or returns why it does not; "
         "the module's VERSION is a part of fingerprints",
     )
+    halver: str = Field(
+        "",
+        description="module:function(file, target, device) that writes the net in half precision where a trial on that device "
+        "allows it, and returns the verdict; the module's VERSION is a part of fingerprints",
+    )
     builder: str = Field("", description="module:function(folder) that writes the net's file into a folder by code")
     token: str = Field("", description="environment variable with the access token that the URL asks for")
     same_person: float | None = Field(
@@ -88,6 +83,8 @@ class ModelFile:
     Attributes:
         original: the file whose hash that is, where `path` is its ONNX form, or a faster one; else None.
         unprepared: why there is no faster form of it where there should be one; "" where there is, or needs to be, none.
+        precision: what came of it where half precision was asked for, in words; "" where it was not.
+        half: whether `path` is, or will be once it was tried, in half precision.
     """
 
     name: str
@@ -96,11 +93,14 @@ class ModelFile:
     entry: Entry
     original: Path | None = None
     unprepared: str = ""
+    precision: str = ""
+    half: bool = False
 
     @property
     def identity(self) -> str:
-        """What results depend on: the hash of the released file, and by which recipe it is prepared, if it is."""
-        return self.sha256 + (f"+{_recipe(self.entry.preparer)}" if self.entry.preparer else "")
+        """What results depend on: the hash of the released file, and by which recipes it is prepared and halved, if it is."""
+        recipes = [self.entry.preparer, self.entry.halver if self.half else ""]
+        return "+".join([self.sha256, *(forms.recipe(one) for one in recipes if one)])
 
 
 class Registry:
@@ -110,13 +110,16 @@ class Registry:
         models: folder named by the user, or None to use `CSG405_MODELS`.
         cache: where downloads and pins live; the user's cache folder by default.
         download: whether a missing net may be fetched, or built.
+        device: on which nets are to run, "cpu" or "cuda": half precision is tried there.
     """
 
-    def __init__(self, models: Path | None = None, cache: Path | None = None, *, download: bool = True) -> None:
+    def __init__(
+        self, models: Path | None = None, cache: Path | None = None, *, download: bool = True, device: str = "cpu"
+    ) -> None:
         given = models or (Path(os.environ["CSG405_MODELS"]) if os.environ.get("CSG405_MODELS") else None)
         self.models = given.resolve() if given else None
         self.cache = cache or Path(os.environ.get("CSG405_CACHE") or platformdirs.user_cache_dir("csg405")) / "models"
-        self.download = download
+        self.download, self.device = download, device
         self.entries = load_entries()
         self.wanted: dict[str, str] | None = None  # {name: sha256} of the only nets that will do, in a worker elsewhere
 
@@ -130,15 +133,23 @@ class Registry:
         """
         models = self.models if self.models and self.models.is_dir() else None
         cache = self.cache if not os.environ.get("CSG405_CACHE") and os.access(self.cache, os.W_OK) else None
-        found = Registry(models, cache, download=self.download)
+        found = Registry(models, cache, download=self.download, device=self.device)
         found.wanted = dict(nets)
         return found
 
-    def resolve(self, names: Sequence[str]) -> ModelFile:
+    def resolve(self, names: Sequence[str], precision: str = "fp32") -> ModelFile:
         """The first of these nets that is on this machine, else the first that can be fetched.
+
+        Args:
+            names: of nets, best first.
+            precision: "fp32"; or "fp16", which is a wish: of a net that a trial refuses there is the one in single precision.
 
         Raises `MissingModel` with what to do; `BadModel` when a file's hash is not the recorded one.
         """
+        found = self._resolved(names)
+        return self._halved(found) if precision == "fp16" else found
+
+    def _resolved(self, names: Sequence[str]) -> ModelFile:
         names = self._among_wanted(names)
         given = [(n, self.models / self.entry(n).file) for n in names if self.models]
         known = [*given, *((n, self.find(n)) for n in names)]
@@ -180,7 +191,7 @@ class Registry:
 
     def looking(self) -> "Registry":
         """The same registry without leave to fetch or build, for commands that only look."""
-        return Registry(self.models, self.cache, download=False)
+        return Registry(self.models, self.cache, download=False, device=self.device)
 
     def entry(self, name: str) -> Entry:
         """The entry of this name; MissingModel when the registry has none."""
@@ -218,7 +229,9 @@ class Registry:
             raise BadModel(
                 f"{path} is not {name}: sha256 {found}, expected {expected}; delete it and run csg405 models fetch {name}"
             )
-        form, unprepared = self._prepared(entry, self._converted(entry, path, found), found)
+        form, unprepared = self._converted(entry, path, found), ""
+        if entry.preparer:
+            form, unprepared = forms.prepared(self.cache, entry.preparer, form, found, make=self.download)
         return ModelFile(name, form, found, entry, None if form == path else path, unprepared)
 
     def advice(self, names: Sequence[str]) -> str:
@@ -277,7 +290,7 @@ class Registry:
                 return
             download(entry.url, archive, headers=headers, report=report or told)
         try:
-            _unpack(archive, entry.member, target)
+            unpack(archive, entry.member, target)
         finally:
             archive.unlink(missing_ok=True)
 
@@ -295,18 +308,19 @@ class Registry:
 
     def _built(self, entry: Entry) -> Path:
         """Where a net made by code lies: a folder named for the code, so that changed code makes it anew."""
-        return self.cache / "built" / _code_of(entry.builder.partition(":")[0])
+        return self.cache / "built" / forms.code_of(entry.builder.partition(":")[0])
 
     def _converted(self, entry: Entry, path: Path, sha256: str) -> Path:
         """The ONNX form of a net that comes in another one: made once, anew when the code that makes it changes."""
         if not entry.converter:
             return path
         module, _, function = entry.converter.partition(":")
-        target = self.cache / "converted" / f"{_code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
+        target = self.cache / "converted" / f"{forms.code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
         if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
                 convert = getattr(importlib.import_module(module), function)
-                lock = filelock.FileLock(_folder(target.parent) / ".lock")
+                files.make_folder(target.parent)
+                lock = filelock.FileLock(target.parent / ".lock")
                 with doing(f"turning {path.name} into ONNX"), lock, files.replacing(target) as temporary:
                     convert(path, temporary)
             except ImportError as error:
@@ -316,25 +330,15 @@ class Registry:
                 ) from error
         return target
 
-    def _prepared(self, entry: Entry, path: Path, sha256: str) -> tuple[Path, str]:
-        """The faster form of a net, made once, anew when the code that makes it changes; or the net as it is, and why."""
-        if not entry.preparer:
-            return path, ""
-        module, _, function = entry.preparer.partition(":")
-        folder = self.cache / "prepared" / f"{_code_of(module)}-{sha256[:12]}"
-        target, refused = folder / f"{path.stem}.onnx", folder / f"{path.stem}.txt"
-        if self.download and not (
-            target.is_file() or refused.is_file()
-        ):  # a command that only looks needs the hash alone
-            prepare = getattr(importlib.import_module(module), function)
-            with doing(f"preparing {path.name}"), filelock.FileLock(_folder(folder) / ".lock"):
-                if not (target.is_file() or refused.is_file()):  # of two processes that want it, one prepares
-                    _prepare(prepare, path, target, refused)
-        if target.is_file():
-            return target, ""
-        if refused.is_file():
-            return path, f"{refused.read_text(encoding='utf-8')}; to try again, delete {refused}"
-        return path, ""
+    def _halved(self, net: ModelFile) -> ModelFile:
+        """The net in half precision, made and tried once a device; or as it is, and why."""
+        if not net.entry.halver:
+            return replace(net, precision="single precision: the registry knows no half one of it")
+        halver, source = net.entry.halver, self._sha256(net.path)
+        found = forms.halved(self.cache, halver, net.path, source, self.device, make=self.download)
+        if found.path is None:
+            return replace(net, half=found.half, precision=found.words)
+        return replace(net, path=found.path, original=net.original or net.path, half=True, precision=found.words)
 
     def pins(self) -> dict[str, str]:
         """Hashes that the user recorded: {name: sha256}."""
@@ -364,76 +368,3 @@ def load_entries() -> dict[str, Entry]:
     """The registry that ships with the project."""
     text = resources.files("manifests").joinpath("models.toml").read_text(encoding="utf-8")
     return {name: Entry(**values) for name, values in tomllib.loads(text).items()}
-
-
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _prepare(prepare: Callable[[Path, Path], str], path: Path, target: Path, refused: Path) -> None:
-    """Write the faster form of a net, or why there is none."""
-    made = target.with_name(f".{target.name}.made")
-    try:
-        if reason := prepare(path, made):
-            files.write_text(refused, reason)
-        else:
-            files.sync(made)
-            made.replace(target)
-    finally:
-        made.unlink(missing_ok=True)
-
-
-def _recipe(preparer: str) -> str:
-    """Name and version of a recipe: "pose.prepare:detector 1"."""
-    module, _, function = preparer.partition(":")
-    return f"{module.rpartition('.')[2]}:{function} {importlib.import_module(module).VERSION}"
-
-
-def _code_of(module: str) -> str:
-    """A hash over the source of a module, and of the others of its package where it is one."""
-    spec, state = util.find_spec(module), hashlib.sha256()
-    folders = [Path(location) for location in spec.submodule_search_locations or []] if spec else []
-    sources = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    if not folders and spec and spec.origin:
-        sources = [Path(spec.origin)]
-    for path in sources:
-        state.update(path.read_bytes())
-    return state.hexdigest()[:12]
-
-
-@contextmanager
-def _opened(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """The member of this name, in whatever folder of a zip or tar archive it lies."""
-
-    def chosen(names: Sequence[str]) -> str:
-        for name in names:
-            if name == member or name.endswith("/" + member):
-                return name
-        raise BadModel(f"{archive.name} holds no {member}")
-
-    if tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tape:
-            found = tape.extractfile(chosen([entry.name for entry in tape if entry.isfile()]))
-            assert found is not None, "only plain files were looked at"
-            yield found
-    else:
-        with zipfile.ZipFile(archive) as packed, packed.open(chosen(packed.namelist())) as source:
-            yield source
-
-
-def _unpack(archive: Path, member: str, target: Path) -> None:
-    """Copy one member of a zip or tar archive to the target; nothing else of the archive touches the disk."""
-    try:
-        with _opened(archive, member) as source, files.replacing(target) as temporary:
-            left = LARGEST_MEMBER_BYTES  # counted, because what the archive says of itself need not be true
-            with temporary.open("wb") as out:
-                while block := source.read(1 << 20):
-                    left -= len(block)
-                    if left < 0:
-                        raise BadModel(
-                            f"{member} in {archive.name} unpacks to more than {LARGEST_MEMBER_BYTES:,} bytes"
-                        )
-                    out.write(block)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise BadModel(f"{archive.name} is no readable archive: {error}") from error

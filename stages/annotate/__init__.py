@@ -25,3 +25,6 @@ class Annotate(AnnotateSettings, Stage):
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:
         return (self.detector, self.pose)
+
+    def net_precision(self) -> str:
+        return self.precision

@@ -52,7 +52,9 @@ class AnnotateWorker:
     def from_context(cls, settings: AnnotateSettings, context: Context) -> "AnnotateWorker":
         """Open the nets that the settings name."""
         device: Device = "cuda" if context.device == "cuda" else "cpu"
-        detector_file, pose_file = context.nets.resolve(settings.detector), context.nets.resolve(settings.pose)
+        detector_file, pose_file = (
+            context.nets.resolve(names, settings.precision) for names in (settings.detector, settings.pose)
+        )
         detector = open_detector(
             detector_file.path,
             device,

@@ -1,6 +1,6 @@
 """What a GPU makes of annotation, in parts of at most 90 s, the most valuable first, six minutes together.
 
-python -m tests.bench gpu [--part server|stage|nets|sessions] [--out FILE]
+python -m tests.bench gpu [--part server|stage|half|nets|sessions] [--out FILE]
 
 Nothing is downloaded: nets of the size of YOLOX-l and DWPose-l, and footage of 1280 x 720, are made here. Where there is no GPU the
 same lines run with little nets on the processor, so that no minute of a GPU is spent on a typing error. Peers: `bench_annotate`.
@@ -19,9 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.engine.executors.forked import data_bytes
 from pipeline.media.probe import probe
 from pipeline.media.video import write_video
 from pipeline.nets import session as sessions_room
+from pipeline.nets.card import CannotAsk, free_bytes
 from pipeline.nets.pose import prepare
 from pipeline.nets.server.client import open_net
 from pipeline.nets.server.held import How
@@ -33,6 +35,7 @@ from stages.annotate.worker import AnnotateWorker
 from tests.bench.bench_annotate import device
 from tests.bench.big_nets import build_corner, build_detector, build_pose_net
 from tests.bench.footage import Footage, context, unit
+from tests.bench.half_precision import halves, moved
 from tests.bench.table import Goal, Row, Skipped, cores
 
 PART_SECONDS, ALL_SECONDS = 90.0, 360.0
@@ -127,6 +130,11 @@ def sessions(bench: Bench) -> Iterator[Row]:
         began = time.perf_counter()
         session.run(None, feed(session, 1))
         yield Row(f"{name}: first run", "s", time.perf_counter() - began)
+    yield Row("private memory of this process, as it is limited", "GB", data_bytes() / 1e9)
+    try:
+        yield Row("memory of the card that is free", "GB", free_bytes() / 1e9)
+    except CannotAsk as error:
+        print(f"gpu, sessions: the card's memory cannot be asked: {error}", flush=True)
 
 
 def bare(bench: Bench) -> Iterator[Row]:
@@ -142,6 +150,16 @@ def bare(bench: Bench) -> Iterator[Row]:
                     yield from rate(bench, f"{name}, batch {batch}{how}", session, batch)
         finally:
             sessions_room.OPTIONS["cuda"].update(before)
+
+
+def half(bench: Bench) -> Iterator[Row]:
+    """Nets in half precision beside single: their rates, and how far their points move."""
+    for name, path in halves(bench.folder, bench.nets).items():
+        batch = (8 if name == "detector" else 64) if bench.on_gpu else 2
+        for precision, file in (("single", bench.nets[name]), ("half", path)):
+            session = open_session(file, device(), 1)
+            yield from rate(bench, f"{name}, batch {batch}, {precision} precision", session, batch)
+    yield from moved(bench.folder, "cuda" if bench.on_gpu else "cpu", 24 if bench.on_gpu else 3)
 
 
 def rate(bench: Bench, what: str, session: Any, batch: int) -> Iterator[Row]:
@@ -262,6 +280,7 @@ def _card(futures: Sequence[Any]) -> tuple[float, float] | None:
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "server": server,
     "stage": stage,
+    "half": half,
     "nets": bare,
     "sessions": sessions,
 }

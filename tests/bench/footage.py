@@ -84,6 +84,6 @@ def ready(
 def context(folder: Path, resolve: Callable[[tuple[str, ...]], Path] | None = None, device: str = "cpu") -> Context:
     """What a worker of this machine is told; `resolve` finds its nets."""
     models: Any = resolve and SimpleNamespace(
-        resolve=lambda names: SimpleNamespace(name=names[0], path=resolve(names), original=None)
+        resolve=lambda names, precision="fp32": SimpleNamespace(name=names[0], path=resolve(names), original=None)
     )
     return Context(run=folder, device=device, threads=cores(), models=models)

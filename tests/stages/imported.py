@@ -41,8 +41,10 @@ def listening(patch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
     known = Registry.resolve
 
-    def resolve(self: Registry, names: Any) -> Any:
-        return SimpleNamespace(path=Path("wav2vec2.safetensors")) if "wav2vec2" in names else known(self, names)
+    def resolve(self: Registry, names: Any, precision: str = "fp32") -> Any:
+        if "wav2vec2" in names:
+            return SimpleNamespace(path=Path("wav2vec2.safetensors"))
+        return known(self, names, precision)
 
     patch.setattr(wav2vec, "Wav2Vec", Net)
     patch.setattr(Registry, "resolve", resolve)

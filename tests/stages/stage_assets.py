@@ -31,7 +31,7 @@ class AssetModels:
     def __init__(self, originals: Mapping[str, Path] = {}, **paths: Path) -> None:
         self._originals, self._paths = originals, paths
 
-    def resolve(self, names: tuple[str, ...]) -> SimpleNamespace:
+    def resolve(self, names: tuple[str, ...], precision: str = "fp32") -> SimpleNamespace:
         for name in names:
             if name in self._paths:
                 return SimpleNamespace(

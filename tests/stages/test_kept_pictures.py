@@ -67,7 +67,7 @@ class Nets:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def resolve(self, names: tuple[str, ...]) -> SimpleNamespace:
+    def resolve(self, names: tuple[str, ...], precision: str = "fp32") -> SimpleNamespace:
         entry = SimpleNamespace(same_person=0.9)
         return SimpleNamespace(
             name=names[0], path=self.folder / f"{names[0]}.onnx", entry=entry, original=None, sha256=""

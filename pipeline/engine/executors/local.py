@@ -109,7 +109,7 @@ def _start(_: AsDriver | None, stage: Stage, context: Context, outbox: _Outbox) 
     """First code of a worker process: limits, signals, and a watch on the driver."""
     global _worker, _outbox
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
-    limit_memory(stage.resources.memory_gb)
+    limit_memory(stage.resources.memory_gb, context.device)
     _worker, _outbox = Worker(stage, context), outbox
     logging.getLogger().addHandler(_worker.logs)  # in the driver's own process, the run's log hears of it directly
     logging.getLogger().setLevel(logging.INFO)

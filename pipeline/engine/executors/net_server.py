@@ -10,6 +10,7 @@ from pipeline.base.errors import StageError
 from pipeline.engine.devices import cards
 from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.limits import limit_memory
+from pipeline.engine.stage_nets import optional_names
 from pipeline.nets.server.held import How
 from pipeline.nets.server.keeper import Keeper
 
@@ -31,8 +32,9 @@ def served(job: Job) -> Iterator[tuple[Job, Keeper | None]]:
     on_gpu = context.device == "cuda"
     servers = max(1, min(cards(), job.workers)) if on_gpu else 1
     threads = 1 if on_gpu else max(1, context.threads * job.workers)
-    how = How.on("cuda" if on_gpu else "cpu", threads, _RUN_SHARE * needs.seconds)
-    keeper = Keeper(how, servers, partial(limit_memory, needs.memory_gb))
+    nets = len(job.stage.model_names()) + len(optional_names(job.stage))
+    how = How.on("cuda" if on_gpu else "cpu", threads, _RUN_SHARE * needs.seconds, max(1, nets))
+    keeper = Keeper(how, servers, partial(limit_memory, needs.memory_gb, context.device))
     with keeper as address:
         share = min(1.0, servers / job.workers)
         yield replace(job, context=replace(context, net_server=address, gpu_share=share)), keeper

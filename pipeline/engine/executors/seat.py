@@ -230,7 +230,7 @@ def _worker(orders: Orders, folder: Path) -> Callable[[Parcel], Parcel]:
     ):  # before a unit's time begins; Arrow imports pandas with its first list
         with contextlib.suppress(Exception):  # a unit that needs it meets the same, and says so
             import_module(name)
-    limit_memory(stage.resources.memory_gb)
+    limit_memory(stage.resources.memory_gb, context.device)
     models = context.models.here(orders.nets) if context.models is not None else None
     worker = Worker(stage, replace(context, models=models, pulse=folder))
     logging.getLogger().addHandler(worker.logs)

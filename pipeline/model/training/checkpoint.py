@@ -21,7 +21,7 @@ from pipeline.base import files
 from pipeline.base.hashes import sha256_of
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.model.training.adapters import adapted, apart, merged, restore_apart
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 
 log = logging.getLogger(__name__)
 

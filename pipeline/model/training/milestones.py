@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training.checkpoint import name_of
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 
 log = logging.getLogger(__name__)
 

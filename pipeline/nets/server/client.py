@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.nets.server import wire
+from pipeline.nets.server.credit import OURS, Spent
 from pipeline.nets.server.wire import LOSSES, Address, Array, Message, RunLost, ServerGone, Slot
 from pipeline.nets.session import Device, open_session
 
@@ -152,6 +153,7 @@ class _Line:
         self.whole = True
         if "error" in answer:
             raise wire.REFUSALS.get(str(answer["error"]), RuntimeError)(answer["words"])
+        OURS.add(Spent(*answer.get("spent", ())))
         if feed is None:
             return answer
         return {"outputs": [np.array(self._slot.view(place)) for place in answer["outputs"]]}

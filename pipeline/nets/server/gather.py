@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
+from pipeline.nets.server.credit import NOTHING, Spent
 from pipeline.nets.server.wire import Array
 
 Net = TypeVar("Net")
@@ -26,6 +27,7 @@ class Request(Generic[Net, Answer]):
         mark: told whether the request is being run.
         came: seconds of the monotonic clock.
         answer: set before `done` is.
+        spent: likewise: its share of what the run cost.
     """
 
     net: Net
@@ -37,6 +39,7 @@ class Request(Generic[Net, Answer]):
     came: float = field(default_factory=time.monotonic)
     done: threading.Event = field(default_factory=threading.Event)
     answer: Answer | None = None
+    spent: Spent = NOTHING
 
     @property
     def rows(self) -> int:
@@ -49,8 +52,8 @@ class Request(Generic[Net, Answer]):
             return id(self)
         return self.net, self.names, tuple((name, a.dtype.str, a.shape[1:]) for name, a in self.feed.items())
 
-    def finish(self, answer: Answer) -> None:
-        self.answer = answer
+    def finish(self, answer: Answer, spent: Spent = NOTHING) -> None:
+        self.answer, self.spent = answer, spent
         self.done.set()
 
 

@@ -32,6 +32,7 @@ class How:
         bound: run on buffers that stay.
         run_seconds: after which a run is taken for endless.
         runners: batches under way at a time: one is put together while another is computed.
+        nets: that are expected, among which a GPU's memory is divided.
     """
 
     device: Device = "cpu"
@@ -42,13 +43,14 @@ class How:
     bound: bool = False
     run_seconds: float = 180.0
     runners: int = 2
+    nets: int = 2
 
     @classmethod
-    def on(cls, device: Device, threads: int, run_seconds: float) -> "How":
+    def on(cls, device: Device, threads: int, run_seconds: float, nets: int = 2) -> "How":
         """What suits a device: on a processor each row costs what it costs, and one batch keeps it busy."""
         on_gpu = device == "cuda"
         runners = 2 if on_gpu else 1
-        return cls(device, threads, padded=on_gpu, bound=on_gpu, run_seconds=run_seconds, runners=runners)
+        return cls(device, threads, padded=on_gpu, bound=on_gpu, run_seconds=run_seconds, runners=runners, nets=nets)
 
 
 class HeldNet:
@@ -58,13 +60,14 @@ class HeldNet:
         path: of the .onnx file.
         how: it is run.
         card: number of the GPU.
+        arena: bytes of it that the net may take; None for what `open_session` finds.
 
     Raises:
         What `open_session` raises.
     """
 
-    def __init__(self, path: str, how: How, card: int = 0) -> None:
-        self.session = open_session(path, how.device, how.threads, card)
+    def __init__(self, path: str, how: How, card: int = 0, arena: int | None = None) -> None:
+        self.session = open_session(path, how.device, how.threads, card, arena)
         self._how, self._card = how, card
         self._outputs = [one.name for one in self.session.get_outputs()]
         self._own = threading.local()

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.nets.card import Room, room
 from pipeline.nets.server import wire
+from pipeline.nets.server.credit import Meter
 from pipeline.nets.server.gather import Gather, Request
 from pipeline.nets.server.held import HeldNet, How
 from pipeline.nets.server.wire import Array, Message, Slot
@@ -72,9 +74,11 @@ class Server:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._gather: Gather[HeldNet, Outcome] = Gather(order.how.limit, order.how.wait_seconds)
+        self._room = room(order.card, order.how.nets) if order.how.device == "cuda" else Room()
+        limit = min(order.how.limit, self._room.rows)
+        self._gather: Gather[HeldNet, Outcome] = Gather(limit, order.how.wait_seconds)
         self._nets: dict[str, HeldNet] = {}
-        self._opening = threading.Lock()
+        self._opening, self._meter = threading.Lock(), Meter()
         self._since: dict[int, float] = {}  # by runner, when its run began
 
     def hear(self) -> None:
@@ -100,9 +104,13 @@ class Server:
         self._since[threading.get_ident()] = time.monotonic()
         for request in batch:
             request.mark(True)
-        for request, outcome in zip(batch, self._outcomes(batch), strict=True):
+        rows = max(1, sum(request.rows for request in batch))
+        begun = self._meter.begin()
+        outcomes = self._outcomes(batch)
+        spent = self._meter.end(begun)
+        for request, outcome in zip(batch, outcomes, strict=True):
             request.mark(False)
-            request.finish(outcome)
+            request.finish(outcome, spent.share(request.rows / rows if len(batch) > 1 else 1.0))
         self._since.pop(threading.get_ident())
         self._gather.ended(batch)
 
@@ -171,7 +179,7 @@ class Server:
     def _net(self, path: str) -> HeldNet:
         with self._opening:
             if path not in self._nets:
-                self._nets[path] = HeldNet(path, self._order.how, self._order.card)
+                self._nets[path] = HeldNet(path, self._order.how, self._order.card, self._room.arena)
             return self._nets[path]
 
     def _ran(self, net: HeldNet, message: Message, slot: Slot) -> Message:
@@ -185,7 +193,8 @@ class Server:
         if isinstance(request.answer, Exception):
             raise request.answer
         outputs: Any = request.answer
-        return {"outputs": slot.put(outputs, int(message["room"]))[0]}
+        spent = [request.spent.device, request.spent.processor]
+        return {"outputs": slot.put(outputs, int(message["room"]))[0], "spent": spent}
 
 
 def _reply(line: socket.socket, answer: Message) -> None:

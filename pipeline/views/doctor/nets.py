@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.engine.profile import Profile
 from pipeline.engine.stage_nets import optional_names
-from pipeline.registry.models import BadModel, MissingModel, Registry
+from pipeline.registry.archives import BadModel
+from pipeline.registry.models import MissingModel, Registry
 from pipeline.views.doctor.finding import MISSING, OK, WARN, Finding
 
 _MEGA = 1e6

@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,8 @@ from pipeline.base.errors import StageError
 from pipeline.engine import commits
 from pipeline.engine.console import run_shown
 from pipeline.engine.runner import Options, OutOfRoom, Skipped, Summary, run_stage
-from pipeline.registry.models import BadModel, Registry
+from pipeline.registry.archives import BadModel
+from pipeline.registry.models import Registry
 from pipeline.tables import heartbeat, parts
 from pipeline.tables.lock import Occupied, driving
 from pipeline.tables.outcome import FAILED, OK
@@ -285,6 +287,43 @@ def test_a_net_that_could_not_be_prepared_is_told_and_its_recipe_is_part_of_the_
     assert not go_on().slow_nets, "nothing ran"
     monkeypatch.setitem(globals(), "VERSION", 2)
     assert go_on().counts == {OK: 1}, "another recipe may give other results"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """As recipes give it."""
+
+    refused: str = "41.0 % of 100 points\x1b[2J"
+    words: str = refused
+
+
+def unsteady(source: Path, target: Path, device: str) -> Verdict:
+    """A recipe for half precision, which a net does not stand."""
+    return Verdict()
+
+
+def test_what_comes_of_half_precision_is_told_and_several_machines_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(cache=tmp_path / "nets")
+    known = registry.entry("deepface_age").model_copy(update={"halver": f"{__name__}:unsteady"})
+    registry.entries = {**registry.entries, "deepface_age": known}
+    monkeypatch.setattr(toys.ToyCrawl, "model_names", lambda self: (("deepface_age",),))
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets/age_model_weights.onnx").write_bytes(b"a net")
+    registry.pin("deepface_age")
+    stage = toys.ToyCrawl(units=("a",))
+    assert not run_shown(stage, tmp_path / "whole", registry, Options(workers=0), Store(tmp_path / "whole")).precisions
+    monkeypatch.setattr(toys.ToyCrawl, "net_precision", lambda self: "fp16")
+    told = run_shown(stage, tmp_path / "run", registry, Options(workers=0), Store(tmp_path / "run"))
+    assert told.counts == {OK: 1} and list(told.precisions) == ["deepface_age"]
+    shown = capsys.readouterr().out
+    assert (
+        "deepface_age ran in single precision, for half is refused: 41.0 % of 100 points" in shown
+        and "\x1b" not in shown
+    )
+    with pytest.raises(StageError, match=r"toy_crawl\.precision=fp32, or machine\.executor=local"):
+        run_shown(stage, tmp_path / "run", registry, Options(executor="ray"), Store(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

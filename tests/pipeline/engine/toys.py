@@ -156,6 +156,13 @@ class ToyServed(Toy):
         yield {**row, "title": f"{type(self.__dict__['session']).__name__} {self.__dict__['share']:g}"}
 
 
+class ToyServedOnGpu(ToyServed):
+    """Has a net on a GPU, as far as its outcomes say."""
+
+    name: ClassVar[str] = "toy_served_on_gpu"
+    resources: ClassVar[Resources] = Resources(seconds=45.0, memory_gb=2.0, served=True, gpu=True)
+
+
 class ToyServedShort(ToyServed):
     """Has less time."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.model import dit
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Motion, Reference
 from pipeline.model.dit import NetSettings
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from pipeline.skeleton import layout
 from pipeline.skeleton.local import from_local, to_local
 

@@ -13,7 +13,7 @@ from pipeline.model.dit import LEAD_FRAMES, NetSettings, parameters_of
 from pipeline.model.net import build
 from pipeline.model.release_encoder import ReleaseEncoder, interleaved_sinusoids
 from pipeline.model.release_weights import import_model
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from tests.pipeline.model import released
 
 pytestmark = pytest.mark.usefixtures("one_thread")

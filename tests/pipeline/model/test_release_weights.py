@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from pipeline.model import checkpoint_file
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference
 from pipeline.model.release_weights import import_model
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from pipeline.skeleton import layout
 from tests.pipeline.model import released
 

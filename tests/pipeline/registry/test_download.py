@@ -3,12 +3,14 @@
 import hashlib
 import importlib
 import io
+import json
 import re
 import socket
 import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ import httpx
 import pytest
 
 from pipeline.base import install
-from pipeline.registry import models as registry
+from pipeline.registry import archives
+from pipeline.registry.archives import BadModel
 from pipeline.registry.download import DownloadError, download
-from pipeline.registry.models import BadModel, Entry, MissingModel, Registry, load_entries
+from pipeline.registry.models import Entry, MissingModel, Registry, load_entries
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -464,7 +467,7 @@ def test_recipes_of_the_registry_are_there() -> None:
 def test_bad_archives(
     make: Make, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, body: bytes, words: str
 ) -> None:
-    monkeypatch.setattr(registry, "LARGEST_MEMBER_BYTES", 1 << 21)
+    monkeypatch.setattr(archives, "LARGEST_MEMBER_BYTES", 1 << 21)
     server.body = body
     with pytest.raises(BadModel, match=words or None):
         make(member="end2end.onnx", sha256="2" * 64).resolve(["net"])
@@ -508,3 +511,69 @@ def test_no_host_of_the_open_internet_leads_inside(host: str, tmp_path: Path, mo
     with pytest.raises(DownloadError, match="which is not public"):
         download("http://nets.example.org/net.onnx", tmp_path / "net.onnx", pause_seconds=0)
     assert asked == ["nets.example.org"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """As recipes give it."""
+
+    refused: str = ""
+    words: str = "99.0 % of 100 points"
+
+
+def halved(source: Path, target: Path, device: str) -> Verdict:
+    """A recipe for half precision, which this device allows."""
+    target.write_bytes(f"half on {device} of ".encode() + source.read_bytes())
+    return Verdict()
+
+
+def refused(source: Path, target: Path, device: str) -> Verdict:
+    return Verdict("41.0 % of 100 points", "41.0 % of 100 points")
+
+
+def test_a_net_is_halved_where_it_is_asked_for_and_allowed(make: Make, server: Server) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, preparer=f"{__name__}:faster", halver=f"{__name__}:halved")
+    whole = registry.resolve(["net"])
+    assert (whole.precision, whole.identity) == ("", f"{SHA256}+test_download:faster 7")
+    looked = registry.looking()
+    looked.entries = registry.entries
+    assert looked.resolve(["net"], "fp16").identity == f"{SHA256}+test_download:faster 7+test_download:halved 7"
+    found = registry.resolve(["net"], "fp16")
+    assert found.path.read_bytes() == b"half on cpu of fast " + BODY
+    assert found.precision == "half precision: 99.0 % of 100 points" and found.original == whole.original
+    assert found.identity == f"{SHA256}+test_download:faster 7+test_download:halved 7"
+    assert json.loads(found.path.with_suffix(".json").read_text())["refused"] == "", "the verdict lies beside the net"
+    registry.device = "cuda"
+    assert registry.resolve(["net"], "fp16").path.read_bytes() == b"half on cuda of fast " + BODY, "a trial a device"
+    assert registry.resolve(["net"]).path == whole.path
+
+
+def test_a_net_that_may_not_be_halved_is_used_as_it_is_with_the_figure(
+    make: Make, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, halver=f"{__name__}:refused")
+    found = registry.resolve(["net"], "fp16")
+    assert found.path.read_bytes() == BODY and found.identity == SHA256 and not found.half
+    assert found.precision.startswith(
+        "single precision, for half is refused: 41.0 % of 100 points; to try again, delete "
+    )
+    monkeypatch.setitem(globals(), "refused", None)
+    assert registry.resolve(["net"], "fp16").precision == found.precision, "it is tried once"
+    verdict = Path(found.precision.rpartition(" ")[2])
+    verdict.write_text("{}")
+    assert "the verdict cannot be read" in registry.resolve(["net"], "fp16").precision
+    verdict.unlink()
+    with pytest.raises(TypeError):
+        registry.resolve(["net"], "fp16")
+    told = make(sha256=SHA256).resolve(["net"], "fp16")
+    assert told.precision == "single precision: the registry knows no half one of it" and told.identity == SHA256
+
+
+def test_nets_that_are_prepared_are_halved_likewise() -> None:
+    for entry in load_entries().values():
+        assert entry.halver == entry.preparer.replace("prepare", "half")
+        if entry.halver:
+            module, _, function = entry.halver.partition(":")
+            assert callable(getattr(importlib.import_module(module), function))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.engine.stage import Context
@@ -208,3 +209,12 @@ def test_puppets_are_found_where_they_are_and_their_nets_refuse_people(tmp_path:
 
     with pytest.raises(WrongFootage, match="real footage"):
         list(worker.process(Unit("v/0+10", {"clips": [clip], "videos": [{**video, "footage": None}]})))
+
+
+def test_precision_is_a_part_of_results_and_single_is_what_was_made_before() -> None:
+    whole, half = Annotate(), Annotate(precision="fp16")
+    assert "precision" not in whole.result_settings() and half.result_settings()["precision"] == "fp16"
+    assert {**whole.result_settings(), "precision": "fp16"} == half.result_settings()
+    assert (whole.net_precision(), half.net_precision()) == ("fp32", "fp16")
+    with pytest.raises(ValidationError, match="rtmlib takes pose nets as they were released"):
+        Annotate(precision="fp16", backend="rtmlib")

@@ -12,7 +12,8 @@ from pipeline.engine.executors.alike import differences, folders_of_code, instal
 from pipeline.engine.executors.link import ClusterLost, Link
 from pipeline.engine.profile import ProfileError, load
 from pipeline.engine.stage_nets import hashes_in
-from pipeline.registry.models import BadModel, MissingModel, Registry
+from pipeline.registry.archives import BadModel
+from pipeline.registry.models import MissingModel, Registry
 
 
 def test_a_machine_is_like_itself_and_differences_are_named() -> None:

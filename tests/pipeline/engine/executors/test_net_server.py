@@ -21,9 +21,12 @@ from pipeline.engine.executors.executor import Job, Result
 from pipeline.engine.executors.local import LocalExecutor
 from pipeline.engine.executors.net_server import wanted
 from pipeline.engine.executors.on_ray import _orders
+from pipeline.engine.executors.worker import Worker
 from pipeline.engine.profile import Machine, ProfileError, load
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.nets.server.credit import OURS
+from pipeline.nets.server.held import How
 from pipeline.nets.server.keeper import NAME, Keeper
 from pipeline.tables.arrow import packed_schema
 from pipeline.tables.kinds import KINDS
@@ -68,6 +71,21 @@ def test_units_end_alike_with_a_server_and_without(tmp_path: Path, net: str) -> 
     assert titles == [{"ServedSession 0.5"}, {"InferenceSession 1"}]
     assert with_it == without and with_it["ask-7"] == {"width": 15, "height": 2}
     assert servers() == []
+
+
+def test_time_of_a_server_is_that_of_the_units_that_asked(tmp_path: Path, net: str) -> None:
+    """Workers' wall time would count a card once for each of them."""
+    stage = toys.ToyServedOnGpu(net=net, pause_seconds=0.2)
+    with Keeper(How(threads=1), 1, partial(os.getpid)) as address:
+        context = Context(tmp_path, "cuda", net_server=address, gpu_share=0.25)
+        worker, before = Worker(stage, context), OURS.spent
+        units = [worker.run(Unit(f"ask-{number}", {})) for number in range(3)]
+        spent = OURS.spent - before
+    assert [result.status for result in units] == [OK] * 3
+    assert sum(result.gpu_seconds for result in units) == pytest.approx(spent.device)
+    assert all(0 < result.gpu_seconds < result.wall_seconds - 0.2 for result in units)
+    alone = Worker(stage, Context(tmp_path, "cuda", gpu_share=0.25)).run(Unit("ask-3", {}))
+    assert alone.gpu_seconds == pytest.approx(0.25 * alone.wall_seconds), "a net of its own, whatever was asked before"
 
 
 def test_every_way_to_go_wrong_leaves_the_others_alone(tmp_path: Path, net: str) -> None:

@@ -20,7 +20,7 @@ import torch
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, save_tensors
 from pipeline.model.dit import NetSettings
 from pipeline.model.training import checkpoint, loop
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from tests.pipeline.model.training.small import fit, losses
 
 SETTINGS = NetSettings(size="tiny", window_frames=16)

@@ -22,7 +22,7 @@ from pipeline.model.training.provenance import RecipeChanged
 from pipeline.model.training.setup import new_model, optimizer_of
 from pipeline.model.training.start import CannotStart, adapt, begin, freeze
 from pipeline.nets.sound.wav2vec import RELEASE_LABEL
-from pipeline.registry.models import BadModel
+from pipeline.registry.archives import BadModel
 from tests.pipeline.model import released
 from tests.pipeline.model.training.small import fit, losses, recipe, shard_rows, write_shards
 

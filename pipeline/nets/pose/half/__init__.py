@@ -1,0 +1,39 @@
+"""Nets in half precision, for GPUs that compute so faster: only where it moves next to nothing on the device that runs them.
+
+The registry calls `detector` and `pose`, and keeps the net and the verdict; it imports this only where half precision is asked for.
+"""
+
+from pathlib import Path
+
+from pipeline.nets.limited import NetStopped, limited
+from pipeline.nets.pose.half.trial import Kind, Verdict, write
+from pipeline.nets.session import Device, ModelRefused
+
+VERSION = 1
+"""Of the recipe; a part of the fingerprint of every stage that uses a halved net: raise it when results change."""
+
+SECONDS = 600.0  # for the largest nets on a busy processor
+
+
+def detector(source: Path, target: Path, device: Device, seconds: float = SECONDS) -> Verdict:
+    """Write a detector in half precision, if its boxes stay where they are on this device; returns the verdict.
+
+    Raises DeviceMissing.
+    """
+    return _halved("detector", source, target, device, seconds)
+
+
+def pose(source: Path, target: Path, device: Device, seconds: float = SECONDS) -> Verdict:
+    """Write a pose net in half precision, if its keypoints stay where they are on this device; returns the verdict.
+
+    Raises DeviceMissing.
+    """
+    return _halved("pose", source, target, device, seconds)
+
+
+def _halved(kind: Kind, source: Path, target: Path, device: Device, seconds: float) -> Verdict:
+    try:
+        verdict: Verdict = limited(seconds, write, kind, source, target, device)
+    except (NetStopped, ModelRefused) as error:
+        return Verdict(refused=str(error))
+    return verdict
