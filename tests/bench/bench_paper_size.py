@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.ndimage import gaussian_filter1d
 
+from pipeline.engine.executors.local import LocalExecutor  # with all that it imports: see `changed_threshold`
 from pipeline.engine.plan import plan
 from pipeline.engine.profile import load
 from pipeline.engine.runner import Options, run_stage
