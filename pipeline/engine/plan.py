@@ -188,9 +188,10 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         inputs: list[_Input] = []
     else:
         values, hashes, inputs = _from_tables(stage, store)
-        units = values.to_pylist()
     prints = fingerprints(hashes, signature(stage, store, model_hashes))
     status, attempts, failures, pending = _state(stage, store, values, prints)
+    if from_outside is None:
+        units = values.to_pylist()  # behind what takes most memory: ten million ids take almost a gigabyte
     if np.any((status == "pending") & (attempts > 0)) and keeps_older(stage, store.run):
         old, was = superseded(stage, store, values, hashes, model_hashes)
         status = np.where(old > 0, was, status)
@@ -261,8 +262,7 @@ def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_In
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(values) + 1))
         parts = [str(p) for p in store.table(reads.kind).parts("rows")]
-        terms = [name for name in table.column_names if name.endswith(TERM)]
-        inputs.append(_Input(reads, table.drop_columns(terms), parts, rows[order], starts))
+        inputs.append(_Input(reads, table.select(_needed(table)), parts, rows[order], starts))
     return values, total, inputs
 
 
@@ -282,6 +282,11 @@ def id_columns(kind: str) -> list[str]:
     """The columns of a kind by which rows are joined: its key, and the ids of what contains it. Units always carry them."""
     spec = KINDS[kind]
     return [n for n in dict.fromkeys((spec.key, "video_id", "clip_id", "person_id")) if n in spec.schema.names]
+
+
+def _needed(table: pa.Table) -> list[str]:
+    """The columns that units are made of: those that told which rows count, and the terms of hashes, have served."""
+    return [name for name in table.column_names if name not in ("unit", "commit") and not name.endswith(TERM)]
 
 
 def _hashed(reads: Reads) -> list[str]:

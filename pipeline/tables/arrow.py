@@ -126,6 +126,11 @@ def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
     return values
 
 
+def those(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The rows for which this is true; all of them, as nearly always, without a copy."""
+    return rows if pc.all(wanted, skip_nulls=False).as_py() else rows.filter(wanted)
+
+
 def numbers(values: npt.NDArray[Any]) -> pa.Array:
     """A numpy array as an Arrow array. Unlike `pa.array`, this does not import pandas, which takes half a second."""
     values = np.ascontiguousarray(values)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.base.damage import Damage
 from pipeline.base.reasons import Reason
 from pipeline.storage import Storage, storage_of
-from pipeline.tables.arrow import numbers
+from pipeline.tables.arrow import numbers, those
 from pipeline.tables.hashing import TERM, flat, raw, term, valid
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.listings import Listings
@@ -178,7 +178,7 @@ class Store:
             if (self.opt_out, self._parts_above(kind)) != state:  # a compaction took place meanwhile
                 return self._alive(kind, needed, places, terms)
             held.alive = alive
-            held.take(rows if alive is None else _those(rows, alive), KINDS[kind].key)
+            held.take(rows if alive is None else those(rows, alive), KINDS[kind].key)
         else:
             self.table(kind).check_rows()
         table = held.table([*wanted, *terms])
@@ -191,7 +191,7 @@ class Store:
         return {spec.key, *([KINDS[spec.parent].key] if spec.parent else [])}
 
     def _with_parents(self, kind: str, rows: pa.Table) -> pa.Table:
-        return _those(rows, self._has_parent(kind, rows)) if KINDS[kind].parent else rows
+        return those(rows, self._has_parent(kind, rows)) if KINDS[kind].parent else rows
 
     def _has_parent(self, kind: str, rows: pa.Table) -> pa.ChunkedArray:
         """(rows,) whether the parent of each counts."""
@@ -243,10 +243,10 @@ class Store:
         """
         spec = KINDS[kind]
         won = self.table(kind).winners((*columns, "detail") if kind == "videos" else columns)
-        won = _those(won, pc.not_equal(won["status"], RETRY))
+        won = those(won, pc.not_equal(won["status"], RETRY))
         if spec.unit_of:
             where = spec.parent_where if spec.unit_of == spec.parent else ""
-            won = _those(won, pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
+            won = those(won, pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
         elif len(self.opted_out) and kind == "videos":
             won = self._refused(won)
         elif len(self.opted_out):
@@ -269,11 +269,6 @@ class Store:
         """Kinds that have at least one part."""
         folder = self.run / "tables"
         return [name for name in KINDS if any((folder / name / side).is_dir() for side in ("outcomes", "rows"))]
-
-
-def _those(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
-    """The rows for which this is true; all of them, as nearly always, without a copy."""
-    return rows if pc.all(wanted, skip_nulls=False).as_py() else rows.filter(wanted)
 
 
 def _once(rows: pa.Table, key: str) -> pa.Table:
