@@ -197,7 +197,7 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         status = np.where(old > 0, was, status)
         pending = pending[old[pending] == 0]
     unchosen = 0
-    if from_outside is None and stage.unit != ALL:
+    if from_outside is None and stage.unit != ALL and type(stage).choose is not Stage.choose:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         unchosen = sum(units[i] not in worth and status[i] != FAILED for i in pending)
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)

@@ -217,14 +217,15 @@ def plant_tables(run: Path, outcomes: int, parts: int) -> None:
         plant(run, "sound_measures", keys, share, fingerprints=mine, video_id=videos, has_audio=True)
 
 
-def pending(run: Path, outcomes: int) -> Iterator[Line]:
+def pending(run: Path, outcomes: int, when: str = "") -> Iterator[Line]:
     """Time and memory to find what is pending among so many outcomes, as a process of its own."""
     few = outcomes <= AT_ONCE
     found = ask("pending", run)
     assert found["to do"] == -(-outcomes // 1000), found
-    yield Line(f"pending of {outcomes:,}", found["seconds"], 10.0 if few else 60.0, bare_read(run), "s")
-    yield Line("its processor seconds", found["processor"], None, None, "s")
-    yield Line("its peak memory", found["megabytes"], 1000.0 if few else 4000.0, None, "MB")
+    name = f"pending of {outcomes:,}{when}"
+    yield Line(name, found["seconds"], 10.0 if few else 60.0, bare_read(run), "s")
+    yield Line(f"{name}: processor", found["processor"], None, None, "s")
+    yield Line(f"{name}: peak memory", found["megabytes"], 1000.0 if few else 4000.0, None, "MB")
 
 
 def compaction(run: Path, outcomes: int) -> Iterator[Line]:
@@ -232,9 +233,9 @@ def compaction(run: Path, outcomes: int) -> Iterator[Line]:
     for kind, goal in (("videos", None), ("clips", None), ("sound_measures", 45.0)):
         found = ask(kind, run)
         yield Line(f"compact {kind}", found["seconds"], goal, None, "s")
-        yield Line("its processor seconds", found["processor"], None, None, "s")
-        yield Line("its peak memory", found["megabytes"], None, None, "MB")
-    yield from pending(run, outcomes)
+        yield Line(f"compact {kind}: processor", found["processor"], None, None, "s")
+        yield Line(f"compact {kind}: peak memory", found["megabytes"], None, None, "MB")
+    yield from pending(run, outcomes, " after compact")
 
 
 def bare_read(run: Path) -> float:
@@ -276,12 +277,12 @@ def main() -> None:
     if unknown := set(given.what) - set(WHAT):
         parser.error(f"there is no {', '.join(unknown)}")
     lines = []
-    print(f"{'':>36} {'ours':>10} {'goal':>10} {'limit':>10}")
+    print(f"{'':>44} {'ours':>10} {'goal':>10} {'limit':>10}")
     with tempfile.TemporaryDirectory() as folder:
         for line in measured(Path(folder), given):
             lines.append(line)
             goal, limit = (f"{value:.3g}" if value else "" for value in (line.goal, line.limit))
-            print(f"{line.name:>36} {line.ours:>10.3g} {goal:>10} {limit:>10} {line.unit}", flush=True)
+            print(f"{line.name:>44} {line.ours:>10.3g} {goal:>10} {limit:>10} {line.unit}", flush=True)
     if given.out:
         given.out.write_text(json.dumps([asdict(line) for line in lines], indent=1))
 
