@@ -164,8 +164,8 @@ class Store:
         """
         if self.damages is not None:  # what is wrong is collected at each look
             rows = self._with_parents(kind, self.rows(kind, needed, places=places))
-            held = _Held(None, {name: flat(rows[name]) for name in rows.column_names})
-            return held.table([*rows.column_names, *terms]), False
+            looked = _Held(None, {name: flat(rows[name]) for name in rows.column_names})
+            return looked.table([*rows.column_names, *terms]), False
         wanted = [*dict.fromkeys([*needed, "unit", "commit"]), *(("file", "place") if places else ())]
         state = self.opt_out, self._parts_above(kind)
         held = self._live.pop(kind, None)

@@ -93,11 +93,11 @@ class JudgeWorker:
 
     def _findings(self, persons: int, table: Measures) -> Findings:
         findings = Findings(persons)
-        for i in _is_false(table["clips_person"]).nonzero()[0]:
+        for i in np.flatnonzero(_is_false(table["clips_person"])).tolist():
             findings.add(i, Reason.NOT_THE_CLIPS_PERSON, _another_matched(table["manifest_overlap"][i].as_py()))
         silent = _is_false(table["has_audio"])
         if self._settings.require_audio:
-            for i in silent.nonzero()[0]:
+            for i in np.flatnonzero(silent).tolist():
                 findings.add(i, Reason.NO_AUDIO, "has_audio false")
         for check in CHECKS:
             limit = getattr(self._settings, check.setting)
@@ -166,7 +166,7 @@ def _floats(column: pa.Array) -> npt.NDArray[np.float64]:
 
 def _is_false(column: pa.Array) -> npt.NDArray[np.bool_]:
     """(rows,) whether it is known, and false."""
-    return valid(column) & (_floats(column) == 0)
+    return np.asarray(valid(column) & (_floats(column) == 0), bool)
 
 
 def _another_matched(overlap: float | None) -> str:
