@@ -105,9 +105,9 @@ class JudgeWorker:
                 continue
             values = _floats(table[check.measure])
             applies = ~silent if check.kind in _OF_SOUND else np.ones_like(silent)
-            for i in (applies & check.fails(values, limit)).nonzero()[0]:
+            for i in np.flatnonzero(applies & check.fails(values, limit)).tolist():
                 findings.add(i, check.reason, _detail(check, values[i], limit, table, i))
-            for i in (applies & np.isnan(values)).nonzero()[0]:
+            for i in np.flatnonzero(applies & np.isnan(values)).tolist():
                 findings.unmeasured[i].append(check.measure)
         self._require_measured(table, findings)
         return findings
