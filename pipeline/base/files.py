@@ -17,21 +17,25 @@ _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
-def replacing(path: Path, *, flush_folder: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, flush_folder: bool = True, flush_file: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it is fsynced and renamed over `path`.
 
     The temporary file keeps the target's suffix, because writers look at it. It is removed when the block fails.
 
     Args:
         flush_folder: so that a power cut cannot bring the old file back; who writes many files does so once, after the last.
+        flush_file: False where the block has flushed it already.
     """
     path = Path(path)
     make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex[:12]}{path.suffix}"
+    in_place = False
     try:
         yield temporary
-        sync(temporary)
+        if flush_file:
+            sync(temporary)
         temporary.replace(path)
+        in_place = True
         if flush_folder:
             sync(path.parent)
     # a full disk names no file, others the temporary one; what is read in the block names neither
@@ -40,11 +44,14 @@ def replacing(path: Path, *, flush_folder: bool = True) -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if not in_place:
+            temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, each flushed to the disk: after a power cut the path to what lies in it is there."""
+    if folder.is_dir():  # as nearly always: asking for each folder above it costs more than the rest of a small file
+        return
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
@@ -73,19 +80,20 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_if_changed(path: Path, text: str) -> None:
-    """Write one of many text files of a folder, UTF-8, atomically, unless it holds that text already.
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Write one of many small files of a folder, atomically, unless it holds that already.
 
     The folder is not flushed: `sync` it after the last.
     """
-    content = text.encode()
     try:
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return
     except OSError:  # not there, or not readable: writing says what is wrong
         pass
-    with replacing(path, flush_folder=False) as temporary:
-        temporary.write_bytes(content)
+    with replacing(path, flush_folder=False, flush_file=False) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from pipeline.base.cycles import unsearched
 from pipeline.base.damage import Damage, Damaged, run_option
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Stage
@@ -20,6 +21,7 @@ from pipeline.tables.store import Store
 SOURCES = "videos"  # a lost one fails its unit, as long as nothing was made of it
 
 
+@unsearched()
 def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
     """Stop a stage before it rewrites what was made from a file that is missing or has another size.
 
@@ -52,7 +54,9 @@ def made_before(stage: Stage, store: Store, work: Plan) -> list[int]:
 def _broken(store: Store, kind: str, read: set[str]) -> Iterator[BrokenPromise]:
     """The broken ones of the files to be read; of those used where they were found, only whether they are there is asked."""
     wanted = [one for one in promised(store, kind) if one.path in read]
-    yield from broken(store.storage, [one if one.ours else Promise(one.unit, one.path) for one in wanted])
+    yield from broken(
+        store.storage, [one if one.ours else Promise(one.unit, one.path) for one in wanted], store.listings
+    )
 
 
 def damage_of(found: BrokenPromise, store: Store, home: Path) -> Damage:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.base.cycles import unsearched
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
@@ -17,7 +18,18 @@ from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
 from pipeline.engine.stage import ALL, Grouping, Reads, Stage, undivided
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
-from pipeline.tables.hashing import Hashes, digest, flat, mix, raw, row_hashes, string_hashes, unit_hashes, valid
+from pipeline.tables.hashing import (
+    TERM,
+    Hashes,
+    digest,
+    flat,
+    mix,
+    raw,
+    row_hashes,
+    string_hashes,
+    unit_hashes,
+    valid,
+)
 from pipeline.tables.kinds import KINDS, is_path
 from pipeline.tables.outcome import FAILED, OK, REJECTED
 from pipeline.tables.results import BrokenPromise, broken, promised
@@ -155,6 +167,7 @@ def in_shard(stage: Stage, unit: str, shard: tuple[int, int] | None) -> bool:
     return (0 if undivided(stage) else digest(unit) % shard[1]) == shard[0]
 
 
+@unsearched()
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     """Find a stage's units and which are pending; reads hashes and small columns, never keypoints.
 
@@ -175,15 +188,16 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         inputs: list[_Input] = []
     else:
         values, hashes, inputs = _from_tables(stage, store)
-        units = values.to_pylist()
     prints = fingerprints(hashes, signature(stage, store, model_hashes))
     status, attempts, failures, pending = _state(stage, store, values, prints)
+    if from_outside is None:
+        units = values.to_pylist()  # behind what takes most memory: ten million ids take almost a gigabyte
     if np.any((status == "pending") & (attempts > 0)) and keeps_older(stage, store.run):
         old, was = superseded(stage, store, values, hashes, model_hashes)
         status = np.where(old > 0, was, status)
         pending = pending[old[pending] == 0]
     unchosen = 0
-    if from_outside is None and stage.unit != ALL:
+    if from_outside is None and stage.unit != ALL and type(stage).choose is not Stage.choose:
         worth = set(stage.choose(store, [units[i] for i in pending]))
         unchosen = sum(units[i] not in worth and status[i] != FAILED for i in pending)
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)
@@ -214,7 +228,7 @@ def _also_pending(made: Plan, units: Collection[int]) -> Plan:
 def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[BrokenPromise]]:
     """{index: files} of the units that are done, but for files that are not as their rows promise."""
     promises = [one for one in promised(store, stage.writes) if one.ours]
-    found = broken(store.storage, promises) if promises else []
+    found = broken(store.storage, promises, store.listings) if promises else []
     places = {unit: at for at, unit in enumerate(units)} if found else {}
     lost: dict[int, list[BrokenPromise]] = {}
     for one in found:
@@ -242,21 +256,26 @@ def _from_tables(stage: Stage, store: Store) -> tuple[pa.Array, Hashes, list[_In
     inputs = []
     for number, (reads, table) in enumerate(zip(stage.reads, tables, strict=True)):
         codes, rows = _codes(reads, table, stage, base, base_units, values, number == 0, grouped is not None)
-        hashed = _row_hashes(reads, table)[rows]
+        hashed = row_hashes(table, _hashed(reads))[rows]
         with np.errstate(over="ignore"):
             total = mix(total ^ np.uint64(digest(reads.kind))) + unit_hashes(codes, hashed, len(values))
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(values) + 1))
         parts = [str(p) for p in store.table(reads.kind).parts("rows")]
-        inputs.append(_Input(reads, table, parts, rows[order], starts))
+        inputs.append(_Input(reads, table.select(_needed(table)), parts, rows[order], starts))
     return values, total, inputs
 
 
 def _load(reads: Reads, store: Store) -> pa.Table:
-    """Live rows of a kind: key columns, declared light columns, hashes of declared heavy ones, and places."""
+    """Live rows of a kind: key columns, declared light columns, hashes of declared heavy ones, places, and terms of strings."""
     spec = KINDS[reads.kind]
     columns = [name + HASH if name in spec.heavy else name for name in reads.columns]
-    return store.live(reads.kind, [*id_columns(reads.kind), *columns], where=reads.where, places=True)
+    words = [
+        name
+        for name in _hashed(reads)
+        if name in spec.schema.names and pa.types.is_string(spec.schema.field(name).type)
+    ]
+    return store.live(reads.kind, [*id_columns(reads.kind), *columns], where=reads.where, places=True, terms=words)
 
 
 def id_columns(kind: str) -> list[str]:
@@ -265,12 +284,16 @@ def id_columns(kind: str) -> list[str]:
     return [n for n in dict.fromkeys((spec.key, "video_id", "clip_id", "person_id")) if n in spec.schema.names]
 
 
-def _row_hashes(reads: Reads, table: pa.Table) -> Hashes:
-    """Hashes over the key and the declared columns."""
+def _needed(table: pa.Table) -> list[str]:
+    """The columns that units are made of: those that told which rows count, and the terms of hashes, have served."""
+    return [name for name in table.column_names if name not in ("unit", "commit") and not name.endswith(TERM)]
+
+
+def _hashed(reads: Reads) -> list[str]:
+    """The columns that decide what a unit holds: the key and the declared ones, of heavy ones their hashes."""
     spec = KINDS[reads.kind]
     content = [name for name in reads.columns if not is_path(spec.schema.field(name))]  # a path says where, not what
-    names = [spec.key, *(name + HASH if name in spec.heavy else name for name in content)]
-    return row_hashes(table, list(dict.fromkeys(names)))
+    return list(dict.fromkeys([spec.key, *(name + HASH if name in spec.heavy else name for name in content)]))
 
 
 def _codes(

@@ -1,11 +1,12 @@
 """Rows and columns as Arrow: stored schemas, packing of a unit's rows, and lists over frames from and to numpy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.tables.hashing import flat, payload_hash
 from pipeline.tables.kinds import Kind
@@ -33,7 +34,8 @@ def pack_rows(kind: Kind, unit: str, rows: Sequence[dict[str, Any]]) -> pa.Table
     _check(kind, unit, set().union(*rows), [row.get(kind.key) for row in rows])
     columns = {field.name: [row.get(field.name) for row in rows] for field in kind.columns}
     arrays = [to_arrow(columns[field.name], field.type) for field in kind.columns]
-    return _packed(kind, unit, arrays, columns)
+    hashes = [_payload_hashes(columns[name], kind.schema.field(name).type) for name in kind.heavy]
+    return _packed(kind, unit, arrays, hashes)
 
 
 def pack_table(kind: Kind, unit: str, rows: pa.Table) -> pa.Table:
@@ -44,12 +46,12 @@ def pack_table(kind: Kind, unit: str, rows: pa.Table) -> pa.Table:
         flat(rows[field.name]).cast(field.type) if field.name in there else pa.nulls(len(rows), field.type)
         for field in kind.columns
     ]
-    heavy = {
-        field.name: to_python(array, field.type)
+    hashes = [
+        _hashes_of(array, field.type)
         for field, array in zip(kind.columns, arrays, strict=True)
         if field.name in kind.heavy
-    }
-    return _packed(kind, unit, arrays, heavy)
+    ]
+    return _packed(kind, unit, arrays, hashes)
 
 
 def _check(kind: Kind, unit: str, columns: set[str], keys: Sequence[str | None]) -> None:
@@ -61,20 +63,33 @@ def _check(kind: Kind, unit: str, columns: set[str], keys: Sequence[str | None])
         raise ValueError(f"{unit} yields a {kind.key} twice")
 
 
-def _packed(kind: Kind, unit: str, arrays: list[pa.Array], values: Mapping[str, list[Any]]) -> pa.Table:
-    """The table of a unit's columns, with hashes of its heavy ones, whose values are given."""
-    hashes = [_payload_hashes(values[name], kind.schema.field(name).type) for name in kind.heavy]
+def _packed(kind: Kind, unit: str, arrays: list[pa.Array], hashes: list[pa.Array]) -> pa.Table:
+    """The table of a unit's columns and the hashes of its heavy ones."""
     units = pa.array([unit] * len(arrays[0]), pa.string())
     return pa.Table.from_arrays([*arrays, *hashes, units], schema=packed_schema(kind))
 
 
 def _payload_hashes(values: list[Any], kind: pa.DataType) -> pa.Array:
     """(rows,) hashes of a heavy column; of lists of words, such as reasons, each is looked up once."""
-    if not (pa.types.is_list(kind) and pa.types.is_string(kind.value_type)):
+    if not _is_words(kind):
         return pa.array([payload_hash(value, kind) for value in values], pa.uint64())
     keys = [None if value is None else tuple(value) for value in values]
     known = {key: payload_hash(key, kind) for key in set(keys)}
     return pa.array([known[key] for key in keys], pa.uint64())
+
+
+def _hashes_of(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """(rows,) hashes of a heavy column; of lists of words those that are empty, as nearly all, are not made to Python's."""
+    if not _is_words(kind):
+        return _payload_hashes(to_python(column, kind), kind)
+    some = pc.fill_null(pc.greater(pc.list_value_length(column), 0), True)
+    told = _payload_hashes(column.filter(some).to_pylist(), kind)
+    empty = pa.array([payload_hash([], kind)] * len(column), pa.uint64())
+    return pc.replace_with_mask(empty, some, told)
+
+
+def _is_words(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) and pa.types.is_string(kind.value_type))
 
 
 def to_arrow(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -109,6 +124,11 @@ def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
         return [None if not v.is_valid else v.values.to_numpy(zero_copy_only=False) for v in array]
     values: list[Any] = array.to_pylist()
     return values
+
+
+def those(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The rows for which this is true; all of them, as nearly always, without a copy."""
+    return rows if pc.all(wanted, skip_nulls=False).as_py() else rows.filter(wanted)
 
 
 def numbers(values: npt.NDArray[Any]) -> pa.Array:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
 STRINGS_AT_ONCE = 1 << 16
+TERM = "__term"  # behind the name of a column: what it adds to the hashes of its rows
 
 
 def digest(*parts: bytes | str) -> int:
@@ -109,14 +110,23 @@ def flat(column: pa.ChunkedArray) -> pa.Array:
 
 
 def row_hashes(table: pa.Table, columns: Sequence[str]) -> Hashes:
-    """(rows,) hashes over the named columns. A null adds nothing, so that a schema may grow by nullable columns."""
+    """(rows,) hashes over the named columns. A null adds nothing, so that a schema may grow by nullable columns.
+
+    Where the table has the term of a column, that column itself need not be read.
+    """
     total = np.zeros(len(table), dtype=np.uint64)
+    there = set(table.column_names)
     for name in columns:
-        column = flat(table[name])
+        known = name + TERM in there
         with np.errstate(over="ignore"):
-            hashes = mix(column_hashes(column) ^ np.uint64(digest(name)))
-            total += np.where(valid(column), hashes, np.uint64(0))
+            total += raw(flat(table[name + TERM])) if known else term(flat(table[name]), name)
     return mix(total)
+
+
+def term(column: pa.Array, name: str) -> Hashes:
+    """(rows,) what a column of this name adds to the hashes of its rows, before these are mixed."""
+    hashes = mix(column_hashes(column) ^ np.uint64(digest(name)))
+    return np.where(valid(column), hashes, np.uint64(0))
 
 
 def unit_hashes(codes: npt.NDArray[np.int64], hashes: Hashes, units: int) -> Hashes:

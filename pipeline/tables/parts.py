@@ -99,7 +99,12 @@ def read_parts(
     empty = pa.Table.from_batches([], full)
     good = [table for table in tables if table is not None]
     table = pa.concat_tables([empty, *good], promote_options="default") if good else empty
-    return Reading(table.select(full.names).combine_chunks(), bad)
+    chunked = [table.select([name]) for name in full.names]
+    del table, tables, good  # so that of a column's many pieces none is left where its one is there
+    for at, column in enumerate(chunked):
+        chunked[at] = column.combine_chunks()
+        del column
+    return Reading(pa.table([column[0] for column in chunked], full), bad)
 
 
 def _read_part(part: Path, names: list[str], count: int | None) -> pa.Table:

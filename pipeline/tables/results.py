@@ -7,11 +7,13 @@ so that a kind of a new stage is looked after by declaring them.
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pipeline.base.hashes import sha256_of
 from pipeline.storage import Storage, tombstone_of
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.listings import Listings
 from pipeline.tables.store import Store
 
 FEW = 500  # files are looked at one by one, without listing their folder
@@ -80,9 +82,20 @@ def stored_listing(storage: Storage, keys: Iterable[str]) -> dict[str, tuple[int
     return {key: (size, sha256) for key, (size, sha256) in found.items() if size is not None and sha256 is not None}
 
 
-def listing_of(run: Path, paths: Iterable[Path]) -> dict[str, tuple[int, str]]:
-    """{path relative to the run: (bytes, sha256)} of files that were just written, in the order of their names."""
-    return {path.relative_to(run).as_posix(): (path.stat().st_size, sha256_of(path)) for path in sorted(paths)}
+def listing_of(
+    run: Path, paths: Iterable[Path], known: Mapping[Path, tuple[int, str]] = MappingProxyType({})
+) -> dict[str, tuple[int, str]]:
+    """{path relative to the run: (bytes, sha256)} of files that were just written, in the order of their names.
+
+    Args:
+        run: folder.
+        paths: the files.
+        known: bytes and sha256 of those of which the writer knows them; the rest is read.
+    """
+    return {
+        path.relative_to(run).as_posix(): known.get(path) or (path.stat().st_size, sha256_of(path))
+        for path in sorted(paths)
+    }
 
 
 def write_listing(listing: Mapping[str, tuple[int, str]]) -> str:
@@ -95,12 +108,17 @@ def read_listing(text: str | None) -> dict[str, tuple[int, str]]:
     return {path: (int(size), str(sha256)) for path, (size, sha256) in json.loads(text).items()} if text else {}
 
 
-def broken(storage: Storage, promises: Collection[Promise]) -> list[BrokenPromise]:
+def broken(storage: Storage, promises: Collection[Promise], listings: Listings | None = None) -> list[BrokenPromise]:
     """Which files are missing or have another size, those freed on purpose left out; one listing of each folder at most.
+
+    Args:
+        storage: of the run.
+        promises: all that are looked after.
+        listings: of before, where several stages ask in turn.
 
     Raises OSError where the disk cannot be read: that is no damage.
     """
-    sizes = _listed(storage, promises) if storage.remote or len(promises) > FEW else {}
+    sizes = _listed(storage, promises, listings or Listings()) if storage.remote or len(promises) > FEW else {}
     found = []
     for one in promises:
         if one.path in sizes and one.bytes in (None, sizes[one.path]):
@@ -113,9 +131,10 @@ def broken(storage: Storage, promises: Collection[Promise]) -> list[BrokenPromis
     return found
 
 
-def _listed(storage: Storage, promises: Iterable[Promise]) -> dict[str, int]:
+def _listed(storage: Storage, promises: Iterable[Promise], listings: Listings) -> Mapping[str, int]:
     folders = {one.path.partition("/")[0] for one in promises if "/" in one.path} - {"", ".."}
-    return {key: size for folder in sorted(folders) for key, size in storage.sizes(folder).items()}
+    found = [listings.sizes(storage, folder) for folder in sorted(folders)]
+    return found[0] if len(found) == 1 else {key: size for sizes in found for key, size in sizes.items()}
 
 
 def _problem(storage: Storage, one: Promise) -> str:

@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from pipeline.base.damage import Damage
 from pipeline.base.reasons import Reason
 from pipeline.storage import Storage, storage_of
-from pipeline.tables.arrow import numbers
-from pipeline.tables.hashing import flat, raw, valid
+from pipeline.tables.arrow import numbers, those
+from pipeline.tables.hashing import TERM, flat, raw, term, valid
 from pipeline.tables.kinds import KINDS
+from pipeline.tables.listings import Listings
 from pipeline.tables.opt_out import OptOut
 from pipeline.tables.outcome import OUTCOME, REJECTED, RETRY
 from pipeline.tables.table import Table
@@ -54,6 +55,14 @@ class _Held:
             self.once = pc.count_distinct(rows[key]).as_py() == len(rows)
         self.columns |= {name: flat(rows[name]) for name in rows.column_names}
 
+    def table(self, names: Sequence[str]) -> pa.Table:
+        """Columns that are held; terms of hashes are made of those when they are first asked for."""
+        for name in names:
+            if name not in self.columns:
+                of = name.removesuffix(TERM)
+                self.columns[name] = numbers(term(self.columns[of], of))
+        return pa.table({name: self.columns[name] for name in names})
+
 
 class Store:
     """All tables of one run.
@@ -63,12 +72,16 @@ class Store:
         opt_out: videos and channels whose rows do not count, whatever was done with them before.
         damages: takes what is missing or damaged by its path, and reading goes on with the rest, as to look at a run; None, for
             for a stage that builds on what it reads, raises `Damaged` instead.
+
+    Attributes:
+        listings: of the folders in which the files of rows lie.
     """
 
     def __init__(self, run: Path, opt_out: OptOut | None = None, *, damages: dict[str, Damage] | None = None) -> None:
         self.run = Path(run)
         self.opt_out = opt_out or OptOut()
         self.damages = damages
+        self.listings = Listings()
         self._tables: dict[str, Table] = {}
         self._keys: dict[tuple[str, str], tuple[Any, pa.Array]] = {}
         self._opted_out: tuple[Any, pa.Array] | None = None
@@ -123,24 +136,36 @@ class Store:
             rows = rows.filter(pc.invert(pc.is_in(rows[column], value_set=self.opted_out)))
         return rows
 
-    def live(self, kind: str, columns: Sequence[str], *, where: str = "", places: bool = False) -> pa.Table:
-        """Winning rows whose parent row still counts, with the kind's key; `where` keeps rows with that boolean true."""
+    def live(
+        self, kind: str, columns: Sequence[str], *, where: str = "", places: bool = False, terms: Sequence[str] = ()
+    ) -> pa.Table:
+        """Winning rows whose parent row still counts, with the kind's key.
+
+        Args:
+            kind: of rows.
+            columns: wanted.
+            where: keeps rows with that boolean true.
+            places: as in `Table.rows`.
+            terms: columns whose terms of `row_hashes` are wanted as well: strings take long to hash, and each stage would anew.
+        """
         spec = KINDS[kind]
         parent = KINDS[spec.parent].key if spec.parent else ""
-        needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns]) if name]
-        rows, once = self._alive(kind, needed, places)
+        needed = [name for name in dict.fromkeys([spec.key, parent, where, *columns, *terms]) if name]
+        rows, once = self._alive(kind, needed, places, [name + TERM for name in terms])
         if where:
             rows = rows.filter(rows[where])
         return rows if once else _once(rows, spec.key)
 
-    def _alive(self, kind: str, needed: list[str], places: bool) -> tuple[pa.Table, bool]:
+    def _alive(self, kind: str, needed: list[str], places: bool, terms: list[str]) -> tuple[pa.Table, bool]:
         """Winning rows whose parent row counts, and whether each key is known to be there once.
 
         The stages of one command ask for the same columns again and again: those of small tables are held until a part of them, or
         of what they hang on, comes or goes.
         """
         if self.damages is not None:  # what is wrong is collected at each look
-            return self._with_parents(kind, self.rows(kind, needed, places=places)), False
+            rows = self._with_parents(kind, self.rows(kind, needed, places=places))
+            looked = _Held(None, {name: flat(rows[name]) for name in rows.column_names})
+            return looked.table([*rows.column_names, *terms]), False
         wanted = [*dict.fromkeys([*needed, "unit", "commit"]), *(("file", "place") if places else ())]
         state = self.opt_out, self._parts_above(kind)
         held = self._live.pop(kind, None)
@@ -151,21 +176,22 @@ class Store:
             rows = self.rows(kind, [name for name in needed if name in missing or name in keys], places=places)
             alive = self._has_parent(kind, rows) if held.alive is None and KINDS[kind].parent else held.alive
             if (self.opt_out, self._parts_above(kind)) != state:  # a compaction took place meanwhile
-                return self._alive(kind, needed, places)
+                return self._alive(kind, needed, places, terms)
             held.alive = alive
-            held.take(rows if alive is None else rows.filter(alive), KINDS[kind].key)
+            held.take(rows if alive is None else those(rows, alive), KINDS[kind].key)
         else:
             self.table(kind).check_rows()
+        table = held.table([*wanted, *terms])
         if held.bytes + sum(other.bytes for other in self._live.values()) <= HELD_BYTES:
             self._live[kind] = held
-        return pa.table({name: held.columns[name] for name in wanted}), held.once
+        return table, held.once
 
     def _keys_of(self, kind: str) -> set[str]:
         spec = KINDS[kind]
         return {spec.key, *([KINDS[spec.parent].key] if spec.parent else [])}
 
     def _with_parents(self, kind: str, rows: pa.Table) -> pa.Table:
-        return rows.filter(self._has_parent(kind, rows)) if KINDS[kind].parent else rows
+        return those(rows, self._has_parent(kind, rows)) if KINDS[kind].parent else rows
 
     def _has_parent(self, kind: str, rows: pa.Table) -> pa.ChunkedArray:
         """(rows,) whether the parent of each counts."""
@@ -206,17 +232,21 @@ class Store:
         rows = self.live(kind, names)
         return rows.take(pc.sort_indices(rows[spec.key])).select(names)
 
-    def outcomes(self, kind: str) -> pa.Table:
+    def outcomes(self, kind: str, columns: Sequence[str] = tuple(OUTCOME.names)) -> pa.Table:
         """Winning outcomes of the units that still exist, without marks of `retry`.
 
         What a stage found of a video that opted out since does not show: such a source is rejected as `opted_out`.
+
+        Args:
+            kind: of rows.
+            columns: that are there at least; those of less are sooner read.
         """
         spec = KINDS[kind]
-        won = self.table(kind).winners(OUTCOME.names)
-        won = won.filter(pc.not_equal(won["status"], RETRY))
+        won = self.table(kind).winners((*columns, "detail") if kind == "videos" else columns)
+        won = those(won, pc.not_equal(won["status"], RETRY))
         if spec.unit_of:
             where = spec.parent_where if spec.unit_of == spec.parent else ""
-            won = won.filter(pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
+            won = those(won, pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
         elif len(self.opted_out) and kind == "videos":
             won = self._refused(won)
         elif len(self.opted_out):

@@ -25,12 +25,12 @@ import pyarrow.compute as pc
 
 from pipeline.base.damage import Damage, Damaged
 from pipeline.tables import ledger, losses, pointer, promises
-from pipeline.tables.arrow import numbers, stored_schema
+from pipeline.tables.arrow import numbers, stored_schema, those
 from pipeline.tables.calls import repeated
 from pipeline.tables.hashing import flat, raw
 from pipeline.tables.kinds import Kind
 from pipeline.tables.outcome import OUTCOME, STATE_COLUMNS, Outcome
-from pipeline.tables.parts import MISSING, read_parts, write_parquet
+from pipeline.tables.parts import MISSING, Reading, read_parts, write_parquet
 from pipeline.tables.pointer import Lost, Pointer
 from pipeline.tables.run_folder import EVALUATE
 
@@ -207,9 +207,8 @@ class Table:
             known = self._cache["winners"].column_names if self._cache.get("parts") == look.parts else STATE_COLUMNS
             names = list(dict.fromkeys([*known, *columns]))
             wanted = pa.schema([OUTCOME.field(name) for name in names])
-            reading = read_parts(look.parts, names, wanted, counts=look.counts)
-            winners = _winners(reading.table)
-            self._cache = {"parts": look.parts, "winners": winners, "bad": reading.bad}
+            winners, lost = _winners(read_parts(look.parts, names, wanted, counts=look.counts))
+            self._cache = {"parts": look.parts, "winners": winners, "bad": lost}
             self._cache["with rows"] = promises.commits_with_rows(winners, look.parts)
         bad = {**dict.fromkeys(look.missing, MISSING), **self._cache["bad"]}
         damages = [*look.damages, *promises.unread(self.folder, bad)]
@@ -237,14 +236,14 @@ class Table:
         if (
             not bad and self._cache.get("rows won", ((), None))[0] == known
         ):  # which rows win is asked for every few columns
-            return reading.table.filter(self._cache["rows won"][1]), [*damages, *self._awaited()]
+            return those(reading.table, self._cache["rows won"][1]), [*damages, *self._awaited()]
         at = pc.index_in(reading.table["unit"], value_set=flat(winners["unit"]))
         won = pc.equal(pc.take(winners["commit"], at), reading.table["commit"])
         found = np.bincount(raw(flat(at.filter(won))), minlength=len(winners))
         lacking = promises.kept(self.folder, winners, found, self._cache["parts"], bad)
         if not (bad or lacking):
             self._cache["rows won"] = known, won
-        return reading.table.filter(won), [*damages, *lacking, *self._awaited()]
+        return those(reading.table, won), [*damages, *lacking, *self._awaited()]
 
     def check_rows(self) -> None:
         """Raise as `rows`, for who knows its rows from before: files are still there, and none waits to be made anew."""
@@ -293,11 +292,21 @@ class _Look:
     named: set[str]
 
 
-def _winners(outcomes: pa.Table) -> pa.Table:
-    """Of each unit, the outcome with the highest (attempt, commit)."""
+def _winners(reading: Reading) -> tuple[pa.Table, dict[Path, str]]:
+    """Of each unit, the outcome with the highest (attempt, commit); and the parts that did not read."""
+    outcomes, bad = reading.table, reading.bad
+    del reading
     if not len(outcomes):
-        return outcomes
-    outcomes = outcomes.take(pc.sort_indices(outcomes["unit"]))
+        return outcomes, bad
+    order, schema, columns = pc.sort_indices(outcomes["unit"]), outcomes.schema, outcomes.columns
+    del outcomes  # so that of ten million outcomes a column is there twice, and not all of them
+    for at in range(len(columns)):
+        columns[at] = columns[at].take(order)
+    return _last(pa.table(columns, schema)), bad
+
+
+def _last(outcomes: pa.Table) -> pa.Table:
+    """Of outcomes that are sorted by unit, the one with the highest (attempt, commit) of each."""
     units = flat(outcomes["unit"])
     new = np.append(True, ~_bits(pc.equal(units[1:], units[:-1])))
     if new.all():

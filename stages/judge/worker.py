@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +13,7 @@ from pipeline.engine.overrides import Override, override_of, read_overrides, tel
 from pipeline.engine.stage import Context
 from pipeline.engine.thresholds import Threshold
 from pipeline.engine.unit import Unit
-from pipeline.tables.hashing import flat
+from pipeline.tables.hashing import flat, raw, valid
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.opt_out import OptOut
 from stages.judge import Judge
@@ -26,6 +26,8 @@ _OF_SOUND = ("sound_measures", "overlaps", "lip_syncs")  # not asked of clips wi
 # Not measured of people whom the cheap measures drop: see `pipeline.engine.gate`.
 _COSTLY = ("overlaps", "same_faces", "lip_syncs")
 _COSTLY_MEASURES = {name for kind in _COSTLY for name in KINDS[kind].schema.names}
+
+Measures = dict[str, pa.Array]  # each (persons,)
 
 
 class Findings:
@@ -72,7 +74,7 @@ class JudgeWorker:
         persons = unit.table("persons")
         if not len(persons):
             return _SCHEMA.empty_table()
-        findings = self._findings(_joined(unit))
+        findings = self._findings(len(persons), _joined(unit))
         if self._settings.drop_twins:
             for i, twin, detail in better_copies(persons.select(_IDS).to_pylist(), unit.rows("twins")):
                 findings.add(i, Reason.NEAR_DUPLICATE, detail)
@@ -89,33 +91,33 @@ class JudgeWorker:
         found = ((i, override_of(person, overrides)) for i, person in enumerate(rows))
         return {i: override for i, override in found if override}
 
-    def _findings(self, table: pd.DataFrame) -> Findings:
-        findings = Findings(len(table))
-        for i in table["clips_person"].eq(False).fillna(False).to_numpy(bool).nonzero()[0]:
-            findings.add(i, Reason.NOT_THE_CLIPS_PERSON, _another_matched(table["manifest_overlap"].iloc[i]))
-        silent = table["has_audio"].eq(False).fillna(False).to_numpy(bool)
+    def _findings(self, persons: int, table: Measures) -> Findings:
+        findings = Findings(persons)
+        for i in np.flatnonzero(_is_false(table["clips_person"])).tolist():
+            findings.add(i, Reason.NOT_THE_CLIPS_PERSON, _another_matched(table["manifest_overlap"][i].as_py()))
+        silent = _is_false(table["has_audio"])
         if self._settings.require_audio:
-            for i in silent.nonzero()[0]:
+            for i in np.flatnonzero(silent).tolist():
                 findings.add(i, Reason.NO_AUDIO, "has_audio false")
         for check in CHECKS:
             limit = getattr(self._settings, check.setting)
             if limit is None:
                 continue
-            values = table[check.measure].to_numpy("float64", na_value=float("nan"))
+            values = _floats(table[check.measure])
             applies = ~silent if check.kind in _OF_SOUND else np.ones_like(silent)
-            for i in (applies & check.fails(values, limit)).nonzero()[0]:
+            for i in np.flatnonzero(applies & check.fails(values, limit)).tolist():
                 findings.add(i, check.reason, _detail(check, values[i], limit, table, i))
-            for i in (applies & np.isnan(values)).nonzero()[0]:
+            for i in np.flatnonzero(applies & np.isnan(values)).tolist():
                 findings.unmeasured[i].append(check.measure)
         self._require_measured(table, findings)
         return findings
 
-    def _require_measured(self, table: pd.DataFrame, findings: Findings) -> None:
+    def _require_measured(self, table: Measures, findings: Findings) -> None:
         for measure in self._settings.require_measured:
             if measure not in table:
                 raise ValueError(f"require_measured names {measure!r}, which is no measure that judge reads")
             costly = measure in _COSTLY_MEASURES
-            for i in table[measure].isna().to_numpy().nonzero()[0]:
+            for i in pc.is_null(table[measure], nan_is_null=True).to_numpy(zero_copy_only=False).nonzero()[0]:
                 if not (costly and findings.reasons[i]):  # the gate keeps costly measures from those dropped anyway
                     findings.add(i, Reason.NOT_MEASURED, f"{measure} is not known")
 
@@ -142,9 +144,9 @@ def _verdicts(persons: pa.Table, findings: Findings, decided: Mapping[int, Overr
     return pa.table(columns, _SCHEMA)
 
 
-def _joined(unit: Unit) -> pd.DataFrame:
-    """One row a person, in the order of `persons`, with all measures; null where a measure is not there."""
-    persons, columns = unit.table("persons"), dict[str, pa.Array | pa.ChunkedArray]()
+def _joined(unit: Unit) -> Measures:
+    """All measures, in the order of `persons`; null where one is not there."""
+    persons, columns = unit.table("persons"), Measures()
     for reads in MEASURES:
         key, measures = KINDS[reads.kind].key, unit.table(reads.kind)
         there = key in measures.column_names
@@ -152,8 +154,19 @@ def _joined(unit: Unit) -> pd.DataFrame:
         for name in reads.columns:
             if name != key:
                 known = there and name in measures.column_names
-                columns[name] = measures[name].take(at) if known else pa.nulls(len(persons), pa.float64())
-    return pa.table(columns).to_pandas()
+                columns[name] = flat(measures[name]).take(at) if known else pa.nulls(len(persons), pa.float64())
+    return columns
+
+
+def _floats(column: pa.Array) -> npt.NDArray[np.float64]:
+    """(rows,) numbers, NaN where nothing is known."""
+    values = column.cast(pa.float64())
+    return np.where(valid(values), raw(values), np.nan)
+
+
+def _is_false(column: pa.Array) -> npt.NDArray[np.bool_]:
+    """(rows,) whether it is known, and false."""
+    return np.asarray(valid(column) & (_floats(column) == 0), bool)
 
 
 def _another_matched(overlap: float | None) -> str:
@@ -165,12 +178,13 @@ def _another_matched(overlap: float | None) -> str:
     )
 
 
-def _detail(check: Threshold, value: float, limit: float, table: pd.DataFrame, row: int) -> str:
+def _detail(check: Threshold, value: float, limit: float, table: Measures, row: int) -> str:
     """`shoulder_width_px 38.2 px < 60`."""
     text = check.words(value, limit)
-    worst = table["worst_joint"].iloc[row] if check.measure == "upper_body_share" else None
+    worst = table["worst_joint"][row].as_py() if check.measure == "upper_body_share" else None
     if isinstance(worst, str) and worst:
-        text += f" ({worst} seen in {table['worst_joint_share'].iloc[row]:.0%})"
+        share = table["worst_joint_share"][row].as_py()
+        text += f" ({worst} seen in {float('nan') if share is None else share:.0%})"
     return text
 
 

@@ -67,9 +67,10 @@ class Previews(PreviewsSettings, Stage):
             add(first_reason(row), row["video_id"], nearness(row), self.dropped_a_video)
         # A video without clips is shown once, whatever is shown of one with clips.
         for kind, most in (("clips", 1), ("persons", self.dropped_a_video)):
-            for row in store.outcomes(kind).select(["unit", "status", "reason"]).to_pylist():
-                if row["status"] == "rejected":
-                    add(row["reason"], row["unit"].split("/")[0], FARTHEST, most)
+            ends = store.outcomes(kind, ["unit", "status", "reason"])
+            for unit, status, reason in zip(*(ends[n].to_pylist() for n in ("unit", "status", "reason")), strict=True):
+                if status == "rejected":
+                    add(reason, unit.split("/")[0], FARTHEST, most)
         for reason, videos in waiting.items():
             chosen.update(self._shown(videos, room[reason]))
         return [unit for unit in units if unit in chosen]

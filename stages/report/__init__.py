@@ -41,7 +41,8 @@ class Report(ReportSettings, Stage):
         """
         hashes = []
         for kind in store.kinds:
-            won = store.outcomes(kind).select(["unit", "fingerprint", "status", "reason"])
+            shown = ["unit", "fingerprint", "status", "reason"]
+            won = store.outcomes(kind, shown).select(shown)
             if kind != self.writes:
                 one = np.zeros(len(won), dtype=np.int64)
                 hashes.append(f"{kind} {unit_hashes(one, row_hashes(won, won.column_names), 1)[0]}")

@@ -72,7 +72,7 @@ def steps(tables: RunTables) -> list[Step]:
         note = "on screen; two in one clip count twice"
         result.append(Step("People", ("person", "people"), len(tables.people), people, losses, note))
     if "verdicts" in done:
-        kept = tables.people[tables.people["keep"]]
+        kept = tables.passed
         losses = _by_reason(tables.dropped)
         seconds = float(kept["seconds"].sum())
         result.append(Step("Kept", ("person", "people"), len(kept), seconds, losses, "passed every threshold"))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,14 +96,26 @@ class RunTables:
     opted_out: frozenset[str] = frozenset()
     out: OptOut = field(default_factory=OptOut)
 
-    @property
-    def kept(self) -> pd.DataFrame:
-        """People with a sample, in the order of the page."""
-        return self.people[self.people["sample"].notna() & self.people["keep"]]
+    @cached_property
+    def _about(self) -> pd.DataFrame:
+        """People without their measures, which nobody asks of a part of them: most of what there is to copy."""
+        found = {field.name for field in measures()}
+        return self.people[[name for name in self.people if name not in found]]
 
-    @property
+    @cached_property
+    def passed(self) -> pd.DataFrame:
+        """People whom their verdict keeps, without measures."""
+        return self._about[self.people["keep"]]
+
+    @cached_property
+    def kept(self) -> pd.DataFrame:
+        """Those of them with a sample, in the order of the page."""
+        return self.passed[self.passed["sample"].notna()]
+
+    @cached_property
     def dropped(self) -> pd.DataFrame:
-        return self.people[~self.people["keep"]]
+        """People whom their verdict drops, without measures."""
+        return self._about[~self.people["keep"]]
 
     @property
     def judge(self) -> dict[str, Any]:
@@ -123,7 +135,7 @@ class RunTables:
             if isinstance(limit, int | float)  # not "off"
         }
 
-    @property
+    @cached_property
     def seconds(self) -> dict[str, float]:
         """Id of a video, clip or person -> how long it is."""
         known: dict[str, float] = {}
@@ -160,6 +172,7 @@ def judged() -> tuple[Threshold, ...]:
 
 def gather(store: "Store") -> RunTables:
     """Read what the report needs; tables that are not there yet are empty."""
+    outcomes = _outcomes(store)  # first: of what is read of them, the rest takes its part
     videos = _read(store, "videos", _VIDEO)
     clips = _read(store, "clips", ["clip_id", "video_id", "start_seconds", "frames"])
     clips["seconds"] = clips["frames"].astype("float64") / FPS
@@ -175,7 +188,7 @@ def gather(store: "Store") -> RunTables:
         people=_people(store, videos, clips),
         previews={row.pop("preview_id"): Preview(**row) for row in previews},
         shards=_read(store, "shards", ["bucket", "split", "rows", "seconds", "bytes"]),
-        outcomes=_outcomes(store),
+        outcomes=outcomes,
         row=table_one.row(store, side if isinstance(side, int) else CLIP_SIDE_PX),
         attributes=table_one.attributes(store),
         nets=made_by(store),
@@ -186,7 +199,8 @@ def gather(store: "Store") -> RunTables:
 
 
 def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
-    verdicts = store.read("verdicts", [*_IDS, "keep", "overridden", *_WORDS])
+    wanted_of = [*_IDS, "keep", "overridden", *_WORDS]
+    verdicts = store.live("verdicts", wanted_of).select(wanted_of)
     table = verdicts.drop_columns(_WORDS).to_pandas()
     for column in _WORDS:
         table[column] = _lists(flat(verdicts[column]))
@@ -194,19 +208,19 @@ def _people(store: "Store", videos: pd.DataFrame, clips: pd.DataFrame) -> pd.Dat
     table["reason"] = [reasons[0] if reasons else "" for reasons in table["reasons"]]
     table = table.merge(clips[["clip_id", "start_seconds", "seconds"]], on="clip_id", how="left")
     table = table.merge(videos.drop(columns=["duration_seconds"]), on="video_id", how="left")
-    table = table.merge(_read(store, "persons", ["person_id", "person"]), on="person_id", how="left")
+    table = table.merge(_unsorted(store, "persons", ["person_id", "person"]), on="person_id", how="left")
     wanted = {field.name for field in measures()}
     for kind in MEASURE_KINDS:
         key = KINDS[kind].key
         names = [name for name in KINDS[kind].schema.names if name in wanted]
         more = [key, "crop_box"] if kind == "pose_measures" else [key]
-        rows = _read(store, kind, [*more, *names])
+        rows = _unsorted(store, kind, [*more, *names])
         if kind in COSTLY:
             table[f"in_{kind}"] = among(table[key], rows[key])
         table = table.merge(rows, on=key, how="left")
-    samples = _read(store, "samples", ["person_id", "video"]).rename(columns={"video": "sample"})
+    samples = _unsorted(store, "samples", ["person_id", "video"]).rename(columns={"video": "sample"})
     table = table.merge(samples, on="person_id", how="left")
-    order = ["video_id", "start_seconds", "clip_id", "person"]
+    order = ["video_id", "start_seconds", "clip_id", "person", "person_id"]
     return table.sort_values(order, kind="stable").reset_index(drop=True)
 
 
@@ -246,7 +260,7 @@ def _outcomes(store: "Store") -> pd.DataFrame:
     tables = []
     for kind in store.kinds:
         if kind != "reports":
-            won = store.outcomes(kind).select(columns)
+            won = store.outcomes(kind, columns).select(columns)
             tables.append(won.append_column("kind", pa.array([kind] * len(won), pa.string())))
     if not tables:
         return pd.DataFrame(columns=[*columns, "kind"])
@@ -255,3 +269,8 @@ def _outcomes(store: "Store") -> pd.DataFrame:
 
 def _read(store: "Store", kind: str, columns: list[str]) -> pd.DataFrame:
     return store.read(kind, columns).to_pandas()
+
+
+def _unsorted(store: "Store", kind: str, columns: list[str]) -> pd.DataFrame:
+    """The same in no order, for what is joined to people."""
+    return store.live(kind, columns).select(columns).to_pandas()

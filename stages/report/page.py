@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from stages.report.twins import twins_of
 from stages.report.unmeasured import Unmeasured
 
 Record = dict[str, Any]
+Written = dict[Path, tuple[int, str]]  # bytes and sha256 of files
 # Plain scripts, joined in this order into `app.js`: modules do not load from file://.
 SCRIPTS = (
     "data",
@@ -63,21 +64,22 @@ class Group:
     file: str
 
 
-def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured: Sequence[Unmeasured] = ()) -> None:
-    """Write the folder; `index.html` comes last, and data files of an older page go."""
+def write(folder: Path, tables: RunTables, settings: ReportSettings, unmeasured: Sequence[Unmeasured] = ()) -> Written:
+    """Write the folder; `index.html` comes last, and data files of an older page go. Returns: what the many files hold."""
     data = folder / "data"
     tables = tables if settings.footage else without_footage(tables)
-    names = list(_write_people(data, tables, settings.clips_a_file))
+    of_people = dict(_write_people(data, tables, settings.clips_a_file))
     groups = list(_write_refused(data, tables, settings.dropped_a_reason))
     files.write_text(data / "summary.js", "CSG.summary = " + json_of(_summary(tables, settings, folder)) + ";\n")
     files.sync(data)
-    written = {"summary.js", *(f"{name}.js" for name in names), *(f"{group.file}.js" for group in groups)}
+    written = {"summary.js", *(path.name for path in of_people), *(f"{group.file}.js" for group in groups)}
     files.write_text(folder / "style.css", "".join(map(_packed, STYLES)))
     files.write_text(folder / "app.js", script())
     files.write_text(folder / "index.html", render(tables, settings, groups, unmeasured))
     for path in data.glob("*.js"):
         if path.name not in written:
             path.unlink()
+    return of_people
 
 
 def _summary(tables: RunTables, settings: ReportSettings, folder: Path) -> Record:
@@ -169,17 +171,14 @@ def hours(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _write_people(data: Path, tables: RunTables, size: int) -> Iterator[str]:
+def _write_people(data: Path, tables: RunTables, size: int) -> Iterator[tuple[Path, tuple[int, str]]]:
     """The data files of everybody judged: their columns, and their cards in pieces."""
     if not len(tables.people):
         return
     for name, value in sheets.scripts(tables):
-        _write_data(data, name, json_of(value))
-        yield name
+        yield _write_data(data, name, json_of(value))
     for number, cards in enumerate(pieces(tables, size)):
-        name = f"people-{number}"
-        _write_data(data, name, cards)
-        yield name
+        yield _write_data(data, f"people-{number}", cards)
 
 
 def _write_refused(data: Path, tables: RunTables, limit: int) -> Iterator[Group]:
@@ -253,9 +252,14 @@ def _plain(column: "pd.Series[Any]") -> list[Any]:
     ]
 
 
-def _write_data(data: Path, name: str, value: str) -> None:
-    """Write a data file. Most stay as they are where a threshold changed: each of these is read, and not written."""
-    files.write_if_changed(data / f"{name}.js", f"CSG.add({json_of(name)}, {value});\n")
+def _write_data(data: Path, name: str, value: str) -> tuple[Path, tuple[int, str]]:
+    """Write a data file. Where a threshold changed some stay as they are: these are read, and not written.
+
+    Returns: the file, its bytes and sha256: to read thousands of them again takes longer than to write them.
+    """
+    path, content = data / f"{name}.js", f"CSG.add({json_of(name)}, {value});\n".encode()
+    files.write_if_changed(path, content)
+    return path, (len(content), sha256(content).hexdigest())
 
 
 def _described(field: Any) -> list[str]:

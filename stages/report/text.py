@@ -132,8 +132,17 @@ def _strings_of(characters: npt.NDArray[np.uint8]) -> pa.Array:
     """Rows of characters as strings, without zero bytes."""
     there = characters != 0
     offsets = np.zeros(len(characters) + 1, np.int32)
-    np.cumsum(np.count_nonzero(there, axis=1), out=offsets[1:])
+    np.cumsum(_counted(there), out=offsets[1:])
     return pa.StringArray.from_buffers(len(characters), pa.py_buffer(offsets), pa.py_buffer(characters[there]))
+
+
+def _counted(there: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """(rows,) how many of a row's characters are there: four at a time, a column of them behind the other."""
+    ones = there.view("<u4")
+    fours = ones[:, 0].copy()
+    for at in range(1, ones.shape[1]):
+        fours += ones[:, at]  # each byte counts those at its place
+    return (fours * np.uint32(0x01010101)) >> np.uint32(24)
 
 
 def _lists(values: pa.Array) -> pa.Array:

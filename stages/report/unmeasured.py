@@ -45,7 +45,7 @@ def unmeasured(tables: RunTables, models: Registry | None = None) -> list[Unmeas
     Args:
         models: where nets are looked for; None: nothing is said of missing ones.
     """
-    kept = tables.people[tables.people["keep"]]
+    kept = tables.passed
     missing: dict[str, set[str]] = {}
     unknown = set(chain.from_iterable(kept["unmeasured"]))
     for check in judged():

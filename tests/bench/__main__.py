@@ -113,7 +113,7 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row
 def machine(folder: Path) -> Iterator[Row]:
     from tests.bench import bench_machine
 
-    given = argparse.Namespace(units=3000, outcomes=1_000_000, parts=10_000)
+    given = argparse.Namespace(what=[], units=3000, outcomes=1_000_000, parts=10_000)
     for found in bench_machine.measured(folder, given):
         goal = Goal("value", found.goal) if found.goal else None
         yield Row(found.name, found.unit, found.ours, None, found.limit, goal)

@@ -1,6 +1,6 @@
-"""What the machine itself costs: overhead a unit, and the time to find what is pending among a million outcomes.
+"""What the machine itself costs: overhead a unit, the time to find what is pending among millions of outcomes, and to compact them.
 
-python -m tests.bench.bench_machine [--units N] [--outcomes N] [--parts N] [--out FILE.json]
+python -m tests.bench.bench_machine [overhead | pending | compact ...] [--units N] [--outcomes N] [--parts N] [--out FILE.json]
 """
 
 import argparse
@@ -40,8 +40,11 @@ from pipeline.tables.seal import name_of, seal
 from pipeline.tables.store import Store
 from pipeline.tables.table import Table
 
+WHAT = ["overhead", "pending", "compact"]
+PRINTS = "prints.npy"
 WORKERS = 2
 IN_FLIGHT = 6
+AT_ONCE = 1_000_000  # rows that are planted together: each takes about a kilobyte until it is written
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Idle(Stage):
 
 
 def clip_id(number: int) -> str:
-    return f"yt:{number // 10:011d}/{number % 10 * 250}+250"
+    """Ids that sort as their numbers do."""
+    return f"yt:{number // 10:011d}/{1000 + number % 10 * 250}+250"
 
 
 def nothing(number: int) -> int:
@@ -87,7 +91,7 @@ def overhead(folder: Path, units: int) -> Line:
     for count in (2 * WORKERS, units):
         run = folder / f"overhead-{count}"
         plant(run, "videos", [f"yt:{n:011d}" for n in range(count // 10 + 1)], 1, width=1280)
-        plant_clips(run, count, 1)
+        plant_clips(run, range(count), 1)
         began = time.perf_counter()
         summary = run_stage(Idle(), run, Registry(cache=folder), Options(workers=WORKERS))
         seconds.append(time.perf_counter() - began)
@@ -110,10 +114,9 @@ def overhead(folder: Path, units: int) -> Line:
     return Line("runner overhead a unit", ours * 1e3, 3.0, limit * 1e3, "ms")
 
 
-def plant_clips(run: Path, count: int, parts: int) -> None:
-    numbers = np.arange(count)
+def plant_clips(run: Path, numbers: range, parts: int) -> None:
     videos = [f"yt:{n // 10:011d}" for n in numbers]
-    plant(run, "clips", [clip_id(n) for n in range(count)], parts, units=videos, video_id=videos, frames=250)
+    plant(run, "clips", [clip_id(n) for n in numbers], parts, units=videos, video_id=videos, frames=250)
 
 
 def plant(
@@ -167,19 +170,24 @@ def _written(table: pa.Table, path: Path, form: dict[str, Any]) -> None:
     seal(path, name_of(path))
 
 
-def ask(run: Path) -> tuple[float, float, dict[str, int]]:
-    """(seconds, peak MB, counts) of planning in a process of its own: what `csg405 run` waits for."""
-    command = [sys.executable, "-m", "tests.bench.bench_machine", "--ask", str(run)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found["seconds"], found["megabytes"], found["counts"]
+def ask(what: str, run: Path) -> dict[str, Any]:
+    """The answer of a process of its own, with `seconds` by the clock, those of the processor, and `megabytes` at the peak."""
+    command = [sys.executable, "-m", "tests.bench.bench_machine", "--ask", what, str(run)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    return found
 
 
-def answer(run: Path) -> None:
-    began = time.perf_counter()
-    work = plan(Idle(), Store(run))
-    seconds = time.perf_counter() - began
-    counts = {**work.counts(), "to do": len(work.pending)}
-    print(json.dumps({"seconds": seconds, "megabytes": peak_bytes() / 1e6, "counts": counts}))
+def answer(what: str, run: Path) -> None:
+    began, spent = time.perf_counter(), time.process_time()
+    found: dict[str, Any] = {}
+    if what == "pending":  # what `csg405 run` waits for
+        work = plan(Idle(), Store(run))
+        np.save(run / PRINTS, work.fingerprints)
+        found = {"to do": len(work.pending)}
+    else:
+        compact(Store(run), what)
+    found |= {"seconds": time.perf_counter() - began, "processor": time.process_time() - spent}
+    print(json.dumps({**found, "megabytes": peak_bytes() / 1e6}))
 
 
 def peak_bytes() -> int:
@@ -191,30 +199,43 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def pending(folder: Path, outcomes: int, parts: int) -> Iterator[Line]:
-    """Time and memory to find what is pending among so many outcomes, before and after `compact`."""
-    run = folder / "pending"
-    plant(run, "videos", [f"yt:{n:011d}" for n in range(outcomes // 10 + 1)], max(1, parts // 10), width=1280)
-    plant_clips(run, outcomes, max(1, parts // 10))
-    keys = [clip_id(n) for n in range(outcomes)]
-    work = plan(Idle(), Store(run))
-    by_unit = dict(zip(work.units, work.fingerprints.tolist(), strict=True))
-    prints = np.array([by_unit[key] for key in keys], dtype=np.uint64)
-    prints[::1000] += 1  # one in a thousand is from other settings
-    videos = [key.partition("/")[0] for key in keys]
-    plant(run, "sound_measures", keys, parts, fingerprints=prints, video_id=videos, has_audio=True)
-    del keys, by_unit, work
-    limit = bare_read(run)
-    for when in ("", " after compact"):
-        seconds, megabytes, counts = ask(run)
-        assert counts["to do"] == len(prints[::1000]), counts
-        yield Line(f"pending of {outcomes:,}{when}", seconds, 10.0, None if when else limit, "s")
-        yield Line(f"peak memory{when}", megabytes, 1000.0, None, "MB")
-        if not when:
-            began = time.perf_counter()
-            for kind in ("videos", "clips", "sound_measures"):
-                compact(Store(run), kind)
-            yield Line("compact", time.perf_counter() - began, None, None, "s")
+def plant_tables(run: Path, outcomes: int, parts: int) -> None:
+    """Videos and clips in a tenth of these parts, and a measure of each clip; one in a thousand is from other settings."""
+    pieces = [range(first, min(outcomes, first + AT_ONCE)) for first in range(0, outcomes, AT_ONCE)]
+    for piece in pieces:
+        few = max(1, parts * len(piece) // outcomes // 10)
+        plant(run, "videos", [f"yt:{n:011d}" for n in range(piece.start // 10, -(-piece.stop // 10))], few, width=1280)
+        plant_clips(run, piece, few)
+    ask("pending", run)
+    prints = np.load(run / PRINTS, mmap_mode="r")
+    for piece in pieces:
+        keys = [clip_id(n) for n in piece]
+        videos = [key.partition("/")[0] for key in keys]
+        mine = prints[piece.start : piece.stop].copy()
+        mine[::1000] += 1
+        share = max(1, parts * len(piece) // outcomes)
+        plant(run, "sound_measures", keys, share, fingerprints=mine, video_id=videos, has_audio=True)
+
+
+def pending(run: Path, outcomes: int, when: str = "") -> Iterator[Line]:
+    """Time and memory to find what is pending among so many outcomes, as a process of its own."""
+    few = outcomes <= AT_ONCE
+    found = ask("pending", run)
+    assert found["to do"] == -(-outcomes // 1000), found
+    name = f"pending of {outcomes:,}{when}"
+    yield Line(name, found["seconds"], 10.0 if few else 60.0, bare_read(run), "s")
+    yield Line(f"{name}: processor", found["processor"], None, None, "s")
+    yield Line(f"{name}: peak memory", found["megabytes"], 1000.0 if few else 4000.0, None, "MB")
+
+
+def compaction(run: Path, outcomes: int) -> Iterator[Line]:
+    """Time to join the parts of each table, and what is pending afterwards."""
+    for kind, goal in (("videos", None), ("clips", None), ("sound_measures", 45.0)):
+        found = ask(kind, run)
+        yield Line(f"compact {kind}", found["seconds"], goal, None, "s")
+        yield Line(f"compact {kind}: processor", found["processor"], None, None, "s")
+        yield Line(f"compact {kind}: peak memory", found["megabytes"], None, None, "MB")
+    yield from pending(run, outcomes, " after compact")
 
 
 def bare_read(run: Path) -> float:
@@ -229,28 +250,39 @@ def bare_read(run: Path) -> float:
 
 
 def measured(folder: Path, given: argparse.Namespace) -> Iterator[Line]:
-    yield overhead(folder, given.units)
-    yield from pending(folder, given.outcomes, given.parts)
+    wanted = given.what or WHAT
+    if "overhead" in wanted:
+        yield overhead(folder, given.units)
+    if wanted != ["overhead"]:
+        run = folder / "tables"
+        plant_tables(run, given.outcomes, given.parts)
+        if "pending" in wanted:
+            yield from pending(run, given.outcomes)
+        if "compact" in wanted:
+            yield from compaction(run, given.outcomes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", help=f"of {', '.join(WHAT)}; all of it where nothing is named")
     parser.add_argument("--units", type=int, default=3000)
     parser.add_argument("--outcomes", type=int, default=1_000_000)
     parser.add_argument("--parts", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--ask", nargs=2, metavar=("WHAT", "RUN"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.ask:
-        answer(given.ask)
+        answer(given.ask[0], Path(given.ask[1]))
         return
+    if unknown := set(given.what) - set(WHAT):
+        parser.error(f"there is no {', '.join(unknown)}")
     lines = []
-    print(f"{'':>36} {'ours':>10} {'goal':>10} {'limit':>10}")
+    print(f"{'':>44} {'ours':>10} {'goal':>10} {'limit':>10}")
     with tempfile.TemporaryDirectory() as folder:
         for line in measured(Path(folder), given):
             lines.append(line)
             goal, limit = (f"{value:.3g}" if value else "" for value in (line.goal, line.limit))
-            print(f"{line.name:>36} {line.ours:>10.3g} {goal:>10} {limit:>10} {line.unit}", flush=True)
+            print(f"{line.name:>44} {line.ours:>10.3g} {goal:>10} {limit:>10} {line.unit}", flush=True)
     if given.out:
         given.out.write_text(json.dumps([asdict(line) for line in lines], indent=1))
 

@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from pipeline.tables.store import Store
 from tests.bench.bench_machine import peak_bytes, plant
 
 CLIPS, PEOPLE, VIDEOS = 147_550, 300_000, 20_000
+IMPORTED_LATER = ("pipeline.engine.executors.local", "stages.shards.components")
 _RNG = np.random.default_rng(405)
 
 
@@ -182,23 +184,42 @@ def dropped(run: Path, people: list[int]) -> None:
     Store(run).table("verdicts").append([pack_rows(KINDS["verdicts"], "all", rows)], [outcome])
 
 
-def shards(folder: Path, code: list[Path], videos: int, a_video: int = 7) -> None:
-    """Shards made at first, and after one in a hundred samples went: anywhere, or whole videos."""
+def shards(folder: Path, code: list[Path], videos: int) -> None:
+    """Shards of two sizes made at first, and after one in a hundred samples went: anywhere, or whole videos.
+
+    What a process costs by itself is the same for both, and the difference is what samples cost.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for size in (videos // 4, videos):
+        for what, count, took in of_shards(folder, code, size):
+            print(f"{count:,} samples: {what}: {took['seconds']:.2f} s; peak {took['peak MB']:.0f} MB", flush=True)
+            found.setdefault(what, {})[count] = took["seconds"]
+        shutil.rmtree(folder)
+    for what, seconds in found.items():
+        (few, less), (many, more) = sorted(seconds.items())
+        each = (more - less) / (many - few)
+        print(
+            f"{what}: {less - each * few:.2f} s a process, {1e3 * each:.2f} ms a sample, {each * CLIPS:.0f} s of {CLIPS:,}"
+        )
+
+
+def of_shards(
+    folder: Path, code: list[Path], videos: int, a_video: int = 7
+) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """What was done by the code of each checkout, of how many samples, and what that took."""
     count = plant_shards(folder, videos, a_video)
-    print(f"{count:,} samples in one bucket")
     some = _RNG.permutation(count)[: count // 100].tolist()
-    whole = [
-        at
-        for video in _RNG.permutation(videos)[: videos // 100]
-        for at in range(video * a_video, (video + 1) * a_video)
-    ]
+    few = _RNG.permutation(videos)[: videos // 100]
+    whole = [at for video in few for at in range(video * a_video, (video + 1) * a_video)]
     for one in code:
         first = linked(folder, folder.with_name("first"))
-        tell(f"{one.name}: at first", ask("shards", first, one), count)
+        yield f"{one.name}: at first", count, ask("shards", first, one)
         for what, people in (("1 % anywhere", some), ("1 % by whole videos", whole)):
             again = linked(first, folder.with_name("again"))
             dropped(again, people)
-            tell(f"{one.name}: {what}", ask("shards", again, one), count)
+            yield f"{one.name}: {what}", count, ask("shards", again, one)
+            shutil.rmtree(again)
+        shutil.rmtree(first)
 
 
 def linked(run: Path, copy: Path) -> Path:
@@ -209,11 +230,6 @@ def linked(run: Path, copy: Path) -> Path:
         (os.link if source.endswith(".parquet") else shutil.copy2)(source, target)
 
     return Path(shutil.copytree(run, copy, copy_function=link))
-
-
-def tell(what: str, found: dict[str, float], count: int) -> None:
-    whole = found["seconds"] * 147_550 / count
-    print(f"{what}: {found['seconds']:.1f} s, {whole:.0f} s of 147,550; peak {found['peak MB']:.0f} MB", flush=True)
 
 
 def spent() -> float:
@@ -232,7 +248,9 @@ def changed_threshold(run: Path) -> dict[str, float]:
         call()
         took[what] += spent() - began
 
-    for name in took.keys() & profile.targets["filter"]:  # imports are in none of the figures
+    for name in IMPORTED_LATER:  # imports are in none of the figures
+        import_module(name)
+    for name in took.keys() & profile.targets["filter"]:
         profile.stage(name).worker(Context(run))
     for name in profile.targets["filter"]:
         stage = profile.stage(name)
@@ -247,10 +265,10 @@ def main() -> None:
     """Plant a run, and ask in processes of their own, by the code of each checkout in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--scale", type=int, default=10, help="a run of this fraction of the paper's size; figures are scaled up"
+        "--scale", type=int, default=10, help="a run of this fraction of the paper's size, scaled up; 0: without it"
     )
     parser.add_argument(
-        "--videos", type=int, default=150, help="of seven samples each, in the part on shards; 0: without it"
+        "--videos", type=int, default=400, help="of seven samples each, in the part on shards; 0: without it"
     )
     parser.add_argument("--code", type=Path, action="append", help="a checkout to measure beside this one")
     parser.add_argument("--ask", nargs=2, metavar=("WHAT", "RUN"), help=argparse.SUPPRESS)
@@ -258,21 +276,29 @@ def main() -> None:
     if given.ask:
         print(json.dumps(ASKED[given.ask[0]](Path(given.ask[1]))))
         return
+    code = [*(given.code or ()), Path.cwd()]
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        plant_run(run, *(size // given.scale for size in (CLIPS, PEOPLE, VIDEOS)))
-        run_stage(load("folder").stage("judge"), run, Registry(), Options(workers=0))
-        count = plant_samples(run)
-        run_stage(load("folder").stage("report"), run, Registry(), Options(workers=0))
-        print(f"{PEOPLE // given.scale:,} people, {count:,} samples; processor seconds times {given.scale}")
-        for code in (*(given.code or ()), Path.cwd()):
-            shutil.copytree(run, again := Path(folder) / "again")
-            took = ask("threshold", again, code)
-            shutil.rmtree(again)
-            parts = ", ".join(f"{name} {seconds * given.scale:.1f}" for name, seconds in took.items())
-            print(f"{code.name}: {parts}, together {sum(took.values()) * given.scale:.1f}", flush=True)
+        if given.scale:
+            threshold(Path(folder), code, given.scale)
         if given.videos:
-            shards(Path(folder) / "shards", [*(given.code or ()), Path.cwd()], given.videos)
+            shards(Path(folder) / "shards", code, given.videos)
+
+
+def threshold(folder: Path, code: list[Path], scale: int) -> None:
+    """Plant a run of this fraction of the paper's size, and change a threshold by the code of each checkout."""
+    run = folder / "run"
+    plant_run(run, *(size // scale for size in (CLIPS, PEOPLE, VIDEOS)))
+    run_stage(load("folder").stage("judge"), run, Registry(), Options(workers=0))
+    count = plant_samples(run)
+    run_stage(load("folder").stage("report"), run, Registry(), Options(workers=0))
+    print(f"{PEOPLE // scale:,} people, {count:,} samples; processor seconds times {scale}")
+    for one in code:
+        shutil.copytree(run, again := folder / "again")
+        took = ask("threshold", again, one)
+        shutil.rmtree(again)
+        parts = ", ".join(f"{name} {seconds * scale:.1f}" for name, seconds in took.items())
+        print(f"{one.name}: {parts}, together {sum(took.values()) * scale:.1f}", flush=True)
+    shutil.rmtree(run)
 
 
 ASKED: dict[str, Callable[[Path], dict[str, float]]] = {"threshold": changed_threshold, "shards": made_shards}

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 
 from pipeline.base import files, pulse
+from pipeline.base.cycles import unsearched
 from pipeline.base.damage import Damaged
 from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason, Reject
@@ -111,7 +112,8 @@ class Worker:
         with self._files.checked(unit.rows("videos")):  # no stage decodes what was not crawled
             kind = KINDS[self.stage.writes]
             if isinstance(work, WorkInColumns):
-                table = pack_table(kind, unit.id, work.table(unit))
+                with unsearched():
+                    table = pack_table(kind, unit.id, work.table(unit))
             else:
                 table = pack_rows(kind, unit.id, list(work.process(unit)))
         batch = table.combine_chunks().to_batches()

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.tables import store as stores
 from pipeline.tables import table as tables
+from pipeline.tables.hashing import TERM, flat, row_hashes, term
 from pipeline.tables.store import Store
 from tests.stages import fake_run
 
@@ -71,3 +72,29 @@ def test_large_tables_are_not_held(run: Store, reads: list[list[str]], monkeypat
     seen = len(reads)
     assert len(run.live("samples", ["frames"])) == 6
     assert len(reads) > seen
+
+
+@pytest.mark.parametrize("where", ["", "keep"])
+def test_terms_that_are_held_are_those_of_the_rows(run: Store, where: str) -> None:
+    fake_run.judge(Store(run.run), 1, 200, keep=False, attempt=2)
+    names = ["person_id", "video_id"]
+    for store in (run, run, Store(run.run, damages={})):  # read, held, and read by who goes on with what there is
+        rows = store.live("verdicts", names, where=where, terms=names)
+        assert len(rows) == (5 if where else 6)
+        plain = rows.select(names)
+        assert row_hashes(rows, names).tolist() == row_hashes(plain, names).tolist()
+    for name in names:
+        assert flat(rows[name + TERM]).to_pylist() == term(flat(rows[name]), name).tolist()
+
+
+def test_a_term_stands_for_its_column(run: Store) -> None:
+    rows = run.live("verdicts", ["person_id"], terms=["person_id"])
+    assert (
+        row_hashes(rows.drop_columns(["person_id"]), ["person_id"]).tolist() == row_hashes(rows, ["person_id"]).tolist()
+    )
+
+
+def test_outcomes_have_the_columns_that_are_asked_for(run: Store) -> None:
+    few = run.outcomes("samples", ["unit", "at"])
+    assert few.select(["unit", "at"]).equals(Store(run.run).outcomes("samples").select(["unit", "at"]))
+    assert "detail" not in few.column_names and "detail" in run.outcomes("samples").column_names
