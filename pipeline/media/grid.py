@@ -47,7 +47,7 @@ class GridReader:
         first_frame: the first grid picture wanted.
         frames: how many; None for all to the end.
         size: (width, height) to scale to; None for the display size.
-        pixel_format: "rgb24" or "gray".
+        pixel_format: "rgb24", "gray" or "coarse", as of `Converter`.
         planes_of: where the file is coded as our clips are, pictures are this crop of them, as `PlaneFitter` gives it, else whole
             and RGB; `pixel_format` of the reader is "yuv420p" or "rgb24" from the first picture on.
         limits: bounds for the file.
