@@ -108,7 +108,7 @@ class MotionMeter:
 
     def _flow(self, before: Grey, after: Grey, levels: int) -> tuple[Floats32, Floats32]:
         """(corners, 2) each, px: where those that could be followed were, and where they are."""
-        moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        moved, status, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # it may be None
             before,
             after,
             self._points,
@@ -116,7 +116,7 @@ class MotionMeter:
             winSize=(_WINDOW_PX, _WINDOW_PX),
             maxLevel=levels,
             criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.03),
-        )  # type: ignore[call-overload]  # it may be None
+        )
         kept = status.ravel() > 0
         return self._points[kept, 0], moved[kept, 0]
 
