@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -38,6 +39,13 @@ def reading_ahead(items: Iterable[T], depth: int = 16) -> Iterator[Iterator[T]]:
     finally:
         stop.set()
         thread.join()
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Items in lists of so many, the last one shorter: who looks at many in a row finds its code and tables in the caches."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
 
 
 def _put(waiting: "queue.Queue[object]", item: object, stop: threading.Event) -> bool:

@@ -1,6 +1,6 @@
 """The frame grid: 25 pictures a second out of any video, the same for annotation and for export."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,7 +47,7 @@ class GridReader:
         first_frame: the first grid picture wanted.
         frames: how many; None for all to the end.
         size: (width, height) to scale to; None for the display size.
-        pixel_format: "rgb24" or "gray".
+        pixel_format: "rgb24", "gray" or "coarse", as of `Converter`.
         planes_of: where the file is coded as our clips are, pictures are this crop of them, as `PlaneFitter` gives it, else whole
             and RGB; `pixel_format` of the reader is "yuv420p" or "rgb24" from the first picture on.
         limits: bounds for the file.
@@ -135,7 +135,7 @@ class GridReader:
     def _picked(self, source: FrameSource, wanted: list[int]) -> Iterator[GridFrame]:
         """Of the pictures that one stretch of decoding gives, those that are wanted; others are not converted."""
         convert: Convert | None = None
-        for frame, begin, end in _shown(source, wanted[0], wanted[-1] + 1):
+        for frame, begin, end in _shown(source, wanted):
             convert = convert or self._fitter(source, frame)
             here = [n for n in wanted if begin <= n < end]
             if here:
@@ -147,7 +147,7 @@ class GridReader:
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
         """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
         convert: Convert | None = None
-        for frame, begin, end in _shown(source, self._first, self._stop):
+        for frame, begin, end in _shown(source, range(self._first, self._stop)):
             convert = convert or self._fitter(source, frame)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
@@ -163,15 +163,16 @@ class GridReader:
         return Fitter(source, model, self._limits, self._size, self.pixel_format)
 
 
-def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, int, int]]:
-    """Frames that are shown in pictures [first, stop): each with the range of pictures it fills."""
-    if first >= stop:
+def _shown(source: FrameSource, wanted: Sequence[int]) -> Iterator[tuple[Any, int, int]]:
+    """Frames that are shown in the pictures that are wanted, and others among them: each with the range of pictures it fills."""
+    if not wanted:
         return
+    first, stop = wanted[0], wanted[-1] + 1
     first_picture = source.clock.first_picture
     held: Any = None
     begin = 0
     pts = step = 0
-    for frame in source.frames_from(first):
+    for frame in source.frames_from(first, wanted):
         now = frame.pts if frame.pts is not None else (frame.dts if frame.dts is not None else pts + step)
         if held is None:
             # The first frame of the file also fills what comes before it.

@@ -2,21 +2,29 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import av
+import cv2
 import numpy as np
+import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from pipeline.base.arrays import Floats32
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import Limits
 from pipeline.media.tone import is_hdr, luma_of, to_sdr
 
-PIXEL_FORMATS = ("rgb24", "gray")
+PIXEL_FORMATS = ("rgb24", "gray", "coarse")
 
 _KNOWN_MATRICES = (1, 4, 5, 6, 7, 9)  # AVCOL_SPC_: BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL
 _BT2020_CONSTANT_LUMINANCE = 10
+_RED_AND_BLUE = {1: (0.2126, 0.0722), 4: (0.3, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}  # of luma; others: BT.601
+_BT601 = 0.299, 0.114
+_PLANAR = ("yuv420p", "yuvj420p")
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _PLAUSIBLE_ASPECT = 8  # sample aspects beyond 1:8 and 8:1 are broken headers
 
 
@@ -107,7 +115,9 @@ class Converter:
     Args:
         geometry: of the stream's pictures.
         size: (width, height) wanted, upright; None for the display size.
-        pixel_format: "rgb24" -> (H, W, 3) uint8 RGB; "gray" -> (H, W) uint8 full-range luma.
+        pixel_format: "rgb24" -> (H, W, 3) uint8 RGB; "gray" -> (H, W) uint8 full-range luma;
+            "coarse" -> as "rgb24" with half as many samples of colour in either direction, where the file has no more: of
+            small pictures a third cheaper.
     """
 
     def __init__(self, geometry: Geometry, size: tuple[int, int] | None, pixel_format: str) -> None:
@@ -126,31 +136,74 @@ class Converter:
 
     def __call__(self, frame: Any) -> np.ndarray:
         """The frame's pixels, upright and in square pixels; Reject(CORRUPT) when swscale cannot read them."""
-        pixels = self._sdr(frame) if is_hdr(frame) else self._scaled(frame, self._format)
+        if is_hdr(frame):
+            pixels = self._sdr(frame)
+        elif self._format == "coarse":
+            pixels = self._coarse(frame) if frame.format.name in _PLANAR else self._scaled(frame, "rgb24")
+        else:
+            pixels = self._scaled(frame, self._format)
         return pixels if self._upright else self._orientation.apply(pixels)
 
     def _sdr(self, frame: Any) -> np.ndarray:
         rgb = to_sdr(self._scaled(frame, "rgb48le"), frame.color_trc, frame.color_primaries)
-        return rgb if self._format == "rgb24" else luma_of(rgb)
+        return luma_of(rgb) if self._format == "gray" else rgb
+
+    def _coarse(self, frame: Any) -> np.ndarray:
+        """Scaled in planes, where swscale is quick, and only then made RGB."""
+        full = is_full_range(frame)
+        kept = ColorRange.JPEG if full else ColorRange.MPEG
+        same = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601, "src_color_range": kept}
+        luma, *chroma = planes_of(self._reformatted(frame, "yuv420p", dst_color_range=kept, **same))
+        wide = [cv2.resize(plane, luma.shape[::-1], interpolation=cv2.INTER_NEAREST) for plane in chroma]
+        return np.asarray(cv2.transform(cv2.merge([luma, *wide]), _to_rgb(matrix_of(frame), full)), np.uint8)
 
     def _scaled(self, frame: Any, pixel_format: str) -> np.ndarray:
+        matrix = Colorspace.ITU601 if pixel_format == "gray" else _assumed(frame)
+        shown = self._reformatted(frame, pixel_format, src_colorspace=matrix, dst_color_range=ColorRange.JPEG)
+        pixels: np.ndarray = shown.to_ndarray()
+        return pixels
+
+    def _reformatted(self, frame: Any, pixel_format: str, **colours: Any) -> Any:
         try:
-            picture = self._reformatter.reformat(
+            return self._reformatter.reformat(
                 frame,
                 width=self._width,
                 height=self._height,
                 format=pixel_format,
-                src_colorspace=Colorspace.ITU601 if pixel_format == "gray" else _assumed(frame),
-                dst_color_range=ColorRange.JPEG,
                 interpolation=self._interpolation,
                 threads=1,
+                **colours,
             )
         except av.FFmpegError as error:
             raise Reject(
                 Reason.CORRUPT, f"{frame.format.name} pictures cannot be converted: {error.strerror}"
             ) from error
-        pixels: np.ndarray = picture.to_ndarray()
-        return pixels
+
+
+def is_full_range(frame: Any) -> bool:
+    """Whether luma of 0 is black."""
+    return bool(frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"))
+
+
+def planes_of(frame: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Samples of the three planes of an 8-bit frame where they lie; they live as long as somebody looks at them."""
+    luma, blue, red = (
+        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in frame.planes
+    )
+    return luma, blue, red
+
+
+@lru_cache(maxsize=16)
+def _to_rgb(matrix: int, full: bool) -> Floats32:
+    """(3, 4) from luma, blue and red difference (8 bit) and 1 to RGB, by the colour matrix of ffmpeg's number (ITU-T H.273)."""
+    kr, kb = _RED_AND_BLUE.get(matrix, _BT601)
+    kg = 1 - kr - kb
+    luma, chroma = (1.0, 1.0) if full else (255 / 219, 255 / 224)
+    colours = np.array([[0, 2 * (1 - kr)], [-2 * (1 - kb) * kb / kg, -2 * (1 - kr) * kr / kg], [2 * (1 - kb), 0]])
+    colours *= chroma
+    black = -128 * colours.sum(1, keepdims=True) - (0 if full else 16 * luma)
+    return np.concatenate([np.full((3, 1), luma), colours, black], axis=1).astype(np.float32)
 
 
 def _assumed(frame: Any) -> int | None:

@@ -17,14 +17,13 @@ from pipeline.media.combing import PROGRESSIVE
 from pipeline.media.fit import Fitter
 from pipeline.media.frames import FrameSource
 from pipeline.media.guard import Limits
-from pipeline.media.picture import Orientation, geometry_of, matrix_of
+from pipeline.media.picture import Orientation, geometry_of, is_full_range, matrix_of, planes_of
 from pipeline.media.tone import is_hdr
 from pipeline.media.writer import PLANES
-from pipeline.skeleton.crop import Planes420, cut_planes, first_chroma, square
+from pipeline.skeleton.crop import cut_planes, first_chroma, square
 
 _LEFT = ("h264", "hevc", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1", "mpeg2video", "mpeg4")
 """Decoders of codecs whose chroma lies on the left column, between two rows, unless a file says otherwise, as hardly one does."""
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
 def is_plain(source: FrameSource, frame: Any, limits: Limits) -> bool:
@@ -34,7 +33,7 @@ def is_plain(source: FrameSource, frame: Any, limits: Limits) -> bool:
     return (
         frame.format.name == PLANES
         and frame.width % 2 == frame.height % 2 == 0
-        and frame.color_range != _FULL_RANGE
+        and not is_full_range(frame)
         and matrix_of(frame) == int(Colorspace.ITU709)
         and not is_hdr(frame)
         and source.stream.codec_context.name in _LEFT
@@ -80,7 +79,7 @@ class PlaneFitter:
         if not (same and is_plain(self._source, frame, self._limits)):
             shown = av.VideoFrame.from_ndarray(self._fitter(frame), format="rgb24")
             frame = shown.reformat(format=PLANES, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-        cut_planes(_views(frame), self._box, self._scaler.planes)
+        cut_planes(planes_of(frame), self._box, self._scaler.planes)
         return self._scaler.scaled()
 
 
@@ -95,7 +94,7 @@ class _Scaler:
         left, _, right, _ = square(crop.box)
         across, down = first_chroma(crop.box)
         self._square = av.VideoFrame(right - left, right - left, PLANES)
-        self.planes = _views(self._square)
+        self.planes = planes_of(self._square)
         how = "area" if right - left > crop.side else "bicubic"
         graph = av.filter.Graph()
         graph.threads = 1  # others decode
@@ -116,12 +115,3 @@ class _Scaler:
         picture: Any = self._graph.pull()
         flat: NDArray[np.uint8] = picture.to_ndarray().ravel()
         return flat
-
-
-def _views(frame: Any) -> Planes420:
-    """Samples of the planes where they lie; they live as long as somebody looks at them."""
-    luma, blue, red = (
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        for plane in frame.planes
-    )
-    return luma, blue, red

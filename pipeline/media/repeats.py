@@ -19,7 +19,8 @@ _SHARE = 0.25  # ... of what moves before and after, both
 def change_between(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float:
     """The largest mean difference of luma in any block of 8 x 8 pixels, in grey levels; pictures (height, width) uint8."""
     differing = cv2.absdiff(before, after)
-    return float(cv2.boxFilter(differing, cv2.CV_32F, (BLOCK_PX, BLOCK_PX)).max())
+    sums = cv2.boxFilter(differing, cv2.CV_16U, (BLOCK_PX, BLOCK_PX), normalize=False)  # twice as fast as means
+    return float(sums.max()) / BLOCK_PX**2
 
 
 def repeating(changes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

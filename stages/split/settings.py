@@ -55,7 +55,7 @@ class SplitSettings(Settings):
     speech_threshold: float = Field(0.5, gt=0, lt=1, description="speech probability at which speech begins")
     min_pause_seconds: float = Field(0.1, ge=0, description="shorter pauses are not cut at, seconds")
     read_ahead_frames: int = Field(
-        16, ge=1, description="pictures decoded ahead of the analysis", json_schema_extra=runtime()
+        64, ge=1, description="pictures decoded ahead of the analysis", json_schema_extra=runtime()
     )
 
     def result_settings(self) -> dict[str, Any]:

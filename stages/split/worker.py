@@ -9,10 +9,10 @@ from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS, SAMPLES_PER_FRAME, Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.ahead import reading_ahead
+from pipeline.media.ahead import batches, reading_ahead
 from pipeline.media.audio import read_wave
 from pipeline.media.reading import Reading
-from pipeline.media.shots.finder import ShotFinder, analysis_size
+from pipeline.media.shots.finder import PIXEL_FORMAT, ShotFinder, analysis_size
 from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.windows import WindowLimits, guarded, windows
@@ -23,6 +23,7 @@ from pipeline.nets.transnet import TransNet
 from stages.split.settings import SplitSettings
 
 FLAT_THROUGHOUT = 0.98  # share of flat pictures at which nobody can be seen in a video
+_BATCHES = 2  # decoded ahead, one of which is being filled
 CONTEXT_SECONDS = 1.0  # of sound before and after a shot, for the voice detector to settle on
 
 
@@ -87,11 +88,14 @@ class Splitter:
             self._net,
         )
         with (
-            GridReader(path, size=size, threads=self._context.threads, reading=reading) as reader,
-            reading_ahead(reader, settings.read_ahead_frames) as pictures,
+            GridReader(
+                path, size=size, pixel_format=PIXEL_FORMAT, threads=self._context.threads, reading=reading
+            ) as reader,
+            reading_ahead(batches(reader, -(-settings.read_ahead_frames // _BATCHES)), _BATCHES - 1) as ahead,
         ):
-            for picture in pictures:
-                finder.feed(picture.n, picture.pixels, picture.repeated)
+            for pictures in ahead:
+                for picture in pictures:
+                    finder.feed(picture.n, picture.pixels, picture.repeated)
         return finder.finish()
 
     def _speech(

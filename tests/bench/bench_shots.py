@@ -19,7 +19,7 @@ from scenedetect import AdaptiveDetector, ContentDetector, detect
 
 from pipeline.base.arrays import Floats32
 from pipeline.media.probe import probe
-from pipeline.media.shots.finder import ShotFinder, analysis_size
+from pipeline.media.shots.finder import PIXEL_FORMAT, ShotFinder, analysis_size
 from pipeline.media.shots.flags import Pixels, runs_of
 from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.learned import ShotNet
@@ -182,7 +182,7 @@ def look(path: Path, net: ShotNet | None = None) -> Footage:
     facts = probe(path)
     size = analysis_size(facts.width, facts.height)
     finder = ShotFinder(size, net=net)
-    with GridReader(path, size=size, threads=cores()) as reader:
+    with GridReader(path, size=size, pixel_format=PIXEL_FORMAT, threads=cores()) as reader:
         for picture in reader:
             finder.feed(picture.n, picture.pixels, picture.repeated)
     return finder.finish()

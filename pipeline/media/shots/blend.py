@@ -94,7 +94,11 @@ def fit_blend(pictures: Pixels) -> Blend | None:
     best = None
     for columns in _MODELS:
         times = _times(_basis(width, height)[:, columns], places, turned)
-        for found in _tried(times, places, along, whole, energy):
+        if columns == (0,):  # all places turn at once: they are summed
+            tried = _tried(times, places[:1], along.sum(1, keepdims=True), whole, energy.sum(keepdims=True))
+        else:
+            tried = _tried(times, places, along, whole, energy)
+        for found in tried:
             bound = np.inf if best is None else best[1] * (_DEARER if best[0] != columns else 1)
             if found[0] < bound:
                 best = (columns, *found)

@@ -114,7 +114,7 @@ class DoubledWatch:
         changed = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         first = at - _EDGE
         places, cells = _by_cell(changed)
-        energy = np.stack([self._energies[k].ravel()[places] for k in range(first, len(self._energies))])
+        energy = np.stack([self._energies[k].take(places) for k in range(first, len(self._energies))])
         clear = _fit(energy, cells, length)
         if clear is not None and clear * on_the_way >= _SURE:
             start = self._count - _EDGE - 1 - length
@@ -122,11 +122,12 @@ class DoubledWatch:
 
     def _on_the_way(self, at: int, length: int, changed: Flags) -> float:
         """Share of the changed places that have gone as far from the one pose to the other as time has."""
-        before = self._greys[at][changed]
-        apart = self._greys[at + length][changed] - before
+        places = np.flatnonzero(changed)
+        before = self._greys[at].take(places)
+        apart = self._greys[at + length].take(places) - before
         found = []
         for way in _WAYS:
-            gone = (self._greys[at + round(way * length)][changed] - before) / apart
+            gone = (self._greys[at + round(way * length)].take(places) - before) / apart
             found.append(float((np.abs(gone - way) < _NEAR_THE_WAY).mean()))
         return float(np.mean(found))
 
@@ -142,9 +143,9 @@ def _dips(
     before: tuple[Floats32, Floats32], middle: tuple[Floats32, Floats32], after: tuple[Floats32, Floats32]
 ) -> bool:
     """Whether blocks (grey, energy) that change have less energy in the middle."""
-    changed = cv2.absdiff(before[0], after[0]) > _BLOCK_CHANGED
-    ends = float(before[1][changed].sum() + after[1][changed].sum()) / 2
-    return float(middle[1][changed].sum()) < (1 - _WORTH) * ends
+    changed = (cv2.absdiff(before[0], after[0]) > _BLOCK_CHANGED).astype(np.float32)
+    ends = float(np.vdot(before[1], changed) + np.vdot(after[1], changed)) / 2
+    return float(np.vdot(middle[1], changed)) < (1 - _WORTH) * ends
 
 
 def _fit(energy: Floats32, cells: npt.NDArray[np.int64], length: int) -> float | None:

@@ -19,7 +19,7 @@ def is_flat(low: int, high: int) -> bool:
 def luma_range(grey: Pixels) -> tuple[int, int]:
     """2nd and 98th percentile of a grey picture."""
     summed = np.cumsum(cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel())
-    low, high = np.searchsorted(summed, (0.02 * summed[-1], 0.98 * summed[-1]))
+    low, high = summed.searchsorted((0.02 * summed[-1], 0.98 * summed[-1]))
     return int(low), int(high)
 
 

@@ -13,8 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.base.arrays import Floats32
 from pipeline.media.repeats import change_between, repeating
 from pipeline.media.shots.colour import colour_cuts, content_score, covered_score
+from pipeline.media.shots.distances import distances
 from pipeline.media.shots.doubled import DoubledWatch
 from pipeline.media.shots.fades import is_flat, luma_range, with_fades
 from pipeline.media.shots.flags import Flags, Pixels, Values, shot_runs
@@ -30,6 +32,7 @@ from pipeline.media.shots.settings import ShotSettings
 from pipeline.media.shots.speed import filled_in, find_jumps, held_pictures, speeds
 from pipeline.media.shots.sudden import NEAR, SuddenWatch
 
+PIXEL_FORMAT = "coarse"  # of pictures as `GridReader` gives them
 LONG_SIDE_PX = 256  # as in PySceneDetect, whose thresholds were set at about this size
 
 _AT_REST = 0.2  # score under which looking for motion is not worth while
@@ -79,7 +82,7 @@ class ShotFinder:
         self._trace = _Trace()
         self._repeated: list[bool] = []
         self._last: tuple[Pixels, Pixels, Pixels] | None = None  # RGB, HSV, grey
-        self._small: Pixels | None = None
+        self._levels: Floats32 | None = None  # of the last very small picture
         self._flashes = FlashWatch(self.settings)
         self._gradual = GradualWatch(self.settings)
         self._sudden, self._doubled = SuddenWatch(), DoubledWatch()
@@ -114,11 +117,13 @@ class ShotFinder:
         self._trace.change.append(change)
         small = very_small(rgb)
         sudden = score >= self.settings.content_score
-        self._sudden.see(small)
+        levels = small.astype(np.float32)
+        moved = distances(levels if self._levels is None else self._levels, levels)
+        self._levels = levels
+        self._sudden.see(levels, moved)
         self._doubled.see(grey, sudden)
         self._gradual.see(small, sudden)
-        self._trace.stir.append(stir(self._small, small) if self._small is not None else 0.0)
-        self._small = small
+        self._trace.stir.append(stir(moved))
         self._note(frame, raw, score, widths, grey)
         self._last = (rgb, hsv, grey)
 

@@ -24,6 +24,10 @@ def very_small(rgb: Pixels) -> Pixels:
     height, width = rgb.shape[:2]
     scale = min(1.0, _SIDE_PX / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    if width % 2 == height % 2 == 0 and width >= 2 * size[0] and height >= 2 * size[1]:
+        rgb = cv2.resize(
+            rgb, (width // 2, height // 2), interpolation=cv2.INTER_AREA
+        )  # halved first: a sixth of the time
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
 
 

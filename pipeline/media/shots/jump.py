@@ -1,25 +1,22 @@
 """Jump cuts: time taken out of one take. Little of the picture changes, but at once, between pictures that hardly move."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import minimum_filter1d
 
-from pipeline.media.shots.flags import Flags, Pixels, Values
+from pipeline.base.arrays import Floats32
+from pipeline.media.shots.flags import Flags, Values
 from pipeline.media.shots.settings import ShotSettings
 
 _NOISE = 20  # levels of RGB: what coding and light change is less
-_LEAST = 11  # a channel must change by more for the three to come to that, 20 / sqrt(3)
 _STIR_AROUND, _SCORE_AROUND = 6, 5  # pictures before and after with which one is compared
 _LATE_AROUND = 3  # pictures
 _STIR_AT_REST, _SCORE_AT_REST = 0.1, 0.3  # levels
 
 
-def stir(before: Pixels, after: Pixels) -> float:
-    """Mean over the places of two very small pictures (h, w, 3) of how much more than noise they change, levels of RGB."""
-    apart = cv2.absdiff(before, after)
-    changed = apart[apart.max(-1) > _LEAST].astype(np.float32)
-    return float(np.maximum(np.sqrt(np.square(changed).sum(-1)) - _NOISE, 0).sum()) / (apart.size / 3)
+def stir(moved: Floats32) -> float:
+    """Mean of how much more than noise the places of two very small pictures lie apart; moved: their `distances`."""
+    return float(np.maximum(moved - np.float32(_NOISE), 0).mean())
 
 
 def find_jump_cuts(

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.base.arrays import Floats32
-from pipeline.media.shots.flags import Flags, Pixels
+from pipeline.media.shots.distances import distances
+from pipeline.media.shots.flags import Flags
 
 _NOISE = 5  # levels of RGB: what coding changes is less
 _REACH = 3  # pictures before and after above whose changes a spike stands
@@ -57,17 +58,21 @@ class SuddenWatch:
         self._columns: list[Floats32] = []
         self._rows: list[Floats32] = []
 
-    def see(self, picture: Pixels) -> None:
-        """Look at the next picture, made by `gradual.very_small`."""
-        levels = picture.astype(np.float32)
-        change = _change(self._pictures[-1] if self._count else levels, levels)
+    def see(self, levels: Floats32, moved: Floats32) -> None:
+        """Look at the next picture.
+
+        Args:
+            levels: (height, width, 3) made by `gradual.very_small`.
+            moved: (height, width) its `distances` from the one before; 0 in the first.
+        """
+        change = _beyond_noise(moved)
         if self._changes:
             self._pairs.append(self._changes[-1] + change)
         self._changes.append(change)
         self._pictures.append(levels)
         self._count += 1
         if len(self._pictures) == 2 * _REACH + 2:
-            self._spikes(_change(self._pictures[_REACH - 2], self._pictures[_REACH + 3]))
+            self._spikes(_beyond_noise(distances(self._pictures[_REACH - 2], self._pictures[_REACH + 3])))
 
     def _spikes(self, lasting: Floats32) -> None:
         """Note those of the fourth of the last eight changes.
@@ -125,10 +130,9 @@ class SuddenWatch:
         return best
 
 
-def _change(before: Floats32, after: Floats32) -> Floats32:
-    """(height, width) by how many levels of RGB, beyond noise, places differ."""
-    apart = after - before
-    return np.asarray(np.maximum(np.sqrt(np.einsum("yxc,yxc->yx", apart, apart)) - _NOISE, 0), np.float32)
+def _beyond_noise(moved: Floats32) -> Floats32:
+    """(height, width) by how many levels more than noise places lie apart."""
+    return np.asarray(np.maximum(moved - np.float32(_NOISE), 0), np.float32)
 
 
 def _near(known: Flags, first: int, end: int) -> bool:

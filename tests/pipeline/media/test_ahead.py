@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.media.ahead import reading_ahead
+from pipeline.media.ahead import batches, reading_ahead
 
 
 def test_items_come_in_order_from_another_thread() -> None:
@@ -52,3 +52,8 @@ def test_an_error_of_the_consumer_ends_the_thread() -> None:
     with pytest.raises(ValueError, match="mine"), reading_ahead(iter(range(1000)), depth=1):
         raise ValueError("mine")
     assert not [thread for thread in threading.enumerate() if thread.name == "reading-ahead"]
+
+
+def test_batches_hold_all_items_in_order() -> None:
+    assert list(batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(batches([], 3)) == []

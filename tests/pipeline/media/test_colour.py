@@ -161,3 +161,29 @@ def test_encrypted_samples_are_refused(shelf: Path, plain: Path) -> None:
         with pytest.raises(Reject) as caught:
             read(path)  # type: ignore[operator]
         assert caught.value.reason is Reason.DRM_PROTECTED
+
+
+@pytest.mark.parametrize("size", [(256, 144), (255, 143)], ids=str)
+@pytest.mark.parametrize("colours", ["bt709:range=tv", "smpte170m:range=tv", "bt709:range=pc", "bt2020nc:range=tv"])
+def test_coarse_pictures_have_the_colours_of_others(shelf: Path, colours: str, size: tuple[int, int]) -> None:
+    matrix, named = colours.split(":range=")
+    path = shelf / f"coarse-{matrix}-{named}.mp4"
+    row = np.repeat(np.array(BARS, np.uint8), 160, axis=0)
+    raw = np.repeat(row[None], 720, axis=0).tobytes() * 2
+    told = f"scale=out_color_matrix={matrix}:out_range={named}:flags=accurate_rnd,format=yuv420p"
+    tags = ["-colorspace", matrix, "-color_range", named, "-c:v", "libx264", "-crf", "8"]
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "1280x720", "-r", "25", "-i", "-"]
+    command = [ffmpeg_exe(), "-v", "error", "-y", *source, "-vf", told, *tags, str(path)]
+    subprocess.run(command, input=raw, check=True, timeout=60)
+    with GridReader(path, size=size, pixel_format="coarse") as reader:
+        first = next(iter(reader)).pixels
+    assert first.shape == (size[1], size[0], 3) and worst(first) <= 3
+
+
+def test_coarse_pictures_of_files_in_other_layouts_are_whole(shelf: Path) -> None:
+    path = write_footage(shelf / "444.mp4", constant_times(25, 5), pixel_format="yuv444p", options={"crf": "10"})
+    found = []
+    for form in ("coarse", "rgb24"):
+        with GridReader(path, size=(64, 36), pixel_format=form) as reader:
+            found.append([frame.pixels for frame in reader])
+    assert np.array_equal(found[0], found[1])

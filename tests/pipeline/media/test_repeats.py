@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.media.repeats import change_between, repeating
-from pipeline.media.shots.finder import analysis_size
+from pipeline.media.shots.finder import PIXEL_FORMAT, analysis_size
 from pipeline.media.video import GridReader, probe
 from tests.pipeline.media.footage import ffmpeg
 from tests.stages.stage_assets import asset
@@ -17,7 +17,8 @@ def share_of(path: Path) -> float:
     """Share of the pictures that repeat the one before."""
     measured = probe(path)
     changes, before = [0.0], None
-    with GridReader(path, size=analysis_size(measured.width, measured.height), reading=measured.reading) as reader:
+    size = analysis_size(measured.width, measured.height)
+    with GridReader(path, size=size, pixel_format=PIXEL_FORMAT, reading=measured.reading) as reader:
         for frame in reader:
             grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
             if before is not None:

@@ -17,7 +17,7 @@ from pipeline.engine.unit import Unit
 from pipeline.media.audio import read_wave
 from pipeline.media.chromaprint import fingerprint
 from pipeline.media.probe import probe
-from pipeline.media.shots.finder import analysis_size
+from pipeline.media.shots.finder import PIXEL_FORMAT, analysis_size
 from pipeline.media.shots.motion_print import MotionPrint
 from pipeline.media.video import GridReader
 from pipeline.media.writer import ffmpeg_exe
@@ -68,7 +68,8 @@ def waved(wave: np.ndarray | None) -> bytes | None:
 def noted(path: Path) -> tuple[MotionPrint, int]:
     """What moves in a film, and its frames."""
     about, prints, frames = probe(path), MotionPrint(), 0
-    with GridReader(path, size=analysis_size(about.width, about.height), threads=1) as reader:
+    size = analysis_size(about.width, about.height)
+    with GridReader(path, size=size, pixel_format=PIXEL_FORMAT, threads=1) as reader:
         for picture in reader:
             prints.see(picture.n, np.asarray(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), np.uint8))
             frames = picture.n + 1

@@ -165,6 +165,16 @@ def test_shifts_are_measured(dx: float, dy: float) -> None:
     assert motion.widths == pytest.approx(np.hypot(dx, dy) / WIDTH, rel=0.1, abs=3e-4)
 
 
+def test_a_camera_that_rested_is_measured_when_it_moves() -> None:
+    wall = room(20)
+    meter = MotionMeter(WIDTH, HEIGHT)
+    places = [200.0, 200.0, 200.0, 200.4, 203.4, 203.4, 195.4]
+    pictures = [np.ascontiguousarray(look(wall, x, 80)[:, :, 1]) for x in places]
+    found = [meter.follow(before, after) for before, after in pairwise(pictures)]
+    moved = [motion.widths * WIDTH if motion else None for motion in found]
+    assert moved == pytest.approx([0, 0, 0.4, 3, 0, 8], abs=0.15)
+
+
 def test_pictures_without_texture_tell_no_motion() -> None:
     meter = MotionMeter(WIDTH, HEIGHT)
     grey = np.full((HEIGHT, WIDTH), 90, np.uint8)
