@@ -20,6 +20,7 @@ from pipeline.theatre.figure import FIDUCIALS, HEAD_DESIGN
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
 from pipeline.theatre.rig import MOUTH_DROP
+from pipeline.theatre.takes import TAKES
 
 WIDTH = 1024
 CEPSTRA, STEPS = 13, 20
@@ -94,8 +95,6 @@ def _heard(g: Graph) -> str:
 @lru_cache(maxsize=1)
 def _ear() -> tuple[Floats64, Floats64]:
     """Weights fitted to the puppets' voices: (14,) cepstra and 1 -> log of the level, (21, 5) levels and 1 -> openings."""
-    from pipeline.theatre.takes import TAKES
-
     voices = {actor.voice for take in TAKES for shot in take.shots for actor in shot.actors}
     rows = [_lesson(each) for each in sorted(voices, key=lambda v: (v.name, v.speed))]
     cepstrum, level = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
