@@ -10,6 +10,7 @@ import click
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UserError
 from pipeline.cli import complete
+from pipeline.sources.local.several import BETWEEN, joined
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
@@ -34,8 +35,6 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
 
 def _one_input(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str:
     """Several folders as one input; a list of links stands alone."""
-    from pipeline.sources.local.several import BETWEEN, joined
-
     for one in given if len(given) > 1 else ():
         if BETWEEN in one or not Path(one).expanduser().exists():
             raise click.BadParameter(f"of several inputs each is a folder of videos, or a video: {one!r}", param=option)
