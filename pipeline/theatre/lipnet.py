@@ -16,6 +16,7 @@ from pipeline.base.arrays import Floats64
 from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.nets.syncnet import SIDE, WINDOW, cepstra
 from pipeline.theatre import pilot, voice
+from pipeline.theatre.cast import Voice
 from pipeline.theatre.figure import FIDUCIALS, HEAD_DESIGN
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
@@ -108,7 +109,7 @@ def _ear() -> tuple[Floats64, Floats64]:
     return of_level, _least_squares(np.array(windows), np.array(openings))
 
 
-def _lesson(who: voice.Voice) -> tuple[Floats64, Floats64, Floats64]:
+def _lesson(who: Voice) -> tuple[Floats64, Floats64, Floats64]:
     """Cepstra (steps, 13) of a voice, its level at each step, and how far its mouth opens at each picture, both 0..1."""
     said = voice.speech(who, _SECONDS, _SEED)
     tone = pilot.tone(who.pilot, pilot.speaking(said), len(said))

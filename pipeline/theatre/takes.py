@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
-from pipeline.theatre.look import Look
-from pipeline.theatre.voice import Voice
+from pipeline.theatre.cast import Look, Voice
 
 BECOMES_SECONDS = 0.4
 
