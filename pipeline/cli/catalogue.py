@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from pipeline.cli import complete
+from pipeline.cli.faults import BAD_USE, Fault
 from pipeline.cli.screen import print_models
-from pipeline.cli.session import BAD_USE, Fault
 from pipeline.engine.profile import ProfileError, load, shipped
 from pipeline.engine.profile import show as annotated
 from pipeline.registry.models import BadModel, MissingModel, Registry

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.base import files, install
-from pipeline.cli.session import Fault
+from pipeline.cli.faults import Fault
 from pipeline.engine.runner import importable
 from pipeline.tables.takedowns import beside, models_listed, read
 

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pipeline.base.progress import Progress
-from pipeline.cli.session import Guarded
+from pipeline.cli.faults import Guarded
 
 
 @dataclass(frozen=True)
