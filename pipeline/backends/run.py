@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 
 from pipeline.backends.backend import Backend
@@ -11,6 +10,7 @@ from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import Filmed, Job, Options, Plan
 from pipeline.backends.kept import Kept
 from pipeline.backends.process import run
+from pipeline.base.named import named
 from pipeline.media.writer import write_video
 
 BACKENDS: Mapping[str, str] = {
@@ -32,8 +32,7 @@ def backend(name: str) -> Backend:
     """The adapter of that name; BackendError (BAD_JOB) when there is none."""
     if name not in BACKENDS:
         raise BackendError(Trouble.BAD_JOB, f"no back-end is called {name!r}: there are {', '.join(BACKENDS)}")
-    module, kind = BACKENDS[name].split(":")
-    made = getattr(import_module(module), kind)()
+    made = named(BACKENDS[name])()
     assert isinstance(made, Backend)
     return made
 

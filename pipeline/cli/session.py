@@ -98,12 +98,11 @@ def about_a_run(function: Any) -> Any:
 
 def there(given: dict[str, Any], targets: Sequence[str] = ()) -> "Session":
     """The session of a command that works on a run that is there already. Raises BadUse for a folder that is no run."""
-    from pipeline.engine.runs import check_is_run  # `--help` loads no profile
-    from pipeline.engine.session import Session
+    from pipeline.engine import runs, session  # `--help` loads no profile
 
-    session = Session(**given, targets=targets)
-    check_is_run(session.run)
-    return session
+    opened = session.Session(**given, targets=targets)
+    runs.check_is_run(opened.run)
+    return opened
 
 
 def about_shards(function: Any) -> Any:

@@ -5,7 +5,6 @@ A file without a known hash is refused until `csg405 models pin NAME` records th
 """
 
 import hashlib
-import importlib
 import json
 import os
 import tarfile
@@ -26,6 +25,7 @@ from pydantic import Field
 from pipeline.base import files, install
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
+from pipeline.base.named import named
 from pipeline.base.progress import doing, size, tell
 from pipeline.base.strict import Strict
 
@@ -286,9 +286,8 @@ class Registry:
 
     def _build(self, name: str, entry: Entry) -> Path:
         folder = self._built(entry)
-        module, _, function = entry.builder.partition(":")
         with doing(f"building {name}"):
-            getattr(importlib.import_module(module), function)(folder)
+            named(entry.builder)(folder)
         if not (folder / entry.file).is_file():
             raise MissingModel(f"{entry.builder} made no {entry.file} for {name}")
         return folder / entry.file
@@ -301,11 +300,11 @@ class Registry:
         """The ONNX form of a net that comes in another one: made once, anew when the code that makes it changes."""
         if not entry.converter:
             return path
-        module, _, function = entry.converter.partition(":")
+        module = entry.converter.partition(":")[0]
         target = self.cache / "converted" / f"{_code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
         if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
-                convert = getattr(importlib.import_module(module), function)
+                convert = named(entry.converter)
                 lock = filelock.FileLock(_folder(target.parent) / ".lock")
                 with doing(f"turning {path.name} into ONNX"), lock, files.replacing(target) as temporary:
                     convert(path, temporary)
@@ -320,13 +319,13 @@ class Registry:
         """The faster form of a net, made once, anew when the code that makes it changes; or the net as it is, and why."""
         if not entry.preparer:
             return path, ""
-        module, _, function = entry.preparer.partition(":")
+        module = entry.preparer.partition(":")[0]
         folder = self.cache / "prepared" / f"{_code_of(module)}-{sha256[:12]}"
         target, refused = folder / f"{path.stem}.onnx", folder / f"{path.stem}.txt"
         if self.download and not (
             target.is_file() or refused.is_file()
         ):  # a command that only looks needs the hash alone
-            prepare = getattr(importlib.import_module(module), function)
+            prepare = named(entry.preparer)
             with doing(f"preparing {path.name}"), filelock.FileLock(_folder(folder) / ".lock"):
                 if not (target.is_file() or refused.is_file()):  # of two processes that want it, one prepares
                     _prepare(prepare, path, target, refused)
@@ -387,7 +386,7 @@ def _prepare(prepare: Callable[[Path, Path], str], path: Path, target: Path, ref
 def _recipe(preparer: str) -> str:
     """Name and version of a recipe: "pose.prepare:detector 1"."""
     module, _, function = preparer.partition(":")
-    return f"{module.rpartition('.')[2]}:{function} {importlib.import_module(module).VERSION}"
+    return f"{module.rpartition('.')[2]}:{function} {named(f'{module}:VERSION')}"
 
 
 def _code_of(module: str) -> str:
