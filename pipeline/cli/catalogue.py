@@ -9,8 +9,8 @@ import click
 from pipeline.cli import complete
 from pipeline.cli.faults import BAD_USE, Fault
 from pipeline.cli.screen import print_models
+from pipeline.engine.annotated import show as annotated
 from pipeline.engine.profile import ProfileError, load, shipped
-from pipeline.engine.profile import show as annotated
 from pipeline.registry.models import BadModel, MissingModel, Registry
 
 

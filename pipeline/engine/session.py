@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.base import files
 from pipeline.base.damage import Damaged
 from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.chosen import (
@@ -24,7 +23,7 @@ from pipeline.engine.chosen import (
     staying_of,
 )
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped, show
+from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
 from pipeline.sources.local.several import each, joined
 from pipeline.sources.manifest import form_of
@@ -238,12 +237,10 @@ class Session:
 
     def keep_profile(self) -> None:
         """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""
-        path, text, machine = self.run / KEPT, show(self.profile), self.profile.machine
+        machine = self.profile.machine
         choose(self.run, machine.storage, machine.cache, machine.cache_gb)
         storage_of(self.run).forget_here()
-        self.chosen.write(self.run)
-        if not path.is_file() or path.read_bytes() != text.encode():
-            files.write_text(path, text)
+        self.chosen.write(self.run, self.profile)
         remember(self.run, self.opt_out, self._given())
 
 
