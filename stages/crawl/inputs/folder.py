@@ -21,6 +21,7 @@ from pipeline.engine.unit import Unit
 from pipeline.sources.local.several import is_one
 from pipeline.sources.local.state import state_or_none
 from pipeline.tables.store import Store
+from stages.crawl import place, record
 from stages.crawl.inputs.base import Fetcher, Input
 from stages.crawl.inputs.contents import MARK, UNREAD, Found, Survey
 from stages.crawl.inputs.left_out import left_out
@@ -81,9 +82,6 @@ class Folder(Input):
         return f"crawl.input: the folder {self.text} holds no video" + (f"; left out: {beside}" if beside else "")
 
     def row(self, unit: Unit, worker: Fetcher) -> Row:
-        from pipeline.media.video import probe
-        from stages.crawl import place, record
-
         if unit.id.endswith(f"{MARK}{UNREAD}"):
             raise Failure(
                 Reason.SOURCE_CHANGED, f"{unit.id.rpartition(MARK)[0]} could not be read as long as it changes"
@@ -96,7 +94,7 @@ class Folder(Input):
             )
         read = Reading(path, given, worker.left_out)
         try:
-            probed = probe(path, worker.limits)
+            probed = worker.probed(path)
         except Reject:
             read.keep(run, unit.id)
             raise
