@@ -44,6 +44,6 @@ def listening(patch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     def resolve(self: Registry, names: Any) -> Any:
         return SimpleNamespace(path=Path("wav2vec2.safetensors")) if "wav2vec2" in names else known(self, names)
 
-    patch.setattr(wav2vec, "Wav2Vec", Net)
+    patch.setattr(wav2vec, "opened", Net)
     patch.setattr(Registry, "resolve", resolve)
     return heard

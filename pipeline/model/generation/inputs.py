@@ -14,6 +14,7 @@ from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.media.audio import cut
 from pipeline.media.video import GridReader
+from pipeline.nets.sound.wav2vec import features_of
 from pipeline.storage import storage_of
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ def voice_with_features(
         device: "cpu" or "cuda".
         clip: clip_id, or "".
     """
-    from pipeline.nets.sound.wav2vec import features_of
-
     frames = len(wave) * FPS // SAMPLE_RATE
     wave = to_whole_frames(wave, frames)
     if not audio_of:
