@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -212,6 +213,4 @@ def _said(value: Any) -> str:
 
 
 def _png(picture: Picture) -> bytes:
-    import cv2
-
     return bytes(cv2.imencode(".png", picture[..., ::-1])[1])
