@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.backend import Backend
 from pipeline.backends.errors import BackendError, Trouble
@@ -84,20 +85,13 @@ def drive(name: str, job: Job, options: Options, out: Path, work: Path, kept: Ke
     adapter = backend(name)
     check(name, options)
     made = plan(name, job, options, work)
-    log = None
-    if made.command:
-        log = made.work / "log.txt"
+    log = made.work / "log.txt" if made.command else None
+    if log is not None:
+        how: dict[str, Any] = {"gpu": options.gpu, "deadline_seconds": options.deadline_seconds}
         if kept is not None and adapter.cut is not None:
-            kept.run(
-                made.command,
-                made.folder,
-                log,
-                adapter.cut,
-                gpu=options.gpu,
-                deadline_seconds=options.deadline_seconds,
-            )
+            kept.run(made.command, made.folder, log, adapter.cut, **how)
         else:
-            run(made.command, made.folder, log, gpu=options.gpu, deadline_seconds=options.deadline_seconds)
+            run(made.command, made.folder, log, **how)
     out.parent.mkdir(parents=True, exist_ok=True)
     view = made.view
     write_video(

@@ -9,7 +9,6 @@ from tomlkit import TOMLDocument
 from tomlkit.items import Item, Table
 
 from pipeline.engine.chosen import Chosen
-from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import SECTIONS, Profile
 from pipeline.engine.settings import Settings, is_runtime
 
@@ -56,7 +55,7 @@ def chosen(choices: Chosen) -> str:
 
 def _add_stage(stages: Table, name: str, settings: Settings) -> None:
     """Append the table of a stage's settings; one that is not set is a comment, since TOML has no null."""
-    cls, values, table = settings_class(name), settings.model_dump(mode="json"), tomlkit.table()
+    cls, values, table = type(settings), settings.model_dump(mode="json"), tomlkit.table()
     for key, field in cls.model_fields.items():
         notes = [field.description or "", "never changes results" if is_runtime(cls, key) else ""]
         default = field.get_default(call_default_factory=True)
