@@ -38,7 +38,7 @@ def test_the_work_of_a_declaration_is_where_it_is_looked_for(name: str) -> None:
 
 def test_few_declarations_say_it_themselves() -> None:
     methods = {name: "worker" if issubclass(settings_class(name), Stage) else "run" for name in NAMES}
-    assert {name for name in NAMES if own(settings_class(name), methods[name])} == {"evaluate", "speech_types"}
+    assert {name for name in NAMES if own(settings_class(name), methods[name])} == {"speech_types"}
 
 
 def test_what_does_the_work_is_not_imported_with_its_declaration() -> None:
