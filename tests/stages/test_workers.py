@@ -9,7 +9,6 @@ import pytest
 
 import stages
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.program import Program
 from pipeline.engine.settings import Settings
 from pipeline.engine.stage import Context, Stage
 
@@ -25,7 +24,7 @@ def defined_in(path: Path) -> set[str]:
 
 def own(cls: type[Settings], method: str) -> bool:
     """Whether a declaration says itself how its work begins."""
-    return getattr(cls, method) is not getattr(Stage if issubclass(cls, Stage) else Program, method)
+    return any(method in vars(base) for base in cls.__mro__ if base.__module__.startswith("stages."))
 
 
 @pytest.mark.parametrize("name", NAMES)
