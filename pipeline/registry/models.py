@@ -5,6 +5,7 @@ A file without a known hash is refused until `csg405 models pin NAME` records th
 """
 
 import hashlib
+import importlib
 import json
 import os
 import tarfile
@@ -25,7 +26,6 @@ from pydantic import Field
 from pipeline.base import files, install
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
-from pipeline.base.named import named
 from pipeline.base.progress import doing, size, tell
 from pipeline.base.strict import Strict
 
@@ -286,8 +286,9 @@ class Registry:
 
     def _build(self, name: str, entry: Entry) -> Path:
         folder = self._built(entry)
+        module, _, function = entry.builder.partition(":")
         with doing(f"building {name}"):
-            named(entry.builder)(folder)
+            getattr(importlib.import_module(module), function)(folder)
         if not (folder / entry.file).is_file():
             raise MissingModel(f"{entry.builder} made no {entry.file} for {name}")
         return folder / entry.file
@@ -300,11 +301,11 @@ class Registry:
         """The ONNX form of a net that comes in another one: made once, anew when the code that makes it changes."""
         if not entry.converter:
             return path
-        module = entry.converter.partition(":")[0]
+        module, _, function = entry.converter.partition(":")
         target = self.cache / "converted" / f"{_code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
         if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
-                convert = named(entry.converter)
+                convert = getattr(importlib.import_module(module), function)
                 lock = filelock.FileLock(_folder(target.parent) / ".lock")
                 with doing(f"turning {path.name} into ONNX"), lock, files.replacing(target) as temporary:
                     convert(path, temporary)
@@ -319,13 +320,13 @@ class Registry:
         """The faster form of a net, made once, anew when the code that makes it changes; or the net as it is, and why."""
         if not entry.preparer:
             return path, ""
-        module = entry.preparer.partition(":")[0]
+        module, _, function = entry.preparer.partition(":")
         folder = self.cache / "prepared" / f"{_code_of(module)}-{sha256[:12]}"
         target, refused = folder / f"{path.stem}.onnx", folder / f"{path.stem}.txt"
         if self.download and not (
             target.is_file() or refused.is_file()
         ):  # a command that only looks needs the hash alone
-            prepare = named(entry.preparer)
+            prepare = getattr(importlib.import_module(module), function)
             with doing(f"preparing {path.name}"), filelock.FileLock(_folder(folder) / ".lock"):
                 if not (target.is_file() or refused.is_file()):  # of two processes that want it, one prepares
                     _prepare(prepare, path, target, refused)
@@ -386,7 +387,7 @@ def _prepare(prepare: Callable[[Path, Path], str], path: Path, target: Path, ref
 def _recipe(preparer: str) -> str:
     """Name and version of a recipe: "pose.prepare:detector 1"."""
     module, _, function = preparer.partition(":")
-    return f"{module.rpartition('.')[2]}:{function} {named(f'{module}:VERSION')}"
+    return f"{module.rpartition('.')[2]}:{function} {importlib.import_module(module).VERSION}"
 
 
 def _code_of(module: str) -> str:

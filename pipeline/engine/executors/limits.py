@@ -4,17 +4,16 @@ import signal
 
 from pipeline.engine.executors import forked
 
-try:
-    import resource
-except ImportError:  # not on every platform
-    resource = None  # type: ignore[assignment]
-
 SETUP_SECONDS = 300.0  # loading nets, before the first unit of a worker
 TIMED_OUT_EXIT = 124  # as of coreutils' timeout
 
 
 def limit_memory(gigabytes: float) -> None:
     """Private writable memory, not address space: CUDA reserves far more addresses than it uses."""
+    try:
+        import resource
+    except ImportError:  # not on every platform
+        return
     if hasattr(resource, "RLIMIT_DATA"):
         limit = int(gigabytes * 2**30) + forked.brought_bytes
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
