@@ -40,6 +40,8 @@ _NUMBER = re.compile(r"\d{5,}")
 _COLUMNS = ("clip_id", "person", "frames", "keypoints", "scores", "video", "video_sha256")
 _SIDE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
 
+_Laid = tuple[Path, dict[str, Any]]  # the folder of a clip that is laid out, and what it was made of
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -85,21 +87,33 @@ def write_layout(
         if limit and len(listed) >= limit:
             break
         key = f"{row['clip_id']}#{row['person']}"
-        about = {"clip": key, "video_sha256": row["video_sha256"], "frames": row["frames"]}
-        folder = there.get(key, (None, None))[0]
-        if folder is None or there[key][1] != about:
-            folder = folder or rec / f"{max([int(f.name) for f, _ in there.values()], default=0) + 1:05d}"
-            try:
-                with people.noting(run_folder, [folder], [people.video_of(key)]):
-                    _write_clip(folder, row, run_folder, about)
-            except (Reject, Failure) as error:
-                skipped[key] = str(error)
-                continue
-            there[key] = (folder, about)
-            made += 1
-        listed[folder] = people.video_of(key)
+        before = there.get(key)
+        try:
+            _bring_up_to_date(there, key, row, rec, run_folder)
+        except (Reject, Failure) as error:
+            skipped[key] = str(error)
+            continue
+        made += there[key] != before
+        listed[there[key][0]] = people.video_of(key)
     if not listed:
         raise ValueError(f"no clip of {', '.join(splits)} can be used: {next(iter(skipped.values()), 'there is none')}")
+    _write_lists(out, listed, run_folder)
+    return Layout(out, len(listed), made, skipped, command(out))
+
+
+def _bring_up_to_date(there: dict[str, _Laid], key: str, row: Mapping[str, Any], rec: Path, run_folder: Path) -> None:
+    """Write a clip's folder below `rec`, and enter it, unless it is there as it should be. Raises Reject, Failure."""
+    about = {"clip": key, "video_sha256": row["video_sha256"], "frames": row["frames"]}
+    folder, known = there.get(key, (None, None))
+    if folder is None or known != about:
+        folder = folder or rec / f"{max([int(f.name) for f, _ in there.values()], default=0) + 1:05d}"
+        with people.noting(run_folder, [folder], [people.video_of(key)]):
+            _write_clip(folder, row, run_folder, about)
+        there[key] = (folder, about)
+
+
+def _write_lists(out: Path, listed: Mapping[Path, str], run_folder: Path) -> None:
+    """Write which folders are trained on, and of the first the validation's inputs; `listed` says of which video each is."""
     with people.noting(run_folder, [out / LIST], listed.values()):
         files.write_text(out / LIST, "\n".join(map(str, listed)) + "\n")
     first = next(iter(listed))
@@ -107,7 +121,6 @@ def write_layout(
         _write_validation(out, first)
     # The weights are not ours to write; whose pictures they have seen has to be known all the same.
     people.note(run_folder, out / TRAINED, listed.values(), more=True)
-    return Layout(out, len(listed), made, skipped, command(out))
 
 
 def command(out: Path) -> str:
@@ -167,7 +180,7 @@ def _rows(folder: Path, splits: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield from open_shards(folder, split).rows(_COLUMNS)
 
 
-def _there(rec: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
+def _there(rec: Path) -> dict[str, _Laid]:
     """Clips that are laid out: their folder, and what they were made of. Leftovers of a kill are removed."""
     existing = {}
     for folder in rec.iterdir():

@@ -3,14 +3,15 @@
 import re
 import shutil
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pipeline.backends.backend import Backend
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import Filmed, Job, Options, Plan
 from pipeline.backends.kept import Kept
 from pipeline.backends.process import run
+from pipeline.base.named import named
 from pipeline.media.writer import write_video
 
 BACKENDS: Mapping[str, str] = {
@@ -32,8 +33,7 @@ def backend(name: str) -> Backend:
     """The adapter of that name; BackendError (BAD_JOB) when there is none."""
     if name not in BACKENDS:
         raise BackendError(Trouble.BAD_JOB, f"no back-end is called {name!r}: there are {', '.join(BACKENDS)}")
-    module, kind = BACKENDS[name].split(":")
-    made = getattr(import_module(module), kind)()
+    made = named(BACKENDS[name])()
     assert isinstance(made, Backend)
     return made
 
@@ -85,20 +85,13 @@ def drive(name: str, job: Job, options: Options, out: Path, work: Path, kept: Ke
     adapter = backend(name)
     check(name, options)
     made = plan(name, job, options, work)
-    log = None
-    if made.command:
-        log = made.work / "log.txt"
+    log = made.work / "log.txt" if made.command else None
+    if log is not None:
+        how: dict[str, Any] = {"gpu": options.gpu, "deadline_seconds": options.deadline_seconds}
         if kept is not None and adapter.cut is not None:
-            kept.run(
-                made.command,
-                made.folder,
-                log,
-                adapter.cut,
-                gpu=options.gpu,
-                deadline_seconds=options.deadline_seconds,
-            )
+            kept.run(made.command, made.folder, log, adapter.cut, **how)
         else:
-            run(made.command, made.folder, log, gpu=options.gpu, deadline_seconds=options.deadline_seconds)
+            run(made.command, made.folder, log, **how)
     out.parent.mkdir(parents=True, exist_ok=True)
     view = made.view
     write_video(

@@ -3,15 +3,13 @@
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
+from pipeline.backends.job import Options
 from pipeline.base.strict import Strict
 from pipeline.engine.settings import runtime
-
-if TYPE_CHECKING:
-    from pipeline.backends.job import Options
 
 Name = Literal[
     "skeleton", "stableanimator", "echomimicv2", "echomimicv2-acc", "mimicmotion", "wan-s2v", "vace-1.3b", "vace-14b"
@@ -60,10 +58,8 @@ class BackendSettings(Strict):
             raise ValueError(f"{text!r} is not split as a shell would: {str(error).lower()}") from error
         return text
 
-    def options(self) -> "Options":
+    def options(self) -> Options:
         """As an adapter takes them."""
-        from pipeline.backends.job import Options
-
         return Options(
             checkout=Path(self.backend_dir) if self.backend_dir else None,
             python=self.backend_python,

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from pipeline.cli import complete
+from pipeline.cli.faults import BAD_USE, Fault
 from pipeline.cli.screen import print_models
-from pipeline.cli.session import BAD_USE, Fault
+from pipeline.engine.annotated import show as annotated
 from pipeline.engine.profile import ProfileError, load, shipped
-from pipeline.engine.profile import show as annotated
 from pipeline.registry.archives import BadModel
 from pipeline.registry.models import MissingModel, Registry
 

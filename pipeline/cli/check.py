@@ -10,7 +10,8 @@ import click
 
 from pipeline.base.damage import Damage, run_option
 from pipeline.base.progress import duration
-from pipeline.cli.session import STOPPED, about_a_run, there
+from pipeline.cli.faults import STOPPED
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine import check as results
 from pipeline.engine.session import Session
 from pipeline.tables import check as tables

@@ -1,16 +1,15 @@
-"""What a shell completes: runs, profiles, targets, stages, tables and reasons. What cannot be read completes to nothing."""
+"""What a shell completes: paths, runs, profiles, targets, stages, tables and reasons."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import click
 from click.shell_completion import CompletionItem
 
-if TYPE_CHECKING:
-    from pipeline.engine.profile import Profile
+from pipeline.base.named import named
 
-_BESIDE = ("probe", "availability", "release")  # stages that run only when asked for
 _FILES = [CompletionItem("", type="file")]  # the shell's own completion of paths
+
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def paths(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -18,58 +17,19 @@ def paths(context: click.Context, _: click.Parameter, begun: str) -> list[Comple
     return _FILES
 
 
-def profiles(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Profiles that come with the project; a path once it looks like one."""
-    from pipeline.engine.profile import shipped
+def _asked_for(where: str) -> Completer:
+    """A function that is imported once a shell asks: it reads profiles, runs or tables, for which no help should wait."""
 
-    return _like(shipped(), begun) or _FILES
+    def completed(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+        found: list[CompletionItem] = named(where)(context, begun)
+        return found
 
-
-def runs(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Runs below `runs/`, and below the folder that is being typed; else folders."""
-    from pipeline.engine.runs import USUAL, runs_in
-
-    folders = dict.fromkeys([USUAL, *([Path(begun).parent, Path(begun)] if begun else [])])
-    found = [str(run) for folder in folders if folder != Path() for run in runs_in(folder)]
-    return _like(found, begun) or [CompletionItem("", type="dir")]
+    return completed
 
 
-def targets(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Targets and stages of the profile that is named, else of `folder`, that are not given yet."""
-    profile = _profile(context)
-    given = context.params.get("targets") or ()
-    names = (*profile.targets, *profile.all_stages, *_BESIDE) if profile else ()
-    return _like([name for name in names if name not in given], begun)
-
-
-def stages(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Stages of the profile that is named, else of `folder`."""
-    profile = _profile(context)
-    return _like([*profile.all_stages, *_BESIDE] if profile else [], begun)
-
-
-def kinds(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Tables."""
-    from pipeline.tables.kinds import KINDS
-
-    return _like(list(KINDS), begun)
-
-
-def reasons(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Codes of reasons."""
-    from pipeline.base.reasons import Reason
-
-    return _like([reason.code for reason in Reason], begun)
-
-
-def _profile(context: click.Context) -> "Profile | None":
-    from pipeline.engine.profile import ProfileError, load
-
-    try:
-        return load(context.params.get("profile") or "folder")
-    except ProfileError:
-        return None
-
-
-def _like(names: list[str], begun: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in dict.fromkeys(names) if name.startswith(begun)]
+profiles = _asked_for("pipeline.cli.names:profiles")
+runs = _asked_for("pipeline.cli.names:runs")
+targets = _asked_for("pipeline.cli.names:targets")
+stages = _asked_for("pipeline.cli.names:stages")
+kinds = _asked_for("pipeline.cli.names:kinds")
+reasons = _asked_for("pipeline.cli.names:reasons")

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from pipeline.base.text import printable
+from pipeline.cli.faults import STOPPED
 from pipeline.cli.printing import COLUMNS
-from pipeline.cli.session import STOPPED, about_a_run
+from pipeline.cli.session import about_a_run
 from pipeline.engine.session import Session
 from pipeline.views.doctor import MISSING, OK, WARN, Finding, examine
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.base import files, install
-from pipeline.cli.session import Fault
+from pipeline.cli.faults import Fault
 from pipeline.engine.runner import importable
 from pipeline.tables.takedowns import beside, models_listed, read
 
@@ -45,8 +45,7 @@ def import_model(checkpoint: Path, mean: Path, std: Path, out: Path, size: str, 
     """
     if missing := [name for name in _NEEDED if not importable(name)]:
         raise Fault(f"import-model needs {', '.join(missing)}: {install.with_extra('train')}")
-    from pipeline.model import release_weights
-    from pipeline.model.dit import parameters_of
+    from pipeline.model import dit, release_weights  # torch
 
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"{out}: the name of a model ends in .safetensors", param_hint="--out")
@@ -54,7 +53,7 @@ def import_model(checkpoint: Path, mean: Path, std: Path, out: Path, size: str, 
     _refuse_taken_down(checkpoint, [beside(checkpoint), beside(out.parent), *ledgers])
     model = release_weights.import_model(checkpoint, mean, std, size)
     model.save(out)
-    click.echo(f"{parameters_of(model.net):,} parameters of {checkpoint.name}, audio features {model.audio_of}")
+    click.echo(f"{dit.parameters_of(model.net):,} parameters of {checkpoint.name}, audio features {model.audio_of}")
     click.echo(f"wrote {out}: use it with --model {out}")
 
 

@@ -1,6 +1,5 @@
 """A group of commands that are loaded when they are called, so that each imports what it needs at its top."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from pipeline.base.named import named
 from pipeline.base.progress import Progress
-from pipeline.cli.session import Guarded
+from pipeline.cli.faults import Guarded
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ class Lazy:
 
     def load(self) -> click.Command:
         """The command itself."""
-        module, _, attribute = self.where.partition(":")
         with Progress("csg405", doing="starting"):
-            found = getattr(importlib.import_module(module), attribute)
+            found = named(self.where)
             command = found(self.stage) if self.stage else found
         assert isinstance(command, click.Command), self.where
         return command

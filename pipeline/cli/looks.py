@@ -9,9 +9,10 @@ from pipeline.base.progress import Progress
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX
 from pipeline.cli import complete
+from pipeline.cli.faults import Fault
 from pipeline.cli.printing import echo_json, print_matches, print_vitals
 from pipeline.cli.screen import print_data_set, print_funnel, print_kept, print_story
-from pipeline.cli.session import Fault, about_a_run, there
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.endings import ending
 from pipeline.engine.session import Session
 from pipeline.tables.opt_out import RUN_LIST

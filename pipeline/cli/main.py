@@ -63,6 +63,4 @@ def main() -> None:
 
 def stage_main(name: str) -> None:
     """The command line of `python -m stages.NAME`: run this one stage or program; `--key value` sets one of its settings."""
-    from pipeline.cli.stage import command_of  # here, so that `csg405 --help` loads no profile and no table
-
-    command_of(name)(prog_name=f"python -m stages.{name}")
+    Lazy(STAGE, "", name).load()(prog_name=f"python -m stages.{name}")

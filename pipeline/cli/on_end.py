@@ -12,7 +12,7 @@ import click
 from pipeline.base.errors import Interrupted, UserError
 from pipeline.base.log import redact
 from pipeline.base.text import printable
-from pipeline.cli.session import STOPPED
+from pipeline.cli.faults import STOPPED
 from pipeline.engine.session import Session
 
 SECONDS = 300.0  # a mail server that hangs must not keep a run's end

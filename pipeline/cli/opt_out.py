@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from pipeline.cli.session import STOPPED, about_a_run
+from pipeline.cli.faults import STOPPED
+from pipeline.cli.session import about_a_run
 from pipeline.engine.runs import check_is_run
 from pipeline.engine.session import Session
 from pipeline.shards.removal import remove_from_run

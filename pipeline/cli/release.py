@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from pipeline.base import files
+from pipeline.cli.faults import BAD_USE, Fault
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_upgrades, there
+from pipeline.cli.session import about_a_run, about_upgrades, there
 from pipeline.shards.release import FOLDER, INDEX
 from pipeline.shards.release.counts import Counts, counted
 from pipeline.shards.release.proof import shared_across

@@ -10,10 +10,11 @@ from pipeline.base.damage import run_option
 from pipeline.base.progress import Progress
 from pipeline.cli import complete
 from pipeline.cli.discard import discard_sources
+from pipeline.cli.faults import BAD_USE, Fault
 from pipeline.cli.looks import looking, show_data_set, show_funnel, show_kept, tell_damages
 from pipeline.cli.on_end import telling_the_end
 from pipeline.cli.screen import kept_sentence, packed_sentence, print_outlook
-from pipeline.cli.session import BAD_USE, Fault, about_a_run, about_shards, about_upgrades
+from pipeline.cli.session import about_a_run, about_shards, about_upgrades
 from pipeline.engine.barrier import Barrier, phases
 from pipeline.engine.changes import changes, consequences
 from pipeline.engine.console import fitted, options_of, run_shown, say

@@ -6,8 +6,8 @@ import click
 
 from pipeline.base.progress import size
 from pipeline.base.text import printable
+from pipeline.cli.faults import BAD_USE, Fault
 from pipeline.cli.printing import echo_json, when, who, wrapped
-from pipeline.cli.session import BAD_USE, Fault
 from pipeline.engine.runs import USUAL
 from pipeline.sources.local.several import each
 from pipeline.views.runs import RunLine, runs

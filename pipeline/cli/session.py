@@ -1,28 +1,16 @@
-"""What the commands share: the options about a run, and errors in one line."""
+"""What the commands share: the options about a run."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.base import files
-from pipeline.base.errors import BadUse, Interrupted, UserError
 from pipeline.cli import complete
+from pipeline.sources.local.several import BETWEEN, joined
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
-
-BAD_USE, STOPPED, INTERRUPTED = BadUse.exit_code, UserError.exit_code, Interrupted.exit_code
-
-
-class Fault(click.ClickException):
-    """An error that the user can mend: printed in one line, without a traceback."""
-
-    def __init__(self, message: object, code: int = STOPPED) -> None:
-        super().__init__(str(message))
-        self.exit_code = code
 
 
 def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str:
@@ -34,8 +22,6 @@ def _only_one(_: click.Context, option: click.Parameter, given: tuple[str, ...])
 
 def _one_input(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str:
     """Several folders as one input; a list of links stands alone."""
-    from pipeline.sources.local.several import BETWEEN, joined
-
     for one in given if len(given) > 1 else ():
         if BETWEEN in one or not Path(one).expanduser().exists():
             raise click.BadParameter(f"of several inputs each is a folder of videos, or a video: {one!r}", param=option)
@@ -112,12 +98,11 @@ def about_a_run(function: Any) -> Any:
 
 def there(given: dict[str, Any], targets: Sequence[str] = ()) -> "Session":
     """The session of a command that works on a run that is there already. Raises BadUse for a folder that is no run."""
-    from pipeline.engine.runs import check_is_run  # `--help` loads no profile
-    from pipeline.engine.session import Session
+    from pipeline.engine import runs, session  # `--help` loads no profile
 
-    session = Session(**given, targets=targets)
-    check_is_run(session.run)
-    return session
+    opened = session.Session(**given, targets=targets)
+    runs.check_is_run(opened.run)
+    return opened
 
 
 def about_shards(function: Any) -> Any:
@@ -145,25 +130,3 @@ def about_upgrades(function: Any) -> Any:
         "--keep", is_flag=True, help="Leave results of older versions as they are, in later runs too, until --redo."
     )
     return redo(keep(function))
-
-
-@contextmanager
-def errors_in_a_line() -> Iterator[None]:
-    """Errors that are written for users, and those of the disk, end in one line and an exit code, and Ctrl-C in a word."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Fault("interrupted; what was committed is safe, the same command goes on", INTERRUPTED) from None
-    except UserError as error:
-        raise Fault(error, error.exit_code) from error
-    except OSError as error:
-        known = files.failure_of(error)
-        raise Fault(known.detail if known else error) from error
-
-
-class Guarded(click.Group):
-    """Commands that tell known errors in a line."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with errors_in_a_line():
-            return super().invoke(ctx)

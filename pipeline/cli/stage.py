@@ -5,9 +5,10 @@ from typing import Any
 import click
 
 from pipeline.base import install
+from pipeline.cli.faults import Fault, errors_in_a_line
 from pipeline.cli.options import flag, option_of
 from pipeline.cli.run import end, execute
-from pipeline.cli.session import Fault, about_a_run, about_shards, about_upgrades, errors_in_a_line
+from pipeline.cli.session import about_a_run, about_shards, about_upgrades
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.program import Program, StagedProgram
 from pipeline.engine.runner import importable

@@ -11,8 +11,9 @@ from pyarrow import csv
 
 from pipeline.base import files
 from pipeline.cli import complete
+from pipeline.cli.faults import BAD_USE, STOPPED, Fault
 from pipeline.cli.looks import looking, tell_damages
-from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.refetch import wanted_again
 from pipeline.engine.upkeep import collect, waste
 from pipeline.tables import retry as again

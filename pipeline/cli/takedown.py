@@ -11,8 +11,9 @@ import click
 
 from pipeline.base.damage import run_option
 from pipeline.base.text import printable
+from pipeline.cli.faults import BAD_USE, STOPPED, Fault
 from pipeline.cli.screen import print_works
-from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.session import Session
 from pipeline.engine.takedown import begin, finish
 from pipeline.engine.works import LISTED, Clusters, Work, fingerprints, held, like_kept, named, with_twins

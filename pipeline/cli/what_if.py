@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from pipeline.base.progress import duration
+from pipeline.cli.faults import BAD_USE, STOPPED, Fault
 from pipeline.cli.looks import looking, tell_damages
-from pipeline.cli.session import BAD_USE, STOPPED, Fault, about_a_run, there
+from pipeline.cli.session import about_a_run, there
 from pipeline.engine.changes import changes
 from pipeline.engine.chosen import assigned, settings_of
 from pipeline.engine.session import Session

@@ -64,26 +64,18 @@ class Chosen:
             found = Chosen(self.profile, self.name) if key == ALL_OF_IT else replace(found, sets=stays)
         return found
 
-    def write(self, run: Path) -> None:
-        """Write it into the run folder, where it is another than what is there."""
-        import tomlkit
+    def write(self, run: Path, profile: Profile | None = None) -> None:
+        """Write it into the run folder, and beside it the profile that it resolves to, where they differ from what is there."""
+        from pipeline.engine import annotated  # tomlkit, which commands that only look do without
 
-        text = tomlkit.document()
-        text.add(
-            tomlkit.comment(
-                "What was chosen for this run, however it is named; everything else is as the profile says."
-            )
-        )
-        text.add(tomlkit.comment("`csg405 run TARGET --reset KEY` goes back to the profile's."))
-        for key in (*_NAMES[:1], "name", *_NAMES[1:]):
-            if value := getattr(self, key):
-                text.add(key, value)
-        for title, table in (("sets", self.sets), ("kept", self.kept)):
-            if table:
-                text.add(tomlkit.nl()).add(title, dict(table))
-        content = tomlkit.dumps(text)
-        if not (run / CHOSEN).is_file() or (run / CHOSEN).read_bytes() != content.encode():
-            files.write_text(run / CHOSEN, content)
+        _keep(run / CHOSEN, annotated.chosen(self))
+        if profile:
+            _keep(run / KEPT, annotated.show(profile))
+
+
+def _keep(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_bytes() != text.encode():
+        files.write_text(path, text)
 
 
 def _check_key(key: str) -> None:

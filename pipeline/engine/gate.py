@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import AfterValidator
 
+from pipeline.tables.arrow import numbers
+from pipeline.tables.hashing import flat, raw, valid
 from pipeline.tables.kinds import KINDS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from pipeline.tables.store import Store
 
 CHEAP_KINDS = ("pose_measures", "sound_measures")  # of persons, and of their clips
-_SIDES: dict[str, Callable[..., "np.ndarray"]] = {
+_SIDES: dict[str, Callable[..., np.ndarray]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -48,7 +50,7 @@ class Condition:
     side: str
     limit: float
 
-    def passes(self, values: "np.ndarray") -> "np.ndarray":
+    def passes(self, values: np.ndarray) -> np.ndarray:
         """(persons,) bool of (persons,) values; NaN passes."""
         values = np.asarray(values, float)
         return np.asarray(np.isnan(values) | _SIDES[self.side](values, self.limit), bool)
@@ -76,8 +78,6 @@ Gate = Annotated[tuple[str, ...], AfterValidator(_checked)]
 
 def through(store: "Store", gate: Sequence[str], column: str) -> set[str]:
     """The ids in this column (video_id, clip_id or person_id) of the people that pass the gate."""
-    from pipeline.tables.arrow import numbers
-
     people = store.live("persons", ["person_id", "clip_id", "video_id"])
     of_kind: dict[str, list[Condition]] = {}
     for condition in map(parse, gate):
@@ -94,13 +94,8 @@ def _kind_of(measure: str) -> str:
     return next(kind for kind in CHEAP_KINDS if measure in KINDS[kind].schema.names)
 
 
-def _values(store: "Store", people: "pa.Table", kind: str, measures: Sequence[str]) -> dict[str, "np.ndarray"]:
+def _values(store: "Store", people: pa.Table, kind: str, measures: Sequence[str]) -> dict[str, np.ndarray]:
     """Measures, (people,) each, NaN where unknown. Without pandas, whose import would slow a run with nothing to do."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from pipeline.tables.hashing import flat, raw, valid
-
     key = KINDS[kind].key
     known = store.live(kind, [key, *measures])
     rows = pc.index_in(flat(people[key]), value_set=flat(known[key]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from pipeline.base.errors import UserError
 from pipeline.base.units import Row
+from pipeline.tables.people import mentioned
 
 if TYPE_CHECKING:
     from pipeline.tables.opt_out import OptOut
@@ -96,8 +97,6 @@ def tell_of(overrides: Mapping[str, Override], persons: Sequence[Row], opt_out: 
 
     Logs stay in the run's folder: none names a video that opted out, and where channels did, it may be of any stranger.
     """
-    from pipeline.tables.people import mentioned
-
     if unknown := strangers(overrides, persons):
         out, channels = (opt_out, opt_out.channels) if opt_out else ((), frozenset[str]())
         told = [

@@ -9,24 +9,19 @@ import re
 from collections.abc import Sequence
 from importlib import resources, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
-from pydantic_core import PydanticUndefined
 
 from pipeline.base import toml
 from pipeline.base.errors import BadUse
 from pipeline.base.strict import Strict, complaint
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.settings import Settings, is_runtime
+from pipeline.engine.settings import Settings
 from pipeline.engine.stage import Stage
 from pipeline.sources.web.settings import Web
 from pipeline.storage.where import checked_url
-
-if TYPE_CHECKING:
-    from tomlkit import TOMLDocument
-    from tomlkit.items import Item, Table
 
 STAGE = "stage:"  # before the name of a stage that is a target's too
 MOST_WORKERS = 1024
@@ -362,87 +357,8 @@ def _did_you_mean(word: str, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"
 
 
-def show(profile: Profile) -> str:
-    """The whole profile as annotated TOML: every setting of every stage with its value, default and description."""
-    import tomlkit
-
-    text = tomlkit.document()
-    _add(text, "name", profile.name)
-    _add(text, "description", profile.description)
-    _add(text, "opt_out", profile.opt_out, "file of ids and channels that are left out everywhere")
-    _add(text, "required", profile.required)
-    for section, cls in SECTIONS.items():
-        table = tomlkit.table()
-        for name, field in cls.model_fields.items():
-            _add(table, name, getattr(getattr(profile, section), name), field.description)
-        text.add(tomlkit.nl()).add(section, table)
-    targets = tomlkit.table()
-    for name, stages in profile.targets.items():
-        _add(targets, name, stages)
-    text.add(tomlkit.nl()).add("targets", targets)
-    all_stages = tomlkit.table(is_super_table=True)
-    for name in dict.fromkeys([*profile.all_stages, *profile.stages]):
-        _add_stage(all_stages, name, profile.settings(name))
-    if all_stages:
-        text.add(tomlkit.nl()).add("stages", all_stages)
-    return tomlkit.dumps(text)
-
-
-def _add_stage(stages: "Table", name: str, settings: Settings) -> None:
-    """Append the table of a stage's settings; one that is not set is a comment, since TOML has no null."""
-    import tomlkit
-
-    cls, values, table = settings_class(name), settings.model_dump(mode="json"), tomlkit.table()
-    for key, field in cls.model_fields.items():
-        notes = [field.description or "", "never changes results" if is_runtime(cls, key) else ""]
-        default = field.get_default(call_default_factory=True)
-        if default is not PydanticUndefined and default != getattr(settings, key):
-            notes.append(f"default {_item(default).as_string()}")
-        note = "; ".join(note for note in notes if note)
-        if values[key] is None and default is None:
-            table.add(tomlkit.comment(f"{key} is not set" + (f"  # {_line_of(note)}" if note else "")))
-        else:
-            _add(table, key, "off" if values[key] is None else values[key], note)  # TOML has no null: see `SWITCHABLE`
-    if stages:
-        table.trivia.indent = "\n"  # an empty line before its header
-    stages.add(name, _commented(table, cls.summary))
-
-
-def _add(table: "TOMLDocument | Table", key: str, value: Any, comment: str | None = "") -> None:
-    table.add(key, _commented(_item(value), comment))
-
-
-def _commented(item: "Item", comment: str | None) -> "Item":
-    """The item with a comment behind it, after two blanks as in Python."""
-    if comment:
-        item.comment(_line_of(comment))
-        item.trivia.comment_ws = "  "
-    return item
-
-
-def _line_of(text: str) -> str:
-    return " ".join(text.split())
-
-
 def as_toml(value: Any) -> str:
     """A value as it stands behind a key of a TOML file."""
-    return str(_item(value).as_string())
+    from pipeline.engine import annotated  # tomlkit, which commands that change no setting do without
 
-
-def _item(value: Any) -> "Item":
-    """The value in TOML, on one line; entries of a table that are None are left out."""
-    import tomlkit
-
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json", exclude_none=True)
-    if isinstance(value, dict):
-        table = tomlkit.inline_table()
-        for key, entry in value.items():
-            if entry is not None:
-                table.add(str(key), _item(entry))
-        return table
-    if isinstance(value, list | tuple | set | frozenset):
-        array = tomlkit.array()
-        array.extend(_item(entry) for entry in value)
-        return array
-    return tomlkit.item(value if isinstance(value, bool | int | float) else str(value))
+    return str(annotated.in_toml(value).as_string())

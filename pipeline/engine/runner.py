@@ -25,6 +25,7 @@ from pipeline.engine.amount import seconds_of
 from pipeline.engine.awaited import begin_anew, settle_anew
 from pipeline.engine.commits import Commits
 from pipeline.engine.executors import LOCAL
+from pipeline.engine.executors.executor import Job, open_executor
 from pipeline.engine.inputs import check_inputs
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.profile import Machine
@@ -306,8 +307,6 @@ def _run_units(
     summary: Summary,
     shown: Progress,
 ) -> None:
-    from pipeline.engine.executors.executor import Job, open_executor  # heavy: only when something is pending
-
     prepare()  # workers inherit it, whoever called us
     commits = Commits(stage, store, work)
     interruption = Interrupt()

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.base import files
 from pipeline.base.damage import Damaged
 from pipeline.base.errors import BadUse, StageError
 from pipeline.engine.chosen import (
@@ -25,15 +24,18 @@ from pipeline.engine.chosen import (
 )
 from pipeline.engine.devices import device_of
 from pipeline.engine.lookup import settings_class
-from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped, show
+from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
 from pipeline.sources.local.several import each, joined
+from pipeline.sources.manifest import form_of
 from pipeline.storage import storage_of
 from pipeline.storage.chosen import choose
+from pipeline.tables.opt_out import of_run
+from pipeline.tables.opt_out_seen import forgotten, remember
+from pipeline.tables.store import Store
 
 if TYPE_CHECKING:
     from pipeline.tables.opt_out import OptOut
-    from pipeline.tables.store import Store
 
 
 def choose_profile(profile: str, input: str, manifest: str) -> str:
@@ -43,8 +45,6 @@ def choose_profile(profile: str, input: str, manifest: str) -> str:
             raise BadUse("profile demo brings its own footage and its nets refuse any other: use PROFILE=folder")
         return profile
     if manifest:
-        from pipeline.sources.manifest import form_of
-
         return "rebuild" if form_of(Path(manifest).expanduser()) else "folder"
     return "folder" if input else "demo"
 
@@ -190,8 +190,6 @@ class Session:
 
         Raises OptOutError, TakedownError for one that cannot be used.
         """
-        from pipeline.tables.opt_out import of_run
-
         return of_run(self.run, self.profile.opt_out, self._given())
 
     def _given(self) -> list[Path]:
@@ -201,14 +199,11 @@ class Session:
         return [place for place in dict.fromkeys(places) if place.exists()]
 
     @cached_property
-    def store(self) -> "Store":
+    def store(self) -> Store:
         """The run's tables; one for all stages, so that what was read once is not read again.
 
         Raises Damaged where somebody who was left out is on no list any more: they would come back without a word.
         """
-        from pipeline.tables.opt_out_seen import forgotten
-        from pipeline.tables.store import Store
-
         if damage := forgotten(self.run, self.opt_out):
             raise Damaged(damage, self.run)
         return Store(self.run, self.opt_out)
@@ -243,14 +238,10 @@ class Session:
 
     def keep_profile(self) -> None:
         """Write what was chosen, the resolved profile, and who is left out, into the run folder, for every later command."""
-        from pipeline.tables.opt_out_seen import remember
-
-        path, text, machine = self.run / KEPT, show(self.profile), self.profile.machine
+        machine = self.profile.machine
         choose(self.run, machine.storage, machine.cache, machine.cache_gb)
         storage_of(self.run).forget_here()
-        self.chosen.write(self.run)
-        if not path.is_file() or path.read_bytes() != text.encode():
-            files.write_text(path, text)
+        self.chosen.write(self.run, self.profile)
         remember(self.run, self.opt_out, self._given())
 
 

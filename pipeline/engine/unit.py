@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import pyarrow as pa
+
 from pipeline.base.units import Row
+from pipeline.tables.parts import read_places
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     Light = Mapping[str, "list[Row] | pa.Table"]
 
 
@@ -41,10 +42,8 @@ class Unit:
                 row.update(values)
         return rows
 
-    def table(self, kind: str) -> "pa.Table":
+    def table(self, kind: str) -> pa.Table:
         """The rows as a table of their light columns, and the hash beside each heavy one, of a stage that works `in_columns`."""
-        import pyarrow as pa
-
         rows = self._light.get(kind, [])
         return pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
 
@@ -97,6 +96,4 @@ class StoredRows:
     places: list[tuple[str, int]]
 
     def load(self, rows: Sequence[int] | None = None) -> list[Row]:
-        from pipeline.tables.parts import read_places
-
         return read_places(self.places if rows is None else [self.places[row] for row in rows], self.columns)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ffmpeg
+import imageio_ffmpeg
 import numpy as np
 import soundfile
 
@@ -40,7 +41,6 @@ def ffmpeg_exe() -> str:
     chosen = os.environ.get("CSG405_FFMPEG")
     if chosen:
         return chosen
-    import imageio_ffmpeg
 
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 

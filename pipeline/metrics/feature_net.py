@@ -4,7 +4,6 @@ A TorchScript file is a program: torch reads it without Python's pickle, but run
 whose hash was compared with a known one, which is what the model registry gives. torchvision is not needed.
 """
 
-import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,31 +29,6 @@ def is_torchscript(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     return any("/code/" in name for name in names) and any(name.endswith("/constants.pkl") for name in names)
-
-
-def open_torchscript(path: Path, device: Device = "cpu") -> Any:
-    """A TorchScript module in evaluation mode.
-
-    Raises:
-        ModelRefused: the file is no TorchScript, or this torch cannot read it.
-        DeviceMissing: there is no torch, or it does not run on `device`.
-    """
-    if not is_torchscript(path):
-        raise ModelRefused(f"{path} is neither ONNX nor TorchScript")
-    try:
-        import torch
-    except ImportError as error:
-        raise DeviceMissing(
-            f"{path.name} is TorchScript, and torch is not installed: {install.pip('torch')}"
-        ) from error
-    if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceMissing(f"{path.name} should run on cuda, but torch finds no GPU")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the form is old, but it is what the nets come in
-            return torch.jit.load(str(path), map_location=device).eval()
-    except (RuntimeError, ValueError) as error:
-        raise ModelRefused(f"{path} cannot be loaded: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -85,15 +59,15 @@ def open_net(path: Path, device: Device, threads: int, options: dict[str, bool])
     """
     if not zipfile.is_zipfile(path):
         return _open_onnx(path, device, threads)
-    module = open_torchscript(path, device)
-    import torch
-
-    def run(batch: Floats32) -> Any:
-        with torch.inference_mode():
-            result = module(torch.from_numpy(batch).to(device), **options)
-        return result.float().cpu().numpy() if isinstance(result, torch.Tensor) else None
-
-    return Net(run)
+    if not is_torchscript(path):
+        raise ModelRefused(f"{path} is neither ONNX nor TorchScript")
+    try:
+        from pipeline.metrics import torchscript
+    except ImportError as error:
+        raise DeviceMissing(
+            f"{path.name} is TorchScript, and torch is not installed: {install.pip('torch')}"
+        ) from error
+    return Net(torchscript.opened(path, device, options))
 
 
 def _open_onnx(path: Path, device: Device, threads: int) -> Net:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.base import files
@@ -157,8 +159,6 @@ class AudioToSkeleton:
         Raises:
             BadModel: the file is truncated, altered, or not an audio-to-skeleton model.
         """
-        from safetensors import SafetensorError, safe_open
-
         try:
             with safe_open(str(path), "pt") as file:
                 header = file.metadata() or {}
@@ -336,9 +336,6 @@ def _refuse_older_encoder(settings: NetSettings, tensors: Mapping[str, Tensor], 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
     """Write a safetensors file; a full disk raises OSError, as with any other file."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     try:
         save_file(tensors, path, header)
     except SafetensorError as error:

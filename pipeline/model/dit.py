@@ -149,15 +149,7 @@ class DiT(nn.Module):
         """
         audio = with_null_audio(audio.to(noisy.dtype), self.null_audio, null)
         condition = F.silu(self.time(step))  # (B, W)
-        audio_tokens = None
-        if self.embed_audio is not None:
-            audio_tokens = self.embed_audio(audio) + self.pos_embed[1 : audio.shape[1] + 1]  # (B, F, W)
-            tokens = self.embed(noisy)  # (B, F, W)
-            first = self.embed(reference)[:, None]  # (B, 1, W)
-        else:
-            tokens = self.embed(torch.cat([noisy, audio], -1))  # (B, F, W)
-            first = self.embed(F.pad(reference, (0, AUDIO_FEATURES)))[:, None]  # (B, 1, W)
-        tokens = torch.cat([first, tokens], 1) + self.pos_embed[: tokens.shape[1] + 1]  # (B, 1 + F, W)
+        tokens, audio_tokens = self._tokens(noisy, audio, reference)
         seen = None if present is None else F.pad(present, (1, 0), value=True)  # (B, 1 + F)
         if self.settings.ablate == "reference":
             tokens, seen = tokens[:, 1:], present
@@ -168,6 +160,18 @@ class DiT(nn.Module):
         tokens = self.final_norm(tokens[:, -noisy.shape[1] :]) * (1 + scale) + shift
         predicted: Tensor = self.final(tokens)  # (B, F, C)
         return predicted
+
+    def _tokens(self, noisy: Tensor, audio: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, 1 + F, W), the reference's first; and those of the audio (B, F, W), where it has its own."""
+        audio_tokens = None
+        if self.embed_audio is not None:
+            audio_tokens = self.embed_audio(audio) + self.pos_embed[1 : audio.shape[1] + 1]
+            tokens = self.embed(noisy)  # (B, F, W)
+            first = self.embed(reference)[:, None]  # (B, 1, W)
+        else:
+            tokens = self.embed(torch.cat([noisy, audio], -1))  # (B, F, W)
+            first = self.embed(F.pad(reference, (0, AUDIO_FEATURES)))[:, None]  # (B, 1, W)
+        return torch.cat([first, tokens], 1) + self.pos_embed[: tokens.shape[1] + 1], audio_tokens
 
 
 class Block(nn.Module):

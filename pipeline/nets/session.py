@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import onnx
+from google.protobuf.message import DecodeError
+
 from pipeline.base import install
 from pipeline.base.errors import UserError
 from pipeline.nets.card import room
 
 if TYPE_CHECKING:
-    import onnx
     import onnxruntime
     from google.protobuf.message import Message
 
@@ -118,9 +120,6 @@ def _cuda_hint() -> str:
 
 def _parse(content: bytes, name: str) -> "onnx.ModelProto":
     """The message in `content`. Parsing alone opens no other file; `onnx.load` would, for weights that lie outside."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
     model = onnx.ModelProto()
     try:
         model.ParseFromString(content)

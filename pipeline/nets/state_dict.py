@@ -5,15 +5,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from pipeline.base.arrays import Floats32
-
-if TYPE_CHECKING:
-    import onnx
 
 State = Mapping[str, Floats32]
 
@@ -65,9 +64,6 @@ class GraphWriter:
         self, name: str, inputs: Sequence["onnx.ValueInfoProto"], outputs: Sequence["onnx.ValueInfoProto"]
     ) -> bytes:
         """The finished model, checked. Raises ValueError, in onnx's words, for a layer of another shape."""
-        import onnx
-        from onnx import helper
-
         graph = helper.make_graph(self._nodes, name, inputs, outputs, self._constants)
         opset = [helper.make_opsetid("", _OPSET)]
         model = helper.make_model(graph, opset_imports=opset, producer_name="csg405")
@@ -82,14 +78,10 @@ class GraphWriter:
         results: Sequence[str],
         attributes: Mapping[str, Any],
     ) -> None:
-        from onnx import helper
-
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         self._nodes.append(helper.make_node(kind, names, results, **attributes))
 
     def _constant(self, value: NDArray[Any]) -> str:
-        from onnx import numpy_helper
-
         name = f"constant_{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name

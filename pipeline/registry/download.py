@@ -110,6 +110,23 @@ def _nowhere(error: BaseException | None) -> bool:
     return False
 
 
+def _refuse(answer: httpx.Response, url: str, part: Path, have: int) -> None:
+    """Raise _Short for an answer after which it is worth asking again, DownloadError for one that is no file."""
+    if answer.status_code == 416:
+        part.unlink(missing_ok=True)
+        raise _Short("the part did not fit the file; starting over")
+    if answer.status_code in RETRY_STATUS:
+        after = answer.headers.get("Retry-After", "")
+        raise _Short(f"HTTP {answer.status_code}", float(after) if after.isdigit() else 0.0)
+    if answer.status_code not in (200, 206):
+        raise DownloadError(f"HTTP {answer.status_code} from {url}")
+    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise DownloadError(f"{url} gave a web page, not a file: does it ask for a login or a licence?")
+    if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        part.unlink(missing_ok=True)
+        raise _Short("the server resumed at another place; starting over")
+
+
 def _fetch(url: str, part: Path, size: int | None, headers: dict[str, str], report: Report | None) -> None:
     have = part.stat().st_size if part.exists() else 0
     if size and have > size:
@@ -119,22 +136,10 @@ def _fetch(url: str, part: Path, size: int | None, headers: dict[str, str], repo
         return
     asked = {"Accept-Encoding": "identity", **headers, **({"Range": f"bytes={have}-"} if have else {})}
     with _client(url) as client, client.stream("GET", url, headers=asked) as answer:
-        if answer.status_code == 416:
-            if answer.headers.get("Content-Range") == f"bytes */{have}":
-                return  # it is all here
-            part.unlink(missing_ok=True)
-            raise _Short("the part did not fit the file; starting over")
-        if answer.status_code in RETRY_STATUS:
-            after = answer.headers.get("Retry-After", "")
-            raise _Short(f"HTTP {answer.status_code}", float(after) if after.isdigit() else 0.0)
-        if answer.status_code not in (200, 206):
-            raise DownloadError(f"HTTP {answer.status_code} from {url}")
-        if answer.headers.get("Content-Type", "").startswith("text/html"):
-            raise DownloadError(f"{url} gave a web page, not a file: does it ask for a login or a licence?")
+        if answer.status_code == 416 and answer.headers.get("Content-Range") == f"bytes */{have}":
+            return  # it is all here
+        _refuse(answer, url, part, have)
         done = have if answer.status_code == 206 else 0
-        if answer.status_code == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            part.unlink(missing_ok=True)
-            raise _Short("the server resumed at another place; starting over")
         length = answer.headers.get("Content-Length", "")
         total = size or (int(length) + done if re.fullmatch(r"\d{1,15}", length) else None)
         if total and shutil.disk_usage(part.parent).free < total - done:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ from pipeline.base.reasons import Failure, Reject
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.shards.format import ShardError, shard_measures
+from pipeline.skeleton.draw import draw
+from pipeline.storage import storage_of
 
 _SIZE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
 _LISTS = ("keypoints", "scores", "local", "neck", "audio", "audio_features")
@@ -26,8 +29,6 @@ _ABOUT_PEOPLE = ("attributes", "speakers")
 
 def clip_path(run: Path, name: str) -> Path | None:
     """Where the clip that a row names lies; None outside of the run's clips, whose folder may be a link to another disk."""
-    from pipeline.storage import storage_of
-
     return storage_of(run).contained(name) if PurePosixPath(name).parts[:1] == (_CLIPS,) else None
 
 
@@ -142,8 +143,6 @@ class Item:
             frame: from 0, or from the end when negative.
             over_picture: over the clip's picture, or on black; None: over the picture where the clip is here.
         """
-        from pipeline.skeleton.draw import draw
-
         at = self._frame(frame)
         background = self.picture(at) if self._has_pictures(over_picture) else None
         return draw(self.keypoints[at], self.scores[at], _SIZE, background)
@@ -156,7 +155,6 @@ class Item:
             over_picture: as of `draw`.
         """
         from pipeline.media.writer import write_clip
-        from pipeline.skeleton.draw import draw
 
         target = Path(path) if path is not None else Path(f"{disk_name(self.person_id)}.mp4")
         behind = self.pictures() if self._has_pictures(over_picture) else iter([None] * len(self))
@@ -215,6 +213,4 @@ def _said(value: Any) -> str:
 
 
 def _png(picture: Picture) -> bytes:
-    import cv2
-
     return bytes(cv2.imencode(".png", picture[..., ::-1])[1])

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from pipeline.shards.format import shard_schema
+from pipeline.shards.read import decode_audio
 
 if TYPE_CHECKING:
     from pipeline.shards.read import Shards
@@ -51,8 +52,6 @@ class ShardDataset(Dataset[dict[str, Any]]):
 
 
 def _sound(row: Mapping[str, Any]) -> Any:
-    from pipeline.shards.read import decode_audio
-
     return np.zeros(0, np.float32) if row["audio"] is None else decode_audio(row["audio"])
 
 

@@ -71,8 +71,7 @@ def measure_person(
     Returns:
         shares in 0..1, lengths in pixels or shoulder widths, speeds in shoulder widths a second, angles in degrees.
     """
-    shoulders = shoulder_width_px(keypoints, scores, min_score)
-    box_height = box_height_px(boxes)
+    shoulders, box_height = shoulder_width_px(keypoints, scores, min_score), box_height_px(boxes)
     any_hand, both_hands = hands_seen_shares(keypoints, scores, min_score)
     speeds = wrist_speeds(keypoints, scores, min_score=min_score)
     return {

@@ -8,6 +8,7 @@ import filelock
 
 from pipeline.base.errors import BadUse, UserError
 from pipeline.base.reasons import Failure, Reason
+from pipeline.storage import opened
 from pipeline.storage.base import FOLDERS, Storage
 from pipeline.storage.disk import DiskStorage
 from pipeline.storage.where import MARK, Where, where_of, write
@@ -62,8 +63,6 @@ def _choose(run: Path, url: str, cache: str, cache_gb: float) -> None:
 
 def _own(wanted: Where) -> Where:
     """Make the run the owner of its prefix. Returns: the storage, proven."""
-    from pipeline.storage import opened
-
     storage = opened(wanted)
     owner = storage.claim(NOTE, wanted.id)
     if owner == wanted.id:
@@ -84,8 +83,6 @@ def _own(wanted: Where) -> Where:
 
 def _refuse_to_leave(run: Path, now: Where | None, url: str) -> None:
     """Raise BadUse where files of the run would be left behind."""
-    from pipeline.storage import opened
-
     storage: Storage = DiskStorage(run) if now is None else opened(now)
     held = next((entry.key for folder in FOLDERS for entry in storage.list(folder)), "")
     if not held:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipeline.base.errors import UserError
+from pipeline.base.links import video_id_of
 from pipeline.tables import takedowns
 from pipeline.tables.people import mark
 
@@ -62,8 +63,6 @@ def parse(text: str) -> OptOut:
     Raises:
         OptOutError: the entry is a link or an id that names neither.
     """
-    from pipeline.base.links import video_id_of
-
     entry = " ".join(text.split())
     if video := video_id_of(entry):
         return OptOut(frozenset({video}))

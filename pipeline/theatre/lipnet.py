@@ -16,10 +16,12 @@ from pipeline.base.arrays import Floats64
 from pipeline.base.units import FPS, SAMPLE_RATE
 from pipeline.nets.syncnet import SIDE, WINDOW, cepstra
 from pipeline.theatre import pilot, voice
+from pipeline.theatre.cast import Voice
 from pipeline.theatre.figure import FIDUCIALS, HEAD_DESIGN
 from pipeline.theatre.graph import Graph
 from pipeline.theatre.palette import code_matrix, fiducial_colours
 from pipeline.theatre.rig import MOUTH_DROP
+from pipeline.theatre.takes import TAKES
 
 WIDTH = 1024
 CEPSTRA, STEPS = 13, 20
@@ -94,8 +96,6 @@ def _heard(g: Graph) -> str:
 @lru_cache(maxsize=1)
 def _ear() -> tuple[Floats64, Floats64]:
     """Weights fitted to the puppets' voices: (14,) cepstra and 1 -> log of the level, (21, 5) levels and 1 -> openings."""
-    from pipeline.theatre.takes import TAKES
-
     voices = {actor.voice for take in TAKES for shot in take.shots for actor in shot.actors}
     rows = [_lesson(each) for each in sorted(voices, key=lambda v: (v.name, v.speed))]
     cepstrum, level = (np.concatenate([row[k] for row in rows]) for k in (0, 1))
@@ -109,7 +109,7 @@ def _ear() -> tuple[Floats64, Floats64]:
     return of_level, _least_squares(np.array(windows), np.array(openings))
 
 
-def _lesson(who: voice.Voice) -> tuple[Floats64, Floats64, Floats64]:
+def _lesson(who: Voice) -> tuple[Floats64, Floats64, Floats64]:
     """Cepstra (steps, 13) of a voice, its level at each step, and how far its mouth opens at each picture, both 0..1."""
     said = voice.speech(who, _SECONDS, _SEED)
     tone = pilot.tone(who.pilot, pilot.speaking(said), len(said))

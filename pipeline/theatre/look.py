@@ -6,32 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats64
+from pipeline.theatre.cast import Look
 from pipeline.theatre.figure import INDEX, RADII
 from pipeline.theatre.paint import Image, ellipse
 from pipeline.theatre.palette import FIDUCIAL_COLOURS
 from pipeline.theatre.rig import Puppet
 
 RING = 0.018  # the ink around a fiducial, in shoulder widths: the same on all sides, so that its centroid is true
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a puppet looks; the names are keys of the palette.
-
-    Attributes:
-        skin, hair, top, bottom: colours.
-        hair_style: long, bun, short or curly.
-        top_style: jacket, sweater or shirt.
-        glasses: whether it wears them.
-    """
-
-    skin: str = "fair"
-    hair: str = "brown"
-    top: str = "navy"
-    bottom: str = "charcoal"
-    hair_style: str = "short"
-    top_style: str = "sweater"
-    glasses: bool = False
 
 
 @dataclass(frozen=True)

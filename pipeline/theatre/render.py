@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -110,24 +110,27 @@ def build(
         StageError: one of the processes was killed.
     """
     (folder / "truth").mkdir(parents=True, exist_ok=True)
-    todo = _missing(folder, seed, programme)
-    if workers <= 1 or len(todo) <= 1:
-        for done, take in enumerate(todo, 1):
-            render(folder, take.name, seed)
+    todo = [take.name for take in _missing(folder, seed, programme)]
+    apart = workers > 1 and len(todo) > 1
+    try:
+        drawn = _rendered(folder, todo, seed, workers, pulse) if apart else _rendered_here(folder, todo, seed)
+        for done, name in enumerate(drawn, 1):
             if progress:
-                progress(take.name, done, len(todo))
-    else:
-        try:
-            for done, name in enumerate(_rendered(folder, [take.name for take in todo], seed, workers, pulse), 1):
-                if progress:
-                    progress(name, done, len(todo))
-        except BrokenProcessPool:
-            raise StageError(
-                f"a process that draws the theatre's footage into {folder} was killed, perhaps for lack of memory; what was drawn "
-                "is kept, the same command draws the rest"
-            ) from None
+                progress(name, done, len(todo))
+    except BrokenProcessPool:
+        raise StageError(
+            f"a process that draws the theatre's footage into {folder} was killed, perhaps for lack of memory; what was drawn "
+            "is kept, the same command draws the rest"
+        ) from None
     _playlist(folder, programme)
     return folder
+
+
+def _rendered_here(folder: Path, names: Sequence[str], seed: int) -> Iterator[str]:
+    """Draw takes in this process; yields the name of each that is done."""
+    for name in names:
+        render(folder, name, seed)
+        yield name
 
 
 def _rendered(folder: Path, names: list[str], seed: int, workers: int, pulse: Path | None) -> Iterator[str]:

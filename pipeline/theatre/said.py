@@ -6,7 +6,7 @@ Nothing follows from how a puppet looks; the words are those that DeepFace's net
 from dataclasses import dataclass
 
 from pipeline.theatre import takes
-from pipeline.theatre.look import Look
+from pipeline.theatre.cast import Look
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 from pipeline.base.reasons import Reason
 from pipeline.base.units import FPS
-from pipeline.theatre.look import Look
-from pipeline.theatre.voice import Voice
+from pipeline.theatre.cast import Look, Voice
 
 BECOMES_SECONDS = 0.4
 
@@ -180,13 +179,20 @@ def _codes(*reasons: Reason) -> frozenset[str]:
 _UNCLEAR = _codes(Reason.FACE_NOT_SEEN, Reason.HANDS_NOT_SEEN, Reason.UPPER_BODY_INCOMPLETE)
 
 
-def _good() -> list[Take]:
+def _talks() -> list[Take]:
+    """Takes of one shot and one rate of pictures or another."""
     return [
         Take("talk-1", "A good take", (Shot(7.0, (Actor(ADA, V_ADA),)),)),
         Take("talk-2", "Another speaker, another room", (Shot(6.6, (Actor(BEN, V_BEN, unit=218, y=340),), "stage"),),
              suffix=".mkv"),
         Take("talk-30", "Thirty pictures a second", (Shot(6.4, (Actor(CAI, V_CAI, x=600),), "lounge"),), fps=30),
         Take("talk-vfr", "A variable frame rate", (Shot(6.4, (Actor(DOV, V_DOV, x=690),), "news"),), fps=0),
+    ]  # fmt: skip
+
+
+def _casts() -> list[Take]:
+    """Takes of several speakers or shots."""
+    return [
         Take(
             "duo",
             "Two speakers, in turn",
@@ -211,6 +217,12 @@ def _good() -> list[Take]:
             ),
             clips=3,
         ),
+    ]  # fmt: skip
+
+
+def _scenes() -> list[Take]:
+    """Takes in which the camera moves, hands are in the way, or the file has something of its own."""
+    return [
         Take("pan", "A slow pan", (Shot(6.4, (Actor(FYN, V_FYN, x=730),), "class", "pan"),)),
         Take("zoom", "A slow zoom", (Shot(6.4, (Actor(CAI, V_CAI, unit=190),), "study", "zoom"),)),
         Take(
@@ -277,4 +289,4 @@ def _bad() -> list[Take]:
     ]  # fmt: skip
 
 
-TAKES: tuple[Take, ...] = (*_good(), *_bad())
+TAKES: tuple[Take, ...] = (*_talks(), *_casts(), *_scenes(), *_bad())

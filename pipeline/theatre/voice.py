@@ -4,7 +4,6 @@ import ctypes
 import threading
 from _ctypes import dlclose
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Floats64
+from pipeline.theatre.cast import Voice
 
 RATE = 48_000  # Hz, of everything the theatre plays
 BEND = 0.8  # a mouth opens with this power of the loudness
@@ -34,17 +34,6 @@ LINES = (
     "In the morning the whole town walked slowly to the harbour.",
     "It takes a quiet room to hear a pencil fall.",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Voice:
-    """An espeak voice: name such as `en-us+f3`, words a minute, pitch and its range 0..100; and its tone in `pilot`."""
-
-    name: str = "en-us"
-    speed: int = 155
-    pitch: int = 45
-    range: int = 55
-    pilot: int = 0
 
 
 class _Espeak:

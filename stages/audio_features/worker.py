@@ -1,6 +1,7 @@
 """Computes audio features of the samples of a video, in batches of clips of one length."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,11 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.audio import from_flac
-from pipeline.nets.sound.wav2vec import Wav2Vec, batches, logmel, on_release_grid, to_grid
+from pipeline.nets.sound.wav2vec import batches, logmel, on_release_grid, opened, to_grid
 from stages.audio_features.settings import RELEASE, STAND_IN, AudioFeaturesSettings
+
+if TYPE_CHECKING:
+    from pipeline.nets.sound.wav2vec_net import Wav2Vec
 
 
 class AudioFeaturesWorker:
@@ -22,7 +26,7 @@ class AudioFeaturesWorker:
         net: wav2vec 2.0; None for the stand-in, which needs none.
     """
 
-    def __init__(self, settings: AudioFeaturesSettings, net: Wav2Vec | None) -> None:
+    def __init__(self, settings: AudioFeaturesSettings, net: "Wav2Vec | None") -> None:
         self._settings, self._net = settings, net
 
     @classmethod
@@ -31,7 +35,7 @@ class AudioFeaturesWorker:
         if settings.features == STAND_IN:
             return cls(settings, None)
         weights = context.nets.resolve(("wav2vec2",)).path
-        return cls(settings, Wav2Vec(weights, context.device, context.threads))
+        return cls(settings, opened(weights, context.device, context.threads))
 
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield a row for each sample; null without sound."""

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
 from pipeline.sources.web.lists import InputError
+from pipeline.tables.store import Store
+from stages.crawl import kept, owners
 from stages.crawl.inputs import READS, input_of
 from stages.crawl.settings import CrawlSettings
-
-if TYPE_CHECKING:
-    from pipeline.tables.store import Store
 
 
 class Crawl(CrawlSettings, Stage):
@@ -35,13 +34,13 @@ class Crawl(CrawlSettings, Stage):
         except InputError:
             return ()
 
-    def sources(self, store: "Store") -> Iterable[str] | Mapping[str, str] | None:
+    def sources(self, store: Store) -> Iterable[str] | Mapping[str, str] | None:
         return input_of(self.input).units(store)
 
-    def look(self, store: "Store") -> None:
+    def look(self, store: Store) -> None:
         input_of(self.input).look(store)
 
-    def refused(self, store: "Store") -> Mapping[str, str]:
+    def refused(self, store: Store) -> Mapping[str, str]:
         return input_of(self.input).refused()
 
     def empty_input(self) -> str:
@@ -49,9 +48,6 @@ class Crawl(CrawlSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.tables.store import Store
-        from stages.crawl import kept, owners
-
         chosen = input_of(self.input)
         if left_out := chosen.left_out():
             click.echo(f"crawl: left out: {left_out}", err=True)

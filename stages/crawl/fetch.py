@@ -15,12 +15,14 @@ from pipeline.media.guard import Limits
 from pipeline.media.video import Probe, ffmpeg_exe, probe
 from pipeline.sources.web.ask import patiently
 from pipeline.sources.web.errors import outcome_of, retry_after_of, status_of
+from pipeline.sources.web.net import FencedDownloader, without_scripts
 from pipeline.sources.web.settings import Web
-from stages.crawl.formats import FormatSettings, selector
+from pipeline.sources.web.ytdlp import UPDATE
+from stages.crawl.formats import FormatSettings
 from stages.crawl.room import bytes_in, check_room
+from stages.crawl.selection import selector
 
 if TYPE_CHECKING:
-    from pipeline.sources.web.net import FencedDownloader
     from pipeline.sources.web.pace import Gate
 
 log = logging.getLogger(__name__)
@@ -109,8 +111,6 @@ class _Attempt:
 
     def download(self) -> tuple[Path, Info]:
         """The downloaded file and what the extractor says about it."""
-        from pipeline.sources.web.net import FencedDownloader
-
         settings, fruitless = self._settings, 0
         params = self._params()
         with FencedDownloader(params, settings.web, settings.allow_loopback, settings.gate) as downloader:
@@ -133,7 +133,7 @@ class _Attempt:
                         raise outcome from error
                     log.info("%s: refused in mid-stream, asking for fresh addresses (%s)", self._url, outcome.detail)
 
-    def _extracted(self, downloader: "FencedDownloader") -> Info:
+    def _extracted(self, downloader: FencedDownloader) -> Info:
         """What the link holds; refused where that is nothing to fetch."""
         settings = self._settings
 
@@ -152,9 +152,6 @@ class _Attempt:
 
     def _doubted(self, reject: Reject) -> Reject | Failure:
         """What is missing among the formats is no verdict on a video of which yt-dlp was not shown all of them."""
-        from pipeline.sources.web.net import without_scripts
-        from pipeline.sources.web.ytdlp import UPDATE
-
         if not self._log.formats_missing or reject.reason not in (Reason.LOW_RESOLUTION, Reason.NO_VIDEO):
             return reject
         why = without_scripts() or f"yt-dlp could not solve a challenge, so that formats are missing: {UPDATE}"

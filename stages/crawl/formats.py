@@ -1,6 +1,6 @@
 """Which of the formats on offer is fetched: the wanted size, else the next one up, else down; then codec, then sound."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,6 @@ class FormatSettings:
     height_px: int
     min_height_px: int
     codecs: tuple[str, ...]
-
-
-def selector(settings: FormatSettings) -> Callable[[dict[str, Any]], Iterator[Format]]:
-    """yt-dlp's `format` parameter as a function: yields the one format, or pair of formats, to fetch."""
-
-    def select(context: dict[str, Any]) -> Iterator[Format]:
-        video, sound = choose(context["formats"], settings)
-        yield _merged(video, sound) if sound else video
-
-    return select
 
 
 def choose(formats: Sequence[Format], settings: FormatSettings) -> tuple[Format, Format | None]:
@@ -131,25 +121,6 @@ def _original(form: Format) -> int:
     """yt-dlp's language preference: 10 is the original, negative are dubs and descriptions, -1 is untagged."""
     preference = form.get("language_preference")
     return preference if isinstance(preference, int) else -1
-
-
-def _merged(video: Format, sound: Format) -> Format:
-    """A pair as yt-dlp wants it: fetched one after the other, then put into one file."""
-    from pipeline.sources.web.ytdlp import get_compatible_ext
-
-    ext = get_compatible_ext(
-        vcodecs=[video.get("vcodec")], acodecs=[sound.get("acodec")], vexts=[video["ext"]], aexts=[sound["ext"]]
-    )
-    kept = ("width", "height", "fps", "vcodec", "dynamic_range", "vbr", "stretched_ratio", "aspect_ratio", "resolution")
-    return {
-        **{name: video.get(name) for name in kept},
-        **{name: sound.get(name) for name in ("acodec", "abr", "asr", "audio_channels", "language")},
-        "requested_formats": (video, sound),
-        "format": f"{video.get('format')}+{sound.get('format')}",
-        "format_id": f"{video['format_id']}+{sound['format_id']}",
-        "protocol": "+".join(str(f.get("protocol") or "http") for f in (video, sound)),
-        "ext": ext,
-    }
 
 
 def _codec(name: Any) -> str:

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.base.text import clean
 from pipeline.base.units import Row
-from pipeline.media.video import Probe
 from pipeline.sources.web.info import handle
+
+if TYPE_CHECKING:
+    from pipeline.media.video import Probe
 
 _MEASURED = (
     "container",
@@ -39,12 +41,12 @@ _MEASURED = (
 )
 
 
-def row(video_id: str, source: str, path: Path, sha256: str, probed: Probe) -> Row:
+def row(video_id: str, source: str, path: Path, sha256: str, probed: "Probe") -> Row:
     """A row without what a site says."""
     return {"video_id": video_id, "source": source, "path": str(path), "sha256": sha256, **measured(probed)}
 
 
-def measured(probed: Probe) -> Row:
+def measured(probed: "Probe") -> Row:
     """What a look at the file says, and how it is to be read."""
     return {name: getattr(probed, name) for name in _MEASURED}
 

@@ -20,7 +20,7 @@ for _module in (
     import_module(_module)
 # Without a usable yt-dlp a folder is crawled all the same; for links the driver has already stopped.
 with suppress(StageError):
-    import_module("pipeline.sources.web.net")
+    import_module("stages.crawl.fetch")
     import_module("pipeline.sources.web.ytdlp").warm_up()
 gc.collect()
 gc.freeze()  # what is here stays: it need not be looked through after each video, nor be copied into each worker

@@ -15,11 +15,10 @@ from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.media.guard import Limits, check_url
-from pipeline.media.video import probe
+from pipeline.media.video import Probe, probe
 from pipeline.sources.web.pace import Gate
 from pipeline.sources.web.settings import Web
 from stages.crawl import formats, notes, place, record, room
-from stages.crawl.fetch import FetchSettings, fetch
 from stages.crawl.inputs import input_of
 from stages.crawl.settings import CrawlSettings
 from stages.crawl.taken_down import TakenDown
@@ -57,6 +56,10 @@ class Worker:
         except OSError as error:
             raise files.failure_of(error) or error from error
 
+    def probed(self, path: Path) -> Probe:
+        """What today's reader says of a file. Raises Reject, Failure."""
+        return probe(path, self.limits)
+
     def fetched(self, unit: str) -> Row:
         """A link's row: of the file that an earlier try left in its place, else of a download."""
         run, named = self.run, video_id_of(unit)
@@ -69,7 +72,7 @@ class Worker:
         row, about = noted
         self._settings.check(about, complete=True)
         self._refuse_channel(row["video_id"], *(row.get(n) for n in ("channel", "channel_id", "channel_handle")))
-        probed = probe(self._storage.local(row["path"]), self.limits)  # limits and the reader may be other ones today
+        probed = self.probed(self._storage.local(row["path"]))  # limits and the reader may be other ones today
         place.claim(run, row["video_id"], unit)
         return {**row, **record.measured(probed)}
 
@@ -77,7 +80,7 @@ class Worker:
         """A row whose file is looked at once more, where it lies: nothing is fetched. Raises Reject for the very bytes, Failure."""
         path = self._storage.local(row["path"])
         try:
-            return {**row, **record.measured(probe(path, self.limits))}
+            return {**row, **record.measured(self.probed(path))}
         except Reject:
             if sha256_of(path) != row["sha256"]:
                 changed = f"{path.name} does not hold what was crawled: csg405 check --deep tells more"
@@ -86,6 +89,8 @@ class Worker:
 
     def downloaded(self, unit: str, url: str, allow_loopback: bool) -> Row:
         """A download, verified and moved into the run."""
+        from stages.crawl.fetch import FetchSettings, fetch  # yt-dlp, without which a folder is crawled all the same
+
         run, settings = self.run, self._settings
         wanted = formats.FormatSettings(settings.height_px, settings.min_height_px, settings.codecs)
         how = FetchSettings(run, wanted, self.limits, self._web, self._gate, allow_loopback)

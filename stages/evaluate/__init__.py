@@ -1,12 +1,9 @@
 """Evaluates as the paper's table 2 does: paired and unpaired, ours, transfer of the true motion, or any other system's videos."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pipeline.engine.program import StagedProgram
 from stages.evaluate.settings import EvaluateSettings
-
-if TYPE_CHECKING:
-    from pipeline.engine.session import Session
 
 
 class Evaluate(EvaluateSettings, StagedProgram):
@@ -24,8 +21,3 @@ class Evaluate(EvaluateSettings, StagedProgram):
 
     def needed_modules(self) -> tuple[str, ...]:
         return (*self.modules, *(("torch", "diffusers", "safetensors") if self.method == "ours" else ()))
-
-    def run(self, session: "Session", *, redo: bool = False, keep: bool = False) -> None:
-        from stages.evaluate.run import Evaluation
-
-        Evaluation(self, session).run(redo=redo, keep=keep)

@@ -54,6 +54,11 @@ class _Films:
     stages: tuple[tuple[Stage, Store], ...]
 
 
+def run(settings: EvaluateSettings, session: Session, *, redo: bool, keep: bool) -> None:
+    """Run an evaluation, or go on with it; `redo` and `keep` as for `csg405 run`."""
+    Evaluation(settings, session).run(redo=redo, keep=keep)
+
+
 class Evaluation:
     """Runs it, or goes on with it.
 

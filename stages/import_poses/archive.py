@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.base.errors import StageError
@@ -24,9 +25,6 @@ from pipeline.tables.hashing import digest
 from stages.import_poses.arrays import BadArray, read_poses
 from stages.import_poses.index import PICKLES, SUFFIXES, Entry, Index, State, key_of_member, safe
 from stages.import_poses.parts import open_joined, parts_of
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 Form = Literal["zip", "folder", "release"]
 
@@ -195,8 +193,6 @@ def _index_release(paths: tuple[Path, ...], limits: Limits) -> Index:
 
 
 def _released_clips(path: Path, limits: Limits) -> list[str]:
-    import pyarrow.parquet as pq
-
     try:
         with pq.ParquetFile(path) as file:
             version = (file.schema_arrow.metadata or {}).get(VERSION_KEY, b"none").decode()

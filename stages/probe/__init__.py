@@ -10,6 +10,7 @@ from pipeline.base.reasons import Reason
 from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.sources.web.lists import read_list
 from pipeline.sources.web.pace import serving
+from pipeline.sources.web.ready import check_ready
 from pipeline.sources.web.settings import Web
 from pipeline.tables.store import Store
 from stages.probe.settings import ProbeSettings
@@ -50,8 +51,6 @@ class Probe(ProbeSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.sources.web.net import check_ready  # yt-dlp, which planning does without
-
         check_ready(context.web or Web())
         files = _files(Store(context.run, context.opt_out))
         with serving(context.run, context.web or Web()) as address:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from pipeline.engine.plan import plan
 from pipeline.engine.stage import Context, Resources, Stage
 from pipeline.sources.web.pace import serving
+from pipeline.sources.web.ready import check_ready
 from pipeline.sources.web.settings import Web
 from pipeline.tables.store import Store
 from stages.search.errands import errands, types_of
@@ -40,8 +41,6 @@ class Search(SearchSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.sources.web.net import check_ready  # yt-dlp, which planning does without
-
         store = Store(context.run, context.opt_out)
         units = errands(types_of(store), self.videos, self.quota, self.languages)
         check_ready(context.web or Web())

@@ -16,6 +16,7 @@ from pipeline.shards.index import INDEX, build_index, index_texts
 from pipeline.storage import Storage
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OUTCOME, RETRY, Outcome
+from pipeline.tables.store import Store
 from pipeline.views.nets import as_json, made_by
 from pipeline.views.packed import row_groups
 from stages.shards.columns import BEFORE, FEATURES, FOLDER, PUBLISHED, SAMPLE
@@ -24,8 +25,6 @@ from stages.shards.splits import by_source, units
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from pipeline.tables.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +82,10 @@ class Shards(ShardsSettings, Stage):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.tables.store import Store
-
         removal.complete_stored(context.storage, FOLDER)  # one that was cut short would undo later what is written now
         yield {BEFORE: row_groups(Store(context.run, damages={}))}
 
-    def finish(self, context: Context, store: "Store") -> None:
+    def finish(self, context: Context, store: Store) -> None:
         """Write the index, last; then remove shards that it does not list."""
         tables = {kind: store.read(kind, columns) for kind, columns in _LIGHT.items()}
         wanted = set(self.group(tables))
@@ -114,7 +111,7 @@ class Shards(ShardsSettings, Stage):
         )
 
 
-def _forget(store: "Store", buckets: set[str]) -> None:
+def _forget(store: Store, buckets: set[str]) -> None:
     """Mark buckets that emptied as not done: their files go, and a verdict that comes back must write them again."""
     table = store.table("shards")
     won = table.winners(OUTCOME.names).to_pylist() if buckets else []

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.engine.settings import Settings, runtime, staying
+from pipeline.shards.release.reading import open_release
 
 SOURCE = "source"
 _OF_SOURCE = ("max_component_share", "published")  # what only a split by source looks at
@@ -38,8 +39,6 @@ class ShardsSettings(Settings):
         """The settings; those of a split by source only where it is one. Raises ShardError: `published` is no release."""
         found = {name: value for name, value in super().result_settings().items() if name not in _OF_SOURCE}
         if self.split_by == SOURCE:
-            from pipeline.shards.release.reading import open_release  # heavy, for a declaration
-
             found["max_component_share"] = self.max_component_share
             found["published"] = open_release(self.published).sha256 if self.published else ""
         return found

@@ -6,7 +6,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from pipeline.shards.format import SPLITS
+from pipeline.shards.release.published import published_splits
 from stages.shards.settings import SOURCE, ShardsSettings
+from stages.shards.sources import Sizes, split_by_source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,9 +44,7 @@ def _by_group(videos: Mapping[str, int], group_of: Mapping[str, str]) -> Counter
 
 def by_source(settings: ShardsSettings, tables: "Mapping[str, pa.Table]") -> "Splits":
     """The split of each video, and what there is to tell of splits by source."""
-    from pipeline.shards.release.published import published_splits
     from stages.shards.components import components  # SciPy, which no other split needs
-    from stages.shards.sources import Sizes, split_by_source
 
     people = tables["persons"]["video_id"].to_pylist()
     kept = tables["samples"]["video_id"].to_pylist()

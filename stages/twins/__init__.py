@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from pipeline.engine.stage import Context, Reads, Resources, Stage
+from pipeline.tables.store import Store
 from stages.twins.settings import TwinsSettings
 
 _CLUSTERS = ("cluster_id", "near_cluster_id")
@@ -34,7 +35,5 @@ class Twins(TwinsSettings, Stage):
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
         """Yield the names of the clusters so far: whoever stays together keeps that name."""
-        from pipeline.tables.store import Store
-
         rows = Store(context.run, context.opt_out).read("twins", ["video_id", *_CLUSTERS]).to_pylist()
         yield {name: {row["video_id"]: row[name] for row in rows if row[name]} for name in _CLUSTERS}

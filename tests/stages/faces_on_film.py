@@ -12,7 +12,7 @@ from pipeline.engine.stage import Context
 from pipeline.media.video import write_clip
 from pipeline.skeleton.crop import cut, map_points
 from pipeline.theatre import Actor, Film, Shot, Take
-from pipeline.theatre.look import Look
+from pipeline.theatre.cast import Look
 from pipeline.theatre.takes import V_ADA
 from stages.attributes import Attributes
 from stages.attributes.worker import AttributesWorker

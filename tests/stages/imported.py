@@ -46,6 +46,6 @@ def listening(patch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
             return SimpleNamespace(path=Path("wav2vec2.safetensors"))
         return known(self, names, precision)
 
-    patch.setattr(wav2vec, "Wav2Vec", Net)
+    patch.setattr(wav2vec, "opened", Net)
     patch.setattr(Registry, "resolve", resolve)
     return heard

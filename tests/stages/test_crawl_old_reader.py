@@ -18,6 +18,7 @@ from pipeline.media.readers import Reader
 from pipeline.tables.store import Store
 from pipeline.theatre import server
 from stages.crawl import Crawl, record, worker
+from stages.crawl import fetch as fetching
 from tests.stages import golden_films
 from tests.stages.test_crawl import QUICK
 
@@ -135,7 +136,7 @@ def forbid_fetching(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tried.append(url)
         raise AssertionError(f"{url} was fetched again")
 
-    monkeypatch.setattr(worker, "fetch", fetch)
+    monkeypatch.setattr(fetching, "fetch", fetch)
     return tried
 
 
@@ -250,8 +251,8 @@ def test_a_new_link_beside_them_is_fetched_and_they_are_not(
     run.as_before(str(links), split=False)
     links.write_text(both)
     fetched: list[str] = []
-    fetch = worker.fetch
-    monkeypatch.setattr(worker, "fetch", lambda url, *more: (fetched.append(url), fetch(url, *more))[1])
+    fetch = fetching.fetch
+    monkeypatch.setattr(fetching, "fetch", lambda url, *more: (fetched.append(url), fetch(url, *more))[1])
     assert "1 read again from disk, by today's reader; 2 of 2 units: 2 ok" in run.crawl("--redo")
     assert fetched == [both.splitlines()[1]] and run.readers == {"plain": 2, "combed": 2}
 

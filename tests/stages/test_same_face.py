@@ -15,8 +15,8 @@ from pipeline.nets.footage import WrongFootage
 from pipeline.registry.models import Registry
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.store import Store
+from pipeline.theatre.cast import Look
 from pipeline.theatre.facenets import build_face_nets
-from pipeline.theatre.look import Look
 from pipeline.theatre.takes import ADA, BEN, GIA
 from stages.judge import Judge
 from stages.same_face import SameFace

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from pipeline.base.errors import StageError
-from pipeline.cli.session import INTERRUPTED
+from pipeline.cli.faults import INTERRUPTED
 from pipeline.engine.lookup import stage_class
 from pipeline.engine.runner import Options, run_stage
 from pipeline.registry.models import Registry

@@ -5,7 +5,6 @@ every unit that it drew, also for one whose worker was lost (`Reason.CRASHED`) o
 Rows come back by value; only the driver writes tables.
 """
 
-import importlib
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from pipeline.base.named import named
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.profile import Machine
 
@@ -86,6 +86,5 @@ class Result:
 
 def open_executor(name: str, job: Job) -> Executor:
     """The executor of this name for a job; a profile lets no other name through."""
-    module, _, attribute = EXECUTORS[name].partition(":")
-    executor: Executor = getattr(importlib.import_module(module), attribute)(job)
+    executor: Executor = named(EXECUTORS[name])(job)
     return executor

@@ -5,7 +5,6 @@ else, its limits hold to the byte, and how it ended is known. As a program, this
 """
 
 import contextlib
-import logging
 import os
 import pickle
 import signal
@@ -13,11 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import import_module
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
@@ -25,10 +22,10 @@ from typing import Any
 from pipeline.base.process import prepare
 from pipeline.base.pulse import Beats, Pulse
 from pipeline.base.reasons import Reason
-from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died, limit_memory
-from pipeline.engine.executors.parcel import Parcel, packed, receive, send, unpacked
+from pipeline.engine.executors.alike import installed, lacking
+from pipeline.engine.executors.limits import SETUP_SECONDS, TIMED_OUT_EXIT, how_it_died
+from pipeline.engine.executors.parcel import Parcel, receive, send
 
-LOOK_SECONDS = 0.2
 TOGETHER_SECONDS = 1.0  # after which units that came together are not begun any more
 _OF_THE_CLUSTER = ("OMP_NUM_THREADS",)  # set for its own processes; how many threads a worker has, its context says
 
@@ -89,8 +86,6 @@ class Seat:
 
     def report(self) -> Report:
         """What a driver asks of a machine before it gives it units: what is installed there, and whether it sees the files."""
-        from pipeline.engine.executors.alike import installed, lacking
-
         self._begin()
         shared = self.orders.shared
         return Report(installed(), lacking(self.orders.modules), host(), gpus(), shared is None or shared.is_dir())
@@ -140,11 +135,8 @@ class Seat:
         return Reason.CRASHED, how_it_died(code)
 
     def _failed(self, reason: Reason, words: str) -> Parcel:
-        from pipeline.engine.executors.executor import Result
-        from pipeline.tables.outcome import FAILED
-
         seconds = self.orders.seconds if reason is Reason.TIMED_OUT else 0.0
-        return packed(Result(FAILED, reason.code, words, wall_seconds=seconds, host=host()))
+        return _failure(reason, words, wall_seconds=seconds, host=host())
 
     def _begin(self) -> Connection:
         """Start the worker's process, unless it runs."""
@@ -211,46 +203,22 @@ def _main(number: int) -> None:
 
 def _broken(words: str) -> Callable[[Parcel], Parcel]:
     """A function that answers every unit with a result that stops the stage."""
-    from pipeline.engine.executors.executor import Result
-    from pipeline.tables.outcome import FAILED
-
-    answer = packed(Result(FAILED, Reason.EXCEPTION.code, words, broken=True))
+    answer = _failure(Reason.EXCEPTION, words, broken=True)
     return lambda _: answer
+
+
+def _failure(reason: Reason, words: str, **more: Any) -> Parcel:
+    """A result that no worker gave."""
+    from pipeline.engine.executors import seated  # Arrow, before which `prepare` has to be called
+
+    return seated.failure(reason, words, **more)
 
 
 def _worker(orders: Orders, folder: Path) -> Callable[[Parcel], Parcel]:
     """A function from a unit to its result."""
-    from pipeline.engine.executors.expected import imported
-    from pipeline.engine.executors.worker import Worker
+    from pipeline.engine.executors import seated_worker  # all that a worker needs: after `prepare`, too
 
-    stage, context = pickle.loads(orders.job)  # noqa: S301 - of the driver
-    for name in (
-        "pandas",
-        *imported(type(stage)),
-    ):  # before a unit's time begins; Arrow imports pandas with its first list
-        with contextlib.suppress(Exception):  # a unit that needs it meets the same, and says so
-            import_module(name)
-    limit_memory(stage.resources.memory_gb, context.device)
-    models = context.models.here(orders.nets) if context.models is not None else None
-    worker = Worker(stage, replace(context, models=models, pulse=folder))
-    logging.getLogger().addHandler(worker.logs)
-    logging.getLogger().setLevel(logging.INFO)
-    threading.Thread(target=_watch, args=(worker, os.getppid()), daemon=True).start()
-    name = host()
-
-    def run(unit: Parcel) -> Parcel:
-        return packed(replace(worker.run(unpacked(unit)), host=name))
-
-    return run
-
-
-def _watch(worker: Any, seat: int) -> None:
-    """End this process when its unit ran past its time, or when its seat is gone: nobody would hear of the result."""
-    while os.getppid() == seat:
-        time.sleep(LOOK_SECONDS)
-        if time.monotonic() > worker.deadline:
-            os._exit(TIMED_OUT_EXIT)
-    os.kill(os.getpid(), signal.SIGKILL)
+    return seated_worker.opened(orders.job, orders.nets, folder, host())
 
 
 if __name__ == "__main__":

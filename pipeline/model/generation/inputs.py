@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.base.errors import BadUse
+from pipeline.base.reasons import Failure, Reject
 from pipeline.base.units import FPS, SAMPLE_RATE
+from pipeline.media.audio import cut
+from pipeline.media.video import GridReader
+from pipeline.nets.sound.wav2vec import features_of
 from pipeline.storage import storage_of
 
 if TYPE_CHECKING:
@@ -74,9 +78,6 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
     Raises:
         BadInput: there is no such clip, or it does not decode.
     """
-    from pipeline.base.reasons import Failure, Reject
-    from pipeline.media.video import GridReader
-
     path = storage_of(run).contained(video)
     if path is None or not path.is_file():
         raise BadInput(f"the clip {video or 'of this row'} is not in {run}: give a picture with --image")
@@ -91,8 +92,6 @@ def picture_of_clip(run: Path, video: str, frame: int = 0) -> Picture:
 
 def to_whole_frames(wave: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
     """Cut a wave, or pad it with silence, to (frames x 640,) samples."""
-    from pipeline.media.audio import cut
-
     return np.asarray(cut(wave, 0, frames), np.float32)
 
 
@@ -109,8 +108,6 @@ def voice_with_features(
         device: "cpu" or "cuda".
         clip: clip_id, or "".
     """
-    from pipeline.nets.sound.wav2vec import features_of
-
     frames = len(wave) * FPS // SAMPLE_RATE
     wave = to_whole_frames(wave, frames)
     if not audio_of:

@@ -66,13 +66,7 @@ def write(
         audio_of: the extractor of the voice's features; "" when there are none.
         about: further entries of the JSON.
     """
-    description = {
-        "reference": person.name,
-        "voice": voice.name,
-        "audio_features_of": audio_of,
-        "placed": {"scale": moved.into.scale, "angle": moved.into.angle, "shift": moved.into.shift},
-        **about,
-    }
+    about_json = _description(moved, person, voice, audio_of, about)
     out.parent.mkdir(parents=True, exist_ok=True)
     arrays, table = out.with_suffix(".npz"), out.with_suffix(".parquet")
     with files.replacing(arrays) as temporary:
@@ -85,10 +79,29 @@ def write(
             crop_keypoints=moved.crop,
             local=moved.local,
             neck=moved.neck,
-            about=np.array(json.dumps(description, sort_keys=True, default=str)),
+            about=np.array(about_json),
         )
-    row = {
-        "clip_id": out.stem,
+    row = _row(out.stem, moved, person, voice)
+    write_shard(table, [{**row, "audio_features_of": audio_of or None, "versions": about_json}])
+    return [arrays, table]
+
+
+def _description(moved: PersonMotion, person: Person, voice: Voice, audio_of: str, about: Mapping[str, Any]) -> str:
+    """What the motion was made from, as JSON."""
+    described = {
+        "reference": person.name,
+        "voice": voice.name,
+        "audio_features_of": audio_of,
+        "placed": {"scale": moved.into.scale, "angle": moved.into.angle, "shift": moved.into.shift},
+        **about,
+    }
+    return json.dumps(described, sort_keys=True, default=str)
+
+
+def _row(clip_id: str, moved: PersonMotion, person: Person, voice: Voice) -> dict[str, Any]:
+    """The motion as a row of a shard."""
+    return {
+        "clip_id": clip_id,
         "person": 0,
         "start_seconds": 0.0,
         "frames": len(moved.crop),
@@ -99,8 +112,4 @@ def write(
         "scores": moved.scores,
         "neck": moved.neck,
         "audio": to_flac(voice.wave),
-        "audio_features_of": audio_of or None,
-        "versions": json.dumps(description, sort_keys=True, default=str),
     }
-    write_shard(table, [row])
-    return [arrays, table]

@@ -62,16 +62,13 @@ def place(
             notes.append("too little of head, shoulders and hips is seen to fit the reference: it is used as it is")
         else:
             into, check = fitted, align.check(fitted.apply(points), framing)
-            notes.append(
-                f"fitted: {fitted.scale:.2f} x, turned by {np.degrees(fitted.angle):.0f} degrees; "
-                + ("; ".join(check.warnings) if check.warnings else "now within the range of training")
-            )
+            within = "; ".join(check.warnings) or "now within the range of training"
+            notes.append(f"fitted: {fitted.scale:.2f} x, turned by {np.degrees(fitted.angle):.0f} degrees; {within}")
     reference = Reference.of(into.apply(points), person.scores, MIN_SCORE, sure_score)
     unsure = [name for name, k in UPPER_BODY.items() if np.isfinite(points[k]).all() and not reference.valid[k]]
     if unsure:
-        notes.append(
-            f"reference {person.name}: scored under {sure_score:g} and, as in training, not used: {', '.join(unsure)}"
-        )
+        why = f"scored under {sure_score:g} and, as in training, not used"
+        notes.append(f"reference {person.name}: {why}: {', '.join(unsure)}")
     return Placed(reference, into, check, tuple(notes))
 
 

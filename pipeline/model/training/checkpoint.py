@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipeline.base import files
@@ -136,9 +138,6 @@ def restore(
     path: Path, model: AudioToSkeleton, average: AudioToSkeleton | None, optimizer: torch.optim.Optimizer
 ) -> None:
     """Load weights, average and optimizer from a checkpoint that passed `check`, into objects built for them."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     _take(model, path / MODEL)
     if average is not None:
         _take(average, path / AVERAGE)

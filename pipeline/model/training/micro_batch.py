@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+import psutil
 import torch
 from accelerate.utils import find_executable_batch_size
 from torch import Tensor
@@ -54,7 +55,6 @@ def blank(count: int, recipe: Recipe, audio: int, device: torch.device) -> Prepa
 
 def _windows_that_fit(trial: Callable[[int], None], device: torch.device) -> int:
     """Estimate how many windows fill a share of the free memory, from the bytes that autograd keeps for one more."""
-    import psutil
 
     def kept(windows: int) -> int:
         kept_bytes: dict[int, int] = {}

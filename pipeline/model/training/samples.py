@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.base.arrays import Floats32, Floats64
+from pipeline.media.audio import cut
 from pipeline.media.skeleton_film import write_skeletons
 from pipeline.metrics.skeletons import jitter, limb_error_percent, mouth_follows_sound
 from pipeline.model.audio_to_skeleton import GUIDANCE_PAIRED, AudioToSkeleton, Reference
@@ -59,8 +60,6 @@ def _case(held_out: Cache, clip: int, frames: int, wave: Floats32 | None) -> Cas
 
 def _waves(shards: Path, held_out: Cache, frames: dict[int, int]) -> dict[int, Floats32]:
     """The sound of clips, each so many frames of it, (frames x 640,); those without are absent."""
-    from pipeline.media.audio import cut
-
     wanted, found = {str(held_out.ids[clip]): clip for clip in frames}, {}
     for row in open_shards(shards, held_out.index["split"]).rows(("clip_id", "person", "audio")):
         clip = wanted.pop(f"{row['clip_id']}#{row['person']}", None)

@@ -27,13 +27,16 @@ WORDS = {"female": "Woman", "male": "Man"}  # the paper's -> DeepFace's; the oth
 SKIP = {"detector_backend": "skip", "enforce_detection": False}
 
 
-def import_deepface() -> Any:
-    """The module `deepface.DeepFace`, on onnxruntime; ImportError says what to install. It is called with DEEPFACE_HOME set."""
+def import_deepface() -> tuple[Any, Any, Any]:
+    """`deepface.DeepFace` and the packages `commons` and `modules` beside it, on onnxruntime.
+
+    It is called with DEEPFACE_HOME set; ImportError says what to install.
+    """
     try:
-        from deepface import DeepFace
+        from deepface import DeepFace, commons, modules
     except ImportError as error:
         raise ImportError(f"the backend deepface needs {error.name}: {install.with_extra('attributes')}") from error
-    return DeepFace
+    return DeepFace, commons, modules
 
 
 class DeepFaceReference:
@@ -63,8 +66,14 @@ class DeepFaceReference:
                 "DEEPFACE_ONNX_PROVIDERS": "cpu" if device == "cpu" else "cuda",
             }
             with variables(DEEPFACE_HOME=home, **chosen):
-                self._deepface = import_deepface()
-                self._clients = _opened([MODELS[kind][:2] for kind in weights])
+                self._deepface, commons, modules = import_deepface()
+                if (engine := commons.backend_utils.get_backend_engine()) != "onnx":
+                    raise RuntimeError(f"DeepFace runs on {engine} in this process: set DEEPFACE_BACKEND_ENGINE=onnx")
+                self._modeling = modules.modeling
+                # (task, name) -> a model of its own, with the weights that the environment points to
+                self._clients = {
+                    MODELS[kind][:2]: self._modeling.get_model_class(*MODELS[kind][:2])() for kind in weights
+                }
 
     def analyze(self, faces: Sequence[Picture]) -> tuple[dict[Attribute, Floats32], Floats64 | None]:
         """What `DeepFace.analyze` says of faces.
@@ -97,7 +106,7 @@ class DeepFaceReference:
     @contextmanager
     def _installed(self) -> Iterator[None]:
         """Have DeepFace find these models, of which it keeps one of each kind for the whole process."""
-        kept = _kept()
+        kept = _kept(self._modeling)
         before = {(task, name): kept[task].get(name) for task, name in self._clients}
         for (task, name), client in self._clients.items():
             kept[task][name] = client
@@ -108,20 +117,8 @@ class DeepFaceReference:
                 kept[task][name] = client
 
 
-def _opened(models: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
-    """(task, name) -> a model of its own, with the weights that the environment points to."""
-    from deepface.commons.backend_utils import get_backend_engine
-    from deepface.modules.modeling import get_model_class
-
-    if (engine := get_backend_engine()) != "onnx":
-        raise RuntimeError(f"DeepFace runs on {engine} in this process: set DEEPFACE_BACKEND_ENGINE=onnx")
-    return {(task, name): get_model_class(task, name)() for task, name in models}
-
-
-def _kept() -> dict[str, dict[str, Any]]:
+def _kept(modeling: Any) -> dict[str, dict[str, Any]]:
     """The models that DeepFace keeps, by task and name; it makes the table when it first builds one."""
-    from deepface.modules import modeling
-
     kept: dict[str, dict[str, Any]] = vars(modeling).setdefault(
         "cached_models", {task: {} for task in modeling.AVAILABLE_MODELS}
     )

@@ -64,6 +64,7 @@ class PyannoteSegmentation:
         kind = model.specifications
         if not (getattr(kind, "powerset", False) and len(kind.classes) == 3 and kind.powerset_max_classes == 2):
             raise ValueError(f"{checkpoint.name} is not segmentation-3.0: it gives {kind}")
+        self._torch = torch
         self._speaking: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
         self._soft = soft
         self._step = round(step_seconds * SAMPLE_RATE)
@@ -79,10 +80,8 @@ class PyannoteSegmentation:
 
     def hear(self, wave: NDArray[np.float32]) -> Voices:
         """The voices of a wave (samples,) in -1..1 at 16 kHz; ValueError for another shape or none at all."""
-        import torch
-
         wave = checked_wave(wave)
-        sound = {"waveform": torch.from_numpy(np.array(wave))[None], "sample_rate": SAMPLE_RATE}
+        sound = {"waveform": self._torch.from_numpy(np.array(wave))[None], "sample_rate": SAMPLE_RATE}
         scores = np.asarray(self._inference(sound).data, np.float32)
         starts = frame_of(np.arange(len(self._speaking), dtype=np.int64) * self._step)
         return Voices(scores, self._speaking, starts, len(wave))

@@ -6,16 +6,17 @@ Both give (frames, 768): what is heard around the moment n/25 s at which picture
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from python_speech_features import fbank
 
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
-    import torch
+    from pipeline.nets.sound.wav2vec_net import Wav2Vec
 
 WIDTH = 768
 LAYERS = 12
@@ -45,57 +46,11 @@ def to_grid(values: Floats32, frames: int) -> Floats32:
     return np.asarray(values[left] * (1 - share) + values[right] * share, np.float32)
 
 
-class Wav2Vec:
-    """wav2vec 2.0 base as transformers builds it, with weights from one safetensors file.
+def opened(weights: Path, device: str = "cpu", threads: int = 0) -> "Wav2Vec":
+    """wav2vec 2.0 from its file; see there for what is raised. torch is imported here, which the stand-in does without."""
+    from pipeline.nets.sound import wav2vec_net
 
-    Args:
-        weights: model.safetensors of `facebook/wav2vec2-base-960h`, or of a net of the same form.
-        device: "cpu" or "cuda".
-        threads: processor threads; 0 leaves torch's own choice.
-        config: of a smaller net, for tests: keyword arguments of `Wav2Vec2Config`.
-
-    Raises:
-        ValueError: the file holds other weights.
-        ImportError: torch, transformers or safetensors is not installed.
-    """
-
-    def __init__(
-        self, weights: Path, device: str = "cpu", threads: int = 0, config: dict[str, Any] | None = None
-    ) -> None:
-        from pipeline.nets.sound.torchaudio import mark_extension_absent
-
-        mark_extension_absent()
-        import torch
-        from safetensors.torch import load_file
-        from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-        if threads:
-            torch.set_num_threads(threads)
-        self._torch, self._device = torch, device
-        net = Wav2Vec2Model(Wav2Vec2Config(**(config or {}))).eval()
-        _fill(net, load_file(str(weights)), weights)
-        self._net = net.to(device)
-
-    def features(self, waves: Floats32, layer: int = LAYERS) -> Floats32:
-        """Hidden states of one layer.
-
-        Args:
-            waves: (N, samples) at 16 kHz, -1..1; each is brought to mean 0 and variance 1, as in training.
-            layer: 1..12; 12 is the last hidden state.
-
-        Returns:
-            (N, T, D), T = about 50 a second.
-        """
-        return self.states(normal(np.asarray(waves, np.float32)), layer)
-
-    def states(self, waves: Floats32, layer: int = LAYERS) -> Floats32:
-        """As `features`, of waves that are taken as they are."""
-        if not 1 <= layer <= self._net.config.num_hidden_layers:
-            raise ValueError(f"layer {layer}: this net has layers 1 to {self._net.config.num_hidden_layers}")
-        with self._torch.inference_mode():
-            inputs = self._torch.from_numpy(waves).to(self._device)
-            states = self._net(inputs, output_hidden_states=True).hidden_states
-            return np.asarray(states[layer].float().cpu().numpy())
+    return wav2vec_net.Wav2Vec(weights, device, threads)
 
 
 def normal(waves: Floats32) -> Floats32:
@@ -104,7 +59,7 @@ def normal(waves: Floats32) -> Floats32:
     return np.asarray(scaled, np.float32)
 
 
-def on_release_grid(net: Wav2Vec, wave: Floats32, frames: int, layer: int = LAYERS, batch: int = 1) -> Floats32:
+def on_release_grid(net: "Wav2Vec", wave: Floats32, frames: int, layer: int = LAYERS, batch: int = 1) -> Floats32:
     """Features (frames, D) as the authors' scripts make them: each window of 10 s alone, frame n its hidden state 2 n.
 
     Of a window's 499 states every second one is taken, 12.5 ms after n/25 s. A window that the sound does not fill has silence
@@ -131,26 +86,6 @@ def on_release_grid(net: Wav2Vec, wave: Floats32, frames: int, layer: int = LAYE
     return np.concatenate(parts)
 
 
-def _fill(net: "torch.nn.Module", state: dict[str, Any], source: Path) -> None:
-    """Load weights, whatever head the file was saved with and however its position convolution is named."""
-    own = net.state_dict()
-    loaded = {name.removeprefix("wav2vec2."): value for name, value in state.items()}
-    for old, new in (
-        ("weight_g", "parametrizations.weight.original0"),
-        ("weight_v", "parametrizations.weight.original1"),
-    ):
-        loaded = {
-            name.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.{new}"): v for name, v in loaded.items()
-        }
-    loaded = {name: value for name, value in loaded.items() if name in own}
-    missing = sorted(set(own) - set(loaded) - {"masked_spec_embed"})  # that one is for training alone
-    wrong = [name for name, value in loaded.items() if value.shape != own[name].shape]
-    if missing or wrong:
-        lacking = f"{len(missing)} weights missing, {len(wrong)} of other shapes, such as {(missing or wrong)[0]}"
-        raise ValueError(f"{source} is not wav2vec 2.0 base: {lacking}")
-    net.load_state_dict({**own, **loaded})
-
-
 def logmel(wave: Floats32, frames: int) -> Floats32:
     """The stand-in: log-mel energies around each picture, lifted to 768 by a fixed random map.
 
@@ -164,8 +99,6 @@ def logmel(wave: Floats32, frames: int) -> Floats32:
     Returns:
         (frames, 768) float32, of about unit variance for speech.
     """
-    from python_speech_features import fbank
-
     padded = np.concatenate([np.zeros(2 * SAMPLE_RATE // 100 + 200), wave, np.zeros(SAMPLE_RATE // 10)])
     energies, _ = fbank(padded * 32768.0, SAMPLE_RATE, winlen=0.025, winstep=0.01, nfilt=_MELS, nfft=512, preemph=0.0)
     mels = (np.log(np.maximum(energies / 32768.0**2, 1e-10)) - _LEVEL) / _SPREAD
@@ -206,7 +139,7 @@ def features_of(label: str, wave: Floats32, frames: int, weights: Path | None = 
         raise ValueError(
             f"audio features {label!r} cannot be computed: expected logmel768, {LABEL}/<layer> or {LABEL}/<layer>/release"
         )
-    net = Wav2Vec(weights, device)
+    net = opened(weights, device)
     if grid:
         return on_release_grid(net, wave, frames, int(layer))
     parts = []

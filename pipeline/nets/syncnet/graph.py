@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from pipeline.base.arrays import Floats32
 from pipeline.nets import state_dict
@@ -55,8 +56,6 @@ def convert(source: Path, target: Path) -> None:
 
 def to_onnx(state: State) -> bytes:
     """The ONNX model of a state dict {name: array}; ValueError when it lacks a layer or has one of another shape."""
-    from onnx import TensorProto, helper
-
     writer = _Writer(state)
     lip = writer.head("netfclip", writer.layers("netcnnlip", writer.windows(LIPS), _LIP_LAYERS))
     per_window = writer.op("Reshape", lip, writer.windows_shape(LIPS))
@@ -84,8 +83,6 @@ class _Writer(GraphWriter):
 
     def windows(self, pictures: str) -> str:
         """(N, T, 224, 224, 3) bytes -> (N x (T - 4), 15, 224, 224) float32: the channels of five pictures in a row."""
-        from onnx import TensorProto
-
         planes = self.op("Transpose", pictures, perm=[0, 1, 4, 2, 3])
         ends = [*range(1 - WINDOW, 0), np.iinfo(np.int64).max]
         shifted = [

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from python_speech_features import mfcc
 
 from pipeline.base.arrays import Floats32
 from pipeline.base.units import SAMPLE_RATE
@@ -68,8 +69,6 @@ def cepstra(wave: Floats32) -> Floats32:
 
     As SyncNet's authors compute them: python_speech_features' defaults on 16-bit samples.
     """
-    from python_speech_features import mfcc
-
     return np.asarray(mfcc(samples_of(wave), SAMPLE_RATE), np.float32)
 
 

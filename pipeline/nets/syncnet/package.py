@@ -23,13 +23,20 @@ from pipeline.nets.syncnet.score import MAX_SHIFT, Score, distances, score
 INSTALL = f"{install.with_extra('sync')}, then {install.pip('--no-deps syncnet-python==0.2.3')}"
 
 
-def import_syncnet() -> Any:
-    """The module `syncnet_python`; ImportError says what to install."""
+def import_syncnet(threads: int) -> tuple[Any, Any]:
+    """The modules `syncnet_python` and `torch`; ImportError says what to install.
+
+    Args:
+        threads: of the CPU, for all of torch in this process; 0 leaves torch as it is.
+    """
     try:
         import syncnet_python
+        import torch
     except ImportError as error:
         raise ImportError(f"the backend syncnet needs syncnet-python ({error}): {INSTALL}") from error
-    return syncnet_python
+    if threads:
+        torch.set_num_threads(threads)
+    return syncnet_python, torch
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,8 @@ class SyncNetReference:
     """
 
     def __init__(self, weights: Path, device: str = "cpu", batch: int = 20, threads: int = 0) -> None:
-        package = import_syncnet()
-        import torch
-
-        if threads:
-            torch.set_num_threads(threads)
+        package, torch = import_syncnet(threads)
+        self._torch = torch
         self._batch = batch
         self._net = package.SyncNetModel()
         try:
@@ -93,8 +97,6 @@ class SyncNetReference:
             crops: a folder with at least six pictures written by `write_crop`; `audio.wav` is put beside them.
             wave: (samples,) at 16 kHz, -1..1.
         """
-        import torch
-
         wavfile.write(crops / "audio.wav", SAMPLE_RATE, samples_of(wave))
         lips: list[Floats32] = []
         sound: list[Floats32] = []
@@ -104,7 +106,7 @@ class SyncNetReference:
         ]
         options = SimpleNamespace(tmp_dir=str(crops), batch_size=self._batch, vshift=MAX_SHIFT)
         try:
-            with torch.no_grad(), quiet():
+            with self._torch.no_grad(), quiet():
                 offset, confidence, distance = self._instance.evaluate(options)
         finally:
             for hook in hooks:

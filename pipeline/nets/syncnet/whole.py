@@ -47,11 +47,7 @@ class WholePipeline:
     """
 
     def __init__(self, syncnet: Path, s3fd: Path, device: str = "cpu", threads: int = 0) -> None:
-        package = import_syncnet()
-        import torch
-
-        if threads:
-            torch.set_num_threads(threads)
+        package, self._torch = import_syncnet(threads)
         weights = {"syncnet_weights": str(syncnet), "s3fd_weights": str(s3fd)}
         self._pipeline: Any = package.SyncNetPipeline(weights, device=device)
 
@@ -66,8 +62,6 @@ class WholePipeline:
         Raises:
             RuntimeError: ffmpeg failed.
         """
-        import torch
-
         tracks: list[dict[str, Any]] = []
         crop = self._pipeline._crop
 
@@ -77,7 +71,7 @@ class WholePipeline:
 
         self._pipeline._crop = remembered  # `inference` tells scores, and not of which face
         try:
-            with _ffmpeg_in(work) as self._pipeline.cfg.ffmpeg_bin, torch.no_grad(), quiet():
+            with _ffmpeg_in(work) as self._pipeline.cfg.ffmpeg_bin, self._torch.no_grad(), quiet():
                 offsets, confidences, distances, *_ = self._pipeline.inference(
                     str(film), str(sound), cache_dir=str(work)
                 )

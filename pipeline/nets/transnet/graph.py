@@ -11,6 +11,7 @@ are folded into the temporal ones.
 from pathlib import Path
 
 import numpy as np
+from onnx import TensorProto, helper
 
 from pipeline.base.arrays import Floats32
 from pipeline.nets import state_dict
@@ -41,8 +42,6 @@ def convert(source: Path, target: Path) -> None:
 
 def to_onnx(state: State) -> bytes:
     """The ONNX model of a state dict {name: array}; ValueError when it lacks a layer or has one of another shape."""
-    from onnx import TensorProto, helper
-
     writer = _Writer(state)
     features = writer.features()
     hidden = writer.op("Relu", writer.linear(features, "fc1"))
@@ -68,8 +67,6 @@ class _Writer(GraphWriter):
 
     def features(self) -> str:
         """(100, 4864): likeness of histograms, likeness of features, and the features themselves at 3 x 6 places."""
-        from onnx import TensorProto
-
         planes = self.op("Transpose", PICTURES, perm=[0, 3, 1, 2])
         x = self.op("Div", self.op("Cast", planes, to=TensorProto.FLOAT), np.array(255, np.float32))
         height, width, means = HEIGHT, WIDTH, []
@@ -114,8 +111,6 @@ class _Writer(GraphWriter):
 
     def _histograms(self) -> str:
         """(100, 512) how many places of each picture have each of 512 colours."""
-        from onnx import TensorProto
-
         levels = self.op("Cast", PICTURES, to=TensorProto.INT64)
         coarse = self.op("Div", levels, np.array(256 >> _BITS))
         weights = np.array([1 << 2 * _BITS, 1 << _BITS, 1])

@@ -12,6 +12,7 @@ from pipeline.sources.manifest.checked import Rows, checked
 from pipeline.sources.manifest.entries import decoded, entries, numbered
 from pipeline.sources.manifest.linked import READ, linked_rows, object_entries, table_entries
 from pipeline.sources.manifest.listed import Manifest
+from pipeline.sources.manifest.parquet_rows import columns_of, parquet_rows
 from pipeline.sources.manifest.rows import (
     MAX_VIDEO_SECONDS,
     OVERHANG_FRAMES,
@@ -63,8 +64,6 @@ def read_manifest(path: Path) -> Manifest:
 
 def _rows_of(form: str, path: Path, manifest: Manifest) -> Rows:
     if form == PARQUET:
-        from pipeline.sources.manifest.parquet_rows import columns_of, parquet_rows
-
         manifest.numbered_by = "row"
         manifest.unread.update(name.lower() for name in columns_of(path) if name.lower() not in READ)
         return linked_rows(parquet_rows(path, READ), manifest)

@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline.base.text import is_text
 from pipeline.sources.manifest.csv_rows import separator_of
 from pipeline.sources.manifest.linked import IDS, LINKS, is_linked
+from pipeline.sources.manifest.parquet_rows import columns_of, holds_lists
 from pipeline.sources.manifest.times import STAMPS, is_timed
 
 JSON, NAMES, EMTD, RELEASE = "csg405_json", "csg405_names", "emtd_csv", "release"
@@ -51,8 +52,6 @@ def form_of(path: Path) -> str | None:
 
 
 def _form_of_parquet(path: Path) -> str | None:
-    from pipeline.sources.manifest.parquet_rows import columns_of, holds_lists
-
     names = {name.lower() for name in columns_of(path)}
     return PARQUET if is_linked(_times(names, holds_lists(path, STAMPS))) else None
 

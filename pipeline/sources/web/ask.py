@@ -27,10 +27,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
         Reject, Failure: by `pipeline.sources.web.errors`; Failure(BOT_WALL) says what to do.
     """
     if gate is None:
-        try:
-            return call()
-        except Exception as error:
-            raise _told(outcome_of(error), host) from error
+        return _once(host, call)
     throttles = 0
     while True:
         gate.turn(host)
@@ -38,12 +35,7 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
             answer = call()
         except Exception as error:
             outcome = outcome_of(error)
-            if outcome.reason is Reason.BOT_WALL:
-                gate.bot_wall(host, outcome.detail)
-                log.warning("%s: a bot wall (%s)", host, outcome.detail)
-                continue  # the next turn comes after the cool-down, or never and says so
-            if gate.is_shut(host):  # requests of this call were held back, so what it makes of that means nothing
-                gate.done(host)
+            if _held_back(gate, host, outcome):
                 continue
             if outcome.reason is Reason.THROTTLED:
                 pause = gate.throttled(host, retry_after_of(error))
@@ -61,6 +53,25 @@ def patiently(gate: Gate | None, host: str, web: Web, call: Callable[[], T]) -> 
             raise
         gate.fine(host)
         return answer
+
+
+def _once(host: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except Exception as error:
+        raise _told(outcome_of(error), host) from error
+
+
+def _held_back(gate: Gate, host: str, outcome: Reject | Failure) -> bool:
+    """Whether a request met a bot wall, its own or another's, so that its outcome means nothing: its turn comes again."""
+    if outcome.reason is Reason.BOT_WALL:
+        gate.bot_wall(host, outcome.detail)
+        log.warning("%s: a bot wall (%s)", host, outcome.detail)
+        return True  # the next turn comes after the cool-down, or never and says so
+    if gate.is_shut(host):  # requests of this call were held back
+        gate.done(host)
+        return True
+    return False
 
 
 def _told(outcome: Reject | Failure, host: str) -> Reject | Failure:

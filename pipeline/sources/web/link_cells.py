@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.sources.manifest import entries
 from pipeline.sources.manifest.csv_rows import csv_rows
 from pipeline.sources.manifest.linked import IDS, LINKS, object_entries
+from pipeline.sources.manifest.parquet_rows import columns_of, parquet_rows
 
 _COLUMNS = (*LINKS, "source", *IDS)
 
@@ -50,8 +51,6 @@ def object_cells(text: str, unread: "Counter[str]") -> Iterator[Cell]:
 
 def parquet_cells(path: Path, unread: "Counter[str]") -> Iterator[Cell]:
     """The links of a Parquet file."""
-    from pipeline.sources.manifest.parquet_rows import columns_of, parquet_rows
-
     names = [name.lower() for name in columns_of(path)]
     unread.update(name for name in names if name not in _COLUMNS)
     return _named(parquet_rows(path, set(_COLUMNS)), Counter())

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.base.links import video_id_of
 from pipeline.base.reasons import Reason, ReasonClass
+from pipeline.sources.manifest import form_of, ledger, read_manifest
+from pipeline.sources.web.lists import read_list
 
 if TYPE_CHECKING:
     from pipeline.sources.manifest import RowState
@@ -241,9 +243,6 @@ class _Rows:
         self._link_of: dict[int, str | None] = {}
         if not manifest:
             return
-        from pipeline.sources.manifest import form_of, ledger, read_manifest
-        from pipeline.sources.web.lists import read_list
-
         path = Path(manifest)
         self.name = path.name
         if form_of(path) is None:

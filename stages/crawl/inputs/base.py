@@ -11,7 +11,7 @@ from pipeline.engine.stage import Context, Reads
 from pipeline.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from pipeline.media.guard import Limits
+    from pipeline.media.video import Probe
     from pipeline.tables.store import Store
 
 
@@ -21,14 +21,16 @@ class Fetcher(Protocol):
     Attributes:
         run: the run's folder.
         given: what the input's `driver` prepared.
-        limits: of files that are opened.
         left_out: videos of which nothing is written down.
     """
 
     run: Path
     given: Mapping[str, Any]
-    limits: "Limits"
     left_out: Container[object]
+
+    def probed(self, path: Path) -> "Probe":
+        """What today's reader says of a file. Raises Reject, Failure."""
+        ...
 
     def fetched(self, unit: str) -> Row:
         """The row of a link, downloaded unless an earlier try left its file. Raises Reject, Failure."""

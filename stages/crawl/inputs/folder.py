@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import click
@@ -20,14 +20,13 @@ from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
 from pipeline.sources.local.several import is_one
 from pipeline.sources.local.state import state_or_none
+from pipeline.tables.store import Store
+from stages.crawl import place, record
 from stages.crawl.inputs.base import Fetcher, Input
 from stages.crawl.inputs.contents import MARK, UNREAD, Found, Survey
 from stages.crawl.inputs.left_out import left_out
 from stages.crawl.inputs.look import look
 from stages.crawl.inputs.reading import Reading
-
-if TYPE_CHECKING:
-    from pipeline.tables.store import Store
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -53,11 +52,11 @@ class Folder(Input):
             and (path.is_dir() or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES))
         )
 
-    def units(self, store: "Store") -> Mapping[str, str]:
+    def units(self, store: Store) -> Mapping[str, str]:
         """Its units; those that moved since their row was made with the path of their file."""
         return Survey(self.files(), store).units()
 
-    def look(self, store: "Store") -> None:
+    def look(self, store: Store) -> None:
         """Read what cannot be told from names and times alone, and say what moved, was replaced, grew or is gone."""
         for line in look(self.files(), store):
             click.echo(f"crawl: {line}", err=True)
@@ -73,8 +72,6 @@ class Folder(Input):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.tables.store import Store
-
         yield {"files": Survey(self.files(), Store(context.run, context.opt_out)).given()}
 
     def left_out(self) -> str:
@@ -85,9 +82,6 @@ class Folder(Input):
         return f"crawl.input: the folder {self.text} holds no video" + (f"; left out: {beside}" if beside else "")
 
     def row(self, unit: Unit, worker: Fetcher) -> Row:
-        from pipeline.media.video import probe
-        from stages.crawl import place, record
-
         if unit.id.endswith(f"{MARK}{UNREAD}"):
             raise Failure(
                 Reason.SOURCE_CHANGED, f"{unit.id.rpartition(MARK)[0]} could not be read as long as it changes"
@@ -100,7 +94,7 @@ class Folder(Input):
             )
         read = Reading(path, given, worker.left_out)
         try:
-            probed = probe(path, worker.limits)
+            probed = worker.probed(path)
         except Reject:
             read.keep(run, unit.id)
             raise

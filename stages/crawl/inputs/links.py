@@ -15,6 +15,7 @@ from pipeline.engine.unit import Unit
 from pipeline.sources.local.several import is_one
 from pipeline.sources.web.lists import LinkList, read_list, reason_of
 from pipeline.sources.web.pace import serving
+from pipeline.sources.web.ready import check_ready
 from pipeline.sources.web.settings import Web
 from stages.crawl.inputs.base import Fetcher, Input
 
@@ -70,8 +71,5 @@ class Links(Input):
 
 def _look_ahead(web: Web, youtube: bool) -> None:
     """Say what every video would be refused for, before the first is asked for. Raises StageError."""
-    from pipeline.sources.web.net import check_ready, without_scripts
-
-    check_ready(web)
-    if youtube and (lacking := without_scripts()):
+    if lacking := check_ready(web, youtube):
         click.echo(f"crawl: {lacking}", err=True)

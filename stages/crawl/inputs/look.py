@@ -15,6 +15,8 @@ from pipeline.base.text import printable
 from pipeline.sources.local.content import Content, Stopped, begins_as, content_of
 from pipeline.sources.local.known import KnownFiles
 from pipeline.sources.local.state import FileState, state_or_none
+from pipeline.tables.lock import Occupied
+from pipeline.tables.retry import supersede
 from stages.crawl.inputs.contents import Found, Survey
 
 if TYPE_CHECKING:
@@ -148,9 +150,6 @@ def _told_changes(survey: Survey, store: "Store") -> Iterator[str]:
 
 def _make_way(store: "Store", units: set[str]) -> None:
     """Let outcomes of replaced units count no longer; while other drivers are at it, the next crawl does."""
-    from pipeline.tables.lock import Occupied
-    from pipeline.tables.retry import supersede
-
     if units:
         with suppress(Occupied):
             supersede(store, "videos", units)

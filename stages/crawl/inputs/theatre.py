@@ -12,6 +12,7 @@ from pipeline.base.pulse import listening
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
+from pipeline.sources.web.ready import check_ready
 from pipeline.sources.web.settings import Web
 from pipeline.theatre import server
 from stages.crawl.inputs.base import Fetcher, Input
@@ -45,8 +46,6 @@ class Theatre(Input):
 
     @contextmanager
     def driver(self, context: Context) -> Iterator[Mapping[str, Any]]:
-        from pipeline.sources.web.net import check_ready
-
         check_ready(context.web or Web())
         folder = context.run / "theatre"
         with listening() as pulse, Progress("drawing", doing="the demo's footage") as progress:

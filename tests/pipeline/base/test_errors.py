@@ -14,7 +14,7 @@ from pipeline.backends.errors import Trouble
 from pipeline.base.damage import Damage
 from pipeline.base.errors import UserError
 from pipeline.base.reasons import Reason
-from pipeline.cli.session import Fault, errors_in_a_line
+from pipeline.cli.faults import Fault, errors_in_a_line
 
 ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback

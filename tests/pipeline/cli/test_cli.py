@@ -185,7 +185,7 @@ def test_help_loads_no_command() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     loaded = set(done.stderr.split())
     assert "opt-out" in done.stdout and "pipeline.cli.main" in loaded
-    assert not loaded & {"numpy", "pyarrow", "cv2", "pydantic", "rich", "pipeline.cli.run", "pipeline.engine.session"}
+    assert not loaded & {"numpy", "pyarrow", "cv2", "pydantic", "rich", "pipeline.cli.run", "pipeline.cli.session"}
 
 
 def test_which_profile_it_is_when_none_is_named() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import StageError
-from pipeline.cli.session import INTERRUPTED
+from pipeline.cli.faults import INTERRUPTED
 from pipeline.engine import commits
 from pipeline.engine.executors import link
 from pipeline.engine.profile import Machine

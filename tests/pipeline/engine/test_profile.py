@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field, model_validator
 
 from pipeline.engine import profile
-from pipeline.engine.profile import ProfileError, load, shipped, show
+from pipeline.engine.annotated import show
+from pipeline.engine.profile import ProfileError, load, shipped
 from pipeline.engine.settings import runtime
 from tests.pipeline.engine import toys
 

@@ -13,8 +13,8 @@ from pipeline.nets.face.identity import IdentityNet
 from pipeline.nets.footage import footage_of
 from pipeline.nets.session import open_session
 from pipeline.theatre import TAKES, Actor, Film, Shot, Take
+from pipeline.theatre.cast import Look
 from pipeline.theatre.facenets import PAIRS, build_face_nets
-from pipeline.theatre.look import Look
 from pipeline.theatre.said import SAID
 from pipeline.theatre.takes import V_ADA
 

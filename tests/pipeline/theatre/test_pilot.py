@@ -13,10 +13,11 @@ from pipeline.nets.session import open_session
 from pipeline.nets.sound.segmentation import SegmentationNet
 from pipeline.nets.sound.voices import Voices, seconds, spans
 from pipeline.theatre import TAKES, Film, take_named
+from pipeline.theatre.cast import Voice
 from pipeline.theatre.coding import _sound_packets
 from pipeline.theatre.pilot import AMPLITUDE, FREE_HZ, PILOTS_HZ, at_once, free_band, speaking, tone
 from pipeline.theatre.segnet import build_segmentation_net
-from pipeline.theatre.voice import RATE, Voice, speech
+from pipeline.theatre.voice import RATE, speech
 from stages.judge import Judge
 
 NEAR_SECONDS = 0.1

@@ -6,7 +6,8 @@ import sys
 
 import numpy as np
 
-from pipeline.theatre.voice import RATE, Voice, loudness, speech
+from pipeline.theatre.cast import Voice
+from pipeline.theatre.voice import RATE, loudness, speech
 
 
 def test_speech_is_audible_has_pauses_and_repeats_itself() -> None:
@@ -31,7 +32,7 @@ def test_loudness_of_silence_is_zero() -> None:
 def test_a_breathy_voice_is_the_same_in_every_process() -> None:
     """Such a voice draws noise; the demo's lip net is fitted to it, and results must not depend on the day it was built."""
     program = (
-        "import hashlib; from pipeline.theatre.voice import Voice, speech;"
+        "import hashlib; from pipeline.theatre.cast import Voice; from pipeline.theatre.voice import speech;"
         "print(hashlib.sha256(speech(Voice('en+f3'), 4.0, seed=1).tobytes()).hexdigest())"
     )
     elsewhere = {subprocess.check_output([sys.executable, "-c", program], text=True).strip() for _ in range(2)}

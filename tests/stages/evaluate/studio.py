@@ -29,13 +29,13 @@ from pipeline.skeleton.crop import cut, map_points
 from pipeline.skeleton.local import to_local
 from pipeline.tables.store import Store
 from pipeline.theatre import Actor, Film, Shot, Take, voice
-from pipeline.theatre.look import Look
+from pipeline.theatre.cast import Look, Voice
 from pipeline.theatre.takes import ADA, BEN, CAI, V_ADA, V_BEN, V_CAI
 from stages.evaluate import Evaluate
 
 SIDE, FRAMES = 512, 24
 BOX = (280, 20, 1000, 740)
-CAST: dict[str, tuple[Look, voice.Voice]] = {"ada": (ADA, V_ADA), "ben": (BEN, V_BEN), "cai": (CAI, V_CAI)}
+CAST: dict[str, tuple[Look, Voice]] = {"ada": (ADA, V_ADA), "ben": (BEN, V_BEN), "cai": (CAI, V_CAI)}
 
 
 @dataclass(frozen=True)

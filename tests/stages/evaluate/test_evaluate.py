@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.errors import BadUse, StageError
-from pipeline.cli.session import Fault, errors_in_a_line
+from pipeline.cli.faults import Fault, errors_in_a_line
 from pipeline.media.audio import write_wav
 from pipeline.model.generation.inputs import BadInput
 from pipeline.registry.models import Entry

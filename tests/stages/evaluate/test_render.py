@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.backends.errors import BackendError, Trouble
 from pipeline.base.reasons import Reason, ReasonClass
-from pipeline.cli.session import Fault, errors_in_a_line
+from pipeline.cli.faults import Fault, errors_in_a_line
 from pipeline.skeleton import layout
 from pipeline.theatre import planted
 from stages.evaluate.cast import Subject

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.units import SAMPLE_RATE
-from pipeline.cli.session import Fault, errors_in_a_line
+from pipeline.cli.faults import Fault, errors_in_a_line
 from pipeline.engine.session import Session
 from pipeline.media.audio import write_wav
 from pipeline.shards.read import as_rows

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.base.hashes import sha256_of
-from pipeline.cli.session import Fault, errors_in_a_line
+from pipeline.cli.faults import Fault, errors_in_a_line
 from pipeline.engine.session import Session
 from pipeline.media.audio import read_wave
 from pipeline.media.probe import probe

@@ -3,10 +3,9 @@
 The registry calls `detector` and `pose` and keeps what they write. A file is taken for hostile: its graph is changed only where all
 of it is understood, and the result is run, in a process of its own, beside the file that it was made of.
 
-Imports stand where they are used: they are needed once a net, the version in every command.
+What does it is imported where it is called: it is needed once a net, the version in every command.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 VERSION = 1
@@ -17,23 +16,13 @@ SECONDS = 600.0  # for the largest nets on a busy processor
 
 def detector(source: Path, target: Path, seconds: float = SECONDS) -> str:
     """Write the prepared form of a YOLOX detector; returns "", or why it is better used as it is."""
-    from pipeline.nets.pose.prepare import detectors
+    from pipeline.nets.pose.prepare import apart
 
-    return _prepared(detectors.write, source, target, seconds)
+    return apart.detector(source, target, seconds)
 
 
 def pose(source: Path, target: Path, seconds: float = SECONDS) -> str:
     """Write the prepared form of a net with SimCC outputs; returns "", or why it is better used as it is."""
-    from pipeline.nets.pose.prepare import poses
+    from pipeline.nets.pose.prepare import apart
 
-    return _prepared(poses.write, source, target, seconds)
-
-
-def _prepared(write: Callable[[Path, Path], str], source: Path, target: Path, seconds: float) -> str:
-    from pipeline.nets.limited import NetStopped, limited
-    from pipeline.nets.session import ModelRefused
-
-    try:
-        return str(limited(seconds, write, source, target))
-    except (NetStopped, ModelRefused) as error:
-        return str(error)
+    return apart.pose(source, target, seconds)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from pipeline.base.errors import StageError
-from pipeline.cli.session import INTERRUPTED
+from pipeline.cli.faults import INTERRUPTED
 from pipeline.engine import devices
 from pipeline.engine.executors import net_server
 from pipeline.engine.executors.executor import Job, Result

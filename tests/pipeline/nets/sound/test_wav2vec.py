@@ -13,13 +13,13 @@ from pipeline.nets.sound.wav2vec import (
     HOP,
     RELEASE_LABEL,
     WIDTH,
-    Wav2Vec,
     batches,
     features_of,
     logmel,
     on_release_grid,
     to_grid,
 )
+from pipeline.nets.sound.wav2vec_net import Wav2Vec
 
 TINY: dict[str, Any] = {
     "hidden_size": 32,
@@ -159,7 +159,7 @@ def test_labels_say_how_features_are_made(monkeypatch: pytest.MonkeyPatch, tmp_p
         def states(self, waves: np.ndarray, layer: int) -> np.ndarray:
             return np.repeat(np.arange(499, dtype=np.float32)[None, :, None] + 1000 * layer, WIDTH, 2)
 
-    monkeypatch.setattr(wav2vec, "Wav2Vec", Net)
+    monkeypatch.setattr(wav2vec, "opened", Net)
     found = features_of(RELEASE_LABEL, np.zeros(260 * 640, np.float32), 260, tmp_path)
     assert found[:, 0].tolist() == [12_000 + 2 * n for n in (*range(250), *range(10))]
     for label in ("wav2vec2-base-960h/12/other", "wav2vec2-base-960h/x/release", "hubert/12/release", "logmel"):
