@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.engine.settings import Settings, runtime
 from pipeline.nets.pose import PoseBackend
+from pipeline.nets.pose.batches import CPU_PEOPLE, GPU_PEOPLE
 
 
 class AnnotateSettings(Settings):
@@ -47,7 +48,12 @@ class AnnotateSettings(Settings):
     min_keypoint_score: float = Field(0.3, ge=0, le=1, description="keypoints below it are not used to compare people")
     max_missing_share: float = Field(0.1, ge=0, le=1, description="share of the clip's pictures that may not decode")
     # How it runs
-    pose_batch: int = Field(16, ge=1, description="people a run of the pose net", json_schema_extra=runtime())
+    pose_batch: int = Field(
+        0,
+        ge=0,
+        description=f"people a run of the pose net; 0 takes {CPU_PEOPLE} on a processor, {GPU_PEOPLE} on a GPU",
+        json_schema_extra=runtime(),
+    )
     detector_batch: int = Field(8, ge=1, description="pictures a run of the detector", json_schema_extra=runtime())
 
     @model_validator(mode="after")

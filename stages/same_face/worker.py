@@ -108,9 +108,8 @@ class SameFaceWorker:
             return {}
         video, first = unit.row("videos"), unit.row("clips")["first_frame"]
         path, threads = self._context.storage.local(video["path"]), self._context.threads
-        start, end = min(wanted), max(wanted) + 1
-        with GridReader(path, first + start, end - start, threads=threads, reading=Reading.of(video)) as reader:
-            return {frame.n - first: frame.pixels.copy() for frame in reader if frame.n - first in wanted}
+        with GridReader(path, threads=threads, reading=Reading.of(video)) as reader:
+            return {frame.n - first: frame.pixels for frame in reader.at(first + frame for frame in wanted)}
 
     def _measures(self, faces: Sequence[Picture]) -> Row:
         if len(faces) < 2:

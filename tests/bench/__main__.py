@@ -2,6 +2,7 @@
 
 python -m tests.bench [machine] [crawl] [split] [annotate] [overlap] [lip_sync] [export] [decodes] [chain] [storage] [speakers]
     [train] [report] [--rounds N] [--out FILE.json]
+python -m tests.bench chain --against CHECKOUT [--part clips] [--part demo] [--rounds N] [--out FILE.json]
 python -m tests.bench shots [--out FILE.json]
 python -m tests.bench evaluate [--out FILE.json]
 python -m tests.bench ray [--out FILE.json]
@@ -95,9 +96,12 @@ def measured(name: str, folder: Path, given: argparse.Namespace) -> Iterator[Row
 
         yield from bench_trust.measured(folder, given.seed, given.run, given.part)
     elif name == "chain":
-        from tests.bench import bench_chain
+        from tests.bench import bench_chain, chain_pairs
 
-        yield from bench_chain.measured(folder, given.run)
+        if given.against:
+            yield from chain_pairs.measured(folder, given.against, given.rounds, given.part)
+        else:
+            yield from bench_chain.measured(folder, given.run)
     elif name == "gpu":
         from tests.bench import bench_gpu
 
@@ -175,9 +179,15 @@ def main() -> None:
         type=Path,
         help="of trust: a finished run of the demo; of chain: any finished run; left alone; made if not given",
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="of chain: a checkout of another commit, with its own .venv"
+    )
     parser.add_argument("--model", type=Path, help="of generation: weights of `make ablation`; trained if not given")
     parser.add_argument(
-        "--part", action="append", default=[], help="of trust and gpu: this part alone; may be given again"
+        "--part",
+        action="append",
+        default=[],
+        help="of trust, gpu and chain --against: this part alone; may be given again",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write everything as JSON")
     given = parser.parse_args()

@@ -1,6 +1,7 @@
 """The whole chain: processor hours that 100 h of footage cost, stage by stage, as the outcomes of a run hold them.
 
 python -m tests.bench chain [--run RUN]
+python -m tests.bench chain --against CHECKOUT: see `chain_pairs`
 
 Without a run the demo and some real clips with real nets are run first. A run tells what the attempts that count cost, with the
 code of then.

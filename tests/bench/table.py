@@ -27,16 +27,17 @@ class Cost:
 class Goal:
     """A bound on one figure of a row.
 
-    Its own value, or rate (which must reach the bound), its speed over the peer's or the limit's, its time over the limit's.
+    Its own value, or rate (which must reach the bound), its speed over the peer's or the limit's, its time over the peer's or
+    the limit's.
     """
 
-    figure: Literal["value", "rate", "ratio", "share", "times the limit"]
+    figure: Literal["value", "rate", "ratio", "share", "times the peer", "times the limit"]
     bound: float
 
     @property
     def most(self) -> bool:
         """The figure must not pass the bound; else it must reach it."""
-        return self.figure in ("value", "times the limit")
+        return self.figure in ("value", "times the peer", "times the limit")
 
     def __str__(self) -> str:
         return f"{self.figure} {'<=' if self.most else '>='} {self.bound:g}"
@@ -81,12 +82,13 @@ class Row:
         """Whether the goal is met; None where there is none."""
         if self.goal is None:
             return None
-        share = self.share
+        ratio, share = self.ratio, self.share
         figures = {
             "value": self.ours,
             "rate": self.ours,
-            "ratio": self.ratio,
+            "ratio": ratio,
             "share": share,
+            "times the peer": ratio and 1 / ratio,
             "times the limit": share and 1 / share,
         }
         figure = figures[self.goal.figure]

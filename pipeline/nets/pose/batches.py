@@ -2,6 +2,9 @@
 
 from typing import Any
 
+# People a run of a pose net. On a processor more of them no longer fit its caches, and take longer each.
+CPU_PEOPLE, GPU_PEOPLE = 4, 16
+
 
 def rows_of(items: int, batch: int, *, padded: bool) -> int:
     """Rows of the input for so many items, at most `batch`.

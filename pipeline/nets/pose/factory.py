@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.nets.pose import PoseBackend, simcc
+from pipeline.nets.pose.batches import CPU_PEOPLE, GPU_PEOPLE
 from pipeline.nets.pose.dwpose import PoseEstimator, PoseNet
 from pipeline.nets.pose.rtmlib_pose import RtmlibPose
 from pipeline.nets.pose.yolox import Detector
@@ -44,7 +45,7 @@ def open_pose(
     threads: int = 0,
     *,
     backend: PoseBackend = "onnx",
-    batch: int = 16,
+    batch: int = 0,
     workers: int = 2,
     released: Path | None = None,
     server: Address | None = None,
@@ -56,7 +57,7 @@ def open_pose(
         device: "cpu" or "cuda".
         threads: CPU threads within an operator; 0 takes one a core.
         backend: "onnx", or "rtmlib": slower, a reference to compare with.
-        batch: people a run, where the model takes any number; rtmlib takes one.
+        batch: people a run, where the model takes any number; 0 takes as many as suit the device. rtmlib takes one.
         workers: threads that prepare crops while the net runs.
         released: the file that a prepared model was made of: rtmlib takes no other.
         server: that holds the net; None for a session of our own, which rtmlib has in any case.
@@ -67,6 +68,7 @@ def open_pose(
     """
     if backend == "rtmlib":
         model, server = released or model, None
+    batch = batch or (GPU_PEOPLE if device == "cuda" else CPU_PEOPLE)
     net = PoseNet(open_net(model, device, threads, server, together=True), batch, workers)
     if backend == "onnx":
         return net

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.nets.pose.batches import CPU_PEOPLE
 from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.factory import open_detector, open_pose
 from pipeline.nets.pose.rtmlib_pose import RtmlibPose
@@ -30,6 +31,16 @@ def test_a_detector_as_it_was_asked_for(nets: dict[str, Path]) -> None:
 def test_ours_by_default(nets: dict[str, Path]) -> None:
     net = open_pose(nets["pose"], threads=1, batch=5, workers=3)
     assert isinstance(net, PoseNet) and (net.batch, net.workers, net.footage) == (5, 3, "theatre")
+
+
+def test_people_a_run_suit_the_device_and_change_nobody(nets: dict[str, Path]) -> None:
+    rng = np.random.default_rng(405)
+    pictures = rng.integers(0, 256, (9, 120, 100, 3), np.uint8)
+    fitting, many = open_pose(nets["pose"], threads=1), open_pose(nets["pose"], threads=1, batch=9)
+    assert isinstance(fitting, PoseNet) and fitting.batch == CPU_PEOPLE < 9
+    crops = [fitting.prepare_crop(picture, (10, 5, 90, 118)) for picture in pictures]
+    for few, all_at_once in zip(fitting.run(crops), many.run(crops), strict=True):
+        np.testing.assert_array_equal(few, all_at_once)
 
 
 def test_rtmlib_sees_the_same_person_in_the_same_place(nets: dict[str, Path]) -> None:
