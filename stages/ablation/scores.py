@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.metrics.skeletons import limb_lengths
 from pipeline.model.audio_to_skeleton import AudioToSkeleton, Reference, Smooth
+from pipeline.model.diffusion import Sampler
 from pipeline.nets.sound.wav2vec import logmel
 from pipeline.skeleton.local import from_local
 from pipeline.theatre import planted
@@ -20,10 +21,21 @@ def score(
     guidance: float = 1.0,
     seconds_each: float = 24.0,
     smooth: Smooth = "none",
+    sampler: Sampler = "ddim",
+    frame: int = 0,
 ) -> dict[str, float]:
     """Synchrony and identity on speakers that were not trained on.
 
-    Each is led by the first frame of a clip of theirs, and moved by the sound of their other clips (DDIM, 20 steps).
+    Each is led by one frame of a clip of theirs, and moved by the sound of their other clips.
+
+    Args:
+        model: that generates.
+        speakers: numbers of planted speakers.
+        guidance: see `AudioToSkeleton.generate`.
+        seconds_each: of clips, the first of which leads.
+        smooth: see `AudioToSkeleton.generate`.
+        sampler: ddim in 20 steps, or another of `diffusion.scheduler` with its usual steps.
+        frame: of the first clip, whose skeleton leads.
 
     Returns:
         mouth_correlation: of the generated mouth's opening with the planted envelope, mean over clips.
@@ -33,13 +45,13 @@ def score(
     correlations: list[float] = []
     errors: dict[str, list[float]] = {}
     for first, others in _by_speaker(speakers, seconds_each):
-        who, points = planted.speaker(first.speaker), first.pair.keypoints
-        reference = Reference.of(points[0], np.isfinite(points[0]).all(-1).astype(float))
+        who, point = planted.speaker(first.speaker), first.pair.keypoints[frame]
+        reference = Reference.of(point, np.isfinite(point).all(-1).astype(float))
         truth = {"upper arm": who.upper_arm, "forearm": who.forearm, "shoulders": who.shoulders}
         for other in others:
             features = logmel(other.pair.wave, len(other.pair.envelope))
             made = model.generate(
-                features, reference, guidance=guidance, smooth=smooth, sampler="ddim", overlap=8, seed=other.clip
+                features, reference, guidance=guidance, smooth=smooth, sampler=sampler, overlap=8, seed=other.clip
             )
             keypoints = from_local(made.local, made.neck)
             correlations.append(float(np.corrcoef(planted.mouth_opening(keypoints), other.pair.envelope)[0, 1]))
