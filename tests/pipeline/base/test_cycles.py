@@ -1,6 +1,7 @@
 """The search for cycles of objects rests for a while, and goes on as it was."""
 
 import gc
+import threading
 
 import pytest
 
@@ -13,6 +14,24 @@ def test_the_search_rests_within_and_goes_on_behind() -> None:
         with unsearched():
             assert not gc.isenabled()
         assert not gc.isenabled(), "the inner block ends, and the outer one goes on"
+    assert gc.isenabled()
+
+
+def test_blocks_of_two_threads_may_end_in_any_order() -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with unsearched():
+            begun.set()
+            assert end.wait(60)
+
+    thread = threading.Thread(target=other)
+    with unsearched():
+        thread.start()
+        assert begun.wait(60)
+    assert not gc.isenabled(), "the first block ended, and the other thread's goes on"
+    end.set()
+    thread.join(60)
     assert gc.isenabled()
 
 
