@@ -11,7 +11,7 @@ _was_on = False  # before the first of them
 
 
 @contextmanager
-def unsearched() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Pause garbage collection while a million objects are made and no cycles of them: of judge it took a third of the time.
 
     For work that holds what it makes anyway. It stays paused for the whole process until the last such block, of any thread, has

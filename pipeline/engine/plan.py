@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.cycles import unsearched
+from pipeline.base.cycles import gc_paused
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
@@ -167,7 +167,7 @@ def in_shard(stage: Stage, unit: str, shard: tuple[int, int] | None) -> bool:
     return (0 if undivided(stage) else digest(unit) % shard[1]) == shard[0]
 
 
-@unsearched()
+@gc_paused()
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     """Find a stage's units and which are pending; reads hashes and small columns, never keypoints.
 
