@@ -11,7 +11,7 @@ from pipeline.backends.errors import BackendError, Trouble
 from pipeline.backends.job import Filmed, Job, Options, Plan
 from pipeline.backends.kept import Kept
 from pipeline.backends.process import run
-from pipeline.base.named import named
+from pipeline.base.attributes import load_attribute
 from pipeline.media.writer import write_video
 
 BACKENDS: Mapping[str, str] = {
@@ -33,7 +33,7 @@ def backend(name: str) -> Backend:
     """The adapter of that name; BackendError (BAD_JOB) when there is none."""
     if name not in BACKENDS:
         raise BackendError(Trouble.BAD_JOB, f"no back-end is called {name!r}: there are {', '.join(BACKENDS)}")
-    made = named(BACKENDS[name])()
+    made = load_attribute(BACKENDS[name])()
     assert isinstance(made, Backend)
     return made
 

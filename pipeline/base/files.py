@@ -17,14 +17,13 @@ _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
-def replacing(path: Path, *, flush_folder: bool = True, flush_file: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, flush_folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it is fsynced and renamed over `path`.
 
     The temporary file keeps the target's suffix, because writers look at it. It is removed when the block fails.
 
     Args:
         flush_folder: so that a power cut cannot bring the old file back; who writes many files does so once, after the last.
-        flush_file: False where the block has flushed it already.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -32,8 +31,7 @@ def replacing(path: Path, *, flush_folder: bool = True, flush_file: bool = True)
     in_place = False
     try:
         yield temporary
-        if flush_file:
-            sync(temporary)
+        sync(temporary)
         temporary.replace(path)
         in_place = True
         if flush_folder:
@@ -80,20 +78,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_if_changed(path: Path, content: bytes) -> None:
-    """Write one of many small files of a folder, atomically, unless it holds that already.
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Write one of many small files of a folder, atomically, unless it holds that already; returns whether it was written.
 
     The folder is not flushed: `sync` it after the last.
     """
     try:
         if path.stat().st_size == len(content) and path.read_bytes() == content:
-            return
+            return False
     except OSError:  # not there, or not readable: writing says what is wrong
         pass
-    with replacing(path, flush_folder=False, flush_file=False) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    with replacing(path, flush_folder=False) as temporary:
+        temporary.write_bytes(content)
+    return True
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def logged(run: Path, stage: str, say: Callable[[str], None]) -> Iterator[None]:
         run, stage: as of `log_to`.
         say: receives a line for each warning.
     """
-    kept, told, ours = log_to(run, stage), _Told(say), logging.getLogger("pipeline")
+    kept, told, ours = log_to(run, stage), _EchoWarnings(say), logging.getLogger("pipeline")
     ours.addHandler(told)
     try:
         yield
@@ -92,7 +92,7 @@ def logged(run: Path, stage: str, say: Callable[[str], None]) -> Iterator[None]:
         kept.close()
 
 
-class _Told(logging.Handler):
+class _EchoWarnings(logging.Handler):
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import click
 from click.shell_completion import CompletionItem
 
-from pipeline.base.named import named
+from pipeline.base.attributes import load_attribute
 
 _FILES = [CompletionItem("", type="file")]  # the shell's own completion of paths
 
@@ -21,7 +21,7 @@ def _asked_for(where: str) -> Completer:
     """A function that is imported once a shell asks: it reads profiles, runs or tables, for which no help should wait."""
 
     def completed(context: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
-        found: list[CompletionItem] = named(where)(context, begun)
+        found: list[CompletionItem] = load_attribute(where)(context, begun)
         return found
 
     return completed

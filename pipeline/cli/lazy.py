@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from pipeline.base.named import named
+from pipeline.base.attributes import load_attribute
 from pipeline.base.progress import Progress
 from pipeline.cli.faults import Guarded
 
@@ -29,7 +29,7 @@ class Lazy:
     def load(self) -> click.Command:
         """The command itself."""
         with Progress("csg405", doing="starting"):
-            found = named(self.where)
+            found = load_attribute(self.where)
             command = found(self.stage) if self.stage else found
         assert isinstance(command, click.Command), self.where
         return command

@@ -7,6 +7,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from pipeline.base import toml
 from pipeline.cli import complete
 
 _LONGEST_DEFAULT = 40
@@ -37,9 +38,24 @@ def option_of(key: str, field: FieldInfo, parameter: str) -> Any:
     )
 
 
-def _joined(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+def _joined(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
     """A list of one text as it was given, or of several options' texts: click takes the last one, and leaves the others out."""
-    return json.dumps(given) if len(given) > 1 else next(iter(given), None)
+    if len(given) < 2:
+        return next(iter(given), None)
+    for text in given:
+        if _is_list(text):
+            raise click.BadParameter(
+                f"{text} is a list: give one list, or the option once for each item", context, option
+            )
+    # TOML takes no surrogate pairs, which JSON writes beyond U+FFFF, and no bare U+007F, which JSON leaves as it is.
+    return json.dumps(given, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _is_list(text: str) -> bool:
+    try:
+        return isinstance(toml.parse(f"value = {text}").get("value"), list)
+    except toml.BadToml:
+        return False
 
 
 def choices(annotation: Any) -> list[str]:

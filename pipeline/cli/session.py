@@ -98,11 +98,12 @@ def about_a_run(function: Any) -> Any:
 
 def there(given: dict[str, Any], targets: Sequence[str] = ()) -> "Session":
     """The session of a command that works on a run that is there already. Raises BadUse for a folder that is no run."""
-    from pipeline.engine import runs, session  # `--help` loads no profile
+    from pipeline.engine import runs  # `--help` loads no profile
+    from pipeline.engine import session as sessions
 
-    opened = session.Session(**given, targets=targets)
-    runs.check_is_run(opened.run)
-    return opened
+    session = sessions.Session(**given, targets=targets)
+    runs.check_is_run(session.run)
+    return session
 
 
 def about_shards(function: Any) -> Any:

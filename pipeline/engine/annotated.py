@@ -8,7 +8,7 @@ from pydantic_core import PydanticUndefined
 from tomlkit import TOMLDocument
 from tomlkit.items import Item, Table
 
-from pipeline.engine.chosen import Chosen
+from pipeline.engine.chosen import TABLES, TEXTS, Chosen
 from pipeline.engine.profile import SECTIONS, Profile
 from pipeline.engine.settings import Settings, is_runtime
 
@@ -44,11 +44,11 @@ def chosen(choices: Chosen) -> str:
         tomlkit.comment("What was chosen for this run, however it is named; everything else is as the profile says.")
     )
     text.add(tomlkit.comment("`csg405 run TARGET --reset KEY` goes back to the profile's."))
-    for key in ("profile", "name", "models", "input", "manifest", "poses"):
+    for key in TEXTS:
         if value := getattr(choices, key):
             text.add(key, value)
-    for title, table in (("sets", choices.sets), ("kept", choices.kept)):
-        if table:
+    for title in TABLES:
+        if table := getattr(choices, title):
             text.add(tomlkit.nl()).add(title, dict(table))
     return tomlkit.dumps(text)
 

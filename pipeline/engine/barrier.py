@@ -14,7 +14,7 @@ from pipeline.engine.gate import CHEAP_KINDS
 from pipeline.engine.plan import Plan, plan
 from pipeline.engine.profile import Profile
 from pipeline.engine.runner import importable
-from pipeline.engine.stage import ALL, Grouping, Stage, undivided
+from pipeline.engine.stage import ALL, Grouping, Stage, chooses, undivided
 from pipeline.engine.stage_nets import net_hashes
 from pipeline.engine.unmended import unmended
 from pipeline.registry.models import MissingModel, Registry
@@ -80,7 +80,7 @@ def needed(profile: Profile, names: Sequence[str], name: str) -> list[str]:
     above = _above(profile, stage, before)
     if not _gathers(profile, stage, above):
         above = [one for one in above if one in names]
-    if _chooses(stage):
+    if chooses(stage):
         return above
     return [one for one in above if not _same_units(profile.stage(one), stage)]
 
@@ -101,11 +101,7 @@ def _above(profile: Profile, stage: Stage, before: Sequence[str]) -> list[str]:
 
 
 def _kinds(stage: Stage) -> list[str]:
-    return [reads.kind for reads in stage.reads] + (list(CHEAP_KINDS) if _chooses(stage) else [])
-
-
-def _chooses(stage: Stage) -> bool:
-    return type(stage).choose is not Stage.choose
+    return [reads.kind for reads in stage.reads] + (list(CHEAP_KINDS) if chooses(stage) else [])
 
 
 _FINENESS = ("source", "video_id", "clip_id", "person_id")
@@ -113,7 +109,7 @@ _FINENESS = ("source", "video_id", "clip_id", "person_id")
 
 def _gathers(profile: Profile, stage: Stage, above: Sequence[str]) -> bool:
     """Whether one unit holds rows of several units of a stage above, or of one that is done as a whole."""
-    if isinstance(stage, Grouping) or _chooses(stage):
+    if isinstance(stage, Grouping) or chooses(stage):
         return True
     own = {reads.kind for reads in stage.reads}
     writers = [writer for writer in map(profile.stage, above) if writer.writes in own]

@@ -20,7 +20,7 @@ from pipeline.engine.stage import Stage
 CHOSEN = "settings.toml"
 KEPT = "profile.toml"  # in the run folder: the resolved profile of its last command
 ALL_OF_IT = "all"
-_NAMES = ("profile", "models", "input", "manifest", "poses")
+TABLES = ("sets", "kept")  # of `Chosen`; its other fields are texts
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Chosen:
         """Write it into the run folder, and beside it the profile that it resolves to, where they differ from what is there."""
         from pipeline.engine import annotated  # tomlkit, which commands that only look do without
 
-        _keep(run / CHOSEN, annotated.chosen(self))
-        if profile:
-            _keep(run / KEPT, annotated.show(profile))
+        texts = {CHOSEN: annotated.chosen(self)} | ({KEPT: annotated.show(profile)} if profile else {})
+        written = [files.write_if_changed(run / name, text.encode()) for name, text in texts.items()]
+        if any(written):
+            files.sync(run)
 
 
-def _keep(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_bytes() != text.encode():
-        files.write_text(path, text)
+TEXTS = tuple(each.name for each in fields(Chosen) if each.name not in TABLES)
+_NAMES = tuple(name for name in TEXTS if name != "name")  # a profile's own name is not chosen by itself
 
 
 def _check_key(key: str) -> None:
@@ -99,10 +99,8 @@ def chosen_of(run: Path) -> Chosen | None:
     except toml.BadToml as error:
         raise ProfileError(f"{run / CHOSEN}: {error}") from None
     wrong = set(found) - {each.name for each in fields(Chosen)}
-    tables = [found.get(name, {}) for name in ("sets", "kept")]
-    texts = [found.get(name, "") for name in ("name", *_NAMES)] + (
-        list(tables[0].values()) if isinstance(tables[0], dict) else []
-    )
+    tables = [found.get(name, {}) for name in TABLES]
+    texts = [found.get(name, "") for name in TEXTS] + (list(tables[0].values()) if isinstance(tables[0], dict) else [])
     numbers = list(tables[1].values()) if isinstance(tables[1], dict) else [""]
     if wrong or not isinstance(tables[0], dict) or not all(isinstance(text, str) for text in texts):
         raise ProfileError(

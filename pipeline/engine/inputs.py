@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from pipeline.base.cycles import unsearched
+from pipeline.base.cycles import gc_paused
 from pipeline.base.damage import Damage, Damaged, run_option
 from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Stage
@@ -21,7 +21,7 @@ from pipeline.tables.store import Store
 SOURCES = "videos"  # a lost one fails its unit, as long as nothing was made of it
 
 
-@unsearched()
+@gc_paused()
 def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
     """Stop a stage before it rewrites what was made from a file that is missing or has another size.
 

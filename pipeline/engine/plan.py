@@ -9,13 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.base.cycles import unsearched
+from pipeline.base.cycles import gc_paused
 from pipeline.base.reasons import Reason, ReasonClass
 from pipeline.base.units import Row
 from pipeline.engine.chosen import keeps_older
 from pipeline.engine.fingerprint import fingerprints, signature, superseded
 from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
-from pipeline.engine.stage import ALL, Grouping, Reads, Stage, undivided
+from pipeline.engine.stage import ALL, Grouping, Reads, Stage, chooses, undivided
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
 from pipeline.tables.arrow import HASH, numbers, strings
 from pipeline.tables.hashing import (
@@ -167,7 +167,7 @@ def in_shard(stage: Stage, unit: str, shard: tuple[int, int] | None) -> bool:
     return (0 if undivided(stage) else digest(unit) % shard[1]) == shard[0]
 
 
-@unsearched()
+@gc_paused()
 def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     """Find a stage's units and which are pending; reads hashes and small columns, never keypoints.
 
@@ -197,7 +197,7 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         status = np.where(old > 0, was, status)
         pending = pending[old[pending] == 0]
     unchosen = 0
-    if from_outside is None and stage.unit != ALL and type(stage).choose is not Stage.choose:
+    if from_outside is None and stage.unit != ALL and chooses(stage):
         worth = set(stage.choose(store, [units[i] for i in pending]))
         unchosen = sum(units[i] not in worth and status[i] != FAILED for i in pending)
         pending = np.array([i for i in pending if units[i] in worth], dtype=np.int64)

@@ -237,6 +237,11 @@ def undivided(stage: Stage) -> bool:
     return stage.resources.one_worker or (whole_run(stage) and not isinstance(stage, Grouping))
 
 
+def chooses(stage: Stage) -> bool:
+    """Whether a stage chooses among its units by what the tables hold."""
+    return type(stage).choose is not Stage.choose
+
+
 def table_part(stage: Stage, shard: tuple[int, int] | None) -> tuple[int, int] | None:
     """The part of a stage's table that shard (i, n) writes; None where that is the whole table."""
     return None if shard is None or shard[1] == 1 or (undivided(stage) and shard[0] == 0) else shard

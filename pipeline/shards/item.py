@@ -5,23 +5,22 @@ import html
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.base.arrays import Picture
 from pipeline.base.hashes import sha256_of
 from pipeline.base.ids import disk_name
-from pipeline.base.reasons import Failure, Reject
 from pipeline.base.text import printable
 from pipeline.base.units import CLIP_SIDE_PX, FPS
 from pipeline.shards.format import ShardError, shard_measures
-from pipeline.skeleton.draw import draw
 from pipeline.storage import storage_of
 
-_SIZE = (CLIP_SIDE_PX, CLIP_SIDE_PX)
+if TYPE_CHECKING:
+    from pipeline.shards.showing import Showing
+
 _LISTS = ("keypoints", "scores", "local", "neck", "audio", "audio_features")
 _CLIPS = "clips"  # the first step of the names of all clips
 _ABOUT_PEOPLE = ("attributes", "speakers")
@@ -121,14 +120,7 @@ class Item:
 
     def pictures(self, first: int = 0, frames: int | None = None) -> Iterator[Picture]:
         """(512, 512, 3) uint8 RGB of each frame, in order. Raises ShardError as `clip`, and where it does not decode."""
-        from pipeline.media.grid import GridReader
-
-        try:
-            with GridReader(self.clip, first, len(self) - first if frames is None else frames) as reader:
-                for picture in reader:
-                    yield picture.pixels
-        except (Reject, Failure) as error:
-            raise ShardError(f"{self.clip}: {printable(str(error.detail))[:200]}") from error
+        return self._showing.pictures(first, len(self) - first if frames is None else frames)
 
     def picture(self, frame: int = 0) -> Picture:
         """(512, 512, 3) uint8 RGB of one frame. Raises ShardError as `pictures`, IndexError beyond the clip."""
@@ -145,7 +137,7 @@ class Item:
         """
         at = self._frame(frame)
         background = self.picture(at) if self._has_pictures(over_picture) else None
-        return draw(self.keypoints[at], self.scores[at], _SIZE, background)
+        return self._showing.drawn(at, background)
 
     def play(self, path: str | Path | None = None, *, over_picture: bool | None = None) -> "Film":
         """Write an mp4 of the skeleton with the sound; a notebook shows it.
@@ -154,13 +146,15 @@ class Item:
             path: of the mp4; a name made of the person's id, in this folder, by default.
             over_picture: as of `draw`.
         """
-        from pipeline.media.writer import write_clip
-
         target = Path(path) if path is not None else Path(f"{disk_name(self.person_id)}.mp4")
-        behind = self.pictures() if self._has_pictures(over_picture) else iter([None] * len(self))
-        drawn = (draw(p, s, _SIZE, b) for p, s, b in zip(self.keypoints, self.scores, behind, strict=True))
-        write_clip(target.absolute(), drawn, self.sound, size=_SIZE, preset="veryfast")
+        self._showing.write(target.absolute(), over_pictures=self._has_pictures(over_picture))
         return Film(target)
+
+    @property
+    def _showing(self) -> "Showing":
+        from pipeline.shards.showing import Showing  # OpenCV and a decoder, which readers of arrays do without
+
+        return Showing(self)
 
     def _has_pictures(self, wanted: bool | None) -> bool:
         if wanted is None:
@@ -180,7 +174,7 @@ class Item:
         facts = {**self.about, **self.measures}
         known = ((_said(name), _said(value)) for name, value in facts.items() if value is not None)
         rows = "".join(f"<tr><td>{name}</td><td>{value}</td></tr>" for name, value in known)
-        picture = base64.b64encode(_png(self.draw(len(self) // 2))).decode()
+        picture = base64.b64encode(self._showing.png(self.draw(len(self) // 2))).decode()
         return (
             f"<details><summary>{_said(repr(self))}<br><img width=256 src='data:image/png;base64,{picture}'></summary>"
             f"<table>{rows}</table></details>"
@@ -210,7 +204,3 @@ class Film:
 
 def _said(value: Any) -> str:
     return html.escape(printable(str(value))[:300])
-
-
-def _png(picture: Picture) -> bytes:
-    return bytes(cv2.imencode(".png", picture[..., ::-1])[1])

@@ -126,8 +126,8 @@ def to_python(array: pa.Array, kind: pa.DataType) -> list[Any]:
     return values
 
 
-def those(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
-    """The rows for which this is true; all of them, as nearly always, without a copy."""
+def filtered(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The rows for which `wanted` is true; where that is all of them, as nearly always, without a copy."""
     return rows if pc.all(wanted, skip_nulls=False).as_py() else rows.filter(wanted)
 
 

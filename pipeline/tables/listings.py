@@ -2,22 +2,34 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.storage import Storage
 
+_OLD_SECONDS = 60.0  # of a listing that is given again
 _SETTLED_SECONDS = 2.0  # a folder changed so long ago changes its time with the next file: some disks count in seconds
 
 
-class Listings:
-    """Sizes of files by folder; one is listed again once a file or folder came to it, or went.
+@dataclass(frozen=True)
+class _Known:
+    """A listing, when it was made (monotonic seconds), and the times of its folders, as of `_times`."""
 
-    Files that rows name are replaced and never written into, so that the times of their folders tell of every change. A file that
-    is not in a listing may still be there: who looks for one asks for it by itself.
+    at: float
+    sizes: Mapping[str, int]
+    times: dict[Path, int]
+
+
+class Listings:
+    """Sizes of files by folder; one is listed again once a file or folder came to it, or went, and after a minute.
+
+    Files that rows name are replaced and never written into, so that the times of their folders tell of every change that is ours.
+    Of others they do not: a file is truncated in place, or a mount keeps no times of folders. Hence the minute, for a store
+    that lives for days. A file that is not in a listing may still be there: who looks for one asks for it by itself.
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Path, str], tuple[Mapping[str, int], dict[Path, int]]] = {}
+        self._known: dict[tuple[Path, str], _Known] = {}
 
     def sizes(self, storage: Storage, folder: str) -> Mapping[str, int]:
         """{key: bytes} of a folder such as "clips"; of one that lies in a bucket, what that knows."""
@@ -25,15 +37,15 @@ class Listings:
             return storage.sizes(folder)
         place = storage.folder(folder)
         if (place, folder) in self._known:
-            sizes, times = self._known[place, folder]
-            if _times(times) == times:
-                return sizes
-        began = time.time()
+            known = self._known[place, folder]
+            if time.monotonic() - known.at <= _OLD_SECONDS and _times(known.times) == known.times:
+                return known.sizes
+        at, began = time.monotonic(), time.time()
         sizes = storage.sizes(folder)
         parents = {key.rpartition("/")[0] for key in sizes}
         times = _times({place, *(place / parent.partition("/")[2] for parent in parents)})
         if max(times.values()) < (began - _SETTLED_SECONDS) * 1e9:
-            self._known[place, folder] = sizes, times
+            self._known[place, folder] = _Known(at, sizes, times)
         return sizes
 
 

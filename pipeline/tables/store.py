@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipeline.base.damage import Damage
 from pipeline.base.reasons import Reason
 from pipeline.storage import Storage, storage_of
-from pipeline.tables.arrow import numbers, those
+from pipeline.tables.arrow import filtered, numbers
 from pipeline.tables.hashing import TERM, flat, raw, term, valid
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.listings import Listings
@@ -146,7 +146,7 @@ class Store:
             columns: wanted.
             where: keeps rows with that boolean true.
             places: as in `Table.rows`.
-            terms: columns whose terms of `row_hashes` are wanted as well: strings take long to hash, and each stage would anew.
+            terms: columns whose per-row hash terms are also returned; cached because hashing strings is slow.
         """
         spec = KINDS[kind]
         parent = KINDS[spec.parent].key if spec.parent else ""
@@ -178,7 +178,7 @@ class Store:
             if (self.opt_out, self._parts_above(kind)) != state:  # a compaction took place meanwhile
                 return self._alive(kind, needed, places, terms)
             held.alive = alive
-            held.take(rows if alive is None else those(rows, alive), KINDS[kind].key)
+            held.take(rows if alive is None else filtered(rows, alive), KINDS[kind].key)
         else:
             self.table(kind).check_rows()
         table = held.table([*wanted, *terms])
@@ -191,7 +191,7 @@ class Store:
         return {spec.key, *([KINDS[spec.parent].key] if spec.parent else [])}
 
     def _with_parents(self, kind: str, rows: pa.Table) -> pa.Table:
-        return those(rows, self._has_parent(kind, rows)) if KINDS[kind].parent else rows
+        return filtered(rows, self._has_parent(kind, rows)) if KINDS[kind].parent else rows
 
     def _has_parent(self, kind: str, rows: pa.Table) -> pa.ChunkedArray:
         """(rows,) whether the parent of each counts."""
@@ -239,14 +239,14 @@ class Store:
 
         Args:
             kind: of rows.
-            columns: that are there at least; those of less are sooner read.
+            columns: to read; fewer are faster. More may be present.
         """
         spec = KINDS[kind]
         won = self.table(kind).winners((*columns, "detail") if kind == "videos" else columns)
-        won = those(won, pc.not_equal(won["status"], RETRY))
+        won = filtered(won, pc.not_equal(won["status"], RETRY))
         if spec.unit_of:
             where = spec.parent_where if spec.unit_of == spec.parent else ""
-            won = those(won, pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
+            won = filtered(won, pc.is_in(won["unit"], value_set=self.keys(spec.unit_of, where=where)))
         elif len(self.opted_out) and kind == "videos":
             won = self._refused(won)
         elif len(self.opted_out):

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from pipeline.base.damage import Damage, Damaged
 from pipeline.tables import ledger, losses, pointer, promises
-from pipeline.tables.arrow import numbers, stored_schema, those
+from pipeline.tables.arrow import filtered, numbers, stored_schema
 from pipeline.tables.calls import repeated
 from pipeline.tables.hashing import flat, raw
 from pipeline.tables.kinds import Kind
@@ -236,14 +236,14 @@ class Table:
         if (
             not bad and self._cache.get("rows won", ((), None))[0] == known
         ):  # which rows win is asked for every few columns
-            return those(reading.table, self._cache["rows won"][1]), [*damages, *self._awaited()]
+            return filtered(reading.table, self._cache["rows won"][1]), [*damages, *self._awaited()]
         at = pc.index_in(reading.table["unit"], value_set=flat(winners["unit"]))
         won = pc.equal(pc.take(winners["commit"], at), reading.table["commit"])
         found = np.bincount(raw(flat(at.filter(won))), minlength=len(winners))
         lacking = promises.kept(self.folder, winners, found, self._cache["parts"], bad)
         if not (bad or lacking):
             self._cache["rows won"] = known, won
-        return those(reading.table, won), [*damages, *lacking, *self._awaited()]
+        return filtered(reading.table, won), [*damages, *lacking, *self._awaited()]
 
     def check_rows(self) -> None:
         """Raise as `rows`, for who knows its rows from before: files are still there, and none waits to be made anew."""

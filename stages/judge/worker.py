@@ -182,9 +182,9 @@ def _detail(check: Threshold, value: float, limit: float, table: Measures, row: 
     """`shoulder_width_px 38.2 px < 60`."""
     text = check.words(value, limit)
     worst = table["worst_joint"][row].as_py() if check.measure == "upper_body_share" else None
-    if isinstance(worst, str) and worst:
-        share = table["worst_joint_share"][row].as_py()
-        text += f" ({worst} seen in {float('nan') if share is None else share:.0%})"
+    share = table["worst_joint_share"][row].as_py() if worst else None
+    if share is not None and share == share:  # of a clip without frames no share is known
+        text += f" ({worst} seen in {share:.0%})"
     return text
 
 

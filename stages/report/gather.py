@@ -98,7 +98,7 @@ class RunTables:
 
     @cached_property
     def _about(self) -> pd.DataFrame:
-        """People without their measures, which nobody asks of a part of them: most of what there is to copy."""
+        """People without measure columns, which no subset needs."""
         found = {field.name for field in measures()}
         return self.people[[name for name in self.people if name not in found]]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.base.cycles import unsearched
+from pipeline.base.cycles import gc_paused
 from pipeline.base.units import Row
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
@@ -25,7 +25,7 @@ class ReportWriter:
     def process(self, unit: Unit) -> Iterator[Row]:
         """Yield the page's row, once it is written."""
         run = self._context.run
-        with unsearched():
+        with gc_paused():
             tables = gather.gather(Store(run, self._context.opt_out))
             known = page.write(run / FOLDER, tables, self._settings, unmeasured(tables, self._context.models))
         written = listing_of(run, (path for path in (run / FOLDER).rglob("[!.]*") if path.is_file()), known)

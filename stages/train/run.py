@@ -35,10 +35,15 @@ def run(settings: TrainSettings, session: Session) -> None:
     folder = session.run / FOLDER / settings.model_name
     if started:
         settings = settings.model_copy(update={"start_from": str(started)})
-    say = click.echo if int(os.environ.get("RANK", "0")) == 0 else _nothing  # of several processes one speaks
+    say = _nothing if _is_another() else click.echo  # of several processes one speaks
     with logged(session.run, settings.name, partial(say, err=True)):
         last = train(settings, shards, folder, caches, torch_device(session.profile), say=say)
     say(f"model: {last}")
+
+
+def _is_another() -> bool:
+    """Whether a launcher such as torchrun started this process as another than the first; one variable alone was left over."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and int(os.environ.get("RANK", "0")) > 0
 
 
 def _nothing(_: object, *, err: bool = False) -> None:

@@ -24,6 +24,8 @@ LIGHT = {
         {"onnx", "onnxruntime", "pebble"},
     ),
     "a setting that is not changed": ("import pipeline.engine.session", {"tomlkit", "av", "torch", "yt_dlp"}),
+    "shards as arrays": ("import pipeline.shards.read", {"cv2", "av", "torch", "pipeline.skeleton.draw"}),
+    "shards for torch": ("import pipeline.shards.torch_dataset", {"cv2", "av", "pipeline.skeleton.draw"}),
     "a seat, before its process is prepared": ("import pipeline.engine.executors.seat", {"numpy", "pyarrow", "cv2"}),
 }
 

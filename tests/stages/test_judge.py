@@ -1,5 +1,6 @@
 """The judge, by table: each threshold from both sides, what is not known, and what people decided."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,13 @@ def test_all_reasons_are_told_with_one_line_each() -> None:
         "shoulder_width_px 38.2 px < 60; box_height_px 100 px < 200",
         "speech_share 0 share < 0.5",
     ]
+
+
+@pytest.mark.parametrize("share", [None, math.nan])
+def test_the_worst_joint_is_named_only_with_its_share(share: float | None) -> None:
+    judge = Judge(**{**OFF, "min_upper_body_share": 0.8})
+    row = verdict(judge, pose={"upper_body_share": 0.25, "worst_joint_share": share})
+    assert row["details"] == ["upper_body_share 0.25 share < 0.8"]
 
 
 def test_a_clip_without_sound_is_told_once() -> None:

@@ -1,8 +1,10 @@
 """`python -m stages.train`: what it says, what it leaves, and that a profile which only names it stays light."""
 
 import json
+import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pipeline.cli.stage import command_of
 from pipeline.engine.profile import ProfileError, load
 from stages.ablation import Ablation
 from stages.ablation.settings import VARIANTS
+from stages.train import run as train_run
 from tests.pipeline.model.training.small import shard_rows, write_shards
 
 _QUICK = {"size": "tiny", "window_frames": 40, "batch": 2, "sample_every": 0, "log_every": 1, "checkpoint_every": 2}
@@ -67,16 +70,38 @@ def test_what_training_does_without_is_told_where_one_looks(tmp_path: Path) -> N
     assert again.exit_code == 0 and "resuming from step 2\n" in again.stdout
 
 
-def test_of_several_processes_one_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("rank", "processes", "speaks"),
+    [("1", "2", False), ("0", "2", True), ("1", None, True), ("1", "1", True), (None, "2", True)],
+)
+def test_of_several_processes_one_speaks(
+    rank: str | None, processes: str | None, speaks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_: object, say: Callable[[str], None]) -> Path:  # which would wait for the other process
+        say("3.1 M parameters")
+        logging.getLogger("pipeline.model.training").warning("no validation")
+        return tmp_path / "step-1"
+
     write_shards(tmp_path / "shards", {"train": shard_rows(1)})
-    said = []
-    for rank in ("1", "0"):  # as torchrun says it
-        monkeypatch.setenv("RANK", rank)
-        found = _here(tmp_path, "--steps", "1", "--model-name", f"of-{rank}")
-        assert found.exit_code == 0, found.output
-        said.append(found.stdout + found.stderr)
-    assert "model:" not in said[0] and "warning" not in said[0] and "M parameters" not in said[0]
-    assert said[1].count("model:") == 1 and said[1].count("warning: no validation") == 1
+    monkeypatch.setattr(train_run, "train", trained)
+    for name, value in (("RANK", rank), ("WORLD_SIZE", processes)):  # as torchrun says them
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    found = _here(tmp_path)
+    assert found.exit_code == 0, found.output
+    assert found.stdout.splitlines() == (["3.1 M parameters", f"model: {tmp_path / 'step-1'}"] if speaks else [])
+    assert ("warning: no validation" in found.stderr) is speaks
+
+
+def test_a_rank_that_was_left_over_silences_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path / "shards", {"train": shard_rows(1)})
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    found = _here(tmp_path, "--steps", "1")
+    assert found.exit_code == 0, found.output
+    assert found.stdout.count("model:") == 1 and found.stderr.count("warning: no validation") == 1
 
 
 def test_without_shards_it_says_what_makes_them(tmp_path: Path) -> None:

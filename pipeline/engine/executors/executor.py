@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from pipeline.base.named import named
+from pipeline.base.attributes import load_attribute
 from pipeline.engine.executors import EXECUTORS
 from pipeline.engine.profile import Machine
 
@@ -86,5 +86,5 @@ class Result:
 
 def open_executor(name: str, job: Job) -> Executor:
     """The executor of this name for a job; a profile lets no other name through."""
-    executor: Executor = named(EXECUTORS[name])(job)
+    executor: Executor = load_attribute(EXECUTORS[name])(job)
     return executor

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from pipeline.base import files, pulse
-from pipeline.base.cycles import unsearched
+from pipeline.base.cycles import gc_paused
 from pipeline.base.damage import Damaged
 from pipeline.base.log import redact
 from pipeline.base.reasons import Failure, Reason, Reject
@@ -112,7 +112,7 @@ class Worker:
         with self._files.checked(unit.rows("videos")):  # no stage decodes what was not crawled
             kind = KINDS[self.stage.writes]
             if isinstance(work, WorkInColumns):
-                with unsearched():
+                with gc_paused():
                     table = pack_table(kind, unit.id, work.table(unit))
             else:
                 table = pack_rows(kind, unit.id, list(work.process(unit)))

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -76,11 +77,11 @@ def train(
         raise TrainingError(f"a batch of {recipe.batch} windows is too small for {accelerator.num_processes} processes")
     main = accelerator.is_main_process
     said = say if main else lambda _: None
-    with accelerator.main_process_first():
+    alive = partial(all_alive, accelerator.num_processes, recipe.process_timeout_minutes)
+    with alive(), accelerator.main_process_first():
         data = open_cache(shards, "train", caches, recipe.min_score, recipe.speaker, say=said)
         held_out = held_out_split(recipe, shards, caches, say=said)
-    alive = all_alive(accelerator.num_processes, recipe.process_timeout_minutes)
-    with driving(folder, "train") if main else nullcontext(), alive, Interrupt() as interrupt:
+    with driving(folder, "train") if main else nullcontext(), alive(), Interrupt() as interrupt:
         return _Run(recipe, folder, accelerator, data, held_out, shards, interrupt, said).train()
 
 

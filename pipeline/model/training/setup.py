@@ -14,13 +14,21 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from torch import nn
 
+from pipeline.base.text import printable
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import TrainingError
 from pipeline.model.training.cache import Cache
 from pipeline.model.training.recipe import Recipe
 
-# What gloo and NCCL say where another process is gone, or does not answer.
-_LOST = re.compile(r"Timed out waiting|Connection (reset|closed)|Broken pipe|NCCL|Gloo connect", re.IGNORECASE)
+_LONGEST_CAUSE = 200  # characters
+SETUP_HOURS = 12  # how long processes wait for the first one, which writes the cache: that can take an hour
+
+# What gloo, NCCL and torch's store say where another process is gone, or does not answer; not their own faults of set-up.
+_LOST = re.compile(
+    r"Timed out waiting|Connection (reset|closed)|Broken pipe|Gloo connect"
+    r"|remote process exit|communicator was aborted|collective operation timeout|wait timeout",
+    re.IGNORECASE,
+)
 
 
 class LostProcess(TrainingError):
@@ -42,8 +50,7 @@ def accelerator_of(recipe: Recipe, folder: Path, device: str) -> Accelerator:
         log_with="tensorboard" if "tensorboard" in recipe.trackers else None,  # `trackers` adds the other
         project_dir=str(folder),
         dynamo_backend="inductor" if compiled else "no",
-        # The other processes wait while the first one writes the cache, which can take an hour; `shorten_timeout` comes later.
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=12))],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=SETUP_HOURS))],  # until `shorten_timeout`
     )
 
 
@@ -71,8 +78,13 @@ def all_alive(processes: int, minutes: float) -> Iterator[None]:
             raise
         raise LostProcess(
             f"another of the {processes} processes ended, or did not answer for {minutes:g} minutes "
-            "(train.process_timeout_minutes): what it said itself tells why; the same command goes on from the last checkpoint"
+            f"(train.process_timeout_minutes; before the first step, {SETUP_HOURS} hours): what it said itself tells why; "
+            f"the same command goes on from the last checkpoint; torch said: {_first_line(error)}"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return printable(next(iter(str(error).strip().splitlines()), ""))[:_LONGEST_CAUSE]
 
 
 def new_model(recipe: Recipe, data: Cache) -> AudioToSkeleton:

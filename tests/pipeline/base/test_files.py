@@ -13,7 +13,7 @@ def test_files_are_written_where_they_differ(tmp_path: Path, there: bytes | None
     if there is not None:
         path.write_bytes(there)
     before = path.stat().st_ino if there else 0
-    files.write_if_changed(path, b"new")
+    assert files.write_if_changed(path, b"new") is (there != b"new")
     assert path.read_bytes() == b"new"
     assert (path.stat().st_ino == before) == (there == b"new")
     assert [one.name for one in tmp_path.iterdir()] == ["a.js"]

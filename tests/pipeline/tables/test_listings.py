@@ -1,6 +1,7 @@
 """Listings that are asked for again: made once, and never older than the last file that came or went."""
 
 import os
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +26,11 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def new_folder(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "new.mp4").write_bytes(b"new")
+
+
 def test_a_folder_is_listed_once(run: Path) -> None:
     listings, storage = Listings(), DiskStorage(run)
     first = listings.sizes(storage, "clips")
@@ -37,7 +43,7 @@ def test_a_folder_is_listed_once(run: Path) -> None:
     [
         lambda run: (run / KEYS[0]).unlink(),
         lambda run: (run / tombstone_of(KEYS[0])).touch(),
-        lambda run: (run / "clips/99").mkdir(),
+        lambda run: new_folder(run / "clips/99"),
         lambda run: (run / KEYS[0]).rename(run / "away.mp4"),
     ],
 )
@@ -46,6 +52,16 @@ def test_what_came_and_went_is_seen(run: Path, change: Callable[[Path], object])
     listings.sizes(DiskStorage(run), "clips")
     change(run)
     assert dict(listings.sizes(DiskStorage(run), "clips")) == dict(DiskStorage(run).sizes("clips"))
+
+
+def test_a_listing_does_not_outlive_a_minute(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listings, began = Listings(), time.monotonic()
+    listings.sizes(DiskStorage(run), "clips")
+    os.truncate(run / KEYS[0], 1)  # its folder's time stays
+    monkeypatch.setattr(time, "monotonic", lambda: began + 50)
+    assert listings.sizes(DiskStorage(run), "clips")[KEYS[0]] == 4
+    monkeypatch.setattr(time, "monotonic", lambda: began + 3600)
+    assert listings.sizes(DiskStorage(run), "clips")[KEYS[0]] == 1
 
 
 def test_a_listing_of_a_folder_that_has_just_changed_is_not_held(run: Path) -> None:

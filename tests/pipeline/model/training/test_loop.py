@@ -15,6 +15,7 @@ import torch
 from pipeline.model.audio_to_skeleton import AudioToSkeleton
 from pipeline.model.training import checkpoint, loop
 from pipeline.model.training.provenance import RecipeChanged
+from pipeline.model.training.setup import LostProcess
 from pipeline.tables.lock import Occupied, driving
 from tests.pipeline.model.training.small import fit, losses
 
@@ -211,3 +212,19 @@ def test_one_process_then_two_then_one_are_the_run_of_one(shards: Path, tmp_path
     assert list(ours.values()) == pytest.approx(list(theirs.values()), abs=1e-5)
     history = json.loads((tmp_path / "moved" / "trained_on.json").read_text())["history"]
     assert [(entry["step"], entry["processes"]) for entry in history] == [(0, 1), (15, 2), (35, 1)]
+
+
+def test_a_process_that_ends_while_the_data_is_prepared_is_told_in_a_line(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Alone:
+        """The second of two processes, whose first one is gone before the cache is made."""
+
+        num_processes, is_main_process = 2, False
+
+        def main_process_first(self) -> None:
+            raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:39443")
+
+    monkeypatch.setattr(loop, "accelerator_of", lambda *_: Alone())
+    with pytest.raises(LostProcess, match=r"another of the 2 processes ended.*Connection closed by peer"):
+        fit(shards, tmp_path)
