@@ -11,7 +11,7 @@ from pipeline.engine.plan import Plan
 from pipeline.engine.stage import Stage
 from pipeline.storage import tombstone_of
 from pipeline.tables import losses, run_folder
-from pipeline.tables.arrow import numbers, strings
+from pipeline.tables.arrow import numbers
 from pipeline.tables.calls import repeated
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK
@@ -47,7 +47,7 @@ def check_inputs(stage: Stage, store: Store, work: Plan) -> None:
 def made_before(stage: Stage, store: Store, work: Plan) -> list[int]:
     """The pending units that have a result already, whatever it was made of."""
     won = store.table(stage.writes).winners()
-    done = set(won["unit"].filter(pc.is_in(won["status"], value_set=strings([OK]))).to_pylist())
+    done = set(won["unit"].filter(pc.equal(won["status"], OK)).to_pylist())
     return [at for at in work.pending.tolist() if work.units[at] in done]
 
 
