@@ -14,6 +14,7 @@ from pipeline.engine.upkeep import collect, waste
 from pipeline.tables import compaction
 from pipeline.tables.compaction import compact
 from pipeline.tables.lock import Occupied, driving
+from pipeline.tables.parts import read_pieces
 from pipeline.tables.retry import forget
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
@@ -94,11 +95,11 @@ def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyP
 def test_light_rows_are_the_same_whether_files_are_read_once_or_twice(
     run: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    again, read = list[Path](), compaction.read_pieces
+    again = list[Path]()
 
     def counted(part: Path, piece_bytes: int) -> Iterator[pa.Table]:
         again.append(part)
-        yield from read(part, piece_bytes)
+        yield from read_pieces(part, piece_bytes)
 
     monkeypatch.setattr(compaction, "read_pieces", counted)
     monkeypatch.setattr(compaction, "AT_ONCE_BYTES", at_once)
