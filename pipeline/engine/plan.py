@@ -1,5 +1,6 @@
 """Plans: a stage's units, their fingerprints, and which of them lack an outcome with the current fingerprint."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.engine.fingerprint import fingerprints, signature, superseded
 from pipeline.engine.old_rows import NONE, VIDEOS, OldRows, old_rows, stay
 from pipeline.engine.stage import ALL, Grouping, Reads, Stage, chooses, undivided
 from pipeline.engine.unit import HeavyRows, StoredRows, Unit
-from pipeline.tables.arrow import HASH, numbers, strings
+from pipeline.tables.arrow import HASH, Ids, numbers, strings
 from pipeline.tables.hashing import (
     TERM,
     Hashes,
@@ -35,6 +36,8 @@ from pipeline.tables.outcome import FAILED, OK, REJECTED
 from pipeline.tables.results import BrokenPromise, broken, promised
 from pipeline.tables.store import Store
 
+_STATES = {"pending": 0, OK: 1, REJECTED: 2, FAILED: 3}
+_AT_ONCE = 1 << 18
 MAX_ATTEMPTS = 3  # a unit that fails this often on the same input waits for `csg405 retry`
 
 Indices = npt.NDArray[np.int64]
@@ -81,7 +84,7 @@ class Plan:
     """
 
     stage: Stage
-    units: list[str]
+    units: Sequence[str]
     fingerprints: Hashes
     status: npt.NDArray[np.str_]
     attempts: npt.NDArray[np.int32]
@@ -178,7 +181,7 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
     """
     from_outside = stage.sources(store)
     if from_outside is not None:
-        units = sorted(set(from_outside))
+        units: Sequence[str] = sorted(set(from_outside))
         values = strings(units)
         hashes = string_hashes(values)
         if isinstance(from_outside, Mapping):
@@ -188,10 +191,9 @@ def plan(stage: Stage, store: Store, model_hashes: Sequence[str] = ()) -> Plan:
         inputs: list[_Input] = []
     else:
         values, hashes, inputs = _from_tables(stage, store)
+        units = Ids(values)
     prints = fingerprints(hashes, signature(stage, store, model_hashes))
     status, attempts, failures, pending = _state(stage, store, values, prints)
-    if from_outside is None:
-        units = values.to_pylist()  # behind what takes most memory: ten million ids take almost a gigabyte
     if np.any((status == "pending") & (attempts > 0)) and keeps_older(stage, store.run):
         old, was = superseded(stage, store, values, hashes, model_hashes)
         status = np.where(old > 0, was, status)
@@ -225,7 +227,9 @@ def _also_pending(made: Plan, units: Collection[int]) -> Plan:
     return replace(made, pending=np.union1d(made.pending, np.array(list(units), dtype=np.int64)))
 
 
-def _lost(stage: Stage, store: Store, units: list[str], status: npt.NDArray[np.str_]) -> dict[int, list[BrokenPromise]]:
+def _lost(
+    stage: Stage, store: Store, units: Sequence[str], status: npt.NDArray[np.str_]
+) -> dict[int, list[BrokenPromise]]:
     """{index: files} of the units that are done, but for files that are not as their rows promise."""
     promises = [one for one in promised(store, stage.writes) if one.ours]
     found = broken(store.storage, promises, store.listings) if promises else []
@@ -334,31 +338,51 @@ def _state(
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.int32], npt.NDArray[np.int32], Indices]:
     """Status, attempts, failures and pending indices of the units, from the winning outcomes."""
     won = store.table(stage.writes).winners()
-    status = np.full(len(units), "pending", dtype="U8")
+    known, at = _places(units, flat(won["unit"]))
+    mine = np.zeros(len(units), dtype=np.int8)  # of what `_STATES` lists
     attempts, failures = np.zeros(len(units), dtype=np.int32), np.zeros(len(units), dtype=np.int32)
     waiting, discarded = np.zeros(len(units), dtype=bool), np.zeros(len(units), dtype=bool)
-    if len(won) and len(units):
-        at = pc.index_in(units, value_set=flat(won["unit"]))
-        known = valid(at)
-        rows = won.select(["attempt", "fingerprint", "status", "failures", "reason"]).take(at.drop_null())
-        attempts[known] = raw(flat(rows["attempt"]))
-        same = raw(flat(rows["fingerprint"])) == fingerprints[known]
-        for name in (OK, REJECTED, FAILED):
-            here = np.zeros(len(units), dtype=bool)
-            here[known] = same & _by_code(rows["status"], name.__eq__, "?")
-            status[here] = name
-        counted = flat(rows["failures"])
-        failures[known] = np.where(same & valid(counted), raw(counted), 0)
-        waiting[known] = _by_code(rows["reason"], _gives_up, "?")
-        discarded[known] = _by_code(rows["reason"], Reason.SOURCE_DISCARDED.code.__eq__, "?")
+
+    def column(name: str) -> pa.Array:  # one after the other: of ten million outcomes each takes a share of a gigabyte
+        return flat(won[name].take(at))
+
+    attempts[known] = raw(column("attempt"))
+    same = raw(column("fingerprint")) == fingerprints[known]
+    mine[known] = np.where(same, _by_code(column("status"), lambda name: _STATES.get(name, 0), "i1"), 0)
+    counted = column("failures")
+    failures[known] = np.where(same & valid(counted), raw(counted), 0)
+    reasons = column("reason")
+    waiting[known] = _by_code(reasons, _gives_up, "?")
+    discarded[known] = _by_code(reasons, Reason.SOURCE_DISCARDED.code.__eq__, "?")
     waiting = (waiting & (failures >= MAX_ATTEMPTS)) | discarded  # what was freed comes back when it is asked for
+    status = np.array(list(_STATES), dtype="U8")[mine]
     pending = np.flatnonzero((status == "pending") | ((status == FAILED) & ~waiting))
     return status, attempts, failures, pending
 
 
-def _by_code(column: pa.ChunkedArray, what: Callable[[str], Any], dtype: str) -> npt.NDArray[Any]:
+def _places(units: pa.Array, others: pa.Array) -> tuple[npt.NDArray[np.bool_], pa.Array]:
+    """Where units stand among others, both sorted, each once.
+
+    A part of both at a time: a table of ten million strings to look them up takes more memory than they do.
+
+    Returns: (units,) which are there, and (of these,) their places.
+    """
+    known, found = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=np.int64)]
+    ids, first = Ids(others), 0
+    for begin in range(0, len(units), _AT_ONCE):
+        end = begin + _AT_ONCE
+        last = bisect_left(ids, units[end].as_py(), first) if end < len(units) else len(others)
+        at = pc.index_in(units.slice(begin, _AT_ONCE), value_set=others.slice(first, last - first))
+        there = valid(at)
+        known.append(there)
+        found.append(raw(at)[there].astype(np.int64) + first)
+        first = last
+    return np.concatenate(known), numbers(np.concatenate(found))
+
+
+def _by_code(column: pa.Array, what: Callable[[str], Any], dtype: str) -> npt.NDArray[Any]:
     """(rows,) `what` of each value of a column with few distinct ones."""
-    encoded = flat(column).dictionary_encode()
+    encoded = column.dictionary_encode()
     values = np.array([what(value) for value in encoded.dictionary.to_pylist()], dtype=dtype)
     return np.asarray(values[raw(encoded.indices)])
 

@@ -5,6 +5,7 @@ counts where its bytes and its footer have the checksum that they were written w
 """
 
 import logging
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,12 +53,13 @@ class Held:
     def copy(self, rows: tuple[str, ...], out: Splicer | Plain) -> Stored | None:
         """Copy the row group of these rows, if it is there as it was written."""
         stored = self._whole.get(rows)
-        found = stored and self._read(stored)
-        if not found:
+        if stored is None:
             return None
-        block, body = self._blocks[found[0]], found[1]
-        out.copy(block, body, self._file.handle)
-        return stored
+        blocks = [self._blocks[number] for number in self._by_size.get(stored.bytes, ())]
+        if any(out.copy(block, self._file, stored.crc32) for block in blocks):
+            return stored
+        self._warn()
+        return None
 
     def rows(self, wanted: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
         """(number among those wanted, the row as it is stored) of the rows that are there."""
@@ -69,28 +71,31 @@ class Held:
 
     def _decoded(self, stored: Stored) -> pa.Table | None:
         if stored not in self._tables:
-            found = self._read(stored)
-            with damage_told(self._file.path):
-                table = found and self._parquet.read_row_group(found[0], use_threads=False)
+            number, table = self._read(stored), None
+            if number is not None:
+                with damage_told(self._file.path):
+                    table = self._parquet.read_row_group(number, use_threads=False)
             while len(self._tables) >= _DECODED:
                 self._tables.pop(next(iter(self._tables)))
-            self._tables[stored] = table or None
+            self._tables[stored] = table
         return self._tables[stored]
 
-    def _read(self, stored: Stored) -> tuple[int, memoryview] | None:
-        """The number and bytes of a row group that holds what was written."""
+    def _read(self, stored: Stored) -> int | None:
+        """The number of a row group that holds what was written; its bytes are at hand."""
         for number in self._by_size.get(stored.bytes, ()):
             block: Block = self._blocks[number]
             self._file.hold(block.start, block.stop)
-            body = self._file.view(block.start, block.stop)
-            if block.checksum(body) == stored.crc32:
-                return number, body
+            if block.checksum(zlib.crc32(self._file.view(block.start, block.stop))) == stored.crc32:
+                return number
+        self._warn()
+        return None
+
+    def _warn(self) -> None:
         if not self._warned:
             log.warning(
                 "%s does not hold all that was written into it: what is missing is packed anew", self._file.path
             )
         self._warned = True
-        return None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pipeline.shards.format import ShardError
 
 FOOTER_END = 8  # its length, and the magic
 MAGIC = b"PAR1"
-_PIECE = 8 << 20
+_PIECE = 1 << 20  # stays in the cache of the processor while it is hashed
 _SMALLEST_FOOTER_LIMIT = 512 << 10  # of ours 31 kB with one row group, and 25 kB with each other one of 10 MB
 _FOOTER_SHARE = 16  # of small shards of short and silent clips it is a fortieth
 
@@ -66,6 +66,11 @@ class ShardFile:
         """Load the bytes from `start` to `stop`, without hashing them."""
         self._window, self._start = memoryview(b""), 0
         self._window, self._start = self._exactly(start, stop - start), start
+
+    def pieces(self, start: int, stop: int) -> Iterator[memoryview]:
+        """The bytes from `start` to `stop`, a piece at a time, from the disk. Raises as `view`."""
+        for first in range(start, stop, _PIECE):
+            yield self._exactly(first, min(_PIECE, stop - first))
 
     def sha256(self) -> str:
         """Of the whole file, in hex; what was not hashed yet is read."""

@@ -7,11 +7,9 @@ itself reads there (numbers in Thrift's compact protocol, as zigzag varints); wh
 is raised.
 """
 
-import errno
 import hashlib
 import io
 import logging
-import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +22,7 @@ import pyarrow.parquet as pq
 
 from pipeline.base.hashes import sha256_of
 from pipeline.base.version import version_of
-from pipeline.shards.opened import FOOTER_END, MAGIC
+from pipeline.shards.opened import FOOTER_END, MAGIC, ShardFile
 from pipeline.shards.written import Stored
 
 log = logging.getLogger(__name__)
@@ -37,8 +35,6 @@ _I64, _NEXT_BUT_ONE_I64, _STRUCTS, _STOP = (
 )  # heads of fields: how far after the one before, type
 _NO_GROUPS = _I64 + b"\x00" + _STRUCTS + b"\x0c"  # of a file's footer: 0 rows, an empty list of structs
 _PIECE = 64 << 20
-# What kernels and file systems answer that copy nothing by themselves, or not from one to the other.
-_NOT_HERE = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF)
 
 
 class CannotSplice(ValueError):
@@ -67,9 +63,9 @@ class Block:
         moved = [_number(offset - self.start + start) for offset in self.offsets]
         return b"".join(part for pair in zip(self.between, [*moved, b""], strict=True) for part in pair)
 
-    def checksum(self, body: memoryview) -> int:
-        """CRC-32 of its bytes and of what the footer says of it, wherever it stands."""
-        return zlib.crc32(b"".join(self.between), zlib.crc32(body))
+    def checksum(self, body: int) -> int:
+        """CRC-32 of its bytes, which have this one, and of what the footer says of it, wherever it stands."""
+        return zlib.crc32(b"".join(self.between), body)
 
 
 def blocks_of(footer: bytes, about: pq.FileMetaData) -> list[Block]:
@@ -163,15 +159,26 @@ class Splicer:
         body = data[block.start : block.stop]
         self._note(block)
         self._write(body)
-        return Stored(len(body), block.checksum(body))
+        return Stored(len(body), block.checksum(zlib.crc32(body)))
 
-    def copy(self, block: Block, body: memoryview, handle: int) -> None:
-        """Copy a row group of another file of the same layout, open at `handle`; `body` is what was read there and checked."""
+    def copy(self, block: Block, file: ShardFile, crc32: int) -> bool:
+        """Copy a row group of another file of the same layout, if it has this checksum there; whether it had.
+
+        Pieces are hashed and written while they are at hand, and taken back where their checksum turns out to be another.
+        """
+        digest, body = self._digest.copy(), 0
+        for piece in file.pieces(block.start, block.stop):
+            body = zlib.crc32(piece, body)
+            digest.update(piece)
+            _write_all(self._out, piece)
+        if block.checksum(body) != crc32:
+            self._out.truncate(self._out.seek(self.bytes))
+            return False
+        self._digest = digest
         self._note(block)
-        self.bytes += len(body)
-        self.copied += len(body)
-        self._digest.update(body)
-        _write_all(self._out, body[_copied(handle, self._out.fileno(), block.start, len(body)) :])
+        self.bytes += block.stop - block.start
+        self.copied += block.stop - block.start
+        return True
 
     def close(self) -> str:
         """Write the footer. Returns: the file's sha256, in hex."""
@@ -214,19 +221,6 @@ def _write_all(out: BinaryIO, data: memoryview) -> None:
         data = data[out.write(data[:_PIECE]) :]
 
 
-def _copied(source: int, target: int, first: int, length: int) -> int:
-    """Copy bytes from file to file within the kernel, a quarter of the time that writing them takes. Returns: how many were."""
-    done = 0
-    if hasattr(os, "copy_file_range"):  # Linux
-        try:
-            while done < length and (more := os.copy_file_range(source, target, length - done, first + done)):
-                done += more
-        except OSError as error:
-            if done or error.errno not in _NOT_HERE:
-                raise
-    return done
-
-
 class Plain:
     """As `Splicer`, for a PyArrow whose footers are laid out otherwise: nothing is copied.
 
@@ -246,7 +240,7 @@ class Plain:
         self._writer.write_table(table, row_group_size=len(table))
         return Stored(0, 0)
 
-    def copy(self, block: Block, body: memoryview, handle: int) -> None:
+    def copy(self, block: Block, file: ShardFile, crc32: int) -> bool:
         raise CannotSplice("this PyArrow writes other footers")
 
     def close(self) -> str:

@@ -1,7 +1,7 @@
 """Rows and columns as Arrow: stored schemas, packing of a unit's rows, and lists over frames from and to numpy."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from pipeline.tables.hashing import flat, payload_hash
 from pipeline.tables.kinds import Kind
 
 HASH = "__hash"
+_AT_ONCE = 1 << 16
 
 
 def stored_schema(kind: Kind) -> pa.Schema:
@@ -137,8 +138,43 @@ def numbers(values: npt.NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
 
 
+class Ids(Sequence[str]):
+    """Strings that stay as Arrow holds them: ten million ids take almost a gigabyte as Python's text.
+
+    Args:
+        values: none of them null.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, values: pa.Array) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        found: str | list[str] = self.values[at].to_pylist() if isinstance(at, slice) else self.values[int(at)].as_py()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, len(self.values), _AT_ONCE):
+            yield from self.values.slice(first, _AT_ONCE).to_pylist()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(other) == len(self) and list(other) == list(self)
+
+
 def strings(values: Sequence[str | None]) -> pa.Array:
     """Strings as an Arrow array, None as null, without pandas likewise."""
+    if isinstance(values, Ids):
+        return values.values
     encoded = [(value or "").encode() for value in values]
     offsets = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum([len(word) for word in encoded], out=offsets[1:])

@@ -35,6 +35,9 @@ MANY_PARTS = 1000  # of a side: to open each costs a command a second
 LIGHT_BYTES = 1 << 30
 MERGED_BYTES = 512 << 20  # of a merged file before compression: a reader must hold the index of its row groups
 PIECE_BYTES = 16 << 20
+# Of the parts of a kind without heavy columns that is held at once, and each of its files read once; a million measures of sound in
+# ten thousand parts have 46 MB.
+AT_ONCE_BYTES = 128 << 20
 
 
 def compact_if_many(store: Store, kind: str) -> bool:
@@ -82,7 +85,9 @@ def compact(store: Store, kind: str, erased: Erased | None = None) -> tuple[int,
         before = sum(len(parts) for parts in old.values())
         if erased and not erased.is_in(part for parts in old.values() for part in parts):
             return before, before
-        outcomes, rows = _kept_outcomes(store, kind), _kept_rows(store, kind, erased.columns(kind) if erased else ())
+        wanted = stored_schema(table.kind).names if _is_light(table, old["rows"]) else []
+        outcomes = _kept_outcomes(store, kind)  # before the rows, which are compared with what was read of these
+        rows = _kept_rows(store, kind, [*wanted, *(erased.columns(kind) if erased else ())])
         if erased:
             outcomes, rows = erased.outcomes_without(outcomes), erased.rows_without(rows)
         elif all(len(parts) <= 1 for parts in old.values()):
@@ -127,11 +132,16 @@ def _kept_outcomes(store: Store, name: str) -> pa.Table:
     return won.filter(pa.array(keep, pa.bool_()))
 
 
+def _is_light(table: Table, parts: list[Path]) -> bool:
+    """Whether all rows of these parts are held at once: where they are not, each file is read again for those that win."""
+    return not table.kind.heavy and sum(part.stat().st_size for part in parts) <= AT_ONCE_BYTES
+
+
 def _merge_rows(table: Table, kept: pa.Table, parts: list[Path], stem: str) -> dict[str, int]:
     """Copy the kept rows of the parts into files of bounded size. Returns {name: rows} of these, in order."""
     kind, schema = table.kind, stored_schema(table.kind)
     counts: dict[str, int] = {}
-    pieces = _pieces(table, kept, parts)
+    pieces = _slices(kept, schema) if set(schema.names) <= set(kept.column_names) else _pieces(table, kept, parts)
     piece = next(pieces, None)
     while piece is not None:
         path = table.folder / "rows" / f"{stem}-{len(counts):04d}.parquet"
@@ -145,6 +155,14 @@ def _merge_rows(table: Table, kept: pa.Table, parts: list[Path], stem: str) -> d
             seal(temporary, name_of(path))
         counts[path.name] = rows
     return counts
+
+
+def _slices(kept: pa.Table, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Kept rows that were read with all their columns, in tables of a few megabytes."""
+    whole = kept.select(schema.names)
+    rows = max(1, len(whole) * PIECE_BYTES // max(1, whole.nbytes))
+    for first in range(0, len(whole), rows):
+        yield whole.slice(first, rows)
 
 
 def _pieces(table: Table, kept: pa.Table, parts: list[Path]) -> Iterator[pa.Table]:

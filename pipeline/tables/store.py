@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from pipeline.base.damage import Damage
 from pipeline.base.reasons import Reason
 from pipeline.storage import Storage, storage_of
-from pipeline.tables.arrow import filtered, numbers
-from pipeline.tables.hashing import TERM, flat, raw, term, valid
+from pipeline.tables.arrow import filtered, numbers, strings
+from pipeline.tables.hashing import TERM, Hashes, flat, raw, term, valid
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.listings import Listings
 from pipeline.tables.opt_out import OptOut
@@ -51,9 +51,11 @@ class _Held:
 
     def take(self, rows: pa.Table, key: str) -> None:
         """Hold the columns of these rows as well."""
-        if not self.columns:
-            self.once = pc.count_distinct(rows[key]).as_py() == len(rows)
+        first = not self.columns
         self.columns |= {name: flat(rows[name]) for name in rows.column_names}
+        if first:
+            self.columns[key + TERM] = numbers(term(self.columns[key], key))
+            self.once = _distinct(self.columns[key], raw(self.columns[key + TERM]))
 
     def table(self, names: Sequence[str]) -> pa.Table:
         """Columns that are held; terms of hashes are made of those when they are first asked for."""
@@ -112,7 +114,7 @@ class Store:
     def opted_out(self) -> pa.Array:
         """Ids of the videos that are left out: those on the list, and all that are known of the channels on it."""
         if not self.opt_out:
-            return pa.array([], pa.string())
+            return strings([])
         state = self.opt_out, [self._parts_of(kind) for kind in SPEAK_OF_CHANNELS]
         if self._opted_out is None or self._opted_out[0] != state:
             found = set(self.opt_out.videos)
@@ -123,7 +125,7 @@ class Store:
                 for column in CHANNEL_COLUMNS:
                     named |= _by_value(rows[column], self.opt_out.names_channel)
                 found.update(rows["video_id"].filter(pa.array(named)).drop_null().to_pylist())
-            self._opted_out = state, pa.array(sorted(found), pa.string())
+            self._opted_out = state, strings(sorted(found))
         return self._opted_out[1]
 
     def rows(self, kind: str, columns: Sequence[str], *, places: bool = False) -> pa.Table:
@@ -273,12 +275,21 @@ class Store:
 
 def _once(rows: pa.Table, key: str) -> pa.Table:
     """Each key once: where two units yield the same one (a video that two links lead to), that of the first unit counts."""
-    if pc.count_distinct(rows[key]).as_py() == len(rows):
+    keys = flat(rows[key])
+    if _distinct(keys, term(keys, key)):
         return rows
     order = pc.sort_indices(rows, sort_keys=[(key, "ascending"), ("unit", "ascending")])
-    keys = raw(flat(rows[key]).dictionary_encode().indices.take(order))
-    first = np.append(True, keys[1:] != keys[:-1])
+    codes = raw(keys.dictionary_encode().indices.take(order))
+    first = np.append(True, codes[1:] != codes[:-1])
     return rows.take(numbers(np.sort(raw(order)[first])))
+
+
+def _distinct(values: pa.Array, hashes: Hashes) -> bool:
+    """Whether each value is there once: sorting their hashes takes a tenth of the memory of a table of ten million strings."""
+    hashes = np.sort(hashes)
+    if not values.null_count and np.all(hashes[1:] != hashes[:-1]):
+        return True
+    return bool(pc.count_distinct(values).as_py() == len(values))
 
 
 def _by_value(column: pa.ChunkedArray, what: Callable[[str], bool]) -> npt.NDArray[np.bool_]:

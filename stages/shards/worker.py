@@ -17,6 +17,7 @@ from pipeline.shards.held import Held, held
 from pipeline.shards.splice import spliced
 from pipeline.shards.write import encoding
 from pipeline.shards.written import Written, as_text
+from pipeline.tables.arrow import numbers
 from stages.shards import Shards
 from stages.shards.columns import BEFORE, FOLDER
 from stages.shards.rows import BucketRows
@@ -70,10 +71,13 @@ def _assembled(
     """The rows of a group, those that are stored already as they are, and how many are new."""
     found = dict(old.rows(hashes)) if old else {}
     new = [number for number in range(len(group)) if number not in found]
-    tables = [found[number].cast(shard_schema()) for number in sorted(found)]
+    stored = [found[number] for number in sorted(found)]
+    tables = [pa.concat_tables(stored).combine_chunks().cast(shard_schema())] if stored else []
     tables += [rows.table(group[new].tolist())] if new else []
+    if len(tables) == 1:  # in its order already
+        return tables[0].combine_chunks(), len(new)
     order = np.argsort([*sorted(found), *new])
-    return pa.concat_tables(tables).take(pa.array(order)).combine_chunks(), len(new)
+    return pa.concat_tables(tables).take(numbers(order)).combine_chunks(), len(new)
 
 
 def open_worker(stage: Shards, context: Context) -> ShardWriter:

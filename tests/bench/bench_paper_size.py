@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ IMPORTED_LATER = ("pipeline.engine.executors.local", "stages.shards.components")
 _RNG = np.random.default_rng(405)
 
 
-def prints(stage: Stage, run: Path) -> tuple[list[str], np.ndarray]:
+def prints(stage: Stage, run: Path) -> tuple[Sequence[str], np.ndarray]:
     """Units of a stage and their fingerprints."""
     work = plan(stage, Store(run))
     return work.units, work.fingerprints

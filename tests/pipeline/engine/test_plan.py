@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.base.units import Row
+from pipeline.engine import plan as planning
 from pipeline.engine import runner
 from pipeline.engine.plan import MAX_ATTEMPTS, plan
 from pipeline.engine.settings import runtime
@@ -18,6 +19,7 @@ from pipeline.engine.stage import ALL, Reads, Stage
 from pipeline.engine.unit import Unit
 from pipeline.tables.hashing import column_hashes, payload_hash, row_hashes, string_hashes, unit_hashes
 from pipeline.tables.kinds import BOX, KINDS, frames
+from pipeline.tables.opt_out import OptOut
 from pipeline.tables.retry import forget
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
@@ -71,6 +73,26 @@ def test_one_changed_column_of_one_row_makes_its_units_pending(run: Path) -> Non
     assert pending(toys.ToyMeasure(), run) == []
     go(toys.ToySplit(), run)  # its rows differ in a column that annotate does not read
     assert pending(toys.ToyAnnotate(), run) == ["file:a/0+250", "file:a/250+250"]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_units_are_found_among_outcomes_a_part_at_a_time(
+    run: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Outcomes without a unit and units without an outcome, before, between and behind the others."""
+    go(toys.ToyCrawl(units=("0", "a", "aa", "c")), run)
+    go(toys.ToySplit(), run)
+    gone = OptOut(videos=frozenset({"file:a"}))
+    work = plan(toys.ToyAnnotate(), Store(run, gone))
+    assert len(work.units) == 8 and 0 < len(work.pending) < 8
+    monkeypatch.setattr(planning, "_AT_ONCE", at_once)
+    again = plan(toys.ToyAnnotate(), Store(run, gone))
+    assert (again.units, again.status.tolist()) == (work.units, work.status.tolist())
+    assert (again.attempts.tolist(), again.pending.tolist()) == (work.attempts.tolist(), work.pending.tolist())
+    assert [unit for unit, status in zip(work.units, work.status, strict=True) if status == "ok"] == [
+        "file:b/0+250",
+        "file:b/250+250",
+    ]
 
 
 def test_a_changed_payload_is_found_through_its_hash(run: Path) -> None:

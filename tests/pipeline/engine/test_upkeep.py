@@ -2,8 +2,11 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.engine.plan import plan
@@ -11,6 +14,7 @@ from pipeline.engine.upkeep import collect, waste
 from pipeline.tables import compaction
 from pipeline.tables.compaction import compact
 from pipeline.tables.lock import Occupied, driving
+from pipeline.tables.parts import read_pieces
 from pipeline.tables.retry import forget
 from pipeline.tables.store import Store
 from tests.pipeline.engine import toys
@@ -85,6 +89,27 @@ def test_merged_files_are_of_bounded_size(run: Path, monkeypatch: pytest.MonkeyP
     compact(Store(run), "persons")
     assert len(Store(run).table("persons").parts("rows")) == 4
     assert same(contents(run), before) and heavy(run) == points
+
+
+@pytest.mark.parametrize("at_once", [0, compaction.AT_ONCE_BYTES])
+def test_light_rows_are_the_same_whether_files_are_read_once_or_twice(
+    run: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    again = list[Path]()
+
+    def counted(part: Path, piece_bytes: int) -> Iterator[pa.Table]:
+        again.append(part)
+        yield from read_pieces(part, piece_bytes)
+
+    monkeypatch.setattr(compaction, "read_pieces", counted)
+    monkeypatch.setattr(compaction, "AT_ONCE_BYTES", at_once)
+    monkeypatch.setattr(compaction, "PIECE_BYTES", 1)
+    before, parts = contents(run), Store(run).table("videos").parts("rows")
+    compact(Store(run), "videos")
+    assert len(parts) > 1 and again == ([] if at_once else parts)
+    assert same(contents(run), before)
+    (merged,) = Store(run).table("videos").parts("rows")
+    assert pq.ParquetFile(merged).num_row_groups == len(before["videos"]), "a piece of a row each"
 
 
 @pytest.mark.slow

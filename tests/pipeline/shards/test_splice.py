@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.shards import splice
+from pipeline.shards import opened, splice
 from pipeline.shards.format import ROWS_A_GROUP, shard_schema
 from pipeline.shards.grouping import groups_of
 from pipeline.shards.held import held
@@ -58,12 +58,11 @@ def test_it_is_what_one_writer_writes(groups: list[pa.Table], tmp_path: Path, co
     assert digest == splice.sha256_of(tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("in_kernel", [True, False])
+@pytest.mark.parametrize("piece", [1 << 20, 1000])
 def test_copied_groups_are_the_same_bytes(
-    groups: list[pa.Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_kernel: bool
+    groups: list[pa.Table], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
-    if not in_kernel:
-        monkeypatch.delattr("os.copy_file_range", raising=False)
+    monkeypatch.setattr(opened, "_PIECE", piece)
     a, b, c = groups
     _, told = written(tmp_path / "a.parquet", [a, b, c])
     with held(tmp_path / "a.parquet", told) as old, spliced(tmp_path / "b.parquet", LAYOUT, encoding(LAYOUT)) as out:
@@ -106,7 +105,9 @@ def test_what_is_damaged_is_not_used_again(
         assert old.copy(tuple(groups[0]["clip_id"].to_pylist()), out) is None
         assert not dict(old.rows(groups[0]["clip_id"].to_pylist()))
         assert old.copy(tuple(groups[2]["clip_id"].to_pylist()), out)
-        out.close()
+        digest = out.close()
+    assert (tmp_path / "b.parquet").read_bytes() == plain([groups[2]])
+    assert digest == splice.sha256_of(tmp_path / "b.parquet")
     assert "does not hold all that was written into it" in caplog.text
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.tables.arrow import pack_rows, pack_table
+from pipeline.tables import arrow
+from pipeline.tables.arrow import Ids, pack_rows, pack_table, strings
 from pipeline.tables.kinds import KINDS
 
 IDS = {"clip_id": "file:0/0+250", "video_id": "file:0"}
@@ -72,3 +73,14 @@ def test_what_is_no_row_of_the_kind_is_refused(columns: dict[str, list[Any]], sa
     for pack, given in ((pack_table, table), (pack_rows, table.to_pylist())):
         with pytest.raises(ValueError, match=said):
             pack(KINDS["verdicts"], "all", given)  # type: ignore[operator]
+
+
+def test_ids_are_as_a_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrow, "_AT_ONCE", 2)
+    words = ["", "a", "\u4e2d", "b", "a"]
+    ids = Ids(strings(["not of them", *words]).slice(1))
+    assert ids == words and ids == Ids(strings(words)) and ids != words[1:] and ids != "a" and ids != 5
+    assert list(ids) == words and len(ids) == 5 and ids[2] == words[2] and ids[-1] == "a" and ids[1:3] == words[1:3]
+    assert "b" in ids and "c" not in ids and strings(ids) is ids.values and not Ids(strings([]))
+    with pytest.raises(IndexError):
+        ids[5]

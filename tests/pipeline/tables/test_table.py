@@ -12,11 +12,12 @@ import pytest
 
 from pipeline.base import files
 from pipeline.tables import table
-from pipeline.tables.arrow import pack_rows
+from pipeline.tables.arrow import pack_rows, strings
+from pipeline.tables.hashing import string_hashes
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import FAILED, OK, REJECTED, RETRY, Outcome
 from pipeline.tables.parts import read_places
-from pipeline.tables.store import Store
+from pipeline.tables.store import Store, _distinct
 from tests.pipeline.engine.runs import chain, contents, go, go_all, keypoints, outcomes, rewrite
 
 VIDEOS = KINDS["videos"]
@@ -93,6 +94,12 @@ def test_a_later_no_takes_the_rows_of_an_earlier_yes(tmp_path: Path, status: str
     put(store, "a", None, 2, status)
     assert widths(store) == {}
     assert [o["status"] for o in store.outcomes("videos").to_pylist()] == ([] if status == RETRY else [status])
+
+
+def test_equal_hashes_are_looked_at_again() -> None:
+    words = [strings(["a", "b", "c"]), strings(["a", "b", "a"]), strings(["a", None])]
+    for hashes in (lambda column: np.zeros(len(column), np.uint64), string_hashes):
+        assert [_distinct(column, hashes(column)) for column in words] == [True, False, False]
 
 
 def test_a_key_that_two_units_yield_counts_once(tmp_path: Path) -> None:
