@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.base import install
 from pipeline.base.errors import StageError
+from pipeline.base.named import named
 
 KNOWN_VERSION = "2026.10.26"  # the one that docker/constraints-cpu.txt pins: the tests have seen it work
 # with the challenge solver of its own version, and what runs it
@@ -152,8 +153,10 @@ def default_extractors() -> tuple[Any, ...]:
 
 
 def _find(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    """As `named`, of attributes of attributes too: "module:class.method"."""
+    module, _, names = path.partition(":")
+    first, *others = names.split(".")
+    return functools.reduce(getattr, others, named(f"{module}:{first}"))
 
 
 def _accepts(call: Any, args: int, keywords: tuple[str, ...]) -> bool:
