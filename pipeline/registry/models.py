@@ -126,9 +126,7 @@ class Registry:
         self.download, self.device = download, device
         self.entries = load_entries()
         self.wanted: dict[str, str] | None = None  # {name: sha256} of the only nets that will do, in a worker elsewhere
-        self.failed_trials: dict[
-            str, str
-        ] = {}  # {name: why}, of half precision: this command and its workers try no more
+        self.failed_trials: dict[str, str] = {}  # {name: why}, of half precision: this command tries no more
 
     def here(self, nets: Mapping[str, str]) -> "Registry":
         """This registry on another machine, for a worker that must have the driver's nets, to the bit.
