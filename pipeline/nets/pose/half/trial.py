@@ -45,7 +45,7 @@ class Verdict:
         return self.refused or f"{100 * self.near:.1f} % of {self.points} points within {NEAR_PX} px on drawn pictures"
 
 
-class _Failed(Exception):
+class _TrialFailed(Exception):
     """Raised where a net does not load or run on a device, perhaps for lack of memory; the message says what it says."""
 
 
@@ -58,7 +58,7 @@ def write(kind: Kind, source: Path, target: Path, device: Device) -> Verdict:
         distances = _tried(kind, content, made, device)
     except NotHalved as reason:
         return Verdict(refused=str(reason))
-    except _Failed as reason:
+    except _TrialFailed as reason:
         return Verdict(refused=str(reason), failed=True)
     verdict = judged(kind, distances)
     if not verdict.refused:
@@ -89,11 +89,11 @@ def _tried(kind: Kind, single: bytes, half: bytes, device: Device) -> Floats64:
     except DeviceMissing:
         raise
     except ModelRefused as error:
-        raise _Failed(str(error)) from error
+        raise _TrialFailed(str(error)) from error
     except ValueError as error:
         raise NotHalved(f"it is no net of this kind: {error}") from error
     except Exception as error:  # onnxruntime's own exceptions share no base class
-        raise _Failed(f"it does not run: {error}") from error
+        raise _TrialFailed(f"it does not run: {error}") from error
 
 
 def corners(single: bytes, half: bytes, device: Device, seen: Sequence[Picture]) -> Floats64:
