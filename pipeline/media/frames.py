@@ -1,6 +1,6 @@
 """Decoded source frames in presentation order, from the start of a file or from a point within it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
 from itertools import islice
@@ -12,12 +12,10 @@ from av.stream import Discard
 
 from pipeline.base.reasons import Reason, Reject
 from pipeline.base.units import FPS
-from pipeline.media.combing import PROGRESSIVE
 from pipeline.media.deinterlacing import deinterlace, needs_the_one_before
 from pipeline.media.guard import Limits, open_container, picture_streams
 from pipeline.media.reading import AS_IT_STANDS, Reading
 from pipeline.media.timeline import GridClock, presentation_zero, read_packets
-from pipeline.media.unshown import DECODERS, Economy, unshown
 
 # Containers whose index or timestamps let a seek be trusted. In the others (AVI, MPEG-PS, ASF, Ogg) timestamps after a
 # seek are guesses, so they are decoded from their start.
@@ -87,9 +85,9 @@ class FrameSource:
         """Close the file."""
         self.container.close()
 
-    def frames(self, wanted: Sequence[int] | None = None) -> Iterator[Any]:
-        """All frames from the start, deinterlaced; call it on a source that has not been read yet. `wanted` as in `frames_from`."""
-        return self._deinterlaced(self._decode(self._packets(), wanted))
+    def frames(self) -> Iterator[Any]:
+        """All frames from the start, deinterlaced; call it on a source that has not been read yet."""
+        return self._deinterlaced(self._decode(self._packets()))
 
     def near(self, picture: int) -> Iterator[Any]:
         """Frames from some keyframe near a grid picture on, not deinterlaced: to glance at, as seeks may miss."""
@@ -102,34 +100,30 @@ class FrameSource:
     def _packets(self) -> Iterator[Any]:
         return read_packets(self.container, self.stream, clock=self._reading.clock)
 
-    def frames_from(self, picture: int, wanted: Sequence[int] | None = None) -> Iterator[Any]:
+    def frames_from(self, picture: int) -> Iterator[Any]:
         """Frames from the one shown in this grid picture, or an earlier one; the caller skips what is too early.
 
         A seek is proven by the first frame that comes out of it: one that lands late is repeated from further back,
         and at last the file is decoded from its start. It may be called again, which ends what it gave before.
-
-        Args:
-            picture: of the grid.
-            wanted: numbers of grid pictures, ascending; frames that are shown in none of them may be missing. None: all come.
         """
         seeks, again = picture > _NEAR_START and self._can_seek, self._begun
         self._begun, self.from_start, self.model = True, True, None
         if again and (not seeks or self._opening is None):
             self._open_again()
         if picture > _NEAR_START and self._reading.clock.turns:
-            return self._walk_to(picture, wanted)
+            return self._walk_to(picture)
         if seeks:
             if self._opening is None:
                 self._opening = next(self._decode(read_packets(self.container, self.stream)), None)
             self.model = self._opening
             for back in _STEP_BACK_SECONDS:
-                decoded = self._seek(picture - round(back * FPS), wanted=wanted)
+                decoded = self._seek(picture - round(back * FPS))
                 first = next(decoded, None)
                 if first is not None and self._early_enough(first, picture):
                     self.from_start = self.stream.start_time is not None and first.pts <= self.stream.start_time
                     return self._deinterlaced(_chain([first], decoded))
             self._open_again()
-        return self.frames(wanted)
+        return self.frames()
 
     def key_between(self, picture: int, later: int) -> bool:
         """Whether a keyframe lies between two grid pictures, by the file's index: then a seek to the later one saves decoding."""
@@ -147,7 +141,7 @@ class FrameSource:
         self.close()
         self._open()
 
-    def _walk_to(self, picture: int, wanted: Sequence[int] | None) -> Iterator[Any]:
+    def _walk_to(self, picture: int) -> Iterator[Any]:
         """Frames from the last keyframe before this picture: no time of such a file can be sought, but packets are read fast."""
         packets, held = self._packets(), list[Any]()
         for packet in packets:
@@ -159,10 +153,10 @@ class FrameSource:
             if late or len(held) > _MOST_HELD:
                 break
         if self.from_start:
-            return self._deinterlaced(self._decode(_chain(held, packets), wanted))
+            return self._deinterlaced(self._decode(_chain(held, packets)))
         with closing(FrameSource(self._path, self._limits, self._threads)) as start:
             self.model = next(start._decode(start._packets()), None)
-        return self._deinterlaced(self._decode_from_key(_chain(held, packets), wanted))
+        return self._deinterlaced(self._decode_from_key(_chain(held, packets)))
 
     def _early_enough(self, first: Any, picture: int) -> bool:
         if first.pts is None:
@@ -173,34 +167,32 @@ class FrameSource:
     def _deinterlaced(self, frames: Iterator[Any]) -> Iterator[Any]:
         return deinterlace(frames, self.stream.time_base, self._reading.combed)
 
-    def _seek(self, picture: int, most: int | None = None, wanted: Sequence[int] | None = None) -> Iterator[Any]:
+    def _seek(self, picture: int, most: int | None = None) -> Iterator[Any]:
         try:
             self.container.seek(self.clock.ticks(max(picture, 0)), stream=self.stream, backward=True)
         except av.FFmpegError:
             return iter(())
-        return self._decode_from_key(islice(read_packets(self.container, self.stream), most), wanted)
+        return self._decode_from_key(islice(read_packets(self.container, self.stream), most))
 
-    def _decode_from_key(self, packets: Iterator[Any], wanted: Sequence[int] | None = None) -> Iterator[Any]:
+    def _decode_from_key(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Frames from the first keyframe on, without those that reference anything before it."""
         key = next((p for p in packets if p.is_keyframe and p.size and p.pts is not None), None)
         if key is None:
             return
-        for frame in self._decode(_chain([key], packets), wanted):
+        for frame in self._decode(_chain([key], packets)):
             if frame.pts is not None and frame.pts >= key.pts:
                 yield frame
 
-    def _decode(self, packets: Iterator[Any], wanted: Sequence[int] | None = None) -> Iterator[Any]:
+    def _decode(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Decoded frames; packets that do not decode are skipped."""
         flushed, aspect = False, self.aspect
-        context, economy = self.stream.codec_context, Economy(self.stream.codec_context)
-        for packet, idle in self._marked(packets, wanted):
+        context = self.stream.codec_context
+        for packet in packets:
             flushed = packet.size == 0
-            economy.before(idle)
             try:
                 decoded = context.decode(packet if packet.size else None)
             except av.FFmpegError:
                 continue
-            economy.after(decoded)
             _count.frames += len(decoded)
             for frame in decoded:
                 if frame.key_frame:  # decoders that delay pictures know of a change too early
@@ -213,16 +205,8 @@ class FrameSource:
                 decoded = context.decode(None)
             except av.FFmpegError:
                 return
-            economy.after(decoded)
             _count.frames += len(decoded)
             yield from self._within_limits(decoded)
-
-    def _marked(self, packets: Iterator[Any], wanted: Sequence[int] | None) -> Iterator[tuple[Any, bool]]:
-        """Packets, each with whether its frame is shown to nobody; all are where frames are rebuilt from those beside them."""
-        whole = wanted is None or self.combed not in (None, PROGRESSIVE)
-        if whole or self.stream.codec_context.name not in DECODERS:
-            return ((packet, False) for packet in packets)
-        return unshown(packets, self.clock.first_picture, wanted or ())
 
     def _within_limits(self, decoded: list[Any]) -> list[Any]:
         for frame in decoded:

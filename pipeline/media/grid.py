@@ -1,6 +1,6 @@
 """The frame grid: 25 pictures a second out of any video, the same for annotation and for export."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -135,7 +135,7 @@ class GridReader:
     def _picked(self, source: FrameSource, wanted: list[int]) -> Iterator[GridFrame]:
         """Of the pictures that one stretch of decoding gives, those that are wanted; others are not converted."""
         convert: Convert | None = None
-        for frame, begin, end in _shown(source, wanted):
+        for frame, begin, end in _shown(source, wanted[0], wanted[-1] + 1):
             convert = convert or self._fitter(source, frame)
             here = [n for n in wanted if begin <= n < end]
             if here:
@@ -147,7 +147,7 @@ class GridReader:
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
         """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
         convert: Convert | None = None
-        for frame, begin, end in _shown(source, range(self._first, self._stop)):
+        for frame, begin, end in _shown(source, self._first, self._stop):
             convert = convert or self._fitter(source, frame)
             pixels = convert(frame)
             for n in range(max(begin, self._first), end):
@@ -163,16 +163,15 @@ class GridReader:
         return Fitter(source, model, self._limits, self._size, self.pixel_format)
 
 
-def _shown(source: FrameSource, wanted: Sequence[int]) -> Iterator[tuple[Any, int, int]]:
-    """Frames that are shown in the pictures that are wanted, and others among them: each with the range of pictures it fills."""
-    if not wanted:
+def _shown(source: FrameSource, first: int, stop: int) -> Iterator[tuple[Any, int, int]]:
+    """Frames that are shown in pictures [first, stop): each with the range of pictures it fills."""
+    if first >= stop:
         return
-    first, stop = wanted[0], wanted[-1] + 1
     first_picture = source.clock.first_picture
     held: Any = None
     begin = 0
     pts = step = 0
-    for frame in source.frames_from(first, wanted):
+    for frame in source.frames_from(first):
         now = frame.pts if frame.pts is not None else (frame.dts if frame.dts is not None else pts + step)
         if held is None:
             # The first frame of the file also fills what comes before it.

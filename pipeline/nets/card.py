@@ -6,12 +6,15 @@ NVML is asked: it comes with the driver, opens no context on the card, and knows
 import ctypes
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 LARGEST_BATCH = 64
 _LIBRARY = "libnvidia-ml.so.1"
 _GIB = 1 << 30
+_NAME_BYTES = 96  # as NVML says
 # CUDA's context, the libraries' code and what cuDNN works in, all of which no arena counts.
 _BESIDE_BYTES = _GIB
 # A limit under which a net may not run at all helps nobody: then the card's own end is the limit.
@@ -47,13 +50,13 @@ class _Memory(ctypes.Structure):
 
 
 @dataclass
-class _Ours:
-    """This process's share of a card, of which a server has all, and workers with nets of their own have parts."""
+class _CardShare:
+    """This process's part of a card, of which a server has all, and workers with nets of their own have fractions."""
 
-    share: float = 1.0
+    part: float = 1.0
 
 
-OURS = _Ours()
+CARD_SHARE = _CardShare()
 
 
 def room(card: int = 0, nets: int = 2) -> Room:
@@ -68,7 +71,7 @@ def room(card: int = 0, nets: int = 2) -> Room:
     except CannotAsk as error:
         _say(card, str(error))
         return Room()
-    arena = int(max(0, _SHARE * free * min(1.0, OURS.share) - _BESIDE_BYTES) / max(1, nets))
+    arena = int(max(0, _SHARE * free * min(1.0, CARD_SHARE.part) - _BESIDE_BYTES) / max(1, nets))
     rows = max(1, min(LARGEST_BATCH, arena // _ROW_BYTES))
     return Room(max(arena, _LEAST_BYTES), 1 << (rows.bit_length() - 1))
 
@@ -84,13 +87,28 @@ def _say(card: int, why: str) -> None:
 
 def free_bytes(card: int = 0) -> int:
     """Memory of a GPU that no process has taken. Raises CannotAsk."""
+    with _opened() as library:
+        return min(_free(library, handle) for handle in _handles(library, card))
+
+
+def name(card: int = 0) -> str:
+    """What a GPU is called; the names of all that may be meant, joined with "or"; "unknown" where nobody can be asked."""
+    try:
+        with _opened() as library:
+            return " or ".join(sorted({_name(library, handle) for handle in _handles(library, card)}))
+    except CannotAsk:
+        return "unknown"
+
+
+@contextmanager
+def _opened() -> Iterator[ctypes.CDLL]:
     try:
         library = ctypes.CDLL(_LIBRARY)
     except OSError as error:
         raise CannotAsk(f"{_LIBRARY} is not here: {error}") from error
     _ask(library, "nvmlInit_v2")
     try:
-        return min(_free(library, handle) for handle in _handles(library, card))
+        yield library
     finally:
         library.nvmlShutdown()
 
@@ -105,24 +123,34 @@ def _ask(library: ctypes.CDLL, name: str, *arguments: object) -> None:
 
 
 def _handles(library: ctypes.CDLL, card: int) -> list[ctypes.c_void_p]:
-    """The GPUs that CUDA may mean by this number.
+    """The GPUs that CUDA may mean by this number. Raises CannotAsk, too where one is divided and nothing says which part is meant.
 
-    NVML counts in the order of the bus, CUDA by speed unless CUDA_DEVICE_ORDER is PCI_BUS_ID: where that may matter, all that this
-    process sees are returned, of which the one with the least memory free is safe.
+    NVML counts in the order of the bus, CUDA by speed unless CUDA_DEVICE_ORDER is PCI_BUS_ID, in CUDA_VISIBLE_DEVICES too: a number
+    may mean any GPU then, of which the one with the least memory free is safe.
     """
+    count = ctypes.c_uint()
+    _ask(library, "nvmlDeviceGetCount_v2", ctypes.byref(count))
+    every = [str(number) for number in range(count.value)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        count = ctypes.c_uint()
-        _ask(library, "nvmlDeviceGetCount_v2", ctypes.byref(count))
-        names = [str(number) for number in range(count.value)]
-    else:
-        names = [name.strip() for name in visible.split(",") if name.strip()]
-    if card >= len(names):
-        raise CannotAsk(f"there are {len(names)} GPUs")
-    by_number = all(name.isdigit() for name in names)
-    if not by_number or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
-        names = [names[card]]
-    return [_handle(library, name) for name in names]
+    seen = every if visible is None else [one.strip() for one in visible.split(",") if one.strip()]
+    if card >= len(seen):
+        raise CannotAsk(f"there are {len(seen)} GPUs")
+    by_speed = seen[card].isdigit() and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID"
+    handles = {one: _handle(library, one) for one in (every if by_speed else [seen[card]])}
+    for one, handle in handles.items():
+        if not one.startswith("MIG-") and _is_divided(library, handle):
+            raise CannotAsk(f"GPU {one} is divided, MIG, and CUDA_VISIBLE_DEVICES does not name a part of it")
+    return list(handles.values())
+
+
+def _is_divided(library: ctypes.CDLL, handle: ctypes.c_void_p) -> bool:
+    """Whether a GPU is in MIG mode; of one, or a driver, that knows no such mode it is not."""
+    now, later = ctypes.c_uint(), ctypes.c_uint()
+    try:
+        _ask(library, "nvmlDeviceGetMigMode", handle, ctypes.byref(now), ctypes.byref(later))
+    except CannotAsk:
+        return False
+    return bool(now.value)
 
 
 def _handle(library: ctypes.CDLL, name: str) -> ctypes.c_void_p:
@@ -138,3 +166,9 @@ def _free(library: ctypes.CDLL, handle: ctypes.c_void_p) -> int:
     memory = _Memory()
     _ask(library, "nvmlDeviceGetMemoryInfo", handle, ctypes.byref(memory))
     return int(memory.free)
+
+
+def _name(library: ctypes.CDLL, handle: ctypes.c_void_p) -> str:
+    text = ctypes.create_string_buffer(_NAME_BYTES)
+    _ask(library, "nvmlDeviceGetName", handle, text, ctypes.c_uint(_NAME_BYTES))
+    return text.value.decode(errors="replace")

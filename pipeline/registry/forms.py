@@ -4,7 +4,6 @@ The code that makes them is named as module:function, and lies in folders named 
 """
 
 import hashlib
-import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import filelock
 
 from pipeline.base import files
+from pipeline.base.attributes import load_attribute
 from pipeline.base.progress import doing
 
 
@@ -23,14 +23,14 @@ class Half:
     """What there is of a net in half precision.
 
     Attributes:
-        path: of the file; None where it is refused, or was not tried yet.
-        half: whether half precision is used, or would be as far as is known.
+        path: of the file; None where it is refused, was not tried yet, or could not be tried.
         words: what came of the trial.
+        failed: whether it ended without a verdict, so that another one may end otherwise.
     """
 
-    path: Path | None
-    half: bool
+    path: Path | None = None
     words: str = ""
+    failed: bool = False
 
 
 def prepared(cache: Path, preparer: str, path: Path, sha256: str, *, make: bool) -> tuple[Path, str]:
@@ -43,11 +43,10 @@ def prepared(cache: Path, preparer: str, path: Path, sha256: str, *, make: bool)
         sha256: of the released file.
         make: it may be made now; a command that only looks needs the hash alone.
     """
-    module, _, function = preparer.partition(":")
-    folder = cache / "prepared" / f"{code_of(module)}-{sha256[:12]}"
+    folder = cache / "prepared" / f"{code_of(preparer)}-{sha256[:12]}"
     target, refused = folder / f"{path.stem}.onnx", folder / f"{path.stem}.txt"
     if make and not (target.is_file() or refused.is_file()):
-        prepare = getattr(importlib.import_module(module), function)
+        prepare = load_attribute(preparer)
         files.make_folder(folder)
         with doing(f"preparing {path.name}"), filelock.FileLock(folder / ".lock"):
             if not (target.is_file() or refused.is_file()):  # of two processes that want it, one prepares
@@ -60,7 +59,7 @@ def prepared(cache: Path, preparer: str, path: Path, sha256: str, *, make: bool)
 
 
 def halved(cache: Path, halver: str, path: Path, sha256: str, device: str, *, make: bool) -> Half:
-    """A net in half precision, where a trial on this device allows it.
+    """A net in half precision, where a trial on this device allows it; a verdict holds for one GPU and version of onnxruntime.
 
     Args:
         cache: folder of the registry.
@@ -70,22 +69,23 @@ def halved(cache: Path, halver: str, path: Path, sha256: str, device: str, *, ma
         device: "cpu" or "cuda".
         make: it may be made and tried now.
     """
-    module, _, function = halver.partition(":")
-    folder = cache / "halved" / f"{code_of(module)}-{sha256[:12]}"
-    target, told = folder / f"{path.stem}.{device}.onnx", folder / f"{path.stem}.{device}.json"
+    folder = cache / "halved" / f"{code_of(halver)}-{sha256[:12]}"
+    runner = load_attribute(f"{halver.partition(':')[0]}:runner")(device)
+    target, told = folder / f"{path.stem}.{runner}.onnx", folder / f"{path.stem}.{runner}.json"
     if make and not told.is_file():
-        halve = getattr(importlib.import_module(module), function)
+        halve, failed = load_attribute(halver), ""
         files.make_folder(folder)
-        lock = filelock.FileLock(folder / f".{device}.lock")
-        with doing(f"trying {path.name} in half precision"), lock:
+        with doing(f"trying {path.name} in half precision"), filelock.FileLock(folder / f".{runner}.lock"):
             if not told.is_file():  # of two processes that want it, one tries
-                _halve(halve, path, target, told, device)
+                failed = _halve(halve, path, target, told, device)
+        if failed:
+            return Half(None, f"single precision this time, for the trial of half failed: {failed}", True)
     if not told.is_file():
-        return Half(None, True)
+        return Half()
     words, allowed = _verdict(told)
     if allowed and not target.is_file():
-        words, allowed = f"single precision, for {target} is gone; to make it again, delete {told}", False
-    return Half(target if allowed else None, allowed, words)
+        return Half(None, f"single precision, for {target} is gone; to make it again, delete {told}")
+    return Half(target if allowed else None, words)
 
 
 def _prepare(prepare: Callable[[Path, Path], str], path: Path, target: Path, refused: Path) -> None:
@@ -101,15 +101,18 @@ def _prepare(prepare: Callable[[Path, Path], str], path: Path, target: Path, ref
         made.unlink(missing_ok=True)
 
 
-def _halve(halve: Callable[[Path, Path, str], Any], path: Path, target: Path, told: Path, device: str) -> None:
-    """Write a net in half precision, where a trial allows it, and beside it the verdict in any case."""
+def _halve(halve: Callable[[Path, Path, str], Any], path: Path, target: Path, told: Path, device: str) -> str:
+    """Write a net in half precision, where a trial allows it, and beside it the verdict; returns why there is none, or ""."""
     made = target.with_name(f".{target.name}.made")
     try:
         verdict = halve(path, made, device)
+        if verdict.failed:
+            return str(verdict.refused)
         if not verdict.refused:
             files.sync(made)
             made.replace(target)
         files.write_text(told, json.dumps({**asdict(verdict), "words": verdict.words}, indent=1))
+        return ""
     finally:
         made.unlink(missing_ok=True)
 
@@ -129,12 +132,12 @@ def _verdict(told: Path) -> tuple[str, bool]:
 def recipe(preparer: str) -> str:
     """Name and version of a recipe: "pose.prepare:detector 1"."""
     module, _, function = preparer.partition(":")
-    return f"{module.rpartition('.')[2]}:{function} {importlib.import_module(module).VERSION}"
+    return f"{module.rpartition('.')[2]}:{function} {load_attribute(f'{module}:VERSION')}"
 
 
-def code_of(module: str) -> str:
-    """A hash over the source of a module, and of the others of its package where it is one."""
-    spec, state = util.find_spec(module), hashlib.sha256()
+def code_of(recipe: str) -> str:
+    """A hash over the source of the module of a recipe, and of the others of its package where it is one."""
+    spec, state = util.find_spec(recipe.partition(":")[0]), hashlib.sha256()
     folders = [Path(location) for location in spec.submodule_search_locations or []] if spec else []
     sources = [path for folder in folders for path in sorted(folder.glob("*.py"))]
     if not folders and spec and spec.origin:

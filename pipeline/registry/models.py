@@ -4,7 +4,6 @@ Search order: the folder given as MODELS (or `CSG405_MODELS`), the cache, a pack
 A file without a known hash is refused until `csg405 models pin NAME` records the one that is there.
 """
 
-import importlib
 import json
 import os
 import tomllib
@@ -18,6 +17,7 @@ import platformdirs
 from pydantic import Field
 
 from pipeline.base import files, install
+from pipeline.base.attributes import load_attribute
 from pipeline.base.errors import UserError
 from pipeline.base.file_hashes import FileHashes
 from pipeline.base.progress import doing, size, tell
@@ -63,7 +63,8 @@ class Entry(Strict):
     halver: str = Field(
         "",
         description="module:function(file, target, device) that writes the net in half precision where a trial on that device "
-        "allows it, and returns the verdict; the module's VERSION is a part of fingerprints",
+        "allows it, and returns the verdict; the module's VERSION is a part of fingerprints, and its runner(device) names what "
+        "verdicts hold for",
     )
     builder: str = Field("", description="module:function(folder) that writes the net's file into a folder by code")
     token: str = Field("", description="environment variable with the access token that the URL asks for")
@@ -84,7 +85,7 @@ class ModelFile:
         original: the file whose hash that is, where `path` is its ONNX form, or a faster one; else None.
         unprepared: why there is no faster form of it where there should be one; "" where there is, or needs to be, none.
         precision: what came of it where half precision was asked for, in words; "" where it was not.
-        half: whether `path` is, or will be once it was tried, in half precision.
+        asked_half: whether half precision was asked for, whatever came of it.
     """
 
     name: str
@@ -94,12 +95,15 @@ class ModelFile:
     original: Path | None = None
     unprepared: str = ""
     precision: str = ""
-    half: bool = False
+    asked_half: bool = False
 
     @property
     def identity(self) -> str:
-        """What results depend on: the hash of the released file, and by which recipes it is prepared and halved, if it is."""
-        recipes = [self.entry.preparer, self.entry.halver if self.half else ""]
+        """What results depend on: the hash of the released file, by which recipe it is prepared, and by which it is to be halved.
+
+        Machines may come to different verdicts over half precision, and one without a GPU to none: what was asked for counts.
+        """
+        recipes = [self.entry.preparer, self.entry.halver if self.asked_half else ""]
         return "+".join([self.sha256, *(forms.recipe(one) for one in recipes if one)])
 
 
@@ -122,6 +126,7 @@ class Registry:
         self.download, self.device = download, device
         self.entries = load_entries()
         self.wanted: dict[str, str] | None = None  # {name: sha256} of the only nets that will do, in a worker elsewhere
+        self.failed_trials: dict[str, str] = {}  # {name: why}, of half precision: this command tries no more
 
     def here(self, nets: Mapping[str, str]) -> "Registry":
         """This registry on another machine, for a worker that must have the driver's nets, to the bit.
@@ -134,7 +139,7 @@ class Registry:
         models = self.models if self.models and self.models.is_dir() else None
         cache = self.cache if not os.environ.get("CSG405_CACHE") and os.access(self.cache, os.W_OK) else None
         found = Registry(models, cache, download=self.download, device=self.device)
-        found.wanted = dict(nets)
+        found.wanted, found.failed_trials = dict(nets), dict(self.failed_trials)
         return found
 
     def resolve(self, names: Sequence[str], precision: str = "fp32") -> ModelFile:
@@ -299,26 +304,24 @@ class Registry:
 
     def _build(self, name: str, entry: Entry) -> Path:
         folder = self._built(entry)
-        module, _, function = entry.builder.partition(":")
         with doing(f"building {name}"):
-            getattr(importlib.import_module(module), function)(folder)
+            load_attribute(entry.builder)(folder)
         if not (folder / entry.file).is_file():
             raise MissingModel(f"{entry.builder} made no {entry.file} for {name}")
         return folder / entry.file
 
     def _built(self, entry: Entry) -> Path:
         """Where a net made by code lies: a folder named for the code, so that changed code makes it anew."""
-        return self.cache / "built" / forms.code_of(entry.builder.partition(":")[0])
+        return self.cache / "built" / forms.code_of(entry.builder)
 
     def _converted(self, entry: Entry, path: Path, sha256: str) -> Path:
         """The ONNX form of a net that comes in another one: made once, anew when the code that makes it changes."""
         if not entry.converter:
             return path
-        module, _, function = entry.converter.partition(":")
-        target = self.cache / "converted" / f"{forms.code_of(module)}-{sha256[:12]}" / f"{path.stem}.onnx"
+        target = self.cache / "converted" / f"{forms.code_of(entry.converter)}-{sha256[:12]}" / f"{path.stem}.onnx"
         if not target.is_file() and self.download:  # a command that only looks needs the hash alone
             try:
-                convert = getattr(importlib.import_module(module), function)
+                convert = load_attribute(entry.converter)
                 files.make_folder(target.parent)
                 lock = filelock.FileLock(target.parent / ".lock")
                 with doing(f"turning {path.name} into ONNX"), lock, files.replacing(target) as temporary:
@@ -332,13 +335,18 @@ class Registry:
 
     def _halved(self, net: ModelFile) -> ModelFile:
         """The net in half precision, made and tried once a device; or as it is, and why."""
+        net = replace(net, asked_half=True)
         if not net.entry.halver:
             return replace(net, precision="single precision: the registry knows no half one of it")
+        if net.name in self.failed_trials:
+            return replace(net, precision=self.failed_trials[net.name])
         halver, source = net.entry.halver, self._sha256(net.path)
         found = forms.halved(self.cache, halver, net.path, source, self.device, make=self.download)
+        if found.failed:
+            self.failed_trials[net.name] = found.words
         if found.path is None:
-            return replace(net, half=found.half, precision=found.words)
-        return replace(net, path=found.path, original=net.original or net.path, half=True, precision=found.words)
+            return replace(net, precision=found.words)
+        return replace(net, path=found.path, original=net.original or net.path, precision=found.words)
 
     def pins(self) -> dict[str, str]:
         """Hashes that the user recorded: {name: sha256}."""

@@ -63,8 +63,5 @@ class AnnotateSettings(Settings):
         return self
 
     def result_settings(self) -> dict[str, Any]:
-        """As of every stage; what was made before there was a precision is as it would be now."""
-        found = super().result_settings()
-        if self.precision == "fp32":
-            del found["precision"]
-        return found
+        """As of every stage, without the precision, which the nets' identities carry where it changes anything."""
+        return {name: value for name, value in super().result_settings().items() if name != "precision"}

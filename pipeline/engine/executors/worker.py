@@ -19,7 +19,7 @@ from pipeline.engine.executors.executor import Result
 from pipeline.engine.stage import Context, Stage, Work, WorkInColumns
 from pipeline.engine.unit import Unit
 from pipeline.nets import card
-from pipeline.nets.server.credit import OURS
+from pipeline.nets.server.credit import ACCOUNT
 from pipeline.nets.server.wire import RunLost, ServerGone
 from pipeline.sources.local.check import CrawledFiles
 from pipeline.tables.arrow import pack_rows, pack_table
@@ -58,24 +58,26 @@ class Worker:
         self.logs = UnitLogs()
         self._work: Work | None = None
         self._files = CrawledFiles(context.run)
-        card.OURS.share = context.gpu_share  # of sessions of its own; others on the card have the rest
+        card.CARD_SHARE.part = context.gpu_share  # of sessions of its own; others on the card have the rest
         pulse.count_into(context.pulse)
 
     def run(self, unit: Unit) -> Result:
         """Process a unit into a result; whatever the stage raises becomes one, `SystemExit` too."""
         self.logs.records = []
         pulse.begin_unit()
-        wall, cpu, served = time.perf_counter(), _cpu_seconds(), OURS.spent
+        wall, cpu, served = time.perf_counter(), _cpu_seconds(), ACCOUNT.spent
         result = self._result(unit)
         self.context.storage.release()
         self.deadline = float("inf")
         pulse.begin_unit()
         result.detail = bounded(redact(result.detail))
         result.wall_seconds = time.perf_counter() - wall
-        served = OURS.spent - served
+        served = ACCOUNT.spent - served
         result.cpu_seconds = _cpu_seconds() - cpu + served.processor
         if self.stage.resources.gpu and self.context.device == "cuda":
-            asks = self.context.net_server is not None and OURS.open  # of some back-ends the nets are the worker's own
+            asks = (
+                self.context.net_server is not None and ACCOUNT.open
+            )  # of some back-ends the nets are the worker's own
             result.gpu_seconds = served.device if asks else result.wall_seconds * self.context.gpu_share
         result.logs = self.logs.records
         return result

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.nets.server import wire
-from pipeline.nets.server.credit import OURS, Spent
+from pipeline.nets.server.credit import ACCOUNT, Spent
 from pipeline.nets.server.wire import LOSSES, Address, Array, Message, RunLost, ServerGone, Slot
 from pipeline.nets.session import Device, open_session
 
@@ -151,9 +151,9 @@ class _Line:
         except (EOFError, OSError, json.JSONDecodeError):
             raise _Died(self._slot.running) from None
         self.whole = True
+        ACCOUNT.add(Spent(*answer.get("spent", ())))  # of what failed, too
         if "error" in answer:
             raise wire.REFUSALS.get(str(answer["error"]), RuntimeError)(answer["words"])
-        OURS.add(Spent(*answer.get("spent", ())))
         if feed is None:
             return answer
         return {"outputs": [np.array(self._slot.view(place)) for place in answer["outputs"]]}

@@ -84,4 +84,4 @@ class Account:
             self.open, self.spent = True, self.spent + spent
 
 
-OURS = Account()
+ACCOUNT = Account()

@@ -104,13 +104,12 @@ class Server:
         self._since[threading.get_ident()] = time.monotonic()
         for request in batch:
             request.mark(True)
-        rows = max(1, sum(request.rows for request in batch))
         begun = self._meter.begin()
         outcomes = self._outcomes(batch)
         spent = self._meter.end(begun)
-        for request, outcome in zip(batch, outcomes, strict=True):
+        for request, outcome, part in zip(batch, outcomes, _parts(batch), strict=True):
             request.mark(False)
-            request.finish(outcome, spent.share(request.rows / rows if len(batch) > 1 else 1.0))
+            request.finish(outcome, spent.share(part))
         self._since.pop(threading.get_ident())
         self._gather.ended(batch)
 
@@ -173,8 +172,7 @@ class Server:
             net = self._net(str(message["net"]))
             return self._ran(net, message, slot) if "feed" in message else net.about()
         except Exception as error:  # noqa: BLE001 - as above
-            name = next((name for name, kind in wire.REFUSALS.items() if isinstance(error, kind)), "")
-            return {"error": name, "words": str(error)[:4000] or type(error).__name__}
+            return _refusal(error)
 
     def _net(self, path: str) -> HeldNet:
         with self._opening:
@@ -185,23 +183,41 @@ class Server:
     def _ran(self, net: HeldNet, message: Message, slot: Slot) -> Message:
         feed = {str(name): slot.view(place) for name, place in message["feed"]}
         names = tuple(map(str, message["names"])) if message["names"] else None
-        together = bool(message["together"]) and len({array.shape[:1] for array in feed.values()}) == 1
+        counts = {array.shape[:1] for array in feed.values()}  # of rows; () of a single number
+        together = bool(message["together"]) and len(counts) == 1 and () not in counts
         alone = bool(message["alone"])
         request: Asked = Request(net, names, feed, together, alone, lambda running: _mark(slot, running))
         self._gather.put(request)
         request.done.wait()
-        if isinstance(request.answer, Exception):
-            raise request.answer
-        outputs: Any = request.answer
         spent = [request.spent.device, request.spent.processor]
-        return {"outputs": slot.put(outputs, int(message["room"]))[0], "spent": spent}
+        if isinstance(request.answer, Exception):
+            return _refusal(request.answer, spent)
+        outputs: Any = request.answer
+        try:
+            return {"outputs": slot.put(outputs, int(message["room"]))[0], "spent": spent}
+        except wire.NoRoom as error:
+            return _refusal(error, spent)
+
+
+def _parts(batch: Sequence[Asked]) -> list[float]:
+    """What each request takes of a batch's cost, by its rows; a request alone has all of it, and may have no rows."""
+    if len(batch) == 1:
+        return [1.0]
+    rows = max(1, sum(request.rows for request in batch))
+    return [request.rows / rows for request in batch]
+
+
+def _refusal(error: Exception, spent: Sequence[float] = ()) -> Message:
+    """What a client is told of an error, and of what it cost to find."""
+    name = next((name for name, kind in wire.REFUSALS.items() if isinstance(error, kind)), "")
+    return {"error": name, "words": str(error)[:4000] or type(error).__name__, "spent": list(spent)}
 
 
 def _reply(line: socket.socket, answer: Message) -> None:
     try:
         wire.send(line, answer)
     except wire.NoRoom as error:
-        wire.send(line, {"error": wire.NoRoom.__name__, "words": str(error)})
+        wire.send(line, _refusal(error, answer.get("spent", ())))
 
 
 def _mark(slot: Slot, running: bool) -> None:

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from pipeline.base import install
+from pipeline.base.attributes import load_attribute
 from pipeline.base.errors import StageError
 
 KNOWN_VERSION = "2026.10.26"  # the one that docker/constraints-cpu.txt pins: the tests have seen it work
@@ -152,8 +153,10 @@ def default_extractors() -> tuple[Any, ...]:
 
 
 def _find(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    """As `named`, of attributes of attributes too: "module:class.method"."""
+    module, _, names = path.partition(":")
+    first, *others = names.split(".")
+    return functools.reduce(getattr, others, load_attribute(f"{module}:{first}"))
 
 
 def _accepts(call: Any, args: int, keywords: tuple[str, ...]) -> bool:

@@ -33,7 +33,7 @@ LIVE, DEAD, UNUSABLE, BLOCKED, UNKNOWN, NEVER, OPTED_OUT, BAD = STATES = (
 )
 MEANING = {
     LIVE: "there when last looked at",
-    DEAD: "gone, or shown to nobody here",
+    DEAD: "gone, or not to be seen from here",
     UNUSABLE: "there, but no video that can be read",
     BLOCKED: "behind a bot wall",
     UNKNOWN: "throttled, network, not finished: asked in vain",

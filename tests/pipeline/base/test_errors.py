@@ -43,6 +43,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "WriteError": "a crash of ffmpeg: a bug, whose traceback is wanted",
     "_Died": "the request is sent to the next server",
     "_Missing": "the track is decoded again",
+    "_TrialFailed": "the net is used in single precision this time, and the command says why",
     "_Unknown": "the back-ends' runner ends with its words",
     "_OtherBytes": "the bucket's own; ends as a Failure",
     "_Short": "the downloader's own; ends as a DownloadError",

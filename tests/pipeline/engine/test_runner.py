@@ -21,7 +21,9 @@ from pipeline.base import files, install
 from pipeline.base.errors import StageError
 from pipeline.engine import commits
 from pipeline.engine.console import run_shown
+from pipeline.engine.plan import plan
 from pipeline.engine.runner import Options, OutOfRoom, Skipped, Summary, run_stage
+from pipeline.engine.stage_nets import net_hashes
 from pipeline.registry.archives import BadModel
 from pipeline.registry.models import Registry
 from pipeline.tables import heartbeat, parts
@@ -295,6 +297,12 @@ class Verdict:
 
     refused: str = "41.0 % of 100 points\x1b[2J"
     words: str = refused
+    failed: bool = False
+
+
+def runner(device: str) -> str:
+    """What verdicts of this recipe hold for."""
+    return device
 
 
 def unsteady(source: Path, target: Path, device: str) -> Verdict:
@@ -322,6 +330,9 @@ def test_what_comes_of_half_precision_is_told_and_several_machines_have_none(
         "deepface_age ran in single precision, for half is refused: 41.0 % of 100 points" in shown
         and "\x1b" not in shown
     )
+    elsewhere = Registry(cache=tmp_path / "nets", device="cuda").looking()  # which saw no trial
+    elsewhere.entries = registry.entries
+    assert not len(plan(stage, Store(tmp_path / "run"), net_hashes(stage, elsewhere)).pending), "the same work is done"
     with pytest.raises(StageError, match=r"toy_crawl\.precision=fp32, or machine\.executor=local"):
         run_shown(stage, tmp_path / "run", registry, Options(executor="ray"), Store(tmp_path / "run"))
 

@@ -17,8 +17,8 @@ GIB = 1 << 30
 class Driver:
     """NVML for GPUs with so many bytes free, by their number on the bus."""
 
-    def __init__(self, *free: int, code: int = 0) -> None:
-        self.free, self.code, self.open = free, code, 0
+    def __init__(self, *free: int, code: int = 0, divided: tuple[int, ...] = ()) -> None:
+        self.free, self.code, self.open, self.divided = free, code, 0, divided
 
     def nvmlInit_v2(self) -> int:  # noqa: N802 - NVML's names
         self.open += 1
@@ -44,12 +44,20 @@ class Driver:
         memory._obj.free = self.free[handle.value - 1]
         return 0
 
+    def nvmlDeviceGetName(self, handle: Any, text: Any, size: Any) -> int:  # noqa: N802
+        text.value = f"Card of {self.free[handle.value - 1]}".encode()
+        return 0
+
+    def nvmlDeviceGetMigMode(self, handle: Any, now: Any, later: Any) -> int:  # noqa: N802
+        now._obj.value = handle.value - 1 in self.divided
+        return 0 if self.divided else 3
+
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
-    monkeypatch.setattr(card.OURS, "share", 1.0)
+    monkeypatch.setattr(card.CARD_SHARE, "part", 1.0)
     card._say.cache_clear()
 
 
@@ -69,7 +77,8 @@ def with_driver(monkeypatch: pytest.MonkeyPatch, driver: Any) -> None:
         (None, "PCI_BUS_ID", 1, 20),
         (None, "", 1, 10),  # CUDA may count them another way
         ("2,1", "PCI_BUS_ID", 0, 30),
-        ("2,1", "", 0, 20),
+        ("2,1", "", 0, 10),  # whose numbers they are, its own or the bus's, is not known either
+        ("1", "FASTEST_FIRST", 0, 10),
         ("GPU-0000-2, GPU-0000-0", "", 0, 30),
         ("MIG-0000-1", "", 0, 20),
     ],
@@ -93,6 +102,7 @@ def test_the_card_that_cuda_means_is_asked(
         (Driver(10, code=9), 0, "nvmlInit_v2 says 9"),
         (Driver(10), 1, "there are 1 GPUs"),
         (object(), 0, "this driver has no nvmlInit_v2"),
+        (Driver(10, 20, divided=(1,)), 0, "GPU 1 is divided, MIG, and CUDA_VISIBLE_DEVICES does not name a part of it"),
     ],
 )
 def test_where_it_cannot_be_asked_it_is_said_once_and_nothing_is_limited(
@@ -122,16 +132,41 @@ def test_room_for_a_session(
     monkeypatch: pytest.MonkeyPatch, free: float, share: float, nets: int, arena: float, rows: int
 ) -> None:
     with_driver(monkeypatch, Driver(int(free * GIB)))
-    monkeypatch.setattr(card.OURS, "share", share)
+    monkeypatch.setattr(card.CARD_SHARE, "part", share)
     found = room(0, nets)
     assert found.arena == pytest.approx(arena * GIB, abs=8) and found.rows == rows
 
 
+def test_a_part_of_a_divided_card_is_asked_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, Driver(10, 20, divided=(0, 1)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-0000-1")
+    assert free_bytes() == 20
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0000-1")
+    with pytest.raises(CannotAsk, match="GPU GPU-0000-1 is divided"):
+        free_bytes()
+
+
+def test_what_a_card_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, Driver(10, 20))
+    assert card.name(1) == "Card of 10 or Card of 20", "as CUDA may count"
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert card.name(1) == "Card of 20" and card.name(2) == "unknown"
+    with_driver(monkeypatch, None)
+    assert card.name() == "unknown"
+
+
 def test_options_of_the_provider_have_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_driver(monkeypatch, Driver(8 * GIB, 8 * GIB))
-    monkeypatch.setattr(card.OURS, "share", 0.5)
-    limit = str(int((0.9 * 8 * GIB * 0.5 - GIB) / 2)) if (0.9 * 4 - 1) / 2 > 2 else str(2 * GIB)
-    assert session._of_card(1, None) == {"device_id": "1", "gpu_mem_limit": limit}
+    with_driver(monkeypatch, Driver(40 * GIB, 40 * GIB))
+    monkeypatch.setattr(card.CARD_SHARE, "part", 0.5)
+    assert session._of_card(1, None) == {
+        "device_id": "1",
+        "gpu_mem_limit": "9126805504",
+    }  # (0.9 x 40 / 2 - 1) / 2 = 8.5 GiB
+    monkeypatch.setattr(card.CARD_SHARE, "part", 1.0)
+    assert session._of_card(1, None) == {
+        "device_id": "1",
+        "gpu_mem_limit": "18790481920",
+    }  # (0.9 x 40 - 1) / 2 = 17.5 GiB
     assert session._of_card(0, 123) == {"device_id": "0", "gpu_mem_limit": "123"}
     with_driver(monkeypatch, None)
     assert session._of_card(0, None) == {"device_id": "0"}

@@ -519,6 +519,12 @@ class Verdict:
 
     refused: str = ""
     words: str = "99.0 % of 100 points"
+    failed: bool = False
+
+
+def runner(device: str) -> str:
+    """What verdicts of these recipes hold for."""
+    return f"{device}-here"
 
 
 def halved(source: Path, target: Path, device: str) -> Verdict:
@@ -529,6 +535,12 @@ def halved(source: Path, target: Path, device: str) -> Verdict:
 
 def refused(source: Path, target: Path, device: str) -> Verdict:
     return Verdict("41.0 % of 100 points", "41.0 % of 100 points")
+
+
+def stopped(source: Path, target: Path, device: str) -> Verdict:
+    """A recipe whose trial ends without a verdict, at which something was written already."""
+    target.write_bytes(b"half of a half")
+    return Verdict("stopped after 600 s", failed=True)
 
 
 def test_a_net_is_halved_where_it_is_asked_for_and_allowed(make: Make, server: Server) -> None:
@@ -555,7 +567,8 @@ def test_a_net_that_may_not_be_halved_is_used_as_it_is_with_the_figure(
     server.body = BODY
     registry = make(sha256=SHA256, halver=f"{__name__}:refused")
     found = registry.resolve(["net"], "fp16")
-    assert found.path.read_bytes() == BODY and found.identity == SHA256 and not found.half
+    assert found.path.read_bytes() == BODY
+    assert found.identity == f"{SHA256}+test_download:refused 7", "what was asked for, not what this machine made of it"
     assert found.precision.startswith(
         "single precision, for half is refused: 41.0 % of 100 points; to try again, delete "
     )
@@ -569,6 +582,32 @@ def test_a_net_that_may_not_be_halved_is_used_as_it_is_with_the_figure(
         registry.resolve(["net"], "fp16")
     told = make(sha256=SHA256).resolve(["net"], "fp16")
     assert told.precision == "single precision: the registry knows no half one of it" and told.identity == SHA256
+
+
+def test_a_trial_that_fails_is_no_verdict(make: Make, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, halver=f"{__name__}:stopped")
+    found = registry.resolve(["net"], "fp16")
+    assert found.path.read_bytes() == BODY and found.identity == f"{SHA256}+test_download:stopped 7"
+    assert found.precision == "single precision this time, for the trial of half failed: stopped after 600 s"
+    assert [path.name for path in (registry.cache / "halved").rglob("*.*") if path.suffix != ".lock"] == []
+    later = make(sha256=SHA256, halver=f"{__name__}:stopped")
+    monkeypatch.setitem(globals(), "stopped", halved)
+    for same in (registry, registry.here({"net": SHA256})):
+        same.entries = registry.entries
+        assert same.resolve(["net"], "fp16") == found, "this command and its workers do not try again"
+    assert later.resolve(["net"], "fp16").precision == "half precision: 99.0 % of 100 points", "the next one does"
+
+
+def test_a_verdict_holds_for_what_runs_the_net(make: Make, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.body = BODY
+    registry = make(sha256=SHA256, halver=f"{__name__}:halved")
+    here = registry.resolve(["net"], "fp16")
+    monkeypatch.setitem(globals(), "halved", refused)
+    assert registry.resolve(["net"], "fp16").path == here.path
+    monkeypatch.setitem(globals(), "runner", lambda device: "cpu-there")
+    there = registry.resolve(["net"], "fp16")
+    assert "41.0 % of 100 points" in there.precision and there.identity == here.identity
 
 
 def test_nets_that_are_prepared_are_halved_likewise() -> None:

@@ -13,7 +13,7 @@ from pipeline.nets.pose.dwpose import PoseNet
 from pipeline.nets.pose.half.graph import NotHalved, halved
 from pipeline.nets.pose.half.pictures import pictures
 from pipeline.nets.pose.yolox import Detector, iou
-from pipeline.nets.session import Device, DeviceMissing, check_model, open_session
+from pipeline.nets.session import Device, DeviceMissing, ModelRefused, check_model, open_session
 
 Kind = Literal["detector", "pose"]
 NEAR_PX = 0.5
@@ -31,16 +31,22 @@ class Verdict:
         points: that were compared: corners of boxes, or keypoints of which the net is sure in single precision.
         near: share of them within `NEAR_PX` in half precision.
         refused: why the net is not to be used in half precision; "" where it may be.
+        failed: whether that says nothing of the net: its trial did not come to an end, and another one may.
     """
 
     points: int = 0
     near: float = 0.0
     refused: str = ""
+    failed: bool = False
 
     @property
     def words(self) -> str:
         """The measure, or why there is none."""
         return self.refused or f"{100 * self.near:.1f} % of {self.points} points within {NEAR_PX} px on drawn pictures"
+
+
+class _TrialFailed(Exception):
+    """Raised where a net does not load or run on a device, perhaps for lack of memory; the message says what it says."""
 
 
 def write(kind: Kind, source: Path, target: Path, device: Device) -> Verdict:
@@ -52,6 +58,8 @@ def write(kind: Kind, source: Path, target: Path, device: Device) -> Verdict:
         distances = _tried(kind, content, made, device)
     except NotHalved as reason:
         return Verdict(refused=str(reason))
+    except _TrialFailed as reason:
+        return Verdict(refused=str(reason), failed=True)
     verdict = judged(kind, distances)
     if not verdict.refused:
         target.write_bytes(made)
@@ -80,10 +88,12 @@ def _tried(kind: Kind, single: bytes, half: bytes, device: Device) -> Floats64:
         )
     except DeviceMissing:
         raise
+    except ModelRefused as error:
+        raise _TrialFailed(str(error)) from error
     except ValueError as error:
         raise NotHalved(f"it is no net of this kind: {error}") from error
-    except RuntimeError as error:
-        raise NotHalved(f"it does not run: {error}") from error
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise _TrialFailed(f"it does not run: {error}") from error
 
 
 def corners(single: bytes, half: bytes, device: Device, seen: Sequence[Picture]) -> Floats64:

@@ -25,7 +25,7 @@ from pipeline.engine.executors.worker import Worker
 from pipeline.engine.profile import Machine, ProfileError, load
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.nets.server.credit import OURS
+from pipeline.nets.server.credit import ACCOUNT
 from pipeline.nets.server.held import How
 from pipeline.nets.server.keeper import NAME, Keeper
 from pipeline.tables.arrow import packed_schema
@@ -78,9 +78,9 @@ def test_time_of_a_server_is_that_of_the_units_that_asked(tmp_path: Path, net: s
     stage = toys.ToyServedOnGpu(net=net, pause_seconds=0.2)
     with Keeper(How(threads=1), 1, partial(os.getpid)) as address:
         context = Context(tmp_path, "cuda", net_server=address, gpu_share=0.25)
-        worker, before = Worker(stage, context), OURS.spent
+        worker, before = Worker(stage, context), ACCOUNT.spent
         units = [worker.run(Unit(f"ask-{number}", {})) for number in range(3)]
-        spent = OURS.spent - before
+        spent = ACCOUNT.spent - before
     assert [result.status for result in units] == [OK] * 3
     assert sum(result.gpu_seconds for result in units) == pytest.approx(spent.device)
     assert all(0 < result.gpu_seconds < result.wall_seconds - 0.2 for result in units)

@@ -1,5 +1,6 @@
 """What runs cost: overlapping ones share the time, rows of a batch share their run's, and the sum is what was spent."""
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.nets.server.client import open_net
-from pipeline.nets.server.credit import OURS, Account, Meter, Spent
+from pipeline.nets.server.credit import ACCOUNT, Account, Meter, Spent
 from pipeline.nets.server.gather import Request
 from pipeline.nets.server.held import How
 from pipeline.nets.server.process import Order, Server
+from pipeline.nets.server.wire import SLOT_BYTES, Slot, new_memory
 from tests.pipeline.nets.server import little_nets
 from tests.pipeline.nets.server.test_server import rows, server
 
@@ -58,6 +60,10 @@ def test_rows_share_their_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     alone: Request[Any, Any] = Request(net, None, {"x": np.zeros((0, 3))}, False)
     one._run([alone])
     assert alone.spent.device == pytest.approx(12), "whatever its rows mean"
+    for feed in ({}, {"x": np.array(1.0)}):
+        none: Request[Any, Any] = Request(SimpleNamespace(run=lambda batch: [[]]), None, feed, False)
+        one._run([none])
+        assert none.done.is_set(), "it has no rows"
 
 
 def test_an_account_adds_up() -> None:
@@ -71,10 +77,41 @@ def test_an_account_adds_up() -> None:
 
 
 def test_a_served_run_is_on_the_account_of_who_asked(tmp_path: Path) -> None:
-    net, before = little_nets.doubles(tmp_path / "doubles.onnx"), OURS.spent
+    net, before = little_nets.doubles(tmp_path / "doubles.onnx"), ACCOUNT.spent
     with server() as address:
         session = open_net(net, server=address, together=True)
-        assert OURS.open and OURS.spent == before, "to look at a net is free"
+        assert ACCOUNT.open and ACCOUNT.spent == before, "to look at a net is free"
         session.run(None, {"x": rows(3)})
-    spent = OURS.spent - before
+    spent = ACCOUNT.spent - before
     assert spent.device > 0 and spent.processor > 0
+
+
+@pytest.mark.timeout(120)
+def test_what_failed_is_on_the_account_too(tmp_path: Path) -> None:
+    net = little_nets.doubles(tmp_path / "doubles.onnx")
+    with server() as address:
+        session = open_net(net, server=address, together=True)
+        for feed in ({"x": rows(3)[:, 1:]}, {}, {"x": np.array(1.0, np.float32)}):
+            before = ACCOUNT.spent
+            with pytest.raises((ValueError, RuntimeError)):
+                session.run(None, feed)
+            assert (ACCOUNT.spent - before).device > 0
+        session.run(None, {"x": rows(3)})
+
+
+@pytest.mark.timeout(120)
+def test_results_without_room_were_paid_for_all_the_same() -> None:
+    clock, any_order = Clock(), Order(*5 * [None])  # type: ignore[arg-type]
+    one = Server(Order(**{**vars(any_order), "how": How()}))
+    one._meter = Meter(clock)
+
+    def run(batch: list[Request[Any, Any]]) -> list[list[np.ndarray]]:
+        clock.seconds += 12
+        return [[rows(2)]]
+
+    threading.Thread(target=one.work, daemon=True).start()
+    slot = Slot(new_memory())
+    places, _ = slot.put([rows(2)])
+    asked = {"feed": [["x", places[0]]], "names": None, "together": False, "alone": False, "room": SLOT_BYTES}
+    answer = one._ran(SimpleNamespace(run=run), asked, slot)  # type: ignore[arg-type]
+    assert answer["error"] == "NoRoom" and answer["spent"] == [12, 24]

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.nets import card
 from pipeline.nets.pose import half
 from pipeline.nets.pose.half import pictures, trial
 from pipeline.nets.pose.half.trial import Kind, judged
@@ -25,13 +26,16 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_FEWEST", {"detector": 2 * FEW, "pose": 400})
 
 
-def unsteady(path: Path) -> Path:
-    """A pose net whose first convolution differs from 1 by less than half precision can say; the second one looks at that alone."""
+def unsteady(path: Path, shape: tuple[int, ...] = (0, 1, 1)) -> Path:
+    """A pose net whose first convolution differs from 1 by less than half precision can say; the second one looks at that alone.
+
+    `shape`: to which the means of its rows are brought, of which a wrong one is found at a run alone.
+    """
     rng = np.random.default_rng(405)
     first = 1 + 1e-4 * rng.uniform(-1, 1, (2, 3, 1, 1))
     second = np.array([[1.0], [-1.0]]).reshape(1, 2, 1, 1) * 1e4
     bins = {"x": 32 * 2, "y": 48 * 2}
-    weights = {"first": first, "second": second, "size": np.array([0, 1, 1])}
+    weights = {"first": first, "second": second, "size": np.array(shape)}
     nodes = [
         helper.make_node("Conv", ["input", "first"], ["a"], kernel_shape=[1, 1]),
         helper.make_node("Conv", ["a", "second"], ["b"], kernel_shape=[1, 1]),
@@ -112,6 +116,42 @@ def test_nets_of_another_kind_are_refused(tmp_path: Path, few: None) -> None:
     assert verdict.refused.startswith("it is no net of this kind: a pose net takes")
     (tmp_path / "broken.onnx").write_bytes(b"no net")
     assert "not an ONNX model" in half.detector(tmp_path / "broken.onnx", tmp_path / "half.onnx", "cpu").refused
+
+
+def test_a_net_that_does_not_run_has_no_verdict(tmp_path: Path, few: None) -> None:
+    net = unsteady(tmp_path / "net.onnx", (FEW + 1, 1, 1))
+    verdict = half.pose(net, tmp_path / "half.onnx", "cpu", 120)
+    assert verdict.failed and verdict.refused.startswith("it does not run: ") and "Reshape" in verdict.refused
+    assert not (tmp_path / "half.onnx").exists()
+
+
+def test_a_net_that_does_not_load_in_half_precision_has_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: None
+) -> None:
+    net = unsteady(tmp_path / "net.onnx")
+
+    class Unknown:
+        def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+            node = helper.make_node("NoSuchOperator", ["input"], ["simcc_x"])
+            model = onnx.load(net)
+            model.graph.node.append(node)
+            return model.SerializeToString()
+
+    monkeypatch.setattr(trial, "halved", lambda content: Unknown())
+    verdict = trial.write("pose", net, tmp_path / "half.onnx", "cpu")
+    assert verdict.failed and "cannot be loaded" in verdict.refused
+
+
+def test_a_trial_that_is_stopped_has_no_verdict(tmp_path: Path) -> None:
+    verdict = half.pose(unsteady(tmp_path / "net.onnx"), tmp_path / "half.onnx", "cpu", 0.01)
+    assert verdict.failed and "stopped after 0.01 s" in verdict.refused
+
+
+def test_what_a_verdict_holds_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "name", lambda: "Tesla T4 (16/GB)")
+    version = onnxruntime.__version__
+    assert half.runner("cpu") == f"cpu-onnxruntime-{version}"
+    assert half.runner("cuda") == f"cuda-Tesla-T4-16-GB-onnxruntime-{version}"
 
 
 def test_a_device_that_is_not_there_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: None) -> None:
