@@ -81,12 +81,12 @@ class _Drawn:
         for share in np.linspace(-1, 1, 4 * SHAKE_PX):
             x, y = np.rint(middle + share * way).astype(int)
             line[y, x] += 1
-        return line / line.sum()
+        return np.asarray(line / line.sum(), np.float64)
 
     def box(self) -> Floats64:
         wide, foot = 1.9 * self._unit, self._hips + 4.2 * self._unit
         box = np.array([self._middle - wide, self._top, self._middle + wide, foot])
-        return ZOOM * np.clip(box, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT])[None]
+        return np.asarray(ZOOM * np.clip(box, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT])[None], np.float64)
 
     def _legs(self) -> None:
         middle, hips, unit = self._middle, self._hips, self._unit
