@@ -1,9 +1,10 @@
-"""What a GPU makes of annotation, in parts of at most 90 s, the most valuable first, six minutes together.
+"""What a GPU makes of annotation and of training, in parts of at most 90 s, the most valuable first, six minutes together.
 
-python -m tests.bench gpu [--part server|stage|half|nets|sessions] [--out FILE]
+python -m tests.bench gpu [--part server|train|stage|half|nets|sessions] [--out FILE]
 
-Nothing is downloaded: nets of the size of YOLOX-l and DWPose-l, and footage of 1280 x 720, are made here. Where there is no GPU the
-same lines run with little nets on the processor, so that no minute of a GPU is spent on a typing error. Peers: `bench_annotate`.
+A part runs in processes of its own, and is cut when its time is over, whatever it does. Nothing is downloaded: nets of the size of
+YOLOX-l and DWPose-l, footage of 1280 x 720, and skeletons to train on are made here. Where there is no GPU the same lines run with
+little nets on the processor, so that no minute of a GPU is spent on a typing error. Peers: `bench_annotate`, `bench_train`.
 """
 
 import multiprocessing
@@ -12,7 +13,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,16 @@ from pipeline.nets.server.wire import Address
 from pipeline.nets.session import open_session
 from stages.annotate import Annotate
 from stages.annotate.worker import AnnotateWorker
+from tests.bench import bench_train
 from tests.bench.bench_annotate import device
 from tests.bench.big_nets import build_corner, build_detector, build_pose_net
 from tests.bench.footage import Footage, context, unit
 from tests.bench.half_precision import halves, moved
+from tests.bench.parts import Times, told
 from tests.bench.table import Goal, Row, Skipped, cores
 
-PART_SECONDS, ALL_SECONDS = 90.0, 360.0
+PART_SECONDS = 90.0
+TIMES = Times(PART_SECONDS, together=360.0, least=30.0)
 WIDTH, HEIGHT, FRAMES = 1280, 720, 251
 LITTLE_FRAMES = 17
 CANVAS = (384, 640)
@@ -48,18 +53,19 @@ FRAMES_A_SECOND = 850  # 405 h of clips in 12 h, on one GPU
 
 @dataclass(frozen=True)
 class Bench:
-    """Nets and footage that all parts share.
+    """What parts share.
 
     Attributes:
-        nets: {"detector", "pose"}: prepared files.
+        nets: {"detector", "pose"}: prepared files; none for a part that looks at no pictures.
+        frames: of the film.
         seconds: for which a measurement runs.
     """
 
     folder: Path
-    nets: Mapping[str, Path]
-    footage: Footage
-    frames: int
-    seconds: float
+    nets: Mapping[str, Path] = field(default_factory=dict)
+    film: Path = Path()
+    frames: int = 0
+    seconds: float = 0.0
 
     @property
     def on_gpu(self) -> bool:
@@ -77,23 +83,9 @@ def measured(folder: Path, parts: Sequence[str]) -> Iterator[Row]:
     """
     if unknown := set(parts) - {*PARTS}:
         raise Skipped(f"no part is called {', '.join(sorted(unknown))}: {', '.join(PARTS)}")
-    began = time.monotonic()
-    bench = made(folder)
-    for name in parts or PARTS:
-        if time.monotonic() - began > ALL_SECONDS - PART_SECONDS:
-            print(f"gpu, {name}: left out, for {ALL_SECONDS:.0f} s are all that may be used", flush=True)
-            continue
-        yield from in_time(name, PARTS[name](bench))
-
-
-def in_time(name: str, rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows of a part that come within its time."""
-    began = time.monotonic()
-    for row in rows:
-        yield row
-        if time.monotonic() - began > PART_SECONDS:
-            print(f"gpu, {name}: cut short after {PART_SECONDS:.0f} s", flush=True)
-            return
+    names = [*(parts or PARTS)]
+    bench = Bench(folder) if names == ["train"] else made(folder)
+    yield from told({name: partial(PARTS[name], bench) for name in names}, TIMES)
 
 
 def made(folder: Path) -> Bench:
@@ -117,7 +109,7 @@ def made(folder: Path) -> Bench:
     bands = np.arange(HEIGHT * WIDTH * 3, dtype=np.uint32).reshape(HEIGHT, WIDTH, 3) // 999
     pictures = ((bands + 3 * number).astype(np.uint8) for number in range(frames))
     write_video(film, pictures, None, size=(WIDTH, HEIGHT))
-    return Bench(folder, nets, Footage("made here", film, probe(film)), frames, 3.0 if on_gpu else 0.2)
+    return Bench(folder, nets, film, frames, 3.0 if on_gpu else 0.2)
 
 
 def sessions(bench: Bench) -> Iterator[Row]:
@@ -230,6 +222,11 @@ def handed_over(bench: Bench) -> Row:
     return Row("a crop through a net that does nothing", "us", ours, limit=limit)
 
 
+def train(bench: Bench) -> Iterator[Row]:
+    """A step of the paper's whole batch; eager first, for compiling may take the rest of the time."""
+    yield from bench_train.steps_alone(bench.folder)
+
+
 def _how(bench: Bench) -> How:
     return How.on(device(), 1 if bench.on_gpu else cores(), PART_SECONDS)
 
@@ -249,9 +246,9 @@ def _hold(barrier: Barrier) -> None:
 def _annotate_for(bench: Bench, seconds: float, server: Address | None) -> tuple[int, float, float]:
     """Frames that one worker annotates while all others do, the seconds in which it does, and its processor seconds."""
     run = Annotate(detector=("detector",), pose=("pose",))
-    told = replace(context(bench.folder, bench.resolve, device()), net_server=server)
-    worker = AnnotateWorker.from_context(run, told)
-    clip = unit(bench.footage, 0, bench.frames)
+    here = replace(context(bench.folder, bench.resolve, device()), net_server=server)
+    worker = AnnotateWorker.from_context(run, here)
+    clip = unit(Footage("made here", bench.film, probe(bench.film)), 0, bench.frames)
     assert list(worker.process(clip)), "nobody was found"
     assert _barrier is not None, "`_hold` begins every process"
     _barrier.wait(PART_SECONDS)
@@ -279,6 +276,7 @@ def _card(futures: Sequence[Any]) -> tuple[float, float] | None:
 
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "server": server,
+    "train": train,
     "stage": stage,
     "half": half,
     "nets": bare,

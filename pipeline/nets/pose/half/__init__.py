@@ -12,7 +12,7 @@ from pipeline.nets.limited import NetStopped, limited
 from pipeline.nets.pose.half.trial import Kind, Verdict, write
 from pipeline.nets.session import Device, ModelRefused
 
-VERSION = 1
+VERSION = 2
 """Of the recipe; a part of the fingerprint of every stage that uses a halved net: raise it when results change."""
 
 SECONDS = 600.0  # for the largest nets on a busy processor

@@ -1,8 +1,10 @@
 """The pictures on which half precision is tried: people drawn by code, always the same ones.
 
-They are no good likeness, and good enough: a small detector finds each of them, and a small pose net is sure of most points of
-the body, the face and the hands (`tests/pipeline/nets/pose/half/test_real.py`). Many are dim, blurred and noisy, for nets are
-least stable where they are least sure.
+They are no good likeness, and good enough: a small detector finds those in front, and a small pose net is sure of most points of
+the body, the face and the hands (`tests/pipeline/nets/pose/half/test_real.py`). They are to be as hard as footage, for nets are
+least stable where they are least sure: large and cut by the border, as speakers are, with others half hidden behind them, dim,
+shaken, blurred, noisy and compressed. With these amounts two small nets move as much as on real clips
+(`python -m tests.bench.half_precision`).
 """
 
 from collections.abc import Sequence
@@ -16,20 +18,25 @@ from pipeline.base.arrays import Floats64, Picture
 WIDTH, HEIGHT = 640, 360  # of what is drawn
 ZOOM = 2  # of what is shown: 1280 x 720, as most footage
 COUNT = 24
+UNITS = (45.0, 110.0)  # half of a head's width, about, px: from head to thighs, to head and chest
+OTHERS, BEHIND = 2, (0.35, 0.7)  # people who are further off, and how large by whoever is in front
+LIGHT = (0.3, 0.6, 2.0), (1.0, 2.0, 13.0)  # contrast, blur in px, noise: least and most
+SHAKE_PX = 6
+QUALITIES = (10, 60)  # of JPEG
 Place = Sequence[float] | Floats64  # x, y
 
 
 def pictures() -> tuple[list[Picture], list[Floats64]]:
-    """(H, W, 3) RGB pictures with one person in each, and for each (1, 4) the box of that person: x1, y1, x2, y2."""
+    """(H, W, 3) RGB pictures, and for each (1, 4) the box of the person in front: x1, y1, x2, y2."""
     drawn = [_Drawn(np.random.default_rng(seed)) for seed in range(COUNT)]
     return [one.picture() for one in drawn], [one.box() for one in drawn]
 
 
 class _Drawn:
-    """A person in front of a wall, made of shaded capsules and ellipses.
+    """People in front of a wall, made of shaded capsules and ellipses; the one in front is drawn last, and has the box.
 
     Args:
-        rng: for the pose, the colours, the light and the noise.
+        rng: for poses, colours, light and noise.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -37,12 +44,19 @@ class _Drawn:
         wall = cv2.resize(rng.normal(0, 12, (6, 10, 3)), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
         noise = rng.normal(0, 3, (HEIGHT, WIDTH, 3))
         self._canvas = np.clip(rng.integers(90, 200, 3) + wall + noise, 0, 255).astype(np.float32)
-        self._unit = rng.uniform(32, 44)  # half of a head's width, about
-        self._middle, self._top = WIDTH * rng.uniform(0.3, 0.7), rng.uniform(40, 60)
+        near = float(np.exp(rng.uniform(*np.log(UNITS))))
+        for share in (*sorted(rng.uniform(*BEHIND, OTHERS)), 1.0):
+            self._person(share * near)
+
+    def _person(self, unit: float) -> None:
+        """Somebody in front of all that is there."""
+        rng = self._rng
+        self._unit = unit
+        self._middle, self._top = WIDTH * rng.uniform(0.2, 0.8), rng.uniform(-0.2, 0.8) * unit
         self._skin = rng.uniform(150, 235) * np.array([1.0, 0.78, 0.65])
         self._shirt, self._trousers = rng.uniform(20, 220, 3), rng.uniform(15, 110, 3)
-        self._shoulders = self._top + 1.75 * self._unit
-        self._hips = self._shoulders + 2.9 * self._unit
+        self._shoulders = self._top + 1.75 * unit
+        self._hips = self._shoulders + 2.9 * unit
         self._legs()
         self._trunk()
         for side in (-1, 1):
@@ -50,15 +64,29 @@ class _Drawn:
         self._head(rng.uniform(15, 90, 3))
 
     def picture(self) -> Picture:
-        """As a camera sees it: more or less dim, out of focus and noisy."""
-        contrast, blur, noise = self._rng.uniform((0.3, 0.6, 2), (1, 2, 10))
-        soft = contrast * cv2.GaussianBlur(self._canvas, (0, 0), blur) + self._rng.normal(0, noise, self._canvas.shape)
+        """As footage shows it: more or less dim, moved, out of focus, noisy and compressed."""
+        contrast, blur, noise = self._rng.uniform(*LIGHT)
+        moved = cv2.filter2D(self._canvas, -1, self._shake())
+        soft = contrast * cv2.GaussianBlur(moved, (0, 0), blur) + self._rng.normal(0, noise, self._canvas.shape)
         large = cv2.resize(soft, (ZOOM * WIDTH, ZOOM * HEIGHT), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(np.clip(large, 0, 255), np.uint8)
+        quality = int(self._rng.integers(*QUALITIES))
+        coded = cv2.imencode(".jpg", np.clip(large, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+
+    def _shake(self) -> Floats64:
+        """What a point becomes while the shutter is open: a line, as long as `SHAKE_PX` at most."""
+        angle, length = self._rng.uniform((0, 0), (np.pi, SHAKE_PX))
+        way, middle = length / 2 * np.array([np.cos(angle), np.sin(angle)]), SHAKE_PX // 2 + 1
+        line = np.zeros((2 * middle + 1, 2 * middle + 1))
+        for share in np.linspace(-1, 1, 4 * SHAKE_PX):
+            x, y = np.rint(middle + share * way).astype(int)
+            line[y, x] += 1
+        return np.asarray(line / line.sum(), np.float64)
 
     def box(self) -> Floats64:
-        wide, foot = 1.9 * self._unit, min(HEIGHT, self._hips + 4.2 * self._unit)
-        return ZOOM * np.array([[self._middle - wide, self._top, self._middle + wide, foot]])
+        wide, foot = 1.9 * self._unit, self._hips + 4.2 * self._unit
+        box = np.array([self._middle - wide, self._top, self._middle + wide, foot])
+        return np.asarray(ZOOM * np.clip(box, 0, [WIDTH, HEIGHT, WIDTH, HEIGHT])[None], np.float64)
 
     def _legs(self) -> None:
         middle, hips, unit = self._middle, self._hips, self._unit
