@@ -1,8 +1,7 @@
 """Checkpoints: everything that a run needs to resume, in safetensors and JSON, complete or absent.
 
 A checkpoint is a folder `step-000005000`: `model.safetensors` (weights), `average.safetensors` (their moving average, where there
-is one), `fitted.safetensors` (of the last step, where its last layer is fitted: what generates then, and no run goes on from),
-`optimizer.safetensors`, with LoRA `adapters.safetensors` (see `pipeline.model.training.adapters`), and `state.json`, which
+is one), `optimizer.safetensors`, with LoRA `adapters.safetensors` (see `pipeline.model.training.adapters`), and `state.json`, which
 records the sha256 of the others. It is written beside its target, fsynced and renamed. Random numbers need no state: each step
 seeds its own from the run's seed and its number.
 """
@@ -29,7 +28,7 @@ from pipeline.registry.archives import BadModel
 log = logging.getLogger(__name__)
 
 STATE, MODEL, AVERAGE, OPTIMIZER = "state.json", "model.safetensors", "average.safetensors", "optimizer.safetensors"
-FITTED, ADAPTERS = "fitted.safetensors", "adapters.safetensors"
+ADAPTERS = "adapters.safetensors"
 PREFIX = "step-"
 DEFAULT = "model"  # the name of a training to which nobody gives one
 
@@ -47,7 +46,6 @@ def write(
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
     keep: int,
-    fitted: AudioToSkeleton | None = None,
 ) -> Path:
     """Write the checkpoint of `step` into `folder`, then remove all but the last `keep`; returns its path.
 
@@ -57,7 +55,6 @@ def write(
         average: their moving average, or None.
         optimizer: its parameters are those of `model.net` that are trained, in order.
         state: what else is needed, as JSON.
-        fitted: what generates, where it is neither of the two.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
@@ -67,8 +64,6 @@ def write(
         merged(model).save(temporary / MODEL)
         if average is not None:
             merged(average).save(temporary / AVERAGE)
-        if fitted is not None:
-            fitted.save(temporary / FITTED)
         _save(_flat(optimizer, model.net), temporary / OPTIMIZER)
         if adapted(model.net):
             _save(apart(model, average), temporary / ADAPTERS)
@@ -174,7 +169,7 @@ def weights_of(path: Path) -> Path:
         source = whole[0] if whole else None
     if source is None:
         raise BadModel(f"{path} holds no model: train one with `make train`, or name another with --model")
-    return next((source / name for name in (FITTED, AVERAGE) if (source / name).is_file()), source / MODEL)
+    return source / AVERAGE if (source / AVERAGE).is_file() else source / MODEL
 
 
 def model_of(text: str, trainings: Path, option: str = "--model") -> Path:

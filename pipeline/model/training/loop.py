@@ -36,7 +36,7 @@ from pipeline.model.training.micro_batch import blank, micro_batch
 from pipeline.model.training.milestones import MILESTONES, Best, keep
 from pipeline.model.training.provenance import TRAINED_ON, RecipeChanged, changes, provenance, resumed
 from pipeline.model.training.recipe import Recipe
-from pipeline.model.training.refit import batches_of, final_batches_of, refit, refitted
+from pipeline.model.training.refit import batches_of, refit
 from pipeline.model.training.samples import Generated, draw_sample
 from pipeline.model.training.setup import accelerator_of, all_alive, new_model, optimizer_of, rate_of, shorten_timeout
 from pipeline.model.training.skips import NotFinite, Skips, not_finite
@@ -114,9 +114,7 @@ class _Run:
         self.bars = diffusion.alpha_bars().to(self.device)
         self.kept_micro = 0
         self.due = False  # a checkpoint that was put off while steps were skipped
-        self.fitted: AudioToSkeleton | None = None  # after the last step, where its last layer is fitted
         self.first = self._resume()
-        self.final_batches = final_batches_of(recipe, self.model.net)
         self.weights = loss_weights(recipe.loss, self.model.space).to(self.device)  # of the space that was restored
         for model in (self.model, self.average):
             if model is not None:
@@ -156,9 +154,6 @@ class _Run:
                 self._keep(step, stop=stop)
                 if stop:
                     break
-        if self.first == recipe.steps and recipe.final_refit > 0 and not self._is_fitted():
-            self._fit()
-            self._save(step)
         self.accelerator.end_training()
         if self.skips.total:
             self.say(f"{self.skips.total:,} of {step:,} steps were skipped: their gradients were not finite")
@@ -173,8 +168,6 @@ class _Run:
         # While steps are skipped the weights may be what makes them fail, and a run that goes on must not start from those.
         skipping = bool(self.skips.state()["in_a_row"])
         held = stop and not (skipping and checkpoint.listed(self.folder / CHECKPOINTS))
-        if last:
-            self._fit()
         if last or held or (self.due and not skipping):
             self._save(step)  # before validation and samples, which may fail
         if recipe.milestone_every and step % recipe.milestone_every == 0:
@@ -293,8 +286,8 @@ class _Run:
 
     @property
     def _best(self) -> AudioToSkeleton:
-        """The weights to generate with, without adapters: the moving average where there is one, fitted at the end where asked."""
-        return self.fitted or merged(self.average or self.model)
+        """The weights to generate with, without adapters: the moving average where there is one."""
+        return merged(self.average or self.model)
 
     def _validate(self, step: int) -> None:
         """Note the validation loss, always with the same noise; in the main process, while the others wait."""
@@ -347,7 +340,6 @@ class _Run:
                     "processes": self.accelerator.num_processes,
                 },
                 self.recipe.keep_checkpoints,
-                self.fitted,
             )
         self.due = False
         self.accelerator.wait_for_everyone()
@@ -393,24 +385,6 @@ class _Run:
                 f"its last layer was fitted to {batches * recipe.batch:,} windows of these shards: squared error "
                 f"{found['error_before']:.3f} before, {found['error_after']:.3f} after (train.start_refit=0 leaves it as it is)"
             )
-
-    def _fit(self) -> None:
-        """Fit the last layer of what generates to the shards, where the recipe says so; in the main process, as it alone writes."""
-        if not self.final_batches or not self.main:
-            return
-        try:
-            self.fitted = refitted(self._best, self.data, self.recipe, self.final_batches)
-        except TrainingError as error:  # the steps are made, and their weights are worth keeping
-            log.warning("the last layer was not fitted at the end: %s", error)
-            return
-        found = self.fitted.trained_on["final_refit"]
-        self.say(
-            f"its last layer was fitted to {self.final_batches * self.recipe.batch:,} windows of these shards at the end: squared "
-            f"error {found['error_before']:.3f} before, {found['error_after']:.3f} after (train.final_refit=0 leaves it as it is)"
-        )
-
-    def _is_fitted(self) -> bool:
-        return (self.folder / CHECKPOINTS / checkpoint.name_of(self.first) / checkpoint.FITTED).is_file()
 
     def _begin_average(self) -> None:
         """Let the moving average begin with the weights of this moment."""

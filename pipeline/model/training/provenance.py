@@ -11,7 +11,7 @@ from pipeline.model.training.recipe import Recipe
 TRAINED_ON = "trained_on.json"
 PACKAGES = ("csg405", "torch", "accelerate", "diffusers", "numpy", "safetensors")
 MAY_CHANGE = frozenset(
-    {"steps", "learning_rate", "clip_norm", "schedule", "warmup_steps", "ema_decay", "precision", "final_refit"}
+    {"steps", "learning_rate", "clip_norm", "schedule", "warmup_steps", "ema_decay", "precision"}
 )  # of a run that goes on; each change is noted in its history
 HISTORY = "history"
 

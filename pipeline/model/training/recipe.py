@@ -57,12 +57,6 @@ class Recipe(Settings):
         description="batches on which the start's last layer is fitted to the shards by least squares, before the first step; 0: "
         "it stays; -1: 25 with start_statistics=shards, else 0, and 0 where it is frozen",
     )
-    final_refit: int = Field(
-        -1,
-        ge=-1,
-        description="batches on which the last layer of the weights that generate is fitted to the shards by least squares, after "
-        "the last step; more steps go on without it; 0: none; -1: 60 with start_statistics=shards and no frozen layer, else 0",
-    )
     freeze: Names = Field(
         (), description="weights of the start that stay, by name, such as blocks.0.*; see the model's README"
     )

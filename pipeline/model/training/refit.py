@@ -1,14 +1,10 @@
-"""The last layer, fitted to the shards by least squares: of a start before the first step of a fine-tuning, and after the last.
+"""The last layer of a start, fitted anew to the shards by least squares, before the first step of a fine-tuning.
 
 The start's last layer knows neither the shards' means and spreads nor how far these people move. The gradients of its errors would
 change everything under it first, and for the worse (Kumar et al., "Fine-tuning can distort pretrained features", ICLR 2022: fit the
 last layer, then train all). It is linear and its loss quadratic, so that the fit is solved for, not stepped towards.
-
-After a few hundred steps at a constant rate the last layer still wanders about its best place, limbs with it by tenths of a per
-cent. Fitted once more it stands there; only the weights that generate have this fit, and training goes on without it.
 """
 
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -22,45 +18,28 @@ from pipeline.model.training.draws import drawn
 from pipeline.model.training.recipe import Recipe
 from pipeline.model.training.windows import Windows
 
-BATCHES, FINAL_BATCHES = 25, 60  # of the recipe's size; tests/bench/results/2026-11-30-warm-start.txt
+BATCHES = 25  # of the recipe's size; tests/bench/results/2026-11-30-warm-start.txt
 _RIDGE = 0.01  # of the mean square of the last layer's inputs: how strongly weights stay where the shards say nothing
 _AT_A_TIME = 8  # windows; the same on every machine, as sums round
 
 
 def batches_of(recipe: Recipe, net: nn.Module) -> int:
-    """How many batches the last layer is fitted on before the first step.
+    """How many batches the last layer is fitted on: by default none where it is frozen, as under adapters, or keeps its z-scores.
 
-    By default none where it is frozen, as under adapters, or keeps its z-scores: measured was what it gains with the shards' means
-    and spreads, in which no start's last layer speaks.
+    Measured was what it gains with the shards' means and spreads, in which no start's last layer speaks.
 
     Raises:
         TrainingError: a fit is asked for, and the layer is frozen.
     """
-    return _batches("start_refit", BATCHES, recipe, net)
-
-
-def final_batches_of(recipe: Recipe, net: nn.Module) -> int:
-    """How many batches the last layer is fitted on after the last step; the defaults and errors are those of `batches_of`."""
-    return _batches("final_refit", FINAL_BATCHES, recipe, net)
-
-
-def _batches(name: str, usual: int, recipe: Recipe, net: nn.Module) -> int:
-    asked = int(getattr(recipe, name))
     frozen = not all(weights.requires_grad for weights in _last_of(net).parameters())
-    if frozen and asked > 0:
+    if frozen and recipe.start_refit > 0:
         raise TrainingError(
-            f"train.{name}={asked} fits the last layer, which train.freeze or train.lora_rank keeps as it is: leave one out"
+            f"train.start_refit={recipe.start_refit} fits the last layer, which train.freeze or train.lora_rank keeps as it is: "
+            "leave one out"
         )
-    if asked >= 0:
-        return asked
-    return usual if recipe.start_statistics == "shards" and not frozen else 0
-
-
-def refitted(model: AudioToSkeleton, data: Cache, recipe: Recipe, batches: int) -> AudioToSkeleton:
-    """A copy of a model whose last layer is fitted, which its provenance tells under `final_refit`; see `refit`."""
-    copy = AudioToSkeleton(deepcopy(model.net), model.space, model.audio_of, model.trained_on)
-    copy.trained_on["final_refit"] = refit(copy, data, recipe, batches)
-    return copy
+    if recipe.start_refit >= 0:
+        return recipe.start_refit
+    return BATCHES if recipe.start_statistics == "shards" and not frozen else 0
 
 
 @torch.no_grad()
@@ -96,13 +75,12 @@ def refit(model: AudioToSkeleton, data: Cache, recipe: Recipe, batches: int) -> 
         before += float((left**2).sum())
         count += float((left != 0).sum())
     if not count:
-        raise TrainingError(f"no value of the first {batches} batches counts: nothing to fit the last layer to")
+        raise TrainingError(f"no value of the first {batches} batches counts: nothing to fit {recipe.start_from} to")
     gram_ridged = gram + _RIDGE * gram.diagonal().mean() * torch.eye(width, dtype=gram.dtype, device=device)
     change = torch.linalg.solve(gram_ridged, moment)  # (W + 1, C)
     after = before - float((2 * change * moment - change * (gram @ change)).sum())
     if not torch.isfinite(change).all():
-        named = recipe.start_from or "the model"
-        raise TrainingError(f"{named} gives errors that are not finite on these shards: take another model")
+        raise TrainingError(f"{recipe.start_from} gives errors that are not finite on these shards: take another model")
     last.weight.add_(change[:-1].T)
     last.bias.add_(change[-1])
     return {"batches": batches, "error_before": before / count, "error_after": after / count}

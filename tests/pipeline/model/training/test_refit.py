@@ -53,20 +53,6 @@ def error_of(model: AudioToSkeleton, cache: Cache, batches: int, **given: Any) -
     return total / count
 
 
-def saved_start(tmp_path: Path) -> dict[str, Any]:
-    """Settings of a fine-tuning from weights of one size."""
-    start = AudioToSkeleton.new(NetSettings(size="tiny", window_frames=40), "logmel768")
-    torch.manual_seed(3)
-    for weights in start.net.parameters():
-        torch.nn.init.normal_(weights, std=0.1)
-    start.save(tmp_path / "start.safetensors")
-    return {"start_from": str(tmp_path / "start.safetensors"), "start_statistics": "shards"}
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return AudioToSkeleton.load(path).net.state_dict()
-
-
 @pytest.mark.parametrize("arch", ARCHS)
 def test_no_other_last_layer_has_a_smaller_error(cache: Cache, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the least-squares solution, and at no other place, the gradient is zero."""
@@ -148,7 +134,12 @@ def test_a_fit_without_a_start_is_refused(shards: Path, tmp_path: Path) -> None:
 
 
 def test_a_fine_tuning_begins_with_the_fit_says_so_and_does_not_fit_again(shards: Path, tmp_path: Path) -> None:
-    given = saved_start(tmp_path)
+    start = AudioToSkeleton.new(NetSettings(size="tiny", window_frames=40), "logmel768")
+    torch.manual_seed(3)
+    for weights in start.net.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    start.save(tmp_path / "start.safetensors")
+    given: dict[str, Any] = {"start_from": str(tmp_path / "start.safetensors"), "start_statistics": "shards"}
     said: list[str] = []
     fit(shards, tmp_path / "whole", steps=4, say=said.append, **given)
     fit(shards, tmp_path / "kept", steps=1, start_refit=0, **given)
@@ -168,55 +159,3 @@ def test_a_fine_tuning_begins_with_the_fit_says_so_and_does_not_fit_again(shards
         ))  # fmt: skip
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert json.loads((tmp_path / "parts" / TRAINED_ON).read_text())["started_from"]["refit"] == about
-
-
-def test_what_a_fine_tuning_leaves_has_its_last_layer_fitted_and_more_steps_go_on_without_that(
-    shards: Path, tmp_path: Path, cache: Cache
-) -> None:
-    given = saved_start(tmp_path)
-    said: list[str] = []
-    two = fit(shards, tmp_path / "parts", steps=2, say=said.append, **given)
-    generates = checkpoint.weights_of(tmp_path / "parts")
-    assert generates == two / checkpoint.FITTED
-    assert any("fitted to 240 windows of these shards at the end: squared error" in line for line in said)
-    ours, average = weights(generates), weights(two / checkpoint.AVERAGE)
-    assert {name for name in ours if not torch.equal(ours[name], average[name])} == {"final.weight", "final.bias"}
-    found = AudioToSkeleton.load(generates).trained_on["final_refit"]
-    assert found["batches"] == refit.FINAL_BATCHES and found["error_after"] < found["error_before"]
-    loaded = AudioToSkeleton.load(generates)
-    assert error_of(loaded, cache, 60).item() == pytest.approx(found["error_after"], rel=1e-3)
-    assert "final_refit" not in AudioToSkeleton.load(two / checkpoint.MODEL).trained_on
-    more = fit(shards, tmp_path / "parts", steps=4, start_statistics="shards", final_refit=0)  # it may change
-    whole = fit(shards, tmp_path / "whole", steps=4, final_refit=0, **given)
-    assert not (more / checkpoint.FITTED).exists() and not (whole / checkpoint.FITTED).exists()
-    for name in (checkpoint.MODEL, checkpoint.AVERAGE):
-        one, other = weights(more / name), weights(whole / name)
-        assert all(torch.equal(one[key], other[key]) for key in other)
-
-
-def test_a_finished_training_is_fitted_where_that_is_asked_for_later(shards: Path, tmp_path: Path) -> None:
-    done = fit(shards, tmp_path / "run", steps=2)
-    assert checkpoint.weights_of(tmp_path / "run") == done / checkpoint.AVERAGE  # a new training has no fit by default
-    before = weights(done / checkpoint.AVERAGE)
-    assert fit(shards, tmp_path / "run", steps=2, final_refit=2) == done
-    assert checkpoint.weights_of(tmp_path / "run") == done / checkpoint.FITTED
-    assert all(torch.equal(values, before[name]) for name, values in weights(done / checkpoint.AVERAGE).items())
-    written = (done / checkpoint.FITTED).stat().st_mtime_ns
-    fit(shards, tmp_path / "run", steps=2, final_refit=2)
-    assert (done / checkpoint.FITTED).stat().st_mtime_ns == written
-
-
-def test_a_fit_at_the_end_that_fails_keeps_what_was_trained(
-    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = refit._inputs_and_left
-    monkeypatch.setattr(refit, "_inputs_and_left", lambda *given: tuple(part * 0 for part in whole(*given)))
-    done = fit(shards, tmp_path / "run", steps=1, final_refit=1)
-    assert checkpoint.weights_of(tmp_path / "run") == done / checkpoint.AVERAGE
-    assert "the last layer was not fitted at the end: no value of the first 1 batches counts" in caplog.text
-
-
-def test_a_fit_at_the_end_of_a_frozen_layer_is_refused_before_the_first_step(shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"train\.final_refit=3 fits the last layer, which train\.freeze"):
-        fit(shards, tmp_path / "run", steps=1, final_refit=3, freeze=("final.*",), **saved_start(tmp_path))
-    assert not checkpoint.listed(tmp_path / "run" / "checkpoints")
