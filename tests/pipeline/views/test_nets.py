@@ -57,7 +57,7 @@ def test_a_card_names_nets_and_hashes() -> None:
 def test_a_run_records_its_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy_stages.ToyAnnotate, "model_names", lambda self: (("theatre_detector",),))
     entry = Registry().entry("theatre_detector")
-    monkeypatch.setattr(Registry, "resolve", lambda self, names: ModelFile(names[0], tmp_path, SHA, entry))
+    monkeypatch.setattr(Registry, "resolve", lambda self, names, precision: ModelFile(names[0], tmp_path, SHA, entry))
     toys = ToyRun(tmp_path, monkeypatch)
     toys.all()
     assert [one.nets for one in made_by(Store(toys.run))] == [{"theatre_detector": SHA}]
