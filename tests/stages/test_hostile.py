@@ -254,7 +254,11 @@ def check_verdicts(run: Path, plan: Plan) -> None:
 
 
 def check_bytes(youtube: YouTube) -> None:
-    """No byte of a stream was sent twice, but where the server itself had spoilt it."""
+    """No byte of a stream was sent twice, but where the server itself had spoilt it.
+
+    Two streams are forgiven: of the one that the wall's end of the command cut, what lay in the pipes is lost, which may be
+    all of a film of this size; and a machine that stands still for longer than `timeout_seconds` loses one more.
+    """
     spoilt = (Trouble.ENDS_EARLY, Trouble.ANNOUNCES_LESS, Trouble.ANNOUNCES_MORE, Trouble.NOISE_AS_VIDEO)
     spoilt += (Trouble.PAGE_AS_VIDEO, Trouble.EMPTY_AS_VIDEO)
     spoilt += (Trouble.STALLS,)  # what yt-dlp has read of a block when it gives up is lost with it
@@ -262,11 +266,18 @@ def check_bytes(youtube: YouTube) -> None:
     for request in youtube.asked("media"):
         if request.status in (200, 206):
             sent[request.video, itag(request)] += request.sent
+    twice = []
     for (video, number), total in sent.items():
         planted = youtube.plan.videos[video]
         if planted.fault not in spoilt:
             size = max(len(planted.content(form)) for form in planted.formats if str(form.itag) == number)
-            assert total <= size, (planted.fault, planted.times, number, total, size, youtube.asked("media", video))
+            if total > size:
+                asked = [
+                    (request.status, request.first_byte, request.sent) for request in youtube.asked("media", video)
+                ]
+                twice.append((planted.fault, planted.times, number, total, size, asked))
+            assert total <= 2 * size, twice[-1]
+    assert len(twice) <= 2, "\n".join(map(str, twice))
     streams = Counter(video for video, _ in sent)
     assert max(streams.values()) <= 2  # pictures and sound: no other format is tried
 
