@@ -25,8 +25,7 @@ def run(settings: Table2Settings, session: "Session") -> None:
     Raises:
         BadUse: no row could be made. UnitsFailed: pairs of some rows failed; the table is of the others.
     """
-    for name in settings.trust:
-        _trusted(name, session)
+    absent = [problem for name in settings.trust if (problem := _trusted(name, session))]
     place = session.run / "evaluation" / settings.protocol
     title = f"{settings.protocol}: the paper's table 2"
     lacks: dict[str, str] = {}
@@ -42,6 +41,8 @@ def run(settings: Table2Settings, session: "Session") -> None:
         raise BadUse(f"no row can be made here:\n{plain(title, lines)}")
     click.echo(f"\n{plain(title, lines)}\n")
     click.echo(f"table: {place / TABLE}; why a figure is absent: {place / 'table2.md'}")
+    for problem in absent:
+        click.echo(problem, err=True)
     if failed:
         raise UnitsFailed(
             f"done, but pairs of {len(failed)} rows failed: {', '.join(failed)}; the same command tries them again"
@@ -83,11 +84,20 @@ def _make(
         click.echo(f"left out: {row.title}: {error}", err=True)
 
 
-def _trusted(name: str, session: "Session") -> None:
-    """Fetch a net that has no known hash, and record the one that came, once."""
+def _trusted(name: str, session: "Session") -> str:
+    """Fetch a net that has no known hash, and record the one that came, once; else why not, without which rows can be made."""
     models = session.models
-    if models.find(name) is None:
-        click.echo(f"fetching {name}")
-        models.fetch(name)
-    if not models.entry(name).sha256 and name not in models.pins():
-        click.echo(f"{name}: trusted as it is, sha256 {models.pin(name)}")
+    entry = models.entry(name)
+    try:
+        if models.find(name) is None:
+            click.echo(f"fetching {name}")
+            models.fetch(name)
+        if not entry.sha256 and name not in models.pins():
+            click.echo(f"{name}: trusted as it is, sha256 {models.pin(name)}")
+    except Interrupted:
+        raise
+    except UserError as error:
+        problem = f"left out: what {name} measures: {error}"
+        click.echo(problem, err=True)
+        return problem
+    return ""

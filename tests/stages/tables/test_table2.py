@@ -12,6 +12,7 @@ from pipeline.backends.run import BACKENDS
 from pipeline.base.errors import BadUse, Interrupted, StageError, UnitsFailed
 from pipeline.engine.session import Session
 from pipeline.engine.within import session_for
+from pipeline.registry.download import DownloadError
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.evaluate import Evaluate
@@ -112,6 +113,23 @@ def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_tru
     assert found is not None and found.sha256 == digest
     with pytest.raises(MissingModel, match="no net is called 'deepface'"):
         run(session, monkeypatch, trust=("deepface",))
+
+
+def test_a_trusted_net_that_does_not_come_costs_its_figure_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    session = Session("demo", str(tmp_path / "run"), "", "", "", "", ())
+
+    def refuse(self: Registry, name: str, entry: Any, target: Path, report: Any) -> None:
+        raise DownloadError("3 tries failed, the last with: HTTP 503")
+
+    monkeypatch.setattr(Registry, "_download", refuse)
+    run(session, monkeypatch, trust=("deepface_identity",))
+    assert "| transfer (skeleton) | 3.5 |" in text_of(session) and not session.models.pins()
+    told = [line for line in capsys.readouterr().err.splitlines() if "3 tries failed, the last with: HTTP 503" in line]
+    assert len(told) == 2 and told[0] == told[1], "where it happens, and below the table"
+    assert told[0].startswith("left out: what deepface_identity measures: ")
 
 
 def test_pairs_that_failed_end_it_as_failed_with_the_table_written(
