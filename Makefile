@@ -69,14 +69,21 @@ FILMED = $(if $(value BACKEND),--backend $(call quoted,BACKEND)) $(if $(value BA
 ANSWER = $(if $(REDO),--redo) $(if $(KEEP),--keep)
 HOW = $(ANSWER) $(if $(DRY),--dry-run) $(if $(FOLLOW),--follow) $(if $(DISCARD),--discard "$(DISCARD)")
 CSG := $(BIN)/csg405
+# What is asked for of these at the beginning of a call, in this order, is one command, run for the last of them: each command of its own
+# starts Python and its workers' server anew. With FOLLOW and DISCARD each is followed, and frees sources, for itself.
+RUNS = $(filter crawl annotate filter,$(MAKECMDGOALS))
+IN_ORDER = $(foreach t,crawl annotate filter,$(filter $(t),$(MAKECMDGOALS)))
+AT_THE_HEAD = $(wordlist 1,$(words $(RUNS)),$(MAKECMDGOALS))
+TOGETHER = $(if $(FOLLOW)$(DISCARD)$(subst <$(strip $(RUNS))>,,<$(strip $(IN_ORDER))>)$(subst <$(strip $(RUNS))>,,<$(strip $(AT_THE_HEAD))>),,$(RUNS))
 # csg405 ends with 3 when all was tried and units failed. Targets before the last one of the call go on then; the last one tells what
 # failed in all of them, and ends as failed.
 GOALS = $(filter crawl annotate filter rebuild train generate evaluate table2 table3 release availability status,$(MAKECMDGOALS))
 LAST = $(lastword $(GOALS))
 BEFORE = $(if $(filter-out $(LAST),$(filter rebuild,$(GOALS))),crawl annotate filter,$(filter crawl annotate filter,$(filter-out $(LAST),$(GOALS))))
 IS_LAST = $(filter $@,$(LAST))
-AFTER = $(if $(IS_LAST),$(foreach t,$(BEFORE),--after $(t)))
+AFTER = $(if $(IS_LAST),$(if $(TOGETHER),,$(foreach t,$(BEFORE),--after $(t))))
 GO_ON = $(if $(IS_LAST),,|| { code=$$?; test $$code -eq 3 || exit $$code; })
+RUN_IT = @$(if $(filter-out $(lastword $(TOGETHER)),$(filter $@,$(TOGETHER))),:,$(CSG) run $(or $(TOGETHER),$@) $(if $(filter filter,$@),--funnel) $(HOW) $(AFTER) $(FLAGS) $(GO_ON))
 TELL = $(if $(IS_LAST),$(if $(BEFORE),&& $(CSG) failed --exit-code --limit 0 $(FLAGS) $(BEFORE)),$(GO_ON))
 # On disk by `du` on x86-64 Linux; with a GPU, and what is to be fetched, about.
 SIZE := $(if $(GPU),several GB with CUDA,about 300 MB to fetch and 1.1 GB on disk)
@@ -151,13 +158,13 @@ $(READY_DEV): $(READY)
 	@touch $@
 
 crawl: $(FETCHING) ## find, fetch and verify videos, and split them into clips
-	@$(CSG) run crawl $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
+	$(RUN_IT)
 
 annotate: $(READY) ## track people and estimate 133 keypoints in every frame
-	@$(CSG) run annotate $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
+	$(RUN_IT)
 
 filter: $(READY) ## measure, judge, export, pack shards, and write the report
-	@$(CSG) run filter --funnel $(HOW) $(AFTER) $(FLAGS) $(GO_ON)
+	$(RUN_IT)
 
 rebuild: $(READY_WEB) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...]
 	@test -n $(call quoted,MANIFEST) || { echo "make rebuild needs MANIFEST=FILE: all_with_crop.json, all.txt, a CSV with URL, start"; \

@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # One server forks the workers of all tests in this process, whichever comes first.
     if any("stages" in path.parts for path in longest):
         names = sorted(path.parent.name for path in STAGES.glob("*/worker.py"))
-        expect(kind for name in names if issubclass(kind := settings_class(name), Stage))
+        expect(stage for name in names if isinstance(stage := settings_class(name)(), Stage))
 
 
 def pytest_collection_finish() -> None:

@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from pipeline.base.attributes import load_attribute
+from pipeline.base.cycles import gc_paused
 from pipeline.base.progress import Progress
 from pipeline.cli.faults import Guarded
 
@@ -28,7 +29,7 @@ class Lazy:
 
     def load(self) -> click.Command:
         """The command itself."""
-        with Progress("csg405", doing="starting"):
+        with Progress("csg405", doing="starting"), gc_paused():  # what modules make as they are imported stays
             found = load_attribute(self.where)
             command = found(self.stage) if self.stage else found
         assert isinstance(command, click.Command), self.where

@@ -24,7 +24,6 @@ from pipeline.engine.dry_run import outlook
 from pipeline.engine.endings import ending
 from pipeline.engine.executors.expected import expect
 from pipeline.engine.follow import leader, passes
-from pipeline.engine.lookup import settings_class
 from pipeline.engine.newer import NewReader, Upgrade
 from pipeline.engine.profile import STAGE, Profile
 from pipeline.engine.runner import Options, OutOfRoom, Skipped
@@ -202,7 +201,7 @@ def _refuse_to_build_on_nothing(session: Session, names: Sequence[str]) -> None:
 
 def _run_shard(session: Session, names: Sequence[str], options: Options, wait: float) -> None:
     """Run stages in order, and before each wait for what it needs of other shards."""
-    _expect(names)
+    _expect(session, names)
     assert options.shard is not None
     barrier = Barrier(session.profile, session.store, session.models, names, options.shard, wait, say)
     for name in names:
@@ -221,13 +220,13 @@ def _drop_after_shards(session: Session, done: Sequence[str], barrier: Barrier) 
         drop_unneeded(session.run, stages, lambda stage: barrier.lacking(stage.name) > 0)
 
 
-def _expect(names: Sequence[str]) -> None:
-    expect(kind for name in names if issubclass(kind := settings_class(name), Stage))
+def _expect(session: Session, names: Sequence[str]) -> None:
+    expect(stage for name in names if isinstance(stage := session.profile.settings(name), Stage))
 
 
 def _run_all(session: Session, names: Sequence[str], options: Options, discard: bool, *, terse: bool = False) -> None:
     """Run stages in order; with `discard`, free sources then, and begin again where that made the room that was missing."""
-    _expect(names)
+    _expect(session, names)
     while True:
         full = [error for name in names if (error := _run_one(session, name, options, discard, terse))]
         freed = discard and _discard(session, terse)

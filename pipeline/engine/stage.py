@@ -201,6 +201,10 @@ class Stage(Settings):
         work: Work = import_module(f"{type(self).__module__}.worker").open_worker(self, context)
         return work
 
+    def preloads(self) -> tuple[str, ...]:
+        """The modules of `Resources.preload`, or fewer where workers of a stage that is set like this import none of them."""
+        return self.resources.preload
+
     def finish(self, context: Context, store: "Store") -> None:
         """Called in the driver after the units, where the stage's rows or `leaves` are not those it last finished with."""
 

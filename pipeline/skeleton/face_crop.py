@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import medfilt
+from scipy.ndimage import median_filter
 
 from pipeline.base.arrays import Floats64, Picture
 from pipeline.base.units import Box
@@ -73,11 +73,11 @@ def face_track(boxes: Floats64) -> FaceTrack | None:
     full = np.stack([np.interp(np.arange(len(boxes)), at, boxes[at, k]) for k in range(4)], 1)
     half = np.maximum(full[:, 3] - full[:, 1], full[:, 2] - full[:, 0]) / 2
     middle = (full[:, :2] + full[:, 2:]) / 2
-    # medfilt pads with zeros, which would pull the first and last six frames down: the ends are repeated instead.
-    edge = SMOOTH_FRAMES // 2
+    edge = SMOOTH_FRAMES // 2  # frames at either end for which the first and the last are repeated
 
     def smooth(values: Floats64) -> Floats64:
-        return np.asarray(medfilt(np.pad(values, edge, mode="edge"), SMOOTH_FRAMES)[edge : edge + len(boxes)], float)
+        padded = median_filter(np.pad(values, edge, mode="edge"), SMOOTH_FRAMES)
+        return np.asarray(padded[edge : edge + len(boxes)], float)
 
     return FaceTrack(smooth(half), smooth(middle[:, 0]), smooth(middle[:, 1]), seen)
 

@@ -34,6 +34,10 @@ class Crawl(CrawlSettings, Stage):
         except InputError:
             return ()
 
+    def preloads(self) -> tuple[str, ...]:
+        """yt-dlp and its extractors, half a second of a processor, only where the input is fetched."""
+        return self.resources.preload if self.needed_modules() else ()
+
     def sources(self, store: Store) -> Iterable[str] | Mapping[str, str] | None:
         return input_of(self.input).units(store)
 

@@ -87,7 +87,7 @@ class Evaluation:
         subjects = self._stages.subjects()
         films = None if settings.inputs_only else self._films(place)
         stages = [(subjects, people), *(films.stages if films else ())]
-        expect(type(stage) for stage, _ in stages)
+        expect(stage for stage, _ in stages)
         for newer in settle_stores(stages, self._session.models, redo=redo, keep=keep):
             click.echo(f"{newer.stage}: {newer}", err=True)
         for folder in (place, *(store.run for _, store in stages[1:])):

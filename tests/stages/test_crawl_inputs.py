@@ -71,3 +71,9 @@ def test_the_demo_is_known_to_its_own_input_only() -> None:
     room = Path(__file__).parents[2] / "stages" / "crawl"
     naming = {path.relative_to(room).as_posix() for path in room.rglob("*.py") if "theatre" in path.read_text().lower()}
     assert naming == {"inputs/__init__.py", "inputs/theatre.py"}
+
+
+def test_workers_import_what_fetches_for_inputs_that_are_fetched_alone(files: Path) -> None:
+    assert Crawl(input=str(files)).preloads() == ()
+    for fetched in ("theatre", "search"):
+        assert Crawl(input=fetched).preloads() == ("stages.crawl.warm",)

@@ -94,13 +94,13 @@ def _processes(job: Job) -> tuple[multiprocessing.context.BaseContext, AsDriver 
     """How workers begin: as forks of a server that only imports, or afresh; a driver has threads, and cannot be forked."""
     needs = job.stage.resources
     if job.context.device == "cpu":  # no fork may have anything of CUDA
-        if sys.platform == "linux" and (forks := forked.processes(modules(type(job.stage)))):
+        if sys.platform == "linux" and (forks := forked.processes(modules(job.stage))):
             return forks, AsDriver()
         if (
-            sys.platform == "darwin" and needs.network and needs.preload
+            sys.platform == "darwin" and needs.network and job.stage.preloads()
         ):  # its many workers; nothing is handed over there
             forks = multiprocessing.get_context("forkserver")
-            forks.set_forkserver_preload([__name__, *needs.preload])
+            forks.set_forkserver_preload([__name__, *job.stage.preloads()])
             return forks, None
     return multiprocessing.get_context("spawn"), None
 

@@ -30,7 +30,7 @@ def opened(job: bytes, nets: Mapping[str, str], folder: Path, host: str) -> Call
     """
     stage, context = pickle.loads(job)  # noqa: S301 - of the driver
     # Before a unit's time begins; Arrow imports pandas with its first list.
-    for name in ("pandas", *imported(type(stage))):
+    for name in ("pandas", *imported(stage)):
         with contextlib.suppress(Exception):  # a unit that needs it meets the same, and says so
             import_module(name)
     limit_memory(stage.resources.memory_gb, context.device)

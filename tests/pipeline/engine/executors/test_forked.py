@@ -103,10 +103,10 @@ def test_nothing_in_the_process_that_is_forked_starts_a_thread(tmp_path: Path) -
 
 
 def test_a_command_imports_for_its_stages_from_the_first_with_work_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expected, "_expected", [toys.ToyCrawl, MeasurePose, Judge])
-    assert modules(MeasurePose)[0] == "stages.measure_pose.worker"
-    assert "stages.judge.worker" in modules(MeasurePose) and toys.__name__ not in modules(MeasurePose)
-    assert modules(toys.ToyTold)[:2] == [toys.__name__, "wave"], "a stage that nobody expected comes first"
+    monkeypatch.setattr(expected, "_expected", [toys.ToyCrawl(), MeasurePose(), Judge()])
+    assert modules(MeasurePose())[0] == "stages.measure_pose.worker"
+    assert "stages.judge.worker" in modules(MeasurePose()) and toys.__name__ not in modules(MeasurePose())
+    assert modules(toys.ToyTold())[:2] == [toys.__name__, "wave"], "a stage that nobody expected comes first"
 
 
 def test_a_module_that_cannot_be_imported_is_left_to_the_worker_that_needs_it(tmp_path: Path) -> None:

@@ -28,21 +28,21 @@ def told(run: Path, unit: str = "PATH", device: str = "cpu") -> dict[str, Any]:
     return found
 
 
-def every_stage() -> list[type[Stage]]:
-    """All that have a worker, evaluate's too."""
+def every_stage() -> list[Stage]:
+    """All that have a worker, evaluate's too; what crawl takes is fetched."""
     rooms = sorted(path.parent.relative_to(ROOT) for path in ROOT.glob("stages/**/worker.py"))
     packages = [import_module(".".join(room.parts)) for room in rooms]
     found = [(package, kind) for package in packages for kind in vars(package).values()]
     return [
-        kind
+        kind(**({"input": "theatre"} if "input" in kind.model_fields else {}))
         for package, kind in found
         if isinstance(kind, type) and issubclass(kind, Stage) and kind.__module__ == package.__name__
     ]
 
 
 def main() -> None:
-    expect([ToyTold, *every_stage()])
-    found, asked = told(Path.cwd()), modules(ToyTold)
+    expect([ToyTold(), *every_stage()])
+    found, asked = told(Path.cwd()), modules(ToyTold())
     threads = psutil.Process(found["parent"]).num_threads()
     print(json.dumps({"threads": threads, "asked": asked, "missing": sorted({*asked} - {*found["modules"]})}))
 
