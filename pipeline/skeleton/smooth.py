@@ -122,10 +122,9 @@ def _filled(piece: NDArray[np.float64], inside: NDArray[np.intp]) -> NDArray[np.
 
 
 def _filter(piece: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    # here: what only reads `measures.VERSION` must not wait for SciPy
-    from pipeline.skeleton.savitzky_golay import savitzky_golay
+    from scipy.signal import savgol_filter  # here: what only reads `measures.VERSION` must not wait for SciPy
 
     fitting = min(window, len(piece) - 1 + len(piece) % 2)  # the largest odd number of frames that there are
     if fitting <= ORDER + 1:  # a parabola through three points changes nothing
         return piece
-    return savitzky_golay(piece, fitting, ORDER)
+    return np.asarray(savgol_filter(piece, fitting, ORDER, axis=0, mode="interp"))

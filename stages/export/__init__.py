@@ -24,4 +24,4 @@ class Export(ExportSettings, Stage):
     writes: ClassVar[str] = "samples"
     unit: ClassVar[str] = "person_id"
     reads_decoded: ClassVar[bool] = True
-    resources: ClassVar[Resources] = Resources(seconds=900, preload=("pipeline.skeleton.savitzky_golay",))
+    resources: ClassVar[Resources] = Resources(seconds=900, preload=("scipy.signal",))

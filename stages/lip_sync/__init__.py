@@ -34,7 +34,7 @@ class LipSync(LipSyncSettings, Stage):
     unit: ClassVar[str] = "clip_id"
     reads_decoded: ClassVar[bool] = True
     resources: ClassVar[Resources] = Resources(
-        seconds=1800, memory_gb=8, gpu=True, served=True, preload=("pipeline.skeleton.savitzky_golay",)
+        seconds=1800, memory_gb=8, gpu=True, served=True, preload=("scipy.ndimage",)
     )
 
     def model_names(self) -> tuple[tuple[str, ...], ...]:

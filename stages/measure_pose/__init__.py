@@ -47,4 +47,4 @@ class MeasurePose(MeasurePoseSettings, Stage):
     )
     writes: ClassVar[str] = "pose_measures"
     unit: ClassVar[str] = "clip_id"
-    resources: ClassVar[Resources] = Resources(seconds=300, memory_gb=4, preload=("pipeline.skeleton.savitzky_golay",))
+    resources: ClassVar[Resources] = Resources(seconds=300, memory_gb=4, preload=("scipy.signal",))
