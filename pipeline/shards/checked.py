@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.text import printable
-from pipeline.shards.footer import HEAVY, Group, Promise, groups_of
+from pipeline.shards.footer import HEAVY, Group, Promise, groups_of, one_group
 from pipeline.shards.format import ShardError
 from pipeline.shards.opened import ShardFile, opened
 from pipeline.shards.rows import Rows
@@ -23,9 +23,9 @@ KEYS = (
     "person",
     "frames",
 )  # read with the lists over frames and the sound, which are as long as `frames` says
-_AT_ONCE_BYTES = 64 << 20  # a row group that takes more is decoded row by row; one of 16 clips of 15 s takes 25 MB
+_AT_ONCE_BYTES = 64 << 20  # a row group that takes more is decoded row by row; one of 4 clips of 15 s takes 6 MB
 _THRIFT_STRING_BYTES = 16 << 20
-_THRIFT_CONTAINER = 100_000  # row groups of a shard, or columns
+_THRIFT_CONTAINER = 400_000  # row groups of a shard, or columns
 
 
 class Reader:
@@ -56,7 +56,7 @@ class Reader:
             with damage_told(self.path):
                 parquet = parquet_of(file)
                 schema = parquet.schema_arrow
-                groups = self._groups(file, parquet)
+                groups = self._groups(file, parquet, schema)
             names = [name for name in schema.names if columns is None or name in columns]
             whole = any(name in (*HEAVY, "audio") for name in names)
             if whole:
@@ -64,14 +64,15 @@ class Reader:
             for number, group in enumerate(groups):
                 if whole:
                     file.advance(group.start, group.stop)
-                yield from self._group(file, parquet, number, group, names)
+                yield from self._group(file, parquet, schema, number, group, names)
             if whole:
                 self.sha256 = file.sha256()
 
     def group_rows(self) -> list[int]:
         """Rows of each row group, as the footer has them. Raises ShardError."""
         with opened(self.path) as file, damage_told(self.path):
-            return [group.rows for group in self._groups(file, parquet_of(file))]
+            parquet = parquet_of(file)
+            return [group.rows for group in self._groups(file, parquet, parquet.schema_arrow)]
 
     def group(self, number: int, columns: Sequence[str] | None = None) -> list[pa.Table]:
         """One row group, checked as `tables` checks it, but for the hash of the file.
@@ -83,19 +84,24 @@ class Reader:
         with opened(self.path) as file:
             with damage_told(self.path):
                 parquet = parquet_of(file)
-                group = self._groups(file, parquet)[number]
-            names = [name for name in parquet.schema_arrow.names if columns is None or name in columns]
+                schema = parquet.schema_arrow
+                group = one_group(file, parquet, schema, self._rows_of(parquet), number)
+            names = [name for name in schema.names if columns is None or name in columns]
             names += [name for name in KEYS if name not in names]
             file.hold(group.start, group.stop)
-            return list(self._group(file, parquet, number, group, names))
+            return list(self._group(file, parquet, schema, number, group, names))
 
-    def _groups(self, file: ShardFile, parquet: pq.ParquetFile) -> list[Group]:
-        return groups_of(file, parquet, parquet.metadata.num_rows if self.rows is None else self.rows)
+    def _groups(self, file: ShardFile, parquet: pq.ParquetFile, schema: pa.Schema) -> list[Group]:
+        return groups_of(file, parquet, schema, self._rows_of(parquet))
+
+    def _rows_of(self, parquet: pq.ParquetFile) -> int:
+        """That the file has to have."""
+        return int(parquet.metadata.num_rows) if self.rows is None else self.rows
 
     def _group(
-        self, file: ShardFile, parquet: pq.ParquetFile, number: int, group: Group, names: list[str]
+        self, file: ShardFile, parquet: pq.ParquetFile, schema: pa.Schema, number: int, group: Group, names: list[str]
     ) -> Iterator[pa.Table]:
-        where, schema = f"{self.path}: row group {number}", parquet.schema_arrow
+        where = f"{self.path}: row group {number}"
         with damage_told(self.path):
             frames = 0
             if "frames" in names:
@@ -107,7 +113,7 @@ class Reader:
             if any(name in (*HEAVY, "audio") for name in names):
                 promise.check_numbers(schema)
             promise.check_pages(file, names, schema)
-        for table in self._decoded(parquet, number, names, promise):
+        for table in self._decoded(parquet, schema, number, names, promise):
             with damage_told(self.path):
                 rows = Rows(self.path, table)
                 rows.check()
@@ -115,8 +121,10 @@ class Reader:
                     self._note(rows)
             yield table
 
-    def _decoded(self, parquet: pq.ParquetFile, number: int, names: list[str], promise: Promise) -> Iterator[pa.Table]:
-        if promise.bytes_of(names, parquet.schema_arrow) <= _AT_ONCE_BYTES:
+    def _decoded(
+        self, parquet: pq.ParquetFile, schema: pa.Schema, number: int, names: list[str], promise: Promise
+    ) -> Iterator[pa.Table]:
+        if promise.bytes_of(names, schema) <= _AT_ONCE_BYTES:
             with damage_told(self.path):
                 table = parquet.read_row_group(number, columns=names, use_threads=False)
             yield table

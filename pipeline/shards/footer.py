@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.base.units import FPS, LONGEST_CLIP_SECONDS
-from pipeline.shards.format import ROWS_A_GROUP, VERSION_KEY, ShardError, check_version, shard_schema
+from pipeline.shards.format import VERSION_KEY, ShardError, check_version, shard_schema
 from pipeline.shards.opened import MAGIC, ShardFile
 from pipeline.shards.pages import DICTIONARY, BadPage, Page, pages
 
 MOST_FRAMES = LONGEST_CLIP_SECONDS * FPS
-MOST_ROWS = 4 * ROWS_A_GROUP  # in a row group
+MOST_ROWS = 64  # in a row group; ours have 4, and had 16 before version 4 of the stage
 SINCE_MINOR_VERSIONS = frozenset({"channel_id", "channel_handle", "upload_date"})
 HEAVY = ("keypoints", "scores", "local", "neck", "audio_features")
 _NEVER_NULL = ("keypoints", "scores", "local", "neck")
@@ -29,8 +29,7 @@ ENCODINGS = {0: "PLAIN", 2: "PLAIN_DICTIONARY", 3: "RLE", 8: "RLE_DICTIONARY", 9
 _FEWEST_COLUMNS = frozenset(shard_schema().names[: shard_schema().names.index("channel") + 1]) - SINCE_MINOR_VERSIONS
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One column's bytes in one row group.
 
     Attributes:
@@ -57,30 +56,37 @@ class Group:
     chunks: Mapping[str, Chunk]
 
 
-def groups_of(file: ShardFile, parquet: pq.ParquetFile, rows: int) -> list[Group]:
+def groups_of(file: ShardFile, parquet: pq.ParquetFile, schema: pa.Schema, rows: int) -> list[Group]:
     """Row groups in the order of the file.
 
     Args:
         file: the bytes.
         parquet: opened on them.
+        schema: as it gives it; it makes another with each asking.
         rows: that the index lists.
 
     Raises:
         ShardError: another version, columns that are missing or of another type, or numbers that do not fit each other.
     """
     path, about = file.path, parquet.metadata
-    version = (parquet.schema_arrow.metadata or {}).get(VERSION_KEY, b"none")
-    check_version(version[:100].decode("utf-8", "replace"), path)
-    _check_columns(path, parquet.schema_arrow)
-    if about.num_rows != rows:
-        raise ShardError(f"{path} holds {about.num_rows} rows, and the index says {rows}")
-    groups = list(_groups(file, about))
+    _check_file(path, about, schema, rows)
+    groups = list(_groups(file, about, range(about.num_row_groups)))
     if sum(group.rows for group in groups) != rows:
         raise ShardError(f"{path} holds other row groups than its {rows} rows")
     return groups
 
 
-def _check_columns(path: Path, stored: pa.Schema) -> None:
+def one_group(file: ShardFile, parquet: pq.ParquetFile, schema: pa.Schema, rows: int, number: int) -> Group:
+    """One of them, by its number; the others are not looked at. Raises as `groups_of`."""
+    _check_file(file.path, parquet.metadata, schema, rows)
+    for group in _groups(file, parquet.metadata, range(number, number + 1)):
+        return group
+    raise ShardError(f"{file.path}: row group {number} is empty")
+
+
+def _check_file(path: Path, about: pq.FileMetaData, stored: pa.Schema, rows: int) -> None:
+    version = (stored.metadata or {}).get(VERSION_KEY, b"none")
+    check_version(version[:100].decode("utf-8", "replace"), path)
     if len(set(stored.names)) != len(stored.names):
         raise ShardError(f"{path} has a column twice")
     ours = shard_schema()
@@ -90,11 +96,15 @@ def _check_columns(path: Path, stored: pa.Schema) -> None:
         if field.name in ours.names and not field.type.equals(ours.field(field.name).type):
             found = str(field.type)[:100]
             raise ShardError(f"{path}: column {field.name} is {found}, not {ours.field(field.name).type}")
+    if about.num_rows != rows:
+        raise ShardError(f"{path} holds {about.num_rows} rows, and the index says {rows}")
 
 
-def _groups(file: ShardFile, about: pq.FileMetaData) -> Iterator[Group]:
+def _groups(file: ShardFile, about: pq.FileMetaData, numbers: Iterable[int]) -> Iterator[Group]:
+    """Those of these numbers, in their order."""
     last = len(MAGIC)
-    for number in range(about.num_row_groups):
+    names = [about.schema.column(at).path.partition(".")[0] for at in range(about.num_columns)]
+    for number in numbers:
         group = about.row_group(number)
         where = f"{file.path}: row group {number}"
         if not 0 < group.num_rows <= MOST_ROWS and about.num_rows:
@@ -102,10 +112,8 @@ def _groups(file: ShardFile, about: pq.FileMetaData) -> Iterator[Group]:
         if not group.num_rows:  # of a shard without clips: its columns lie nowhere
             continue
         chunks = {}
-        for at in range(group.num_columns):
-            column = group.column(at)
-            name = column.path_in_schema.partition(".")[0]
-            chunks[name] = _chunk(where, name, column, last, file.body)
+        for at, name in enumerate(names):
+            chunks[name] = _chunk(where, name, group.column(at), last, file.body)
         start = min((chunk.start for chunk in chunks.values()), default=last)
         stop = max((chunk.stop for chunk in chunks.values()), default=last)
         if sum(chunk.stop - chunk.start for chunk in chunks.values()) > stop - start:
@@ -115,9 +123,9 @@ def _groups(file: ShardFile, about: pq.FileMetaData) -> Iterator[Group]:
 
 
 def _chunk(where: str, name: str, column: pq.ColumnChunkMetaData, first: int, last: int) -> Chunk:
-    start = column.data_page_offset
-    if column.dictionary_page_offset is not None and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
+    start, dictionary = column.data_page_offset, column.dictionary_page_offset
+    if dictionary is not None and 0 < dictionary < start:
+        start = dictionary
     stop = start + column.total_compressed_size
     if column.file_path or not first <= start <= stop <= last:
         raise ShardError(f"{where}: column {name} leads out of its place in the file")

@@ -24,7 +24,7 @@ _PLACED = frozenset({"person_id", "clip_id", "video_id", "frames", "crop_box"})
 _KEPT_BACK = frozenset({"voice_scores", "identity", "speaker_samples"})
 _S, _I = pa.string(), pa.int32()
 
-ROWS_A_GROUP = 16  # about 10 MB: a reader that shuffles fetches one group, not one file
+ROWS_A_GROUP = 4  # about 3 MB: what a row that goes or comes has encoded anew, and what a reader that shuffles fetches
 
 
 class ShardError(UserError, ValueError):

@@ -1,8 +1,8 @@
 """Which rows of a shard stand in one row group: decided by hashes of ids, so that one row more or less moves few others.
 
-Row groups cut every 16 rows would all move when a row comes or goes. A group is a leaf of a binary tree over the hashes instead, in
-which a node with more than 16 rows is split by its next bit (extendible hashing, Fagin et al. 1979): the same rows make the same
-groups, whatever was there before. The first half of a hash is the video's, so that its people stay together.
+Row groups cut every so many rows would all move when a row comes or goes. A group is a leaf of a binary tree over the hashes
+instead, in which a node with more than `ROWS_A_GROUP` rows is split by its next bit (extendible hashing, Fagin et al. 1979): the
+same rows make the same groups, whatever was there before. The first half of a hash is the video's, so its people stay together.
 """
 
 from collections.abc import Iterator

@@ -14,8 +14,9 @@ from pipeline.shards.format import ShardError
 FOOTER_END = 8  # its length, and the magic
 MAGIC = b"PAR1"
 _PIECE = 1 << 20  # stays in the cache of the processor while it is hashed
-_SMALLEST_FOOTER_LIMIT = 512 << 10  # of ours 31 kB with one row group, and 25 kB with each other one of 10 MB
-_FOOTER_SHARE = 16  # of small shards of short and silent clips it is a fortieth
+_SMALLEST_FOOTER_LIMIT = 512 << 10  # of ours 38 kB with one row group, and 8 kB with each other one
+_FOOTER_SHARE, _SMALL_FOOTER_SHARE = 16, 4  # row groups of short and silent clips have 80 kB, of others 2 MB
+_SMALL_FOOTER = 64 << 20
 
 
 class ShardFile:
@@ -42,7 +43,8 @@ class ShardFile:
         length = int.from_bytes(end[:4], "little")
         if bytes(end[4:]) != MAGIC or length + FOOTER_END + len(MAGIC) > self.size:
             raise ShardError(f"{self.path} is no Parquet file, or cut short")
-        if length > max(_SMALLEST_FOOTER_LIMIT, self.size // _FOOTER_SHARE):
+        limit = max(self.size // _FOOTER_SHARE, min(_SMALL_FOOTER, self.size // _SMALL_FOOTER_SHARE))
+        if length > max(_SMALLEST_FOOTER_LIMIT, limit):
             raise ShardError(f"{self.path} has a footer of {length} bytes in {self.size}: no shard has")
         body = self.size - FOOTER_END - length
         return self._exactly(body, self.size - body), body

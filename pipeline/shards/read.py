@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from pipeline.shards.torch_dataset import ShardDataset
 
 
-_HELD = 2  # row groups of 16 clips, 10 to 25 MB each, so that a walk over neighbours decodes each once
+_HELD = 2  # row groups of up to 4 clips, 6 MB each, so that a walk over neighbours decodes each once
 
 
 @dataclass(frozen=True)
 class Shards:
     """The shards of a run, or of one split: iterated and indexed, they give an `Item` a row.
 
-    An index fetches one row group of 16 clips, and the whole file is hashed once before its first: whoever shuffles millions of
+    An index fetches a row group of up to 4 clips, and the whole file is hashed once before its first: whoever shuffles millions of
     times wants `pipeline.model.training.cache`.
 
     Attributes:

@@ -9,11 +9,13 @@ is raised.
 
 import hashlib
 import io
+import json
 import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,14 +93,15 @@ def _block(footer: bytes, first: int, group: pq.RowGroupMetaData) -> tuple[Block
     between, offsets, at, size, cut = [], [], first, 0, first
     for number in range(group.num_columns):
         column = group.column(number)
-        places = [p for p in (column.data_page_offset, column.dictionary_page_offset) if p is not None]
-        packed = _I64 + _number(column.total_compressed_size)
-        at = footer.index(packed + b"".join(_NEXT_BUT_ONE_I64 + _number(place) for place in places), at) + len(packed)
-        size += column.total_compressed_size
-        for place in places:
+        here, dictionary = column.total_compressed_size, column.dictionary_page_offset
+        places = (column.data_page_offset,) if dictionary is None else (column.data_page_offset, dictionary)
+        packed, heads = _I64 + _number(here), [_NEXT_BUT_ONE_I64 + _number(place) for place in places]
+        at = footer.index(packed + b"".join(heads), at) + len(packed)
+        size += here
+        for place, head in zip(places, heads, strict=True):
             between.append(footer[cut : at + 1])
             offsets.append(place)
-            at = cut = at + 1 + len(_number(place))
+            at = cut = at + len(head)
     start = min(offsets)
     before = _I64 + _number(group.total_byte_size) + _I64 + _number(group.num_rows) + _NEXT_BUT_ONE_I64
     after = _I64 + _number(size) + _STOP
@@ -153,9 +156,9 @@ class Splicer:
 
     def add(self, table: pa.Table) -> Stored:
         """Encode a row group."""
-        data = memoryview(_alone(table, self.layout, self.encoding))
-        metadata = pq.ParquetFile(pa.py_buffer(data)).metadata
-        (block,) = blocks_of(footer_of(data), metadata)
+        about = list[pq.FileMetaData]()
+        data = memoryview(_alone(table, self.layout, self.encoding, about))
+        (block,) = blocks_of(footer_of(data), about[0])
         body = data[block.start : block.stop]
         self._note(block)
         self._write(body)
@@ -207,10 +210,15 @@ class Splicer:
         _write_all(self._out, data)
 
 
-def _alone(table: pa.Table | None, layout: pa.Schema, encoding: Mapping[str, Any]) -> pa.Buffer:
-    """A file with this row group alone, or with none."""
+def _alone(
+    table: pa.Table | None,
+    layout: pa.Schema,
+    encoding: Mapping[str, Any],
+    about: list[pq.FileMetaData] | None = None,
+) -> pa.Buffer:
+    """A file with this row group alone, or with none; what its footer says is added to `about`, as reading it takes long."""
     out = pa.BufferOutputStream()
-    with pq.ParquetWriter(out, layout, **encoding) as writer:
+    with pq.ParquetWriter(out, layout, metadata_collector=about, **encoding) as writer:
         if table is not None:
             writer.write_table(table, row_group_size=max(1, len(table)))
     return out.getvalue()
@@ -261,7 +269,13 @@ def spliced(path: Path, layout: pa.Schema, encoding: Mapping[str, Any]) -> "Iter
 
 
 def can_splice(layout: pa.Schema, encoding: Mapping[str, Any]) -> bool:
-    """Whether files put together are those that PyArrow writes, to the byte: tried on one of two groups."""
+    """Whether files put together are those that PyArrow writes, to the byte: tried on one of two groups, once a process."""
+    return _tried(layout, json.dumps(encoding))
+
+
+@cache
+def _tried(layout: pa.Schema, encoding_as_text: str) -> bool:
+    encoding = json.loads(encoding_as_text)
     words = {field.name: pa.array(["word"]) for field in layout if pa.types.is_string(field.type)}
     row = pa.table([words.get(field.name, pa.nulls(1, field.type)) for field in layout], schema=layout)
     whole, out = pa.BufferOutputStream(), io.BytesIO()

@@ -22,7 +22,7 @@ class ShardDataset(Dataset[dict[str, Any]]):
     """Gives a dict an item: `clip_id`, `person`, `frames`, and the columns asked for, arrays as tensors.
 
     Works with the workers of a DataLoader, forked or spawned: each opens the files itself. A loader that shuffles reads a row group
-    of 16 clips for each item; give it a sampler that walks over blocks, or `num_workers`, where that is too slow.
+    of up to 4 clips for each item; give it a sampler that walks over blocks, or `num_workers`, where that is too slow.
 
     Args:
         shards: what `open_shards` gives.

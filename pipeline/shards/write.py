@@ -23,7 +23,8 @@ from pipeline.tables.kinds import FRAME_LIST_WIDTH
 
 STEPS_PER_PX = 64
 SCORE_STEPS = 1024
-_SPLIT_BYTES = ("keypoints", "scores", "local", "neck")
+_SPLIT_BYTES = ("keypoints", "scores", "local", "neck")  # not float16: DuckDB 2.0 does not read it split
+_NOT_COUNTED = frozenset({*_SPLIT_BYTES, "audio_features", "audio", "crop_box"})  # nobody filters by their least
 _WORDS = (
     *("video_id", "url", "speech_type", "channel", "channel_id", "channel_handle", "upload_date"),
     *("licence", "versions", "worst_joint", "audio_features_of"),
@@ -100,6 +101,7 @@ def encoding(layout: pa.Schema) -> dict[str, Any]:
         "compression_level": {leaf: 3 for leaf, codec in compression.items() if codec == "zstd"},
         "use_byte_stream_split": [leaves[name] for name in _SPLIT_BYTES],
         "use_dictionary": [name for name in _WORDS if name in leaves],
+        "write_statistics": [leaf for name, leaf in leaves.items() if name not in _NOT_COUNTED],
         "data_page_size": 4 << 20,
     }
 

@@ -65,7 +65,7 @@ class Shards(ShardsSettings, Stage):
     """
 
     name: ClassVar[str] = "shards"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     in_columns: ClassVar[bool] = True
     summary: ClassVar[str] = "everything known of the kept samples, packed into Parquet files"
     writes: ClassVar[str] = "shards"

@@ -27,6 +27,7 @@ from pipeline.engine.profile import load
 from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.stage import Context, Stage
 from pipeline.registry.models import Registry
+from pipeline.shards.read import open_shards
 from pipeline.tables.arrow import HASH, pack_rows
 from pipeline.tables.kinds import KINDS
 from pipeline.tables.outcome import OK, Outcome
@@ -128,7 +129,7 @@ def plant_samples(run: Path) -> int:
 
 
 def plant_shards(run: Path, videos: int, a_video: int) -> int:
-    """Kept people with skeletons, sound and features as large as real ones; 32 different skeletons are repeated."""
+    """Kept people with skeletons, sound and features as large as real ones, no two alike: zstd would find the other one."""
     profile, count = load("folder"), videos * a_video
     names = [f"file:{number:016x}" for number in range(videos)]
     own = [names[at // a_video] for at in range(count)]
@@ -145,8 +146,9 @@ def plant_shards(run: Path, videos: int, a_video: int) -> int:
     for first in range(0, count, 64):
         mine = range(first, min(count, first + 64))
         ids = [{"person_id": people[at], "clip_id": clips[at], "video_id": own[at]} for at in mine]
-        for kind, number in (("samples", 0), ("audio_features", 1)):
-            rows = [{**one, **drawn[at % 32][number]} for at, one in zip(mine, ids, strict=True)]
+        made = [another(*drawn[at % 32]) for at in mine]
+        for number, kind in enumerate(("samples", "audio_features")):
+            rows = [{**one, **two[number]} for one, two in zip(ids, made, strict=True)]
             outcomes = [Outcome(row["person_id"], kind, 0, OK, rows=1) for row in rows]
             packed = [pack_rows(KINDS[kind], row["person_id"], [row]) for row in rows]
             store.table(kind).append(packed, outcomes)
@@ -166,13 +168,36 @@ def drawn_sample(frames: int = 250) -> tuple[dict[str, Any], dict[str, Any]]:
     return sample, {"audio_features": features, "audio_features_of": "wav2vec2-base-960h/12"}
 
 
+def another(sample: dict[str, Any], features: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As large as what was drawn, and not alike: each point elsewhere, other sound, features in another order."""
+    flat = sample["keypoints"] + _RNG.uniform(-50, 50, sample["keypoints"].shape[1]).astype(np.float32)
+    scores, order = _RNG.permuted(sample["scores"], axis=1), _RNG.permutation(features["audio_features"].shape[1])
+    moved = {"keypoints": flat, "local": flat, "neck": flat[:, :2], "scores": scores, "audio": _RNG.bytes(190_000)}
+    return {**sample, **moved}, {**features, "audio_features": features["audio_features"][:, order]}
+
+
 def made_shards(run: Path) -> dict[str, float]:
-    """Peak memory and processor seconds of the stage, all in one bucket."""
+    """Peak memory and processor seconds of the stage, all in one bucket, and the size of its file."""
     stage = load("folder", ["shards.buckets=1", "shards.test_share=0", "shards.validation_share=0"]).stage("shards")
     began = spent()
     summary = run_stage(stage, run, Registry(), Options(workers=0))
     assert summary.counts == {OK: 1}, Store(run).outcomes("shards")["detail"].to_pylist()
-    return {"seconds": spent() - began, "peak MB": peak_bytes() / 1e6}
+    took = {"seconds": spent() - began, "peak MB": peak_bytes() / 1e6}
+    return {**took, "MB": sum(path.stat().st_size for path in run.glob("shards/*.parquet")) / 1e6}
+
+
+def read_shards(run: Path) -> dict[str, float]:
+    """Samples a processor second that come back, of the columns that training reads: in their order, and in any other."""
+    found, columns = open_shards(run / "shards"), ("local", "scores", "neck", "audio_features")
+    next(found.rows(columns))  # imports
+    began = spent()
+    count = sum(1 for _ in found.rows(columns))
+    walked = spent() - began
+    found.row(0, columns)  # hashes the file once
+    chosen, began = np.random.default_rng(405).permutation(count)[:200].tolist(), spent()
+    for number in chosen:
+        found.row(number, columns)
+    return {"in order": count / walked, "in any other": len(chosen) / (spent() - began)}
 
 
 def dropped(run: Path, people: list[int]) -> None:
@@ -192,7 +217,8 @@ def shards(folder: Path, code: list[Path], videos: int) -> None:
     found: dict[str, dict[int, float]] = {}
     for size in (videos // 4, videos):
         for what, count, took in of_shards(folder, code, size):
-            print(f"{count:,} samples: {what}: {took['seconds']:.2f} s; peak {took['peak MB']:.0f} MB", flush=True)
+            told = f"{took['seconds']:.2f} s; peak {took['peak MB']:.0f} MB; file {took['MB']:.1f} MB"
+            print(f"{count:,} samples: {what}: {told}", flush=True)
             found.setdefault(what, {})[count] = took["seconds"]
         shutil.rmtree(folder)
     for what, seconds in found.items():
@@ -208,12 +234,14 @@ def of_shards(
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
     """What was done by the code of each checkout, of how many samples, and what that took."""
     count = plant_shards(folder, videos, a_video)
-    some = _RNG.permutation(count)[: count // 100].tolist()
-    few = _RNG.permutation(videos)[: videos // 100]
+    some = _RNG.permutation(count)[: max(1, count // 100)].tolist()
+    few = _RNG.permutation(videos)[: max(1, videos // 100)]
     whole = [at for video in few for at in range(video * a_video, (video + 1) * a_video)]
     for one in code:
         first = linked(folder, folder.with_name("first"))
         yield f"{one.name}: at first", count, ask("shards", first, one)
+        speed = ", ".join(f"{what} {number:.0f}" for what, number in ask("read", first, one).items())
+        print(f"{count:,} samples: {one.name}: read: samples a processor second {speed}", flush=True)
         for what, people in (("1 % anywhere", some), ("1 % by whole videos", whole)):
             again = linked(first, folder.with_name("again"))
             dropped(again, people)
@@ -301,7 +329,11 @@ def threshold(folder: Path, code: list[Path], scale: int) -> None:
     shutil.rmtree(run)
 
 
-ASKED: dict[str, Callable[[Path], dict[str, float]]] = {"threshold": changed_threshold, "shards": made_shards}
+ASKED: dict[str, Callable[[Path], dict[str, float]]] = {
+    "threshold": changed_threshold,
+    "shards": made_shards,
+    "read": read_shards,
+}
 
 
 def ask(what: str, run: Path, code: Path) -> dict[str, float]:

@@ -177,6 +177,26 @@ def test_duckdb_reads_them(tmp_path: Path) -> None:
     assert duckdb.sql(query).fetchall()[0] == ("file:0000000000000000/0+20", 20, 266, -3)
 
 
+def test_duckdb_and_polars_read_every_column(tmp_path: Path) -> None:
+    """Among them halves, which the former reads in no other encoding than plain."""
+    duckdb, polars = map(pytest.importorskip, ("duckdb", "polars"))
+    features = np.random.default_rng(0).normal(size=(20, 768)).astype(np.float16)
+    path = write_folder(tmp_path, [row(n, audio_features=features) for n in range(6)])
+    found = duckdb.sql(f"select * from '{path}'").fetchnumpy()
+    assert len(found) == len(shard_schema())
+    np.testing.assert_array_equal(np.array(found["audio_features"][5].tolist()), features)
+    np.testing.assert_array_equal(np.array(polars.read_parquet(path)["audio_features"][5].to_list()), features)
+
+
+def test_statistics_are_of_what_somebody_filters_by(tmp_path: Path) -> None:
+    group = pq.read_metadata(write_folder(tmp_path, [row(n, yaw_degrees=float(n)) for n in range(3)])).row_group(0)
+    counted = {column.path_in_schema: column for column in map(group.column, range(group.num_columns))}
+    assert (counted["yaw_degrees"].statistics.min, counted["yaw_degrees"].statistics.max) == (0.0, 2.0)
+    heavy = ("keypoints", "scores", "local", "neck", "audio", "audio_features", "crop_box")
+    without = {name.partition(".")[0] for name, column in counted.items() if column.statistics is None}
+    assert without == set(heavy)
+
+
 def test_datasets_reads_them(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     path = write_folder(tmp_path, [row(n) for n in range(3)])

@@ -131,6 +131,7 @@ def test_another_pyarrow_copies_nothing(
     """One whose footers are laid out otherwise: the file is the same, made the long way."""
     _, told = written(tmp_path / "a.parquet", groups)
     monkeypatch.setattr(splice, "_STOP", b"\x14\x00\x00")
+    monkeypatch.setattr(splice, "_tried", splice._tried.__wrapped__)
     assert not can_splice(LAYOUT, encoding(LAYOUT))
     with held(tmp_path / "a.parquet", told) as old, spliced(tmp_path / "b.parquet", LAYOUT, encoding(LAYOUT)) as out:
         assert old is None
@@ -179,4 +180,4 @@ def test_a_row_less_moves_its_own_groups_alone(ids: list[tuple[int, int]], data:
 
 def test_groups_are_well_filled() -> None:
     found = grouped([(video, clip) for video in range(300) for clip in range(7)])
-    assert np.mean([len(group) for group in found]) > 9
+    assert np.mean([len(group) for group in found]) > 0.6 * ROWS_A_GROUP
