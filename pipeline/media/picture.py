@@ -133,6 +133,7 @@ class Converter:
         shrinks = self._width <= geometry.coded_width and self._height <= geometry.coded_height
         self._interpolation = Interpolation.AREA if shrinks else Interpolation.BICUBIC
         self._reformatter = VideoReformatter()
+        self._halves: dict[tuple[int, int], Any] = {}
 
     def __call__(self, frame: Any) -> np.ndarray:
         """The frame's pixels, upright and in square pixels; Reject(CORRUPT) when swscale cannot read them."""
@@ -153,9 +154,22 @@ class Converter:
         full = is_full_range(frame)
         kept = ColorRange.JPEG if full else ColorRange.MPEG
         same = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601, "src_color_range": kept}
-        luma, *chroma = planes_of(self._reformatted(frame, "yuv420p", dst_color_range=kept, **same))
+        small = self._halved(frame)
+        luma, *chroma = planes_of(self._reformatted(small, "yuv420p", dst_color_range=kept, **same))
         wide = [cv2.resize(plane, luma.shape[::-1], interpolation=cv2.INTER_NEAREST) for plane in chroma]
         return np.asarray(cv2.transform(cv2.merge([luma, *wide]), _to_rgb(matrix_of(frame), full)), np.uint8)
+
+    def _halved(self, frame: Any) -> Any:
+        """The frame at half its size, as often as it stays twice as large as what is wanted: swscale then has a quarter to do."""
+        while _halves_evenly(frame) and frame.width >= 4 * self._width and frame.height >= 4 * self._height:
+            size = frame.width // 2, frame.height // 2
+            half = self._halves.get(size)
+            if half is None:
+                half = self._halves[size] = av.VideoFrame(*size, "yuv420p")
+            for plane, smaller in zip(planes_of(frame), planes_of(half), strict=True):
+                cv2.resize(plane, smaller.shape[::-1], dst=smaller, interpolation=cv2.INTER_AREA)
+            frame = half
+        return frame
 
     def _scaled(self, frame: Any, pixel_format: str) -> np.ndarray:
         matrix = Colorspace.ITU601 if pixel_format == "gray" else _assumed(frame)
@@ -178,6 +192,11 @@ class Converter:
             raise Reject(
                 Reason.CORRUPT, f"{frame.format.name} pictures cannot be converted: {error.strerror}"
             ) from error
+
+
+def _halves_evenly(frame: Any) -> bool:
+    """Whether planes of 4:2:0 have even sides; and they lie upside down in no memory."""
+    return frame.width % 4 == frame.height % 4 == 0 and all(plane.line_size >= plane.width for plane in frame.planes)
 
 
 def is_full_range(frame: Any) -> bool:
