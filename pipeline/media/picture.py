@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 import cv2
@@ -16,6 +16,8 @@ from pipeline.base.arrays import Floats32
 from pipeline.base.reasons import Reason, Reject
 from pipeline.media.guard import Limits
 from pipeline.media.tone import is_hdr, luma_of, to_sdr
+
+_Planes: TypeAlias = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 PIXEL_FORMATS = ("rgb24", "gray", "coarse")
 
@@ -133,7 +135,7 @@ class Converter:
         shrinks = self._width <= geometry.coded_width and self._height <= geometry.coded_height
         self._interpolation = Interpolation.AREA if shrinks else Interpolation.BICUBIC
         self._reformatter = VideoReformatter()
-        self._halves: dict[tuple[int, int], Any] = {}
+        self._halves: dict[tuple[int, int], tuple[Any, _Planes]] = {}  # by size
 
     def __call__(self, frame: Any) -> np.ndarray:
         """The frame's pixels, upright and in square pixels; Reject(CORRUPT) when swscale cannot read them."""
@@ -156,19 +158,26 @@ class Converter:
         same = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601, "src_color_range": kept}
         small = self._halved(frame)
         luma, *chroma = planes_of(self._reformatted(small, "yuv420p", dst_color_range=kept, **same))
-        wide = [cv2.resize(plane, luma.shape[::-1], interpolation=cv2.INTER_NEAREST) for plane in chroma]
+        height, width = luma.shape
+        wide = [_doubled(plane)[:height, :width] for plane in chroma]
         return np.asarray(cv2.transform(cv2.merge([luma, *wide]), _to_rgb(matrix_of(frame), full)), np.uint8)
 
     def _halved(self, frame: Any) -> Any:
         """The frame at half its size, as often as it stays twice as large as what is wanted: swscale then has a quarter to do."""
-        while _halves_evenly(frame) and frame.width >= 4 * self._width and frame.height >= 4 * self._height:
-            size = frame.width // 2, frame.height // 2
-            half = self._halves.get(size)
-            if half is None:
-                half = self._halves[size] = av.VideoFrame(*size, "yuv420p")
-            for plane, smaller in zip(planes_of(frame), planes_of(half), strict=True):
-                cv2.resize(plane, smaller.shape[::-1], dst=smaller, interpolation=cv2.INTER_AREA)
-            frame = half
+        width, height, planes = frame.width, frame.height, None
+        while width % 4 == height % 4 == 0 and width >= 4 * self._width and height >= 4 * self._height:
+            if planes is None:
+                if frame.planes[0].line_size < width:  # some lie upside down
+                    return frame
+                planes = planes_of(frame)
+            width, height = width // 2, height // 2
+            if (width, height) not in self._halves:
+                half = av.VideoFrame(width, height, "yuv420p")
+                self._halves[width, height] = half, planes_of(half)
+            frame, smaller = self._halves[width, height]
+            for one, other in zip(planes, smaller, strict=True):
+                cv2.resize(one, other.shape[::-1], dst=other, interpolation=cv2.INTER_AREA)
+            planes = smaller
         return frame
 
     def _scaled(self, frame: Any, pixel_format: str) -> np.ndarray:
@@ -194,23 +203,23 @@ class Converter:
             ) from error
 
 
-def _halves_evenly(frame: Any) -> bool:
-    """Whether planes of 4:2:0 have even sides; and they lie upside down in no memory."""
-    return frame.width % 4 == frame.height % 4 == 0 and all(plane.line_size >= plane.width for plane in frame.planes)
-
-
 def is_full_range(frame: Any) -> bool:
     """Whether luma of 0 is black."""
     return bool(frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj"))
 
 
-def planes_of(frame: Any) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def planes_of(frame: Any) -> _Planes:
     """Samples of the three planes of an 8-bit frame where they lie; they live as long as somebody looks at them."""
     luma, blue, red = (
         np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
         for plane in frame.planes
     )
     return luma, blue, red
+
+
+def _doubled(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(2 H, 2 W) each sample of (H, W) four times: two at once as a number of 16 bits, in a third of the time of `cv2.resize`."""
+    return np.repeat(np.multiply(plane, np.uint16(0x101), dtype=np.uint16).view(np.uint8), 2, axis=0)
 
 
 @lru_cache(maxsize=16)
