@@ -83,7 +83,7 @@ def fit_blend(pictures: Pixels) -> Blend | None:
     changed = len(places) / len(energy)
     if len(places) < 16:
         return None
-    places = places[:: -(-len(places) // _MOST_PLACES)]
+    places = places[:: max(1, len(places) // _MOST_PLACES)]
     moved = flat[:, places] - before[places]
     along = np.einsum("tpc,pc->tp", moved, apart[places])
     whole = np.einsum("tpc,tpc->tp", moved, moved)

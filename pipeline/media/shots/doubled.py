@@ -199,7 +199,7 @@ def _parabola(count: int, length: int) -> tuple[Values, Values]:
     return along, np.where((along > 0) & (along < 1), 4 * along * (1 - along), 0)
 
 
-def _without(energy: Floats32, along: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _without(energy: Floats32 | Values, along: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(pictures, n) the energy that there would be without a dissolve: straight from before it to after it."""
     before, after = energy[: _EDGE + 1].mean(0), energy[-_EDGE - 1 :].mean(0)
     return np.asarray(np.maximum(before * (1 - along)[:, None] + after * along[:, None], 0), np.float64)

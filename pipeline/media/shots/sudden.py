@@ -73,7 +73,10 @@ class SuddenWatch:
     def _spikes(self, levels: Floats32, changes: Floats32) -> None:
         """Note those of the fourth change of every eight in a row; levels and changes: of all pictures that these lie in."""
         count, at = len(levels) - _WINDOW + 1, _REACH
-        from_on = lambda values, first: values[first : first + count]  # noqa: E731
+
+        def from_on(values: Floats32, first: int) -> Floats32:
+            return values[first : first + count]
+
         # By the first picture of each three, and of each two: the greatest of them.
         three = np.maximum(np.maximum(changes[:-2], changes[1:-1]), changes[2:])
         alone = from_on(changes, at) - np.maximum(from_on(three, 0), from_on(three, at + 1))
