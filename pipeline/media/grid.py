@@ -1,9 +1,7 @@
 """The frame grid: 25 pictures a second out of any video, the same for annotation and for export."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -20,8 +18,6 @@ from pipeline.media.planes import PlaneCrop, PlaneFitter, is_plain
 from pipeline.media.reading import Reading
 from pipeline.media.timeline import last_step
 from pipeline.media.writer import PLANES
-
-_MOST_TOGETHER, _MOST_TOGETHER_PX = 4, 4 * 1920 * 1088
 
 Convert: TypeAlias = Callable[[Any], np.ndarray]
 
@@ -149,27 +145,14 @@ class GridReader:
                 yield GridFrame(n, pixels, n > begin)
 
     def _read(self, source: FrameSource) -> Iterator[GridFrame]:
-        """Walk over (frame, first picture, picture after its last); convert only what is shown, and once.
-
-        Several frames are decoded, then converted: after each alone the decoder would have emptied the caches, and converting
-        them cost a tenth of all processor time of an export.
-        """
+        """Walk over (frame, first picture, picture after its last); convert only what is shown, and once."""
         convert: Convert | None = None
-        shown = _shown(source, self._first, self._stop)
-        while held := deque(islice(shown, self._together)):
-            convert = convert or self._fitter(source, held[0][0])
-            while held:
-                frame, begin, end = held.popleft()
-                pixels = convert(frame)
-                for n in range(max(begin, self._first), end):
-                    beat(frames=1)
-                    yield GridFrame(n, pixels, n > begin)
-
-    @property
-    def _together(self) -> int:
-        """How many frames wait to be converted: 12 MB of them (8-bit 4:2:0) at most, or one."""
-        width, height = self.coded_size
-        return max(1, min(_MOST_TOGETHER, _MOST_TOGETHER_PX // max(1, width * height)))
+        for frame, begin, end in _shown(source, self._first, self._stop):
+            convert = convert or self._fitter(source, frame)
+            pixels = convert(frame)
+            for n in range(max(begin, self._first), end):
+                beat(frames=1)
+                yield GridFrame(n, pixels, n > begin)
 
     def _fitter(self, source: FrameSource, frame: Any) -> Convert:
         """One size for all reads, even where the size changes on the way."""

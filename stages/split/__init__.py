@@ -11,7 +11,7 @@ class Split(SplitSettings, Stage):
     """Finds shots by colour, blends and camera motion in one decode, and cuts them into windows, at pauses where there are any."""
 
     name: ClassVar[str] = "split"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 6
     summary: ClassVar[str] = "shots by colour and camera motion, cut into clips at pauses of speech"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads(

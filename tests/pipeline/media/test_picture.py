@@ -1,4 +1,4 @@
-"""Coarse pictures: whichever way planes are made small, each pixel is the mean of what it covers."""
+"""Coarse pictures: each pixel is the mean of what it covers."""
 
 from fractions import Fraction
 
