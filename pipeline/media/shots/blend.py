@@ -34,7 +34,6 @@ class Blend:
         first, end: of the transition, in pictures of the stretch; half open, not rounded.
         changed: share of the picture's places that change, 0..1.
         change: mean difference of the ends, levels.
-        likeness: correlation of the ends' grey; near 1 the light changes, not the shot.
     """
 
     unexplained: float
@@ -42,7 +41,6 @@ class Blend:
     end: float
     changed: float
     change: float
-    likeness: float
 
 
 @lru_cache(maxsize=8)
@@ -78,7 +76,7 @@ def fit_blend(pictures: Pixels) -> Blend | None:
     """Explain (T, h, w, 3) pictures by one transition between first and last; None where these are alike."""
     count, height, width = pictures.shape[:3]
     flat = pictures.reshape(count, -1, 3)
-    before, after = flat[:2].mean(0, dtype=np.float32), flat[-2:].mean(0, dtype=np.float32)
+    before, after = _mean(*flat[:2]), _mean(*flat[-2:])
     apart = after - before
     energy = np.square(apart).sum(-1)
     places = np.flatnonzero(energy > CHANGED**2)
@@ -104,7 +102,7 @@ def fit_blend(pictures: Pixels) -> Blend | None:
                 best = (columns, *found)
     assert best is not None
     _, _, unexplained, first, end = best
-    return Blend(unexplained, first, end, changed, float(np.abs(apart).mean()), _likeness(before, after))
+    return Blend(unexplained, first, end, changed, float(np.abs(apart).mean()))
 
 
 def _times(basis: Values32, places: npt.NDArray[np.int64], turned: Values32) -> Values32:
@@ -134,8 +132,12 @@ def _tried(
     count = len(along)
     spans = _WIDTHS[count >= _WIDTHS + 4].astype(np.float32)
     clock = np.arange(count, dtype=np.float32)[:, None] + 0.5
-    share = np.clip((clock - times[places]) / spans[:, None, None] + 0.5, 0, 1)
-    left = np.einsum("stp,stp->st", share, share * energy - 2 * along) + whole.sum(1)
+    share = np.multiply.outer(1 / spans, clock - times[places])  # worked on in place: it is large
+    share += np.float32(0.5)
+    np.clip(share, 0, 1, out=share)
+    change = share * energy
+    change -= 2 * along
+    left = np.einsum("stp,stp->st", share, change) + whole.sum(1)
     left /= energy.sum()
     found = []
     for span, rest in zip(spans, left, strict=True):
@@ -145,6 +147,11 @@ def _tried(
     return found
 
 
-def _likeness(before: Values32, after: Values32) -> float:
-    one, other = (values - values.mean(0) for values in (before, after))
+def likeness(before: tuple[Pixels, Pixels], after: tuple[Pixels, Pixels]) -> float:
+    """Correlation of two pictures before and two after, (h, w, 3) each; near 1 the light changes, not the shot."""
+    one, other = (values - values.mean((0, 1)) for values in (_mean(*before), _mean(*after)))
     return float((one * other).sum() / np.sqrt(np.square(one).sum() * np.square(other).sum() + 1e-6))
+
+
+def _mean(one: Pixels, other: Pixels) -> Values32:
+    return (one.astype(np.float32) + other) / np.float32(2)

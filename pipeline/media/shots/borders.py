@@ -93,6 +93,7 @@ def _frames(columns: Flags2, rows: Flags2, flat: Flags2) -> Iterator[tuple[Span,
     """Every frame whose lines are there; `flat` (width,) are columns of one colour."""
     height, width = columns.shape
     upright, level = _lines(columns), _lines(rows.T)
+    above = {line: [0, *np.cumsum(columns[:, line]).tolist()] for line in upright}  # places of each that lie over a row
     for x in product((None, *upright), (None, *upright)):
         left, right = _ends(x, width)
         if right - left < MIN_SIDE * width:
@@ -103,7 +104,7 @@ def _frames(columns: Flags2, rows: Flags2, flat: Flags2) -> Iterator[tuple[Span,
             top, bottom = _ends(y, height)
             if bottom - top < MIN_SIDE * height:
                 continue
-            shares = [float(columns[top:bottom, line].mean()) for line in x if line is not None]
+            shares = [(above[line][bottom] - above[line][top]) / (bottom - top) for line in x if line is not None]
             if min(shares, default=1) < OF_A_PAIR:
                 continue
             shares += [along[line] for line in y if line is not None]

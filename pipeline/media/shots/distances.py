@@ -6,6 +6,6 @@ from pipeline.base.arrays import Floats32
 
 
 def distances(before: Floats32, after: Floats32) -> Floats32:
-    """(height, width) distance of each place of two pictures (height, width, 3), levels of RGB."""
+    """(..., height, width) distance of each place of two pictures (..., height, width, 3), levels of RGB."""
     moved = after - before
-    return np.asarray(np.sqrt(np.einsum("yxc,yxc->yx", moved, moved)), np.float32)
+    return np.asarray(np.sqrt(np.einsum("...c,...c->...", moved, moved)), np.float32)

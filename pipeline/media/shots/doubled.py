@@ -9,6 +9,8 @@ behind the wall, and hardly ever between.
 
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -111,14 +113,16 @@ class DoubledWatch:
         on_the_way = self._on_the_way(at, length, changed)
         if on_the_way < _ON_THE_WAY:
             return
-        changed = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        first = at - _EDGE
-        places, cells = _by_cell(changed)
-        energy = np.stack([self._energies[k].take(places) for k in range(first, len(self._energies))])
-        clear = _fit(energy, cells, length)
-        if clear is not None and clear * on_the_way >= _SURE:
+        wide = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8))
+        energies = list(islice(self._energies, at - _EDGE, None))
+        weights = wide.astype(np.float32)
+        dip = _dip(np.array([np.vdot(energy, weights) for energy in energies], np.float64), length)
+        if dip is None or dip.clear * on_the_way < _SURE:
+            return
+        places, cells = _by_cell(wide > 0)
+        if _agree(np.stack([energy.take(places) for energy in energies]), cells, length, dip.depth):
             start = self._count - _EDGE - 1 - length
-            self._found.append(Dissolve(start, start + length, clear * on_the_way))
+            self._found.append(Dissolve(start, start + length, dip.clear * on_the_way))
 
     def _on_the_way(self, at: int, length: int, changed: Flags) -> float:
         """Share of the changed places that have gone as far from the one pose to the other as time has."""
@@ -148,33 +152,54 @@ def _dips(
     return float(np.vdot(middle[1], changed)) < (1 - _WORTH) * ends
 
 
-def _fit(energy: Floats32, cells: npt.NDArray[np.int64], length: int) -> float | None:
-    """How clearly energy follows a dissolve's parabola; None where it does not.
+@dataclass(frozen=True)
+class _Dip:
+    """A dissolve's parabola in the energy: how deep it is, share of the energy, and how clear."""
+
+    depth: float
+    clear: float
+
+
+def _dip(energy: Values, length: int) -> _Dip | None:
+    """The parabola that energy follows; None where it follows none.
 
     Args:
-        energy: (pictures, places) of a window and `_EDGE` pictures before and after.
-        cells: (places,) number of the cell of each, ascending.
+        energy: (pictures,) of a window and `_EDGE` pictures before and after.
         length: of the window, pictures.
     """
-    along = (np.arange(len(energy)) - _EDGE) / length
-    shape = np.where((along > 0) & (along < 1), 4 * along * (1 - along), 0)
-    power = float(shape @ shape)
-    whole = energy.mean(1)
-    missing = 1 - whole / np.maximum(_without(whole[:, None], along)[:, 0], 1e-3)
-    depth = float(missing @ shape) / power
+    along, shape = _parabola(len(energy), length)
+    missing = 1 - energy / np.maximum(_without(energy[:, None], along)[:, 0], 1e-3)
+    depth = float(missing @ shape) / float(shape @ shape)
     clear = depth / (float(np.sqrt(np.square(missing - depth * shape).mean())) + _NOISE)
-    if depth < _DEPTH or clear < _CLEAR:
-        return None
-    starts = np.flatnonzero(np.diff(cells, prepend=-1))
-    parts = np.add.reduceat(energy, starts, axis=1)
+    return None if depth < _DEPTH or clear < _CLEAR else _Dip(depth, clear)
+
+
+def _agree(energy: Floats32, cells: npt.NDArray[np.int64], length: int, depth: float) -> bool:
+    """Whether cells dip as all of the picture does.
+
+    Args:
+        energy: (pictures, places) as in `_dip`.
+        cells: (places,) number of the cell of each, ascending.
+        length: of the window, pictures.
+        depth: of all cells together.
+    """
+    along, shape = _parabola(len(energy), length)
+    parts = np.add.reduceat(energy, np.flatnonzero(np.diff(cells, prepend=-1)), axis=1)
     full = _without(parts, along)
     weights = full[shape > 0].mean(0)
-    depths = shape @ (full - parts) / power / np.maximum(weights, 1e-3)
+    depths = shape @ (full - parts) / float(shape @ shape) / np.maximum(weights, 1e-3)
     agreeing, against = (float(weights[some].sum() / weights.sum()) for some in (depths > depth / 2, depths < 0))
-    return clear if agreeing >= _AGREEING and against <= _AGAINST else None
+    return agreeing >= _AGREEING and against <= _AGAINST
 
 
-def _without(energy: Floats32, along: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+@lru_cache(maxsize=len(_LENGTHS))
+def _parabola(count: int, length: int) -> tuple[Values, Values]:
+    """(pictures,) how far along a window each picture of it lies, 0..1, and what a dissolve of two poses takes there, at most 1."""
+    along = (np.arange(count) - _EDGE) / length
+    return along, np.where((along > 0) & (along < 1), 4 * along * (1 - along), 0)
+
+
+def _without(energy: Floats32 | Values, along: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(pictures, n) the energy that there would be without a dissolve: straight from before it to after it."""
     before, after = energy[: _EDGE + 1].mean(0), energy[-_EDGE - 1 :].mean(0)
     return np.asarray(np.maximum(before * (1 - along)[:, None] + after * along[:, None], 0), np.float64)

@@ -24,7 +24,7 @@ from pipeline.media.shots.flash import FlashWatch
 from pipeline.media.shots.footage import Footage
 from pipeline.media.shots.glimpses import EVERY, Glimpses
 from pipeline.media.shots.gradual import GradualWatch, very_small
-from pipeline.media.shots.jump import find_jump_cuts, late_pictures, pictures_since_a_new_one, stir
+from pipeline.media.shots.jump import find_jump_cuts, late_pictures, pictures_since_a_new_one, stirs
 from pipeline.media.shots.learned import ShotNet, added
 from pipeline.media.shots.motion import Motion, MotionMeter, compensate
 from pipeline.media.shots.motion_print import MotionPrint
@@ -40,6 +40,7 @@ _EXPLAINED = 0.5  # share of a score that may remain for camera motion to be its
 _BETTER = 0.85  # share that may remain for a motion to be believed at all
 _JOLT = 0.002  # picture widths that a camera moved: whatever else changes with it is no jump in time
 _LEAST_FRAMES = 5  # between two cuts; less is a part of the change, not a shot
+_TOGETHER = 32  # very small pictures looked at in a row: one by one, calls cost more than what they compute
 _UNKNOWN = float("nan")
 
 
@@ -82,7 +83,8 @@ class ShotFinder:
         self._trace = _Trace()
         self._repeated: list[bool] = []
         self._last: tuple[Pixels, Pixels, Pixels] | None = None  # RGB, HSV, grey
-        self._levels: Floats32 | None = None  # of the last very small picture
+        self._small: list[Pixels] = []  # very small pictures whose changes are not looked at yet
+        self._levels: Floats32 | None = None  # (1, height, width, 3) of the one before them
         self._flashes = FlashWatch(self.settings)
         self._gradual = GradualWatch(self.settings)
         self._sudden, self._doubled = SuddenWatch(), DoubledWatch()
@@ -117,18 +119,18 @@ class ShotFinder:
         self._trace.change.append(change)
         small = very_small(rgb)
         sudden = score >= self.settings.content_score
-        levels = small.astype(np.float32)
-        moved = distances(levels if self._levels is None else self._levels, levels)
-        self._levels = levels
-        self._sudden.see(levels, moved)
         self._doubled.see(grey, sudden)
         self._gradual.see(small, sudden)
-        self._trace.stir.append(stir(moved))
+        self._small.append(small)
+        if len(self._small) == _TOGETHER:
+            self._look_at_small()
         self._note(frame, raw, score, widths, grey)
         self._last = (rgb, hsv, grey)
 
     def finish(self) -> Footage:
         """What was found; call once, after the last picture."""
+        if self._small:
+            self._look_at_small()
         trace, frames = self._trace, len(self._repeated)
         at_frame = np.array(trace.frame, dtype=np.int64)
         held = held_pictures(np.array(trace.raw))
@@ -146,6 +148,15 @@ class ShotFinder:
         return Footage(
             frames, cuts, shots, filled_in(speed)[shown], repeated, stutters, flat, self._glimpses, self._print
         )
+
+    def _look_at_small(self) -> None:
+        """Changes of the very small pictures since this was last done."""
+        levels = np.stack(self._small).astype(np.float32)
+        levels = np.concatenate([levels[:1] if self._levels is None else self._levels, levels])
+        moved = distances(levels[:-1], levels[1:])
+        self._sudden.see(levels[1:], moved)
+        self._trace.stir += stirs(moved).tolist()
+        self._small, self._levels = [], levels[-1:]
 
     def _edits(self, at_frame: npt.NDArray[np.int64], held: Flags, speed: Values) -> tuple[Flags, Flags]:
         """(pictures,) shots that begin, and pictures of no shot."""

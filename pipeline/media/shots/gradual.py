@@ -6,7 +6,7 @@ from math import ceil, floor
 import cv2
 import numpy as np
 
-from pipeline.media.shots.blend import Blend, ends_differ, fit_blend, off_the_way
+from pipeline.media.shots.blend import Blend, ends_differ, fit_blend, likeness, off_the_way
 from pipeline.media.shots.flags import Flags, Pixels
 from pipeline.media.shots.settings import ShotSettings
 
@@ -71,11 +71,13 @@ class GradualWatch:
         at = len(self._last) - length
         if not ends_differ(self._last[at], self._last[-1], settings.blend_share, settings.blend_score):
             return
+        if likeness((self._last[at], self._last[at + 1]), (self._last[-2], self._last[-1])) > settings.blend_likeness:
+            return
         between = [self._last[at + length * k // 4] for k in (1, 2, 3)]
         if off_the_way(self._last[at], self._last[-1], between) > _LOOSE * settings.blend_unexplained:
             return
         blend = fit_blend(np.stack([self._last[k] for k in range(at, len(self._last))]))
-        if blend is None or blend.unexplained > settings.blend_unexplained or blend.likeness > settings.blend_likeness:
+        if blend is None or blend.unexplained > settings.blend_unexplained:
             return
         if blend.first < _PLATEAU or blend.end > length - _PLATEAU or blend.end - blend.first < _SHORTEST:
             return

@@ -14,28 +14,28 @@ _LATE_AROUND = 3  # pictures
 _STIR_AT_REST, _SCORE_AT_REST = 0.1, 0.3  # levels
 
 
-def stir(moved: Floats32) -> float:
-    """Mean of how much more than noise the places of two very small pictures lie apart; moved: their `distances`."""
-    return float(np.maximum(moved - np.float32(_NOISE), 0).mean())
+def stirs(moved: Floats32) -> Floats32:
+    """(pictures,) means of how much more than noise the places of very small pictures lie apart; moved: their `distances`."""
+    return np.asarray(np.maximum(moved - np.float32(_NOISE), 0).mean((1, 2)), np.float32)
 
 
 def find_jump_cuts(
-    frame: npt.NDArray[np.int64], raw: Values, stirs: Values, held: Flags, settings: ShotSettings
+    frame: npt.NDArray[np.int64], raw: Values, stirred: Values, held: Flags, settings: ShotSettings
 ) -> Flags:
     """(pictures,) a shot begins here after a jump in time.
 
     Args:
         frame: (pictures,) of the grid.
         raw: (pictures,) content score against the picture before, camera motion included.
-        stirs: (pictures,) `stir` against the picture before.
+        stirred: (pictures,) `stirs` against the picture before.
         held: (pictures,) the source shows the picture before once more; the next one makes up for it, which is no jump.
         settings: thresholds.
     """
     starts = np.zeros(len(frame), dtype=bool)
     since = pictures_since_a_new_one(frame, held)
-    for k in np.flatnonzero(stirs / since >= settings.jump_cut_stir).tolist():
-        stands_out = stirs[k] / since[k] >= settings.jump_cut_stir_ratio * (
-            _most(stirs, k, _STIR_AROUND) + _STIR_AT_REST
+    for k in np.flatnonzero(stirred / since >= settings.jump_cut_stir).tolist():
+        stands_out = stirred[k] / since[k] >= settings.jump_cut_stir_ratio * (
+            _most(stirred, k, _STIR_AROUND) + _STIR_AT_REST
         )
         score = settings.jump_cut_score_ratio * max(_most(raw, k, _SCORE_AROUND), _SCORE_AT_REST)
         starts[k] = stands_out and raw[k] / since[k] >= score

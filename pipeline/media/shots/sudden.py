@@ -6,11 +6,8 @@ column (or row after row) does, so that the sums over slanted lines through time
 over few rows.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +18,7 @@ from pipeline.media.shots.flags import Flags
 
 _NOISE = 5  # levels of RGB: what coding changes is less
 _REACH = 3  # pictures before and after above whose changes a spike stands
+_WINDOW = 2 * _REACH + 2  # pictures that tell of the spikes in one
 _AROUND = 5  # pictures before and after with whose spikes those of one are compared
 _BACK = 2  # times the change that is left two pictures later by which a wipe's places may spike: an arm that passes leaves none
 # The largest ratios in uncut clips: 7.8 of one picture, 3.3 along a line; jump cuts come to 13-54, wipes to 5.5-43.
@@ -45,13 +43,12 @@ class Sweep:
 
 
 class SuddenWatch:
-    """Follows very small pictures; of each it keeps sums over columns and rows."""
+    """Follows very small pictures, several at once; of each it keeps sums over columns and rows."""
 
     def __init__(self) -> None:
-        self._pictures: deque[Floats32] = deque(maxlen=2 * _REACH + 2)
-        self._changes: deque[Floats32] = deque(maxlen=2 * _REACH + 2)
-        # Each change and the next: a wipe's edge takes up to two pictures to cross a place.
-        self._pairs: deque[Floats32] = deque(maxlen=2 * _REACH + 1)
+        self._last: tuple[Floats32, Floats32] | None = (
+            None  # levels and changes that those of later pictures are compared with
+        )
         self._count = 0
         self._jumps: list[float] = []  # of each picture from the fourth on
         self._spread: list[float] = []
@@ -59,35 +56,41 @@ class SuddenWatch:
         self._rows: list[Floats32] = []
 
     def see(self, levels: Floats32, moved: Floats32) -> None:
-        """Look at the next picture.
+        """Look at the next pictures, as many as there are.
 
         Args:
-            levels: (height, width, 3) made by `gradual.very_small`.
-            moved: (height, width) its `distances` from the one before; 0 in the first.
+            levels: (pictures, height, width, 3) made by `gradual.very_small`.
+            moved: (pictures, height, width) `distances` of each from the one before; 0 in the first of all.
         """
-        change = _beyond_noise(moved)
-        if self._changes:
-            self._pairs.append(self._changes[-1] + change)
-        self._changes.append(change)
-        self._pictures.append(levels)
-        self._count += 1
-        if len(self._pictures) == 2 * _REACH + 2:
-            self._spikes(_beyond_noise(distances(self._pictures[_REACH - 2], self._pictures[_REACH + 3])))
+        self._count += len(levels)
+        changes = np.maximum(moved - np.float32(_NOISE), 0)
+        if self._last is not None:
+            levels, changes = (np.concatenate(pair) for pair in zip(self._last, (levels, changes), strict=True))
+        self._last = levels[-_WINDOW + 1 :], changes[-_WINDOW + 1 :]
+        if len(levels) >= _WINDOW:
+            self._spikes(levels, changes)
 
-    def _spikes(self, lasting: Floats32) -> None:
-        """Note those of the fourth of the last eight changes.
+    def _spikes(self, levels: Floats32, changes: Floats32) -> None:
+        """Note those of the fourth change of every eight in a row; levels and changes: of all pictures that these lie in."""
+        count, at = len(levels) - _WINDOW + 1, _REACH
 
-        Args:
-            lasting: (height, width) change from two pictures before the fourth to three after it.
-        """
-        at, changes, pairs = _REACH, self._changes, self._pairs
-        alone = np.maximum(changes[at] - _most([*islice(changes, at), *islice(changes, at + 1, 2 * at + 1)]), 0)
-        self._jumps.append(float(alone.mean()))
-        self._spread.append(_spread(alone.sum(1)))
-        others = _most([*islice(pairs, at - 1), *islice(pairs, at + 2, None)])
-        crossed = np.clip(pairs[at] - others, 0, _BACK * lasting) / others.size
-        self._columns.append(crossed.sum(0))
-        self._rows.append(crossed.sum(1))
+        def from_on(values: Floats32, first: int) -> Floats32:
+            return values[first : first + count]
+
+        # By the first picture of each three, and of each two: the greatest of them.
+        three = np.maximum(np.maximum(changes[:-2], changes[1:-1]), changes[2:])
+        alone = from_on(changes, at) - np.maximum(from_on(three, 0), from_on(three, at + 1))
+        alone = np.maximum(alone, 0)
+        self._jumps += alone.mean((1, 2)).tolist()
+        self._spread += [_spread(rows) for rows in alone.sum(2)]
+        pairs = changes[:-1] + changes[1:]  # a wipe's edge takes up to two pictures to cross a place
+        two = np.maximum(pairs[:-1], pairs[1:])
+        others = np.maximum(from_on(two, at - 3), from_on(two, at + 2))
+        lasting = distances(from_on(levels, at - 2), from_on(levels, at + 3))
+        most = _BACK * np.maximum(lasting - np.float32(_NOISE), 0)
+        crossed = np.clip(from_on(pairs, at) - others, 0, most) / others[0].size
+        self._columns += list(crossed.sum(1))
+        self._rows += list(crossed.sum(2))
 
     def beyond(self, starts: Flags, outside: Flags, not_cuts: Flags) -> tuple[Flags, Flags]:
         """(pictures,) shots that begin beside those that are known, and pictures of wipes between two shots.
@@ -128,11 +131,6 @@ class SuddenWatch:
             if not any(sweep.first < other.end and other.first < sweep.end for other in best):
                 best.append(sweep)
         return best
-
-
-def _beyond_noise(moved: Floats32) -> Floats32:
-    """(height, width) by how many levels more than noise places lie apart."""
-    return np.asarray(np.maximum(moved - np.float32(_NOISE), 0), np.float32)
 
 
 def _near(known: Flags, first: int, end: int) -> bool:
@@ -176,11 +174,6 @@ def _strong(
     beside = np.r_[-_AROUND : 1 - apart, apart : _AROUND + 1]
     over = values[at] / (values[at[:, None] + beside].max(1) + at_rest)
     return {int(k): float(times) for k, times in zip(at, over, strict=True) if times >= ratio}
-
-
-def _most(changes: list[Floats32]) -> Floats32:
-    """The greatest of each place; quicker than over a stack of them."""
-    return reduce(np.maximum, changes)
 
 
 def _spread(values: npt.NDArray[np.floating]) -> float:
