@@ -9,10 +9,10 @@ from stages.annotate.settings import AnnotateSettings
 
 
 class Annotate(AnnotateSettings, Stage):
-    """Detects people on every n-th frame, tracks them, and poses them in every frame."""
+    """Detects people on every n-th frame, tracks them, and poses them in every frame that shows something new."""
 
     name: ClassVar[str] = "annotate"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "people found and tracked, 133 raw keypoints and scores a frame each"
     reads: ClassVar[tuple[Reads, ...]] = (
         Reads("clips", ("clip_id", "video_id", "first_frame", "frames", "repeats")),

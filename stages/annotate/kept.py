@@ -2,6 +2,8 @@
 
 import logging
 import threading
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +64,23 @@ class Keeper:
                 self.faces = False
                 self._found.clear()
 
-    def finish(self, persons: list[Row], pictures: int, size: tuple[int, int]) -> None:
+    def finish(self, persons: list[Row], pictures: int, size: tuple[int, int], repeats: Collection[int]) -> None:
         """Put what the clip's people need, where there are some whose lips can be read.
 
         Args:
             persons: rows of `persons`.
             pictures: how many of the clip's decode.
             size: (width, height) of each.
+            repeats: pictures that the reader holds: people have the points, and so the faces, that they had before.
         """
+        for n in sorted(repeats):
+            before = [replace(patch, n=n) for patch in self._found.get(n - 1, ())]
+            if before:
+                self._found[n] = before + self._found.get(n, [])
         found = Patches(pictures, size, tuple(patch for patches in self._found.values() for patch in patches))
         needed = [faces_of(person, found) for person in persons]
         faces = dict.fromkeys(patch for own in needed if own for patch in own)
-        if faces:
+        if faces and sum(len(patch.data) for patch in faces) <= MOST_BYTES:
             self._put(FACES, Patches(pictures, size, tuple(faces)))
         if self._pictures and any(own is not None for own in needed):
             self._put(STRIP, Patches(pictures, size, tuple(Patch.of(n, picture) for n, picture in self._pictures)))

@@ -85,12 +85,11 @@ class AnnotateWorker:
         keeper = Keeper(self._kept, video, clip)
         threads, crop_threads = self._context.threads, _crop_threads(self._context)
         with GridReader(path, clip["first_frame"], frames, threads=threads, reading=Reading.of(video)) as reader:
-            film = Film(reader, keeper.picture)
+            film = Film(reader, keeper.picture, clip.get("repeats") or ())
             how = annotation_settings(self._settings)
-            again = frozenset(clip.get("repeats") or ())
             watch = keeper.face if keeper.faces else None
             tracks = annotate_frames(
-                film, self._detector, self._pose, how, workers=crop_threads, repeats=again, watch=watch
+                film, self._detector, self._pose, how, workers=crop_threads, repeats=film.repeats, watch=watch
             )
         missing = frames - film.count
         if missing > self._settings.max_missing_share * frames:
@@ -99,7 +98,7 @@ class AnnotateWorker:
         if not persons:
             raise Reject(Reason.NO_PERSON, no_person(tracks, frames, self._settings))
         rows = [_row(clip, film, number, track, frames) for number, track in enumerate(persons)]
-        keeper.finish(rows, film.count, (film.width, film.height))
+        keeper.finish(rows, film.count, (film.width, film.height), film.repeats)
         yield from rows
 
 
@@ -124,16 +123,26 @@ def annotation_settings(settings: AnnotateSettings) -> AnnotationSettings:
 class Film:
     """A reader's pictures, numbered from 0.
 
+    Args:
+        reader: reads them.
+        see: called with the number of each, and its pixels.
+        coded_again: numbers of those that repeat the one before though the source has a frame for each.
+
     Attributes:
+        repeats: numbers of those that repeat the one before: `coded_again`, and what the reader holds as far as it is read.
         count: pictures yielded.
         width: of the last one, pixels; 0 before the first.
         height: likewise.
     """
 
     def __init__(
-        self, reader: Iterable[GridFrame], see: Callable[[int, Picture], None] = lambda n, picture: None
+        self,
+        reader: Iterable[GridFrame],
+        see: Callable[[int, Picture], None] = lambda n, picture: None,
+        coded_again: Iterable[int] = (),
     ) -> None:
         self._reader, self._see = reader, see
+        self.repeats = set(coded_again)
         self.count = 0
         self.width = self.height = 0
 
@@ -141,6 +150,8 @@ class Film:
         for number, frame in enumerate(self._reader):
             self.count = number + 1
             self.height, self.width = frame.pixels.shape[:2]
+            if frame.repeated and number:
+                self.repeats.add(number)
             self._see(number, frame.pixels)
             yield number, frame.pixels
 

@@ -12,6 +12,7 @@ python -m tests.bench warm_start [--out FILE.json]
 python -m tests.bench twins [--rounds N] [--out FILE.json]
 python -m tests.bench modulation [--rounds N] [--out FILE.json]
 python -m tests.bench x264 [--rounds N] [--out FILE.json]
+python -m tests.bench repeats [--rounds N] [--out FILE.json]
 python -m tests.bench trust [--seed N] [--run RUN] [--part PART ...] [--out FILE.json]
 
 `ratio` and `share` are our speed over the peer's and over the limit's. Rows in CPU seconds count all
@@ -46,6 +47,7 @@ TRIALS = (
     "gpu",
     "twins",
     "x264",
+    "repeats",
 )  # by name alone: counts, sleep, or a cluster; minutes, and an hour or two
 BENCHES = (
     "machine",

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -11,7 +12,8 @@ from pydantic import ValidationError
 from pipeline.base.reasons import Reason, Reject
 from pipeline.engine.stage import Context
 from pipeline.engine.unit import Unit
-from pipeline.media.video import write_video
+from pipeline.media.reading import AS_IT_STANDS
+from pipeline.media.video import GridReader, write_video
 from pipeline.nets.footage import WrongFootage, footage_of
 from pipeline.skeleton import layout
 from pipeline.tables.kinds import KINDS
@@ -156,10 +158,49 @@ def test_nets_for_puppets_refuse_people(run: Path) -> None:
 
 
 def test_film_numbers_from_zero() -> None:
-    reader = [SimpleNamespace(n=n, pixels=np.zeros((4, 6, 3), np.uint8)) for n in (7, 8)]
+    reader = [SimpleNamespace(n=n, pixels=np.zeros((4, 6, 3), np.uint8), repeated=n != 8) for n in (7, 8, 9)]
     film = Film(reader)
-    assert [n for n, _ in film] == [0, 1]
-    assert (film.count, film.width, film.height) == (2, 6, 4)
+    assert [n for n, _ in film] == [0, 1, 2]
+    assert (film.count, film.width, film.height) == (3, 6, 4)
+    assert film.repeats == {2}, "a clip's first picture repeats nothing of it"
+
+
+class SeesAWalk(SeesBoxes):
+    """A detector that sees one person walk to the right."""
+
+    def _look(self, n: int) -> np.ndarray:
+        return np.array([[20 + 3 * n, 40, 100 + 3 * n, 220, 0.9]], np.float32)
+
+
+class Counts(DrawsPeople):
+    """It also says how many crops it was given."""
+
+    crops = 0
+
+    def run(self, crops: Any) -> Any:
+        self.crops += len(crops)
+        return super().run(crops)
+
+
+@pytest.mark.parametrize(("rate", "held"), [(25, 0), (24, 2), (12, 21), (5, 32)])
+def test_what_the_reader_holds_is_posed_once(tmp_path: Path, rate: int, held: int) -> None:
+    """A person who moves evenly: the pictures of the grid that one frame of the film fills have its points."""
+    pictures = (np.full((HEIGHT, WIDTH, 3), min(5 * n * 25 // rate, 5 * FRAMES), np.uint8) for n in range(FRAMES))
+    with av.open(tmp_path / "grey.mp4", "w") as file:
+        stream = file.add_stream("libx264", rate, width=WIDTH, height=HEIGHT, options={"crf": "1"})
+        for picture in pictures:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        file.mux(stream.encode())
+    with GridReader(tmp_path / "grey.mp4", 0, FRAMES, reading=AS_IT_STANDS) as reader:
+        repeated = [n for n, frame in enumerate(reader) if frame.repeated and n]
+    pose = Counts()
+    [row] = annotate(tmp_path, unit(), SeesAWalk(), pose)
+    points = row["keypoints"]
+    assert len(repeated) == held and row["frames_seen"] == FRAMES
+    assert np.array_equal(points[repeated], points[[n - 1 for n in repeated]])
+    assert pose.crops == FRAMES - len([n for n in repeated if n % 5 and n != FRAMES - 1]), (
+        "of those people are looked for"
+    )
 
 
 def test_batches_and_devices_are_not_results() -> None:
