@@ -48,7 +48,7 @@ def test_the_indexed_job_has_a_pod_for_every_shard() -> None:
 def test_the_job_calls_targets_that_there_are() -> None:
     dry = ["make", "-n", "VENV=/nowhere", *_job("job.yaml")[1]["args"]]
     done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "run filter --funnel" in done.stdout and "--input '/videos'" in done.stdout
+    assert "run crawl annotate filter --funnel" in done.stdout and "--input '/videos'" in done.stdout
 
 
 def test_compose_mounts_what_the_image_declares() -> None:
