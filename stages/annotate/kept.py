@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,22 +72,34 @@ class Keeper:
             persons: rows of `persons`.
             pictures: how many of the clip's decode.
             size: (width, height) of each.
-            repeats: pictures that the reader holds: people have the points, and so the faces, that they had before.
+            repeats: pictures that the reader holds: people have one pose, and so one face, in all that show the same.
         """
-        for n in sorted(repeats):
-            before = [replace(patch, n=n) for patch in self._found.get(n - 1, ())]
-            if before:
-                self._found[n] = before + self._found.get(n, [])
+        for run in _runs(repeats):
+            seen = [patch for n in run for patch in self._found.get(n, ())]
+            self._found.update({n: [replace(patch, n=n) for patch in seen] for n in run})
         found = Patches(pictures, size, tuple(patch for patches in self._found.values() for patch in patches))
         needed = [faces_of(person, found) for person in persons]
         faces = dict.fromkeys(patch for own in needed if own for patch in own)
-        if faces and sum(len(patch.data) for patch in faces) <= MOST_BYTES:
+        if faces and _worth_keeping(faces, pictures, size):
             self._put(FACES, Patches(pictures, size, tuple(faces)))
         if self._pictures and any(own is not None for own in needed):
             self._put(STRIP, Patches(pictures, size, tuple(Patch.of(n, picture) for n, picture in self._pictures)))
 
     def _put(self, kind: str, patches: Patches) -> None:
         self._cache.put(kind, self._video, self._first, self._frames, patches)
+
+
+def _runs(repeats: Collection[int]) -> Iterator[range]:
+    """Pictures that are the same, together: each run ends where no repeat follows."""
+    for n in sorted(repeats):
+        if n - 1 not in repeats:
+            yield range(n - 1, next(end for end in count(n) if end not in repeats))
+
+
+def _worth_keeping(faces: Collection[Patch], pictures: int, size: tuple[int, int]) -> bool:
+    """Whether faces are within the limits, each counted as often as its picture is shown."""
+    share = sum(patch.width * patch.height for patch in faces) / (size[0] * size[1])
+    return sum(len(patch.data) for patch in faces) <= MOST_BYTES and share <= LARGEST_SHARE * max(pictures, LOOKED_AT)
 
 
 def area_of(points: NDArray[np.float32], scores: NDArray[np.float32], size: tuple[int, int]) -> Box | None:

@@ -205,13 +205,16 @@ def test_too_much_and_too_little_is_not_kept(
     assert len(persons) == 1 and found(tmp_path / "run") == left
 
 
-def test_a_face_of_a_picture_that_is_held_is_there_as_often_as_it_is_shown(tmp_path: Path, films: Path) -> None:
-    """A film of 24 pictures a second: each is posed once, and its lips are read as often as the grid shows it."""
+@pytest.mark.parametrize("rate", [24, 12, 5])
+def test_a_face_of_a_picture_that_is_held_is_there_as_often_as_it_is_shown(
+    tmp_path: Path, films: Path, rate: int
+) -> None:
+    """A film with too few pictures a second: each is posed once, and its lips are read as often as the grid shows it."""
     (tmp_path / "slow").mkdir()
     for net in films.glob("*.onnx"):
         (tmp_path / "slow" / net.name).symlink_to(net)
     with av.open(films / "film.mp4") as fast, av.open(tmp_path / "slow/film.mp4", "w") as file:
-        stream = file.add_stream("libx264", 24, width=SIDE, height=SIDE, options={"preset": "veryfast"})
+        stream = file.add_stream("libx264", rate, width=SIDE, height=SIDE, options={"preset": "veryfast"})
         voice = file.add_stream_from_template(fast.streams.audio[0])
         for frame in fast.decode(video=0):
             file.mux(stream.encode(av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), "rgb24")))
@@ -225,7 +228,7 @@ def test_a_face_of_a_picture_that_is_held_is_there_as_often_as_it_is_shown(tmp_p
     rows, frames = later(tmp_path / "kept", tmp_path / "slow", persons)
     again, decoded = later(tmp_path / "bare", tmp_path / "slow", persons)
     assert rows == again and rows[0][0]["lip_confidence"] is not None and rows[1][0]["face_moments"] == 5
-    assert frames == 0 and decoded > 2 * FRAMES
+    assert frames == 0 and decoded >= FRAMES
 
 
 def test_pictures_that_were_coded_again_are_looked_at_by_who_needs_them(tmp_path: Path, films: Path) -> None:

@@ -2,11 +2,14 @@
 
 People are detected and posed on every n-th frame, and a tracker links these sightings. Boxes in between are interpolated, so no
 frame waits for the one before it and every batch of the pose net is full. Without a detection there is no skeleton.
+
+Frames that show one picture are one sighting: people have the same box and the same points in all of them, those of the detection
+where there is one.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 import cv2
@@ -95,7 +98,8 @@ def annotate_frames(
         detector, pose: the nets.
         settings: what is looked for, and how often.
         workers: threads that prepare crops.
-        repeats: frames that show the picture before once more: people get the points that they had there.
+        repeats: frames that show the picture before once more, known by the time that they come: people have one box and one
+            pose in all frames of a picture.
         watch: sees everybody who is posed, also those who turn out to be nobody, while the picture is in hand.
 
     Returns:
@@ -148,6 +152,7 @@ class _Sight:
     detected: bool = True  # not interpolated
     sure: bool = True  # detected, or between two detections as near as they come
     crop: "Future[Crop] | None" = None
+    same: "_Sight | None" = None  # the sighting in another frame of the same picture whose pose this one has
     keypoints: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     colours: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
@@ -176,20 +181,31 @@ class _Annotator:
         self._latest: dict[int, _Sight] = {}  # each track's newest detection
         self._pictures: dict[int, Picture] = {}
         self._waiting: list[_Sight] = []
+        self._shown: dict[int, int] = {}  # the first frame that shows a frame's picture
+        self._chosen = -1  # the latest frame in which people were looked for
+        self._detected: list[_Sight] = []  # who was seen there
         self.repeats: Collection[int] = ()
         self.watch: Watch | None = None
 
     def take(self, group: Sequence[tuple[int, Picture]], last: bool) -> None:
         """Process a group of frames; people are detected on every n-th frame and on the very last."""
         self._pictures.update(group)
+        for n, _ in group:
+            self._shown[n] = self._shown[n - 1] if n in self.repeats and n else n
         chosen = [n for n, _ in group if n % self._settings.detect_every == 0 or (last and n == group[-1][0])]
-        detections = self._detect(chosen)
-        now = [sight for sights in detections for sight in sights]
+        new = [n for before, n in pairwise([self._chosen, *chosen]) if self._shown[n] != self._shown.get(before)]
+        detections = dict(zip(new, self._detect(new), strict=True))
+        now = [sight for sights in detections.values() for sight in sights]
         spare = -len(now) % self._pose.batch  # the last batch is filled up with others that can wait
         now, self._waiting = now + self._waiting[:spare], self._waiting[spare:]
         _wait(self._start(now))
-        for frame, sights in zip(chosen, detections, strict=True):
-            self._link(frame, [s for s in sights if s.presence >= self._settings.min_presence])
+        for frame in chosen:
+            if frame in detections:
+                self._detected = [s for s in detections[frame] if s.presence >= self._settings.min_presence]
+            else:
+                self._detected = [replace(sight, frame=frame) for sight in self._detected]
+            self._link(frame, self._detected)
+            self._chosen = frame
         whole = len(self._waiting) if last else len(self._waiting) // self._pose.batch * self._pose.batch
         ready, self._waiting = self._waiting[:whole], self._waiting[whole:]
         _wait(self._running)
@@ -241,18 +257,22 @@ class _Annotator:
             self._sights.setdefault(track, []).append(sight)
 
     def _between(self, track: int, before: _Sight, after: _Sight) -> None:
-        """Create the sightings between two detections of a person, with interpolated boxes."""
-        span = after.frame - before.frame
+        """Create the sightings between two detections of a person: boxes are interpolated from picture to picture."""
+        first, stop = self._shown[before.frame], self._shown[after.frame]
+        sure = after.frame - before.frame <= self._settings.detect_every
+        seen = {stop: after, first: before}  # by picture
         for frame in range(before.frame + 1, after.frame):
-            weight = np.float32((frame - before.frame) / span)
+            shown = self._shown[frame]
+            if shown in seen:
+                same = seen[shown]
+                self._sights[track].append(_Sight(frame, same.box, None, detected=False, sure=sure, same=same))
+                continue
+            weight = np.float32((shown - first) / (stop - first))
             box = (1 - weight) * before.box + weight * after.box
-            sure = span <= self._settings.detect_every
-            again = frame in self.repeats
-            sight = _Sight(frame, box, None if again else self._pictures[frame], detected=False, sure=sure)
+            seen[shown] = sight = _Sight(frame, box, self._pictures[frame], detected=False, sure=sure)
             self._sights[track].append(sight)
-            if not again:
-                self._prepare(sight)
-                self._waiting.append(sight)
+            self._prepare(sight)
+            self._waiting.append(sight)
 
     def _forget(self, now: int) -> None:
         """Release pictures that no later link can need."""
@@ -260,19 +280,15 @@ class _Annotator:
         for frame in [n for n in self._pictures if n <= oldest]:
             del self._pictures[frame]
 
-    def _copy(self, sights: list[_Sight]) -> None:
-        """Give a track's sightings in repeated frames the points of the frame before, where the track was seen there."""
-        for before, sight in pairwise(sights):
-            if sight.frame in self.repeats and before.frame == sight.frame - 1:
-                sight.keypoints, sight.scores, sight.sharpness = before.keypoints, before.scores, before.sharpness
-                sight.colours = before.colours
-
     def people(self, count: int) -> list[PersonTrack]:
         """All people seen in `count` frames, in order of rank."""
         tracks = []
         least = min(self._settings.min_detections, -(-count // self._settings.detect_every))
         for sights in self._sights.values():
-            self._copy(sights)
+            for sight in sights:
+                if sight.same is not None:
+                    sight.keypoints, sight.scores = sight.same.keypoints, sight.same.scores
+                    sight.colours, sight.sharpness = sight.same.colours, sight.same.sharpness
             # Between distant detections only the pose itself is evidence that the person is there.
             real = [s for s in sights if s.sure or s.presence >= self._settings.min_presence]
             for own in _persons(real, self._settings.min_score):

@@ -77,17 +77,48 @@ def test_everybody_is_found_in_every_frame() -> None:
         assert person.scores.dtype == person.keypoints.dtype == np.float32
 
 
-def test_repeats_have_the_points_of_the_picture_before_and_are_not_posed_again() -> None:
-    walk = {n: (100.0 + 2 * n, 150.0) for n in range(41)}
-    once, again = Stage([walk]), Stage([walk])
-    (person,) = annotate_frames(once.frames(41), once, once)
-    repeats = {1, 3, 4, 16, 22}  # people are detected in 16
-    (copied,) = annotate_frames(again.frames(41), again, again, repeats=repeats)
-    shown = [n if n not in repeats else n - 1 for n in range(41)]
-    shown[4] = 2
-    assert np.array_equal(copied.keypoints, person.keypoints[shown]) and copied.seen.all()
-    assert np.array_equal(copied.scores, person.scores[shown]) and np.array_equal(copied.boxes, person.boxes)
-    assert sorted(again.posed) == [n for n in range(41) if n not in repeats - {16}]
+class Holds(Stage):
+    """A stage that shows a picture as long as its frames repeat it, and people where they were when it was taken."""
+
+    def __init__(self, people: list[Path], repeats: set[int]) -> None:
+        super().__init__(people)
+        self.repeats = repeats
+
+    def shown(self, n: int) -> int:
+        return n if n not in self.repeats else self.shown(n - 1)
+
+    def frames(self, count: int) -> Iterator[tuple[int, np.ndarray]]:
+        pictures = dict(super().frames(count))
+        yield from ((n, pictures[self.shown(n)]) for n in range(count))
+
+
+def test_frames_of_one_picture_have_one_box_and_one_pose() -> None:
+    stage = Holds([walk(0, 41, 100, 2, y=150)], {1, 3, 4, 16, 22})  # people are looked for in 16
+    (person,) = annotate_frames(stage.frames(41), stage, stage, repeats=stage.repeats)
+    truth = np.stack([upper_body(100 + 2 * stage.shown(n), 150, SIZE) for n in range(41)])
+    np.testing.assert_allclose(person.keypoints, truth, atol=1e-3)
+    np.testing.assert_allclose(person.boxes[:, 0], [100 + 2 * stage.shown(n) - SIZE / 2 for n in range(41)], atol=0.01)
+    assert person.seen.all() and sorted(stage.posed) == sorted({stage.shown(n) for n in range(41)})
+
+
+@pytest.mark.parametrize(("held", "step"), [(2, 5), (5, 15), (5, 20), (8, 30), (12, 30), (25, 30)])
+def test_somebody_who_jumps_from_picture_to_picture_has_the_pose_of_each(held: int, step: int) -> None:
+    """Slow films: a box between two pictures lies where nobody is, so pictures in which people were looked for have theirs."""
+    walks = {n: (100.0 + abs(step * (n // held) % 240 - 120), 150.0) for n in range(100)}
+    stage = Holds([walks], {n for n in range(100) if n % held})
+    (person,) = annotate_frames(stage.frames(100), stage, stage, repeats=stage.repeats)
+    truth = np.stack([upper_body(*walks[n], SIZE) for n in range(100)])
+    looked_for = {stage.shown(n) for n in (*range(0, 100, 8), 99)}
+    sure = [n for n in range(100) if stage.shown(n) in looked_for]
+    np.testing.assert_allclose(person.keypoints[sure], truth[sure], atol=1e-3)
+    assert len(stage.posed) == len({stage.shown(n) for n in range(100)})
+
+
+def test_who_comes_or_goes_within_a_held_picture() -> None:
+    """The one who is undetected in the first look at a picture is not looked for again while it is held."""
+    stage = Holds([walk(0, 60, 100), walk(20, 60, 300)], set(range(21, 45)))
+    first, second = annotate_frames(stage.frames(60), stage, stage, repeats=stage.repeats)
+    assert first.seen.all() and not second.seen[:20].any() and second.seen[24:].all()
 
 
 def test_several_lanes_change_nothing() -> None:
