@@ -52,13 +52,17 @@ def taken_down(run: Path) -> None:
         takedown.finish(run)
 
 
+def by_hand(run: Path, text: str = f"{LEFT}\n") -> None:
+    (run / "opt_out.txt").write_text(text)
+
+
 def units_of(run: Path, kind: str) -> set[str]:
     return set(Store(run).table(kind).winners()["unit"].to_pylist())
 
 
 WAYS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "opt-out": (lambda run: opted_out(run, LEFT), "opt_out.txt", "opt-out"),
-    "by hand": (lambda run: (run / "opt_out.txt").write_text(f"{LEFT}\n") and None, "opt_out.txt", "opt-out"),
+    "by hand": (by_hand, "opt_out.txt", "opt-out"),
     "takedown": (taken_down, "takedowns.jsonl, .takedown.json", "takedown"),
 }
 
@@ -138,5 +142,5 @@ def test_lists_are_read_again_only_where_a_file_of_them_changed(
 
 
 def test_a_comment_is_no_news(toy: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    during(monkeypatch, toys.ToyCrawl, lambda: (toy.run / "opt_out.txt").write_text("# nobody yet\n") and None)
+    during(monkeypatch, toys.ToyCrawl, lambda: by_hand(toy.run, "# nobody yet\n"))
     assert "changed:" not in toy.all() and units_of(toy.run, "clips") == {LEFT, *STAY}
