@@ -117,7 +117,7 @@ def test_a_shard_waits_for_nobody_to_make_units_of_who_opted_out_meanwhile(
     assert 0 < len(others) < len(IDS)
     during(monkeypatch, toys.ToySplit, lambda: opted_out(toy.run, *others))
     said = toy("run", "toy_split", "toy_annotate", "--shard", "0/2", "--wait", "0", "--workers", "0")
-    assert f"opt_out.txt changed: {len(others)} work" in said and "waits" not in said
+    assert f"opt_out.txt changed: {len(others)} work" in said and "waits for other shards" not in said
     assert units_of(toy.run, "clips") == {f"file:{one}" for one in IDS} - set(others)
 
 
