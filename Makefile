@@ -102,6 +102,8 @@ VIDEOS = mp4 m4v mov mkv webm avi mpg mpeg ts m2ts mts flv wmv asf ogv 3gp vob
 LISTED = $(shell test -f $(call quoted,INPUT) && printf %s $(call quoted,INPUT) | tr A-Z a-z | grep -qvE '\.($(subst $(space),|,$(VIDEOS)))$$' && echo list)
 LINKS = $(value MANIFEST)$(filter-out demo folder,$(value PROFILE))$(if $(value INPUT),$(LISTED))$(filter web types,$(EXTRAS))
 FETCHING = $(if $(strip $(LINKS)),$(READY_WEB),$(READY))
+# What annotate and filter need: where they are one command with crawl, what that needs, which may have failed (make -k).
+NEEDED = $(if $(filter crawl,$(TOGETHER)),$(FETCHING),$(READY))
 READY_TRAIN := $(VENV)/.ready-train-$(ENGINE)
 READY_EVALUATE := $(VENV)/.ready-evaluate-$(ENGINE)
 READY_DEV := $(VENV)/.ready-dev
@@ -160,10 +162,10 @@ $(READY_DEV): $(READY)
 crawl: $(FETCHING) ## find, fetch and verify videos, and split them into clips
 	$(RUN_IT)
 
-annotate: $(READY) ## track people and estimate 133 keypoints in every frame
+annotate: $(NEEDED) ## track people and estimate 133 keypoints in every frame
 	$(RUN_IT)
 
-filter: $(READY) ## measure, judge, export, pack shards, and write the report
+filter: $(NEEDED) ## measure, judge, export, pack shards, and write the report
 	$(RUN_IT)
 
 rebuild: $(READY_WEB) ## all of it from a released list of clips: MANIFEST=all_with_crop.json [POSES=...]

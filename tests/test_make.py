@@ -92,6 +92,16 @@ def test_the_last_target_knows_those_before_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_set_up_that_failed_keeps_all_of_one_command_from_running(tmp_path: Path) -> None:
+    make = Make(tmp_path, SAYS.format(case="*'pip install'*", code=1))
+    (make.venv / ".ready-web-cpu").unlink()
+    done = make("-k", "crawl", "annotate", "filter", "MANIFEST=x.json")
+    assert done.returncode == 2 and "setting up what fetches from the web" in done.stdout, done.stderr
+    assert not [line for line in done.stdout.splitlines() if line.startswith("run ")], "filter would crawl"
+    done = make("-k", "annotate", "filter", "MANIFEST=x.json")
+    assert done.returncode == 0 and done.stdout == "run annotate filter --funnel --manifest x.json\n", done.stderr
+
+
 WORDS = """printf '<%s>' "$@"; echo"""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
@@ -203,7 +204,8 @@ def _run_shard(session: Session, names: Sequence[str], options: Options, wait: f
     """Run stages in order, and before each wait for what it needs of other shards."""
     _expect(session, names)
     assert options.shard is not None
-    barrier = Barrier(session.profile, session.store, session.models, names, options.shard, wait, say)
+    look = partial(_look_at_lists, session)
+    barrier = Barrier(session.profile, session.store, session.models, names, options.shard, wait, say, look)
     for name in names:
         barrier.wait(name)
         for one in barrier.open_ends(name):
@@ -246,10 +248,17 @@ def _discard(session: Session, terse: bool) -> bool:
         return False
 
 
+def _look_at_lists(session: Session) -> None:
+    """Honour an opt-out or a takedown that came while the stages before were at work, and tell it."""
+    if told := session.look_at_lists():
+        say("opt-out", told)
+
+
 def _run_one(session: Session, name: str, options: Options, go_on: bool, terse: bool) -> Exception | None:
     """Run a stage and print its line. With `go_on` a full disk is returned, not raised: later stages may make room."""
     stage = session.profile.stage(name)
     session.check_there()
+    _look_at_lists(session)
     before = row_groups(session.store) if stage.writes == SHARDS else {}
     options = replace(options, wanted_pictures=wanted_pictures(session.profile, stage, session.models))
     try:

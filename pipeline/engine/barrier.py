@@ -19,6 +19,7 @@ from pipeline.engine.stage_nets import net_hashes
 from pipeline.engine.unmended import unmended
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.tables.lock import at_work
+from pipeline.tables.opt_out import OptOut
 from pipeline.tables.seal import DiskError
 from pipeline.tables.store import Store
 
@@ -134,6 +135,8 @@ class Barrier:
         shard: (i, n).
         minutes: how long to wait while nobody is at work on what is missing; while somebody is, without end.
         say: called with what is waited for, whenever that changes.
+        look: called before each look at what is missing, so that the store leaves out who opted out meanwhile: the others do not
+            make these people's units.
     """
 
     profile: Profile
@@ -143,13 +146,15 @@ class Barrier:
     shard: tuple[int, int]
     minutes: float
     say: Callable[[str, str], None]
-    _settled: dict[str, list[str]] = field(default_factory=dict)
+    look: Callable[[], None] = lambda: None
+    _settled: dict[str, tuple[OptOut, list[str]]] = field(default_factory=dict)
 
     def wait(self, name: str) -> None:
         """Return when all that a stage needs of other shards is done. Raises OthersFirst when nobody does it."""
         others = needed(self.profile, self.names, name)
         quiet, told = time.monotonic(), ""
         while others:
+            self.look()
             busy = at_work(self.store.run, {self.profile.stage(one).writes for one in others})
             open_ = next(((one, count) for one in others if (count := self.lacking(one))), None)
             if not open_ and not busy:
@@ -184,12 +189,12 @@ class Barrier:
 
     def lacking(self, name: str) -> int:
         """How many units of a stage, of all shards, were never tried on what there is now."""
-        parts = self._parts(name)
-        if self._settled.get(name) == parts:
+        state = self.store.opt_out, self._parts(name)
+        if self._settled.get(name) == state:
             return 0
         count = lacking(self.profile.stage(name), self.store, self.models, required=name in self.profile.required)
         if not count:
-            self._settled[name] = parts
+            self._settled[name] = state
         return count
 
     def _parts(self, name: str) -> list[str]:

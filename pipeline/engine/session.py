@@ -23,6 +23,7 @@ from pipeline.engine.chosen import (
     staying_of,
 )
 from pipeline.engine.devices import device_of
+from pipeline.engine.left_out import LeftOut, put
 from pipeline.engine.lookup import settings_class
 from pipeline.engine.profile import Profile, ProfileError, is_stage, load, shipped
 from pipeline.registry.models import Registry
@@ -30,7 +31,6 @@ from pipeline.sources.local.several import each, joined
 from pipeline.sources.manifest import form_of
 from pipeline.storage import storage_of
 from pipeline.storage.chosen import choose
-from pipeline.tables.opt_out import of_run
 from pipeline.tables.opt_out_seen import forgotten, remember
 from pipeline.tables.store import Store
 
@@ -185,12 +185,29 @@ class Session:
         return Path(folder) if folder else None
 
     @cached_property
+    def _left_out(self) -> LeftOut:
+        return LeftOut(self.run, self.profile.opt_out, self._given)
+
+    @property
     def opt_out(self) -> "OptOut":
-        """Who is left out, by the lists as they are today, and by the ledgers of takedowns beside what is crawled.
+        """Who is left out, by the lists as they were when last looked at, and by the ledgers of takedowns beside what is crawled.
 
         Raises OptOutError, TakedownError for one that cannot be used.
         """
-        return of_run(self.run, self.profile.opt_out, self._given())
+        return self._left_out.who
+
+    def look_at_lists(self) -> str:
+        """Leave out from here on who came onto a list or a ledger since, as a command does at its beginning.
+
+        Returns: what is to be told of it, "" for nothing. Raises as `opt_out` and `store` do.
+        """
+        store, before = self.store, self.opt_out
+        changed = self._left_out.look()
+        if self.opt_out == before:
+            return ""
+        self._check_lists()
+        remember(self.run, self.opt_out, self._given())
+        return put(store, self.opt_out, changed)
 
     def _given(self) -> list[Path]:
         """What is crawled, or a manifest, as far as these are files or folders: beside them may lie a ledger of takedowns."""
@@ -204,9 +221,12 @@ class Session:
 
         Raises Damaged where somebody who was left out is on no list any more: they would come back without a word.
         """
+        self._check_lists()
+        return Store(self.run, self.opt_out)
+
+    def _check_lists(self) -> None:
         if damage := forgotten(self.run, self.opt_out):
             raise Damaged(damage, self.run)
-        return Store(self.run, self.opt_out)
 
     def check_there(self) -> None:
         """Raise StageError when somebody deleted the run folder since `keep_profile`: what follows would begin it anew."""

@@ -123,6 +123,12 @@ def read(paths: Iterable[str | Path]) -> OptOut:
     return joined(found)
 
 
+def files_of(run: Path, listed: str, given: Iterable[Path] = ()) -> list[Path]:
+    """The files of which `of_run` reads who is left out, whether they are there or not; arguments as there."""
+    ledgers = [run / takedowns.LEDGER, run / takedowns.JOURNAL, *map(takedowns.beside, given)]
+    return list(dict.fromkeys([*([Path(listed)] if listed else []), run / RUN_LIST, *ledgers]))
+
+
 def of_run(run: Path, listed: str, given: Iterable[Path] = ()) -> OptOut:
     """Everybody left out of a run: on a list, or taken down.
 

@@ -12,6 +12,7 @@ from pipeline.engine.console import options_of, run_shown
 from pipeline.engine.devices import shard_of
 from pipeline.engine.endings import ending_of
 from pipeline.engine.executors.expected import expect
+from pipeline.engine.left_out import LeftOut
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Stage
 from pipeline.engine.upgrades import settle_stores
@@ -19,7 +20,6 @@ from pipeline.model.generation.inputs import BadInput
 from pipeline.tables import calls
 from pipeline.tables.arrow import HASH
 from pipeline.tables.lock import Occupied
-from pipeline.tables.opt_out import of_run
 from pipeline.tables.run_folder import EVALUATE
 from pipeline.tables.store import Store
 from stages.evaluate import table
@@ -59,6 +59,10 @@ def run(settings: EvaluateSettings, session: Session, *, redo: bool, keep: bool)
     Evaluation(settings, session).run(redo=redo, keep=keep)
 
 
+class _OthersLeftOut(Exception):
+    """A list of opt-outs or a ledger of takedowns changed while a stage was at work; the message says which."""
+
+
 class Evaluation:
     """Runs it, or goes on with it.
 
@@ -72,18 +76,31 @@ class Evaluation:
         self._stages = Stages(settings, session)
         self._shard = shard_of(settings.shard)
         self._ran: list[tuple[Stage, Store]] = []
+        self._lists = LeftOut(session.run, session.profile.opt_out, lambda: ())
 
     def run(self, *, redo: bool = False, keep: bool = False) -> None:
         """Write the inputs and, unless only those are wanted, the videos, scores and tables.
 
+        Where a list of opt-outs changes meanwhile it begins again after the stage that is at work: other people make other pairs.
+        What is made of the pairs that stay is not made again.
+
         Args:
             redo, keep: what is to become of results of older versions; asked for before anything starts.
         """
+        while True:
+            try:
+                self._whole(redo=redo, keep=keep)
+                return
+            except _OthersLeftOut as changed:
+                click.echo(f"{changed} changed: the test set is looked at again, without who is left out now", err=True)
+                self._ran.clear()
+
+    def _whole(self, *, redo: bool, keep: bool) -> None:
         settings = self._settings
         self._check()
         place = self._session.run / FOLDER / settings.protocol
         self._check_label(place / self._folder_name())
-        people = Store(place, of_run(self._session.run, self._session.profile.opt_out))
+        people = Store(place, self._lists.who)
         subjects = self._stages.subjects()
         films = None if settings.inputs_only else self._films(place)
         stages = [(subjects, people), *(films.stages if films else ())]
@@ -213,7 +230,10 @@ class Evaluation:
         return str(Path(self._settings.folder).resolve()) if self._settings.method == "folder" else ""
 
     def _stage(self, stage: Stage, folder: Path, store: Store) -> None:
-        """Run a stage; of what all shards need, one does it, and the others wait."""
+        """Run a stage; of what all shards need, one does it, and the others wait. Raises _OthersLeftOut before it begins."""
+        known = self._lists.who
+        if (changed := self._lists.look()) and self._lists.who != known:
+            raise _OthersLeftOut(", ".join(changed))
         own = self._settings.shard if isinstance(stage, Renditions | Scores) else ""
         options, told = options_of(self._session.profile, self._workers(stage), own), False
         while True:

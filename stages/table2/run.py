@@ -9,12 +9,14 @@ import click
 from pipeline.base import files
 from pipeline.base.errors import BadUse, Interrupted, UnitsFailed, UserError
 from pipeline.engine.within import run_within
+from pipeline.registry.models import MissingModel
 from pipeline.views.beside import Line, markdown, measured, plain, published
 from stages.table2.rows import OTHERS, Wanted, rows
 from stages.table2.settings import Table2Settings
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
+    from pipeline.registry.models import Entry
 
 TABLE = "table2.rows.md"
 
@@ -24,8 +26,10 @@ def run(settings: Table2Settings, session: "Session") -> None:
 
     Raises:
         BadUse: no row could be made. UnitsFailed: pairs of some rows failed; the table is of the others.
+        MissingModel, BadModel: a net to be trusted is on no list, or its file or the recorded hashes are not as they should be.
     """
-    absent = [problem for name in settings.trust if (problem := _trusted(name, session))]
+    known = [(name, session.models.entry(name)) for name in settings.trust]  # before anything is fetched
+    absent = [problem for name, entry in known if (problem := _trusted(name, entry, session))]
     place = session.run / "evaluation" / settings.protocol
     title = f"{settings.protocol}: the paper's table 2"
     lacks: dict[str, str] = {}
@@ -38,7 +42,7 @@ def run(settings: Table2Settings, session: "Session") -> None:
         if len(lacks) < number:
             files.write_text(place / TABLE, markdown(title, lines))
     if len(lacks) == len(wanted):
-        raise BadUse(f"no row can be made here:\n{plain(title, lines)}")
+        raise BadUse("\n".join([f"no row can be made here:\n{plain(title, lines)}", *absent]))
     click.echo(f"\n{plain(title, lines)}\n")
     click.echo(f"table: {place / TABLE}; why a figure is absent: {place / 'table2.md'}")
     for problem in absent:
@@ -84,20 +88,20 @@ def _make(
         click.echo(f"left out: {row.title}: {error}", err=True)
 
 
-def _trusted(name: str, session: "Session") -> str:
-    """Fetch a net that has no known hash, and record the one that came, once; else why not, without which rows can be made."""
+def _trusted(name: str, entry: "Entry", session: "Session") -> str:
+    """Fetch a net that has no known hash, and record the one that came, once; why it did not come, or "".
+
+    Raises BadModel where what came, or the record of hashes, is not as it should be: no figure is made with that.
+    """
     models = session.models
-    entry = models.entry(name)
-    try:
-        if models.find(name) is None:
-            click.echo(f"fetching {name}")
+    if models.find(name) is None:
+        click.echo(f"fetching {name}")
+        try:
             models.fetch(name)
-        if not entry.sha256 and name not in models.pins():
-            click.echo(f"{name}: trusted as it is, sha256 {models.pin(name)}")
-    except Interrupted:
-        raise
-    except UserError as error:
-        problem = f"left out: what {name} measures: {error}"
-        click.echo(problem, err=True)
-        return problem
+        except MissingModel as error:  # a download that fails is told as one too
+            problem = f"{name} did not come: {error}; figures that need it are missing until it does"
+            click.echo(problem, err=True)
+            return problem
+    if not entry.sha256 and name not in models.pins():
+        click.echo(f"{name}: trusted as it is, sha256 {models.pin(name)}")
     return ""

@@ -46,6 +46,7 @@ INTERNAL = {  # these are caught, or end as a bug with its traceback
     "_TrialFailed": "the net is used in single precision this time, and the command says why",
     "_Unknown": "the back-ends' runner ends with its words",
     "_OtherBytes": "the bucket's own; ends as a Failure",
+    "_OthersLeftOut": "the evaluation begins again, and says why",
     "_Short": "the downloader's own; ends as a DownloadError",
     "_Wrong": "the downloader's own; ends as a DownloadError",
 }

@@ -12,6 +12,7 @@ from pipeline.backends.run import BACKENDS
 from pipeline.base.errors import BadUse, Interrupted, StageError, UnitsFailed
 from pipeline.engine.session import Session
 from pipeline.engine.within import session_for
+from pipeline.registry.archives import BadModel
 from pipeline.registry.download import DownloadError
 from pipeline.registry.models import MissingModel, Registry
 from pipeline.views.beside import Line, markdown, measured, plain, published
@@ -129,7 +130,33 @@ def test_a_trusted_net_that_does_not_come_costs_its_figure_alone(
     assert "| transfer (skeleton) | 3.5 |" in text_of(session) and not session.models.pins()
     told = [line for line in capsys.readouterr().err.splitlines() if "3 tries failed, the last with: HTTP 503" in line]
     assert len(told) == 2 and told[0] == told[1], "where it happens, and below the table"
-    assert told[0].startswith("left out: what deepface_identity measures: ")
+    assert told[0].startswith("deepface_identity did not come: ")
+    assert told[0].endswith("; figures that need it are missing until it does")
+    raised = {f"{method} (skeleton)": StageError("the test set is empty") for method in ("transfer", "ours")}
+    with pytest.raises(BadUse, match=r"(?s)the test set is empty.*deepface_identity did not come: .*HTTP 503"):
+        run(session, monkeypatch, raised, backends=("skeleton",), trust=("deepface_identity",))
+
+
+def test_a_broken_record_of_hashes_ends_it_and_a_name_that_is_wrong_before_anything_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
+    session = Session("demo", str(tmp_path / "run"), "", "", "", "", ())
+    fetched: list[str] = []
+
+    def download(self: Registry, name: str, entry: Any, target: Path, report: Any) -> None:
+        fetched.append(name)
+        target.write_bytes(b"weights")
+
+    monkeypatch.setattr(Registry, "_download", download)
+    with pytest.raises(MissingModel, match="no net is called 'deepface'"):
+        run(session, monkeypatch, trust=("deepface_identity", "deepface"))
+    assert fetched == [], "all names are looked up first"
+    session.models.cache.mkdir(parents=True)
+    (session.models.cache / "pins.json").write_text("{")
+    with pytest.raises(BadModel, match=r"pins\.json is broken"):
+        run(session, monkeypatch, trust=("deepface_identity",))
+    assert not (session.run / "evaluation").exists()
 
 
 def test_pairs_that_failed_end_it_as_failed_with_the_table_written(
