@@ -15,10 +15,8 @@ from pipeline.shards.format import ShardError
 FOOTER_END = 8  # its length, and the magic
 MAGIC = b"PAR1"
 _PIECE = 1 << 20  # stays in the cache of the processor while it is hashed
-_FOOTER_BYTES = (
-    64 << 20
-)  # ours have 6.4 kB a row group, so that this is never what ends them; read before it is looked at
-_MORE_FILES = "it is damaged, or has more rows than a shard may have (`shards.buckets` higher: more and smaller files)"
+_FOOTER_BYTES = 64 << 20  # of ours, one of half as many takes the memory that is left to it
+_TOO_MANY = "it is damaged, or holds more rows than a file may: a higher `shards.buckets` makes more and smaller files"
 
 
 class ShardFile:
@@ -47,14 +45,14 @@ class ShardFile:
             raise ShardError(f"{self.path} is no Parquet file, or cut short")
         if length > _FOOTER_BYTES:
             raise ShardError(
-                f"{self.path} has a footer of {length >> 20} MiB, {_FOOTER_BYTES >> 20} are read at most: {_MORE_FILES}"
+                f"{self.path} has a footer of {length} bytes, {_FOOTER_BYTES} are read at most: {_TOO_MANY}"
             )
         body = self.size - FOOTER_END - length
         footer = self._exactly(body, self.size - body)
         try:
             check_memory(footer[:length])
         except BadFooter as error:
-            raise ShardError(f"{self.path} has a footer that {error}: {_MORE_FILES}") from None
+            raise ShardError(f"{self.path} has a footer that {error}: {_TOO_MANY}") from None
         return footer, body
 
     def view(self, start: int, stop: int) -> memoryview:
