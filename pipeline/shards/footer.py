@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.base.text import printable
 from pipeline.base.units import FPS, LONGEST_CLIP_SECONDS
 from pipeline.shards.format import VERSION_KEY, ShardError, check_version, shard_schema
 from pipeline.shards.opened import MAGIC, ShardFile
@@ -89,6 +90,10 @@ def _check_file(path: Path, about: pq.FileMetaData, stored: pa.Schema, rows: int
     check_version(version[:100].decode("utf-8", "replace"), path)
     if len(set(stored.names)) != len(stored.names):
         raise ShardError(f"{path} has a column twice")
+    if dotted := [name for name in stored.names if "." in name]:  # Parquet tells it from no part of another column
+        raise ShardError(
+            f"{path} is damaged: it has a column {printable(dotted[0])[:100]}, and names of columns have no dot"
+        )
     ours = shard_schema()
     if missing := [name for name in ours.names if name in _FEWEST_COLUMNS and name not in stored.names]:
         raise ShardError(f"{path} has no column {missing[0]}")
@@ -113,6 +118,10 @@ def _groups(file: ShardFile, about: pq.FileMetaData, numbers: Iterable[int]) -> 
             continue
         chunks = {}
         for at, name in enumerate(names):
+            if name in chunks:  # what is checked would be one, and what is decoded all
+                raise ShardError(
+                    f"{where} is damaged: column {printable(name)[:100]} has several parts, and a shard's have one"
+                )
             chunks[name] = _chunk(where, name, group.column(at), last, file.body)
         start = min((chunk.start for chunk in chunks.values()), default=last)
         stop = max((chunk.stop for chunk in chunks.values()), default=last)

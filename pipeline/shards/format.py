@@ -24,7 +24,7 @@ _PLACED = frozenset({"person_id", "clip_id", "video_id", "frames", "crop_box"})
 _KEPT_BACK = frozenset({"voice_scores", "identity", "speaker_samples"})
 _S, _I = pa.string(), pa.int32()
 
-ROWS_A_GROUP = 4  # about 3 MB: what a row that goes or comes has encoded anew, and what a reader that shuffles fetches
+ROWS_A_GROUP = 4  # what a row that goes or comes has encoded anew, and a reader that shuffles fetches; sizes: README.md
 
 
 class ShardError(UserError, ValueError):

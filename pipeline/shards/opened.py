@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.shards.footer_memory import BadFooter, check_memory
 from pipeline.shards.format import ShardError
 
 FOOTER_END = 8  # its length, and the magic
 MAGIC = b"PAR1"
 _PIECE = 1 << 20  # stays in the cache of the processor while it is hashed
-_SMALLEST_FOOTER_LIMIT = 512 << 10  # of ours 38 kB with one row group, and 8 kB with each other one
-_FOOTER_SHARE, _SMALL_FOOTER_SHARE = 16, 4  # row groups of short and silent clips have 80 kB, of others 2 MB
-_SMALL_FOOTER = 64 << 20
+_FOOTER_BYTES = 64 << 20  # of ours, one of half as many takes the memory that is left to it
+_TOO_MANY = "it is damaged, or holds more rows than a file may: a higher `shards.buckets` makes more and smaller files"
 
 
 class ShardFile:
@@ -43,11 +43,17 @@ class ShardFile:
         length = int.from_bytes(end[:4], "little")
         if bytes(end[4:]) != MAGIC or length + FOOTER_END + len(MAGIC) > self.size:
             raise ShardError(f"{self.path} is no Parquet file, or cut short")
-        limit = max(self.size // _FOOTER_SHARE, min(_SMALL_FOOTER, self.size // _SMALL_FOOTER_SHARE))
-        if length > max(_SMALLEST_FOOTER_LIMIT, limit):
-            raise ShardError(f"{self.path} has a footer of {length} bytes in {self.size}: no shard has")
+        if length > _FOOTER_BYTES:
+            raise ShardError(
+                f"{self.path} has a footer of {length} bytes, {_FOOTER_BYTES} are read at most: {_TOO_MANY}"
+            )
         body = self.size - FOOTER_END - length
-        return self._exactly(body, self.size - body), body
+        footer = self._exactly(body, self.size - body)
+        try:
+            check_memory(footer[:length])
+        except BadFooter as error:
+            raise ShardError(f"{self.path} has a footer that {error}: {_TOO_MANY}") from None
+        return footer, body
 
     def view(self, start: int, stop: int) -> memoryview:
         """The bytes from `start` to `stop`. Raises ShardError where the file ends before."""
@@ -137,7 +143,7 @@ class ShardFile:
 
 @contextmanager
 def opened(path: Path) -> Iterator[ShardFile]:
-    """Open a shard to be read. Raises ShardError when it has no footer that a shard could have."""
+    """Open a shard to be read. Raises ShardError when it has no footer, or one that takes more memory than a shard's may."""
     file = ShardFile(path)
     try:
         yield file

@@ -29,6 +29,7 @@ from pipeline.shards.checked import Reader
 from pipeline.shards.format import ROWS_A_GROUP, ShardError, check_version, shard_schema
 from pipeline.shards.grouping import groups_of
 from pipeline.shards.index import INDEX, build_index, check_same, parsed, read_index, write_index
+from pipeline.shards.opened import opened
 from pipeline.shards.write import shard_writer
 from pipeline.storage import Edited, Storage, storage_of
 from pipeline.tables import opt_out, opt_out_seen
@@ -265,6 +266,8 @@ def _rewrite(path: Path, temporary: Path, keep: NDArray[np.bool_], sha256: str |
                 out.write_table(piece.combine_chunks(), row_group_size=len(piece))
     if sha256 is not None:
         check_same(path, reader.sha256, sha256)
+    with opened(temporary):  # raises where no reader would take it: smaller groups have a larger footer
+        pass
     files.sync(temporary)
     return total
 

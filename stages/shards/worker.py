@@ -14,6 +14,7 @@ from pipeline.engine.unit import Unit
 from pipeline.shards.format import shard_schema
 from pipeline.shards.grouping import groups_of
 from pipeline.shards.held import Held, held
+from pipeline.shards.opened import opened
 from pipeline.shards.splice import spliced
 from pipeline.shards.write import encoding
 from pipeline.shards.written import Written, as_text
@@ -61,6 +62,8 @@ class ShardWriter:
                     stored, packed = out.add(table), packed + made
                 done.append(Written(stored, own))
             sha256 = out.close()
+        with opened(target):  # raises where no reader would take it
+            pass
         log.info("%s: %d of %d samples packed, %.1f MB copied", path, packed, len(rows), out.copied / 1e6)
         return {"sha256": sha256, "seconds": rows.seconds, "row_groups": as_text(done)}
 

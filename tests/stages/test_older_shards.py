@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.hashes import sha256_of
-from pipeline.shards import grouping, write
-from pipeline.shards.format import ROWS_A_GROUP
+from pipeline.shards import grouping, opened, write
+from pipeline.shards.format import ROWS_A_GROUP, ShardError
 from pipeline.shards.read import open_shards
 from pipeline.shards.removal import remove
 from pipeline.tables.opt_out import OptOut
@@ -83,6 +83,18 @@ def test_taking_people_out_leaves_the_bytes_that_the_stage_of_today_writes(run: 
         fake_run.judge(store, 4, first, keep=False, attempt=2)
     assert remove(run / "shards", GONE).clips == 3
     assert sha256_of(shard_of(run)) == sha256_of(made_anew(run))
+
+
+def test_a_removal_that_no_reader_could_read_changes_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of 4 have a larger footer than those of 16."""
+    path = shard_of(run)
+    before, data = sha256_of(path), path.read_bytes()
+    monkeypatch.setattr(opened, "_FOOTER_BYTES", int.from_bytes(data[-8:-4], "little"))
+    with pytest.raises(ShardError, match=r"has a footer of \d+ bytes.* higher `shards\.buckets`"):
+        remove(run / "shards", GONE)
+    assert sha256_of(path) == before and len(open_shards(run / "shards")) == 36
+    monkeypatch.undo()
+    assert remove(run / "shards", GONE).clips == 3
 
 
 def test_the_stage_of_today_uses_nothing_of_them(run: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.engine.runner import Options, run_stage
 from pipeline.engine.unit import StoredRows
 from pipeline.registry.models import Registry
-from pipeline.shards import splice
+from pipeline.shards import opened, splice
 from pipeline.shards.format import ROWS_A_GROUP, SPLITS, ShardError
 from pipeline.shards.read import open_shards
 from pipeline.tables.store import Store
@@ -321,6 +321,34 @@ def test_a_worker_writes_what_it_is_handed(store: Store) -> None:
     assert {name: digest for name, (digest, _) in files_of(store.run).items()} == {
         name: digest for name, (digest, _) in made.items()
     }
+
+
+def test_what_no_reader_would_read_is_not_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Shards(buckets=1, test_share=0, validation_share=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(opened, "_FOOTER_BYTES", 1000)
+        with pytest.raises(ShardError, match=r"has a footer of \d+ bytes.* higher `shards\.buckets`"):
+            fake_run.run(stage, store.run)
+    assert not list((store.run / "shards").glob("*.parquet"))
+    assert fake_run.run(stage, store.run) == ["train-00000"]
+    assert len(list(open_shards(store.run / "shards").rows())) > 0
+
+
+def test_clips_that_stand_still_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They pack to next to nothing, so that a quarter of the file is its footer."""
+    store = Store(tmp_path / "run")
+    monkeypatch.setattr(
+        fake_run, "skeleton", lambda seed=0, frames=fake_run.FRAMES: np.ones((frames, 133, 2), np.float32)
+    )
+    with fake_run.together(store):
+        for video in range(140):
+            fake_run.kept(store, video, 0, 200)
+    fake_run.run(Shards(buckets=1, test_share=0, validation_share=0), store.run)
+    [path] = (store.run / "shards").glob("*.parquet")
+    data = path.read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    assert length > max(512 << 10, len(data) / 4)
+    assert len(list(open_shards(path.parent).rows())) == 280
 
 
 def test_nothing_of_a_changed_file_is_taken(store: Store, caplog: pytest.LogCaptureFixture) -> None:

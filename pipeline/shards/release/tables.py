@@ -14,7 +14,7 @@ from pipeline.base import files
 from pipeline.shards.release import SKELETONS, schemas
 
 ROWS_A_FILE = 1000  # of skeletons: about 450 MB of clips of ten seconds; the Hub asks for files of less than 5 GB
-_ROWS_A_GROUP = {SKELETONS: 4}  # read to look up one clip: about 1.5 MB
+_ROWS_A_GROUP = {SKELETONS: 4}  # all read to look up one clip
 _SPLIT_BYTES = tuple(f"{name}.list.element.list.element" for name in ("keypoints", "scores", "boxes"))
 _LINE = (
     *(

@@ -19,6 +19,7 @@ from pipeline.cli.faults import Fault, errors_in_a_line
 ROOT = Path(__file__).parents[3]
 INTERNAL = {  # these are caught, or end as a bug with its traceback
     "BadArray": "import_poses makes a Reject of it",
+    "BadFooter": "whoever opens a shard makes a ShardError of it",
     "BadPage": "the reader of shards makes a ShardError of it",
     "BadRow": "the reader of manifests makes a refused row of it",
     "BadToml": "a ProfileError or BadUse is made of it, which names the file",

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.base.errors import UserError
-from pipeline.shards import opened
+from pipeline.shards import opened, write
 from pipeline.shards.format import VERSION_KEY, ShardError
 from pipeline.shards.pages import BadPage, pages
 from pipeline.shards.read import decode_audio, open_shards
 from pipeline.shards.write import write_shard
-from tests.pipeline.shards import hostile
+from tests.pipeline.shards import footers, hostile
 from tests.pipeline.shards.hostile import FRAMES, NAME, clip_of
 
 Plant = Callable[[Path], None]
@@ -150,6 +150,33 @@ def same_clip(folder: Path) -> None:
     hostile.write_table(folder, pa.concat_tables([hostile.table()] * 2))
 
 
+def decoy(folder: Path) -> None:
+    """One text of 1 MB that a dictionary repeats, behind a column whose name reads as a part of its own."""
+    stored = hostile.table()
+    at = stored.schema.get_field_index("channel")
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(3, np.int32)), pa.array(["x" * (1 << 20)]))
+    stored = stored.set_column(at, stored.schema.field("channel"), texts.cast(pa.string()))
+    stored = stored.append_column("channel.x", pa.array(["a"] * 3))
+    hostile.write_table(
+        folder, stored, compression="zstd", use_dictionary=["channel"], dictionary_pagesize_limit=1 << 30
+    )
+
+
+def several_parts(folder: Path) -> None:
+    """A column of two parts, of which the first unpacks to 50 MB."""
+    long, short = pa.array(["x" * 50_000_000, None, None]), pa.array(["a"] * 3)
+    parts = pa.StructArray.from_arrays([long, short], ["long", "short"])
+    hostile.write_table(folder, hostile.table().append_column("more", parts), compression="zstd")
+
+
+def thin_chunks(folder: Path) -> None:
+    """A footer of 60 MB, three bytes a column chunk: 14 GB as structs."""
+    hostile.write(folder)
+    group = footers.group(b"\x26\x00\x00" * 16_000, 16_000)
+    (folder / NAME).write_bytes(footers.as_file(footers.footer([group] * 1250)))
+    hostile.index(folder)
+
+
 SHARDS: dict[str, tuple[Plant, str]] = {
     # lengths
     "features a frame longer here, shorter there": (
@@ -196,6 +223,9 @@ SHARDS: dict[str, tuple[Plant, str]] = {
     "an id with colours": (given(audio_features_of="\x1b[31mlogmel768"), r"audio_features_of holds text"),
     "a path with a NUL": (given(video="clips/\0.mp4"), r"video holds text"),
     "a clip twice": (same_clip, r"clip file:0{16}/0\+10#0 is there twice"),
+    "a decoy that is named as a part of another column": (decoy, r"has a column channel\.x, and names of columns"),
+    "a column of several parts": (several_parts, r"column more has several parts"),
+    "a footer of column chunks": (thin_chunks, r"has a footer that would take more than 400 MiB"),
     "a newer format": (newer, r"has format 2\.0"),
     "another packer": (other_codec, r"is packed by GZIP"),
     # bytes
@@ -391,7 +421,7 @@ def index_bomb(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's peak")
-@pytest.mark.parametrize("plant", [dictionary_bomb, page_bomb, string_bomb, index_bomb])
+@pytest.mark.parametrize("plant", [dictionary_bomb, page_bomb, string_bomb, index_bomb, thin_chunks])
 def test_a_small_file_takes_little_memory(plant: Plant, folder: Path) -> None:
     plant(folder)
     limit = max(500 << 20, 4 * max(path.stat().st_size for path in folder.iterdir()))
@@ -414,3 +444,20 @@ def test_shards_of_ours_that_are_out_of_the_ordinary_are_read(folder: Path, clip
     write_shard(folder / NAME, [hostile.row(number, audio=None) for number in range(clips)])
     hostile.index(folder, clips)
     assert read_all(folder) == clips
+
+
+def test_a_shard_whose_footer_is_a_quarter_of_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent clips of five seconds whose points stand still pack to next to nothing, and row groups of single rows tell most."""
+    monkeypatch.setattr(write, "ROWS_A_GROUP", 1)
+    frames, count = 125, 100
+    still = np.zeros((frames, 133, 2), np.float32)
+    same = {"frames": frames, "keypoints": still, "neck": still[:, 0], "scores": np.ones((frames, 133)), "audio": None}
+    same |= {"audio_features": None, "audio_features_of": None}
+    ids = [{"clip_id": f"{hostile.video_of(n)}/0+{frames}"} for n in range(count)]
+    folder.mkdir(parents=True)
+    write_shard(folder / NAME, [hostile.row(n, **same, **own) for n, own in enumerate(ids)])
+    hostile.index(folder, count, seconds=count * frames / 25)
+    data = (folder / NAME).read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    assert length > max(512 << 10, len(data) / 4)
+    assert read_all(folder) == count
