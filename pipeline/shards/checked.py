@@ -25,9 +25,7 @@ KEYS = (
 )  # read with the lists over frames and the sound, which are as long as `frames` says
 _AT_ONCE_BYTES = 64 << 20  # a row group that takes more is decoded row by row; one of 4 clips of 15 s takes 6 MB
 _THRIFT_STRING_BYTES = 16 << 20
-_THRIFT_CONTAINER = (
-    1 << 14
-)  # row groups of a shard, or columns: of ours, 4,400 groups take what a footer may take at most
+_THRIFT_CONTAINER = 1 << 14  # row groups of a shard, or columns; 4,500 of our groups take what a footer may take
 
 
 class Reader:

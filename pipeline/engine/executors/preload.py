@@ -18,9 +18,8 @@ FIRST = ("pipeline.engine.executors.local", "pandas")
 with gc_paused():  # what modules make as they are imported stays: a tenth of the time went into looking for garbage
     for _module in FIRST:
         import_module(_module)
-import_module("pyarrow").allocate_buffer(
-    1
-)  # with it Arrow takes a gibibyte of addresses, in a worker that starts afresh too
+# With its first buffer Arrow takes a gibibyte of addresses, in a worker that starts afresh too.
+import_module("pyarrow").allocate_buffer(1)
 _modules = json.loads(os.environ.pop(forked.MODULES, "[]"))
 _bytes, _variables = forked.data_bytes(), dict(os.environ)
 with gc_paused():

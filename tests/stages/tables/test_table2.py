@@ -90,11 +90,8 @@ def test_a_row_that_lacks_something_says_what_and_the_others_are_made(
     assert "| Ours† (StableAnimator) | 0.50 / 0.67 |" in text
 
 
-def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))  # before the session, which takes it from there
-    session = Session("demo", str(tmp_path / "run"), "", "", "", "", ())
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of nets, as they are fetched; each is a few bytes."""
     fetched: list[str] = []
 
     def download(self: Registry, name: str, entry: Any, target: Path, report: Any) -> None:
@@ -102,6 +99,15 @@ def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_tru
         target.write_bytes(b"weights")
 
     monkeypatch.setattr(Registry, "_download", download)
+    return fetched
+
+
+def test_a_net_without_a_known_hash_is_fetched_and_recorded_once_where_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))  # before the session, which takes it from there
+    session = Session("demo", str(tmp_path / "run"), "", "", "", "", ())
+    fetched = downloads(monkeypatch)
     assert session.models.cache == tmp_path / "cache" / "models"
     run(session, monkeypatch)
     assert fetched == [] and session.models.optional(["deepface_identity"]) is None
@@ -142,13 +148,7 @@ def test_a_broken_record_of_hashes_ends_it_and_a_name_that_is_wrong_before_anyth
 ) -> None:
     monkeypatch.setenv("CSG405_CACHE", str(tmp_path / "cache"))
     session = Session("demo", str(tmp_path / "run"), "", "", "", "", ())
-    fetched: list[str] = []
-
-    def download(self: Registry, name: str, entry: Any, target: Path, report: Any) -> None:
-        fetched.append(name)
-        target.write_bytes(b"weights")
-
-    monkeypatch.setattr(Registry, "_download", download)
+    fetched = downloads(monkeypatch)
     with pytest.raises(MissingModel, match="no net is called 'deepface'"):
         run(session, monkeypatch, trust=("deepface_identity", "deepface"))
     assert fetched == [], "all names are looked up first"
